@@ -1,0 +1,1 @@
+"""The generator of Enkaku for Python: a protocol file becomes a typed package."""

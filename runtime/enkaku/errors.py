@@ -1,0 +1,252 @@
+"""Every error of Enkaku, in one tree.
+
+    EnkakuError
+    ├── UsageError               this program asked for what the library does not allow
+    │   ├── EncodeError          a value that the schema of its slot refuses
+    │   └── IncompatibleRuntime  generated code needs a newer enkaku
+    ├── CallClosed               the call takes no more items: it is closing, or has ended
+    ├── CallError                the server ended the call with an error
+    │   └── DeclaredError        one that the protocol declares; base of the generated ones
+    ├── HandlerError             for handlers to raise: an error that its caller shall see
+    ├── PeerError                the peer sent what the protocol does not allow
+    │   ├── InvalidMessage       a line that is not a message
+    │   ├── MessageTooLarge      a line over the size limit
+    │   ├── DecodeError          a value that the schema of its slot refuses
+    │   └── InboxOverflow        more items than a call may buffer
+    └── TransportError           the connection between the two
+        ├── AddressInUse         a live server, or something else, has the address
+        ├── ConnectFailed        nobody could be reached within the time
+        └── ConnectionLost       the connection ended while it was needed
+
+``CallError`` and what stands below it say that the *server* refused or failed; ``PeerError`` says that
+the other side broke the protocol; ``UsageError`` says that this side's code is at fault.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar, overload
+
+from typing_extensions import TypeForm
+
+__all__ = [
+    "AddressInUse",
+    "CallClosed",
+    "CallError",
+    "ConnectFailed",
+    "ConnectionLost",
+    "DeclaredError",
+    "DecodeError",
+    "EncodeError",
+    "EnkakuError",
+    "HandlerError",
+    "InboxOverflow",
+    "IncompatibleRuntime",
+    "InvalidMessage",
+    "MessageTooLarge",
+    "PeerError",
+    "Problem",
+    "TransportError",
+    "UsageError",
+]
+
+_Data_co = TypeVar("_Data_co", covariant=True)
+
+
+class EnkakuError(Exception):
+    """Base of every error that this library raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One way in which a value does not fit its schema.
+
+    Attributes:
+        pointer: Where in the value, as a JSON pointer (RFC 6901); ``""`` is the whole value.
+        expected: What the schema wants there, in words.
+    """
+
+    pointer: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or 'the value'}: {self.expected}"
+
+
+class UsageError(EnkakuError):
+    """This program asked for something that the library does not allow."""
+
+
+class _UnfitValue(EnkakuError):
+    """What ``EncodeError`` and ``DecodeError`` have in common.
+
+    Attributes:
+        slot: The procedure and slot, such as ``"math/divide param"``.
+        problems: What does not fit, in the order of the value.
+    """
+
+    _shown: ClassVar[int] = 5
+
+    def __init__(self, slot: str, problems: tuple[Problem, ...]) -> None:
+        self.slot = slot
+        self.problems = problems
+        text = "; ".join(str(problem) for problem in problems[: self._shown])
+        more = len(problems) - self._shown
+        super().__init__(f"{slot}: {text}" + (f"; and {more} more" if more > 0 else ""))
+
+
+class EncodeError(_UnfitValue, UsageError):
+    """A value that this program gave does not fit the schema of its slot; nothing was sent."""
+
+
+class IncompatibleRuntime(UsageError, ImportError):
+    """Generated code needs a newer ``enkaku`` than the installed one."""
+
+
+class CallClosed(EnkakuError):
+    """The call takes no more items: it is closing, or it has ended."""
+
+
+class CallError(EnkakuError):
+    """The server ended the call with an error.
+
+    Codes that begin with ``EK`` are Enkaku's own: ``EK01`` the handler failed, ``EK02`` access denied,
+    ``EK03`` too many open calls, ``EK04`` too many running handlers, ``EK05`` the call took too long,
+    ``EK06`` the message was too large, ``EK07`` encryption required, ``EK08`` invalid message,
+    ``EK09`` replayed message, ``EKP01`` the server stops. Any other code is the handler's.
+
+    Attributes:
+        code: Names the error, for programs.
+        message: Says what happened, for people.
+        procedure: The procedure that was called, ``""`` where it is not known.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        data: Mapping[str, object] | None = None,
+        *,
+        procedure: str = "",
+    ) -> None:
+        super().__init__(f"{procedure}: {message} ({code})" if procedure else f"{message} ({code})")
+        self.code = code
+        self.message = message
+        self.procedure = procedure
+        self._data: object = {} if data is None else data
+
+    @property
+    def data(self) -> object:
+        """What the server says beyond the message: a mapping, empty when it says nothing."""
+        return self._data
+
+
+class DeclaredError(CallError, Generic[_Data_co]):
+    """An error that a protocol declares: a handler raises it, and its caller catches the same class.
+
+    Generated code subclasses it, one class for each declared error::
+
+        class DivisionByZero(DeclaredError[DivisionByZeroData], code="DIVISION_BY_ZERO", data=DivisionByZeroData):
+            ...
+
+    Args:
+        message: Says what happened, for people; at most 4,096 characters cross the wire.
+        data: What the declaration says that the error carries; left out where it declares none.
+        code: Only where the declaration leaves the code open.
+    """
+
+    declared_code: ClassVar[str | None] = None
+    declared_data: ClassVar[TypeForm[object] | None] = None
+
+    def __init_subclass__(
+        cls, *, code: str | None = None, data: TypeForm[_Data_co] | None = None, **kwargs: object
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if code is not None:
+            cls.declared_code = code
+        if data is not None:
+            cls.declared_data = data
+
+    @overload
+    def __init__(
+        self: "DeclaredError[None]", message: str, data: None = None, *, code: str | None = None
+    ) -> None: ...
+    @overload
+    def __init__(self, message: str, data: _Data_co, *, code: str | None = None) -> None: ...
+    def __init__(self, message: str, data: Any = None, *, code: str | None = None) -> None:
+        chosen = code if code is not None else self.declared_code
+        if chosen is None:
+            raise UsageError(
+                f"{type(self).__name__} declares no code of its own: give one, code='...'"
+            )
+        super().__init__(chosen, message)
+        self._data = data
+
+    @property
+    def data(self) -> _Data_co:
+        """What the error carries, as the protocol declares it; ``None`` where it declares nothing."""
+        return self._data  # type: ignore[return-value] # set by the constructor
+
+
+class HandlerError(EnkakuError):
+    """For handlers: ends the call with this error, for the caller to see.
+
+    Whatever else escapes a handler reaches the caller as ``EK01`` without its text. Where the protocol
+    declares errors, raise the generated classes instead: their data is typed.
+
+    Args:
+        code: Names the error, for programs; at most 128 characters.
+        message: Says what happened, for people; at most 4,096 characters.
+        data: JSON values by name, at most 64.
+    """
+
+    def __init__(self, code: str, message: str, data: Mapping[str, object] | None = None) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
+        self.data: Mapping[str, object] = {} if data is None else data
+
+
+class PeerError(EnkakuError):
+    """The peer sent something that the protocol does not allow."""
+
+
+class InvalidMessage(PeerError):
+    """A line that is not JSON, or not a message.
+
+    Attributes:
+        rid: The call that the line names, or None.
+        typ: The kind of message that the line claims to be, or None.
+    """
+
+    def __init__(self, reason: str, *, rid: str | None = None, typ: str | None = None) -> None:
+        super().__init__(reason)
+        self.rid = rid
+        self.typ = typ
+
+
+class MessageTooLarge(PeerError):
+    """A line over the size limit; it was discarded as it came in."""
+
+
+class DecodeError(_UnfitValue, PeerError):
+    """A value that the peer sent does not fit the schema of its slot."""
+
+
+class InboxOverflow(PeerError):
+    """The peer sent more items than the call may buffer, while nobody took them."""
+
+
+class TransportError(EnkakuError):
+    """The connection could not be made, or did not last."""
+
+
+class AddressInUse(TransportError):
+    """A live server answers at the address, or something that is not a socket lies there."""
+
+
+class ConnectFailed(TransportError):
+    """Nobody could be reached at the address within the time."""
+
+
+class ConnectionLost(TransportError):
+    """The connection ended, on whichever side, while a call needed it."""

@@ -1,0 +1,1 @@
+"""The Jinja templates from which enkaku_codegen renders a package."""
