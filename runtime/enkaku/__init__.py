@@ -1,6 +1,82 @@
-"""Enkaku: typed requests, streams, channels and events between processes."""
+"""Enkaku: typed requests, streams, channels and events between processes.
 
-from .errors import *
-from .model import *
-from .procedures import *
-from .version import *
+The names that generated code and programs use; what is not in ``__all__`` is private.
+"""
+
+from .client import ClientChannel, ClientStream, Connection
+from .errors import (
+    AddressInUse,
+    CallClosed,
+    CallError,
+    ConnectFailed,
+    ConnectionLost,
+    DeclaredError,
+    DecodeError,
+    EncodeError,
+    EnkakuError,
+    HandlerError,
+    InboxOverflow,
+    IncompatibleRuntime,
+    InvalidMessage,
+    MessageTooLarge,
+    PeerError,
+    Problem,
+    TransportError,
+    UsageError,
+)
+from .handler import Handler, Route, ServerCall, ServerChannel, ServerStream, current_call
+from .limits import Limits
+from .model import Model
+from .procedures import Channel, Event, Procedure, Request, Slot, Stream
+from .server import Server
+from .sockets import connect_tcp, connect_unix, serve_tcp, serve_unix
+from .testing import connect_memory
+from .version import VERSION, require_runtime
+
+__version__ = VERSION
+
+__all__ = [
+    "VERSION",
+    "AddressInUse",
+    "CallClosed",
+    "CallError",
+    "Channel",
+    "ClientChannel",
+    "ClientStream",
+    "ConnectFailed",
+    "Connection",
+    "ConnectionLost",
+    "DeclaredError",
+    "DecodeError",
+    "EncodeError",
+    "EnkakuError",
+    "Event",
+    "Handler",
+    "HandlerError",
+    "InboxOverflow",
+    "IncompatibleRuntime",
+    "InvalidMessage",
+    "Limits",
+    "MessageTooLarge",
+    "Model",
+    "PeerError",
+    "Problem",
+    "Procedure",
+    "Request",
+    "Route",
+    "Server",
+    "ServerCall",
+    "ServerChannel",
+    "ServerStream",
+    "Slot",
+    "Stream",
+    "TransportError",
+    "UsageError",
+    "connect_memory",
+    "connect_tcp",
+    "connect_unix",
+    "current_call",
+    "require_runtime",
+    "serve_tcp",
+    "serve_unix",
+]

@@ -128,11 +128,15 @@ class CallError(EnkakuError):
         *,
         procedure: str = "",
     ) -> None:
-        super().__init__(f"{procedure}: {message} ({code})" if procedure else f"{message} ({code})")
+        super().__init__(code, message)
         self.code = code
         self.message = message
         self.procedure = procedure
         self._data: object = {} if data is None else data
+
+    def __str__(self) -> str:
+        text = f"{self.message} ({self.code})"
+        return f"{self.procedure}: {text}" if self.procedure else text
 
     @property
     def data(self) -> object:

@@ -1,0 +1,197 @@
+"""The calls of one session: the tasks in which handlers run, and the answer that ends each call.
+
+Above it: the session, which reads what the client sends. Below it: what a handler sees of its call.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final, cast
+
+from .errors import ConnectionLost, DeclaredError, EncodeError, HandlerError, Problem
+from .handler import CallState, Run, ServerCall, set_current_call
+from .messages import encode_error, encode_result
+from .procedures import Slot
+from .transport import Transport
+
+__all__ = ["STOPPING", "Calls"]
+
+logger: Final = logging.getLogger("enkaku.server")
+
+STOPPING: Final = ("EKP01", "The server is stopping")
+_FAILED: Final = ("EK01", "Handler execution failed")
+_TOO_LONG: Final = ("EK05", "The handler did not finish in time")
+_ANY_DATA: Final = Slot[dict[str, object]]("error data", dict[str, object])
+_CODE_MAX: Final = 128
+_DATA_MAX: Final = 64
+_TOO_MUCH: Final = Problem(
+    "", f"a code has at most {_CODE_MAX} characters, the data at most {_DATA_MAX} members"
+)
+
+
+class Calls:
+    """Runs handlers, each in a task of its own, and sends what ends their calls.
+
+    Args:
+        transport: Takes the answers.
+        close_timeout: How long a handler may go on after its call was closed, in seconds.
+        on_idle: Called when the last handler has ended.
+    """
+
+    def __init__(
+        self, transport: Transport, *, close_timeout: float, on_idle: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._close_timeout = close_timeout
+        self._on_idle = on_idle
+        self._by_rid: dict[str, ServerCall] = {}
+        self._running: dict[asyncio.Task[None], ServerCall] = {}
+        self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
+        self._stopping = False
+
+    @property
+    def running(self) -> int:
+        """How many handlers have not ended, those of events among them."""
+        return len(self._running)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new calls are wanted."""
+        return self._stopping
+
+    def get(self, rid: str) -> ServerCall | None:
+        """Return the open call with this id."""
+        return self._by_rid.get(rid)
+
+    def start(self, call: ServerCall, run: Run) -> None:
+        """Run the handler of a call, or of an event."""
+        if call.answered:
+            self._by_rid[call.rid] = call
+        task = asyncio.get_running_loop().create_task(self._serve(call, run))
+        call.task = task
+        self._running[task] = call
+        task.add_done_callback(self._done)
+
+    def close(self, call: ServerCall) -> None:
+        """Ask the handler to finish, for a bounded time."""
+        call.close()
+        loop = asyncio.get_running_loop()
+        self._timers[call] = loop.call_later(self._close_timeout, partial(self._expire, call))
+
+    def give_up(self, call: ServerCall) -> None:
+        """Cancel the handler; nothing more is sent."""
+        call.end()
+        if call.task is not None:
+            call.task.cancel()
+
+    def give_up_all(self) -> None:
+        """Cancel every handler; nothing more is sent."""
+        for call in tuple(self._running.values()):
+            self.give_up(call)
+
+    def cancel_all(self) -> None:
+        """Cancel every handler; each caller is told that the server stops."""
+        self._stopping = True
+        for task in self._running:
+            task.cancel()
+
+    async def stop(self, *, grace: float, cleanup: float) -> None:
+        """Ask every handler to finish; cancel those that run after ``grace`` seconds; answer every call."""
+        self._stopping = True
+        for call in self._running.values():
+            call.close()
+        await self._wait(grace)
+        self.cancel_all()
+        await self._wait(cleanup)
+        for call in self._running.values():
+            logger.error("%s: the handler ignores its cancellation", call.procedure.name)
+            self._answer(call, encode_error(call.rid, *STOPPING))
+
+    async def _wait(self, within: float) -> None:
+        if self._running:
+            await asyncio.wait(self._running, timeout=within)
+
+    async def _serve(self, call: ServerCall, run: Run) -> None:
+        set_current_call(call)
+        try:
+            val = await run(call)
+        except asyncio.CancelledError:
+            self._answer_cancelled(call)
+            raise
+        except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes an answer
+            line = _describe(call, error)
+        else:
+            line = encode_result(call.rid, val)
+        self._answer(call, line)
+        try:
+            await self._transport.drain()
+        except ConnectionLost:
+            return
+
+    def _answer_cancelled(self, call: ServerCall) -> None:
+        if self._stopping:
+            self._answer(call, encode_error(call.rid, *STOPPING))
+        elif call.state is CallState.CLOSING:
+            self._answer(call, encode_error(call.rid, *_TOO_LONG))
+        elif call.state is CallState.RUNNING:
+            logger.error("%s: the handler cancelled itself", call.procedure.name)
+            self._answer(call, encode_error(call.rid, *_FAILED))
+
+    def _answer(self, call: ServerCall, line: bytes) -> None:
+        """Send the last message of a call, if it is still wanted, and forget the call."""
+        wanted = call.answered and call.state is not CallState.ENDED
+        self._forget(call)
+        if wanted:
+            self._transport.write(line)
+
+    def _forget(self, call: ServerCall) -> None:
+        call.end()
+        if self._by_rid.get(call.rid) is call:
+            del self._by_rid[call.rid]
+        timer = self._timers.pop(call, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        # Here, and not in the task: one that is cancelled before its first step runs none of its code.
+        call = self._running.pop(task)
+        self._forget(call)
+        if call.inbox is not None:
+            call.inbox.clear()
+        if not self._running:
+            self._on_idle()
+
+    def _expire(self, call: ServerCall) -> None:
+        logger.error(
+            "%s: the handler went on for %g s after its call was closed: it is cancelled",
+            call.procedure.name,
+            self._close_timeout,
+        )
+        if call.task is not None:
+            call.task.cancel()
+
+
+def _describe(call: ServerCall, error: Exception) -> bytes:
+    """Write the answer to a handler that raised."""
+    try:
+        line = _describe_declared(call, error)
+    except EncodeError as unfit:
+        error.add_note(f"The caller was told {_FAILED[0]} instead: {unfit}")
+        line = None
+    if line is None:
+        logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
+        line = encode_error(call.rid, *_FAILED)
+    return line
+
+
+def _describe_declared(call: ServerCall, error: Exception) -> bytes | None:
+    if isinstance(error, DeclaredError):
+        declared = cast(DeclaredError[object], error)
+        data = call.procedure.encode_error(declared)
+        return data and encode_error(call.rid, declared.code, declared.message, data)
+    if not isinstance(error, HandlerError):
+        return None
+    if len(error.code) > _CODE_MAX or len(error.data) > _DATA_MAX:
+        raise EncodeError(_ANY_DATA.label, (_TOO_MUCH,))
+    return encode_error(call.rid, error.code, error.message, _ANY_DATA.encode(dict(error.data)))

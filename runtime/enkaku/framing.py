@@ -1,0 +1,77 @@
+"""Lines: bytes in any pieces become whole messages, within a bound.
+
+Above it: the client and the server. Below it: nothing. It does no I/O and does not know what a line says.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["LineSplitter", "Oversized"]
+
+_HEAD_SIZE: Final = 1024
+_ENDLESS: Final = 4  # times the limit
+
+
+@dataclass(frozen=True, slots=True)
+class Oversized:
+    """A line over the limit: its first bytes, enough to tell whose it was. The rest is gone.
+
+    Attributes:
+        head: At most the first 1,024 bytes.
+    """
+
+    head: bytes
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines; keeps at most one unfinished line, of at most ``max_size`` bytes.
+
+    Args:
+        max_size: The longest line that is kept, in bytes, without its newline. This is a security limit:
+            what is longer is discarded while it streams in.
+    """
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        # A bytearray, because joining whole pieces again and again would be quadratic.
+        self._rest = bytearray()
+        self._discarded = 0
+
+    @property
+    def endless(self) -> bool:
+        """Whether the present line is so far over the limit that no end is to be expected."""
+        return self._discarded > _ENDLESS * self._max_size
+
+    def feed(self, data: bytes) -> list[bytes | Oversized]:
+        """Take the next bytes.
+
+        Returns:
+            The lines that they complete, without newlines; blank ones are left out. A line over the limit
+            is reported once, as soon as it is known to be.
+        """
+        found: list[bytes | Oversized] = []
+        *ends, tail = data.split(b"\n")
+        for end in ends:
+            self._take(end, found)
+            if self._discarded:
+                self._discarded = 0
+            else:
+                line = bytes(self._rest) if self._rest else end
+                self._rest.clear()
+                if line and not line.isspace():
+                    found.append(line)
+        if tail:
+            self._take(tail, found, unfinished=True)
+        return found
+
+    def _take(
+        self, piece: bytes, found: list[bytes | Oversized], *, unfinished: bool = False
+    ) -> None:
+        if self._discarded:
+            self._discarded += len(piece)
+        elif len(self._rest) + len(piece) > self._max_size:
+            self._discarded = len(self._rest) + len(piece)
+            found.append(Oversized(bytes(self._rest[:_HEAD_SIZE]) + piece[:_HEAD_SIZE]))
+            self._rest.clear()
+        elif unfinished or self._rest:
+            self._rest += piece

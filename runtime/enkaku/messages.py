@@ -1,0 +1,342 @@
+"""The wire messages, and their one JSON form.
+
+Above it: the client and the server. Below it: msgspec, and nothing else. It does no I/O: bytes become
+messages and messages become bytes. A slot's value stays the text that it was (``msgspec.Raw``): whoever
+knows its schema reads it.
+"""
+
+import json
+import re
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from .errors import InvalidMessage
+
+__all__ = [
+    "CLOSE",
+    "Abort",
+    "CallMessage",
+    "ClientMessage",
+    "Error",
+    "Event",
+    "OpenChannel",
+    "OpenRequest",
+    "OpenStream",
+    "Receive",
+    "Result",
+    "Send",
+    "ServerMessage",
+    "decode_client_message",
+    "decode_server_message",
+    "encode_abort",
+    "encode_error",
+    "encode_event",
+    "encode_open",
+    "encode_receive",
+    "encode_result",
+    "encode_send",
+    "glance_at",
+]
+
+CLOSE: Final = "Close"
+"""The reason of an abort that asks the handler to finish and to send its result."""
+
+_ID: TypeAlias = Annotated[str, Meta(max_length=128)]
+_MESSAGE_MAX: Final = 4096
+_REASON_MAX: Final = 1024
+
+
+class _Open(Struct, tag_field="typ", forbid_unknown_fields=True, frozen=True):
+    rid: _ID
+    prc: str
+    prm: Raw | UnsetType = UNSET
+    jti: _ID | UnsetType = UNSET
+
+
+class OpenRequest(_Open, tag="request", frozen=True):
+    """Opens a request."""
+
+
+class OpenStream(_Open, tag="stream", frozen=True):
+    """Opens a stream."""
+
+
+class OpenChannel(_Open, tag="channel", frozen=True):
+    """Opens a channel."""
+
+
+class Send(Struct, tag_field="typ", tag="send", forbid_unknown_fields=True, frozen=True):
+    """An item from the client into a channel; early releases of the original leave ``prc`` out."""
+
+    rid: _ID
+    val: Raw
+    prc: str | UnsetType = UNSET
+    jti: _ID | UnsetType = UNSET
+
+
+class Abort(Struct, tag_field="typ", tag="abort", forbid_unknown_fields=True, frozen=True):
+    """The client gives a call up, or asks it to finish (``rsn`` is ``CLOSE``)."""
+
+    rid: _ID
+    rsn: Annotated[str, Meta(max_length=_REASON_MAX)] | UnsetType = UNSET
+    jti: _ID | UnsetType = UNSET
+
+
+class Event(Struct, tag_field="typ", tag="event", forbid_unknown_fields=True, frozen=True):
+    """A message that nobody answers."""
+
+    prc: str
+    data: Raw | UnsetType = UNSET
+    jti: _ID | UnsetType = UNSET
+
+
+class Receive(Struct, tag_field="typ", tag="receive", frozen=True):
+    """An item from the server."""
+
+    rid: str
+    val: Raw
+
+
+class Result(Struct, tag_field="typ", tag="result", frozen=True):
+    """Ends a call well."""
+
+    rid: str
+    val: Raw | UnsetType = UNSET
+
+
+class Error(Struct, tag_field="typ", tag="error", frozen=True):
+    """Ends a call badly."""
+
+    rid: str
+    code: str
+    msg: str
+    data: Raw = Raw(b"{}")
+
+
+CallMessage = OpenRequest | OpenStream | OpenChannel
+ClientMessage = OpenRequest | OpenStream | OpenChannel | Send | Abort | Event
+ServerMessage = Receive | Result | Error
+
+
+class _Header(Struct):
+    typ: Literal["JWT"]
+    alg: Literal["none"]
+
+
+class _FromClient(Struct, forbid_unknown_fields=True):
+    header: _Header
+    payload: ClientMessage
+
+
+class _FromServer(Struct):
+    # Replies are read leniently: what a newer server adds to them is no reason to lose a call.
+    payload: ServerMessage
+
+
+class _SignedHeader(Struct):
+    typ: Literal["JWT"]
+    alg: Literal["EdDSA", "ES256"]
+
+
+class _Signed(Struct, forbid_unknown_fields=True):
+    header: _SignedHeader
+    payload: dict[str, Raw]
+    signature: str
+    data: str | UnsetType = UNSET
+
+
+class _GlancePayload(Struct):
+    typ: str
+    rid: str
+
+
+class _Glance(Struct):
+    payload: _GlancePayload
+
+
+_CLAIMS: Final = {
+    "iss": str,
+    "sub": str,
+    "aud": str,
+    "cap": str | list[str],
+    "iat": float,
+    "exp": float,
+    "nbf": float,
+}
+_from_client: Final = msgspec.json.Decoder(_FromClient)
+_from_server: Final = msgspec.json.Decoder(_FromServer)
+_signed: Final = msgspec.json.Decoder(_Signed)
+_payload: Final[msgspec.json.Decoder[ClientMessage]] = msgspec.json.Decoder(ClientMessage)
+_glance: Final = msgspec.json.Decoder(_Glance)
+_bytes: Final = msgspec.json.Encoder().encode
+
+_BOM: Final = b"\xef\xbb\xbf"
+_ANSWERED: Final = frozenset({"request", "stream", "channel", "send"})
+_SLOTS: Final = frozenset({"prm", "val", "data"})
+_STRING: Final = rb'"(?:[^"\\]|\\.)*"'
+_TEXT_MEMBER: Final = re.compile(rb'"(typ|rid)"\s*:\s*(%b)' % _STRING)
+# The members of the payload before its first value that is not a string.
+_HEAD: Final = re.compile(
+    rb'\s*\{\s*"header"\s*:\s*\{[^{}]*\}\s*,\s*"payload"\s*:\s*\{'
+    rb"(?P<members>(?:\s*%b\s*:\s*%b\s*,?)*)" % (_STRING, _STRING)
+)
+_M = TypeVar("_M")
+
+
+def decode_client_message(line: bytes) -> ClientMessage:
+    """Read a line that a client sent.
+
+    Args:
+        line: One line, without its newline.
+
+    Raises:
+        InvalidMessage: It is not a message. ``rid`` is set if the sender expects an answer.
+    """
+    try:
+        return _from_client.decode(line).payload
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return _decode_unusual(line, str(error))
+
+
+def decode_server_message(line: bytes) -> ServerMessage:
+    """Read a line that a server sent.
+
+    Args:
+        line: One line, without its newline.
+
+    Raises:
+        InvalidMessage: It is not a message. ``rid`` is set where the line names one.
+    """
+    try:
+        return _from_server.decode(line).payload
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        try:
+            return _convert(line, _FromServer).payload
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            typ, rid = _read_glance(line)
+            raise InvalidMessage(str(error), typ=typ, rid=rid) from None
+
+
+def _decode_unusual(line: bytes, reason: str) -> ClientMessage:
+    """Read what the fast way refuses: signed messages, a byte order mark, lone surrogates."""
+    line = line.removeprefix(_BOM)
+    try:
+        if b'"signature"' in line:
+            return _decode_signed(line)
+        return _convert(line, _FromClient).payload
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        typ, rid = _read_glance(line)
+        raise InvalidMessage(reason, typ=typ, rid=rid if typ in _ANSWERED else None) from None
+
+
+def _decode_signed(line: bytes) -> ClientMessage:
+    """Read a signed message; an open server does not check the signature."""
+    payload = _signed.decode(line).payload
+    for name, claim in _CLAIMS.items():
+        if name in payload:
+            msgspec.json.decode(payload.pop(name), type=claim)
+    return _payload.decode(_bytes(payload))
+
+
+def _convert(line: bytes, message_type: type[_M]) -> _M:
+    """Read lone surrogates, which JSON allows as escapes (RFC 8259, 8.2) and the fast decoder refuses."""
+    message: object = json.loads(line.removeprefix(_BOM), parse_constant=_refuse_constant)
+    if isinstance(message, dict):
+        payload = cast(dict[str, object], message).get("payload")
+        if isinstance(payload, dict):
+            fields = cast(dict[str, object], payload)
+            for slot in _SLOTS & fields.keys():
+                fields[slot] = Raw(_dump(fields[slot]))
+    return msgspec.convert(message, message_type)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _dump(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # What UTF-8 cannot express is a lone surrogate; this handler writes it as JSON's escape does.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _read_glance(line: bytes) -> tuple[str | None, str | None]:
+    try:
+        payload = _glance.decode(line).payload
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None, None
+    return payload.typ, payload.rid
+
+
+def glance_at(head: bytes) -> tuple[str | None, str | None]:
+    """Find ``typ`` and ``rid`` in the first bytes of a message too long to be read.
+
+    Returns:
+        ``(typ, rid)``, each None where it is not among the bytes; ``typ`` also where nobody expects an answer.
+    """
+    found = _HEAD.match(head)
+    if found is None:
+        return None, None
+    members = dict(_TEXT_MEMBER.findall(found["members"]))
+    try:
+        typ, rid = (msgspec.json.decode(members[name], type=str) for name in (b"typ", b"rid"))
+    except (KeyError, msgspec.MsgspecError):
+        return None, None
+    return typ, rid
+
+
+_PREFIX: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":'
+
+
+def _text(value: str) -> bytes:
+    try:
+        return _bytes(value)
+    except UnicodeEncodeError:
+        return _dump(value)
+
+
+def encode_open(kind: str, rid: str, prc: str, prm: bytes | None) -> bytes:
+    """Write the line that opens a call; ``prm`` is JSON text, None where the procedure has no param."""
+    line = b'%b"%b","rid":%b,"prc":%b' % (_PREFIX, kind.encode(), _text(rid), _text(prc))
+    return line + (b"}}\n" if prm is None else b',"prm":%b}}\n' % prm)
+
+
+def encode_send(prc: str, rid: str, val: bytes) -> bytes:
+    """Write the line of an item into a channel."""
+    return b'%b"send","prc":%b,"rid":%b,"val":%b}}\n' % (_PREFIX, _text(prc), _text(rid), val)
+
+
+def encode_abort(rid: str, rsn: str | None) -> bytes:
+    """Write the line that ends a call from the client's side; a long reason is cut."""
+    line = b'%b"abort","rid":%b' % (_PREFIX, _text(rid))
+    return line + (b"}}\n" if rsn is None else b',"rsn":%b}}\n' % _text(rsn[:_REASON_MAX]))
+
+
+def encode_event(prc: str, data: bytes | None) -> bytes:
+    """Write the line of an event."""
+    line = b'%b"event","prc":%b' % (_PREFIX, _text(prc))
+    return line + (b"}}\n" if data is None else b',"data":%b}}\n' % data)
+
+
+def encode_receive(rid: str, val: bytes) -> bytes:
+    """Write the line of an item from the server."""
+    return b'%b"receive","rid":%b,"val":%b}}\n' % (_PREFIX, _text(rid), val)
+
+
+def encode_result(rid: str, val: bytes | None) -> bytes:
+    """Write the line that ends a call well; ``val`` is None where the procedure has no result."""
+    line = b'%b"result","rid":%b' % (_PREFIX, _text(rid))
+    return line + (b"}}\n" if val is None else b',"val":%b}}\n' % val)
+
+
+def encode_error(rid: str, code: str, message: str, data: bytes = b"{}") -> bytes:
+    """Write the line that ends a call badly; a long message is cut."""
+    return b'%b"error","rid":%b,"code":%b,"data":%b,"msg":%b}}\n' % (
+        _PREFIX,
+        _text(rid),
+        _text(code),
+        data,
+        _text(message[:_MESSAGE_MAX]),
+    )

@@ -1,0 +1,227 @@
+"""Transports: what carries the bytes between a connection and a session.
+
+Above it: the client and the server, which know this interface alone. Below it: asyncio; the sockets are in
+``sockets``, and a pair without any is here.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from .errors import ConnectionLost
+
+__all__ = ["MemoryTransport", "Receiver", "Transport", "memory_pair"]
+
+_HIGH_WATER: Final = 64 * 1024
+
+
+class Receiver(Protocol):
+    """What a transport delivers to: a connection or a session. Its methods return at once and never raise."""
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes came; lines may begin and end anywhere in them."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The last call: no further bytes come or go. ``error`` is None if the peer, or this side, ended it."""
+
+
+class Transport(Protocol):
+    """An ordered, reliable duplex of bytes; one for each connection."""
+
+    @property
+    def peer(self) -> str:
+        """The other end, for messages to people."""
+        ...
+
+    @property
+    def buffered(self) -> int:
+        """How many written bytes have not left yet."""
+        ...
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to deliver; called once."""
+
+    def write(self, data: bytes) -> None:
+        """Send some bytes, without waiting; after the connection is lost they are dropped."""
+
+    async def drain(self) -> None:
+        """Wait until there is room for more.
+
+        Raises:
+            ConnectionLost: There never will be.
+        """
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until told to; may be repeated."""
+
+    def resume_reading(self) -> None:
+        """Deliver again; may be repeated."""
+
+    async def close(self, *, within: float) -> None:
+        """Send what was written, then the end; wait for the peer's end, or give up after ``within`` seconds."""
+
+    def abort(self) -> None:
+        """End at once; what was written and has not left is lost."""
+
+
+class _Pipe:
+    """One direction of a memory connection: bytes, and at last None for the end, on their way to a reader."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._loop = asyncio.get_running_loop()
+        self._items: deque[bytes | None] = deque()
+        self._take: Callable[[bytes | None], None] | None = None
+        self._reading = True
+        self._scheduled = False
+        self._writers: set[asyncio.Future[None]] = set()
+
+    def put(self, data: bytes | None) -> None:
+        self._items.append(data)
+        self.size += len(data or b"")
+        self._schedule()
+
+    def connect(self, take: Callable[[bytes | None], None]) -> None:
+        self._take = take
+        self._schedule()
+
+    def set_reading(self, reading: bool) -> None:  # noqa: FBT001 # a state, not an option
+        self._reading = reading
+        self._schedule()
+
+    def clear(self) -> None:
+        self._items.clear()
+        self.size = 0
+        self.wake_writers()
+
+    async def wait_for_room(self) -> None:
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._writers.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._writers.discard(waiter)
+
+    def wake_writers(self) -> None:
+        for waiter in self._writers:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _schedule(self) -> None:
+        if self._items and self._reading and self._take is not None and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        self._scheduled = False
+        while self._items and self._reading and self._take is not None:
+            data = self._items.popleft()
+            self.size -= len(data or b"")
+            self._take(data)
+        if self.size <= _HIGH_WATER:
+            self.wake_writers()
+
+
+class MemoryTransport:
+    """One end of a connection inside a process; bytes arrive in a later turn of the event loop."""
+
+    def __init__(self, peer: str, incoming: _Pipe, outgoing: _Pipe) -> None:
+        self._peer = peer
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._receiver: Receiver | None = None
+        self._ending = False
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def peer(self) -> str:
+        """The other end, for messages to people."""
+        return self._peer
+
+    @property
+    def buffered(self) -> int:
+        """How many written bytes the other end has not been given yet."""
+        return self._outgoing.size
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to deliver."""
+        self._receiver = receiver
+        self._incoming.connect(self._take)
+
+    def write(self, data: bytes) -> None:
+        """Hand some bytes to the other end."""
+        if not self._ending:
+            self._outgoing.put(data)
+
+    async def drain(self) -> None:
+        """Wait until the other end has taken most of what was written.
+
+        Raises:
+            ConnectionLost: The connection is gone.
+        """
+        while not self._lost.done() and self.buffered > _HIGH_WATER:
+            await self._outgoing.wait_for_room()
+        if self._lost.done():
+            raise ConnectionLost(f"the connection to {self._peer} is gone")
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until told to."""
+        self._incoming.set_reading(False)
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        self._incoming.set_reading(True)
+
+    async def close(self, *, within: float) -> None:
+        """Send the end behind what was written, and wait for the other's."""
+        self._end_writing()
+        self.resume_reading()
+        try:
+            async with asyncio.timeout(within):
+                await asyncio.shield(self._lost)
+        except TimeoutError:
+            self.abort()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """End at once; what was not delivered in either direction is lost."""
+        self._ending = True
+        for pipe in (self._outgoing, self._incoming):
+            pipe.clear()
+            pipe.put(None)
+        self.resume_reading()
+
+    def _take(self, data: bytes | None) -> None:
+        if self._receiver is None or self._lost.done():
+            return
+        if data is not None:
+            self._receiver.data_received(data)
+            return
+        # The end of one side is the end of both, as with a socket whose peer closes.
+        self._lost.set_result(None)
+        self._end_writing()
+        self._outgoing.wake_writers()
+        self._receiver.connection_lost(None)
+
+    def _end_writing(self) -> None:
+        if not self._ending:
+            self._ending = True
+            self._outgoing.put(None)
+
+
+def memory_pair() -> tuple[MemoryTransport, MemoryTransport]:
+    """Make the two ends of a connection without a socket.
+
+    Returns:
+        The client's end and the server's; either ends with the other.
+
+    Raises:
+        RuntimeError: No event loop is running.
+    """
+    to_server, to_client = _Pipe(), _Pipe()
+    client = MemoryTransport("the server in memory", to_client, to_server)
+    server = MemoryTransport("the client in memory", to_server, to_client)
+    return client, server
