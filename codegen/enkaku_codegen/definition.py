@@ -1,16 +1,33 @@
 """What a protocol file says, checked and free of references to other files.
 
-Above it: names, models, rendering. Below it: ``load``, which reads files.
+Above it: names, models, rendering. Below it: ``references``, ``library`` and ``load``, which know files.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import Final, Literal, cast, get_args
 
-__all__ = ["ErrorDefinition", "Json", "Kind", "Procedure", "Protocol", "Schema", "SlotName"]
+from .declared import DeclaredError, DeclaredErrors
+from .errors import ProtocolError
+from .jsontree import Json, Schema, pointer
+from .library import Library, Resource, Spot
+from .load import Document, load
+from .references import References
+from .schemas import DRAFT_2020_12, Dialect, dialect_of
+from .shape import faults, is_document
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
-Schema: TypeAlias = "bool | dict[str, Json]"
+__all__ = [
+    "ErrorDefinition",
+    "Json",
+    "Kind",
+    "Procedure",
+    "Protocol",
+    "Schema",
+    "SlotName",
+    "read_protocol",
+]
+
 Kind = Literal["event", "request", "stream", "channel"]
 SlotName = Literal["data", "param", "send", "receive", "result"]
 
@@ -65,3 +82,130 @@ class Protocol:
     description: str
     procedures: tuple[Procedure, ...]
     definitions: Mapping[str, Schema]
+
+
+_SLOTS: Final[tuple[SlotName, ...]] = get_args(SlotName)
+
+
+def read_protocol(path: Path, name: str | None = None) -> Protocol:
+    """Read and check a protocol file and all files that it refers to.
+
+    Args:
+        path: A JSON or YAML file: a bare mapping of procedures, or a document with ``procedures``.
+        name: What to call the protocol, whatever the file says.
+
+    Raises:
+        ProtocolError: The file, or one that it refers to, is not what it should be; has everything
+            that is wrong, with file, line and JSON pointer.
+    """
+    document = load(path)
+    reader = _Reader(document)
+    for place, message in faults(document.value):
+        reader.library.note(Spot(document, place), message)
+    return reader.read(name)
+
+
+class _Reader:
+    """Makes a protocol of a protocol file."""
+
+    def __init__(self, document: Document) -> None:
+        self.library = Library()
+        self._document = document
+        self._file = self.library.add_file(document)
+        self._references = References(self.library, document)
+        self._errors = DeclaredErrors(self.library, self._references)
+
+    def read(self, name: str | None) -> Protocol:
+        value = self._document.value
+        head = value if isinstance(value, dict) and is_document(value) else {}
+        dialect = dialect_of(head.get("$schema")) or DRAFT_2020_12
+        shared = _schemas(Spot(self._document, ("$defs",))) if head else []
+        for spot in shared:
+            self.library.add(spot, self._file, dialect)
+        top = Spot(self._document, ("procedures",) if head else ())
+        errors = {spot: self._add(spot, dialect) for spot in _schemas(top)}
+        self._gather(shared, errors)
+        self._raise_issues()
+        definitions = self._references.definitions()
+        procedures = [self._procedure(spot, declared) for spot, declared in errors.items()]
+        self._raise_issues()
+        return Protocol(
+            name=name or _text(head.get("name")) or self._document.path.stem,
+            description=_text(head.get("description")),
+            procedures=tuple(sorted(procedures, key=lambda procedure: procedure.name)),
+            definitions=definitions,
+        )
+
+    def _raise_issues(self) -> None:
+        if self.library.issues:
+            raise ProtocolError(self.library.issues)
+
+    def _add(self, procedure: Spot, dialect: Dialect) -> list[DeclaredError]:
+        """Take in the schemas of a procedure, and give the errors that it declares."""
+        slots = [spot for spot in _schemas(procedure) if spot.path[-1] in (*_SLOTS, "error")]
+        for spot in slots:
+            home = Resource(spot, self._file.uri, outer=self._file)
+            self.library.add(spot, home, dialect)
+        return [
+            error for spot in slots if spot.path[-1] == "error" for error in self._errors.of(spot)
+        ]
+
+    def _gather(self, shared: list[Spot], errors: Mapping[Spot, list[DeclaredError]]) -> None:
+        """Follow the references of everything that becomes a model.
+
+        A definition that only errors refer to becomes an exception and no model.
+        """
+        exceptions = set(self._errors.definitions.values())
+        for spot in shared:
+            if spot not in exceptions:
+                self._references.name(spot)
+                self._references.gather(spot)
+        for procedure, declared in errors.items():
+            for spot in _schemas(procedure):
+                if spot.path[-1] in _SLOTS:
+                    self._references.gather(spot)
+            for error in declared:
+                if error.data is not None:
+                    self._references.gather(error.data)
+
+    def _procedure(self, spot: Spot, declared: list[DeclaredError]) -> Procedure:
+        value = _members(spot.value)
+        return Procedure(
+            name=spot.path[-1],
+            kind=cast("Kind", value["type"]),
+            description=_text(value.get("description")),
+            slots={
+                slot: self._references.resolved(spot.below((slot,)))
+                for slot in _SLOTS
+                if slot in value
+            },
+            errors=tuple(
+                ErrorDefinition(
+                    definition=error.definition,
+                    code=code,
+                    data=None if error.data is None else self._references.resolved(error.data),
+                    description=error.description,
+                    pointer=pointer(error.place.path),
+                )
+                for error in declared
+                for code in error.codes
+            ),
+            pointer=pointer(spot.path),
+        )
+
+
+def _members(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _schemas(spot: Spot) -> list[Spot]:
+    """Give the places directly below one where a schema, or another object, is."""
+    try:
+        members = _members(spot.value)
+    except KeyError:
+        return []
+    return [spot.below((key,)) for key, value in members.items() if isinstance(value, dict | bool)]
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""

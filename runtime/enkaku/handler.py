@@ -63,11 +63,9 @@ class ServerCall:
         return self.state is not CallState.RUNNING
 
     def until_closed(self) -> "UntilClosed":
-        """Make a block that is left quietly as soon as the call is closed::
+        """Make a block that is left quietly as soon as the call is closed.
 
-        async with current_call().until_closed():
-            await forever()
-        return result
+        It suits a request that waits for something: ``async with current_call().until_closed(): ...``
         """
         return UntilClosed(self, self._watchers)
 

@@ -52,8 +52,9 @@ def claim_path(path: str, *, mode: int, backlog: int) -> Claim:
         AddressInUse: A live server answers there, or something that is not a socket lies there.
         OSError: The operating system refuses.
     """
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        server.settimeout(0)
         # Whoever starts a server here does so alone: two that both find a dead server's file would each
         # believe that they have taken it over.
         with _lock(path):
@@ -79,7 +80,8 @@ def _require_free(path: str) -> None:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise AddressInUse(f"unix:{path}: there is a file which is not a socket; it is left alone")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0)
         refusal = probe.connect_ex(path)
     if refusal not in {errno.ECONNREFUSED, errno.ENOENT}:
         raise AddressInUse(
