@@ -72,6 +72,9 @@ class Procedure:
 class Protocol:
     """A protocol whose every ``$ref`` is ``#/$defs/NAME`` with NAME in ``definitions``.
 
+    The schemas are of draft 2020-12. NAME is escaped as in a JSON pointer (``jsontree.tokens`` undoes it),
+    and nothing else is.
+
     Attributes:
         name: What the file calls itself, else the file's own name without its suffix.
         procedures: Sorted by name, so that the order in the file changes nothing.
@@ -142,13 +145,12 @@ class _Reader:
 
     def _add(self, procedure: Spot, dialect: Dialect) -> list[DeclaredError]:
         """Take in the schemas of a procedure, and give the errors that it declares."""
-        slots = [spot for spot in _schemas(procedure) if spot.path[-1] in (*_SLOTS, "error")]
-        for spot in slots:
-            home = Resource(spot, self._file.uri, outer=self._file)
-            self.library.add(spot, home, dialect)
-        return [
-            error for spot in slots if spot.path[-1] == "error" for error in self._errors.of(spot)
-        ]
+        for spot in _schemas(procedure):
+            if spot.path[-1] in (*_SLOTS, "error"):
+                home = Resource(spot, self._file.uri, outer=self._file)
+                self.library.add(spot, home, dialect)
+        has_error = isinstance(_members(procedure.value).get("error"), dict)
+        return self._errors.of(procedure.below(("error",))) if has_error else []
 
     def _gather(self, shared: list[Spot], errors: Mapping[Spot, list[DeclaredError]]) -> None:
         """Follow the references of everything that becomes a model.

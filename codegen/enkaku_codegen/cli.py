@@ -1,0 +1,139 @@
+"""The command line: the one module that prints and writes.
+
+Above it: nobody. Below it: prepare, which needs the generator's own dependencies and is imported when a command
+runs, so that help and version work without them; and output.
+"""
+
+import argparse
+import importlib.metadata
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from .errors import CodegenError
+from .output import Changes, write
+
+__all__ = ["run"]
+
+_EXAMPLES: Final = """\
+examples:
+  enkaku generate protocol.yaml --out src/app/protocol
+  enkaku generate protocol.json --out bindings --name Dashboard
+  enkaku check protocol.yaml --out src/app/protocol      (in a build: exits 1 when out of date)
+"""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Those of the command line if None.
+
+    Returns:
+        The exit code: 0 for success, 1 for an error that was reported, or a package that is out of date.
+    """
+    # What a terminal or a pipe can't encode is escaped rather than fatal.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        code = _command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough. The interpreter flushes once more at its end: into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="enkaku",
+        description="Generate a typed Python package from an Enkaku protocol file.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"enkaku {importlib.metadata.version('enkaku')}"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, help_, description in (
+        (
+            "generate",
+            "write the package",
+            "Write the package for a protocol: all of it, or nothing.",
+        ),
+        (
+            "check",
+            "tell whether the package is up to date",
+            "Write nothing; print the difference and exit with 1 if the package is out of date.",
+        ),
+    ):
+        command = commands.add_parser(
+            name,
+            help=help_,
+            description=description,
+            epilog=_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("protocol", metavar="PROTOCOL", type=Path, help="a JSON or YAML file")
+        command.add_argument(
+            "--out", metavar="DIR", type=Path, required=True, help="the package's directory"
+        )
+        command.add_argument(
+            "--name",
+            type=_name,
+            help="what the classes are named after; else the name in the file, else the file's name",
+        )
+        command.add_argument(
+            "--templates",
+            metavar="DIR",
+            type=Path,
+            help="templates that go before the built-in ones",
+        )
+    return parser
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a name has at least one character")
+    return text
+
+
+def _command(options: argparse.Namespace) -> int:
+    from .prepare import prepare  # noqa: PLC0415 # see above
+
+    try:
+        todo = prepare(
+            options.protocol, name=options.name, out=options.out, templates=options.templates
+        )
+        return _check(todo) if options.command == "check" else _generate(todo)
+    except CodegenError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _check(todo: Changes) -> int:
+    if not todo:
+        return 0
+    sys.stdout.writelines(todo.diff())
+    sys.stdout.flush()
+    print(f"{todo.directory}: out of date", file=sys.stderr)
+    return 1
+
+
+def _generate(todo: Changes) -> int:
+    write(todo)
+    if todo:
+        counts = [(len(todo.written), "written"), (len(todo.removed), "removed")]
+        done = ", ".join(f"{count} {what}" for count, what in counts if count)
+        print(f"{todo.directory}: {done}")
+    else:
+        print(f"{todo.directory}: up to date")
+    return 0

@@ -1,0 +1,74 @@
+"""Every error of the generator, in one tree.
+
+    CodegenError
+    ├── ProtocolError    the protocol, or a file that it refers to, is wrong: a list of issues
+    ├── TemplateError    a template can't be found, read or rendered
+    └── OutputError      the package can't be written to its directory
+
+Nothing else shall leave the generator, whatever a protocol file holds.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["CodegenError", "Issue", "OutputError", "ProtocolError", "TemplateError"]
+
+
+def _visible(text: str) -> str:
+    """Give the text on one line: what a terminal would not print as a character is escaped."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong with a protocol.
+
+    Attributes:
+        file: The file as the user knows it, or None where only the protocol itself is known.
+        line: The line in the file, from 1, or None where it is not known.
+        pointer: Where in the file, as a JSON pointer (RFC 6901); ``""`` is the whole file.
+        message: What was found there, and what was expected.
+    """
+
+    file: str | None
+    line: int | None
+    pointer: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file or ""
+        if place and self.line is not None:
+            place = f"{place}:{self.line}"
+        return _visible(": ".join(part for part in (place, self.pointer, self.message) if part))
+
+
+def _order(issue: Issue) -> tuple[str, int, str, str]:
+    return issue.file or "", issue.line or 0, issue.pointer, issue.message
+
+
+class CodegenError(Exception):
+    """Base of every error that the generator raises on purpose."""
+
+
+class ProtocolError(CodegenError):
+    """A protocol that nothing can be generated from.
+
+    Its text is all of its issues, one a line. Name collisions come this way, too.
+
+    Attributes:
+        issues: Everything that is wrong, each thing once, sorted by file and line; never empty.
+    """
+
+    def __init__(self, issues: Iterable[Issue]) -> None:
+        self.issues = tuple(sorted(set(issues), key=_order))
+        super().__init__("\n".join(str(issue) for issue in self.issues))
+
+
+class TemplateError(CodegenError):
+    """A template can't be found, read or rendered."""
+
+
+class OutputError(CodegenError):
+    """The package can't be written to its directory; what was there is still there."""

@@ -1,0 +1,35 @@
+"""Protocol in, package out: a pure function.
+
+Above it: the command line. Below it: everything but reading and writing files.
+"""
+
+from pathlib import Path
+
+from .definition import Protocol
+from .format import format_source
+from .planner import make_plan
+from .render import render
+
+__all__ = ["generate"]
+
+
+def generate(protocol: Protocol, *, source: str, templates: Path | None = None) -> dict[str, str]:
+    """Generate the package for a protocol.
+
+    Args:
+        protocol: What to generate it for.
+        source: The protocol file's name without directories, for the header of each file.
+        templates: A directory whose templates go before those that ship with the package.
+
+    Returns:
+        The text of each file by its name.
+
+    Raises:
+        ProtocolError: Some names of the protocol are the same in Python.
+        TemplateError: A template can't be found, read or rendered, or its output is not Python.
+    """
+    files = render(make_plan(protocol), title=protocol.name, source=source, templates=templates)
+    return {
+        name: format_source(text, name) if name.endswith(".py") else text
+        for name, text in files.items()
+    }

@@ -1,0 +1,102 @@
+"""What each module of a package imports, and what the package exports.
+
+Above it: rendering. Below it: plan, models.
+"""
+
+import ast
+from collections.abc import Iterable
+
+from .models import Types
+from .plan import Plan
+from .views import at_run_time
+
+__all__ = ["exports", "imports"]
+
+
+def exports(plan: Plan) -> list[str]:
+    """Name what the package exports, sorted as isort does."""
+    names = [each.name for each in (*plan.types, *plan.errors)]
+    constants = [each.constant for each in plan.procedures]
+    return sorted([*names, *constants, plan.client, plan.handler], key=_constants_first)
+
+
+def imports(plan: Plan, types: Types) -> dict[str, list[str]]:
+    """Give the import statements of each module, with empty lines between their groups."""
+    named = {each.name for each in plan.types}
+    slots = [annotation for each in types.slots.values() for annotation in each.values()]
+    data = [*types.errors.values()]
+    constants = {each.constant for each in plan.procedures}
+    of_methods = [
+        *_import(".models", _used(slots) & named),
+        *_import(".procedures", constants),
+    ]
+    runtime = ["import enkaku"]
+    return {
+        "__init__.py": _groups(
+            [
+                *_import(".client", {plan.client}),
+                *_import(".models", named),
+                *_import(".procedures", constants | {each.name for each in plan.errors}),
+                *_import(".server", {plan.handler}),
+            ]
+        ),
+        "client.py": _groups(runtime, of_methods),
+        "models.py": _of_models(types),
+        "procedures.py": _groups(
+            [
+                *_import("types", {"NoneType"} & {at_run_time(each) for each in (*slots, *data)}),
+                *_import("typing", {"Final"} if constants else ()),
+            ],
+            runtime,
+            _import(".models", _used([*slots, *data]) & named),
+        ),
+        "server.py": _groups(
+            _import("abc", {"abstractmethod"} if constants else ()), runtime, of_methods
+        ),
+    }
+
+
+def _of_models(types: Types) -> list[str]:
+    used: set[str] = set()
+    for each in types.named:
+        if each.kind == "model":
+            used |= {"ConfigDict", "Model"} if each.closed else {"Model"}
+            used |= _used(field.annotation for field in each.fields)
+        else:
+            used |= {"TypeAliasType" if each.recursive else "TypeAlias"}
+            used |= _used([each.annotation])
+    return _groups(
+        _import("typing", used & {"Annotated", "Literal", "TypeAlias"}),
+        [
+            *_import("enkaku", used & {"Model"}),
+            *_import("pydantic", used & {"ConfigDict", "Field"}),
+            *_import("typing_extensions", used & {"TypeAliasType"}),
+        ],
+    )
+
+
+def _groups(*groups: list[str]) -> list[str]:
+    """Put an empty line between groups of statements."""
+    lines: list[str] = []
+    for group in groups:
+        lines += ["", *group] if lines and group else group
+    return lines
+
+
+def _used(annotations: Iterable[str]) -> set[str]:
+    return {
+        node.id
+        for annotation in annotations
+        for node in ast.walk(ast.parse(annotation, mode="eval"))
+        if isinstance(node, ast.Name)
+    }
+
+
+def _import(module: str, names: Iterable[str]) -> list[str]:
+    listed = ", ".join(sorted(names, key=_constants_first))
+    return [f"from {module} import {listed}"] if listed else []
+
+
+def _constants_first(name: str) -> tuple[bool, str, str]:
+    """Sort as isort does: constants, then classes, each without regard to case."""
+    return not (name.isupper() and len(name) > 1), name.lower(), name

@@ -1,0 +1,116 @@
+"""JSON values, and the places in them. Everything else in this package stands on it."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "MAX_VALUES",
+    "NUMBER",
+    "SURROGATE",
+    "Json",
+    "Place",
+    "Schema",
+    "Tokens",
+    "find",
+    "pointer",
+    "read_number",
+    "same",
+    "tokens",
+]
+
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+Schema: TypeAlias = bool | dict[str, Json]
+Tokens: TypeAlias = tuple[str, ...]
+"""A JSON pointer, taken apart: the keys and indices from the root to a value."""
+
+MAX_DEPTH: Final = 100
+"""How many arrays and objects may lie within each other in a file."""
+
+MAX_VALUES: Final = 500_000
+"""How many values a file may hold, each alias counted as often as it is used."""
+
+MAX_DIGITS: Final = 4000
+"""How many digits a whole number may have; Python itself neither reads nor prints much longer ones."""
+
+NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+"""How JSON writes a number."""
+
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half of a pair that stands for a character in UTF-16, and is none by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands in its file, and where the values in it do.
+
+    Attributes:
+        line: The line of the value, or of its key where it has one; from 1.
+        below: The places of its members, by key or index.
+    """
+
+    line: int
+    below: Mapping[str, "Place"]
+
+
+def read_number(text: str) -> int | float:
+    """Give the number that JSON writes so.
+
+    Raises:
+        ValueError: No JSON implementation would be expected to hold it.
+    """
+    if "." in text or "e" in text.lower():
+        number = float(text)
+        if math.isinf(number):
+            raise ValueError(f"{text[:40]} is more than a 64-bit floating-point number holds")
+        return number
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits; at most {MAX_DIGITS} are supported")
+    return int(text)
+
+
+def pointer(path: Tokens) -> str:
+    """Give the JSON pointer (RFC 6901) of a path."""
+    return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in path)
+
+
+def tokens(text: str) -> Tokens:
+    """Give the path of a JSON pointer, which is empty or begins with a slash."""
+    return tuple(each.replace("~1", "/").replace("~0", "~") for each in text.split("/")[1:])
+
+
+def find(value: Json, path: Tokens) -> Json:
+    """Give the value at a path.
+
+    Raises:
+        KeyError: There is none; its argument is the first token that leads nowhere.
+    """
+    for token in path:
+        match value:
+            case dict() if token in value:
+                value = value[token]
+            case list() if token.isascii() and token.isdigit() and _is_index(token, len(value)):
+                value = value[int(token)]
+            case _:
+                raise KeyError(token)
+    return value
+
+
+def _is_index(token: str, length: int) -> bool:
+    # An index has no leading zeros; one with more digits than the length is out of range in any case.
+    return len(token) <= len(str(length)) and str(int(token)) == token and int(token) < length
+
+
+def same(one: Json, other: Json) -> bool:
+    """Tell whether two values are the same JSON: 1 is 1.0, but neither is true."""
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        case list(), list():
+            return len(one) == len(other) and all(map(same, one, other))
+        case _:
+            return one == other and isinstance(one, bool) == isinstance(other, bool)

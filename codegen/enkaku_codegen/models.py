@@ -1,0 +1,311 @@
+"""The Python types of a plan, by datamodel-code-generator; the one module that knows it.
+
+It is shown the shapes of the types and nothing else: tokens stand for all names, literals and texts of the
+protocol, which are put back into the syntax tree of what it wrote. So no text can become code here, and no
+name is changed on the way. What comes out is data for the templates.
+
+Above it: rendering. Below it: the plan, shapes.
+"""
+
+import ast
+import copy
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from datamodel_code_generator import GenerateConfig, generate
+from datamodel_code_generator.enums import DataModelType, InputFileType
+from datamodel_code_generator.format import PythonVersion
+from datamodel_code_generator.parser import LiteralType
+
+from .definition import SlotName
+from .errors import CodegenError
+from .jsontree import Json
+from .plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
+from .shapes import CARRIER, Shapes
+from .text import Text
+
+__all__ = ["Alias", "Field", "Model", "Types", "make_types"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An attribute of a model, ready to be written: ``NAME: ANNOTATION``."""
+
+    name: str
+    annotation: str
+    required: bool
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A class, ready to be written."""
+
+    name: str
+    fields: tuple[Field, ...]
+    closed: bool
+    text: Text
+    kind: Literal["model"] = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A type with a name, ready to be written.
+
+    Attributes:
+        recursive: It stands inside of itself, through no class.
+    """
+
+    name: str
+    annotation: str
+    recursive: bool
+    text: Text
+    kind: Literal["alias"] = "alias"
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """All types of a package.
+
+    Attributes:
+        named: In an order in which they can be written: an alias stands behind what it is made of.
+        slots: The annotations of the slots, by the procedure's constant.
+        errors: The annotation of the data of each error that has some, by the error's class.
+    """
+
+    named: tuple[Model | Alias, ...]
+    slots: Mapping[str, Mapping[SlotName, str]]
+    errors: Mapping[str, str]
+
+
+def make_types(plan: Plan) -> Types:
+    """Give the Python types of a plan.
+
+    Raises:
+        CodegenError: The model generator wrote something that is not understood.
+    """
+    shapes = Shapes(plan)
+    written = _Written(_generate(shapes.document()), shapes)
+    slots: dict[str, Mapping[SlotName, str]] = {
+        each.constant: {slot: written.carried(each.constant, slot) for slot in each.slots}
+        for each in plan.procedures
+    }
+    errors = {
+        each.name: written.carried(each.name, "data")
+        for each in plan.errors
+        if each.data is not None
+    }
+    return Types(_named(plan, written), slots, errors)
+
+
+def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
+    parts = {each.name: names_in(each.schema) for each in plan.types if isinstance(each, AliasPlan)}
+    recursive = reaches_itself(parts)
+    named: dict[str, Model | Alias] = {}
+    for each in plan.types:
+        if isinstance(each, ObjectPlan):
+            fields = tuple(written.fields(each))
+            named[each.name] = Model(each.name, fields, each.closed, Text(each.text))
+        else:
+            annotation = written.carried(each.name)
+            named[each.name] = Alias(each.name, annotation, each.name in recursive, Text(each.text))
+    return tuple(_ordered(named, parts))
+
+
+def _ordered(
+    named: Mapping[str, Model | Alias], parts: Mapping[str, Sequence[str]]
+) -> Iterable[Model | Alias]:
+    """Keep the order, but have an alias behind the types that it is made of.
+
+    Annotations in classes are evaluated late, and those of recursive aliases; others where they stand.
+    """
+    done: set[str] = set()
+
+    def emit(name: str) -> Iterator[Model | Alias]:
+        if name not in done:
+            done.add(name)
+            each = named[name]
+            if each.kind == "alias" and not each.recursive:
+                for part in parts[name]:
+                    yield from emit(part)
+            yield each
+
+    for name in named:
+        yield from emit(name)
+
+
+class _Written:
+    """What the model generator wrote, with names and literals put back."""
+
+    def __init__(self, source: str, shapes: Shapes) -> None:
+        self._shapes = shapes
+        self._annotations: dict[tuple[str, str], ast.expr] = {}
+        aliases: dict[str, ast.expr] = {}
+        for statement in ast.parse(source).body:
+            match statement:
+                case ast.ClassDef():
+                    for each in statement.body:
+                        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+                            self._annotations[statement.name, each.target.id] = each.annotation
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[_, value])):
+                    # An alias of its own making, for a type with constraints inside of another.
+                    aliases[name] = value
+                case _:
+                    pass  # imports, and the rebuilding of models, which are done by others
+        self._restore = _Restore(shapes, aliases)
+
+    def carried(self, *key: str) -> str:
+        """Give the annotation of an alias, or of a slot or error by its key."""
+        token = self._shapes.carried[key[0] if len(key) == 1 else (key[0], key[1])]
+        return ast.unparse(self._annotation(CARRIER, token))
+
+    def fields(self, plan: ObjectPlan) -> Iterator[Field]:
+        """Give the fields of a class."""
+        for place, each in enumerate(plan.fields):
+            annotation = self._annotation(self._shapes.classes[plan.name], f"f{place}")
+            if each.key != each.attribute:
+                annotation = _with_alias(annotation, each.key)
+            yield Field(each.attribute, ast.unparse(annotation), each.required, Text(each.text))
+
+    def _annotation(self, type_: str, field: str) -> ast.expr:
+        annotation = self._annotations.get((type_, field))
+        if annotation is None:
+            raise CodegenError(f"the model generator did not write {type_}.{field}")
+        return self._restore.expression(annotation)
+
+
+class _Restore(ast.NodeTransformer):
+    """Puts names and literals in the place of their tokens, and lets nothing pass that it does not know."""
+
+    _SYNTAX: Final = (
+        ast.BinOp,
+        ast.BitOr,
+        ast.Call,
+        ast.Constant,
+        ast.Load,
+        ast.Name,
+        ast.Subscript,
+        ast.Tuple,
+        ast.USub,
+        ast.UnaryOp,
+        ast.keyword,
+    )
+    _NAMES: Final = frozenset(
+        {"Annotated", "Field", "Literal", "bool", "dict", "float", "int", "list", "object", "str"}
+        | {"tuple"}
+    )
+
+    def __init__(self, shapes: Shapes, aliases: Mapping[str, ast.expr]) -> None:
+        self._names = shapes.names
+        self._literals = shapes.literals
+        self._aliases = aliases
+
+    def expression(self, node: ast.expr) -> ast.expr:
+        """Restore an annotation."""
+        restored = self.visit(node)
+        if not isinstance(restored, ast.expr):
+            raise _unexpected(node)
+        return restored
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if not isinstance(node, self._SYNTAX):
+            raise _unexpected(node)
+        return super().generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in self._names:
+            return ast.Name(self._names[node.id])
+        if node.id in self._aliases:
+            return self.expression(copy.deepcopy(self._aliases[node.id]))
+        if node.id == "Any":
+            return ast.Name("object")
+        if node.id not in self._NAMES:
+            raise _unexpected(node)
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if not isinstance(node.value, str):
+            return node
+        literal: Json = self._literals[int(node.value.removeprefix("literal"))]
+        if isinstance(literal, list | dict):
+            raise _unexpected(node)
+        return ast.Constant(literal)
+
+
+def _unexpected(node: ast.AST) -> CodegenError:
+    return CodegenError(f"the model generator wrote something unexpected: {ast.dump(node)}")
+
+
+def _with_alias(annotation: ast.expr, alias: str) -> ast.expr:
+    """Add a field's name in JSON to its annotation."""
+    keyword = ast.keyword("alias", ast.Constant(alias))
+    match annotation:
+        case ast.Subscript(
+            value=ast.Name(id="Annotated"),
+            slice=ast.Tuple(elts=[_, ast.Call(func=ast.Name(id="Field")) as call]),
+        ):
+            call.keywords.insert(0, keyword)
+            return annotation
+        case _:
+            call = ast.Call(ast.Name("Field"), [], [keyword])
+            return ast.Subscript(ast.Name("Annotated"), ast.Tuple([annotation, call]))
+
+
+def _generate(document: str) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source = generate(document, config=_CONFIG)
+    if not isinstance(source, str):
+        raise CodegenError("the model generator wrote no module")
+    return source
+
+
+# Every option that touches types, or that reads more than the document, whatever its default is.
+_CONFIG: Final = GenerateConfig(
+    input_file_type=InputFileType.JsonSchema,
+    output_model_type=DataModelType.PydanticV2BaseModel,
+    target_python_version=PythonVersion.PY_311,
+    base_class="enkaku.Model",
+    formatters=[],
+    disable_timestamp=True,
+    # names
+    snake_case_field=False,
+    use_title_as_name=False,
+    no_alias=True,
+    parent_scoped_naming=False,
+    collapse_root_models=False,
+    reuse_model=False,
+    skip_root_model=True,
+    keep_model_order=True,
+    # annotations
+    use_annotated=True,
+    field_constraints=True,
+    use_type_alias=True,
+    use_union_operator=True,
+    use_standard_collections=True,
+    use_generic_container_types=False,
+    use_object_type=True,
+    use_tuple_for_fixed_items=True,
+    use_unique_items_as_set=False,
+    use_decimal_for_multiple_of=False,
+    use_non_positive_negative_number_constrained_types=False,
+    strict_types=None,
+    strict_nullable=False,
+    enum_field_as_literal=LiteralType.All,
+    # presence and values
+    force_optional_for_required_fields=False,
+    apply_default_values_for_required_fields=False,
+    use_one_literal_as_default=False,
+    use_default_kwarg=False,
+    # texts
+    use_schema_description=False,
+    use_field_description=False,
+    use_attribute_docstrings=False,
+    field_include_all_keys=False,
+    # the outside
+    allow_remote_refs=False,
+    allow_private_network=False,
+    settings_path=None,
+)

@@ -1,0 +1,309 @@
+"""Decides on every name and every type of a package.
+
+Above it: generate. Below it: names, widen, plan. It knows JSON Schema and names, but no Python types.
+"""
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from .definition import ErrorDefinition, Procedure, Protocol, SlotName
+from .errors import Issue, ProtocolError
+from .jsontree import Json, Schema, pointer
+from .names import (
+    Claims,
+    attribute_name,
+    class_name,
+    constant_name,
+    method_name,
+    own_class_name,
+    pascal,
+)
+from .nodes import (
+    ANYTHING,
+    NULL,
+    Node,
+    any_of,
+    as_dict,
+    as_list,
+    is_enum,
+    reads_well,
+    referred,
+    sized,
+)
+from .plan import (
+    AliasPlan,
+    ErrorPlan,
+    FieldPlan,
+    ObjectPlan,
+    Plan,
+    ProcedurePlan,
+    TypePlan,
+    direct_names,
+    reaches_itself,
+)
+from .variants import suffixes
+from .widen import alternatives
+
+__all__ = ["make_plan"]
+
+_LONGEST_DEFAULT: Final = 60
+
+
+def make_plan(protocol: Protocol) -> Plan:
+    """Decide on every name and every type of a package.
+
+    Raises:
+        ProtocolError: Some names are the same in Python; all such pairs are told.
+    """
+    return _Planner(protocol).plan()
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where a schema stands.
+
+    Attributes:
+        name: What a type there is called.
+        owner: What that name stands for, in words.
+    """
+
+    name: str
+    pointer: str
+    owner: str = "a type"
+
+    def below(self, suffix: str, *path: str) -> "_Spot":
+        """Go down.
+
+        Args:
+            suffix: What the way adds to the name.
+            path: What it adds to the pointer.
+        """
+        name = own_class_name(self.name.removesuffix("_") + suffix)
+        return _Spot(name, self.pointer + pointer(path))
+
+
+@dataclass(slots=True)
+class _Planner:
+    protocol: Protocol
+    issues: list[Issue] = field(default_factory=list[Issue])
+    package: Claims = field(default_factory=lambda: Claims("the package"))
+    methods: Claims = field(default_factory=lambda: Claims("the client"))
+    types: dict[str, TypePlan] = field(default_factory=dict[str, TypePlan])
+    errors: list[ErrorPlan] = field(default_factory=list[ErrorPlan])
+    shared_errors: dict[tuple[str, str | None], str] = field(
+        default_factory=dict[tuple[str, str | None], str]
+    )
+
+    def plan(self) -> Plan:
+        prefix = own_class_name(self.protocol.name)
+        client, handler = f"{prefix}Client", f"{prefix}Handler"
+        self.claim(self.package, client, "the client class", "")
+        self.claim(self.package, handler, "the handler class", "")
+        for name, schema in self.protocol.definitions.items():
+            self.definition(name, schema)
+        procedures = tuple(self.procedure(each) for each in self.protocol.procedures)
+        if self.issues:
+            raise ProtocolError(self.issues)
+        return Plan(
+            client=client,
+            handler=handler,
+            description=self.protocol.description,
+            types=_without_loops(tuple(self.types.values())),
+            errors=tuple(self.errors),
+            procedures=procedures,
+        )
+
+    def claim(self, claims: Claims, name: str, owner: str, where: str) -> None:
+        self.issues.extend(claims.claim(name, owner, where))
+
+    def definition(self, name: str, schema: Schema) -> None:
+        owner = f"the definition {json.dumps(name)}"
+        spot = _Spot(own_class_name(name), pointer(("$defs", name)), owner)
+        node = self.node(schema, spot, named=True)
+        if node != {"$ref": spot.name} or spot.name not in self.types:
+            self.add(AliasPlan(spot.name, node, _text(schema)), spot)
+
+    def procedure(self, procedure: Procedure) -> ProcedurePlan:
+        name = procedure.name
+        method, constant = method_name(name), constant_name(name)
+        owner = f"the procedure {json.dumps(name)}"
+        known = len(self.issues)
+        self.claim(self.methods, method, owner, procedure.pointer)
+        if len(self.issues) == known:
+            # Two methods with one name have one name for their constants, too: told once.
+            self.claim(self.package, constant, owner, procedure.pointer)
+        slots: dict[SlotName, Node] = {}
+        for slot, schema in procedure.slots.items():
+            spot = _Spot(class_name(name, slot), procedure.pointer + pointer((slot,)))
+            slots[slot] = self.slot(schema, spot)
+        errors = tuple(self.error(procedure, each) for each in procedure.errors)
+        return ProcedurePlan(procedure, method, constant, slots, errors)
+
+    def slot(self, schema: Schema, spot: _Spot) -> Node:
+        """Plan a slot's type, and name it unless it reads well without a name."""
+        several = sum(choice != NULL for choice in self.choices(schema)) > 1
+        node = self.node(schema, spot, named=several)
+        if not several and reads_well(node):
+            return node
+        self.add(AliasPlan(spot.name, node, _text(schema)), spot)
+        return {"$ref": spot.name}
+
+    def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
+        """Plan an error's class; one that several procedures refer to is one class."""
+        if error.definition is None:
+            name = class_name(procedure.name, error.code or "error")
+        else:
+            known = self.shared_errors.get((error.definition, error.code))
+            if known is not None:
+                return known
+            codes = [each for each in procedure.errors if each.definition == error.definition]
+            suffix = pascal(error.code) if error.code and len(codes) > 1 else ""
+            name = own_class_name(own_class_name(error.definition).removesuffix("_") + suffix)
+            self.shared_errors[error.definition, error.code] = name
+        owner = f"the error {json.dumps(error.definition or error.code or 'error')}"
+        self.claim(self.package, name, owner, error.pointer)
+        data = None
+        if error.data is not None:
+            data = self.slot(error.data, _Spot(f"{name}Data", error.pointer))
+        self.errors.append(ErrorPlan(name, error.code, data, error.description))
+        return name
+
+    def choices(self, schema: Schema) -> list[Node]:
+        return alternatives(schema, self.protocol.definitions)
+
+    def add(self, type_: TypePlan, spot: _Spot) -> None:
+        self.claim(self.package, type_.name, spot.owner, spot.pointer)
+        self.types.setdefault(type_.name, type_)
+
+    def node(self, schema: Schema, spot: _Spot, *, named: bool = False) -> Node:
+        """Plan the types below a schema, and make it simple all the way down.
+
+        Args:
+            schema: Any schema.
+            spot: Where it stands.
+            named: The spot's name is for the whole: no alternative among others has it.
+        """
+        choices = self.choices(schema)
+        several = sum(choice != NULL for choice in choices) > 1
+        apart = several or (named and len(choices) > 1)
+        endings = suffixes(choices) if apart else dict[int, str]()
+        nodes: list[Node] = []
+        for index, choice in enumerate(choices):
+            place = spot.below(endings[index]) if index in endings else spot
+            text = _text(choice) or ("" if several else _text(schema))
+            node = self.alternative(choice, place, text)
+            if is_enum(node) and not several and not named:
+                self.add(AliasPlan(spot.name, node, _text(schema)), spot)
+                node = Node({"$ref": spot.name})
+            nodes.append(node)
+        return any_of(nodes)
+
+    def alternative(self, choice: Node, spot: _Spot, text: str) -> Node:
+        definition = referred(choice)
+        if definition is not None:
+            return {"$ref": own_class_name(definition)}
+        if choice.get("type") == "array":
+            return self.array(choice, spot)
+        if choice.get("type") != "object":
+            return choice
+        if not choice.get("properties"):
+            return self.map(choice, spot)
+        closed = choice.get("additionalProperties") is False and not choice.get("patternProperties")
+        self.add(ObjectPlan(spot.name, self.fields(choice, spot), closed, text), spot)
+        return {"$ref": spot.name}
+
+    def fields(self, schema: Node, spot: _Spot) -> tuple[FieldPlan, ...]:
+        properties = as_dict(schema.get("properties"))
+        required = as_list(schema.get("required"))
+        attributes = Claims(spot.name)
+        fields: list[FieldPlan] = []
+        # A required property without a schema is a property, too.
+        for key in dict.fromkeys([*properties, *required]):
+            if not isinstance(key, str):
+                continue
+            place = spot.below(pascal(key), "properties", key)
+            attribute = attribute_name(key)
+            owner = f"the property {json.dumps(key)}"
+            self.claim(attributes, attribute, owner, place.pointer)
+            value = _schema(properties.get(key, True))
+            node = self.node(value, place)
+            # A class or an alias of its own has the text already.
+            text = "" if place.name in self.types else _text(value)
+            text = _with_default(text, value)
+            fields.append(FieldPlan(attribute, key, node, key in required, text))
+        return tuple(fields)
+
+    def map(self, schema: Node, spot: _Spot) -> Node:
+        patterns = as_dict(schema.get("patternProperties"))
+        rest = _schema(schema.get("additionalProperties", True))
+        value: Schema = rest
+        if patterns:
+            value = {"anyOf": [*patterns.values(), *([] if rest is False else [rest])]}
+        # Where no member is allowed at all, any value is as good as another.
+        node = ANYTHING
+        if not isinstance(value, bool):
+            node = self.node(value, spot.below("Value", "additionalProperties"))
+        values: Node = {"type": "object", "additionalProperties": node}
+        return sized(values, schema, "minProperties", "maxProperties")
+
+    def array(self, schema: Node, spot: _Spot) -> Node:
+        prefix = as_list(schema.get("prefixItems"))
+        rest = _schema(schema.get("items", True))
+        if prefix:
+            return self.tuple(schema, prefix, rest, spot)
+        items = self.node(rest, spot.below("Item", "items"))
+        return sized({"type": "array", "items": items}, schema, "minItems", "maxItems")
+
+    def tuple(self, schema: Node, prefix: list[Json], rest: Schema, spot: _Spot) -> Node:
+        """Plan a tuple where its length is fixed; else a list whose items fit one place or another."""
+        nodes = [
+            self.node(_schema(each), spot.below(f"Item{place}", "prefixItems", str(place - 1)))
+            for place, each in enumerate(prefix, start=1)
+        ]
+        length = len(nodes)
+        most = schema.get("maxItems")
+        if schema.get("minItems") == length and (rest is False or most == length):
+            sizes: Node = {"minItems": length, "maxItems": length}
+            return {"type": "array", "prefixItems": [*nodes], **sizes}
+        if rest is not False:
+            nodes.append(self.node(rest, spot.below("Item", "items")))
+        items = ANYTHING if ANYTHING in nodes else any_of(nodes)
+        return sized({"type": "array", "items": items}, schema, "minItems", "maxItems")
+
+
+def _without_loops(types: tuple[TypePlan, ...]) -> tuple[TypePlan, ...]:
+    """Make aliases that stand for themselves mean anything: no type is its own alternative."""
+    direct = {each.name: direct_names(each.schema) for each in types if isinstance(each, AliasPlan)}
+    loops = reaches_itself(direct)
+    return tuple(
+        (
+            replace(each, schema=ANYTHING)
+            if isinstance(each, AliasPlan) and each.name in loops
+            else each
+        )
+        for each in types
+    )
+
+
+def _schema(value: Json) -> Schema:
+    return value if isinstance(value, bool | dict) else True
+
+
+def _with_default(text: str, schema: Schema) -> str:
+    """Add the default: a note, since JSON Schema does not fill it in."""
+    if isinstance(schema, bool) or "default" not in schema:
+        return text
+    default = json.dumps(schema["default"], ensure_ascii=False)
+    note = f"Default: {default}" if len(default) <= _LONGEST_DEFAULT else ""
+    return "\n\n".join(part for part in (text, note) if part)
+
+
+def _text(schema: Json) -> str:
+    """Give what a schema says of itself."""
+    if isinstance(schema, dict):
+        for key in ("description", "title"):
+            text = schema.get(key)
+            if isinstance(text, str) and text.strip():
+                return text
+    return ""

@@ -1,0 +1,36 @@
+"""From a protocol file to the changes in a directory: what both commands begin with.
+
+Above it: the command line, which imports this when it is needed. Below it: definition, generate, output.
+"""
+
+from pathlib import Path
+
+from .definition import read_protocol
+from .errors import ProtocolError
+from .generate import generate
+from .load import load
+from .output import Changes, changes
+from .render import MARKER
+
+__all__ = ["prepare"]
+
+
+def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) -> Changes:
+    """Generate a package, and compare it with its directory.
+
+    Args:
+        path: The protocol file.
+        name: What to call the protocol, whatever the file says.
+        out: The package's directory.
+        templates: A directory whose templates go before those that ship with the package.
+
+    Raises:
+        CodegenError: Something stands in the way; it says what.
+    """
+    protocol = read_protocol(path, name)
+    try:
+        files = generate(protocol, source=path.name, templates=templates)
+    except ProtocolError as error:
+        # Only the file knows its lines.
+        raise load(path).locate(error) from None
+    return changes(files, out, MARKER)

@@ -1,0 +1,97 @@
+"""A plan as one JSON Schema in which every name and every literal is a token.
+
+Above it: models. Below it: the plan.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from .jsontree import Json
+from .nodes import NULL, Node
+from .plan import ObjectPlan, Plan
+
+__all__ = ["CARRIER", "Shapes"]
+
+CARRIER: Final = "Carrier"
+"""The object that carries everything with an annotation and without a class."""
+
+
+class Shapes:
+    """The tokens of a plan, and what they stand for.
+
+    Attributes:
+        classes: The token of each class, by its name.
+        names: The name of each type, by its token.
+        literals: The literals; the token of each is ``literal`` and its index.
+        carried: The property of the carrier for each alias, ``(constant, slot)`` and ``(error, "data")``.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.classes = {each.name: f"Type{index}" for index, each in enumerate(plan.types)}
+        self.names = {token: name for name, token in self.classes.items()}
+        self.literals: list[Json] = []
+        self.carried: dict[str | tuple[str, str], str] = {}
+        self._carrier: dict[str, Json] = {}
+
+    def document(self) -> str:
+        """Write the JSON Schema."""
+        definitions: dict[str, Json] = {}
+        for each in self._plan.types:
+            if isinstance(each, ObjectPlan):
+                definitions[self.classes[each.name]] = self._object(each)
+            else:
+                definitions[self.classes[each.name]] = self._carry(each.name, each.schema)
+        for procedure in self._plan.procedures:
+            for slot, schema in procedure.slots.items():
+                self._carry((procedure.constant, slot), schema)
+        for error in self._plan.errors:
+            if error.data is not None:
+                self._carry((error.name, "data"), error.data)
+        definitions[CARRIER] = _object(self._carrier, [*self._carrier])
+        return json.dumps({"$defs": definitions})
+
+    def _object(self, plan: ObjectPlan) -> Json:
+        properties = {
+            f"f{place}": self._shape(each.schema) for place, each in enumerate(plan.fields)
+        }
+        # What takes null in any case keeps its annotation where it may be left out.
+        required = [
+            f"f{place}"
+            for place, each in enumerate(plan.fields)
+            if each.required or each.schema in ({}, NULL)
+        ]
+        return _object(properties, required)
+
+    def _carry(self, key: str | tuple[str, str], schema: Node) -> Json:
+        token = f"f{len(self._carrier)}"
+        self.carried[key] = token
+        self._carrier[token] = self._shape(schema)
+        return self._carrier[token]
+
+    def _shape(self, schema: Json) -> Json:
+        if isinstance(schema, list):
+            return [self._shape(each) for each in schema]
+        if not isinstance(schema, dict):
+            return schema
+        shape: dict[str, Json] = {}
+        for key, value in schema.items():
+            match key, value:
+                case "$ref", str():
+                    shape[key] = f"#/$defs/{self.classes[value]}"
+                case "enum", list():
+                    shape[key] = [self._literal(each) for each in value]
+                case "pattern", str():
+                    shape[key] = self._literal(value)
+                case _:
+                    shape[key] = self._shape(value)
+        return shape
+
+    def _literal(self, value: Json) -> str:
+        self.literals.append(value)
+        return f"literal{len(self.literals) - 1}"
+
+
+def _object(properties: Mapping[str, Json], required: Sequence[str]) -> Json:
+    return {"type": "object", "properties": {**properties}, "required": [*required]}

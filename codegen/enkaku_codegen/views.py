@@ -1,0 +1,144 @@
+"""What templates see of procedures and errors: the pieces of source from which they are written.
+
+Above it: rendering. Below it: plan, models, text.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .definition import Kind, Procedure, SlotName
+from .models import Types
+from .plan import ErrorPlan, ProcedurePlan
+from .text import Text
+
+__all__ = ["ErrorView", "ProcedureView", "SlotView", "at_run_time", "error_view", "procedure_view"]
+
+_SLOTS: Final[Mapping[Kind, Sequence[SlotName]]] = {
+    "event": ("data",),
+    "request": ("param", "result"),
+    "stream": ("param", "receive", "result"),
+    "channel": ("param", "send", "receive", "result"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SlotView:
+    """A slot: its name, and the type of its values as it is written at run time."""
+
+    name: SlotName
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorView:
+    """A declared error.
+
+    Attributes:
+        code: None where the declaration leaves it open.
+        data: The type of its data, None where it has none.
+        value: The same, as it is written at run time.
+    """
+
+    name: str
+    code: Text | None
+    data: str | None
+    value: str | None
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedureView:
+    """A procedure.
+
+    Attributes:
+        type_arguments: Of its constant, such as ``A, None, B``.
+        input: The parameter's name, or None if it takes none.
+        parameter: The parameter in a signature, such as ``, param: A``, or nothing.
+        writer: The parameter by which a handler's method sends, or nothing.
+        result: What a handler's method returns.
+        returned: What the client's method returns.
+        awaited: The client's method is a coroutine.
+    """
+
+    name: Text
+    kind: Kind
+    constant: str
+    method: str
+    text: Text
+    slots: Sequence[SlotView]
+    errors: Sequence[str]
+    type_arguments: str
+    input: str | None
+    parameter: str
+    writer: str
+    result: str
+    returned: str
+    awaited: bool
+
+
+def at_run_time(annotation: str) -> str:
+    """Write a type where a value is wanted: None would say that there is none."""
+    return "NoneType" if annotation == "None" else annotation
+
+
+def error_view(error: ErrorPlan, types: Types) -> ErrorView:
+    """Show an error to templates."""
+    data = types.errors.get(error.name)
+    text = error.text.strip() or (
+        f"The error {error.code}." if error.code else "An error with any code."
+    )
+    return ErrorView(
+        name=error.name,
+        code=None if error.code is None else Text(error.code),
+        data=data,
+        value=None if data is None else at_run_time(data),
+        text=Text(text),
+    )
+
+
+def procedure_view(
+    plan: ProcedurePlan, types: Types, errors: Mapping[str, ErrorView]
+) -> ProcedureView:
+    """Show a procedure to templates, which may raise some of the errors."""
+    procedure = plan.procedure
+    kind = procedure.kind
+    types_of = types.slots[plan.constant]
+    arguments = [types_of.get(slot, "None") for slot in _SLOTS[kind]]
+    given: SlotName = "data" if kind == "event" else "param"
+    result = types_of.get("result", "None")
+    writer, returned = "", result
+    if kind == "stream":
+        writer = f", stream: enkaku.ServerStream[{arguments[1]}]"
+        returned = f"enkaku.ClientStream[{', '.join(arguments[1:])}]"
+    elif kind == "channel":
+        writer = f", channel: enkaku.ServerChannel[{', '.join(arguments[1:3])}]"
+        returned = f"enkaku.ClientChannel[{', '.join(arguments[1:])}]"
+    return ProcedureView(
+        name=Text(procedure.name),
+        kind=kind,
+        constant=plan.constant,
+        method=plan.method,
+        text=_method_text(procedure, [errors[name] for name in plan.errors]),
+        slots=[SlotView(slot, at_run_time(type_)) for slot, type_ in types_of.items()],
+        errors=plan.errors,
+        type_arguments=", ".join(arguments),
+        input=given if given in types_of else None,
+        parameter=f", {given}: {types_of[given]}" if given in types_of else "",
+        writer=writer,
+        result=result,
+        returned=returned,
+        awaited=kind in {"event", "request"},
+    )
+
+
+def _method_text(procedure: Procedure, errors: Sequence[ErrorView]) -> Text:
+    text = procedure.description.strip()
+    if not errors:
+        return Text(text)
+    raised = "".join(f"\n    {each.name}: {_first_line(each.text)}" for each in errors)
+    return Text(f"{text or f'The {procedure.kind} {procedure.name}.'}\n\nRaises:{raised}")
+
+
+def _first_line(text: Text) -> str:
+    return text.value.strip().splitlines()[0]

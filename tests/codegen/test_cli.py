@@ -1,0 +1,357 @@
+"""The command line, as a user types it: real processes, real files."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from enkaku_codegen import output
+from enkaku_codegen.errors import OutputError
+from enkaku_codegen.output import changes, write
+
+SEED = Path(__file__).parent.parent / "golden" / "protocols" / "dashboard.json"
+FILES = ["__init__.py", "client.py", "models.py", "procedures.py", "py.typed", "server.py"]
+ENKAKU = [sys.executable, "-m", "enkaku_codegen"]
+
+
+def enkaku(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ENKAKU, *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cli")
+    ran = enkaku("generate", SEED, "--out", "new/package", cwd=root)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "new/package: 6 written\n", "")
+    return root / "new" / "package"
+
+
+@pytest.fixture
+def copy(package: Path, tmp_path: Path) -> Path:
+    directory = tmp_path / "bindings"
+    directory.mkdir()
+    for name, text in contents(package).items():
+        (directory / name).write_bytes(text)
+    return directory
+
+
+def test_generate_writes_the_package_and_its_directories(package: Path) -> None:
+    assert sorted(contents(package)) == FILES
+    assert (package / "client.py").stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_generating_again_touches_nothing(copy: Path) -> None:
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in copy.iterdir()}
+    ran = enkaku("generate", SEED, "--out", copy, cwd=copy.parent)
+    assert (ran.returncode, ran.stdout) == (0, f"{copy}: up to date\n")
+    assert {
+        path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in copy.iterdir()
+    } == before
+
+
+def test_the_name_is_taken_from_the_command_line_first(tmp_path: Path) -> None:
+    ran = enkaku("generate", SEED, "--out", "out", "--name", "my-board", cwd=tmp_path)
+    assert ran.returncode == 0
+    assert "class MyBoardClient:" in (tmp_path / "out" / "client.py").read_text()
+
+
+def test_check_is_silent_when_the_package_is_fresh(copy: Path) -> None:
+    ran = enkaku("check", SEED, "--out", copy, cwd=copy.parent)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_check_shows_the_difference_and_writes_nothing(copy: Path) -> None:
+    marker = (copy / "models.py").read_text().splitlines()[0]
+    (copy / "client.py").write_text(
+        (copy / "client.py").read_text().replace("def echo", "def ohce")
+    )
+    (copy / "models.py").unlink()
+    (copy / "old.py").write_text(f"{marker}\nx = 1\n")
+    before = contents(copy)
+    ran = enkaku("check", SEED, "--out", "bindings", cwd=copy.parent)
+    assert (ran.returncode, ran.stderr) == (1, "bindings: out of date\n")
+    lines = ran.stdout.splitlines()
+    assert "--- bindings/client.py" in lines
+    assert "-    async def ohce(self, param: dict[str, object]) -> dict[str, object]:" in lines
+    assert "+    async def echo(self, param: dict[str, object]) -> dict[str, object]:" in lines
+    assert lines[lines.index("--- /dev/null") :][:2] == ["--- /dev/null", "+++ bindings/models.py"]
+    assert lines[lines.index("--- bindings/old.py") :][:2] == [
+        "--- bindings/old.py",
+        "+++ /dev/null",
+    ]
+    assert contents(copy) == before
+
+
+def test_check_of_a_package_that_is_not_there_fails(tmp_path: Path) -> None:
+    ran = enkaku("check", SEED, "--out", "none", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "+class DashboardClient:" in ran.stdout
+    assert "new, and empty: none/py.typed" in ran.stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_files_that_are_no_longer_generated_go_and_those_of_others_stay(copy: Path) -> None:
+    marker = (copy / "models.py").read_text().splitlines()[0]
+    (copy / "old.py").write_text(f"{marker}\nx = 1\n")
+    (copy / "mine.py").write_text("x = 1\n")
+    (copy / "mine.txt").write_text(f"{marker}\n")
+    ran = enkaku("generate", SEED, "--out", copy, cwd=copy.parent)
+    assert (ran.returncode, ran.stdout) == (0, f"{copy}: 1 removed\n")
+    assert sorted(contents(copy)) == sorted([*FILES, "mine.py", "mine.txt"])
+
+
+@pytest.mark.parametrize("command", ["generate", "check"])
+def test_a_file_of_somebody_else_is_not_overwritten(command: str, copy: Path) -> None:
+    (copy / "client.py").write_text("my = 'own'\n")
+    (copy / "models.py").unlink()
+    before = contents(copy)
+    ran = enkaku(command, SEED, "--out", copy, cwd=copy.parent)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(f"{copy}/client.py: this file was not generated by enkaku")
+    assert contents(copy) == before
+
+
+def test_an_empty_file_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "__init__.py").touch()
+    ran = enkaku("generate", SEED, "--out", "out", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, "out: 6 written\n")
+
+
+def test_neither_a_link_nor_a_directory_is_overwritten(copy: Path) -> None:
+    elsewhere = copy.parent / "elsewhere.py"
+    (copy / "client.py").rename(elsewhere)
+    (copy / "client.py").symlink_to(elsewhere)
+    (copy / "models.py").unlink()
+    (copy / "models.py").mkdir()
+    ran = enkaku("generate", SEED, "--out", copy, cwd=copy.parent)
+    assert ran.returncode == 1
+    assert [line.split(": ")[0] for line in ran.stderr.splitlines()] == [
+        f"{copy}/client.py",
+        f"{copy}/models.py",
+    ]
+    assert (copy / "client.py").is_symlink()
+
+
+def test_a_file_in_the_place_of_the_directory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    ran = enkaku("generate", SEED, "--out", "out", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "out: not a directory\n")
+
+
+PROBLEMS = {
+    "missing.json": (None, "missing.json"),
+    "empty.json": ("", "empty.json"),
+    "broken.json": ('{"a": ', "broken.json:1"),
+    "unknown.json": ('{"a": {"type": "rquest"}}', "/a"),
+    "collision.json": (
+        '{"a/b": {"type": "event"},\n "a-b": {"type": "event"}}',
+        "collision.json:1: /a~1b: the client would have two things named a_b",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_wrong_protocol_is_told_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+    text, told = PROBLEMS[name]
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    ran = enkaku("generate", name, "--out", "out", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_template_is_told_and_the_package_stays_as_it_was(copy: Path) -> None:
+    templates = copy.parent / "templates"
+    templates.mkdir()
+    (templates / "server.py.jinja").write_text("{{ nonsense }}")
+    before = contents(copy)
+    ran = enkaku("generate", SEED, "--out", copy, "--templates", templates, cwd=copy.parent)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "server.py.jinja: 'nonsense' is undefined" in ran.stderr
+    assert contents(copy) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("generate",),
+        ("generate", "x.json"),
+        ("nonsense",),
+        ("generate", "x.json", "--out", "o", "--name", " "),
+        ("generate", "x.json", "--out", "o", "--nonsense"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    ran = enkaku(*arguments, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("usage: enkaku")
+
+
+def test_help_has_examples_and_the_version_is_the_distributions(tmp_path: Path) -> None:
+    assert (
+        "enkaku generate protocol.yaml --out src/app/protocol"
+        in enkaku("--help", cwd=tmp_path).stdout
+    )
+    assert "--templates DIR" in enkaku("generate", "--help", cwd=tmp_path).stdout
+    assert enkaku("--version", cwd=tmp_path).stdout == f"enkaku {version('enkaku')}\n"
+
+
+@pytest.mark.parametrize(
+    "missing", ["jinja2", "black", "datamodel_code_generator", "jsonschema", "yaml"]
+)
+def test_missing_dependencies_are_told_with_what_to_type(missing: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {missing!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+    )
+    ran = enkaku("generate", SEED, "--out", "out", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert re.fullmatch(r"enkaku: .*run pip install 'enkaku\[codegen\]'\n", ran.stderr)
+    assert enkaku("--version", cwd=tmp_path, PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    source, sink = os.pipe()
+    os.close(source)
+    ran = subprocess.run(
+        [*ENKAKU, "check", str(SEED), "--out", "none"],
+        cwd=tmp_path,
+        stdout=sink,
+        stderr=subprocess.PIPE,
+        timeout=50,
+        check=False,
+    )
+    os.close(sink)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+
+
+def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
+    pipe = tmp_path / "protocol.json"
+    os.mkfifo(pipe)
+    code = "import os, signal, enkaku_codegen.prepare as p; p.read_protocol = lambda *_: os.kill(os.getpid(), signal.SIGINT)"
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"{code}\nfrom enkaku_codegen.__main__ import main\nraise SystemExit(main())",
+            "generate",
+            "x.json",
+            "--out",
+            "out",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=50,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (128 + signal.SIGINT, b"")
+
+
+def test_names_that_a_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(json.dumps({"größe": {"type": "event"}}))
+    ran = enkaku("check", "p.json", "--out", "out", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert ran.returncode == 1
+    assert "gr\\xf6\\xdfe" in ran.stdout
+
+
+MARKER = "# ours"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    for name in ("a.py", "b.py", "stale.py"):
+        (tmp_path / name).write_text(f"{MARKER}\n{name}\n")
+    return tmp_path
+
+
+NEW = {"a.py": f"{MARKER}\nnew a\n", "b.py": f"{MARKER}\nnew b\n", "c.py": f"{MARKER}\nnew c\n"}
+
+
+@pytest.mark.parametrize("failing", range(1, 7))
+def test_a_write_that_fails_midway_is_undone(
+    failing: int, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(directory)
+    calls = 0
+    original = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == failing:
+            raise OSError(28, "No space left on device", str(target))
+        original(source, target)
+
+    monkeypatch.setattr(output.os, "replace", replace)
+    with pytest.raises(OutputError, match="No space left on device: nothing is written"):
+        write(changes(NEW, directory, MARKER))
+    assert contents(directory) == before
+
+
+def test_a_write_that_is_interrupted_is_undone(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(directory)
+    original = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if target.name == "b.py":
+            monkeypatch.setattr(output.os, "replace", original)
+            raise KeyboardInterrupt
+        original(source, target)
+
+    monkeypatch.setattr(output.os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        write(changes(NEW, directory, MARKER))
+    assert contents(directory) == before
+
+
+def test_a_directory_that_could_not_be_filled_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, _: bytes) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        write(changes(NEW, tmp_path / "x" / "y", MARKER))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_leaves_nothing_beside_its_files(directory: Path) -> None:
+    todo = changes(NEW, directory, MARKER)
+    assert (sorted(todo.written), todo.removed) == (["a.py", "b.py", "c.py"], ("stale.py",))
+    write(todo)
+    assert contents(directory) == {name: text.encode() for name, text in NEW.items()}
+    assert not changes(NEW, directory, MARKER)

@@ -1,0 +1,516 @@
+"""Protocol files: what they mean, and what is said of those that are wrong."""
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from enkaku_codegen.definition import ErrorDefinition, Procedure, Protocol, read_protocol
+from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.shape import META_SCHEMA_PATH, read_meta_schema
+from hypothesis import example, given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+BARE = """\
+metrics/stream:
+  type: stream
+  description: Figures of this machine.
+  param: {type: object, properties: {interval: {type: number}}}
+  receive: {type: number}
+ping: {type: event}
+echo: {type: request, param: true, result: false}
+"""
+DOCUMENT = """\
+$schema: ./protocol.schema.json
+name: Dashboard
+description: Shows a machine.
+x-owner: {anything: 1}
+$defs:
+  Level: {enum: [low, high]}
+procedures:
+  logs/watch:
+    type: channel
+    x-note: 5
+    param: {$ref: '#/$defs/Level'}
+    send: {$ref: '#/$defs/Level'}
+    receive: {type: array, items: {$ref: '#/$defs/Level'}}
+    result: {type: 'null'}
+  restarted:
+    type: event
+    data: {type: object}
+"""
+
+
+def _read(directory: Path, content: object, name: str = "main.json") -> Protocol:
+    path = directory / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content, indent=1))
+    return read_protocol(path)
+
+
+def _issues(directory: Path, content: object, name: str = "main.yaml") -> list[str]:
+    with pytest.raises(ProtocolError) as caught:
+        _read(directory, content, name)
+    return str(caught.value).replace(f"{directory}/{name}", "FILE").split("\n")
+
+
+def _declaration(code: object, **data: object) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"code": code, "message": {"type": "string"}, **data},
+        "required": ["code", "message"],
+        "additionalProperties": False,
+    }
+
+
+def _errors(directory: Path, error: object, **definitions: object) -> tuple[ErrorDefinition, ...]:
+    procedures = {"p": {"type": "request", "error": error}}
+    return _read(directory, {"procedures": procedures, "$defs": definitions}).procedures[0].errors
+
+
+def test_a_bare_mapping(tmp_path: Path) -> None:
+    assert _read(tmp_path, BARE, "dash-board.yaml") == Protocol(
+        name="dash-board",
+        description="",
+        procedures=(
+            Procedure("echo", "request", "", {"param": True, "result": False}, (), "/echo"),
+            Procedure(
+                "metrics/stream",
+                "stream",
+                "Figures of this machine.",
+                {
+                    "param": {"type": "object", "properties": {"interval": {"type": "number"}}},
+                    "receive": {"type": "number"},
+                },
+                (),
+                "/metrics~1stream",
+            ),
+            Procedure("ping", "event", "", {}, (), "/ping"),
+        ),
+        definitions={},
+    )
+
+
+def test_a_document(tmp_path: Path) -> None:
+    level = {"$ref": "#/$defs/Level"}
+    assert _read(tmp_path, DOCUMENT, "main.yaml") == Protocol(
+        name="Dashboard",
+        description="Shows a machine.",
+        procedures=(
+            Procedure(
+                "logs/watch",
+                "channel",
+                "",
+                {
+                    "param": level,
+                    "send": level,
+                    "receive": {"type": "array", "items": level},
+                    "result": {"type": "null"},
+                },
+                (),
+                "/procedures/logs~1watch",
+            ),
+            Procedure(
+                "restarted", "event", "", {"data": {"type": "object"}}, (), "/procedures/restarted"
+            ),
+        ),
+        definitions={"Level": {"enum": ["low", "high"]}},
+    )
+
+
+def test_slots_stand_in_the_order_of_their_use(tmp_path: Path) -> None:
+    kinds = {"type": "channel", "result": {}, "receive": {}, "send": {}, "param": {}}
+    (procedure,) = _read(tmp_path, {"p": kinds}).procedures
+    assert list(procedure.slots) == ["param", "send", "receive", "result"]
+
+
+def test_a_name_that_is_given_wins(tmp_path: Path) -> None:
+    path = tmp_path / "main.yaml"
+    path.write_text(DOCUMENT)
+    assert read_protocol(path, "Other").name == "Other"
+
+
+def test_procedures_may_be_named_like_the_keys_of_a_document(tmp_path: Path) -> None:
+    names = ["$defs", "description", "name", "procedures", "x-ray"]
+    protocol = _read(tmp_path, {"$schema": "x", **{name: {"type": "event"} for name in names}})
+    assert [procedure.name for procedure in protocol.procedures] == names
+    nested = {"procedures": {"type": {"type": "event"}, "procedures": {"type": "event"}}}
+    assert [each.name for each in _read(tmp_path, nested).procedures] == ["procedures", "type"]
+
+
+def test_any_name_of_up_to_128_characters(tmp_path: Path) -> None:
+    names = sorted(["a b", "\n\0", "é/😀", "__proto__", "~1", "'\"\\", "{{ x }}", "x" * 128])
+    protocol = _read(tmp_path, {name: {"type": "event"} for name in names})
+    assert [procedure.name for procedure in protocol.procedures] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "issues"),
+    [
+        ("[]", ["FILE:1: expected an object, found an empty array"]),
+        ("~", ["FILE:1: expected an object, found null"]),
+        ("just text", ['FILE:1: expected an object, found "just text"']),
+        ("{}", ["FILE:1: no procedures: expected one or more"]),
+        ("$schema: x", ["FILE:1: no procedures: expected one or more"]),
+        ("procedures: {}", ["FILE:1: /procedures: expected at least 1 member, found an empty object"]),
+        ("procedures:", ["FILE:1: /procedures: expected an object, found null"]),
+        ("procedures: [a]", ["FILE:1: /procedures: expected an object, found an array"]),
+        ("name: X\n$defs: {A: 5}", [
+            'FILE:1: "procedures" is missing',
+            "FILE:2: /$defs/A: expected an object or a boolean, found 5",
+        ]),
+        ("name: ''\nother: 1\nprocedures: {p: {type: event}}", [
+            'FILE:1: /name: expected at least 1 character, found ""',
+            ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "description", '
+            '"name", "procedures"'),
+        ]),
+        ("p:\n  type: stream\n  parm: {}\n  recieve: {}\n  description: 5\n", [
+            'FILE:1: /p: "receive" is missing, there is "recieve"',
+            'FILE:3: /p/parm: unknown key "parm" (did you mean "param"?)',
+            'FILE:4: /p/recieve: unknown key "recieve" (did you mean "receive"?)',
+            "FILE:5: /p/description: expected a string, found 5",
+        ]),
+        ("a: {type: reqest}\nb: {typ: event}\nc: 5\nd: {type: channel}\ne: {type: [event]}", [
+            ('FILE:1: /a/type: expected one of "event", "request", "stream", "channel" (did you mean '
+            '"request"?), found "reqest"'),
+            'FILE:2: /b: "type" is missing, there is "typ"',
+            "FILE:3: /c: expected an object, found 5",
+            'FILE:4: /d: "receive" is missing',
+            'FILE:4: /d: "send" is missing',
+            'FILE:5: /e/type: expected one of "event", "request", "stream", "channel", found an array',
+        ]),
+        ("p:\n  type: event\n  result: {}", [
+            'FILE:3: /p/result: unknown key "result": expected one of "data", "description", "type"'
+        ]),
+        (f"'': {{type: event}}\n{'x' * 129}: {{type: event}}", [
+            "FILE:1: /: expected at least 1 character as name",
+            f"FILE:2: /{'x' * 129}: expected at most 128 characters as name",
+        ]),
+        ("a:\n  type: event\na: 1", ["FILE:3: /a: the key is here twice, first on line 1"]),
+    ],
+)  # fmt: skip
+def test_a_file_of_the_wrong_shape(tmp_path: Path, text: str, issues: list[str]) -> None:
+    assert _issues(tmp_path, text) == issues
+
+
+def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
+    text = """\
+procedures:
+  a:
+    type: request
+    param:
+      type: strng
+      minimum: x
+      items: [a]
+      properties:
+        b: 5
+        c: {required: [1, x, x], enum: x, minLength: -1, multipleOf: 0}
+        d: {examples: x, oneOf: [true, {}, 5]}
+    result: {anyOf: [], pattern: 3, $ref: nope.json}
+    error: {type: object}
+  b: {type: reqest}
+"""
+    assert _issues(tmp_path, text) == [
+        (
+            'FILE:5: /procedures/a/param/type: expected one of "array", "boolean", "integer", "null", '
+            '"number", "object", "string" (did you mean "string"?), found "strng"'
+        ),
+        'FILE:6: /procedures/a/param/minimum: expected a number, found "x"',
+        "FILE:7: /procedures/a/param/items: expected an object or a boolean, found an array",
+        "FILE:9: /procedures/a/param/properties/b: expected an object or a boolean, found 5",
+        'FILE:10: /procedures/a/param/properties/c/enum: expected an array, found "x"',
+        "FILE:10: /procedures/a/param/properties/c/minLength: expected 0 or more, found -1",
+        "FILE:10: /procedures/a/param/properties/c/multipleOf: expected more than 0, found 0",
+        "FILE:10: /procedures/a/param/properties/c/required: expected no item twice, found an array",
+        "FILE:10: /procedures/a/param/properties/c/required/0: expected a string, found 1",
+        'FILE:11: /procedures/a/param/properties/d/examples: expected an array, found "x"',
+        "FILE:11: /procedures/a/param/properties/d/oneOf/2: expected an object or a boolean, found 5",
+        f"FILE:12: /procedures/a/result/$ref: {tmp_path}/nope.json: no such file",
+        "FILE:12: /procedures/a/result/anyOf: expected at least 1 item, found an empty array",
+        "FILE:12: /procedures/a/result/pattern: expected a string, found 3",
+        'FILE:13: /procedures/a/error: in an error declaration, "additionalProperties" is missing',
+        'FILE:13: /procedures/a/error: in an error declaration, "properties" is missing',
+        'FILE:13: /procedures/a/error: in an error declaration, "required" is missing',
+        (
+            'FILE:14: /procedures/b/type: expected one of "event", "request", "stream", "channel" '
+            '(did you mean "request"?), found "reqest"'
+        ),
+    ]
+
+
+def test_draft_07_is_chosen_by_the_slot_or_by_the_document(tmp_path: Path) -> None:
+    dialect = {"$schema": "http://json-schema.org/draft-07/schema#"}
+    items = {"items": [{"type": "string"}]}
+    slot = {"p": {"type": "event", "data": {**dialect, **items}}}
+    document = {**dialect, "procedures": {"p": {"type": "event", "data": items}}}
+    for content in (slot, document):
+        (procedure,) = _read(tmp_path, content).procedures
+        assert procedure.slots == {"data": {"prefixItems": [{"type": "string"}]}}
+    assert _issues(tmp_path, {"p": {"type": "event", "data": items}}) == [
+        "FILE:5: /p/data/items: expected an object or a boolean, found an array"
+    ]
+
+
+def test_errors_by_code(tmp_path: Path) -> None:
+    data = {"type": "object", "properties": {"level": {"$ref": "#/$defs/Level"}}}
+    declared = {
+        "anyOf": [
+            _declaration({"type": "string", "const": "ONE"}, data=data),
+            {**_declaration({"type": "string", "enum": ["TWO", "THREE"]}), "description": "Two."},
+            _declaration({"type": "string"}),
+        ]
+    }
+    place = "/procedures/p/error/anyOf"
+    assert _errors(tmp_path, declared, Level={"type": "string"}) == (
+        ErrorDefinition(None, "ONE", data, "", f"{place}/0"),
+        ErrorDefinition(None, "TWO", None, "Two.", f"{place}/1"),
+        ErrorDefinition(None, "THREE", None, "Two.", f"{place}/1"),
+        ErrorDefinition(None, None, None, "", f"{place}/2"),
+    )
+
+
+def test_errors_by_reference(tmp_path: Path) -> None:
+    one = {**_declaration({"type": "string", "const": "ONE"}), "description": "The first."}
+    two = _declaration({"type": "string", "const": "TWO"}, data={"$ref": "#/$defs/Data"})
+    (tmp_path / "errors.json").write_text(
+        json.dumps({"$defs": {"Two": two, "Data": {"type": "object"}}})
+    )
+    definitions = {
+        "All": {"anyOf": [{"$ref": "#/$defs/One"}, {"$ref": "errors.json#/$defs/Two"}]},
+        "One": one,
+        "Unused": one,
+    }
+    procedures = {
+        "p": {"type": "request", "error": {"$ref": "#/$defs/All"}},
+        "q": {
+            "type": "request",
+            "error": {"anyOf": [{"$ref": "#/$defs/One", "description": "Mine."}]},
+        },
+    }
+    protocol = _read(tmp_path, {"procedures": procedures, "$defs": definitions})
+    assert [procedure.errors for procedure in protocol.procedures] == [
+        (
+            ErrorDefinition("One", "ONE", None, "The first.", "/procedures/p/error"),
+            ErrorDefinition("Two", "TWO", {"$ref": "#/$defs/Data"}, "", "/procedures/p/error"),
+        ),
+        (ErrorDefinition("One", "ONE", None, "Mine.", "/procedures/q/error/anyOf/0"),),
+    ]
+    assert list(protocol.definitions) == ["Data", "Unused"], "what is only an error is no model"
+
+
+def test_an_error_that_a_slot_refers_to_stays_a_definition(tmp_path: Path) -> None:
+    error = _declaration({"type": "string", "const": "ONE"})
+    reference = {"$ref": "#/$defs/One"}
+    procedures = {"p": {"type": "request", "result": reference, "error": reference}}
+    protocol = _read(tmp_path, {"procedures": procedures, "$defs": {"One": error}})
+    assert protocol.procedures[0].slots == {"result": reference}
+    assert protocol.definitions == {"One": error}
+
+
+@pytest.mark.parametrize(
+    ("error", "issues"),
+    [
+        (True, [": expected an object, found true"]),
+        ("X", [': expected an object, found "X"']),
+        ({"$ref": "#/$defs/None"}, ['/$ref: "#/$defs/None": there is no /$defs/None in']),
+        ({"$ref": "#/$defs/Loop"}, [": declares the same error twice, or itself"]),
+        (
+            {"anyOf": [5]},
+            ["/anyOf/0: expected an object or a boolean", "/anyOf/0: in an error decl"],
+        ),
+        (
+            {"anyOf": [_declaration({"type": "string", "const": "A"})] * 2},
+            ['/anyOf/1: the code "A" is declared twice'],
+        ),
+        (
+            {"anyOf": [_declaration({"type": "string"})] * 2},
+            ["/anyOf/1: an open code is declared twice"],
+        ),
+        (
+            {
+                **_declaration({"type": "integer"}, data={"type": "string"}, extra={}),
+                "required": [],
+            },
+            [
+                '/properties/code/type: in an error declaration, expected "string", found "integer"',
+                '/properties/data/type: in an error declaration, expected "object", found "string"',
+                '/properties/extra: in an error declaration, unknown key "extra": expected one of',
+                '/required: in an error declaration, expected an array with "code" in it, found an',
+                '/required: in an error declaration, expected an array with "message" in it, found an',
+            ],
+        ),
+        (
+            {**_declaration({"type": "string", "const": ""}), "minProperties": 2},
+            [
+                "/minProperties: in an error declaration, unknown key",
+                "/properties/code/const: in an error declaration, expected at least 1 character",
+            ],
+        ),
+    ],
+)
+def test_an_error_of_the_wrong_shape(tmp_path: Path, error: object, issues: list[str]) -> None:
+    content = {
+        "procedures": {"p": {"type": "request", "error": error}},
+        "$defs": {"Loop": {"anyOf": [{"$ref": "#/$defs/Loop"}]}},
+    }
+    found = _issues(tmp_path, content)
+    texts = [issue.split(": ", 1)[1].removeprefix("/procedures/p/error") for issue in found]
+    texts.sort()
+    assert len(texts) == len(issues)
+    for text, start in zip(texts, issues, strict=True):
+        assert text.startswith(start)
+
+
+def test_errors_of_one_name_are_one_error(tmp_path: Path) -> None:
+    for name, code in (("a.json", "A"), ("b.json", "B")):
+        declared = _declaration({"type": "string", "const": code})
+        (tmp_path / name).write_text(json.dumps({"$defs": {"Bad": declared}}))
+    both = {"anyOf": [{"$ref": "a.json#/$defs/Bad"}, {"$ref": "b.json#/$defs/Bad"}]}
+    assert _issues(tmp_path, {"p": {"type": "request", "error": both}}) == [
+        (
+            f'{tmp_path}/b.json:1: /$defs/Bad: another error is named "Bad", too: '
+            f"{tmp_path}/a.json:1: /$defs/Bad; rename one"
+        )
+    ]
+
+
+def test_the_meta_schema_is_one_and_agrees_with_the_reader(tmp_path: Path) -> None:
+    schema = read_meta_schema()
+    assert json.loads(META_SCHEMA_PATH.read_text()) == schema
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    error = _declaration({"type": "string"}, data={"type": "object"})
+    draft_07 = {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{}]}
+    contents: list[Any] = [
+        {"p": {"type": "event"}},
+        {"procedures": {"type": "event"}},
+        {"name": "X", "procedures": {"p": {"type": "request", "param": {"type": "string"}}}},
+        {"p": {"type": "request", "error": error}},
+        {"p": {"type": "request", "error": {"anyOf": [error]}}},
+        {"p": {"type": "event", "data": draft_07}},
+        [],
+        {"p": {"type": "event", "data": {"type": "strin"}}},
+        {"p": {"type": "event", "data": {"items": [{}]}}},
+        {"p": {"type": "request", "error": {**error, "required": ["code"]}}},
+        {"name": "X"},
+        {"procedures": {}},
+        {"p": {"type": "stream"}},
+        {"p": {"type": "event", "error": error}},
+        {"": {"type": "event"}},
+    ]
+    assert [validator.is_valid(content) for content in contents] == [True] * 6 + [False] * 9
+    for content in contents[:6]:
+        assert _read(tmp_path, content).procedures
+    for content in contents[6:]:
+        assert _issues(tmp_path, content)
+
+
+_TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
+_SCHEMAS: st.SearchStrategy[Any] = st.recursive(
+    st.booleans()
+    | st.sampled_from(
+        [{"type": "string"}, {"const": None}, {"enum": [1, "a"]}, {"$ref": "#/$defs/A"}]
+    ),
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "description": _TEXT,
+            "properties": st.dictionaries(_TEXT, inner, max_size=3),
+            "required": st.lists(_TEXT, unique=True, max_size=2),
+            "items": inner,
+            "additionalProperties": inner,
+        },
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def _procedures(draw: st.DrawFn) -> dict[str, Any]:
+    kind = draw(st.sampled_from(["event", "request", "stream", "channel"]))
+    slots = {"event": ["data"], "request": ["param", "result"]}.get(kind, ["param", "result"])
+    needed = {"stream": ["receive"], "channel": ["send", "receive"]}.get(kind, [])
+    procedure = {slot: draw(_SCHEMAS) for slot in slots if draw(st.booleans())}
+    return {"type": kind, **procedure, **{slot: draw(_SCHEMAS) for slot in needed}}
+
+
+_NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+
+
+@given(procedures=st.dictionaries(_NAMES, _procedures(), min_size=1, max_size=4), shared=_SCHEMAS)
+def test_valid_protocols_are_read(
+    tmp_path_factory: pytest.TempPathFactory, procedures: dict[str, Any], shared: Any
+) -> None:
+    content = {"procedures": procedures, "$defs": {"A": {"properties": {"a": shared}}}}
+    protocol = _read(tmp_path_factory.getbasetemp(), content)
+    assert {
+        each.name: {"type": each.kind, **each.slots} for each in protocol.procedures
+    } == procedures
+    assert list(protocol.definitions) == ["A"]
+
+
+_SOUP = st.lists(
+    st.sampled_from(
+        [
+            *DOCUMENT.splitlines(keepends=True),
+            *BARE.splitlines(keepends=True),
+            *string.punctuation,
+            *(
+                "&a ",
+                "*a",
+                "!!str ",
+                "? ",
+                ": ",
+                "- ",
+                "\n",
+                "  ",
+                "---\n",
+                "...\n",
+                "<<: ",
+                "\\U99999999",
+            ),
+            *(
+                "$ref: ",
+                "'#/$defs/Level'",
+                "'#'",
+                "$id: ",
+                "$anchor: ",
+                "$schema: ",
+                "type: ",
+                "error: ",
+            ),
+            *(
+                "properties: ",
+                "anyOf: ",
+                "$defs: ",
+                "null",
+                "1e999",
+                '"',
+                "\0",
+                "\x85",
+                "\ufeff",
+                "😀",
+            ),
+        ]
+    ),
+    max_size=30,
+).map(lambda parts: "".join(parts).encode())
+
+
+@given(content=st.binary(max_size=200) | _SOUP, suffix=st.sampled_from([".json", ".yaml"]))
+@example(content=b"%YAML 1.99999999999999999999\n--- a", suffix=".yaml")
+@example(content=b"\xef\xbb\xbf", suffix=".yaml")
+def test_any_bytes_give_a_protocol_or_a_protocol_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_bytes(content)
+    issues: list[str] = []
+    try:
+        procedures = read_protocol(path).procedures
+    except ProtocolError as error:
+        procedures = ()
+        issues = str(error).split("\n")
+    assert bool(procedures) != bool(issues)
+    assert all(issue.startswith(str(path)) for issue in issues)

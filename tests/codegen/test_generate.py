@@ -1,0 +1,80 @@
+"""Generation is pure: the same protocol gives the same package, in every process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.format import format_source
+from enkaku_codegen.generate import generate
+from enkaku_codegen.render import MARKER
+from generated.packages import make_protocol
+
+SEED = Path(__file__).parent.parent / "golden" / "protocols" / "dashboard.json"
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.generate import generate
+print(json.dumps(generate(read_protocol(Path(sys.argv[1])), source="dashboard.json")))
+"""
+
+
+def test_the_output_does_not_depend_on_the_process(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.black]\nline-length = 20\n[tool.datamodel-codegen]\nuse-title = 1\n"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(SEED)],
+            env=os.environ | {"PYTHONHASHSEED": seed, "LC_ALL": locale, "TZ": zone},
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=50,
+            check=True,
+        ).stdout
+        for seed, locale, zone in (("1", "C", "UTC"), ("2", "C.UTF-8", "Asia/Tokyo"))
+    ]
+    assert outputs[0] == outputs[1]
+    assert json.loads(outputs[0]) == generate(read_protocol(SEED), source="dashboard.json")
+
+
+def test_the_order_in_the_file_changes_nothing_and_a_new_procedure_only_adds(
+    tmp_path: Path,
+) -> None:
+    document = json.loads(SEED.read_text())
+    backwards = tmp_path / "dashboard.json"
+    backwards.write_text(json.dumps(dict(reversed(document.items()))))
+    before = generate(read_protocol(SEED), source="dashboard.json")
+    assert generate(read_protocol(backwards), source="dashboard.json") == before
+    backwards.write_text(
+        json.dumps({"a/new": {"type": "event", "data": {"type": "string"}}, **document})
+    )
+    after = generate(read_protocol(backwards), source="dashboard.json")
+    for name, text in before.items():
+        kept = set(after[name].splitlines())
+        assert [line for line in text.splitlines() if line not in kept] == []
+
+
+def test_every_file_is_formatted_and_carries_the_marker() -> None:
+    files = generate(read_protocol(SEED), source="dashboard.json")
+    assert sorted(files) == [
+        "__init__.py",
+        "client.py",
+        "models.py",
+        "procedures.py",
+        "py.typed",
+        "server.py",
+    ]
+    assert files.pop("py.typed") == ""
+    for name, text in files.items():
+        assert text.startswith(MARKER)
+        assert format_source(text, name) == text
+
+
+def test_a_protocol_without_procedures_is_a_package_all_the_same() -> None:
+    files = generate(make_protocol({}, name="Empty"), source="empty.json")
+    assert "class EmptyClient:" in files["client.py"]
+    assert "return ()" in files["server.py"]

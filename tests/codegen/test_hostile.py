@@ -1,0 +1,259 @@
+"""Text in a protocol never becomes code, and never breaks it."""
+
+import ast
+import json
+import re
+import tokenize
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.generate import generate
+from enkaku_codegen.pattern import is_portable
+from generated.packages import accepts, an_error, imported, make_protocol, one_param
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+CODE = 'import pathlib; pathlib.Path("PWNED").touch()'
+TEXTS = {
+    "quote": '"',
+    "apostrophe": "'",
+    "triple": '"""',
+    "single triple": "'''",
+    "code behind a docstring": f'"""\n{CODE}\n"""',
+    "code behind a string": f'"\n{CODE}\n#',
+    "code behind a bracket": f'")]\n{CODE}\n#',
+    "code behind a comment": f"x\n{CODE}",
+    "code behind a return": f"x\r{CODE}",
+    "code behind a form feed": f"x\f{CODE}",
+    "code behind a separator": f"x\u2028{CODE}\u2029{CODE}\x85{CODE}",
+    "code in an f-string": "{__import__('pathlib').Path('PWNED').touch()}",
+    "backslash": "\\",
+    "ends in a backslash": "a\\",
+    "backslash and quote": '\\"',
+    "backslash and triple": '\\"""',
+    "name escape": "\\N{DASH} \\x41 \\u0041",
+    "newline": "\n",
+    "continuation": "a\\\nb",
+    "null": "\x00",
+    "controls": "\x1b[31m\x7f\x08",
+    "direction": "\u202e\u2066 \u2069",
+    "byte order mark": "\ufeff",
+    "expression": "{{ 1 / 0 }}",
+    "statement": "{% include 'header.jinja' %}",
+    "comment": "{# x #}",
+    "raw": "{% raw %}",
+    "format": "%s {} {0} $x",
+    "empty": "",
+    "blank": " \t ",
+    "tokens": "literal0 Type0 Carrier f0",
+    "emoji": "💩",
+    "long": "word " * 500 + "x" * 500,
+    "indented": "a\n    b\n\n\n  c",
+    "quotes at both ends": '"a"',
+    "many quotes": '"' * 7,
+}
+
+
+def all_over(text: str) -> dict:
+    """Write a protocol that has the text wherever text may be."""
+    schema = {
+        "type": "object",
+        "title": text,
+        "description": text,
+        "properties": {
+            "enum": {"enum": [text, "other"], "description": text},
+            "const": {"const": text},
+            "default": {"type": "string", "default": text, "description": text, "examples": [text]},
+            "pattern": {"type": "string", "pattern": re.escape(text)},
+            f"key{text}": {"type": "object", "properties": {f"key{text}": {"type": "string"}}},
+        },
+    }
+    return {
+        "name": f"name{text}",
+        "description": text,
+        "$defs": {
+            f"def{text}": {"enum": [text, "other"], "description": text},
+            "Failed": {
+                "type": "object",
+                "description": text,
+                "properties": {
+                    "code": {"type": "string", "const": f"code{text}"[:128]},
+                    "message": {"type": "string"},
+                    "data": schema,
+                },
+                "required": ["code", "message"],
+                "additionalProperties": False,
+            },
+        },
+        "procedures": {
+            "echo": {
+                "type": "request",
+                "description": text,
+                "param": schema,
+                "result": {"enum": [text, "other"]},
+                "error": {"$ref": "#/$defs/Failed"},
+            },
+            f"path{text}"[:128]: {
+                "type": "stream",
+                "description": text,
+                "receive": {"const": text},
+            },
+        },
+    }
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_text_is_text_wherever_it_stands(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps(all_over(text)))
+    with imported(read_protocol(path), tmp_path) as package:
+        value = {"enum": text, "const": text, "pattern": text, f"key{text}": {f"key{text}": "x"}}
+        assert accepts(package.ECHO.param, value)
+        assert not accepts(package.ECHO.param, {"const": f"{text}?"})
+        assert accepts(package.ECHO.result, text)
+        assert package.Failed.declared_code == f"code{text}"[:128]
+        procedures = {each.name for each in vars(package).values() if hasattr(each, "kind")}
+        assert f"path{text}"[:128] in procedures
+
+
+DECLARATIONS = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.Assign, ast.AnnAssign)
+CALLS = {
+    "ConfigDict",
+    "Field",
+    "enkaku.Request[EchoParam, EchoResult]",
+    "enkaku.Route.request",
+    "enkaku.Route.stream",
+    "enkaku.require_runtime",
+    "self._connection.request",
+    "self._connection.stream",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_a_package_holds_nothing_but_declarations(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps(all_over(text)))
+    files = generate(read_protocol(path), source=f"file{text}.json")
+    for name in ("__init__.py", "models.py", "procedures.py", "client.py", "server.py"):
+        tree = ast.parse(files[name])
+        others = [
+            node
+            for node in tree.body
+            if not isinstance(node, DECLARATIONS) and not _is_docstring_or_check(node)
+        ]
+        assert others == []
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert {each for each in calls - CALLS if not each.startswith("enkaku.Stream[")} == set()
+        assert [each for each in files[name] if each != "\n" and not each.isprintable()] == []
+        tokens = tokenize.generate_tokens(StringIO(files[name]).readline)
+        assert [each.start for each in tokens if each.type == tokenize.COMMENT] == [(1, 0)]
+
+
+def _is_docstring_or_check(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and (
+        isinstance(node.value, ast.Constant)
+        or ast.unparse(node.value) == "enkaku.require_runtime('0.1')"
+    )
+
+
+def test_text_that_a_file_may_not_hold_does_no_harm_either(tmp_path: Path) -> None:
+    half = "\ud800"
+    procedures = {
+        f"a{half}": {
+            "type": "request",
+            "description": half,
+            "param": {"enum": [half, "a"], "description": half},
+            "errors": [an_error(half, description=half)],
+        }
+    }
+    protocol = make_protocol(procedures, {half: {"const": half}}, name=half, description=half)
+    with imported(protocol, tmp_path) as package:
+        (procedure,) = [each for each in vars(package).values() if hasattr(each, "kind")]
+        assert accepts(procedure.param, "a")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(), min_size=1, max_size=5, unique=True))
+def test_any_values_of_an_enum_survive(
+    tmp_path_factory: pytest.TempPathFactory, values: list[str]
+) -> None:
+    schema = {"enum": [*values, 1, True], "description": values[0]}
+    with imported(one_param(schema), tmp_path_factory.mktemp("any")) as package:
+        assert all(accepts(package.ECHO.param, each) for each in (*values, 1, True))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "portable"),
+    [
+        ("^[a-z0-9-]+$", True),
+        ("^v\\d+(\\.\\d+){0,2}$", True),
+        ("^(?:a|b)?[^/]*$", True),
+        ("a\\w+@", True),
+        ("(?=a)", False),
+        ("(?<!a)b", False),
+        ("(a)\\1", False),
+        ("[^\\d]", False),
+        ("\\D", False),
+        ("\\s", False),
+        ("\\bword\\b", False),
+        ("[a&&b]", False),
+        ("[a--b]", False),
+        ("[[a]]", False),
+        ("\\p{L}", False),
+        ("(", False),
+        ("a{1000}{1000}{1000}", False),
+        ("(?:" * 5000 + "\n", False),
+    ],
+)
+def test_only_patterns_that_mean_the_same_in_rust_are_kept(pattern: str, portable: bool) -> None:
+    assert is_portable(pattern) is portable
+
+
+def test_constructs_at_the_edge_do_not_crash(tmp_path: Path) -> None:
+    text = {"type": "string"}
+    arrays, maps, objects, unions, merges = text, {**text, "minLength": 1}, text, text, text
+    for _ in range(48):
+        arrays = {"type": "array", "items": arrays}
+        maps = {"type": "object", "additionalProperties": maps}
+        objects = {"type": "object", "properties": {"a": objects}}
+        unions = {"anyOf": [unions, {"type": "null"}]}
+        merges = {"allOf": [merges]}
+    wide = {"anyOf": [{"$ref": f"#/$defs/D{index}"} for index in range(250)]}
+    schemas = {
+        "arrays": arrays,
+        "maps": maps,
+        "objects": objects,
+        "unions": unions,
+        "merges": merges,
+        "wide": wide,
+        "wider": {"anyOf": [{"const": str(index)} for index in range(2000)]},
+        "enum": {"enum": [str(index) for index in range(2000)]},
+        "sizes": {**text, "minLength": 10**30, "maxLength": 1.0},
+        "numbers": {"type": "integer", "minimum": -(10**400), "maximum": 1e308, "multipleOf": 7},
+        "impossible": {"allOf": [text, {"type": "number"}], "enum": []},
+        "refused": False,
+        "doubling": {"$ref": "#/$defs/E0"},
+    }
+    definitions = {f"D{index}": {"const": str(index)} for index in range(250)}
+    for index in range(40):
+        twice = [{"$ref": f"#/$defs/E{index + 1}"}] * 2
+        definitions[f"E{index}"] = {"properties": {f"p{index}": {}}, "anyOf": twice, "allOf": twice}
+    definitions["E40"] = text
+    procedures = {name: {"type": "request", "param": each} for name, each in schemas.items()}
+    with imported(make_protocol(procedures, definitions), tmp_path) as package:
+        assert accepts(package.WIDE.param, "249")
+        assert accepts(package.ENUM.param, "1999")
+        assert accepts(package.SIZES.param, "a")
+        assert accepts(package.NUMBERS.param, 7)
+        assert accepts(package.UNIONS.param, None)
+        assert accepts(package.MERGES.param, "a")

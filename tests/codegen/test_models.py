@@ -1,0 +1,85 @@
+"""What the model generator's wrapper does with what comes back."""
+
+import pytest
+from enkaku_codegen import models
+from enkaku_codegen.errors import CodegenError
+from enkaku_codegen.models import make_types
+from enkaku_codegen.planner import make_plan
+from generated.packages import one_param
+
+OBJECT = {
+    "type": "object",
+    "properties": {"some key": {"enum": ["a", "b"]}, "plain": {"type": "string", "minLength": 1}},
+    "required": ["plain"],
+}
+
+
+def test_types_come_back_under_the_names_and_with_the_literals_of_the_plan() -> None:
+    alias, model = make_types(make_plan(one_param(OBJECT))).named
+    assert (alias.name, alias.kind, alias.annotation) == (
+        "EchoParamSomeKey",
+        "alias",
+        "Literal['a', 'b']",
+    )
+    assert model.kind == "model"
+    assert [(each.name, each.annotation, each.required) for each in model.fields] == [
+        ("some_key", "Annotated[EchoParamSomeKey | None, Field(alias='some key')]", False),
+        ("plain", "Annotated[str, Field(min_length=1)]", True),
+    ]
+
+
+def test_the_model_generator_sees_no_text_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    original = models.generate
+
+    def spy(document: str, **options: object) -> object:
+        seen.append(document)
+        return original(document, **options)
+
+    monkeypatch.setattr(models, "generate", spy)
+    secret = {
+        **OBJECT,
+        "description": "SECRET",
+        "properties": {"SECRET": {"const": "SECRET", "title": "SECRET"}},
+    }
+    make_types(make_plan(one_param(secret, {"SECRET": {"type": "string", "pattern": "SECRET"}})))
+    (document,) = seen
+    assert "SECRET" not in document
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "print",
+        "__import__('os')",
+        "Annotated[str, (lambda: 1)]",
+        "[str for str in x]",
+        "str.x",
+        "'literal9'",
+    ],
+)
+def test_what_the_model_generator_should_not_write_is_refused(
+    annotation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"class Carrier:\n    f0: {annotation}\n"
+    monkeypatch.setattr(models, "generate", lambda *_, **__: source)
+    with pytest.raises((CodegenError, IndexError)):
+        make_types(make_plan(one_param({"type": "string"})))
+
+
+def test_what_the_model_generator_leaves_out_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "generate", lambda *_, **__: "")
+    with pytest.raises(CodegenError, match="did not write"):
+        make_types(make_plan(one_param({"type": "string"})))
+
+
+def test_an_alias_stands_behind_what_it_is_made_of() -> None:
+    definitions = {
+        "A": {"type": "array", "items": {"$ref": "#/$defs/B"}},
+        "B": {"anyOf": [{"$ref": "#/$defs/C"}, {"type": "null"}]},
+        "C": {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}},
+        "J": {"type": "array", "items": {"$ref": "#/$defs/J"}},
+    }
+    named = make_types(make_plan(one_param(True, definitions))).named
+    assert [each.name for each in named] == ["C", "B", "A", "J"]
+    assert [each.name for each in named if each.kind == "alias" and each.recursive] == ["J"]

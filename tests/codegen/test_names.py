@@ -1,0 +1,314 @@
+import keyword
+import unicodedata
+from random import Random
+
+import enkaku
+import pydantic
+import pytest
+from enkaku_codegen.definition import Protocol
+from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.names import (
+    Claims,
+    attribute_name,
+    class_name,
+    constant_name,
+    method_name,
+    own_class_name,
+    words,
+)
+from enkaku_codegen.planner import make_plan
+from generated.packages import an_error, make_protocol, one_param
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "constant", "param"),
+    [
+        ("metrics/stream", "metrics_stream", "METRICS_STREAM", "MetricsStreamParam"),
+        ("totalSamples", "total_samples", "TOTAL_SAMPLES", "TotalSamplesParam"),
+        ("HTTPServer", "http_server", "HTTP_SERVER", "HttpServerParam"),
+        ("user.get-by_ID:v2", "user_get_by_id_v2", "USER_GET_BY_ID_V2", "UserGetByIdV2Param"),
+        ("sha256Hash", "sha256_hash", "SHA256_HASH", "Sha256HashParam"),
+        ("3d/render", "x3d_render", "X3D_RENDER", "X3dRenderParam"),
+        ("class", "class_", "CLASS", "ClassParam"),
+        ("list", "list_", "LIST", "ListParam"),
+        ("enkaku", "enkaku_", "ENKAKU", "EnkakuParam"),
+        ("__init__", "init", "INIT", "InitParam"),
+        ("日本/語", "日本_語", "日本_語", "X日本語Param"),
+        ("/", "solidus", "SOLIDUS", "SolidusParam"),
+    ],
+)
+def test_a_procedure_is_named_by_its_path(
+    path: str, method: str, constant: str, param: str
+) -> None:
+    named = (method_name(path), constant_name(path), class_name(path, "param"))
+    assert named == (method, constant, param)
+
+
+@pytest.mark.parametrize(
+    ("key", "attribute"),
+    [
+        ("total_samples", "total_samples"),
+        ("userIDs", "user_ids"),
+        ("content-type", "content_type"),
+        ("$id", "id"),
+        ("_id", "id"),
+        ("2nd", "x2nd"),
+        ("+1", "plus_1"),
+        ("-1", "minus_1"),
+        ("", "empty"),
+        ("*", "asterisk"),
+        ("class", "class_"),
+        ("None", "none"),
+        ("match", "match"),
+        ("type", "type"),
+        ("model_config", "model_config_"),
+        ("copy", "copy_"),
+        ("json", "json_"),
+        ("schema", "schema_"),
+        ("str", "str_"),
+        ("self", "self_"),
+        ("größe", "größe"),
+    ],
+)
+def test_an_attribute_is_named_by_its_property(key: str, attribute: str) -> None:
+    assert attribute_name(key) == attribute
+
+
+@pytest.mark.parametrize(
+    ("definition", "name"),
+    [
+        ("User", "User"),
+        ("HTTPError", "HTTPError"),
+        ("Snake_Case", "Snake_Case"),
+        ("user", "User"),
+        ("user-id", "UserId"),
+        ("3d-point", "X3dPoint"),
+        ("Model", "Model_"),
+        ("Field", "Field_"),
+        ("None", "None_"),
+        ("日本", "X日本"),
+        ("", "Empty"),
+    ],
+)
+def test_a_definition_keeps_its_name_if_a_class_can_have_it(definition: str, name: str) -> None:
+    assert own_class_name(definition) == name
+
+
+def test_no_attribute_is_named_like_something_that_models_have() -> None:
+    public = {
+        name
+        for name in {*dir(enkaku.Model), *dir(type(enkaku.Model)), *dir(pydantic.BaseModel)}
+        if not name.startswith("_")
+    }
+    assert "model_dump" in public
+    assert {name for name in public if attribute_name(name) == name} == set()
+
+
+# Characters that mean something to somebody, among any others.
+names = st.text(st.characters() | st.sampled_from("aAzZ019_-/$+. \"'\\\n{}"), max_size=12)
+
+
+@given(names)
+def test_every_name_is_an_identifier(name: str) -> None:
+    every = [
+        attribute_name(name),
+        method_name(name),
+        constant_name(name),
+        class_name(name, "param"),
+        own_class_name(name),
+    ]
+    for each in every:
+        assert each.isidentifier()
+        assert not keyword.iskeyword(each)
+        assert unicodedata.is_normalized("NFKC", each)
+        assert not each.startswith("_")
+    assert words(name)
+
+
+@given(names, names)
+def test_no_class_is_named_like_an_attribute(one: str, other: str) -> None:
+    assert own_class_name(one) not in {attribute_name(one), attribute_name(other)}
+
+
+paths = st.text(st.sampled_from("abcXYZ019/-_."), min_size=1, max_size=8)
+objects = st.dictionaries(paths, st.sampled_from(["string", "number"]), min_size=1, max_size=3)
+
+
+@given(st.dictionaries(paths, objects, min_size=2, max_size=5), st.randoms())
+def test_adding_or_reordering_procedures_renames_nothing(procedures: dict, random: Random) -> None:
+    document = {
+        path: {
+            "type": "request",
+            "param": {
+                "type": "object",
+                "properties": {key: {"type": kind} for key, kind in properties.items()},
+            },
+        }
+        for path, properties in procedures.items()
+    }
+    shuffled = list(document.items())
+    random.shuffle(shuffled)
+    one, *fewer = shuffled
+    try:
+        everything = make_plan(make_protocol(document))
+    except ProtocolError:
+        assume(False)
+    assert make_plan(make_protocol(dict(shuffled))) == everything
+    without = make_plan(make_protocol(dict(fewer)))
+    assert all(each in everything.types for each in without.types)
+    kept = {each.procedure.name: each for each in everything.procedures}
+    assert {each.procedure.name: each for each in without.procedures} == {
+        name: each for name, each in kept.items() if name != one[0]
+    }
+
+
+def test_types_below_a_slot_are_named_by_their_path() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "owner": {"type": "object", "properties": {"name": {"type": "string"}}},
+            "tags": {"type": "array", "items": {"type": "object", "properties": {"a": {}}}},
+            "by_id": {
+                "type": "object",
+                "additionalProperties": {"type": "object", "properties": {"a": {}}},
+            },
+            "level": {"enum": ["low", "high"]},
+            "pair": {
+                "type": "array",
+                "prefixItems": [{"type": "string"}, {"type": "object", "properties": {"a": {}}}],
+                "minItems": 2,
+                "maxItems": 2,
+            },
+            "maybe": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"a": {}}}]},
+            "either": {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"a": {}}}]},
+        },
+    }
+    assert {each.name for each in make_plan(one_param(schema)).types} == {
+        "EchoParam",
+        "EchoParamOwner",
+        "EchoParamTagsItem",
+        "EchoParamByIdValue",
+        "EchoParamLevel",
+        "EchoParamPairItem2",
+        "EchoParamMaybe",
+        "EchoParamEitherObject",
+    }
+
+
+def test_objects_of_a_union_are_named_by_what_tells_them_apart() -> None:
+    def branch(**fields: object) -> dict:
+        properties = {key: {"const": value} for key, value in fields.items()}
+        return {"type": "object", "properties": properties}
+
+    tagged = {"oneOf": [branch(type="circle", a="x"), branch(type="square", a="x")]}
+    titled = {"oneOf": [branch(a="x") | {"title": "by name"}, branch(b="x") | {"title": "by id"}]}
+    bare = {"oneOf": [branch(a=1), branch(b=1)]}
+    names = [
+        [each.name for each in make_plan(one_param(schema)).types]
+        for schema in (tagged, titled, bare)
+    ]
+    assert names == [
+        ["EchoParamCircle", "EchoParamSquare", "EchoParam"],
+        ["EchoParamByName", "EchoParamById", "EchoParam"],
+        ["EchoParamOption1", "EchoParamOption2", "EchoParam"],
+    ]
+
+
+def test_errors_are_named_by_their_definition_or_by_procedure_and_code() -> None:
+    shared = an_error("GONE", definition="Gone", pointer="/$defs/Gone")
+    several = [
+        an_error(code, definition="Limits", pointer="/$defs/Limits") for code in ("A_B", "C")
+    ]
+    plan = make_plan(
+        make_protocol(
+            {
+                "math/divide": {
+                    "type": "request",
+                    "errors": [
+                        an_error(
+                            "DIVISION_BY_ZERO", data={"type": "object", "properties": {"n": {}}}
+                        )
+                    ],
+                },
+                "one": {"type": "request", "errors": [shared, *several]},
+                "two": {"type": "request", "errors": [shared, an_error(None)]},
+            }
+        )
+    )
+    assert [each.name for each in plan.errors] == [
+        "MathDivideDivisionByZero",
+        "Gone",
+        "LimitsAB",
+        "LimitsC",
+        "TwoError",
+    ]
+    assert [each.errors for each in plan.procedures] == [
+        ("MathDivideDivisionByZero",),
+        ("Gone", "LimitsAB", "LimitsC"),
+        ("Gone", "TwoError"),
+    ]
+    assert [each.name for each in plan.types] == ["MathDivideDivisionByZeroData"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "pointer", "parts"),
+    [
+        (
+            make_protocol({"foo/bar": {"type": "event"}, "foo-bar": {"type": "event"}}),
+            "/foo~1bar",
+            ["foo_bar", '"foo/bar"', '"foo-bar"', "/foo-bar"],
+        ),
+        (
+            one_param({"type": "object", "properties": {"aB": {}, "a_b": {}}}),
+            "/echo/param/properties/a_b",
+            ["EchoParam", '"a_b"', '"aB"', "/echo/param/properties/aB"],
+        ),
+        (
+            one_param(
+                {"type": "object", "properties": {"a": {}}}, {"EchoParam": {"type": "string"}}
+            ),
+            "/echo/param",
+            ["the package", "EchoParam", 'the definition "EchoParam"', "/$defs/EchoParam"],
+        ),
+        (
+            one_param(True, {"user": {"type": "string"}, "User": {"type": "string"}}),
+            "/$defs/user",
+            ['"user"', '"User"', "/$defs/User"],
+        ),
+        (
+            one_param(True, {"ECHO": {"type": "string"}}),
+            "/echo",
+            ['the procedure "echo"', 'the definition "ECHO"'],
+        ),
+        (
+            one_param(True, {"TestClient": {"type": "string"}}),
+            "/$defs/TestClient",
+            ["the client class", 'the definition "TestClient"'],
+        ),
+    ],
+)
+def test_a_collision_is_an_error_that_names_both(
+    protocol: Protocol, pointer: str, parts: list[str]
+) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        make_plan(protocol)
+    told = [issue for issue in caught.value.issues if issue.pointer == pointer]
+    assert told, caught.value
+    assert all(part in told[0].message for part in parts), told[0].message
+
+
+def test_all_collisions_are_told_at_once() -> None:
+    schema = {"type": "object", "properties": {"aB": {}, "a_b": {}, "cD": {}, "c_d": {}}}
+    with pytest.raises(ProtocolError) as caught:
+        make_plan(make_protocol({"x": {"type": "event", "data": schema}, "X": {"type": "event"}}))
+    assert len(caught.value.issues) == 3  # two pairs of attributes, one of methods
+
+
+def test_a_claim_is_refused_once_for_each_that_comes_too_late() -> None:
+    claims = Claims("here")
+    assert list(claims.claim("a", "one", "/1")) == []
+    assert list(claims.claim("b", "two", "/2")) == []
+    (issue,) = claims.claim("a", "three", "/3")
+    assert (issue.pointer, "one at /1" in issue.message) == ("/3", True)

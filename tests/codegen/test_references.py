@@ -1,0 +1,416 @@
+"""References: every way to write one ends as ``#/$defs/NAME``, or as an error at the place of the ``$ref``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from enkaku_codegen.definition import Protocol, read_protocol
+from enkaku_codegen.errors import ProtocolError
+from jsonschema import Draft202012Validator
+
+Files = dict[str, Any]
+
+
+def _read(directory: Path, files: Files) -> Protocol:
+    """Write files, JSON by value or any text, and read the one named main.json or main.yaml."""
+    for name, content in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content, indent=1))
+    return read_protocol(next(directory.glob("main.*")))
+
+
+def _issues(directory: Path, files: Files) -> list[str]:
+    with pytest.raises(ProtocolError) as caught:
+        _read(directory, files)
+    return str(caught.value).replace(f"{directory}/", "").split("\n")
+
+
+def _bare(data: object) -> Files:
+    return {"main.json": {"p": {"type": "event", "data": data}}}
+
+
+def _document(data: object, **definitions: object) -> Files:
+    procedures = {"p": {"type": "event", "data": data}}
+    return {"main.json": {"procedures": procedures, "$defs": definitions}}
+
+
+def _data(protocol: Protocol) -> object:
+    return protocol.procedures[0].slots["data"]
+
+
+def test_the_documents_own_definitions_stay_used_or_not(tmp_path: Path) -> None:
+    protocol = _read(
+        tmp_path, _document({"$ref": "#/$defs/B"}, B={"type": "string"}, A={"$ref": "#/$defs/B"})
+    )
+    assert _data(protocol) == {"$ref": "#/$defs/B"}
+    assert list(protocol.definitions.items()) == [
+        ("A", {"$ref": "#/$defs/B"}),
+        ("B", {"type": "string"}),
+    ]
+
+
+def test_a_slot_is_looked_up_before_its_document(tmp_path: Path) -> None:
+    data = {
+        "$defs": {"Own": {"type": "string"}, "Unused": {"type": "null"}},
+        "anyOf": [{"$ref": "#/$defs/Own"}, {"$ref": "#/$defs/Shared"}],
+    }
+    protocol = _read(tmp_path, _document(data, Shared={"type": "number"}))
+    assert _data(protocol) == {"anyOf": [{"$ref": "#/$defs/Own"}, {"$ref": "#/$defs/Shared"}]}
+    assert protocol.definitions == {"Own": {"type": "string"}, "Shared": {"type": "number"}}
+
+
+def test_a_slot_of_a_bare_mapping_is_its_own_root(tmp_path: Path) -> None:
+    slot = {"$defs": {"Level": {"enum": ["a"]}}, "items": {"$ref": "#/$defs/Level"}}
+    procedures = {name: {"type": "event", "data": slot} for name in ("p", "q")}
+    protocol = _read(tmp_path, {"main.json": procedures})
+    assert [procedure.slots["data"] for procedure in protocol.procedures] == [
+        {"items": {"$ref": "#/$defs/Level"}}
+    ] * 2
+    assert protocol.definitions == {"Level": {"enum": ["a"]}}
+
+
+def test_files_refer_to_files(tmp_path: Path) -> None:
+    protocol = _read(
+        tmp_path,
+        {
+            **_document({"$ref": "parts/common.yaml#/$defs/A"}, Own={"type": "null"}),
+            "parts/common.yaml": (
+                "$defs:\n  A: {properties: {b: {$ref: '#/$defs/B'}, o: {$ref: ../other.json}}}\n"
+                "  B: {type: string}\n  Unused: {}\n"
+            ),
+            "other.json": {"items": {"$ref": "main.json#/$defs/Own"}},
+        },
+    )
+    assert _data(protocol) == {"$ref": "#/$defs/A"}
+    assert protocol.definitions == {
+        "A": {"properties": {"b": {"$ref": "#/$defs/B"}, "o": {"$ref": "#/$defs/other"}}},
+        "B": {"type": "string"},
+        "Own": {"type": "null"},
+        "other": {"items": {"$ref": "#/$defs/Own"}},
+    }
+
+
+def test_one_file_by_several_paths_is_one_file(tmp_path: Path) -> None:
+    data = {"anyOf": [{"$ref": "a.json"}, {"$ref": "./x/../a.json"}, {"$ref": "link.json"}]}
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link.json").symlink_to("a.json")
+    protocol = _read(tmp_path, {**_bare(data), "a.json": {"type": "string"}})
+    assert _data(protocol) == {"anyOf": [{"$ref": "#/$defs/a"}] * 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "written"),
+    [
+        ("a/b", "#/$defs/a~1b", "#/$defs/a~1b"),
+        ("a~b", "#/$defs/a~0b", "#/$defs/a~0b"),
+        ("~1", "#/$defs/~01", "#/$defs/~01"),
+        ("50%", "#/$defs/50%25", "#/$defs/50%"),
+        ("a b", "#/$defs/a%20b", "#/$defs/a b"),
+        ("é", "#/$defs/%C3%A9", "#/$defs/é"),
+        ("é", "#/$defs/é", "#/$defs/é"),
+        ("x/y", "#%2F$defs%2Fx~1y", "#/$defs/x~1y"),
+    ],
+)
+def test_escapes(tmp_path: Path, name: str, reference: str, written: str) -> None:
+    protocol = _read(tmp_path, _document({"$ref": reference}, **{name: {"type": "string"}}))
+    assert _data(protocol) == {"$ref": written}
+    assert list(protocol.definitions) == [name]
+
+
+def test_a_schema_that_something_refers_to_by_path_becomes_a_definition(tmp_path: Path) -> None:
+    data = {
+        "properties": {
+            "tree": {"$ref": "#"},
+            "first": {"type": "object"},
+            "second": {"$ref": "#/properties/first"},
+            "foreign": {"$ref": "types.json#/components/Thing"},
+        }
+    }
+    types = {"components": {"Thing": {"items": {"$ref": "#/components/Other"}}, "Other": True}}
+    protocol = _read(tmp_path, {**_bare(data), "types.json": types})
+    assert _data(protocol) == {"$ref": "#/$defs/p~1data"}
+    assert protocol.definitions == {
+        "p/data": {
+            "properties": {
+                "tree": {"$ref": "#/$defs/p~1data"},
+                "first": {"$ref": "#/$defs/p~1data~1first"},
+                "second": {"$ref": "#/$defs/p~1data~1first"},
+                "foreign": {"$ref": "#/$defs/types~1components~1Thing"},
+            }
+        },
+        "p/data/first": {"type": "object"},
+        "types/components/Other": True,
+        "types/components/Thing": {"items": {"$ref": "#/$defs/types~1components~1Other"}},
+    }
+
+
+def test_anchors_and_ids(tmp_path: Path) -> None:
+    data = {
+        "$id": "https://example.com/root.json",
+        "anyOf": [
+            {"$ref": "#plain"},
+            {"$ref": "inner.json"},
+            {"$ref": "https://example.com/inner.json#there"},
+            {"$ref": "file.json#far"},
+        ],
+        "$defs": {
+            "A": {"$anchor": "plain", "type": "string"},
+            "B": {
+                "$id": "inner.json",
+                "items": {"$ref": "#/$defs/C"},
+                "$defs": {"C": {"$anchor": "there", "type": "null"}},
+            },
+        },
+    }
+    foreign = {"$defs": {"F": {"$anchor": "far", "type": "number"}}}
+    protocol = _read(tmp_path, {**_bare(data), "file.json": foreign})
+    names = [f"#/$defs/{name}" for name in "ABCF"]
+    assert _data(protocol) == {"anyOf": [{"$ref": name} for name in names]}
+    assert protocol.definitions == {
+        "A": {"type": "string"},
+        "B": {"items": {"$ref": "#/$defs/C"}},
+        "C": {"type": "null"},
+        "F": {"type": "number"},
+    }
+
+
+def test_a_reference_in_data_is_data(tmp_path: Path) -> None:
+    data = {
+        "const": {"$ref": "x"},
+        "enum": [{"$ref": "x"}],
+        "default": {"$ref": "x"},
+        "examples": [{"$ref": "x"}],
+        "x-mine": {"$ref": "x"},
+        "properties": {"$ref": {"type": "string"}, "enum": {"$ref": "#/$defs/A"}},
+    }
+    protocol = _read(tmp_path, _document(data, A={"type": "null"}))
+    assert _data(protocol) == data
+
+
+def test_neighbours_of_a_reference_stay(tmp_path: Path) -> None:
+    data = {"$ref": "#/$defs/A", "description": "first", "maxLength": 3}
+    assert _data(_read(tmp_path, _document(data, A={"type": "string"}))) == data
+
+
+def test_recursion_through_a_part_of_the_value_is_fine(tmp_path: Path) -> None:
+    tree = {"properties": {"left": {"$ref": "#/$defs/Tree"}, "more": {"items": {"$ref": "t.json"}}}}
+    files = {**_document({"$ref": "#/$defs/Tree"}, Tree=tree), "t.json": {"items": {"$ref": "#"}}}
+    assert list(_read(tmp_path, files).definitions) == ["Tree", "t"]
+
+
+def test_draft_07_is_said_in_draft_2020_12(tmp_path: Path) -> None:
+    data = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "items": [{"$ref": "#/definitions/A", "maxLength": 3}, {"$ref": "#named"}],
+        "additionalItems": {"items": {"type": "null"}},
+        "dependencies": {"a": ["b"], "c": {"minProperties": 2}},
+        "prefixItems": [False],
+        "definitions": {"A": {"type": "string"}, "B": {"$id": "#named", "additionalItems": False}},
+    }
+    protocol = _read(tmp_path, _bare(data))
+    assert _data(protocol) == {
+        "prefixItems": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}],
+        "items": {"items": {"type": "null"}},
+        "dependentRequired": {"a": ["b"]},
+        "dependentSchemas": {"c": {"minProperties": 2}},
+    }
+    assert protocol.definitions == {"A": {"type": "string"}, "B": {}}
+
+
+def test_two_schemas_of_one_name_name_both_places(tmp_path: Path) -> None:
+    data = {"anyOf": [{"$ref": "a.json#/$defs/L"}, {"$ref": "b.json#/$defs/L"}]}
+    level = {"$defs": {"L": {"properties": {"n": {"const": 1}}}}}
+    assert _issues(
+        tmp_path, {**_bare(data), "a.json": level, "b.json": {"$defs": {"L": True}}}
+    ) == ['b.json:3: /$defs/L: another schema is named "L", too: a.json:3: /$defs/L; rename one']
+
+
+def test_two_files_of_one_name_name_both_places(tmp_path: Path) -> None:
+    data = {"anyOf": [{"$ref": "x/common.json"}, {"$ref": "y/common.json"}]}
+    files = {**_bare(data), "x/common.json": {"type": "string"}, "y/common.json": {"type": "null"}}
+    assert _issues(tmp_path, files) == [
+        'y/common.json:1: another schema is named "common", too: x/common.json:1; rename one'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "merge"),
+    [
+        ({"type": "string"}, {"type": "string"}, True),
+        ({"a": 1, "b": [{}]}, {"b": [{}], "a": 1}, True),
+        ({"items": {"$ref": "#"}}, {"items": {"$ref": "#/$defs/L"}}, None),
+        ({"const": 1}, {"const": True}, False),
+        ({"const": 1}, {"const": 1.0}, True),
+        ({"enum": [1, 2]}, {"enum": [2, 1]}, False),
+    ],
+)
+def test_schemas_of_one_name_merge_if_they_are_the_same(
+    tmp_path: Path, one: object, other: object, *, merge: bool | None
+) -> None:
+    data = {"anyOf": [{"$ref": "a.json#/$defs/L"}, {"$ref": "b.json#/$defs/L"}]}
+    files = {**_bare(data), "a.json": {"$defs": {"L": one}}, "b.json": {"$defs": {"L": other}}}
+    if merge:
+        protocol = _read(tmp_path, files)
+        assert _data(protocol) == {"anyOf": [{"$ref": "#/$defs/L"}] * 2}
+        assert protocol.definitions == {"L": one}
+    else:
+        assert "another schema is named" in _issues(tmp_path, files)[0]
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("#/$defs/B", '"#/$defs/B": there is no /$defs/B in main.json'),
+        ("#/$defs/A/properties/x/y", '"#/$defs/A/properties/x/y": there is no'),
+        ("#/$defs/A/allOf/01", '"#/$defs/A/allOf/01": there is no /$defs/A/allOf/01'),
+        ("#/$defs/A/allOf/²", '"#/$defs/A/allOf/²": there is no /$defs/A/allOf/²'),
+        ("#/$defs/A/type", '"#/$defs/A/type": expected a schema there, found "object"'),
+        ("#/$defs/A/properties", "no schema is there: a shared schema belongs in $defs"),
+        ("#/$defs/A/enum/0", "no schema is there: a shared schema belongs in $defs"),
+        ("#/procedures/p", "no schema is there: a shared schema belongs in $defs"),
+        ("#/x-shared/S", "no schema is there: a shared schema belongs in $defs"),
+        ("main.json", '"main.json": no schema is there: a shared schema belongs in $defs'),
+        ("#nope", '"#nope": there is no anchor "nope"'),
+        ("missing.json#/$defs/A", "missing.json: no such file"),
+        ("../missing.yaml", "missing.yaml: no such file"),
+        (".", ": expected a file named *.json, *.yaml or *.yml"),
+        ("list.json", '"list.json": expected a schema there, found an array'),
+        ("http://example.com/a.json", "nothing is fetched from elsewhere"),
+        ("//example.com/a.json", "nothing is fetched from elsewhere"),
+        ("file:///etc/hosts.json", "nothing is fetched from elsewhere"),
+        ("a.json?x", "nothing is fetched from elsewhere"),
+        ("http://[x", '"http://[x" is not a reference: Invalid IPv6 URL'),
+        ("%ff.json", '"%ff.json" is not a reference: '),
+        ("#%ff", '"#%ff" is not a reference: '),
+        ("a%00.json", "embedded null byte"),
+    ],
+)
+def test_a_reference_to_nothing_is_named_where_it_stands(
+    tmp_path: Path, reference: str, message: str
+) -> None:
+    main = f"""\
+procedures:
+  p:
+    type: event
+    data:
+      items:
+        $ref: {json.dumps(reference)}
+x-shared: {{S: {{}}}}
+$defs: {{A: {{type: object, properties: {{x: true}}, allOf: [true], enum: [{{}}]}}}}
+"""
+    files = {"main.yaml": main.replace("main.json", "main.yaml"), "list.json": [1]}
+    found = _issues(tmp_path, files)
+    at_reference = [issue for issue in found if issue.startswith("main.yaml:6: ")]
+    assert len(at_reference) == 1
+    assert at_reference[0].startswith("main.yaml:6: /procedures/p/data/items/$ref: ")
+    assert message.replace("main.json", "main.yaml") in at_reference[0]
+
+
+def test_issues_in_a_referenced_file_name_that_file(tmp_path: Path) -> None:
+    files = {
+        **_bare({"anyOf": [{"$ref": "a.yaml"}, {"$ref": "a.yaml#/$defs/X"}, {"$ref": "b.yaml"}]}),
+        "a.yaml": "type: objet\n$defs:\n  X:\n    $ref: nope.yaml\n",
+        "b.yaml": "a: [\n",
+    }
+    assert _issues(tmp_path, files) == [
+        (
+            'a.yaml:1: /type: expected one of "array", "boolean", "integer", "null", "number", "object", '
+            '"string" (did you mean "object"?), found "objet"'
+        ),
+        "a.yaml:4: /$defs/X/$ref: nope.yaml: no such file",
+        "b.yaml:2: /a/0: not YAML: did not find expected node content, while parsing a flow node",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "issues"),
+    [
+        (
+            _document(True, A={"$ref": "#/$defs/B"}, B={"$ref": "#/$defs/A"}),
+            ["main.json:9: /$defs/A: refers to itself without end: A -> B -> A"],
+        ),
+        (
+            _document(True, A={"allOf": [True, {"not": {"$ref": "#/$defs/A"}}]}),
+            ["main.json:9: /$defs/A: refers to itself without end: A -> A"],
+        ),
+        (
+            _bare({"$ref": "#"}),
+            ["main.json:4: /p/data: refers to itself without end: p/data -> p/data"],
+        ),
+        (
+            {
+                **_bare({"$ref": "a.json"}),
+                "a.json": {"$ref": "b.json"},
+                "b.json": {"$ref": "a.json"},
+            },
+            ["a.json:1: refers to itself without end: a -> b -> a"],
+        ),
+    ],
+)
+def test_a_schema_that_only_means_itself(tmp_path: Path, files: Files, issues: list[str]) -> None:
+    assert _issues(tmp_path, files) == issues
+
+
+def test_references_and_ids_that_are_not_supported(tmp_path: Path) -> None:
+    data = {
+        "$dynamicRef": "#a",
+        "$recursiveRef": "#",
+        "$ref": 5,
+        "allOf": [{"$anchor": "x"}, {"$anchor": "x"}, {"$id": "http://[x"}, {"$schema": "urn:x"}],
+    }
+    found = [issue.split(": ", 1)[1] for issue in _issues(tmp_path, _bare(data))]
+    assert found == [
+        "/p/data/$dynamicRef: $dynamicRef is not supported: use $ref",
+        "/p/data/$recursiveRef: $recursiveRef is not supported: use $ref",
+        "/p/data/$ref: expected a string, found 5",
+        '/p/data/allOf/1: the anchor "x" is also at main.json:9: /p/data/allOf/0',
+        "/p/data/allOf/2/$id: not an address: Invalid IPv6 URL",
+        (
+            "/p/data/allOf/3/$schema: expected draft 2020-12 or draft-07 of JSON Schema, found "
+            '"urn:x"'
+        ),
+    ]
+
+
+def test_long_chains_and_deep_schemas_are_no_trouble(tmp_path: Path) -> None:
+    chain: dict[str, Any] = {f"A{n}": {"$ref": f"#/$defs/A{n + 1}"} for n in range(3000)}
+    deep: Any = {"type": "string"}
+    for _ in range(45):
+        deep = {"properties": {"a": deep}}
+    protocol = _read(tmp_path, _document({"$ref": "#/$defs/A0"}, **chain, A3000=deep))
+    assert len(protocol.definitions) == 3001
+    assert protocol.definitions["A3000"] == deep
+
+
+def test_what_is_accepted_stays_the_same(tmp_path: Path) -> None:
+    """The rewritten schemas mean to a validator what the original means to it."""
+    schema = {
+        "$id": "https://example.com/list",
+        "type": "object",
+        "required": ["value"],
+        "properties": {
+            "value": {"$ref": "#/$defs/positive"},
+            "next": {"$ref": "list"},
+            "kind": {"$ref": "#/$defs/kinds/prefixItems/1"},
+        },
+        "unevaluatedProperties": False,
+        "$defs": {
+            "positive": {"$anchor": "p", "type": "integer", "minimum": 1},
+            "kinds": {"prefixItems": [{"$ref": "#p"}, {"enum": ["a", "b"]}]},
+        },
+    }
+    protocol = _read(tmp_path, _bare(schema))
+    rewritten = {"$defs": dict(protocol.definitions), "allOf": [_data(protocol)]}
+    values: list[Any] = [
+        {"value": 1},
+        {"value": 0},
+        {"value": 1, "next": {"value": 2, "kind": "a"}},
+        {"value": 1, "next": {"value": "2"}},
+        {"value": 1, "kind": "c"},
+        {"value": 1, "other": None},
+    ]
+    expected = [True, False, True, False, False, False]
+    for each in (schema, rewritten):
+        assert [Draft202012Validator(each).is_valid(value) for value in values] == expected

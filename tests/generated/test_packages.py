@@ -1,0 +1,140 @@
+"""Generated packages are imported and run, wherever they lie."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.generate import generate
+from generated.packages import put
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "protocols"
+PROTOCOLS = sorted(GOLDEN.iterdir())
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("root")
+    (root / "outer" / "inner").mkdir(parents=True)
+    for directory in (root / "outer", root / "outer" / "inner"):
+        (directory / "__init__.py").touch()
+    for protocol in PROTOCOLS:
+        files = generate(read_protocol(protocol), source=protocol.name)
+        put(files, root / f"golden_{protocol.stem}")
+        put(files, root / "outer" / "inner" / f"golden_{protocol.stem}")
+    return root
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("place", ["", "outer.inner."], ids=["top", "nested"])
+def test_a_package_is_importable_from_any_place(
+    root: Path, protocol: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root)
+    name = f"{place}golden_{protocol.stem}"
+    package = importlib.import_module(name)
+    assert package.__all__ == sorted(
+        package.__all__, key=lambda name: (not name.isupper(), name.lower())
+    )
+    assert len(package.__all__) == len(set(package.__all__))
+    assert all(getattr(package, each) is not None for each in package.__all__)
+    defined = [getattr(package, each) for each in package.__all__]
+    models = [each for each in defined if isinstance(each, type) and issubclass(each, enkaku.Model)]
+    for model in models:
+        model.model_rebuild(force=True)
+        assert model.__module__ == f"{name}.models"
+
+
+def test_only_the_runtime_is_imported(root: Path) -> None:
+    code = (
+        "import sys, golden_dashboard; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    loaded = set(ran.stdout.split())
+    assert {"enkaku", "pydantic"} <= loaded
+    assert loaded.isdisjoint(
+        {"enkaku_codegen", "enkaku_templates", "jinja2", "black", "jsonschema"}
+    )
+
+
+def test_an_older_runtime_is_refused_in_a_sentence(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root)
+    monkeypatch.setattr("enkaku.version.VERSION", "0.0.9")
+    monkeypatch.delitem(sys.modules, "golden_kinds.procedures", raising=False)
+    monkeypatch.delitem(sys.modules, "golden_kinds", raising=False)
+    with pytest.raises(
+        enkaku.IncompatibleRuntime, match=r"needs enkaku 0\.1 or newer, and 0\.0\.9"
+    ):
+        importlib.import_module("golden_kinds.procedures")
+
+
+async def test_a_generated_client_talks_to_a_generated_handler(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root)
+    golden = importlib.import_module("golden_dashboard")
+    failure = importlib.import_module("golden_errors")
+    entry = golden.MetricsStreamReceive(cpu=1, memory=2, timestamp=3)
+
+    async def metrics_stream(_: Any, param: Any, stream: Any) -> Any:
+        assert param == golden.MetricsStreamParam(interval=5)
+        await stream.send(entry)
+        return golden.MetricsStreamResult(total_samples=1)
+
+    async def logs_watch(_: Any, param: Any, channel: Any) -> Any:
+        count = 0
+        async for _ in channel:
+            count += 1
+            await channel.send(golden.LogsWatchReceive(level="info", message="m", timestamp=0))
+        return golden.LogsWatchResult(total_logs=count)
+
+    async def null_result(_: Any) -> None:
+        return None
+
+    methods = {
+        "metrics_stream": metrics_stream,
+        "logs_watch": logs_watch,
+        "null_result": null_result,
+    }
+    abstract = dict.fromkeys(golden.DashboardHandler.__abstractmethods__)
+    handler = type("Dashboard", (golden.DashboardHandler,), abstract | methods)
+    async with enkaku.connect_memory(handler()) as connection:
+        client = golden.DashboardClient(connection)
+        async with client.metrics_stream(golden.MetricsStreamParam(interval=5)) as stream:
+            assert [item async for item in stream] == [entry]
+            assert (await stream.result()).total_samples == 1
+        async with client.logs_watch(golden.LogsWatchParam(level="debug")) as channel:
+            await channel.send(golden.LogsWatchSend(level="info"))
+            assert (await anext(channel)).message == "m"
+            assert (await channel.close()).total_logs == 1
+        assert await client.null_result() is None
+
+    async def item_read(_: Any, param: Any) -> Any:
+        raise failure.NotFound(f"no {param}", failure.NotFoundData(id=param))
+
+    abstract = dict.fromkeys(failure.ErrorsHandler.__abstractmethods__)
+    handler = type("Errors", (failure.ErrorsHandler,), abstract | {"item_read": item_read})
+    async with enkaku.connect_memory(handler()) as connection:
+        with pytest.raises(failure.NotFound) as caught:
+            await failure.ErrorsClient(connection).item_read("x")
+        assert (caught.value.message, caught.value.data.id) == ("no x", "x")
+
+
+def test_the_protocol_of_the_recordings_is_the_golden_one() -> None:
+    here = json.loads((GOLDEN / "dashboard.json").read_text())
+    recorded = GOLDEN.parent.parent / "wire" / "recordings" / "protocol.json"
+    assert here == json.loads(recorded.read_text())

@@ -1,0 +1,114 @@
+"""What a user writes, and the types that both checkers see in it."""
+
+from typing import assert_type
+
+import enkaku
+from dashboard import (
+    DashboardClient,
+    DashboardHandler,
+    LogsWatchParam,
+    LogsWatchReceive,
+    LogsWatchResult,
+    LogsWatchSend,
+    MathDivideParam,
+    MathDivideResult,
+    MetricsStreamParam,
+    MetricsStreamReceive,
+    MetricsStreamResult,
+)
+from errors import ErrorsClient, ErrorsHandler, ItemWriteConflict, ItemWriteConflictData, NotFound
+from values import (
+    Colour,
+    EnumInlineResult,
+    Json,
+    Person,
+    Shape,
+    ShapeCircle,
+    ShapeSquare,
+    Tree,
+    ValuesClient,
+)
+
+
+async def call(client: DashboardClient) -> None:
+    async with client.metrics_stream(MetricsStreamParam(interval=2000)) as stream:
+        assert_type(stream, enkaku.ClientStream[MetricsStreamReceive, MetricsStreamResult])
+        async for metric in stream:
+            assert_type(metric.cpu, float)
+        assert_type((await stream.result()).total_samples, float)
+    async with client.logs_watch(LogsWatchParam(level="info")) as channel:
+        await channel.send(LogsWatchSend(level="debug"))
+        assert_type(await anext(channel), LogsWatchReceive)
+        assert_type(await channel.close(), LogsWatchResult)
+    divided = await client.math_divide(MathDivideParam(numerator=1, denominator=2))
+    assert_type(divided, MathDivideResult)
+    assert_type(await client.echo({"any": [1]}), dict[str, object])
+    await client.any_echo(None)
+    await client.any_echo([1, "a"])
+    await client.void()
+    await client.ping()
+    await client.note({})
+
+
+async def values(client: ValuesClient) -> None:
+    assert_type(await client.scalar_string("a"), str)
+    assert_type(await client.scalar_number(1), int)
+    assert_type(await client.map_open({}), dict[str, int])
+    assert_type(await client.anything(object()), object)
+    assert_type((await client.merged_person(Person(name="a", age=3))).age, int | None)
+    shape: Shape | None = await client.union_mixed(Tree(label="a", children=[Tree(label="b")]))
+    if shape is not None:
+        match shape:
+            case ShapeCircle():
+                assert_type(shape.radius, float)
+            case ShapeSquare():
+                assert_type(shape.side, float)
+        if shape.type == "circle":
+            assert_type(shape, ShapeCircle)
+    result: EnumInlineResult = await client.enum_inline("asc")
+    colour: Colour = result.colour
+    assert colour != "red" or result.level != "low"
+    json: Json = ["a", {"b": [None, 1.5]}]
+    async with client.recursive_tree(Tree(label="a", parent=None)) as stream:
+        async for item in stream:
+            json = item
+        assert_type(await stream.close(), list[Tree])
+    assert json is not None
+
+
+async def errors(client: ErrorsClient) -> None:
+    try:
+        await client.item_write("a")
+    except NotFound as error:
+        assert_type(error.data.id, str)
+    except ItemWriteConflict as error:
+        assert_type(error.data.revision, int)
+
+
+class Items(ErrorsHandler):
+    async def item_read(self, param: str) -> str:
+        return param
+
+    async def item_watch(self, stream: enkaku.ServerStream[str]) -> None:
+        async with stream.until_closed():
+            await stream.send("a")
+
+    async def item_write(self, param: str) -> None:
+        raise ItemWriteConflict("too late", ItemWriteConflictData(revision=len(param)))
+
+
+class Partial(DashboardHandler):
+    async def metrics_stream(
+        self, param: MetricsStreamParam, stream: enkaku.ServerStream[MetricsStreamReceive]
+    ) -> MetricsStreamResult:
+        await stream.send(MetricsStreamReceive(cpu=0, memory=0, timestamp=param.interval))
+        return MetricsStreamResult(total_samples=1)
+
+    async def logs_watch(
+        self, param: LogsWatchParam, channel: enkaku.ServerChannel[LogsWatchSend, LogsWatchReceive]
+    ) -> LogsWatchResult:
+        count = 0
+        async for update in channel:
+            assert_type(update, LogsWatchSend)
+            count += 1
+        return LogsWatchResult(total_logs=count)

@@ -1,0 +1,64 @@
+"""What a user gets wrong.
+
+The end of a line says what has to be told there: by pyright (``report...``), by mypy; ``-`` is nothing.
+"""
+
+# ruff: noqa: B018, T201 # these are mistakes, too
+
+import enkaku
+from dashboard import (
+    DashboardClient,
+    DashboardHandler,
+    LogsWatchParam,
+    MetricsStreamParam,
+    MetricsStreamReceive,
+    MetricsStreamResult,
+    SystemRestartParam,
+)
+from errors import ErrorsHandler, ItemWriteConflict, ItemWriteConflictData
+from values import Shape, Tree
+
+MetricsStreamParam()  # told: CallIssue, call-arg
+MetricsStreamParam(interval="2000")  # told: ArgumentType, arg-type
+MetricsStreamResult(totalSamples=1)  # told: CallIssue, call-arg
+LogsWatchParam(level="loud")  # told: ArgumentType, arg-type
+Tree(label="a", children=[1])  # told: ArgumentType, list-item
+ItemWriteConflict("late")  # told: CallIssue, -
+ItemWriteConflict("late", {"revision": 1})  # told: ArgumentType, call-overload
+ItemWriteConflictData(revision=1).revison  # told: AttributeAccessIssue, attr-defined
+
+
+async def call(client: DashboardClient, shape: Shape) -> None:
+    param = MetricsStreamParam(interval=1)
+    await client.metrics_streams(param)  # told: AttributeAccessIssue, attr-defined
+    client.metrics_stream(SystemRestartParam(service="a"))  # told: ArgumentType, arg-type
+    client.metrics_stream()  # told: CallIssue, call-arg
+    await client.void(1)  # told: CallIssue, call-arg
+    print(shape.radius)  # told: AttributeAccessIssue, union-attr
+    async with client.logs_watch(LogsWatchParam(level="info")) as channel:
+        await channel.send(param)  # told: ArgumentType, arg-type
+        async for log in channel:
+            log.text  # told: AttributeAccessIssue, attr-defined
+    async with client.metrics_stream(param) as stream:
+        await stream.send(1)  # told: AttributeAccessIssue, attr-defined
+
+
+class Items(ErrorsHandler):
+    async def item_read(self, param: int) -> str:  # told: IncompatibleMethodOverride, override
+        return str(param)
+
+    async def item_watch(self, stream: enkaku.ServerStream[str]) -> None:
+        await stream.send(1)  # told: ArgumentType, arg-type
+
+    async def item_write(self, param: str) -> int:  # told: IncompatibleMethodOverride, override
+        return len(param)
+
+
+class Half(DashboardHandler):
+    async def metrics_stream(
+        self, param: MetricsStreamParam, stream: enkaku.ServerStream[MetricsStreamReceive]
+    ) -> MetricsStreamResult:
+        return param  # told: ReturnType, return-value
+
+
+Half()  # told: AbstractUsage, abstract
