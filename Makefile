@@ -1,19 +1,21 @@
 # Everything sets itself up: a virtual environment in .venv, made anew when pyproject.toml changes.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+BIN := .venv/bin
+READY := .venv/.ready
 
-.PHONY: help demo test check format generated bench clean
+.PHONY: help demo test check format generate clean
+
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[codegen]' --group dev
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
+	  echo "Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up .venv; this takes a minute, once."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable '.[codegen]' --group dev
 	@touch $@
 
 demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and over TCP
@@ -24,16 +26,21 @@ test: $(READY)  ## run the tests
 
 check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/ruff check .
-	$(BIN)/black --check --quiet . || { $(BIN)/black --check .; exit 1; }
+	$(BIN)/black --check --quiet . || $(BIN)/black --check .
 	$(BIN)/pyright
 	$(BIN)/mypy runtime/enkaku codegen/enkaku_codegen templates/enkaku_templates
-	$(BIN)/mypy examples
-	$(BIN)/python -m examples_check 2>/dev/null || true
+	MYPYPATH=examples/counter:examples/dashboard $(BIN)/mypy examples
+	$(BIN)/enkaku check examples/counter/protocol.json --out examples/counter/counter_protocol
+	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
 
-format: $(READY)  ## format the code and mend what the linter can
+format: $(READY)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/black --quiet .
 
+generate: $(READY)  ## generate the examples' packages again
+	$(BIN)/enkaku generate examples/counter/protocol.json --out examples/counter/counter_protocol
+	$(BIN)/enkaku generate examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
+
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

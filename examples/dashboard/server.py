@@ -1,0 +1,127 @@
+"""The dashboard's server: figures of this machine, its own log, and services to restart.
+
+Run it, and the client in another terminal; Ctrl-C stops it gracefully::
+
+    python examples/dashboard/server.py
+    python examples/dashboard/client.py
+
+Both take ``--unix PATH`` or ``--tcp HOST:PORT``.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+
+import addresses
+import enkaku
+from dashboard_protocol import (
+    DashboardHandler,
+    LogsWatchParam,
+    LogsWatchReceive,
+    LogsWatchResult,
+    LogsWatchSend,
+    MetricsStreamParam,
+    MetricsStreamReceive,
+    MetricsStreamResult,
+    SystemRestartParam,
+    SystemRestartResult,
+    SystemRestartUnknownService,
+    SystemRestartUnknownServiceData,
+)
+from log_feed import LogFeed, Watcher
+from services import SAMPLE_EVERY, Sampler, Service, Watchdog
+
+logger = logging.getLogger("dashboard")
+
+
+class Dashboard(DashboardHandler):
+    """Serves every client; each call runs its method in a task of its own."""
+
+    def __init__(self, feed: LogFeed, sampler: Sampler, watchdog: Watchdog) -> None:
+        self._feed = feed
+        self._sampler = sampler
+        self._services: dict[str, Service] = {each.name: each for each in (sampler, watchdog)}
+
+    async def metrics_stream(
+        self, param: MetricsStreamParam, stream: enkaku.ServerStream[MetricsStreamReceive]
+    ) -> MetricsStreamResult:
+        """Send the latest figures again and again, until the client closes."""
+        samples = 0
+        async with stream.until_closed():
+            while True:
+                samples += 1  # first: the close interrupts whatever waits, a send as well
+                await stream.send(self._sampler.latest)
+                await asyncio.sleep(max(param.interval / 1000, SAMPLE_EVERY))
+        return MetricsStreamResult(total_samples=samples)  # the client still gets this
+
+    async def logs_watch(
+        self, param: LogsWatchParam, channel: enkaku.ServerChannel[LogsWatchSend, LogsWatchReceive]
+    ) -> LogsWatchResult:
+        """Send records in one direction while levels come in the other."""
+        logs = 0
+        with self._feed.watch(param.level) as watcher:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(follow_levels(channel, watcher))
+                async with channel.until_closed():
+                    while True:
+                        record = await watcher.next()
+                        logs += 1
+                        await channel.send(record)
+        return LogsWatchResult(total_logs=logs)
+
+    async def system_restart(self, param: SystemRestartParam) -> SystemRestartResult:
+        """Restart a service; the error for an unknown one is declared in the protocol."""
+        service = self._services.get(param.service)
+        if service is None:
+            logger.warning("restart: there is no service %r", param.service)
+            raise SystemRestartUnknownService(
+                f"there is no service {param.service!r}",
+                SystemRestartUnknownServiceData(known=sorted(self._services)),
+            )
+        took = await service.restart()
+        message = f"{'runs again' if service.running else 'failed'} after {took:.2f} s"
+        return SystemRestartResult(success=service.running, message=message)
+
+
+async def follow_levels(
+    channel: enkaku.ServerChannel[LogsWatchSend, LogsWatchReceive], watcher: Watcher
+) -> None:
+    """Change the watcher's level as the client says, until it closes the channel."""
+    async for update in channel:
+        watcher.change_level(update.level)
+
+
+async def main(address: addresses.Address) -> None:
+    """Serve until Ctrl-C, or SIGTERM."""
+    feed = start_logging()
+    sampler = Sampler()
+    watchdog = Watchdog(sampler)
+    dashboard = Dashboard(feed, sampler, watchdog)
+    async with sampler, watchdog, addresses.serve(dashboard, address) as server:
+        print("listening at", *server.addresses, flush=True)
+        await server.serve_forever()
+    logger.info("server: stopped")
+
+
+def start_logging() -> LogFeed:
+    """Log to this terminal from info on; those who watch can have everything of ours."""
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.INFO)
+    feed = LogFeed()
+    logging.basicConfig(
+        level=logging.INFO,
+        handlers=[terminal, feed],
+        format="%(asctime)s %(levelname)-7s %(message)s",
+    )
+    logger.setLevel(logging.DEBUG)
+    return feed
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="The dashboard's server.")
+    addresses.add_options(parser)
+    try:
+        asyncio.run(main(parser.parse_args().address))
+    except enkaku.TransportError as error:
+        sys.exit(f"cannot listen at {error}")

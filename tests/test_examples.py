@@ -1,0 +1,385 @@
+"""The examples, as a person runs them: real processes, a real terminal, real signals."""
+
+import asyncio
+import fcntl
+import importlib
+import json
+import logging
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+DASHBOARD = EXAMPLES / "dashboard"
+WITHIN = 40.0
+"""Seconds that a program may take."""
+CHECK = (sys.executable, "-m", "enkaku_codegen", "check")
+ENVIRONMENT = {
+    **{
+        name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}
+    },
+    "PYTHONWARNINGS": "error",
+    "TERM": "xterm-256color",
+}
+SEED = ROOT / "tests" / "wire" / "recordings" / "protocol.json"
+
+METRICS = re.compile(r"^metrics cpu +(\d+\.\d) %  memory +(\d+\.\d) %$", re.MULTILINE)
+LOG = re.compile(r"^log     \d\d:\d\d:\d\d\.\d{3} (\w+) +(.+)$", re.MULTILINE)
+RESULTS = re.compile(
+    r"^(closed|the server stopped):\n"
+    r"  MetricsStreamResult\(total_samples=(\d+)\.0\)\n"
+    r"  LogsWatchResult\(total_logs=(\d+)\.0\)\n",
+    re.MULTILINE,
+)
+
+
+@asynccontextmanager
+async def running(script: Path, *options: str, **how: Any) -> AsyncGenerator[Process, None]:
+    """Run a script; what outlives the block is killed."""
+    how = {"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE, "env": ENVIRONMENT, **how}
+    process = await asyncio.create_subprocess_exec(sys.executable, script, *options, **how)
+    try:
+        async with asyncio.timeout(WITHIN):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@asynccontextmanager
+async def serving(*options: str) -> AsyncGenerator[tuple[Process, list[str]], None]:
+    """Run the dashboard's server; give the options that lead a client to it."""
+    async with running(DASHBOARD / "server.py", *options) as server:
+        line = await first_line(server, "listening at ")
+        kind, _, where = line.split()[-1].partition(":")
+        yield server, [f"--{kind}", where]
+
+
+def watching(*options: str, **how: Any) -> AbstractAsyncContextManager[Process]:
+    """Run the dashboard's client."""
+    return running(DASHBOARD / "client.py", *options, **how)
+
+
+async def first_line(process: Process, start: str) -> str:
+    """Read on until a line begins so."""
+    assert process.stdout is not None
+    while line := (await process.stdout.readline()).decode():
+        if line.startswith(start):
+            return line
+    raise AssertionError(f"the program ended and never said {start!r}")
+
+
+async def rest(process: Process) -> tuple[str, str]:
+    """Let the program end, and return what it had to say."""
+    out, err = await process.communicate()
+    return (out or b"").decode(), (err or b"").decode()
+
+
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def server_options(request: pytest.FixtureRequest, socket_path: Path) -> list[str]:
+    return ["--unix", str(socket_path)] if request.param == "unix" else ["--tcp", "127.0.0.1:0"]
+
+
+async def test_the_demo_shows_the_whole_dashboard_over_both_sockets() -> None:
+    async with running(DASHBOARD / "demo.py", "--seconds", "2") as demo:
+        out, err = await rest(demo)
+    assert (demo.returncode, err) == (0, "")
+    _, over_unix, over_tcp = out.split("\n$ python client.py ")
+    assert over_unix.startswith("--unix /")
+    assert over_tcp.startswith("--tcp 127.0.0.1:")
+    for part in (over_unix, over_tcp):
+        check_whole_story(part)
+
+
+def check_whole_story(out: str) -> None:
+    metrics = [(float(cpu), float(memory)) for cpu, memory in METRICS.findall(out)]
+    assert len(metrics) >= 3
+    assert all(0 <= cpu <= 100 and 0 < memory <= 100 for cpu, memory in metrics)
+
+    # The level changes while the log runs, and changes what is shown of it.
+    log = LOG.findall(out)
+    to_warn = log.index(("info", "log: shown from warn on"))
+    to_info = log.index(("info", "log: shown from info on"))
+    assert "debug" in {level for level, _ in log[:to_warn]}
+    between = log[to_warn + 1 : to_info]
+    assert {level for level, _ in between} == {"warn"}
+    assert ("warn", "restart: there is no service 'teleporter'") in between
+    assert {level for level, _ in log[to_info + 1 :]} == {"info", "warn"}
+    assert [line for line in out.splitlines() if line.startswith("level ")] == [
+        "level   debug",
+        "level   warn",
+        "level   info",
+    ]
+
+    # A declared error with its data, and an answer.
+    restarts = re.findall("^restart (.+)$", out, re.MULTILINE)
+    assert restarts[0] == "teleporter failed: UNKNOWN_SERVICE, known: sampler, watchdog"
+    assert re.fullmatch(r"sampler done: runs again after \d+\.\d\d s", restarts[1])
+    assert len(restarts) == 2
+
+    # The results are those of what was shown.
+    ((why, samples, logs),) = RESULTS.findall(out)
+    assert (why, int(samples), int(logs)) == ("closed", len(metrics), len(log))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+async def test_an_interrupted_demo_cleans_up(number: signal.Signals, code: int) -> None:
+    async with running(DASHBOARD / "demo.py", start_new_session=True) as demo:
+        path = (await first_line(demo, "$ python server.py")).split()[-1]
+        await first_line(demo, "metrics")
+        assert exists(path)
+        if number is signal.SIGINT:
+            os.killpg(demo.pid, number)  # a terminal tells every program in its foreground
+        else:
+            demo.send_signal(number)
+        out, err = await rest(demo)
+    assert (demo.returncode, err) == (code, "")
+    assert RESULTS.search(out) is not None
+    assert not exists(path.rpartition("/")[0])
+
+
+async def test_the_client_draws_in_a_terminal_and_leaves_it_sane(socket_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    before = termios.tcgetattr(theirs)
+    async with serving("--unix", str(socket_path)) as (_, address):
+        terminal = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        async with watching(*address, "--seconds", "1", **terminal) as client:
+            reading = asyncio.create_task(asyncio.to_thread(read_terminal, ours))
+            await client.wait()
+            after = termios.tcgetattr(theirs)
+            os.close(theirs)
+            screen = await reading
+    assert client.returncode == 0, screen
+    assert after == before
+    assert screen.count("\x1b[?25l") == screen.count("\x1b[?25h") == 1  # the cursor is back
+    panel, results = screen.split("\x1b[?25h")
+    assert RESULTS.search(results.replace("\r\n", "\n").lstrip()) is not None
+
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", panel))
+    assert max(len(line) for line in lines) <= 80
+    tops = [number for number, line in enumerate(lines) if line.startswith("╭")]
+    bottoms = [number for number, line in enumerate(lines) if line.startswith("╰")]
+    assert len({bottom - top for top, bottom in zip(tops, bottoms, strict=True)}) == 1
+    last = "\n".join(lines[tops[-1] :])
+    for shown in ("Dashboard at unix:", "cpu ", "memory ", "log from info on", "sampler: cpu"):
+        assert shown in last
+    assert "✗ teleporter UNKNOWN_SERVICE, known: sampler, watchdog" in last
+    assert "✓ sampler    runs again after" in last
+    assert "\x1b[33mwarn" in panel  # yellow
+
+
+def read_terminal(descriptor: int) -> str:
+    """Read what is written to a terminal, until nobody has it open any more."""
+    parts: list[bytes] = []
+    try:
+        while part := os.read(descriptor, 65536):
+            parts.append(part)
+    except OSError:  # how Linux says that it is the end
+        pass
+    os.close(descriptor)
+    return b"".join(parts).decode()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (["--unix", "/nowhere/dashboard.sock"], "is the server running?"),
+        (["--tcp", "127.0.0.1:1"], "tcp:127.0.0.1:1: "),
+    ],
+    ids=["unix", "tcp"],
+)
+async def test_a_client_without_a_server_says_so(address: list[str], said: str) -> None:
+    async with watching(*address) as client:
+        out, err = await rest(client)
+    assert (client.returncode, out) == (1, "")
+    assert err.startswith("no dashboard: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+async def test_a_server_that_cannot_listen_says_so() -> None:
+    async with running(DASHBOARD / "server.py", "--unix", "/nowhere/dashboard.sock") as server:
+        out, err = await rest(server)
+    assert (server.returncode, out) == (1, "")
+    assert err.splitlines()[-1].startswith("cannot listen at unix:/nowhere/dashboard.sock: ")
+    assert "Traceback" not in err
+
+
+async def test_a_client_has_its_results_when_the_server_stops(server_options: list[str]) -> None:
+    async with serving(*server_options) as (server, address):
+        async with watching(*address) as client:
+            seen = await first_line(client, "metrics")
+            server.terminate()
+            out, err = await rest(client)
+            assert (client.returncode, err) == (0, "")
+        _, log = await rest(server)
+    ((why, samples, _),) = RESULTS.findall(out)
+    assert (why, int(samples)) == ("the server stopped", len(METRICS.findall(seen + out)))
+    assert (server.returncode, log.splitlines()[-1].split(" ", 2)[-1]) == (
+        0,
+        "INFO    server: stopped",
+    )
+    assert not exists(address[1])
+
+
+async def test_a_client_says_that_the_server_was_killed(server_options: list[str]) -> None:
+    async with serving(*server_options) as (server, address), watching(*address) as client:
+        await first_line(client, "metrics")
+        server.kill()
+        out, err = await rest(client)
+    assert client.returncode == 1
+    assert err.startswith("no dashboard: ")
+    assert err.count("\n") == 1
+    assert RESULTS.search(out) is None
+
+
+async def test_ctrl_c_ends_the_client_alone(server_options: list[str]) -> None:
+    async with serving(*server_options) as (server, address):
+        for _ in range(2):
+            async with watching(*address) as client:
+                await first_line(client, "metrics")
+                client.send_signal(signal.SIGINT)
+                out, err = await rest(client)
+            assert (client.returncode, err) == (0, "")
+            assert RESULTS.findall(out)[0][0] == "closed"
+        assert server.returncode is None
+
+
+async def test_ctrl_c_ends_the_client_of_a_frozen_server(socket_path: Path) -> None:
+    unix = ("--unix", str(socket_path))
+    async with serving(*unix) as (server, address), watching(*address) as client:
+        await first_line(client, "metrics")
+        server.send_signal(signal.SIGSTOP)
+        client.send_signal(signal.SIGINT)
+        out, err = await rest(client)
+    assert (client.returncode, err) == (1, "no dashboard: the server does not answer\n")
+    assert RESULTS.search(out) is None
+
+
+async def test_a_reader_that_has_seen_enough_ends_the_client(socket_path: Path) -> None:
+    reading, writing = os.pipe()
+    unix = ("--unix", str(socket_path))
+    async with serving(*unix) as (_, address), watching(*address, stdout=writing) as client:
+        os.close(writing)
+        await asyncio.to_thread(os.read, reading, 1)
+        os.close(reading)
+        _, err = await rest(client)
+    assert (client.returncode, err) == (1, "")
+
+
+@pytest.fixture
+def log_feed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The dashboard's module of that name, imported as its scripts do."""
+    monkeypatch.syspath_prepend(DASHBOARD)
+    return importlib.import_module("log_feed")
+
+
+async def test_a_slow_watcher_is_told_how_much_it_missed(
+    log_feed: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("test_examples")
+    logger.setLevel(1)
+    feed = log_feed.LogFeed()
+    monkeypatch.setattr(logger, "handlers", [feed])
+    with feed.watch("info") as watcher:
+        for number in range(log_feed.KEPT + 300):
+            logger.info("record %d", number)
+            logger.debug("not wanted")
+        first = await watcher.next()
+        others = [(await watcher.next()).message for _ in range(log_feed.KEPT)]
+        logger.error("later")
+        last = await watcher.next()
+    assert (first.level, first.message[:25]) == ("warn", "log: 300 records dropped,")
+    assert others == [f"record {number}" for number in range(300, log_feed.KEPT + 300)]
+    assert (last.level, last.message) == ("error", "later")
+
+
+async def test_a_watcher_waits_for_the_next_record(
+    log_feed: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("test_examples")
+    logger.setLevel(1)
+    feed = log_feed.LogFeed()
+    monkeypatch.setattr(logger, "handlers", [feed])
+    with feed.watch("debug") as watcher:
+        waiting = asyncio.create_task(watcher.next())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        logger.log(5, "finer than debug")
+        logger.critical("worse than an error")
+        async with asyncio.timeout(WITHIN):
+            assert (await waiting).level == "error"
+
+
+def test_the_counter_counts() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "counter" / "main.py"],
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        env=ENVIRONMENT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "count 1\ncount 2\ncount 3\ntotal 3\n"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "package"),
+    [
+        ("dashboard/protocol.yaml", "dashboard/dashboard_protocol"),
+        ("counter/protocol.json", "counter/counter_protocol"),
+    ],
+)
+def test_the_generated_packages_are_up_to_date(protocol: str, package: str) -> None:
+    done = subprocess.run(
+        [*CHECK, EXAMPLES / protocol, "--out", EXAMPLES / package],
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_dashboard_speaks_the_seed_protocol() -> None:
+    """A peer that was made from the recorded protocol and one that was made from ours understand each other."""
+    document = yaml.safe_load((DASHBOARD / "protocol.yaml").read_text())
+    ours = {name: plain(each, document["$defs"]) for name, each in document["procedures"].items()}
+    assert ours["system/restart"].pop("error")
+    seed = json.loads(SEED.read_text())
+    assert ours == {name: seed[name] for name in ours}
+
+
+def plain(schema: Any, shared: dict[str, Any]) -> Any:
+    """Put what a schema refers to in its place, and take descriptions out."""
+    if isinstance(schema, list):
+        return [plain(each, shared) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return plain(shared[schema["$ref"].rpartition("/")[2]], shared)
+    return {key: plain(each, shared) for key, each in schema.items() if key != "description"}

@@ -1,0 +1,37 @@
+"""Public names: listed once, and the same in the package and in the reference documentation."""
+
+import importlib
+import re
+from pathlib import Path
+
+import enkaku
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference.md"
+
+
+def test_every_public_name_exists_and_is_documented_where_it_is_defined() -> None:
+    assert enkaku.__all__ == sorted(
+        set(enkaku.__all__), key=lambda name: (not name.isupper(), name)
+    )
+    for name in enkaku.__all__:
+        value = getattr(enkaku, name)
+        assert name.isupper() or (value.__doc__ or "").strip(), name
+
+
+def test_a_public_name_is_public_in_its_own_module_too() -> None:
+    for name in enkaku.__all__:
+        value = getattr(enkaku, name)
+        module = "enkaku.version" if name.isupper() else value.__module__
+        assert name in importlib.import_module(module).__all__
+
+
+def test_nothing_else_is_reachable_without_an_underscore() -> None:
+    modules = {path.stem for path in (ROOT / "runtime" / "enkaku").glob("*.py")}
+    others = {name for name in vars(enkaku) if not name.startswith("_")} - set(enkaku.__all__)
+    assert others <= modules
+
+
+def test_the_reference_documents_exactly_the_public_names() -> None:
+    documented = re.findall(r"^### `(\w+)", REFERENCE.read_text(), flags=re.MULTILINE)
+    assert sorted(documented) == sorted(enkaku.__all__)

@@ -1,0 +1,119 @@
+"""What a user installs: wheel and sdist, in bare environments, from the repository's own files."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROTOCOL = (
+    '{"counter": {"type": "stream", "param": {"type": "integer"}, "receive": {"type": "integer"}}}'
+)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def run(*command: str | Path, cwd: Path, expect: int = 0) -> str:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def bare(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel and the runtime's dependencies, and nothing else."""
+    home = tmp_path_factory.mktemp("bare")
+    venv.create(home, with_pip=True)
+    (wheel,) = dist.glob("*.whl")
+    python = home / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, cwd=home)
+    return home
+
+
+def test_the_wheel_holds_the_three_packages_and_what_they_need(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {
+        "enkaku",
+        "enkaku_codegen",
+        "enkaku_templates",
+    }
+    for package in ("enkaku", "enkaku_codegen", "enkaku_templates"):
+        assert f"{package}/py.typed" in names
+    assert "enkaku_codegen/protocol.schema.json" in names
+    for template in (ROOT / "templates" / "enkaku_templates").glob("*.jinja"):
+        assert f"enkaku_templates/{template.name}" in names
+
+
+def test_the_sdist_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:
+    (archive,) = dist.glob("*.tar.gz")
+    with tarfile.open(archive) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    run(
+        sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "out", source, cwd=tmp_path
+    )
+    (again,) = (tmp_path / "out").glob("*.whl")
+    (wheel,) = dist.glob("*.whl")
+    assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
+
+
+def test_the_runtime_imports_with_its_own_dependencies_alone(bare: Path) -> None:
+    python = bare / "bin" / "python"
+    listed = run(python, "-m", "pip", "list", "--format=freeze", cwd=bare).lower()
+    for absent in ("jinja2", "jsonschema", "datamodel", "black", "yaml"):
+        assert absent not in listed
+    version = run(python, "-W", "error", "-c", "import enkaku; print(enkaku.VERSION)", cwd=bare)
+    assert version.strip() == metadata.version("enkaku")
+
+
+def test_without_the_extra_the_command_says_what_to_install(bare: Path) -> None:
+    said = run(bare / "bin" / "enkaku", "generate", "x.json", "--out", "x", cwd=bare, expect=1)
+    assert "pip install 'enkaku[codegen]'" in said
+    assert "Traceback" not in said
+
+
+def test_the_generator_runs_from_the_wheel_and_its_output_without_it(
+    dist: Path, bare: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "full"
+    venv.create(home, with_pip=True)
+    (wheel,) = dist.glob("*.whl")
+    python = home / "bin" / "python"
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        f"{wheel}[codegen]",
+        cwd=tmp_path,
+    )
+    (tmp_path / "steps.json").write_text(PROTOCOL)
+    run(home / "bin" / "enkaku", "generate", "steps.json", "--out", "app/steps", cwd=tmp_path)
+    run(home / "bin" / "enkaku", "check", "steps.json", "--out", "app/steps", cwd=tmp_path)
+    program = "from app.steps import COUNTER, StepsClient, StepsHandler; print(COUNTER.name)"
+    assert run(bare / "bin" / "python", "-W", "error", "-c", program, cwd=tmp_path) == "counter\n"
