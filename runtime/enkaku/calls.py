@@ -15,19 +15,16 @@ from .messages import encode_error, encode_result
 from .procedures import Slot
 from .transport import Transport
 
-__all__ = ["STOPPING", "Calls"]
+__all__ = ["FAILED", "STOPPING", "Calls"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
 STOPPING: Final = ("EKP01", "The server is stopping")
-_FAILED: Final = ("EK01", "Handler execution failed")
+FAILED: Final = ("EK01", "Handler execution failed")
 _TOO_LONG: Final = ("EK05", "The handler did not finish in time")
 _ANY_DATA: Final = Slot[dict[str, object]]("error data", dict[str, object])
 _CODE_MAX: Final = 128
 _DATA_MAX: Final = 64
-_TOO_MUCH: Final = Problem(
-    "", f"a code has at most {_CODE_MAX} characters, the data at most {_DATA_MAX} members"
-)
 
 
 class Calls:
@@ -116,9 +113,6 @@ class Calls:
         set_current_call(call)
         try:
             val = await run(call)
-        except asyncio.CancelledError:
-            self._answer_cancelled(call)
-            raise
         except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes an answer
             line = _describe(call, error)
         else:
@@ -129,14 +123,14 @@ class Calls:
         except ConnectionLost:
             return
 
-    def _answer_cancelled(self, call: ServerCall) -> None:
-        if self._stopping:
-            self._answer(call, encode_error(call.rid, *STOPPING))
-        elif call.state is CallState.CLOSING:
-            self._answer(call, encode_error(call.rid, *_TOO_LONG))
-        elif call.state is CallState.RUNNING:
+    def _answer_unfinished(self, call: ServerCall, error: BaseException | None) -> None:
+        """Answer a call whose task is done, and did not."""
+        if error is not None:
+            logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
+        elif not self._stopping:
             logger.error("%s: the handler cancelled itself", call.procedure.name)
-            self._answer(call, encode_error(call.rid, *_FAILED))
+        stopped = self._stopping and error is None
+        self._answer(call, encode_error(call.rid, *(STOPPING if stopped else FAILED)))
 
     def _answer(self, call: ServerCall, line: bytes) -> None:
         """Send the last message of a call, if it is still wanted, and forget the call."""
@@ -156,6 +150,8 @@ class Calls:
     def _done(self, task: asyncio.Task[None]) -> None:
         # Here, and not in the task: one that is cancelled before its first step runs none of its code.
         call = self._running.pop(task)
+        if call.state is not CallState.ENDED:
+            self._answer_unfinished(call, None if task.cancelled() else task.exception())
         self._forget(call)
         if call.inbox is not None:
             call.inbox.clear()
@@ -168,20 +164,22 @@ class Calls:
             call.procedure.name,
             self._close_timeout,
         )
+        # Answered here, and not when the handler ends: it may ignore its cancellation, too.
+        self._answer(call, encode_error(call.rid, *_TOO_LONG))
         if call.task is not None:
             call.task.cancel()
 
 
 def _describe(call: ServerCall, error: Exception) -> bytes:
-    """Write the answer to a handler that raised."""
+    """Write the answer to a handler that raised; nobody is there to be told about an event's."""
     try:
-        line = _describe_declared(call, error)
+        line = _describe_declared(call, error) if call.answered else None
     except EncodeError as unfit:
-        error.add_note(f"The caller was told {_FAILED[0]} instead: {unfit}")
+        error.add_note(f"The caller was told {FAILED[0]} instead: {unfit}")
         line = None
     if line is None:
         logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
-        line = encode_error(call.rid, *_FAILED)
+        line = encode_error(call.rid, *FAILED)
     return line
 
 
@@ -189,9 +187,16 @@ def _describe_declared(call: ServerCall, error: Exception) -> bytes | None:
     if isinstance(error, DeclaredError):
         declared = cast(DeclaredError[object], error)
         data = call.procedure.encode_error(declared)
-        return data and encode_error(call.rid, declared.code, declared.message, data)
-    if not isinstance(error, HandlerError):
+        if data is None:
+            return None
+        code, message = declared.code, declared.message
+    elif isinstance(error, HandlerError):
+        code, message, members = error.code, error.message, dict(error.data)
+        if len(members) > _DATA_MAX:
+            raise EncodeError(_ANY_DATA.label, (Problem("", f"at most {_DATA_MAX} members"),))
+        data = _ANY_DATA.encode(members)
+    else:
         return None
-    if len(error.code) > _CODE_MAX or len(error.data) > _DATA_MAX:
-        raise EncodeError(_ANY_DATA.label, (_TOO_MUCH,))
-    return encode_error(call.rid, error.code, error.message, _ANY_DATA.encode(dict(error.data)))
+    if len(code) > _CODE_MAX:
+        raise EncodeError("error code", (Problem("", f"at most {_CODE_MAX} characters"),))
+    return encode_error(call.rid, code, message, data)

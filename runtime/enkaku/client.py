@@ -34,6 +34,8 @@ _STREAK: Final = 32  # how many items a channel may send before other tasks get 
 
 
 class _PendingRequest:
+    has_sent = False
+
     def __init__(self, procedure: Procedure) -> None:
         self.procedure = procedure
         # An error is a value here: a future whose exception nobody fetches would complain.
@@ -81,7 +83,8 @@ class Connection:
         """
         text = _encode(procedure, procedure.data, data)
         self._link.require_open(procedure)
-        await self._link.send(encode_event(procedure.name, text))
+        self._link.write(encode_event(procedure.name, text))
+        await self._link.drain()
 
     async def request(self, procedure: Request[_Param, _Result], param: _Param) -> _Result:
         """Send a request and wait for its result; ``param`` is None where it takes nothing.
@@ -99,7 +102,7 @@ class Connection:
         rid = self._link.open_call(call, _encode(procedure, procedure.param, param))
         self._link.gate.count_waiting(1)
         try:
-            await self._link.drain()
+            # Without waiting for room: the answer may come before the last of a large param has left.
             outcome = await call.outcome
         except asyncio.CancelledError:
             self._link.abort_call(rid, _CANCELLED)
@@ -133,7 +136,7 @@ class Connection:
             self._link, procedure, prm, procedure.receive, procedure.result, procedure.send
         )
 
-    async def close(self, *, within: float = 5.0) -> None:
+    async def close(self, *, within: float = 2.0) -> None:
         """End the connection: open calls end with ``ConnectionLost``, their handlers are cancelled.
 
         Args:
@@ -169,6 +172,7 @@ class ClientStream(Generic[_Receive, _Result]):
         result: Slot[_Result] | None,
     ) -> None:
         self.procedure = procedure
+        self.has_sent = False
         self._link = link
         self._prm = prm
         self._receive = receive
@@ -307,7 +311,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         self._streak = 0
 
     async def send(self, item: _Send) -> None:
-        """Send one item; returns when there is room for the next.
+        """Wait until there is room for an item, and send it.
 
         Raises:
             CallClosed: The call is closing, or has ended; its result or error says why.
@@ -315,17 +319,21 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             EncodeError: The item does not fit its schema; nothing was sent.
         """
         self._require_opened()
-        val = self._send.encode(item)
+        line = encode_send(self.procedure.name, self._rid, self._send.encode(item))
         self._streak += 1
         if self._streak >= _STREAK:
             # A sender that never has to wait would keep every other task from running.
             self._streak = 0
             await asyncio.sleep(0)
+        if self._state is _State.OPEN:
+            await self._link.drain()
+        # Nothing is awaited from here on: an item is sent if and only if this returns.
         if isinstance(self._outcome, ConnectionLost):
-            raise self._outcome
+            raise self._outcome.with_traceback(None)
         if self._state is not _State.OPEN:
             raise CallClosed(f"{self.procedure.name}: the call takes no more items")
-        await self._link.send(encode_send(self.procedure.name, self._rid, val))
+        self.has_sent = True
+        self._link.write(line)
 
 
 def _encode(procedure: Procedure, slot: Slot[_Param] | None, value: _Param) -> bytes | None:
@@ -338,7 +346,8 @@ def _encode(procedure: Procedure, slot: Slot[_Param] | None, value: _Param) -> b
 
 def _decode(slot: Slot[_Result] | None, outcome: Outcome) -> _Result:
     if isinstance(outcome, EnkakuError):
-        raise outcome
+        # Two tasks may ask, and one again and again: the traceback is that of the last.
+        raise outcome.with_traceback(None)
     if slot is None:
         return None  # type: ignore[return-value] # a procedure without result has the type None for it
     return slot.decode_absent() if outcome is None else slot.decode(outcome)

@@ -71,7 +71,8 @@ class LineSplitter:
             self._discarded += len(piece)
         elif len(self._rest) + len(piece) > self._max_size:
             self._discarded = len(self._rest) + len(piece)
-            found.append(Oversized(bytes(self._rest[:_HEAD_SIZE]) + piece[:_HEAD_SIZE]))
+            head = bytes(self._rest[:_HEAD_SIZE]) + piece[:_HEAD_SIZE]
+            found.append(Oversized(head[:_HEAD_SIZE]))
             self._rest.clear()
         elif unfinished or self._rest:
             self._rest += piece

@@ -87,17 +87,25 @@ class ServerCall:
         for watcher in tuple(self._watchers):
             watcher.leave()
 
+    def _takes_items(self) -> bool:
+        # A closed channel's handler may still answer the items that came before the close.
+        answering = self.inbox is not None and not self.inbox.finished
+        return self.state is CallState.RUNNING or (self.state is CallState.CLOSING and answering)
+
     async def send_item(self, slot: Slot[Receive], item: Receive) -> None:
-        """Send one item and wait until there is room for the next. Called by streams."""
-        if self.state is not CallState.RUNNING:
-            raise CallClosed(f"{self.procedure.name}: the call takes no more items: it is closed")
-        self._transport.write(encode_receive(self.rid, slot.encode(item)))
+        """Wait until there is room for an item, and send it. Called by streams."""
+        line = encode_receive(self.rid, slot.encode(item))
         self._streak += 1
         if self._streak >= _STREAK:
             # A handler whose sends never wait would keep every other call from running.
             self._streak = 0
             await asyncio.sleep(0)
-        await self._transport.drain()
+        if self._takes_items():
+            await self._transport.drain()
+        # Nothing is awaited from here on: an item is sent if and only if this returns.
+        if not self._takes_items():
+            raise CallClosed(f"{self.procedure.name}: the call takes no more items: it is closed")
+        self._transport.write(line)
 
 
 _current: Final[ContextVar[ServerCall]] = ContextVar("enkaku_current_call")
@@ -184,7 +192,7 @@ class ServerStream(Generic[Receive]):
         return self._call.until_closed()
 
     async def send(self, item: Receive) -> None:
-        """Send one item; returns when there is room for the next.
+        """Wait until there is room for an item, and send it; what was sent is sent when this returns.
 
         Raises:
             CallClosed: The handler is asked to finish, or has.
@@ -194,7 +202,11 @@ class ServerStream(Generic[Receive]):
 
 
 class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):
-    """The server's end of a channel: an async iterator over the client's items, which takes items for it."""
+    """The server's end of a channel: an async iterator over the client's items, which takes items for it.
+
+    After the client has closed the channel, the iterator gives what came before, and then ends; up to then
+    items can still be sent.
+    """
 
     def __init__(self, call: ServerCall, receive: Slot[Receive], inbox: Inbox[Send]) -> None:
         super().__init__(call, receive)
@@ -301,7 +313,7 @@ class Route:
 
             async def run(call: ServerCall) -> bytes | None:
                 stream = ServerStream(call, procedure.receive)
-                return _write(procedure.result, await method(*arguments, stream))
+                return await _finish(call, procedure.result, method(*arguments, stream))
 
             return run
 
@@ -331,7 +343,7 @@ class Route:
             async def run(call: ServerCall) -> bytes | None:
                 inbox = cast(Inbox[Send], call.inbox)
                 channel = ServerChannel(call, procedure.receive, inbox)
-                return _write(procedure.result, await method(*arguments, channel))
+                return await _finish(call, procedure.result, method(*arguments, channel))
 
             return run
 
@@ -344,6 +356,18 @@ def _read(procedure: Procedure, slot: Slot[Param] | None, text: bytes | None) ->
             raise DecodeError(procedure.name, (Problem("", "no value is taken"),))
         return ()
     return (slot.decode_absent() if text is None else slot.decode(text),)
+
+
+async def _finish(
+    call: ServerCall, slot: Slot[Result] | None, returned: Awaitable[Result]
+) -> bytes | None:
+    try:
+        return _write(slot, await returned)
+    except CallClosed:
+        # Where no result is wanted, a loop that sends until it is told to stop is a whole handler.
+        if slot is None and call.closed:
+            return None
+        raise
 
 
 def _write(slot: Slot[Result] | None, value: Result) -> bytes | None:

@@ -31,13 +31,19 @@ class ReadGate:
 
     Args:
         settle: Called when ``paused`` has changed.
+        stall: After how many seconds in which nobody took an item reading goes on all the same: the peer's
+            abort, its next call or its end may be behind the items. None is never.
     """
 
-    def __init__(self, settle: Callable[[], None]) -> None:
+    def __init__(self, settle: Callable[[], None], *, stall: float | None = None) -> None:
         self._settle_reading = settle
+        self._stall = stall
         self._full = 0
         self._waiting = 0
         self._paused = False
+        self._took = False
+        self._stalled = False
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def paused(self) -> bool:
@@ -47,6 +53,7 @@ class ReadGate:
     def count_full(self, step: int) -> None:
         """An inbox has become full (1), or is no longer (-1)."""
         self._full += step
+        self._stalled = self._stalled and self._full > 0
         self._settle()
 
     def count_waiting(self, step: int) -> None:
@@ -55,11 +62,32 @@ class ReadGate:
         if self._full:
             self._settle()
 
+    def note_taken(self) -> None:
+        """Somebody has taken an item."""
+        self._took = True
+        if self._stalled:
+            self._stalled = False
+            self._settle()
+
     def _settle(self) -> None:
-        paused = self._full > 0 and self._waiting == 0
+        paused = self._full > 0 and self._waiting == 0 and not self._stalled
         if paused != self._paused:
             self._paused = paused
+            self._watch()
             self._settle_reading()
+
+    def _watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._paused and self._stall is not None:
+            self._took = False
+            self._timer = asyncio.get_running_loop().call_later(self._stall, self._look)
+
+    def _look(self) -> None:
+        self._stalled = not self._took
+        self._watch()
+        self._settle()
 
 
 class Inbox(Generic[T]):
@@ -82,6 +110,12 @@ class Inbox(Generic[T]):
         self._waiter: asyncio.Future[None] | None = None
         self._streak = 0
         self._lossy = False
+        self._in_hand = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end has come, and the reader has done with every item: it holds none, and none is left."""
+        return self._end is not None and not self._items and not self._in_hand
 
     def put(self, item: T, size: int) -> None:
         """Add an item of ``size`` bytes; after the end, do nothing.
@@ -134,15 +168,18 @@ class Inbox(Generic[T]):
             UsageError: Another task is waiting already.
             Exception: What ``put_end`` was given.
         """
+        self._in_hand = False
         if self._items:
             await self._give_way()
         while not self._items:
             if self._end is not None:
-                raise self._end
+                raise self._end.with_traceback(None)  # or it would grow each time
             await self._wait()
         was_full = self._is_full()
         item, cost = self._items.popleft()
+        self._in_hand = True
         self._size -= cost
+        self._gate.note_taken()
         self._tell_full(was_full=was_full)
         return item
 

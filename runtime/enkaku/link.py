@@ -48,6 +48,8 @@ class OpenCall(Protocol):
     """What a link knows of a call that the server has not ended yet."""
 
     procedure: Procedure
+    has_sent: bool
+    """Whether items were sent."""
 
     def take_item(self, text: bytes) -> None:
         """The server sent an item."""
@@ -91,13 +93,16 @@ class Link:
         if self._lost is not None:
             raise self._loss(procedure)
 
-    async def send(self, line: bytes) -> None:
-        """Send one line, and wait until there is room for the next."""
+    def write(self, line: bytes) -> None:
+        """Send one line, without waiting."""
         self._transport.write(line)
-        await self._transport.drain()
 
     async def drain(self) -> None:
-        """Wait until there is room for a line."""
+        """Wait until there is room for a line.
+
+        Raises:
+            ConnectionLost: There never will be.
+        """
         await self._transport.drain()
 
     async def close(self, *, within: float) -> None:
@@ -168,8 +173,8 @@ class Link:
             outcome: Outcome = None if message.val is UNSET else bytes(message.val)
         else:
             outcome = _error(call.procedure, message)
-            if message.code == _REFUSED and call.procedure.kind == "channel":
-                # Its handler may go on: a refused item ends the call here, and not there.
+            if message.code == _REFUSED and call.has_sent:
+                # An item was refused: that ends the call here, and not there.
                 self.abort_call(message.rid, None)
         self.forget_call(message.rid)
         call.take_end(outcome)

@@ -265,7 +265,9 @@ def _dump(value: object) -> bytes:
 def _read_glance(line: bytes) -> tuple[str | None, str | None]:
     try:
         payload = _glance.decode(line).payload
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except RecursionError:
+        return glance_at(line)  # nested too deep to be read to its end
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None, None
     return payload.typ, payload.rid
 
@@ -282,7 +284,7 @@ def glance_at(head: bytes) -> tuple[str | None, str | None]:
     members = dict(_TEXT_MEMBER.findall(found["members"]))
     try:
         typ, rid = (msgspec.json.decode(members[name], type=str) for name in (b"typ", b"rid"))
-    except (KeyError, msgspec.MsgspecError):
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError):
         return None, None
     return typ, rid
 

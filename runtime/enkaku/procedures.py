@@ -6,9 +6,9 @@ It does no I/O and knows nothing of calls.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 
 # What a value's text may hold that needs a second look: numbers that JSON has not, and minus zero.
 _SUSPECT: Final = re.compile(rb"NaN|Infinity|-0\.0")
+# What pydantic writes, three times, for a lone surrogate in a name, without a word.
+_REPLACED: Final = "\N{REPLACEMENT CHARACTER}".encode()
 _FALSY: Final = (b"null", b"false", b"0", b'""')
 
 
@@ -90,6 +92,8 @@ class Slot(Generic[T]):
             raise EncodeError(self.label, _problems(error)) from None
         try:
             text = adapter.dump_json(checked, by_alias=True, exclude_unset=True)
+            if _REPLACED in text:
+                _check_names(adapter.dump_python(checked, by_alias=True, exclude_unset=True))
             return text if _SUSPECT.search(text) is None else _plain_numbers(text)
         except PydanticSerializationError:
             return self._encode_slowly(checked)
@@ -133,6 +137,17 @@ def _config(type_form: object) -> ConfigDict | None:
     if isinstance(type_form, type) and issubclass(type_form, BaseModel):
         return None  # a model brings its own
     return ConfigDict(allow_inf_nan=False, ser_json_inf_nan="constants")
+
+
+def _check_names(tree: object) -> None:
+    """Raise UnicodeEncodeError if the name of a member cannot be written."""
+    if isinstance(tree, Mapping):
+        for name, value in cast(Mapping[object, object], tree).items():
+            str(name).encode()
+            _check_names(value)
+    elif isinstance(tree, list | tuple):
+        for value in cast(Sequence[object], tree):
+            _check_names(value)
 
 
 def _refuse_constant(name: str) -> object:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
+from .errors import UsageError
 from .handler import Handler, Route
 from .limits import Limits
 from .session import Session
@@ -41,6 +42,18 @@ class Server:
     def addresses(self) -> tuple[str, ...]:
         """Where the server listens, such as ``"unix:/run/app.sock"`` or ``"tcp:127.0.0.1:8000"``."""
         return self._addresses
+
+    @property
+    def port(self) -> int:
+        """The TCP port that the server listens at.
+
+        Raises:
+            UsageError: It listens at no TCP port.
+        """
+        for address in self._addresses:
+            if address.startswith("tcp:"):
+                return int(address.rpartition(":")[2])
+        raise UsageError(f"the server listens at {', '.join(self._addresses)}, not at a TCP port")
 
     async def serve_forever(self, *, grace: float = 10.0) -> None:
         """Serve until SIGINT, SIGTERM or ``stop()``, then stop gracefully; a second signal ends it at once.

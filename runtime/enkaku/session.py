@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import UNSET, Raw, UnsetType
 
-from .calls import STOPPING, Calls
+from .calls import FAILED, STOPPING, Calls
 from .errors import ConnectionLost, DecodeError, InboxOverflow, InvalidMessage
 from .framing import LineSplitter, Oversized
 from .handler import CallState, Route, ServerCall
@@ -45,6 +45,10 @@ _ANSWERED: Final = frozenset({"request", "stream", "channel", "send"})
 _BACKLOG: Final = (
     1024 * 1024
 )  # bytes of answers that a peer may leave unread before it is read no further
+_LINGER: Final = 5.0  # seconds in which a client that has ended its side may read its last answers
+_STALL: Final = (
+    30.0  # seconds in which a handler may leave a full inbox alone before reading goes on
+)
 _RID_MAX: Final = 1024  # characters of an overlong rid that are worth echoing
 _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenRequest: "request",
@@ -79,9 +83,10 @@ class Session:
         self._routes = routes
         self._limits = limits
         self._splitter = LineSplitter(limits.message_size)
-        self._gate = ReadGate(self._settle_reading)
+        self._gate = ReadGate(self._settle_reading, stall=_STALL)
         self._calls = Calls(transport, close_timeout=close_timeout, on_idle=self._settle_end)
         self._catching_up: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Task[None] | None = None
         self._reported = False
         self._lost = False
         self.ended: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
@@ -105,6 +110,8 @@ class Session:
         self._lost = True
         logger.debug("%s is gone: %s", self._transport.peer, error or "it ended the connection")
         self._calls.give_up_all()
+        if self._transport.buffered:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
         self._settle_end()
 
     async def stop(self, *, grace: float, cleanup: float) -> None:
@@ -158,6 +165,10 @@ class Session:
             except DecodeError as error:
                 self._refuse_invalid(message.rid, str(error))
                 return
+            except Exception:
+                logger.exception("%s: reading its param failed", message.prc)
+                self._refuse(message.rid, *FAILED)
+                return
             call = ServerCall(message.rid, route, self._transport)
             if route.decode_item is not None:
                 call.inbox = Inbox(
@@ -174,6 +185,9 @@ class Session:
                 run = route.bind(_text(message.data))
             except DecodeError as error:
                 self._report(str(error))
+                return
+            except Exception:
+                logger.exception("%s: reading its data failed", message.prc)
                 return
             self._calls.start(ServerCall("", route, self._transport), run)
 
@@ -192,6 +206,10 @@ class Session:
         except InboxOverflow as error:
             self._report(f"{call.procedure.name}: {error}")
             self._refuse(message.rid, *_OVERFLOW)
+            self._calls.give_up(call)
+        except Exception:
+            logger.exception("%s: reading an item failed", call.procedure.name)
+            self._refuse(message.rid, *FAILED)
             self._calls.give_up(call)
 
     def _abort(self, message: Abort) -> None:
@@ -240,8 +258,17 @@ class Session:
             self._settle_reading()
             self._settle_end()
 
+    async def _flush(self) -> None:
+        """A client that has ended its side may still read, but need not: its socket is kept for a while."""
+        try:
+            await self._transport.close(within=_LINGER)
+        finally:
+            self._flushing = None
+            self._settle_end()
+
     def _settle_end(self) -> None:
-        idle = self._calls.running == 0 and self._catching_up is None
+        busy = self._catching_up is not None or self._flushing is not None
+        idle = self._calls.running == 0 and not busy
         if self._lost and idle and not self.ended.done():
             self.ended.set_result(None)
 

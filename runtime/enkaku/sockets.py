@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, cast
 
 from .client import Connection
-from .errors import AddressInUse, ConnectFailed, ConnectionLost, TransportError
+from .errors import AddressInUse, ConnectFailed, ConnectionLost, TransportError, UsageError
 from .handler import Handler
 from .limits import Limits
 from .server import Server
@@ -45,6 +45,7 @@ class SocketTransport(asyncio.Protocol):
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._room: asyncio.Future[None] | None = None
         self._receiver: Receiver | None = None
+        self._ending = False
         self._peer = peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,7 +103,7 @@ class SocketTransport(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send some bytes."""
-        if not self._transport.is_closing():
+        if not self._ending and not self._transport.is_closing():
             self._transport.write(data)
 
     async def drain(self) -> None:
@@ -119,34 +120,43 @@ class SocketTransport(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Deliver nothing until told to."""
-        self._transport.pause_reading()
+        if not self._ending and not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Deliver again."""
-        self._transport.resume_reading()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     async def close(self, *, within: float) -> None:
         """Send what was written, then the end; wait for the peer's end."""
         try:
             async with asyncio.timeout(within):
-                if not self._lost.done():
-                    # A socket that is closed with unread bytes in it is reset, and what it wrote last is lost:
-                    # so read on until the peer has seen the end.
-                    self._transport.resume_reading()
-                    if self._transport.can_write_eof() and not self._transport.is_closing():
-                        self._transport.write_eof()
-                    else:
-                        self._transport.close()
+                if not self._ending:
+                    self._end_writing()
                 await asyncio.shield(self._lost)
         except TimeoutError:
             self.abort()
-            await self._lost
+            await asyncio.shield(self._lost)
         except asyncio.CancelledError:
             self.abort()
             raise
 
+    def _end_writing(self) -> None:
+        # A socket that is closed with unread bytes in it is reset, and what it wrote last is lost:
+        # so read on until the peer has seen the end.
+        self.resume_reading()
+        self._ending = True
+        if self._transport.is_closing():
+            return  # asyncio's TLS transport cannot be closed twice
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
     def abort(self) -> None:
         """End at once."""
+        self._ending = True
         self._transport.abort()
 
 
@@ -228,6 +238,8 @@ async def _connect(
         raise ConnectFailed(f"{where}: nobody answered within {connect_timeout:g} s") from None
     except (OSError, tls.SSLError) as error:
         raise ConnectFailed(f"{where}: {error}{_hint(error)}") from error
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{where} is no address: {error}") from error
     connection = made[0]
     try:
         yield connection
@@ -237,10 +249,8 @@ async def _connect(
 
 def _hint(error: OSError) -> str:
     match error:
-        case FileNotFoundError():
+        case FileNotFoundError() | ConnectionRefusedError():
             return "; is the server running?"
-        case ConnectionRefusedError():
-            return "; the server is not running there any more"
         case PermissionError():
             return "; the socket belongs to somebody else"
         case _:
@@ -336,6 +346,8 @@ def _foreign_errors(where: str) -> Generator[None, None, None]:
     except OSError as error:
         kind = AddressInUse if error.errno == errno.EADDRINUSE else TransportError
         raise kind(f"{where}: {error}") from error
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{where} is no address: {error}") from error
 
 
 def _join(host: str, port: int) -> str:

@@ -8,14 +8,19 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from .errors import AddressInUse
+from .errors import AddressInUse, UsageError
 
 __all__ = ["Claim", "claim_path"]
+
+_LOCK_ATTEMPTS: Final = 100
+_LOCK_PAUSE: Final = 0.01  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,11 @@ def claim_path(path: str, *, mode: int, backlog: int) -> Claim:
 
     Raises:
         AddressInUse: A live server answers there, or something that is not a socket lies there.
+        UsageError: No file can have this path.
         OSError: The operating system refuses.
     """
+    if not path or "\0" in path:
+        raise UsageError(f"{path!r} cannot be the path of a socket")
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         server.settimeout(0)
@@ -61,13 +69,18 @@ def claim_path(path: str, *, mode: int, backlog: int) -> Claim:
             _require_free(path)
             # Bound beside the path and moved onto it, so that nobody sees the file before it has its mode.
             beside = Path(f"{path}~")
-            if beside.is_socket():
-                beside.unlink()
+            _require_free(str(beside))
+            beside.unlink(missing_ok=True)
             server.bind(str(beside))
-            beside.chmod(mode)
-            server.listen(backlog)
-            beside.rename(path)
-            return Claim(server, path, _identity(path))
+            try:
+                beside.chmod(mode)
+                server.listen(backlog)
+                beside.rename(path)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
+            # Absolute, since the program may be in another directory when it gives the path back.
+            return Claim(server, str(Path(path).absolute()), _identity(path))
     except BaseException:
         server.close()
         raise
@@ -93,10 +106,19 @@ def _require_free(path: str) -> None:
 def _lock(path: str) -> Generator[None, None, None]:
     directory = os.open(Path(path).absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
+        _lock_exclusively(directory)
         yield
     finally:
         os.close(directory)
+
+
+def _lock_exclusively(directory: int) -> None:
+    # Anybody who may read the directory can lock it: somebody who keeps it locked must not hang a program.
+    for _ in range(_LOCK_ATTEMPTS):
+        with suppress(BlockingIOError):
+            return fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_LOCK_PAUSE)
+    raise OSError(errno.EAGAIN, "another program keeps the directory locked")
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -1,0 +1,155 @@
+"""A user who does at our client what a raw socket did at the original's server, as far as a client can.
+
+Above it: the client's replay. Below it: the stage.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import recorded
+from enkaku import (
+    Channel,
+    ClientChannel,
+    ClientStream,
+    EncodeError,
+    EnkakuError,
+    Model,
+    Procedure,
+    Request,
+    Stream,
+)
+from pydantic import ValidationError
+from wire.stage import Stage, outcome, take_all
+from wire.transcript import Line, Recording
+
+_TABLE = {value.name: value for value in vars(recorded).values() if isinstance(value, Procedure)}
+
+Call = asyncio.Task[Any] | ClientStream[Any, Any]
+
+
+class RawUser:
+    """Opens, feeds and ends calls as recorded lines say; what is no message is not for a client to send.
+
+    Attributes:
+        refused: The calls that the generated client can't make, or refuses to. A client of a looser protocol
+            makes them, unless JSON has no words for them.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.refused: list[str] = []
+        self._stage = stage
+        self._calls: dict[str, Call] = {}
+        self._open = AsyncExitStack()
+
+    async def act(self, recording: Recording, ours: tuple[Line, ...]) -> Any:
+        """Do what the recording's lines say, and return what was seen of each call.
+
+        Args:
+            ours: The lines that cross, the recorded ones or others instead. Before what the raw socket did
+                behind the end of a call, the end is waited for, if there is one.
+        """
+        ends = [line for line in ours if line.payload.get("typ") in {"result", "error"}]
+        for line in recording.lines:
+            if line.side == "c2s":
+                await self._do(line)
+            elif line in ends:
+                await self._wait_end(line.payload["rid"])
+        await self._stage.play.crossed(len(ours))
+        for line in ends:
+            await self._wait_end(line.payload["rid"])
+        await self._stage.connection.close()
+        async with self._open:
+            return {rid: await _describe(call) for rid, call in self._calls.items()}
+
+    async def _do(self, line: Line) -> None:
+        payload = line.payload
+        rid = str(payload.get("rid"))
+        match payload.get("typ"):
+            case "request" | "stream" | "channel":
+                await self._call(rid, payload)
+            case "send":
+                await self._send(self._calls[rid], payload["val"])
+            case "abort":
+                await self._abort(rid, self._calls[rid], payload.get("rsn"))
+
+    async def _call(self, rid: str, payload: dict[str, Any]) -> None:
+        name, typ = payload["prc"], payload["typ"]
+        arguments = _arguments(payload)
+        if arguments is not None:
+            made = getattr(self._stage.client, name.replace("/", "_"))(*arguments)
+        else:
+            self.refused.append(rid)
+            procedure = _loose(payload)
+            if not _fits(procedure, payload):
+                return
+            made = getattr(self._stage.connection, typ)(procedure, payload.get("prm"))
+        if isinstance(made, ClientStream):
+            self._calls[rid] = await self._open.enter_async_context(made)
+        else:
+            self._calls[rid] = asyncio.create_task(made)
+
+    async def _send(self, call: Call, val: Any) -> None:
+        if isinstance(call, ClientChannel):
+            try:
+                await call.send(val)
+            except EnkakuError:
+                return  # the call is over, or the value does not fit: nothing is sent
+
+    async def _abort(self, rid: str, call: Call, reason: Any) -> None:
+        if isinstance(call, ClientStream):
+            call.abort(reason)
+        else:
+            await self._stage.play.opened(rid)
+            call.cancel()
+
+    async def _wait_end(self, rid: str) -> None:
+        call = self._calls[rid]
+        await outcome(call if isinstance(call, asyncio.Task) else call.result())
+
+
+async def _describe(call: Call) -> Any:
+    if isinstance(call, asyncio.Task):
+        return await outcome(call)
+    return {"items": await take_all(call), "result": await outcome(call.result())}
+
+
+def _arguments(payload: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Say what the generated client's method is to be called with; None where it can't be."""
+    procedure = _TABLE.get(payload["prc"])
+    if procedure is None or procedure.kind != payload["typ"]:
+        return None
+    if "prm" not in payload:
+        return () if procedure.param is None else None
+    if procedure.param is None:
+        return None
+    form, value = procedure.param.type_form, payload["prm"]
+    try:
+        typed = form.model_validate(value) if _is_model(form) else value
+        procedure.param.encode(typed)
+    except (ValidationError, EncodeError):
+        return None
+    return (typed,)
+
+
+def _is_model(form: object) -> bool:
+    return isinstance(form, type) and issubclass(form, Model)
+
+
+def _loose(payload: dict[str, Any]) -> Any:
+    """Make a procedure that takes and gives anything."""
+    name, param = payload["prc"], object if "prm" in payload else None
+    match payload["typ"]:
+        case "request":
+            return Request(name, param=param, result=object)
+        case "stream":
+            return Stream(name, param=param, receive=object, result=object)
+        case _:
+            return Channel(name, param=param, send=object, receive=object, result=object)
+
+
+def _fits(procedure: Any, payload: dict[str, Any]) -> bool:
+    try:
+        return procedure.param is None or bool(procedure.param.encode(payload["prm"]))
+    except EncodeError:
+        return False

@@ -1,0 +1,137 @@
+"""What an action at our client has at hand: the client, the server that plays a recording, and what it sees.
+
+Above it: the actions and the client's replay. Below it: the raw ends, and the public names of enkaku.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+from enkaku import CallError, ClientStream, Connection, EnkakuError, Model
+from recorded import RecordedClient
+from wire.ends import RawEnd
+from wire.transcript import Line, canonical
+
+
+class Playback:
+    """A server that plays a recording: it compares what our client sends, and answers as the original did.
+
+    Our ids are mapped to the recorded ones, one to one, as calls are opened.
+
+    Args:
+        ordered: Whether the members of the client's messages are compared in their order.
+    """
+
+    def __init__(self, end: RawEnd, lines: tuple[Line, ...], *, ordered: bool) -> None:
+        self._end = end
+        self._lines = lines
+        self._ordered = ordered
+        self._ours: dict[str, str] = {}
+        self._crossed = [asyncio.Event() for _ in lines]
+
+    async def run(self) -> None:
+        """Play every line."""
+        for line, crossed in zip(self._lines, self._crossed, strict=True):
+            if line.side == "s2c":
+                self._end.write(self._translated(line))
+            else:
+                text = await self._end.read_line()
+                assert text is not None, f"the client ended without {line.text}"
+                self._map_id(line, Line("c2s", text))
+                ours, theirs = self._canonical(text), self._canonical(self._translated(line).text)
+                assert ours == theirs, f"\nours:     {ours}\nrecorded: {theirs}"
+            crossed.set()
+
+    async def end(self) -> None:
+        """End the connection from the server's side."""
+        await self._end.end()
+
+    def kill(self) -> None:
+        """Drop the connection."""
+        self._end.abort()
+
+    async def run_end(self) -> None:
+        """Wait for the client's end; no line may come before it."""
+        rest = await self._end.read_rest()
+        await self._end.end()
+        assert not rest, f"more lines than recorded: {rest}"
+
+    async def crossed(self, count: int) -> None:
+        """Wait until so many lines have crossed, in both directions."""
+        await self._crossed[count - 1].wait()
+
+    async def opened(self, rid: str) -> None:
+        """Wait until the call with this recorded id has been opened."""
+        for line, crossed in zip(self._lines, self._crossed, strict=True):
+            if line.side == "c2s" and line.payload.get("rid") == rid:
+                await crossed.wait()
+                return
+        raise AssertionError(f"{rid!r} is not opened")
+
+    def _map_id(self, line: Line, ours: Line) -> None:
+        if line.payload.get("typ") in {"request", "stream", "channel"}:
+            rid = ours.payload["rid"]
+            assert rid not in self._ours.values(), f"the id {rid!r} is used twice"
+            assert line.payload["rid"] not in self._ours, "ours never repeat"
+            self._ours[line.payload["rid"]] = rid
+
+    def _translated(self, line: Line) -> Line:
+        """Put our id in the place of the recorded one."""
+        rid = line.payload.get("rid")
+        if rid is None or rid not in self._ours:
+            return line
+        before, after = f'"rid":"{rid}"', f'"rid":"{self._ours[rid]}"'
+        assert before in line.text
+        return Line(line.side, line.text.replace(before, after, 1))
+
+    def _canonical(self, text: str) -> str:
+        return canonical(text, ordered=self._ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What an action has at hand."""
+
+    connection: Connection
+    client: RecordedClient
+    play: Playback
+
+
+def as_json(value: object) -> Any:
+    """Turn what our client returned into what the original's would have."""
+    if isinstance(value, Model):
+        return value.model_dump(by_alias=True, exclude_unset=True)
+    return value
+
+
+async def outcome(call: Awaitable[object]) -> Any:
+    """Wait for a call, and describe how it ended as the index of the recordings does."""
+    try:
+        value = await call
+    except CallError as error:
+        seen = {"code": error.code, "message": error.message, "data": error.data}
+        return {"rejected": {"RequestError": seen}}
+    except EnkakuError as error:
+        return {"rejected": type(error).__name__}
+    except asyncio.CancelledError:
+        this = asyncio.current_task()
+        if this is None or this.cancelling():
+            raise
+        return {"rejected": "CancelledError"}
+    return {"resolved": as_json(value)}
+
+
+async def take(stream: ClientStream[Any, Any], count: int) -> list[Any]:
+    """Take so many items."""
+    return [as_json(await anext(stream)) for _ in range(count)]
+
+
+async def take_all(stream: ClientStream[Any, Any]) -> list[Any]:
+    """Take the items until the end, which may be an error: ``outcome(stream.result())`` tells."""
+    items: list[Any] = []
+    while True:
+        try:
+            items.append(as_json(await anext(stream)))
+        except (EnkakuError, StopAsyncIteration):
+            return items
