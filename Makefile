@@ -1,4 +1,4 @@
-# Everything sets itself up: a virtual environment in .venv, made anew when pyproject.toml changes.
+# Everything sets itself up: a virtual environment in .venv, brought up to date when pyproject.toml changes.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -13,7 +13,7 @@ $(READY): pyproject.toml
 	  echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
 	  echo "Name another: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up .venv; this takes a minute, once."
-	@$(PYTHON) -m venv --clear .venv
+	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --editable '.[codegen]' --group dev
 	@touch $@
