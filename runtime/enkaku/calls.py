@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from .errors import ConnectionLost, DeclaredError, EncodeError, HandlerError, Problem
 from .handler import CallState, Run, ServerCall, set_current_call
@@ -185,11 +185,10 @@ def _describe(call: ServerCall, error: Exception) -> bytes:
 
 def _describe_declared(call: ServerCall, error: Exception) -> bytes | None:
     if isinstance(error, DeclaredError):
-        declared = cast(DeclaredError[object], error)
-        data = call.procedure.encode_error(declared)
+        data = call.procedure.encode_error(error)
         if data is None:
             return None
-        code, message = declared.code, declared.message
+        code, message = error.code, error.message
     elif isinstance(error, HandlerError):
         code, message, members = error.code, error.message, dict(error.data)
         if len(members) > _DATA_MAX:

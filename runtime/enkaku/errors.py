@@ -7,6 +7,7 @@
     ├── CallClosed               the call takes no more items: it is closing, or has ended
     ├── CallError                the server ended the call with an error
     │   └── DeclaredError        one that the protocol declares; base of the generated ones
+    │       └── DeclaredDataError  one that carries data
     ├── HandlerError             for handlers to raise: an error that its caller shall see
     ├── PeerError                the peer sent what the protocol does not allow
     │   ├── InvalidMessage       a line that is not a message
@@ -24,7 +25,7 @@ the other side broke the protocol; ``UsageError`` says that this side's code is 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import ClassVar, Generic, TypeVar
 
 from typing_extensions import TypeForm
 
@@ -34,6 +35,7 @@ __all__ = [
     "CallError",
     "ConnectFailed",
     "ConnectionLost",
+    "DeclaredDataError",
     "DeclaredError",
     "DecodeError",
     "EncodeError",
@@ -144,50 +146,68 @@ class CallError(EnkakuError):
         return self._data
 
 
-class DeclaredError(CallError, Generic[_Data_co]):
+class DeclaredError(CallError):
     """An error that a protocol declares: a handler raises it, and its caller catches the same class.
 
     Generated code subclasses it, one class for each declared error::
 
-        class DivisionByZero(DeclaredError[DivisionByZeroData], code="DIVISION_BY_ZERO", data=DivisionByZeroData):
-            ...
+        class OutOfStock(DeclaredError, code="OUT_OF_STOCK"): ...
 
     Args:
         message: Says what happened, for people; at most 4,096 characters cross the wire.
-        data: What the declaration says that the error carries; left out where it declares none.
         code: Only where the declaration leaves the code open.
+
+    Raises:
+        UsageError: The declaration leaves the code open, and none was given.
     """
 
     declared_code: ClassVar[str | None] = None
     declared_data: ClassVar[TypeForm[object] | None] = None
 
-    def __init_subclass__(
-        cls, *, code: str | None = None, data: TypeForm[_Data_co] | None = None, **kwargs: object
-    ) -> None:
+    def __init_subclass__(cls, *, code: str | None = None, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if code is not None:
             cls.declared_code = code
-        if data is not None:
-            cls.declared_data = data
 
-    @overload
-    def __init__(
-        self: "DeclaredError[None]", message: str, data: None = None, *, code: str | None = None
-    ) -> None: ...
-    @overload
-    def __init__(self, message: str, data: _Data_co, *, code: str | None = None) -> None: ...
-    def __init__(self, message: str, data: Any = None, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None) -> None:
         chosen = code if code is not None else self.declared_code
         if chosen is None:
             raise UsageError(
                 f"{type(self).__name__} declares no code of its own: give one, code='...'"
             )
         super().__init__(chosen, message)
+
+
+class DeclaredDataError(DeclaredError, Generic[_Data_co]):
+    """A declared error that carries data.
+
+    Generated code subclasses it::
+
+        class OutOfStock(DeclaredDataError[OutOfStockData], code="OUT_OF_STOCK", data=OutOfStockData): ...
+
+    Args:
+        message: Says what happened, for people; at most 4,096 characters cross the wire.
+        data: What the declaration says that the error carries.
+        code: Only where the declaration leaves the code open.
+
+    Raises:
+        UsageError: The declaration leaves the code open, and none was given.
+    """
+
+    def __init_subclass__(
+        cls, *, code: str | None = None, data: TypeForm[_Data_co] | None = None, **kwargs: object
+    ) -> None:
+        super().__init_subclass__(code=code, **kwargs)
+        if data is not None:
+            cls.declared_data = data
+
+    def __init__(self, message: str, data: _Data_co, *, code: str | None = None) -> None:
+        super().__init__(message, code=code)
         self._data = data
 
     @property
     def data(self) -> _Data_co:
-        """What the error carries, as the protocol declares it; ``None`` where it declares nothing."""
+        """What the error carries, as the protocol declares it."""
         return self._data  # type: ignore[return-value] # set by the constructor
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from typing_extensions import TypeForm
 
-from .errors import CallError, DeclaredError, DecodeError, EncodeError, Problem
+from .errors import CallError, DeclaredDataError, DeclaredError, DecodeError, EncodeError, Problem
 
 __all__ = ["Channel", "Event", "Procedure", "Request", "Slot", "Stream"]
 
@@ -193,7 +193,7 @@ class Procedure:
 
     kind: ClassVar[str]
 
-    def __init__(self, name: str, errors: Sequence[type[DeclaredError[object]]] = ()) -> None:
+    def __init__(self, name: str, errors: Sequence[type[DeclaredError]] = ()) -> None:
         self.name: Final = name
         self.errors: Final = tuple(errors)
 
@@ -201,13 +201,14 @@ class Procedure:
         return f"{type(self).__name__}({self.name!r})"
 
     @cached_property
-    def _error_slots(self) -> dict[type[DeclaredError[object]], Slot[object] | None]:
+    def _error_slots(self) -> dict[type[DeclaredError], Slot[object] | None]:
         return {
             error: _slot(f"{self.name} error {error.__name__}", error.declared_data)
-            for error in self.errors
+            # One whose code is open is there for the codes that nobody else declares.
+            for error in sorted(self.errors, key=lambda error: error.declared_code is None)
         }
 
-    def encode_error(self, error: DeclaredError[object]) -> bytes | None:
+    def encode_error(self, error: DeclaredError) -> bytes | None:
         """Write the data of a declared error.
 
         Returns:
@@ -230,11 +231,14 @@ class Procedure:
         for declared, slot in self._error_slots.items():
             if declared.declared_code not in {code, None}:
                 continue
-            try:
-                value = None if slot is None else slot.decode(data)
-            except DecodeError:
-                continue
-            error = declared(message, value, code=code)
+            if slot is None:
+                error = declared(message, code=code)
+            else:
+                try:
+                    value = slot.decode(data)
+                except DecodeError:
+                    continue
+                error = cast(type[DeclaredDataError[object]], declared)(message, value, code=code)
             error.procedure = self.name
             return error
         return CallError(code, message, _ANY_OBJECT.decode(data), procedure=self.name)
@@ -264,7 +268,7 @@ class Request(Procedure, Generic[Param, Result]):
         *,
         param: TypeForm[Param] | None = None,
         result: TypeForm[Result] | None = None,
-        errors: Sequence[type[DeclaredError[object]]] = (),
+        errors: Sequence[type[DeclaredError]] = (),
     ) -> None:
         super().__init__(name, errors)
         self.param: Final[Slot[Param] | None] = _slot(f"{name} param", param)
@@ -283,7 +287,7 @@ class Stream(Procedure, Generic[Param, Receive, Result]):
         param: TypeForm[Param] | None = None,
         receive: TypeForm[Receive],
         result: TypeForm[Result] | None = None,
-        errors: Sequence[type[DeclaredError[object]]] = (),
+        errors: Sequence[type[DeclaredError]] = (),
     ) -> None:
         super().__init__(name, errors)
         self.param: Final[Slot[Param] | None] = _slot(f"{name} param", param)
@@ -304,7 +308,7 @@ class Channel(Procedure, Generic[Param, Send, Receive, Result]):
         send: TypeForm[Send],
         receive: TypeForm[Receive],
         result: TypeForm[Result] | None = None,
-        errors: Sequence[type[DeclaredError[object]]] = (),
+        errors: Sequence[type[DeclaredError]] = (),
     ) -> None:
         super().__init__(name, errors)
         self.param: Final[Slot[Param] | None] = _slot(f"{name} param", param)

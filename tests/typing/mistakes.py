@@ -23,8 +23,8 @@ MetricsStreamParam(interval="2000")  # told: ArgumentType, arg-type
 MetricsStreamResult(totalSamples=1)  # told: CallIssue, call-arg
 LogsWatchParam(level="loud")  # told: ArgumentType, arg-type
 Tree(label="a", children=[1])  # told: ArgumentType, list-item
-ItemWriteConflict("late")  # told: CallIssue, -
-ItemWriteConflict("late", {"revision": 1})  # told: ArgumentType, call-overload
+ItemWriteConflict("late")  # told: CallIssue, call-arg
+ItemWriteConflict("late", {"revision": 1})  # told: ArgumentType, arg-type
 ItemWriteConflictData(revision=1).revison  # told: AttributeAccessIssue, attr-defined
 
 

@@ -22,7 +22,7 @@ enkaku.require_runtime("0.1")
 
 
 class SystemRestartUnknownService(
-    enkaku.DeclaredError[SystemRestartUnknownServiceData],
+    enkaku.DeclaredDataError[SystemRestartUnknownServiceData],
     code="UNKNOWN_SERVICE",
     data=SystemRestartUnknownServiceData,
 ):

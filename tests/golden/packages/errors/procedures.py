@@ -10,24 +10,24 @@ from .models import ItemWriteConflictData, NotFoundData
 enkaku.require_runtime("0.1")
 
 
-class NotFound(enkaku.DeclaredError[NotFoundData], code="NOT_FOUND", data=NotFoundData):
+class NotFound(enkaku.DeclaredDataError[NotFoundData], code="NOT_FOUND", data=NotFoundData):
     """There is no such thing."""
 
 
-class ItemWatchError(enkaku.DeclaredError[dict[str, str]], data=dict[str, str]):
+class ItemWatchError(enkaku.DeclaredDataError[dict[str, str]], data=dict[str, str]):
     """An error with any code."""
 
 
-class LimitsTooMany(enkaku.DeclaredError[None], code="TOO_MANY"):
+class LimitsTooMany(enkaku.DeclaredError, code="TOO_MANY"):
     """The error TOO_MANY."""
 
 
-class LimitsTooLarge(enkaku.DeclaredError[None], code="TOO_LARGE"):
+class LimitsTooLarge(enkaku.DeclaredError, code="TOO_LARGE"):
     """The error TOO_LARGE."""
 
 
 class ItemWriteConflict(
-    enkaku.DeclaredError[ItemWriteConflictData], code="CONFLICT", data=ItemWriteConflictData
+    enkaku.DeclaredDataError[ItemWriteConflictData], code="CONFLICT", data=ItemWriteConflictData
 ):
     """Somebody else was "faster"."""
 
