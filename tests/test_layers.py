@@ -12,10 +12,12 @@ RUNTIME = ROOT / "runtime" / "enkaku"
 CODEGEN = ROOT / "codegen" / "enkaku_codegen"
 
 RUNTIME_LAYERS = (
-    {"errors", "limits", "model"},
-    {"framing", "inbox", "messages", "procedures", "signals", "transport", "unix_path", "version"},
-    {"handler", "link"},
-    {"calls", "client"},
+    {"errors", "json_text", "limits", "model"},
+    {"framing", "inbox", "messages", "signals", "slots", "transport", "unix_path", "version"},
+    {"procedures"},
+    {"call", "link", "socket_transport"},
+    {"client", "handler"},
+    {"calls"},
     {"session"},
     {"server"},
     {"sockets", "testing"},
@@ -44,7 +46,7 @@ CODEGEN_LAYERS = (
     {"__main__"},
 )
 CLIENT_SIDE = {"client", "link"}
-SERVER_SIDE = {"calls", "handler", "server", "session"}
+SERVER_SIDE = {"call", "calls", "handler", "server", "session"}
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}
 MAY_USE_NETWORK = {"sockets", "unix_path"}
 

@@ -3,6 +3,7 @@
 The names that generated code and programs use; what is not in ``__all__`` is private.
 """
 
+from .call import ServerCall, ServerChannel, ServerStream, current_call
 from .client import ClientChannel, ClientStream, Connection
 from .errors import (
     AddressInUse,
@@ -25,11 +26,12 @@ from .errors import (
     TransportError,
     UsageError,
 )
-from .handler import Handler, Route, ServerCall, ServerChannel, ServerStream, current_call
+from .handler import Handler, Route
 from .limits import Limits
 from .model import Model
-from .procedures import Channel, Event, Procedure, Request, Slot, Stream
+from .procedures import Channel, Event, Procedure, Request, Stream
 from .server import Server
+from .slots import Slot
 from .sockets import connect_tcp, connect_unix, serve_tcp, serve_unix
 from .testing import connect_memory
 from .version import VERSION, require_runtime

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from .errors import ConnectionLost, DeclaredError, EncodeError, HandlerError, Problem
-from .handler import CallState, Run, ServerCall, set_current_call
+from .call import CallState, ServerCall, set_current_call
+from .errors import CallClosed, ConnectionLost, DeclaredError, EncodeError, HandlerError, Problem
+from .handler import Run
 from .messages import encode_error, encode_result
-from .procedures import Slot
+from .slots import Slot
 from .transport import Transport
 
 __all__ = ["FAILED", "STOPPING", "Calls"]
@@ -178,9 +179,20 @@ def _describe(call: ServerCall, error: Exception) -> bytes:
         error.add_note(f"The caller was told {FAILED[0]} instead: {unfit}")
         line = None
     if line is None:
-        logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
+        _log_failure(call, error)
         line = encode_error(call.rid, *FAILED)
     return line
+
+
+def _log_failure(call: ServerCall, error: Exception) -> None:
+    if isinstance(error, CallClosed) and call.closed:
+        logger.warning(
+            "%s: its call was closed, and the handler let CallClosed escape: so there is no result. "
+            "Send inside of 'async with stream.until_closed()', and return the result behind it.",
+            call.procedure.name,
+        )
+    else:
+        logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
 
 
 def _describe_declared(call: ServerCall, error: Exception) -> bytes | None:

@@ -16,7 +16,8 @@ from .inbox import End
 from .limits import Limits
 from .link import Link, Outcome
 from .messages import CLOSE, encode_event, encode_send
-from .procedures import Channel, Event, Procedure, Request, Slot, Stream
+from .procedures import Channel, Event, Procedure, Request, Stream
+from .slots import Slot
 from .transport import Transport
 
 __all__ = ["ClientChannel", "ClientStream", "Connection"]

@@ -5,7 +5,6 @@ messages and messages become bytes. A slot's value stays the text that it was (`
 knows its schema reads it.
 """
 
-import json
 import re
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from .errors import InvalidMessage
+from .json_text import dump_json, load_json
 
 __all__ = [
     "CLOSE",
@@ -242,24 +242,14 @@ def _decode_signed(line: bytes) -> ClientMessage:
 
 def _convert(line: bytes, message_type: type[_M]) -> _M:
     """Read lone surrogates, which JSON allows as escapes (RFC 8259, 8.2) and the fast decoder refuses."""
-    message: object = json.loads(line.removeprefix(_BOM), parse_constant=_refuse_constant)
+    message: object = load_json(line.removeprefix(_BOM))
     if isinstance(message, dict):
         payload = cast(dict[str, object], message).get("payload")
         if isinstance(payload, dict):
             fields = cast(dict[str, object], payload)
             for slot in _SLOTS & fields.keys():
-                fields[slot] = Raw(_dump(fields[slot]))
+                fields[slot] = Raw(dump_json(fields[slot]))
     return msgspec.convert(message, message_type)
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _dump(value: object) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # What UTF-8 cannot express is a lone surrogate; this handler writes it as JSON's escape does.
-    return text.encode("utf-8", "backslashreplace")
 
 
 def _read_glance(line: bytes) -> tuple[str | None, str | None]:
@@ -296,7 +286,7 @@ def _text(value: str) -> bytes:
     try:
         return _bytes(value)
     except UnicodeEncodeError:
-        return _dump(value)
+        return dump_json(value)
 
 
 def encode_open(kind: str, rid: str, prc: str, prm: bytes | None) -> bytes:

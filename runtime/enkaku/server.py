@@ -18,6 +18,7 @@ from .transport import Transport
 
 __all__ = ["Server"]
 
+_AT_ONCE: Final = 1.0  # seconds that handlers may still clean up when the server shall end at once
 _CLEANUP: Final = 5.0  # seconds that cancelled handlers, and then the flushing, may take
 
 
@@ -36,6 +37,7 @@ class Server:
         self._listener: asyncio.Server | None = None
         self._addresses: tuple[str, ...] = ()
         self._stop_wanted = asyncio.Event()
+        self._aborted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
 
     @property
@@ -90,6 +92,7 @@ class Server:
     def abort(self) -> None:
         """Cancel every handler and drop every connection, without waiting."""
         self._stop_wanted.set()
+        self._aborted.set()
         for session in tuple(self._sessions):
             session.abort()
 
@@ -121,6 +124,18 @@ class Server:
     async def _stop(self, grace: float) -> None:
         if self._listener is not None:
             self._listener.close()
+        loop = asyncio.get_running_loop()
+        ending = loop.create_task(self._end_sessions(grace))
+        aborted = loop.create_task(self._aborted.wait())
+        try:
+            await asyncio.wait({ending, aborted}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ending}, timeout=_AT_ONCE)
+        finally:
+            ending.cancel()
+            aborted.cancel()
+            await asyncio.wait({ending, aborted})
+
+    async def _end_sessions(self, grace: float) -> None:
         sessions = tuple(self._sessions)
         await asyncio.gather(*(session.stop(grace=grace, cleanup=_CLEANUP) for session in sessions))
         if sessions:

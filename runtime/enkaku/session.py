@@ -11,10 +11,11 @@ from typing import Final
 
 from msgspec import UNSET, Raw, UnsetType
 
+from .call import CallState, ServerCall
 from .calls import FAILED, STOPPING, Calls
 from .errors import ConnectionLost, DecodeError, InboxOverflow, InvalidMessage
 from .framing import LineSplitter, Oversized
-from .handler import CallState, Route, ServerCall
+from .handler import Route
 from .inbox import Inbox, ReadGate
 from .limits import Limits
 from .messages import (
@@ -169,7 +170,7 @@ class Session:
                 logger.exception("%s: reading its param failed", message.prc)
                 self._refuse(message.rid, *FAILED)
                 return
-            call = ServerCall(message.rid, route, self._transport)
+            call = ServerCall(message.rid, route.procedure, self._transport, route.decode_item)
             if route.decode_item is not None:
                 call.inbox = Inbox(
                     self._gate, high=self._limits.inbox_size, limit=self._limits.inbox_limit
@@ -189,18 +190,18 @@ class Session:
             except Exception:
                 logger.exception("%s: reading its data failed", message.prc)
                 return
-            self._calls.start(ServerCall("", route, self._transport), run)
+            self._calls.start(ServerCall("", route.procedure, self._transport), run)
 
     def _send(self, message: Send) -> None:
         call = self._calls.get(message.rid)
         if call is None:
             return
-        if call.inbox is None or call.route.decode_item is None:
+        if call.inbox is None or call.decode_item is None:
             self._report(f"{call.procedure.name!r} takes no items")
             return
         text = bytes(message.val)
         try:
-            call.inbox.put(call.route.decode_item(text), len(text))
+            call.inbox.put(call.decode_item(text), len(text))
         except DecodeError as error:
             self._refuse_invalid(message.rid, str(error))
         except InboxOverflow as error:

@@ -1,0 +1,134 @@
+"""Fixtures of all tests: nothing may be left behind, and every transport is as good as another."""
+
+import asyncio
+import inspect
+import shutil
+import ssl
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+import trustme
+from hypothesis import settings
+from support import LONG, Connect, open_sockets, tcp_port
+
+_SPARE_TURNS = 200
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def clean_loop(request: pytest.FixtureRequest) -> None:
+    """Fail an asynchronous test that leaves a task or a socket behind, or that upsets its event loop."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("nothing_left")
+
+
+@pytest.fixture
+async def nothing_left() -> AsyncGenerator[None, None]:
+    upset: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: upset.append(context))
+    before = open_sockets()
+    yield
+    for _ in range(_SPARE_TURNS):  # what was closed at the very end still needs a turn or two
+        if not _other_tasks() and open_sockets() <= before:
+            break
+        await asyncio.sleep(0)
+    assert not _other_tasks(), "tasks are left"
+    assert open_sockets() <= before, "sockets are left"
+    assert not upset, "the event loop was given exceptions to handle"
+
+
+def _other_tasks() -> set[asyncio.Task[Any]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def socket_path() -> Generator[Path, None, None]:
+    """A path that is short enough for a Unix socket."""
+    directory = tempfile.mkdtemp(prefix="enk-")
+    yield Path(directory) / "s"
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+def _dial(request: pytest.FixtureRequest) -> Connect:
+    def connect(
+        handler: enkaku.Handler,
+        *,
+        limits: enkaku.Limits | None = None,
+        close_timeout: float = 30.0,
+    ) -> AbstractAsyncContextManager[enkaku.Connection]:
+        options: dict[str, Any] = {"limits": limits, "close_timeout": close_timeout}
+        if request.param == "memory":
+            return _bounded(enkaku.connect_memory(handler, **options))
+        return _bounded(_over_socket(request, handler, options))
+
+    return connect
+
+
+@asynccontextmanager
+async def _bounded(
+    connecting: AbstractAsyncContextManager[enkaku.Connection],
+) -> AsyncGenerator[enkaku.Connection, None]:
+    async with connecting as connection, asyncio.timeout(LONG):
+        yield connection
+
+
+@asynccontextmanager
+async def _over_socket(
+    request: pytest.FixtureRequest, handler: enkaku.Handler, options: dict[str, Any]
+) -> AsyncGenerator[enkaku.Connection, None]:
+    limits = options["limits"]
+    if request.param == "unix":
+        path = request.getfixturevalue("socket_path")
+        async with enkaku.serve_unix(handler, path, **options):
+            async with enkaku.connect_unix(path, limits=limits) as connection:
+                yield connection
+        return
+    host = "::1" if request.param == "tcp6" else "127.0.0.1"
+    secure = request.param == "tls"
+    server_side = request.getfixturevalue("server_tls") if secure else None
+    client_side = request.getfixturevalue("client_tls") if secure else None
+    async with enkaku.serve_tcp(handler, host, ssl=server_side, **options) as server:
+        async with enkaku.connect_tcp(
+            host, tcp_port(server), ssl=client_side, limits=limits
+        ) as connection:
+            yield connection
+
+
+@pytest.fixture(params=["memory", "unix", "tcp"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Connect to a handler, over each of the usual transports."""
+    return _dial(request)
+
+
+@pytest.fixture(params=["memory", "unix", "tcp", "tcp6", "tls"])
+def connect_anyhow(request: pytest.FixtureRequest) -> Connect:
+    """Connect to a handler, over every transport there is."""
+    return _dial(request)

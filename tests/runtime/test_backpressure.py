@@ -1,0 +1,410 @@
+"""A slow reader slows its own call down: memory stays bounded, nothing is lost, nothing hangs."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from support import (
+    FILL,
+    POUR,
+    TALK,
+    VOID,
+    WATCH,
+    WITHIN,
+    Connect,
+    Lifetime,
+    Raw,
+    Serving,
+    collect,
+    facing,
+    raw_client,
+    soon,
+    turns,
+)
+
+SMALL = enkaku.Limits(inbox_size=50_000, inbox_limit=1_000_000)
+
+
+class Progress:
+    """Counts what a producer has sent, and says when it no longer gets on."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def stalls(self) -> int:
+        """Wait until nothing more is sent; return how much was."""
+        async with asyncio.timeout(WITHIN * 2):
+            while True:
+                before = self.sent
+                for _ in range(400):
+                    await asyncio.sleep(0)
+                if before == self.sent > 0:
+                    return before
+
+
+def pouring(progress: Progress, text: str = "x" * 100) -> Serving:
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        for _ in range(number):
+            await stream.send(text)
+            progress.sent += 1
+        return number
+
+    return Serving(pour=pour)
+
+
+async def test_two_hundred_thousand_items_wait_for_their_reader_and_all_arrive_in_order(
+    connect: Connect,
+) -> None:
+    progress = Progress()
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        for item in range(number):
+            await stream.send(item)
+            progress.sent += 1
+        return number
+
+    async with connect(Serving(watch=watch)) as connection:
+        async with connection.stream(WATCH, 200_000) as stream:
+            assert await anext(stream) == 0
+            stalled_at = await progress.stalls()
+            assert stalled_at < 150_000, "nothing held the handler up"
+            expected = 1
+            async for item in stream:
+                assert item == expected
+                expected += 1
+            assert expected == 200_000
+            assert await stream.result() == 200_000
+
+
+async def test_a_reader_that_pauses_again_and_again_loses_nothing(connect: Connect) -> None:
+    progress = Progress()
+    async with connect(pouring(progress), limits=SMALL) as connection:
+        async with connection.stream(POUR, 20_000) as stream:
+            count = 0
+            async for _ in stream:
+                count += 1
+                if count % 5000 == 0:
+                    await progress.stalls() if progress.sent < 20_000 else None
+            assert count == 20_000
+
+
+async def test_an_unread_stream_that_is_given_up_lets_the_connection_go_on(
+    connect: Connect,
+) -> None:
+    progress = Progress()
+    async with connect(pouring(progress), limits=SMALL) as connection:
+        for _ in range(2):
+            async with connection.stream(POUR, 10**9):
+                await progress.stalls()
+            async with asyncio.timeout(WITHIN):
+                await connection.request(VOID, None)
+
+
+async def test_a_request_in_the_body_of_a_flooding_stream_is_answered(connect: Connect) -> None:
+    progress = Progress()
+    async with connect(pouring(progress)) as connection:
+        async with connection.stream(POUR, 5000) as stream:
+            count = 0
+            async for _ in stream:
+                count += 1
+                if count % 10 == 0:
+                    async with asyncio.timeout(WITHIN):
+                        await connection.request(VOID, None)
+            assert count == 5000
+
+
+async def test_a_request_beside_an_unread_flood_ends_the_flood_if_need_be_but_never_hangs(
+    connect: Connect,
+) -> None:
+    progress = Progress()
+    async with connect(pouring(progress), limits=SMALL) as connection:
+        async with connection.stream(POUR, 10**9) as stream:
+            await progress.stalls()
+            async with asyncio.timeout(WITHIN):
+                for _ in range(3):
+                    await connection.request(VOID, None)
+            async with asyncio.timeout(WITHIN):
+                outcomes = await collect([_read(stream, 20_000)])
+                assert outcomes == [None] or "1000000 bytes" in str(outcomes[0])
+                await connection.request(VOID, None)
+
+
+async def _read(stream: enkaku.ClientStream[str, int], count: int) -> None:
+    for _ in range(count):
+        await anext(stream)
+
+
+async def test_an_overflow_ends_its_call_alone_and_cancels_its_handler(socket_path: Path) -> None:
+    async with facing(socket_path, limits=SMALL) as (connection, peer):
+        asking = asyncio.create_task(connection.request(VOID, None))  # somebody waits all the time
+        void_rid = (await peer.read())["rid"]
+        async with connection.stream(POUR, 1) as stream:
+            rid = (await peer.read())["rid"]
+            for _ in range(1200):
+                peer.send(typ="receive", rid=rid, val="x" * 1000)
+            await peer.writer.drain()
+            assert await peer.read() == {"typ": "abort", "rid": rid}
+            items = 0
+            with pytest.raises(enkaku.InboxOverflow):
+                async for _ in stream:
+                    items += 1
+            assert 900 < items < 1000
+            peer.send(typ="result", rid=void_rid)
+            assert await asking is None
+
+
+async def test_a_close_beside_an_unread_flood_gets_its_result(connect: Connect) -> None:
+    progress = Progress()
+
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        async with stream.until_closed():
+            while True:
+                await stream.send("x" * 100)
+                progress.sent += 1
+        return number
+
+    async with connect(Serving(pour=pour), limits=SMALL) as connection:
+        async with connection.stream(POUR, 5) as stream:
+            await progress.stalls()
+            async with asyncio.timeout(WITHIN):
+                assert await stream.close() == 5
+            kept = [item async for item in stream]
+            assert len(kept) < 2000
+
+
+async def test_a_handler_that_is_slow_slows_its_client_down_and_nothing_is_lost(
+    connect: Connect,
+) -> None:
+    gate = asyncio.Event()
+    progress = Progress()
+
+    async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        await gate.wait()
+        count = 0
+        async for item in channel:
+            assert item == f"{count:0100}"
+            count += 1
+        return count
+
+    async with connect(Serving(fill=fill), limits=SMALL) as connection:
+        async with connection.channel(FILL, 0) as channel:
+
+            async def send_all() -> None:
+                for number in range(30_000):
+                    await channel.send(f"{number:0100}")
+                    progress.sent += 1
+
+            sending = asyncio.create_task(send_all())
+            assert await progress.stalls() < 30_000, "nothing held the client up"
+            gate.set()
+            async with asyncio.timeout(WITHIN * 2):
+                await sending
+                assert await channel.close() == 30_000
+
+
+async def test_items_beyond_the_limit_of_an_unread_channel_end_it_on_the_server(
+    socket_path: Path,
+) -> None:
+    lives = [Lifetime(), Lifetime()]
+
+    async def talk(_: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        with lives[1]:
+            return await anext(aiter(channel))  # waits all the time, so that reading goes on
+
+    handler = Serving(fill=lives[0].forever, talk=talk)
+    async with enkaku.serve_unix(handler, socket_path, limits=SMALL):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="channel", rid="a", prc="talk", prm=1)
+            peer.send(typ="channel", rid="b", prc="fill", prm=1)
+            for _ in range(1200):
+                peer.send(typ="send", prc="fill", rid="b", val="x" * 1000)
+            assert await peer.settle() == [
+                {
+                    "typ": "error",
+                    "rid": "b",
+                    "code": "EKP02",
+                    "data": {},
+                    "msg": "Too many items wait to be handled",
+                }
+            ]
+            await soon(lives[0].cancelled)
+            assert not lives[1].ended.is_set()
+
+
+async def test_a_channel_that_ends_with_unread_items_lets_the_connection_go_on(
+    socket_path: Path,
+) -> None:
+    async def fill(number: int, _: enkaku.ServerChannel[str, str]) -> int:
+        await gates[number].wait()
+        return number
+
+    gates = [asyncio.Event() for _ in range(3)]
+    async with enkaku.serve_unix(Serving(fill=fill), socket_path, limits=SMALL):
+        async with raw_client(socket_path) as peer:
+            for number, gate in enumerate(gates):
+                peer.send(typ="channel", rid="a", prc="fill", prm=number)
+                for _ in range(60):
+                    peer.send(typ="send", prc="fill", rid="a", val="x" * 1000)
+                await turns(20)
+                gate.set()
+                assert await peer.read() == {"typ": "result", "rid": "a", "val": number}
+            assert await peer.settle() == []
+
+
+async def test_many_requests_whose_answers_nobody_reads_do_not_grow_the_server(
+    socket_path: Path,
+) -> None:
+    served = Progress()
+
+    async def echo(text: str) -> str:
+        served.sent += 1
+        return text
+
+    async with enkaku.serve_unix(Serving(echo=echo), socket_path):
+        async with raw_client(socket_path, limit=1024) as peer:
+
+            async def flood() -> None:
+                for number in range(5000):
+                    peer.send(typ="request", rid=str(number), prc="echo", prm="x" * 5000)
+                    await peer.writer.drain()
+
+            flooding = asyncio.create_task(flood())
+            stalled_at = await served.stalls()
+            assert stalled_at * 5000 < 10_000_000
+            got = await _count_lines(peer, 5000)
+            await flooding
+            assert got == served.sent == 5000
+
+
+async def _count_lines(peer: Raw, count: int) -> int:
+    seen = 0
+    async with asyncio.timeout(WITHIN * 2):
+        while seen < count:
+            data = await peer.reader.read(2**20)
+            assert data
+            seen += data.count(b"\n")
+    return seen
+
+
+async def test_a_slow_reader_does_not_delay_another_connection(socket_path: Path) -> None:
+    progress = Progress()
+    async with enkaku.serve_unix(pouring(progress), socket_path):
+        async with raw_client(socket_path, limit=1024) as slow:
+            slow.send(typ="stream", rid="a", prc="pour", prm=10**9)
+            await progress.stalls()
+            async with enkaku.connect_unix(socket_path) as connection:
+                async with asyncio.timeout(WITHIN):
+                    for _ in range(100):
+                        await connection.request(VOID, None)
+
+
+async def test_a_peer_that_stalls_and_recovers_gets_everything(socket_path: Path) -> None:
+    progress = Progress()
+    async with enkaku.serve_unix(pouring(progress), socket_path):
+        async with raw_client(socket_path, limit=1024) as slow:
+            slow.send(typ="stream", rid="a", prc="pour", prm=50_000)
+            assert await progress.stalls() < 50_000
+            assert await _count_lines(slow, 50_001) == 50_001
+
+
+async def test_both_sides_may_flood_each_other_while_both_read(connect: Connect) -> None:
+    async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        async def pour() -> None:
+            for item in range(number):
+                await channel.send(item)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pour())
+            count = 0
+            async for _ in channel:
+                count += 1
+                if count == number:
+                    break
+        return count
+
+    async with connect(Serving(talk=talk), limits=SMALL) as connection:
+        async with connection.channel(TALK, 20_000) as channel:
+
+            async def send_all() -> None:
+                for item in range(20_000):
+                    await channel.send(item)
+
+            async with asyncio.timeout(WITHIN * 2), asyncio.TaskGroup() as group:
+                group.create_task(send_all())
+                assert [item async for item in channel] == list(range(20_000))
+            assert await channel.result() == 20_000
+
+
+async def test_a_client_that_dies_while_nothing_is_read_from_it_is_noticed(
+    socket_path: Path, stalled_soon: Any
+) -> None:
+    life = Lifetime()
+    async with enkaku.serve_unix(Serving(fill=life.forever), socket_path, limits=SMALL):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="channel", rid="a", prc="fill", prm=1)
+            await soon(life.began)
+            for _ in range(60):
+                peer.send(typ="send", prc="fill", rid="a", val="x" * 1000)
+            await turns(50)
+        await soon(life.cancelled)
+
+
+async def test_a_close_behind_items_that_nobody_takes_still_arrives(
+    connect: Connect, stalled_soon: Any
+) -> None:
+    life = Lifetime()
+
+    async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        async with channel.until_closed():
+            await life.forever()
+        return number
+
+    async with connect(Serving(fill=fill), limits=SMALL) as connection:
+        async with connection.channel(FILL, 3) as channel:
+            await soon(life.began)
+            for _ in range(100):
+                await channel.send("x" * 1000)
+            async with asyncio.timeout(WITHIN):
+                assert await channel.close() == 3
+
+
+async def test_a_call_behind_items_that_nobody_takes_is_still_answered(
+    connect: Connect, stalled_soon: Any
+) -> None:
+    life = Lifetime()
+    async with connect(Serving(fill=life.forever), limits=SMALL) as connection:
+        async with connection.channel(FILL, 3) as channel:
+            await soon(life.began)
+            for _ in range(100):
+                await channel.send("x" * 1000)
+            async with asyncio.timeout(WITHIN):
+                await connection.request(VOID, None)
+
+
+async def test_a_flood_that_neither_side_reads_ends_its_handler(
+    connect: Connect, stalled_soon: Any
+) -> None:
+    life = Lifetime()
+
+    async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        with life:
+            while True:
+                await channel.send("x" * 1000)
+
+    async with connect(Serving(fill=fill), limits=SMALL) as connection:
+        async with connection.channel(FILL, 3) as channel:
+
+            async def flood() -> None:
+                while not life.cancelled.is_set():
+                    await channel.send("x" * 1000)
+
+            async with asyncio.timeout(WITHIN):
+                await flood()
+
+
+@pytest.fixture
+def stalled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is not read counts as stalled after a moment."""
+    monkeypatch.setattr("enkaku.session._STALL", 0.05)

@@ -1,0 +1,102 @@
+"""Messages that are never answered."""
+
+import asyncio
+import logging
+from typing import Any
+
+import enkaku
+import pytest
+from support import PING, TELL, VOID, Connect, Lifetime, Serving, facing, raw_client, soon
+
+
+async def test_an_event_reaches_its_handler(connect_anyhow: Connect) -> None:
+    heard = asyncio.get_running_loop().create_future()
+
+    async def tell(number: int) -> None:
+        heard.set_result(number)
+
+    async with connect_anyhow(Serving(tell=tell)) as connection:
+        await connection.event(TELL, 5)
+        assert await asyncio.wait_for(heard, 5) == 5
+
+
+async def test_an_event_may_carry_nothing(connect: Connect) -> None:
+    heard = asyncio.Event()
+
+    async def ping() -> None:
+        heard.set()
+
+    async with connect(Serving(ping=ping)) as connection:
+        await connection.event(PING, None)
+        await soon(heard)
+
+
+async def test_events_begin_in_the_order_in_which_they_were_sent(connect: Connect) -> None:
+    heard: list[int] = []
+
+    async def tell(number: int) -> None:
+        heard.append(number)
+
+    async with connect(Serving(tell=tell)) as connection:
+        for number in range(200):
+            await connection.event(TELL, number)
+        await connection.request(VOID, None)
+    assert heard == list(range(200))
+
+
+async def test_nothing_about_an_event_is_ever_answered(
+    socket_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def tell(number: int) -> None:
+        if number == 1:
+            raise ValueError("secret")
+        if number == 2:
+            raise enkaku.HandlerError("CODE", "message")
+
+    async with enkaku.serve_unix(Serving(tell=tell), socket_path), raw_client(socket_path) as peer:
+        peer.send(typ="event", prc="tell", data=1)
+        peer.send(typ="event", prc="tell", data=2)
+        peer.send(typ="event", prc="tell", data="wrong")
+        peer.send(typ="event", prc="nobody", data=1)
+        peer.send(typ="event", prc="void")
+        peer.send(typ="event", prc="tell", data=1, rid="a")
+        assert await peer.settle() == []
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.getMessage() for record in errors] == ["tell: the handler failed"] * 2
+
+
+async def test_an_event_that_was_not_sent_says_so(connect: Connect) -> None:
+    async with connect(Serving()) as connection:
+        await connection.close()
+        with pytest.raises(enkaku.ConnectionLost, match="tell"):
+            await connection.event(TELL, 1)
+
+
+async def test_an_event_whose_data_do_not_fit_is_not_sent(socket_path: Any) -> None:
+    async with facing(socket_path) as (connection, peer):
+        with pytest.raises(enkaku.EncodeError):
+            await connection.event(TELL, "x")  # type: ignore[arg-type]
+        with pytest.raises(enkaku.UsageError):
+            await connection.event(PING, 1)  # type: ignore[arg-type]
+        await connection.event(TELL, 3)
+        assert await peer.read() == {"typ": "event", "prc": "tell", "data": 3}
+
+
+async def test_a_disconnect_cancels_the_handler_of_an_event(connect: Connect) -> None:
+    life = Lifetime()
+    async with connect(Serving(tell=life.forever)) as connection:
+        await connection.event(TELL, 1)
+        await soon(life.began)
+        await connection.close()
+        await soon(life.cancelled)
+
+
+async def test_an_event_has_no_rid_that_anybody_could_abort(socket_path: Any) -> None:
+    life = Lifetime()
+    async with enkaku.serve_unix(Serving(tell=life.forever), socket_path):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="event", prc="tell", data=1)
+            await soon(life.began)
+            peer.send(typ="abort", rid="")
+            assert await peer.settle() == []
+            assert not life.cancelled.is_set()

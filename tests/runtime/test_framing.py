@@ -1,0 +1,118 @@
+"""Bytes in any pieces become the same lines, within a bound."""
+
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+from enkaku.framing import LineSplitter, Oversized
+from hypothesis import given
+from hypothesis import strategies as st
+
+LIMIT = 50
+lines = st.lists(st.binary(max_size=80).map(lambda data: data.replace(b"\n", b".")), max_size=12)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    bounds = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:end] for start, end in pairwise(bounds)]
+
+
+def feed_all(splitter: LineSplitter, pieces: list[bytes]) -> list[bytes | Oversized]:
+    return [found for piece in pieces for found in splitter.feed(piece)]
+
+
+@given(lines, st.lists(st.integers(min_value=0), max_size=20))
+def test_any_cuts_of_any_lines_give_the_same_lines(
+    given_lines: list[bytes], places: list[int]
+) -> None:
+    data = b"".join(line + b"\n" for line in given_lines)
+    found = feed_all(LineSplitter(LIMIT), cut(data, places))
+    expected = [line for line in given_lines if len(line) > LIMIT or (line and not line.isspace())]
+    assert len(found) == len(expected)
+    for got, line in zip(found, expected, strict=True):
+        if len(line) > LIMIT:
+            assert isinstance(got, Oversized)
+            assert line.startswith(got.head[: len(line)])
+        else:
+            assert got == line
+
+
+@given(st.text(), st.lists(st.integers(min_value=0), max_size=20))
+def test_a_character_may_be_cut_in_two(text: str, places: list[int]) -> None:
+    line = text.replace("\n", " ").encode("utf-8", "surrogatepass") + b"."
+    assert feed_all(LineSplitter(10_000), cut(line + b"\n", places)) == [line]
+
+
+def test_the_end_of_a_line_is_waited_for() -> None:
+    splitter = LineSplitter(LIMIT)
+    assert splitter.feed(b"abc") == []
+    assert splitter.feed(b"def") == []
+    assert splitter.feed(b"\nx") == [b"abcdef"]
+    assert splitter.feed(b"\n") == [b"x"]
+
+
+def test_blank_lines_are_left_out() -> None:
+    assert LineSplitter(LIMIT).feed(b"\n\r\n \t\n\n a\r\n") == [b" a\r"]
+
+
+@pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_the_limit_is_exact_however_the_line_comes(size: int, piece: int) -> None:
+    data = b"x" * size + b"\nafter\n"
+    pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
+    first, second = feed_all(LineSplitter(LIMIT), pieces)
+    assert isinstance(first, Oversized) == (size > LIMIT)
+    assert second == b"after"
+
+
+def test_an_oversized_line_is_reported_once_and_at_once() -> None:
+    splitter = LineSplitter(LIMIT)
+    assert splitter.feed(b"x" * (LIMIT + 1)) == [Oversized(b"x" * (LIMIT + 1))]
+    assert splitter.feed(b"x" * 10) == []
+    assert splitter.feed(b"\n") == []
+    assert splitter.feed(b"y\n") == [b"y"]
+
+
+@pytest.mark.parametrize("pieces", [[b"x" * 9000], [b"x" * 2000, b"x" * 7000], [b"x" * 5] * 1000])
+def test_the_head_of_an_oversized_line_is_short(pieces: list[bytes]) -> None:
+    found = feed_all(LineSplitter(3000), pieces)
+    assert len(found) == 1
+    assert isinstance(found[0], Oversized)
+    assert 0 < len(found[0].head) <= 1024
+
+
+def test_a_line_without_an_end_is_known_after_four_times_the_limit() -> None:
+    splitter = LineSplitter(LIMIT)
+    splitter.feed(b"x" * LIMIT * 4)
+    assert not splitter.endless
+    splitter.feed(b"x")
+    assert splitter.endless
+
+
+def test_a_long_line_that_ends_is_not_endless() -> None:
+    splitter = LineSplitter(LIMIT)
+    splitter.feed(b"x" * LIMIT * 9 + b"\n")
+    assert not splitter.endless
+    splitter.feed(b"x" * LIMIT * 3 + b"\n" + b"y" * LIMIT * 3)
+    assert not splitter.endless
+
+
+def test_memory_stays_within_the_limit() -> None:
+    splitter = LineSplitter(100_000)
+    piece = b"x" * 1000
+    tracemalloc.start()
+    try:
+        for _ in range(10_000):
+            splitter.feed(piece)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 10_000
+    assert peak < 500_000
+
+
+def test_a_line_in_a_million_pieces_does_not_take_quadratic_time() -> None:
+    splitter = LineSplitter(10_000_000)
+    for _ in range(300_000):
+        splitter.feed(b"x")
+    assert splitter.feed(b"\n") == [b"x" * 300_000]

@@ -1,0 +1,268 @@
+"""The bounded queue of a call, and the gate that stops a connection from reading too much."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from enkaku.errors import ConnectionLost, InboxOverflow, UsageError
+from enkaku.inbox import End, Inbox, ReadGate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import WITHIN, turns
+
+ITEM = 936  # with the overhead of an item, 1,000
+
+
+class Gate(ReadGate):
+    """A gate that remembers what it decided."""
+
+    def __init__(self) -> None:
+        self.decisions: list[bool] = []
+        super().__init__(self._note)
+
+    def _note(self) -> None:
+        self.decisions.append(self.paused)
+
+
+def inbox_of(gate: ReadGate, *, high: int = 3000, limit: int = 10_000) -> Inbox[int]:
+    return Inbox(gate, high=high, limit=limit)
+
+
+async def take(inbox: Inbox[int], count: int) -> list[int]:
+    async with asyncio.timeout(WITHIN):
+        return [await inbox.get() for _ in range(count)]
+
+
+async def test_items_come_out_in_order_and_then_the_end() -> None:
+    inbox = inbox_of(Gate())
+    for item in range(3):
+        inbox.put(item, 1)
+    inbox.put_end()
+    assert await take(inbox, 3) == [0, 1, 2]
+    for _ in range(2):
+        with pytest.raises(End):
+            await inbox.get()
+
+
+async def test_the_first_end_wins_and_nothing_comes_after_it() -> None:
+    inbox = inbox_of(Gate())
+    inbox.put_end(ConnectionLost("first"))
+    inbox.put_end(ConnectionLost("second"))
+    inbox.put_end()
+    inbox.put(1, 1)
+    with pytest.raises(ConnectionLost, match="first"):
+        await inbox.get()
+
+
+async def test_a_reader_waits_for_an_item_or_the_end() -> None:
+    inbox = inbox_of(Gate())
+    reading = asyncio.create_task(inbox.get())
+    await turns()
+    inbox.put(1, 1)
+    assert await reading == 1
+    reading = asyncio.create_task(inbox.get())
+    await turns()
+    inbox.put_end()
+    with pytest.raises(End):
+        await reading
+
+
+async def test_a_second_reader_is_refused_and_the_first_still_served() -> None:
+    inbox = inbox_of(Gate())
+    reading = asyncio.create_task(inbox.get())
+    await turns()
+    with pytest.raises(UsageError):
+        await inbox.get()
+    inbox.put(1, 1)
+    assert await reading == 1
+
+
+async def test_the_gate_pauses_while_an_inbox_is_full() -> None:
+    gate = Gate()
+    inbox = inbox_of(gate)
+    for item in range(3):
+        assert not gate.paused
+        inbox.put(item, ITEM)
+    assert gate.paused
+    await inbox.get()
+    assert not gate.paused
+    assert gate.decisions == [True, False]
+
+
+async def test_the_gate_stays_open_while_somebody_waits() -> None:
+    gate = Gate()
+    full, other = inbox_of(gate), inbox_of(gate)
+    reading = asyncio.create_task(other.get())
+    await turns()
+    for item in range(5):
+        full.put(item, ITEM)
+    assert not gate.paused
+    other.put(1, 1)
+    assert await reading == 1
+    assert gate.paused
+    gate.count_waiting(1)
+    assert not gate.paused
+    gate.count_waiting(-1)
+    assert gate.paused
+    assert await take(full, 3) == [0, 1, 2]
+    assert not gate.paused
+
+
+async def test_over_the_limit_is_an_overflow_and_what_is_there_stays() -> None:
+    inbox = inbox_of(Gate())
+    for item in range(10):
+        inbox.put(item, ITEM)
+    with pytest.raises(InboxOverflow, match="10 items"):
+        inbox.put(10, ITEM)
+    assert await take(inbox, 10) == list(range(10))
+
+
+async def test_a_single_item_over_the_limit_is_taken() -> None:
+    inbox = inbox_of(Gate())
+    inbox.put(1, 10**9)
+    assert await inbox.get() == 1
+
+
+async def test_many_small_items_count_with_their_overhead() -> None:
+    inbox = inbox_of(Gate(), limit=100_000)
+    with pytest.raises(InboxOverflow):
+        for item in range(10_000):
+            inbox.put(item, 1)
+
+
+@pytest.mark.parametrize("how", ["end", "clear", "lossy", "read"])
+async def test_each_way_out_of_being_full_opens_the_gate(how: str) -> None:
+    gate = Gate()
+    inbox = inbox_of(gate)
+    for item in range(4):
+        inbox.put(item, ITEM)
+    assert gate.paused
+    match how:
+        case "end":
+            inbox.put_end()
+        case "clear":
+            inbox.clear()
+        case "lossy":
+            inbox.keep_only_what_fits()
+        case _:
+            await take(inbox, 2)
+    assert not gate.paused
+    for finish in (inbox.clear, inbox.put_end, inbox.keep_only_what_fits, inbox.clear):
+        finish()
+    assert gate.decisions == [True, False]
+    other = inbox_of(gate)
+    for item in range(3):
+        other.put(item, ITEM)
+    assert gate.paused
+    other.clear()
+    assert not gate.paused
+
+
+async def test_a_lossy_inbox_keeps_the_first_items_and_drops_the_rest() -> None:
+    gate = Gate()
+    inbox = inbox_of(gate)
+    inbox.keep_only_what_fits()
+    for item in range(100):
+        inbox.put(item, ITEM)
+    assert not gate.paused
+    inbox.put_end()
+    assert await take(inbox, 3) == [0, 1, 2]
+    with pytest.raises(End):
+        await inbox.get()
+
+
+async def test_a_cancelled_reader_is_counted_out_and_loses_nothing() -> None:
+    gate = Gate()
+    waited, full = inbox_of(gate), inbox_of(gate)
+    for woken in (False, True):
+        reading = asyncio.create_task(waited.get())
+        await turns()
+        if woken:
+            waited.put(7, 1)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    for item in range(3):
+        full.put(item, ITEM)
+    assert gate.paused, "a reader that is gone still counts as waiting"
+    assert await waited.get() == 7
+
+
+async def test_a_reader_that_never_waits_lets_others_run() -> None:
+    inbox = inbox_of(Gate(), high=10**9, limit=10**9)
+    for item in range(1000):
+        inbox.put(item, 1)
+    others = 0
+
+    async def other() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await take(inbox, 1000)
+    task.cancel()
+    assert others >= 10
+
+
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 2), st.sampled_from(["put", "get", "cancel", "end", "clear", "lossy"])
+    ),
+    max_size=40,
+)
+
+
+@given(steps)
+@settings(deadline=None)
+def test_whatever_happens_the_gate_is_shut_only_for_a_reason(
+    given_steps: list[tuple[int, str]],
+) -> None:
+    asyncio.run(_drive(given_steps))
+
+
+async def _drive(given_steps: list[tuple[int, str]]) -> None:  # noqa: C901 # a branch for each step
+    gate = Gate()
+    inboxes = [inbox_of(gate) for _ in range(3)]
+    readers: dict[int, asyncio.Task[int]] = {}
+    open_ended = {0: True, 1: True, 2: True}
+    for number, step in given_steps:
+        inbox = inboxes[number]
+        match step:
+            case "put":
+                try:
+                    inbox.put(number, ITEM)
+                except InboxOverflow:
+                    inbox.clear()
+                    inbox.put_end()
+                    open_ended[number] = False
+            case "get" if number not in readers or readers[number].done():
+                readers[number] = asyncio.create_task(inbox.get())
+            case "cancel" if number in readers:
+                readers[number].cancel()
+            case "end":
+                inbox.put_end()
+                open_ended[number] = False
+            case "clear":
+                inbox.clear()
+            case "lossy":
+                inbox.keep_only_what_fits()
+            case _:
+                pass
+        await turns(3)
+        if any(not reader.done() for reader in readers.values()):
+            assert not gate.paused
+    for reader in readers.values():
+        reader.cancel()
+    await asyncio.gather(*readers.values(), return_exceptions=True)
+    for inbox in inboxes:
+        inbox.put_end()
+        inbox.clear()
+    assert not gate.paused
+    last: Any = inbox_of(gate)
+    for item in range(3):
+        last.put(item, ITEM)
+    assert gate.paused, "somebody is still counted as waiting"
+    last.clear()
+    assert not gate.paused, "an inbox is still counted as full"

@@ -1,0 +1,169 @@
+"""A connection without a socket behaves as one with a socket does."""
+
+import asyncio
+
+import enkaku
+import pytest
+from enkaku.transport import MemoryTransport, memory_pair
+from support import ASK, VOID, WITHIN, Serving, collect, turns
+
+
+class Log:
+    """Receives, and remembers."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.ends: list[Exception | None] = []
+
+    def data_received(self, data: bytes) -> None:
+        assert not self.ends
+        self.data += data
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.ends.append(error)
+
+
+def started() -> tuple[MemoryTransport, Log, MemoryTransport, Log]:
+    client, server = memory_pair()
+    client_log, server_log = Log(), Log()
+    client.start(client_log)
+    server.start(server_log)
+    return client, client_log, server, server_log
+
+
+async def test_bytes_arrive_in_a_later_turn_and_in_order() -> None:
+    client, client_log, server, server_log = started()
+    client.write(b"a")
+    client.write(b"b")
+    server.write(b"c")
+    assert server_log.data == b""
+    await turns()
+    assert (server_log.data, client_log.data) == (b"ab", b"c")
+
+
+async def test_bytes_that_were_written_before_the_start_arrive() -> None:
+    client, server = memory_pair()
+    client.write(b"early")
+    await turns()
+    log = Log()
+    server.start(log)
+    await turns()
+    assert log.data == b"early"
+
+
+async def test_pausing_holds_bytes_back_and_they_count_as_buffered() -> None:
+    client, _, server, log = started()
+    server.pause_reading()
+    server.pause_reading()
+    client.write(b"x" * 100)
+    await turns()
+    assert (log.data, client.buffered) == (b"", 100)
+    server.resume_reading()
+    server.resume_reading()
+    await turns()
+    assert (len(log.data), client.buffered) == (100, 0)
+
+
+async def test_a_writer_waits_for_a_reader_that_pauses() -> None:
+    client, _, server, _ = started()
+    server.pause_reading()
+    client.write(b"x" * 100_000)
+    waiting = [asyncio.create_task(client.drain()) for _ in range(3)]
+    await turns()
+    assert not any(task.done() for task in waiting)
+    waiting[0].cancel()
+    server.resume_reading()
+    async with asyncio.timeout(WITHIN):
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(outcomes[0], asyncio.CancelledError)
+    assert outcomes[1:] == [None, None]
+
+
+async def test_the_end_of_one_side_ends_both_after_what_was_written() -> None:
+    client, client_log, server, server_log = started()
+    client.write(b"last")
+    async with asyncio.timeout(WITHIN):
+        await client.close(within=5)
+    assert server_log.data == b"last"
+    assert (client_log.ends, server_log.ends) == ([None], [None])
+    server.write(b"ignored")
+    client.write(b"ignored")
+    for end in (client, server):
+        with pytest.raises(enkaku.ConnectionLost):
+            await end.drain()
+        await end.close(within=5)
+    await turns()
+    assert client_log.data == b""
+
+
+async def test_an_abort_ends_both_and_drops_what_has_not_arrived() -> None:
+    client, client_log, _, server_log = started()
+    client.write(b"lost")
+    client.abort()
+    client.abort()
+    await turns()
+    assert server_log.data == b""
+    assert (client_log.ends, server_log.ends) == ([None], [None])
+
+
+async def test_an_abort_wakes_a_writer() -> None:
+    client, _, server, _ = started()
+    server.pause_reading()
+    client.write(b"x" * 100_000)
+    waiting = asyncio.create_task(client.drain())
+    await turns()
+    server.abort()
+    async with asyncio.timeout(WITHIN):
+        with pytest.raises(enkaku.ConnectionLost):
+            await waiting
+
+
+async def test_a_close_that_the_other_end_does_not_see_is_bounded() -> None:
+    client, client_log, server, server_log = started()
+    server.pause_reading()
+    async with asyncio.timeout(WITHIN):
+        await client.close(within=0.02)
+    await turns()
+    assert client_log.ends == [None]
+    server.resume_reading()
+    await turns()
+    assert server_log.ends == [None]
+
+
+async def test_closing_both_ends_at_once_ends_each_once() -> None:
+    client, client_log, server, server_log = started()
+    outcomes = await collect(end.close(within=5) for end in (client, server, client))
+    assert outcomes == [None] * 3
+    assert (client_log.ends, server_log.ends) == ([None], [None])
+
+
+async def test_a_cancelled_close_ends_the_connection() -> None:
+    client, client_log, server, server_log = started()
+    server.pause_reading()
+    closing = asyncio.create_task(client.close(within=100))
+    await turns()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    server.resume_reading()
+    await turns()
+    assert (client_log.ends, server_log.ends) == ([None], [None])
+
+
+async def test_two_connections_in_memory_are_apart() -> None:
+    async def ask(number: int) -> int:
+        return -number
+
+    handler = Serving(ask=ask)
+    async with enkaku.connect_memory(handler) as first, enkaku.connect_memory(handler) as second:
+        await first.close()
+        assert await second.request(ASK, 1) == -1
+        with pytest.raises(enkaku.ConnectionLost):
+            await first.request(VOID, None)
+
+
+async def test_an_exception_in_the_block_comes_out_of_it() -> None:
+    with pytest.raises(KeyError):
+        async with enkaku.connect_memory(Serving()) as connection:
+            await connection.request(VOID, None)
+            raise KeyError

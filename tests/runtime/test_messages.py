@@ -1,0 +1,269 @@
+"""The wire messages and their one JSON form."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from enkaku.errors import InvalidMessage
+from enkaku.messages import (
+    Abort,
+    Error,
+    Event,
+    OpenChannel,
+    OpenRequest,
+    OpenStream,
+    Receive,
+    Result,
+    Send,
+    decode_client_message,
+    decode_server_message,
+    encode_abort,
+    encode_error,
+    encode_event,
+    encode_open,
+    encode_receive,
+    encode_result,
+    encode_send,
+    glance_at,
+)
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import UNSET, Raw
+
+everything = st.characters(exclude_categories=[])  # lone surrogates as well
+ids = st.text(everything, max_size=60)
+names = st.text(everything, max_size=60)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(everything),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text(everything), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def text_of(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
+
+
+def value_of(raw: Any) -> object:
+    return json.loads(bytes(raw))
+
+
+def one_line(data: bytes) -> bytes:
+    assert data.endswith(b"\n")
+    assert data.count(b"\n") == 1
+    data.decode()
+    return data[:-1]
+
+
+@given(
+    st.sampled_from(["request", "stream", "channel"]),
+    ids,
+    names,
+    st.none() | st.tuples(json_values),
+)
+def test_an_opening_comes_out_as_it_went_in(
+    kind: str, rid: str, prc: str, prm: tuple[object] | None
+) -> None:
+    data = encode_open(kind, rid, prc, None if prm is None else text_of(prm[0]))
+    message = decode_client_message(one_line(data))
+    expected = {"request": OpenRequest, "stream": OpenStream, "channel": OpenChannel}[kind]
+    assert isinstance(message, OpenRequest | OpenStream | OpenChannel)
+    assert type(message) is expected
+    assert (message.rid, message.prc) == (rid, prc)
+    if prm is None:
+        assert message.prm is UNSET
+    else:
+        assert value_of(message.prm) == prm[0]
+
+
+@given(ids, names, json_values)
+def test_an_item_comes_out_as_it_went_in(rid: str, prc: str, val: object) -> None:
+    message = decode_client_message(one_line(encode_send(prc, rid, text_of(val))))
+    assert isinstance(message, Send)
+    assert (message.rid, message.prc, value_of(message.val)) == (rid, prc, val)
+    answer = decode_server_message(one_line(encode_receive(rid, text_of(val))))
+    assert isinstance(answer, Receive)
+    assert (answer.rid, value_of(answer.val)) == (rid, val)
+
+
+@given(ids, st.none() | st.text(everything, max_size=1500))
+def test_an_abort_comes_out_as_it_went_in_but_for_a_long_reason(
+    rid: str, reason: str | None
+) -> None:
+    message = decode_client_message(one_line(encode_abort(rid, reason)))
+    assert isinstance(message, Abort)
+    assert message.rid == rid
+    assert message.rsn == (UNSET if reason is None else reason[:1024])
+
+
+@given(names, st.none() | st.tuples(json_values))
+def test_an_event_comes_out_as_it_went_in(prc: str, data: tuple[object] | None) -> None:
+    text = None if data is None else text_of(data[0])
+    message = decode_client_message(one_line(encode_event(prc, text)))
+    assert isinstance(message, Event)
+    assert message.prc == prc
+    assert (message.data is UNSET) if data is None else (value_of(message.data) == data[0])
+
+
+@given(ids, st.none() | st.tuples(json_values))
+def test_a_result_comes_out_as_it_went_in(rid: str, val: tuple[object] | None) -> None:
+    text = None if val is None else text_of(val[0])
+    message = decode_server_message(one_line(encode_result(rid, text)))
+    assert isinstance(message, Result)
+    assert message.rid == rid
+    assert (message.val is UNSET) if val is None else (value_of(message.val) == val[0])
+
+
+@given(
+    ids,
+    ids,
+    st.text(everything, max_size=5000),
+    st.dictionaries(st.text(everything), json_values, max_size=3),
+)
+def test_an_error_comes_out_as_it_went_in_but_for_a_long_message(
+    rid: str, code: str, message: str, data: dict[str, object]
+) -> None:
+    answer = decode_server_message(one_line(encode_error(rid, code, message, text_of(data))))
+    assert isinstance(answer, Error)
+    assert (answer.rid, answer.code, answer.msg) == (rid, code, message[:4096])
+    assert value_of(answer.data) == data
+
+
+def mutations(text: bytes) -> st.SearchStrategy[bytes]:
+    place = st.integers(0, len(text))
+    return st.one_of(
+        st.tuples(place, st.binary(max_size=6)).map(
+            lambda at: text[: at[0]] + at[1] + text[at[0] :]
+        ),
+        st.tuples(place, place).map(lambda at: text[: min(at)] + text[max(at) :]),
+        st.tuples(place, st.integers(0, 255)).map(
+            lambda at: text[: at[0]] + bytes([at[1]]) + text[at[0] + 1 :]
+        ),
+    )
+
+
+SEEDS = [
+    encode_open("request", "1", "p", b'{"a":[1,"\\ud83d"]}')[:-1],
+    encode_open("request", "1", "p", b'{"a":[1]}')[:-1],
+    encode_send("p", "1", b"1")[:-1],
+    encode_abort("1", "Close")[:-1],
+    encode_event("p", b"null")[:-1],
+    encode_error("1", "C", "m")[:-1],
+    encode_result("1", b"[]")[:-1],
+    (
+        b'{"header":{"typ":"JWT","alg":"EdDSA"},'
+        b'"payload":{"typ":"request","rid":"1","prc":"p","iss":"x"},"signature":"s","data":"d"}'
+    ),
+]
+
+
+@pytest.mark.parametrize("decode", [decode_client_message, decode_server_message])
+@given(data=st.one_of(st.binary(), st.text().map(str.encode), *map(mutations, SEEDS)))
+@example(data=b"[" * 100_000)
+@example(data=b'{"payload":' * 100_000)
+@example(data=b"9" * 10_000)
+@example(
+    data=b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"event","prc":"\\ud800","data":1e999}}'
+)
+@example(
+    data=b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"event","prc":"\\ud800","data":NaN}}'
+)
+@example(
+    data=b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"event","prc":"\\ud800","data":%b}}'
+    % (b"9" * 5000)
+)
+@example(
+    data=b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"event","prc":"\\ud800","data":%b}}'
+    % (b"[" * 900 + b"]" * 900)
+)
+def test_bytes_never_raise_anything_but_invalid_message(
+    decode: Callable[[bytes], object], data: bytes
+) -> None:
+    try:
+        decode(data)
+    except InvalidMessage as error:
+        refused = error
+    else:
+        return
+    assert refused.rid is None or isinstance(refused.rid, str)
+
+
+@given(st.one_of(st.binary(), *map(mutations, SEEDS)))
+@example(b'{"header":{},"payload":{' + b" " * 3000)
+@example(b'{"header":{},"payload":{"typ":"\x80","rid":"1"')
+@example(b'{"header":{},"payload":{' + b'"a":"b"' * 300)
+def test_glancing_never_raises(data: bytes) -> None:
+    typ, rid = glance_at(data)
+    assert (typ is None) == (rid is None)
+
+
+@given(st.sampled_from(["request", "stream", "channel"]), ids, names)
+def test_a_glance_finds_kind_and_id_of_our_own_messages(kind: str, rid: str, prc: str) -> None:
+    lone = any("\ud800" <= character <= "\udfff" for character in rid)
+    data = encode_open(kind, rid, prc, b'"xxxxxxxxx')
+    assert glance_at(data) == ((None, None) if lone else (kind, rid))
+
+
+def test_a_glance_is_not_fooled_by_what_looks_like_an_id() -> None:
+    data = encode_open("request", "mine", '"rid":"other', b"[1,2")
+    assert glance_at(data) == ("request", "mine")
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    line = b"\xef\xbb\xbf" + encode_abort("1", None)[:-1]
+    assert decode_client_message(line) == Abort("1")
+
+
+def test_lines_are_compact_and_in_the_order_of_the_protocol() -> None:
+    head = b'{"header":{"typ":"JWT","alg":"none"},"payload":'
+    assert encode_open("stream", "1", "a/b", b"{}") == (
+        head + b'{"typ":"stream","rid":"1","prc":"a/b","prm":{}}}\n'
+    )
+    assert (
+        encode_send("a/b", "1", b"2") == head + b'{"typ":"send","prc":"a/b","rid":"1","val":2}}\n'
+    )
+    assert encode_abort("1", "Close") == head + b'{"typ":"abort","rid":"1","rsn":"Close"}}\n'
+    assert encode_event("p", b'"\xc3\xa9"') == (
+        head + b'{"typ":"event","prc":"p","data":"\xc3\xa9"}}\n'
+    )
+    assert encode_error("1", "C", "m") == (
+        head + b'{"typ":"error","rid":"1","code":"C","data":{},"msg":"m"}}\n'
+    )
+    assert encode_receive("1", b"3") == head + b'{"typ":"receive","rid":"1","val":3}}\n'
+    assert encode_result("1", None) == head + b'{"typ":"result","rid":"1"}}\n'
+
+
+def test_a_value_keeps_its_text() -> None:
+    line = encode_send("p", "1", b'{"a": 1.50, "a":1e2}')[:-1]
+    message = decode_client_message(line)
+    assert isinstance(message, Send)
+    assert message.val == Raw(b'{"a": 1.50, "a":1e2}')
+
+
+@pytest.mark.parametrize("typ", ["request", "stream", "channel", "send"])
+def test_the_id_of_a_bad_message_is_known_where_an_answer_is_expected(typ: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        decode_client_message(b'{"payload":{"typ":"%b","rid":"a"}}' % typ.encode())
+    assert caught.value.rid == "a"
+
+
+@pytest.mark.parametrize("typ", ["abort", "event", "result", "error", "receive", "x"])
+def test_a_bad_message_of_another_kind_is_not_to_be_answered(typ: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        decode_client_message(b'{"payload":{"typ":"%b","rid":"a"}}' % typ.encode())
+    assert caught.value.rid is None
+
+
+@pytest.mark.parametrize("val", [b"NaN", b"[Infinity]", b'{"a":-Infinity}', b"01", b"'x'", b"[1,]"])
+def test_a_value_that_is_no_json_makes_no_message(val: bytes) -> None:
+    with pytest.raises(InvalidMessage):
+        decode_client_message(encode_event("p", val)[:-1])
+    with pytest.raises(InvalidMessage):
+        decode_server_message(encode_result("\ud800", val)[:-1])

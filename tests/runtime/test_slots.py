@@ -1,0 +1,273 @@
+"""Values of slots: exactly what the schema accepts, in exactly JSON's form."""
+
+import json
+import math
+from typing import Annotated, Any, Literal
+
+import enkaku
+import pytest
+from enkaku import DecodeError, EncodeError, Slot
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ConfigDict, Field
+
+everything = st.characters(exclude_categories=[])
+
+
+class Point(enkaku.Model):
+    model_config = ConfigDict(extra="forbid")
+    x_axis: Annotated[float, Field(alias="xAxis")]
+    label: str | None = None
+
+
+class Tree(enkaku.Model):
+    children: tuple["Tree", ...] = ()
+
+
+ANY: Slot[object] = Slot("any", object)
+TEXT: Slot[str] = Slot("text", str)
+NUMBER: Slot[float] = Slot("number", float)
+TEXTS: Slot[dict[str, list[str]]] = Slot("texts", dict[str, list[str]])
+WHOLE: Slot[int] = Slot("whole", int)
+POINT: Slot[Point] = Slot("point", Point)
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**25), 10**25)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_any_json_value_comes_out_as_it_went_in(value: object) -> None:
+    text = ANY.encode(value)
+    assert json.loads(text) == value
+    assert ANY.decode(text) == value
+    assert b"\n" not in text
+
+
+@given(st.text(everything))
+def test_any_text_is_json_and_utf8(value: str) -> None:
+    text = TEXT.encode(value)
+    text.decode()
+    assert json.loads(text) == value
+    assert TEXT.decode(text) == value
+
+
+@given(st.dictionaries(st.text(), st.lists(st.text(everything))))
+def test_lone_surrogates_may_be_in_any_value(value: dict[str, list[str]]) -> None:
+    assert TEXTS.decode(TEXTS.encode(value)) == value
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udfffb", "\ufffd\ud800"])
+@pytest.mark.parametrize("slot", [ANY, TEXTS])
+def test_a_lone_surrogate_in_a_name_arrives_or_is_refused_but_never_replaced(
+    slot: Slot[Any], name: str
+) -> None:
+    try:
+        text = slot.encode({name: []})
+    except EncodeError:
+        return
+    assert slot.decode(text) == {name: []}
+
+
+def test_a_replacement_character_is_text_as_any_other() -> None:
+    value = {"\ufffd": ["\ufffd\ufffd\ufffd", "\ud800"]}
+    assert TEXTS.decode(TEXTS.encode(value)) == value
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_json_cannot_say_is_refused(value: float) -> None:
+    for slot in (ANY, NUMBER):
+        with pytest.raises(EncodeError):
+            slot.encode(value)
+    with pytest.raises(EncodeError):
+        ANY.encode({"deep": [value]})
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"nan"])
+def test_numbers_that_json_has_not_are_refused(text: bytes) -> None:
+    with pytest.raises(DecodeError):
+        NUMBER.decode(text)
+
+
+def test_text_that_looks_like_such_a_number_is_text() -> None:
+    for value in ("NaN", "-0.0", "Infinity", ["NaN", 1.5, 10**30, "é"]):
+        assert json.loads(ANY.encode(value)) == value
+
+
+def test_minus_zero_is_zero() -> None:
+    assert b"-" not in NUMBER.encode(-0.0)
+    assert b"-" not in ANY.encode([-0.0])
+    assert NUMBER.encode(-0.05) == b"-0.05"
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**70), 10**400, 10**4000])
+def test_big_whole_numbers_keep_every_digit(value: int) -> None:
+    text = WHOLE.encode(value)
+    assert text == str(value).encode()
+    assert WHOLE.decode(text) == value
+
+
+def test_numbers_beyond_what_python_reads_are_refused_and_nothing_worse() -> None:
+    with pytest.raises(DecodeError):
+        WHOLE.decode(b"9" * 100_000)
+
+
+@pytest.mark.parametrize("depth", [50, 150])
+def test_moderate_nesting_passes(depth: int) -> None:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    assert ANY.decode(ANY.encode(value)) == value
+
+
+@pytest.mark.parametrize("depth", [1000, 100_000])
+@pytest.mark.parametrize("inside", [b"", b'"\\ud800"'])
+def test_deep_nesting_is_refused_in_what_comes(depth: int, inside: bytes) -> None:
+    text = b"[" * depth + inside + b"]" * depth
+    for slot in (ANY, TEXT, WHOLE):
+        with pytest.raises(DecodeError):
+            slot.decode(text)
+    with pytest.raises(DecodeError):
+        Slot[Tree]("tree", Tree).decode(b'{"children":[' * depth + b"]}" * depth)
+
+
+@pytest.mark.parametrize("depth", [5000, 100_000])
+def test_deep_nesting_is_refused_in_what_goes(depth: int) -> None:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    try:
+        with pytest.raises(EncodeError):
+            ANY.encode(value)
+    finally:
+        while value:  # or freeing it would be as deep
+            value = value[0]
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(EncodeError):
+        ANY.encode(loop)
+    with pytest.raises(EncodeError):
+        ANY.encode({"loop": loop, "text": "\ud800"})
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j, {1: 2}, {None: 1}])
+def test_what_is_no_json_is_refused_or_nothing_worse(value: object) -> None:
+    try:
+        text = ANY.encode(value)
+    except EncodeError:
+        return
+    json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("slot", "text"),
+    [
+        (WHOLE, b"1.5"),
+        (WHOLE, b'"1"'),
+        (WHOLE, b"true"),
+        (WHOLE, b"null"),
+        (NUMBER, b'"1"'),
+        (NUMBER, b"true"),
+        (TEXT, b"1"),
+        (TEXT, b"null"),
+        (POINT, b"null"),
+        (POINT, b"[]"),
+        (POINT, b"{}"),
+        (POINT, b'{"x_axis":1}'),
+        (POINT, b'{"xAxis":"1"}'),
+        (POINT, b'{"xAxis":1,"more":1}'),
+        (POINT, b'{"xAxis":1'),
+        (POINT, b""),
+        (POINT, b"\xff"),
+        (TEXT, b'"\xff"'),
+        (TEXT, b'"\xed\xa0\x80"'),
+        (TEXT, b'"a\nb"'),
+        (WHOLE, b"01"),
+        (WHOLE, b"1 2"),
+    ],
+)
+def test_nothing_is_guessed(slot: Slot[Any], text: bytes) -> None:
+    with pytest.raises(DecodeError) as caught:
+        slot.decode(text)
+    assert caught.value.problems
+    assert slot.label in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1, None, {"xAxis": 1.0}, Point.model_construct(x_axis="1")])
+def test_a_value_that_is_not_of_the_type_is_not_sent(value: Any) -> None:
+    with pytest.raises(EncodeError, match="point"):
+        POINT.encode(value)
+
+
+def test_names_on_the_wire_are_those_of_the_protocol() -> None:
+    assert POINT.encode(Point(x_axis=1.5)) == b'{"xAxis":1.5}'
+    assert POINT.decode(b'{"xAxis":1.5,"label":null}') == Point(x_axis=1.5, label=None)
+
+
+def test_null_and_absent_stay_different() -> None:
+    assert POINT.encode(Point(x_axis=1, label=None)) == b'{"xAxis":1.0,"label":null}'
+
+
+def test_problems_say_where() -> None:
+    slot: Slot[list[Point]] = Slot("points", list[Point])
+    with pytest.raises(DecodeError) as caught:
+        slot.decode(b'[{"xAxis":1},{"xAxis":"a/b"}]')
+    assert [problem.pointer for problem in caught.value.problems] == ["/1/xAxis"]
+
+
+def test_many_problems_are_counted_and_not_all_told() -> None:
+    slot: Slot[list[int]] = Slot("numbers", list[int])
+    with pytest.raises(DecodeError) as caught:
+        slot.decode(json.dumps(["x"] * 500).encode())
+    assert len(caught.value.problems) == 500
+    assert "495 more" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("type_form", "expected"),
+    [
+        (int, 0),
+        (str, ""),
+        (bool, False),
+        (type(None), None),
+        (str | None, DecodeError),
+        (object, DecodeError),
+        (Point, DecodeError),
+        (float, 0.0),
+        (int | str, DecodeError),
+        (Annotated[int, Field(gt=0)], DecodeError),
+        (Point | None, None),
+        (Literal["", "x"], ""),
+        (list[int], DecodeError),
+    ],
+)
+def test_an_absent_slot_is_the_one_falsy_value_that_fits(type_form: Any, expected: Any) -> None:
+    slot: Slot[Any] = Slot("slot", type_form)
+    if expected is DecodeError:
+        with pytest.raises(DecodeError):
+            slot.decode_absent()
+    else:
+        assert slot.decode_absent() == expected
+
+
+@given(
+    st.one_of(
+        st.binary(), st.text(everything).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    )
+)
+def test_bytes_never_raise_anything_but_decode_error(data: bytes) -> None:
+    for slot in (ANY, TEXT, WHOLE, POINT):
+        try:
+            slot.decode(data)
+        except DecodeError:
+            continue

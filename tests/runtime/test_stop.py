@@ -1,0 +1,403 @@
+"""A graceful stop: no new calls, running handlers finish or are cancelled, every caller is answered."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from support import (
+    ASK,
+    ECHO,
+    TALK,
+    VOID,
+    WATCH,
+    WITHIN,
+    Lifetime,
+    Serving,
+    collect,
+    line,
+    raw_client,
+    soon,
+    tcp_port,
+    turns,
+    until,
+)
+
+STOPPING = {"code": "EKP01", "data": {}, "msg": "The server is stopping"}
+
+
+async def test_running_handlers_may_finish(socket_path: Path) -> None:
+    gate, life = asyncio.Event(), Lifetime()
+
+    async def ask(number: int) -> int:
+        with life:
+            await gate.wait()
+        return number
+
+    async with enkaku.serve_unix(Serving(ask=ask), socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            asking = asyncio.create_task(connection.request(ASK, 4))
+            await soon(life.began)
+            stopping = asyncio.create_task(server.stop())
+            await turns()
+            assert not stopping.done()
+            gate.set()
+            assert await asking == 4
+            await asyncio.wait_for(stopping, WITHIN)
+
+
+async def test_streams_and_channels_are_closed_as_by_their_clients(socket_path: Path) -> None:
+    lives = [Lifetime(), Lifetime()]
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        async with stream.until_closed():
+            await lives[0].forever()
+        return number
+
+    async def talk(_: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        with lives[1]:
+            return sum([item async for item in channel])
+
+    async with enkaku.serve_unix(Serving(watch=watch, talk=talk), socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            async with (
+                connection.stream(WATCH, 5) as stream,
+                connection.channel(TALK, 0) as channel,
+            ):
+                await channel.send(6)
+                await soon(*(life.began for life in lives))
+                await connection.request(VOID, None)
+                async with asyncio.timeout(WITHIN):
+                    await server.stop()
+                assert await stream.result() == 5
+                assert await channel.result() == 6
+
+
+async def test_handlers_that_go_on_are_cancelled_and_their_callers_told(socket_path: Path) -> None:
+    lives = {name: Lifetime() for name in ("ask", "watch", "talk")}
+    handler = Serving(**{name: life.forever for name, life in lives.items()})
+    async with enkaku.serve_unix(handler, socket_path) as server, raw_client(socket_path) as peer:
+        peer.send(typ="request", rid="a", prc="ask", prm=1)
+        peer.send(typ="stream", rid="b", prc="watch", prm=1)
+        peer.send(typ="channel", rid="c", prc="talk", prm=1)
+        await soon(*(life.began for life in lives.values()))
+        stopping = asyncio.create_task(server.stop(grace=0.02))
+        answers = await peer.read_all()
+        peer.writer.close()
+        await asyncio.wait_for(stopping, WITHIN)
+    await soon(*(life.cancelled for life in lives.values()))
+    assert sorted(answers, key=lambda answer: answer["rid"]) == [
+        {"typ": "error", "rid": rid, **STOPPING} for rid in ("a", "b", "c")
+    ]
+
+
+async def test_a_handler_that_has_not_begun_is_answered_as_well(socket_path: Path) -> None:
+    life = Lifetime()
+    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path) as server:
+        async with raw_client(socket_path) as peer:
+            await peer.settle()
+            peer.send(typ="request", rid="a", prc="ask", prm=1)
+            await asyncio.sleep(0)
+            stopping = asyncio.create_task(server.stop(grace=0))
+            answers = await peer.read_all()
+            peer.writer.close()
+            await stopping
+            assert answers in ([], [{"typ": "error", "rid": "a", **STOPPING}])
+            assert life.began_count == life.ended_count
+
+
+async def test_new_calls_during_the_stop_are_refused(socket_path: Path) -> None:
+    gate, life = asyncio.Event(), Lifetime()
+
+    async def ask(number: int) -> int:
+        with life:
+            await gate.wait()
+        return number
+
+    heard: list[int] = []
+
+    async def tell(number: int) -> None:
+        heard.append(number)
+
+    async with enkaku.serve_unix(Serving(ask=ask, tell=tell), socket_path) as server:
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="request", rid="a", prc="ask", prm=1)
+            await soon(life.began)
+            stopping = asyncio.create_task(server.stop())
+            await turns()
+            peer.send(typ="event", prc="tell", data=1)
+            peer.send(typ="request", rid="b", prc="ask", prm=1)
+            assert await peer.read() == {"typ": "error", "rid": "b", **STOPPING}
+            with pytest.raises(enkaku.ConnectFailed):
+                async with enkaku.connect_unix(socket_path):
+                    pass
+            gate.set()
+            assert await peer.read() == {"typ": "result", "rid": "a", "val": 1}
+            peer.writer.close()
+            await asyncio.wait_for(stopping, WITHIN)
+    assert heard == []
+    assert life.began_count == 1
+
+
+async def test_what_comes_after_the_last_answer_upsets_nothing(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        async with raw_client(socket_path) as peer:
+            await peer.settle()
+            stopping = asyncio.create_task(server.stop())
+            assert await peer.read_all() == []
+            for _ in range(20):
+                peer.send(typ="request", rid="a", prc="void")
+                peer.send_bytes(b'{"payload":{"typ":"request","rid":"b"}}\n')
+                await turns(5)
+            peer.writer.close()
+            await asyncio.wait_for(stopping, WITHIN)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_everything_is_flushed_before_the_socket_closes(
+    server_tls: Any, client_tls: Any, secure: bool
+) -> None:
+    """Also when bytes of the client have not been read: closing then would reset the connection."""
+    gate, life = asyncio.Event(), Lifetime()
+
+    async def echo(text: str) -> str:
+        with life:
+            await gate.wait()
+        return text * 3_000_000
+
+    server_side, client_side = (server_tls, client_tls) if secure else (None, None)
+    async with enkaku.serve_tcp(Serving(echo=echo), ssl=server_side) as server:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", tcp_port(server), limit=1024, ssl=client_side
+        )
+        writer.write(line(typ="request", rid="a", prc="echo", prm="x"))
+        await soon(life.began)
+        stopping = asyncio.create_task(server.stop())
+        await turns()
+        gate.set()
+        if not secure:  # asyncio drops what TLS has not sent yet, if the peer goes on sending
+            for _ in range(200):
+                writer.write(line(typ="event", prc="nobody", data="y" * 10_000))
+                await asyncio.sleep(0)
+        async with asyncio.timeout(WITHIN):
+            answer = await reader.read()
+        assert len(answer) > 3_000_000
+        assert answer.endswith(b"\n")
+        writer.close()
+        await asyncio.wait_for(stopping, WITHIN)
+
+
+async def test_stopping_twice_and_from_two_tasks_is_harmless(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(VOID, None)
+            stops = [asyncio.create_task(server.stop()) for _ in range(3)]
+            assert await collect(stops) == [None] * 3
+            await server.stop()
+            with pytest.raises(enkaku.ConnectionLost):
+                await connection.request(VOID, None)
+
+
+async def test_a_cancelled_stop_ends_at_once(socket_path: Path) -> None:
+    life = Lifetime()
+    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            asking = asyncio.create_task(connection.request(ASK, 1))
+            await soon(life.began)
+            other = asyncio.create_task(server.stop(grace=1000))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await server.stop(grace=1000)
+            await soon(life.cancelled)
+            async with asyncio.timeout(WITHIN):
+                with pytest.raises((enkaku.ConnectionLost, enkaku.CallError)):
+                    await asking
+                await other
+
+
+async def test_leaving_the_block_by_an_exception_does_not_wait_for_handlers(
+    socket_path: Path,
+) -> None:
+    life = Lifetime()
+    async with asyncio.timeout(WITHIN):
+        with pytest.raises(KeyError):
+            async with enkaku.serve_unix(Serving(ask=life.forever), socket_path):
+                async with raw_client(socket_path) as peer:
+                    peer.send(typ="request", rid="a", prc="ask", prm=1)
+                    await soon(life.began)
+                    raise KeyError
+    assert life.cancelled.is_set()
+    assert not socket_path.exists()
+
+
+async def test_a_server_without_connections_stops_at_once(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        async with asyncio.timeout(WITHIN):
+            await server.stop(grace=1000)
+
+
+async def test_an_idle_connection_does_not_hold_up_the_stop(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(VOID, None)
+            async with asyncio.timeout(1):
+                await server.stop(grace=1000)
+            await until(lambda: not connection.is_open)
+
+
+async def test_a_connection_that_comes_during_the_stop_is_dropped(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        reader, writer = await asyncio.open_unix_connection(socket_path)
+        async with asyncio.timeout(WITHIN):
+            await server.stop()
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_serve_forever_ends_with_stop(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        serving = asyncio.create_task(server.serve_forever())
+        await turns()
+        await server.stop()
+        await asyncio.wait_for(serving, WITHIN)
+
+
+async def test_serve_forever_can_be_cancelled(socket_path: Path) -> None:
+    life = Lifetime()
+    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path) as server:
+        serving = asyncio.create_task(server.serve_forever())
+        async with enkaku.connect_unix(socket_path) as connection:
+            asking = asyncio.create_task(connection.request(ASK, 1))
+            await soon(life.began)
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
+            await server.stop(grace=0)
+            with pytest.raises(enkaku.CallError, match="EKP01"):
+                await asking
+
+
+async def test_a_slow_reader_does_not_hold_up_the_stop_for_ever(
+    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enkaku.server._CLEANUP", 0.2)
+
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        while True:
+            await stream.send("x" * 100_000)
+
+    async with enkaku.serve_unix(Serving(pour=pour), socket_path) as server:
+        async with raw_client(socket_path, limit=1024) as peer:
+            peer.send(typ="stream", rid="a", prc="pour", prm=1)
+            await peer.reader.readexactly(1000)
+            await turns(100)
+            async with asyncio.timeout(14):
+                await server.stop(grace=0)
+
+
+async def test_a_handler_that_ignores_its_cancellation_is_reported_and_its_caller_told(
+    socket_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enkaku.server._CLEANUP", 0.1)
+    began, release = asyncio.Event(), asyncio.Event()
+
+    async def ask(number: int) -> int:
+        began.set()
+        for _ in range(3):
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        return number
+
+    async with enkaku.serve_unix(Serving(ask=ask), socket_path) as server:
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="request", rid="a", prc="ask", prm=1)
+            await soon(began)
+            stopping = asyncio.create_task(server.stop(grace=0))
+            assert await peer.read_all() == [{"typ": "error", "rid": "a", **STOPPING}]
+            peer.writer.close()
+            await asyncio.wait_for(stopping, WITHIN)
+            assert "ignores its cancellation" in caplog.text
+            release.set()
+            await turns()
+
+
+async def test_an_abort_does_not_wait_for_a_handler_that_ignores_it(
+    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enkaku.server._AT_ONCE", 0.05)
+    began, release, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def ask(number: int) -> int:
+        began.set()
+        for _ in range(3):
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        ended.set()
+        return number
+
+    async with enkaku.serve_unix(Serving(ask=ask), socket_path) as server:
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="request", rid="a", prc="ask", prm=1)
+            await soon(began)
+            stopping = asyncio.create_task(server.stop(grace=1000))
+            await turns()
+            server.abort()
+            async with asyncio.timeout(2):
+                await stopping
+            assert not ended.is_set()
+            release.set()
+            await soon(ended)
+
+
+async def test_the_end_of_a_server_ends_its_clients_handlers_of_other_servers_go_on(
+    socket_path: Path,
+) -> None:
+    other_path = socket_path.with_name("t")
+    async with enkaku.serve_unix(Serving(), socket_path) as first:
+        async with enkaku.serve_unix(Serving(), other_path):
+            async with enkaku.connect_unix(other_path) as connection:
+                await first.stop()
+                await connection.request(VOID, None)
+
+
+def test_two_event_loops_in_two_threads_do_not_know_of_each_other(socket_path: Path) -> None:
+    outcomes: list[object] = []
+    meeting = threading.Barrier(2, timeout=WITHIN)
+
+    async def use(path: Path) -> None:
+        async def echo(text: str) -> str:
+            return text
+
+        async with enkaku.serve_unix(Serving(echo=echo), path) as server:
+            serving = asyncio.create_task(server.serve_forever())
+            async with enkaku.connect_unix(path) as connection:
+                await asyncio.to_thread(meeting.wait)
+                for number in range(200):
+                    assert await connection.request(ECHO, str(number)) == str(number)
+                await asyncio.to_thread(meeting.wait)
+            await server.stop()
+            await serving
+
+    def run(path: Path) -> None:
+        try:
+            asyncio.run(asyncio.wait_for(use(path), 20))
+        except BaseException as error:  # noqa: BLE001 # it is looked at in the main thread
+            outcomes.append(error)
+        else:
+            outcomes.append(None)
+
+    threads = [
+        threading.Thread(target=run, args=(socket_path.with_name(name),)) for name in ("a", "b")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert outcomes == [None, None]

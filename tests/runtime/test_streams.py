@@ -1,0 +1,316 @@
+"""Many items from the server, then one result."""
+
+import asyncio
+from typing import Any
+
+import enkaku
+import pytest
+from support import (
+    ASK,
+    POUR,
+    TICK,
+    WATCH,
+    WITHIN,
+    Connect,
+    Lifetime,
+    Serving,
+    collect,
+    facing,
+    raw_client,
+    soon,
+    turns,
+)
+
+Stream = enkaku.ServerStream[int]
+
+
+async def count_up(number: int, stream: Stream) -> int:
+    for item in range(number):
+        await stream.send(item)
+    return number
+
+
+async def count(number: int) -> int:
+    return number
+
+
+async def tick_until_closed(_: int, stream: Stream) -> int:
+    sent = 0
+    async with stream.until_closed():
+        while True:
+            await stream.send(sent)
+            sent += 1
+            await asyncio.sleep(0)
+    return sent
+
+
+@pytest.mark.parametrize("number", [0, 1, 1000])
+async def test_items_arrive_in_order_and_then_the_result(
+    connect_anyhow: Connect, number: int
+) -> None:
+    async with connect_anyhow(Serving(watch=count_up)) as connection:
+        async with connection.stream(WATCH, number) as stream:
+            assert [item async for item in stream] == list(range(number))
+            assert await stream.result() == number
+
+
+async def test_closing_a_stream_gets_the_result_of_its_handler(connect_anyhow: Connect) -> None:
+    async with connect_anyhow(Serving(watch=tick_until_closed)) as connection:
+        async with connection.stream(WATCH, 0) as stream:
+            seen = [await anext(stream) for _ in range(3)]
+            assert seen == [0, 1, 2]
+            async with asyncio.timeout(WITHIN):
+                assert await stream.close() >= 3
+
+
+async def test_items_that_came_before_the_close_can_still_be_read(connect: Connect) -> None:
+    async with connect(Serving(watch=tick_until_closed)) as connection:
+        async with connection.stream(WATCH, 0) as stream:
+            assert await anext(stream) == 0
+            sent = await stream.close()
+            rest = [item async for item in stream]
+            assert rest == list(range(1, sent))
+
+
+async def test_a_stream_may_have_neither_param_nor_result(connect: Connect) -> None:
+    async def tick(stream: Stream) -> None:
+        await stream.send(1)
+
+    async with connect(Serving(tick=tick)) as connection:
+        async with connection.stream(TICK, None) as stream:
+            assert [item async for item in stream] == [1]
+            assert await stream.result() is None
+
+
+async def test_the_result_can_be_had_without_reading_the_items(connect: Connect) -> None:
+    async with connect(Serving(watch=count_up)) as connection:
+        async with connection.stream(WATCH, 50_000) as stream:
+            async with asyncio.timeout(WITHIN):
+                assert await stream.result() == 50_000
+
+
+async def test_the_result_can_be_asked_for_twice_and_by_two_tasks(connect: Connect) -> None:
+    async with connect(Serving(watch=count_up)) as connection:
+        async with connection.stream(WATCH, 3) as stream:
+            assert await collect([stream.result(), stream.result()]) == [3, 3]
+            assert await stream.result() == 3
+            assert await stream.close() == 3
+
+
+async def test_closing_twice_gets_the_same_result(connect: Connect) -> None:
+    async with connect(Serving(watch=tick_until_closed)) as connection:
+        async with connection.stream(WATCH, 0) as stream:
+            first, second = await collect([stream.close(), stream.close()])
+            assert first == second == await stream.close()
+
+
+async def test_a_close_is_sent_once_and_an_abort_after_it_not_at_all(socket_path: Any) -> None:
+    async with facing(socket_path) as (connection, peer):
+        async with connection.stream(WATCH, 1) as stream:
+            opening = await peer.read()
+            closing = [asyncio.create_task(stream.close()) for _ in range(2)]
+            assert await peer.read() == {"typ": "abort", "rid": opening["rid"], "rsn": "Close"}
+            stream.abort("enough")
+            for task in closing:
+                with pytest.raises(enkaku.CallClosed):
+                    await task
+        asking = asyncio.create_task(connection.request(ASK, 1))
+        assert (await peer.read())["typ"] == "request"
+        peer.send(typ="result", rid="2", val=1)
+        assert await asking == 1
+
+
+async def test_leaving_the_block_cancels_the_handler(connect: Connect) -> None:
+    life = Lifetime()
+    async with connect(Serving(watch=life.forever)) as connection:
+        async with connection.stream(WATCH, 0):
+            await soon(life.began)
+        await soon(life.cancelled)
+
+
+async def test_breaking_out_of_the_iteration_and_the_block_leaks_nothing(connect: Connect) -> None:
+    lives = [Lifetime() for _ in range(20)]
+
+    async def watch(number: int, stream: Stream) -> int:
+        with lives[number]:
+            while True:
+                await stream.send(1)
+
+    async with connect(Serving(watch=watch)) as connection:
+        for number in range(20):
+            async with connection.stream(WATCH, number) as stream:
+                async for _ in stream:
+                    break
+        await soon(*(life.cancelled for life in lives))
+
+
+async def test_leaving_the_block_by_an_exception_cancels_the_handler(connect: Connect) -> None:
+    life = Lifetime()
+    async with connect(Serving(watch=life.forever)) as connection:
+        with pytest.raises(KeyError):
+            async with connection.stream(WATCH, 0):
+                await soon(life.began)
+                raise KeyError
+        await soon(life.cancelled)
+
+
+async def test_an_abort_can_give_its_reason(socket_path: Any) -> None:
+    async with facing(socket_path) as (connection, peer), connection.stream(WATCH, 1) as stream:
+        await peer.read()
+        stream.abort("x" * 2000)
+        assert (await peer.read())["rsn"] == "x" * 1024
+        with pytest.raises(enkaku.CallClosed):
+            await stream.result()
+        with pytest.raises(enkaku.CallClosed):
+            await anext(stream)
+
+
+async def test_after_an_abort_no_item_is_given_out_any_more(connect: Connect) -> None:
+    life = Lifetime()
+
+    async def watch(number: int, stream: Stream) -> int:
+        await count_up(number, stream)
+        return await life.forever()
+
+    async with connect(Serving(watch=watch, ask=count)) as connection:
+        async with connection.stream(WATCH, 10) as stream:
+            await soon(life.began)
+            assert await anext(stream) == 0
+            await connection.request(ASK, 1)  # the other items have come as well
+            stream.abort()
+            with pytest.raises(enkaku.CallClosed):
+                await anext(stream)
+
+
+async def test_close_is_no_reason_for_an_abort(connect: Connect) -> None:
+    async with connect(Serving(watch=count_up)) as connection:
+        async with connection.stream(WATCH, 1) as stream:
+            with pytest.raises(enkaku.UsageError):
+                stream.abort("Close")
+
+
+async def test_a_stream_is_opened_once(connect: Connect) -> None:
+    async with connect(Serving(watch=count_up)) as connection:
+        stream = connection.stream(WATCH, 1)
+        async with stream:
+            with pytest.raises(enkaku.UsageError):
+                await stream.__aenter__()
+        with pytest.raises(enkaku.UsageError):
+            await stream.__aenter__()
+
+
+async def test_a_stream_that_is_not_opened_sends_nothing_and_says_what_is_missing(
+    connect: Connect,
+) -> None:
+    life = Lifetime()
+    async with connect(Serving(watch=life.forever)) as connection:
+        stream = connection.stream(WATCH, 1)
+        with pytest.raises(enkaku.UsageError, match="async with"):
+            await anext(stream)
+        with pytest.raises(enkaku.UsageError, match="async with"):
+            await stream.result()
+        with pytest.raises(enkaku.UsageError, match="async with"):
+            await stream.close()
+        stream.abort()
+    assert not life.began.is_set()
+
+
+async def test_only_one_task_waits_for_the_next_item(connect: Connect) -> None:
+    async with connect(Serving(watch=Lifetime().forever)) as connection:
+        async with connection.stream(WATCH, 1) as stream:
+            waiting = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+            await turns()
+            with pytest.raises(enkaku.UsageError):
+                await anext(stream)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+
+async def test_two_hundred_streams_at_once_each_get_their_own_items(connect: Connect) -> None:
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        for item in range(50):
+            await stream.send(f"{number}/{item}")
+        return number
+
+    async def read(number: int) -> tuple[list[str], int]:
+        async with connection.stream(POUR, number) as stream:
+            return [item async for item in stream], await stream.result()
+
+    async with connect(Serving(pour=pour)) as connection:
+        got = await collect(read(number) for number in range(200))
+    assert got == [([f"{n}/{i}" for i in range(50)], n) for n in range(200)]
+
+
+async def test_after_the_end_a_send_is_refused_and_nothing_is_sent(socket_path: Any) -> None:
+    kept: list[Stream] = []
+
+    async def watch(number: int, stream: Stream) -> int:
+        kept.append(stream)
+        return number
+
+    async with enkaku.serve_unix(Serving(watch=watch), socket_path):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="stream", rid="a", prc="watch", prm=1)
+            assert await peer.settle() == [{"typ": "result", "rid": "a", "val": 1}]
+            with pytest.raises(enkaku.CallClosed):
+                await kept[0].send(1)
+            assert kept[0].closed
+            assert await peer.settle() == []
+
+
+async def test_a_child_task_that_sends_after_the_end_is_refused(connect: Connect) -> None:
+    go = asyncio.Event()
+    outcomes: list[object] = []
+    children: list[asyncio.Task[None]] = []
+
+    async def watch(number: int, stream: Stream) -> int:
+        async def later() -> None:
+            await go.wait()
+            try:
+                await stream.send(99)
+            except enkaku.CallClosed as error:
+                outcomes.append(error)
+
+        children.append(asyncio.create_task(later()))
+        await stream.send(number)
+        return number
+
+    async with connect(Serving(watch=watch)) as connection:
+        async with connection.stream(WATCH, 5) as stream:
+            assert [item async for item in stream] == [5]
+        go.set()
+        await asyncio.wait_for(children[0], WITHIN)
+        assert await connection.request(_void(), None) is None
+    assert len(outcomes) == 1
+
+
+async def test_items_of_two_tasks_of_one_handler_all_arrive(connect: Connect) -> None:
+    async def watch(number: int, stream: Stream) -> int:
+        async def part(start: int) -> None:
+            for item in range(start, number, 2):
+                await stream.send(item)
+
+        await asyncio.gather(part(0), part(1))
+        return number
+
+    async with connect(Serving(watch=watch)) as connection:
+        async with connection.stream(WATCH, 500) as stream:
+            items = [item async for item in stream]
+    assert sorted(items) == list(range(500))
+    assert [item for item in items if item % 2] == list(range(1, 500, 2))
+
+
+async def test_values_written_just_before_the_return_are_not_lost(connect: Connect) -> None:
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        for _ in range(number):
+            await stream.send("x" * 60_000)
+        return number
+
+    async with connect(Serving(pour=pour)) as connection, connection.stream(POUR, 40) as stream:
+        assert [len(item) async for item in stream] == [60_000] * 40
+        assert await stream.result() == 40
+
+
+def _void() -> enkaku.Request[None, None]:
+    return enkaku.Request[None, None]("void")

@@ -1,0 +1,282 @@
+"""The file of a Unix socket: taken over from the dead, never from the living."""
+
+import asyncio
+import fcntl
+import os
+import socket
+import stat
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import enkaku
+import pytest
+from support import ECHO, VOID, WITHIN, Lifetime, Serving, names_in, soon, turns
+
+
+def leave_stale(path: Path) -> None:
+    """Leave what a killed server leaves."""
+    dead = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    dead.bind(str(path))
+    dead.listen()
+    dead.close()
+
+
+async def test_only_the_same_user_can_connect_by_default(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path):
+        assert stat.S_IMODE(socket_path.stat().st_mode) == 0o600
+        assert names_in(socket_path.parent) == [socket_path.name]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o777])
+async def test_the_mode_is_what_was_asked_for_whatever_the_mask(
+    socket_path: Path, mask: int
+) -> None:
+    before = os.umask(mask)
+    try:
+        async with enkaku.serve_unix(Serving(), socket_path, mode=0o660):
+            assert stat.S_IMODE(socket_path.stat().st_mode) == 0o660
+    finally:
+        os.umask(before)
+
+
+async def test_the_file_goes_with_the_server(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path):
+        assert socket_path.is_socket()
+    assert names_in(socket_path.parent) == []
+
+
+async def test_the_file_goes_when_the_block_is_left_by_an_exception(socket_path: Path) -> None:
+    with pytest.raises(KeyError):
+        async with enkaku.serve_unix(Serving(), socket_path):
+            raise KeyError
+    assert names_in(socket_path.parent) == []
+
+
+async def test_a_living_server_keeps_its_path(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path):
+        async with enkaku.connect_unix(socket_path) as connection:
+            for _ in range(3):
+                with pytest.raises(enkaku.AddressInUse, match="live server"):
+                    async with enkaku.serve_unix(Serving(), socket_path):
+                        pass
+            await connection.request(VOID, None)
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(VOID, None)
+
+
+async def test_a_living_server_that_accepts_nobody_keeps_its_path(socket_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as living:
+        living.bind(str(socket_path))
+        living.listen(0)
+        waiting = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(3)]
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(str(socket_path))
+        with pytest.raises(enkaku.AddressInUse):
+            async with enkaku.serve_unix(Serving(), socket_path):
+                pass
+        for client in waiting:
+            client.close()
+    assert socket_path.is_socket()
+
+
+async def test_a_dead_servers_path_is_taken_over(socket_path: Path) -> None:
+    leave_stale(socket_path)
+    async with enkaku.serve_unix(Serving(), socket_path):
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(VOID, None)
+    assert names_in(socket_path.parent) == []
+
+
+async def test_what_an_interrupted_start_left_is_cleared_away(socket_path: Path) -> None:
+    leave_stale(Path(f"{socket_path}~"))
+    async with enkaku.serve_unix(Serving(), socket_path):
+        assert names_in(socket_path.parent) == [socket_path.name]
+
+
+async def test_a_living_server_beside_the_path_keeps_its_own(socket_path: Path) -> None:
+    beside = Path(f"{socket_path}~")
+    async with enkaku.serve_unix(Serving(), beside):
+        with pytest.raises(enkaku.AddressInUse):
+            async with enkaku.serve_unix(Serving(), socket_path):
+                pass
+        async with enkaku.connect_unix(beside) as connection:
+            await connection.request(VOID, None)
+
+
+@pytest.mark.parametrize("what", ["file", "directory", "link", "dangling", "fifo"])
+async def test_what_is_not_a_socket_is_left_alone(socket_path: Path, what: str) -> None:
+    match what:
+        case "file":
+            socket_path.write_text("precious")
+        case "directory":
+            socket_path.mkdir()
+        case "link":
+            leave_stale(socket_path.with_name("t"))
+            socket_path.symlink_to("t")
+        case "dangling":
+            socket_path.symlink_to("nowhere")
+        case _:
+            os.mkfifo(socket_path)
+    before = socket_path.lstat()
+    with pytest.raises(enkaku.AddressInUse, match="not a socket"):
+        async with enkaku.serve_unix(Serving(), socket_path):
+            pass
+    after = socket_path.lstat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert not Path(f"{socket_path}~").exists()
+
+
+async def test_a_missing_directory_is_said(socket_path: Path) -> None:
+    with pytest.raises(enkaku.TransportError, match="No such file"):
+        async with enkaku.serve_unix(Serving(), socket_path / "x" / "y"):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+async def test_a_directory_without_permission_is_said(socket_path: Path) -> None:
+    socket_path.parent.chmod(0o500)
+    try:
+        with pytest.raises(enkaku.TransportError, match="Permission"):
+            async with enkaku.serve_unix(Serving(), socket_path):
+                pass
+    finally:
+        socket_path.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "x" * 107, "a\0b", "."])
+async def test_an_impossible_path_is_said_and_leaves_nothing(socket_path: Path, name: str) -> None:
+    with pytest.raises(enkaku.EnkakuError):
+        async with enkaku.serve_unix(Serving(), f"{socket_path.parent}/{name}"):
+            pass
+    assert names_in(socket_path.parent) == []
+
+
+async def test_an_empty_path_is_said_and_leaves_nothing(
+    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(socket_path.parent)
+    with pytest.raises(enkaku.EnkakuError):
+        async with enkaku.serve_unix(Serving(), ""):
+            pass
+    assert names_in(socket_path.parent) == []
+
+
+async def test_a_relative_path_survives_a_change_of_directory(
+    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(socket_path.parent)
+    async with enkaku.serve_unix(Serving(), "s"):
+        monkeypatch.chdir("/")
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(VOID, None)
+    assert names_in(socket_path.parent) == []
+
+
+async def test_the_end_of_an_earlier_server_leaves_the_later_ones_file(socket_path: Path) -> None:
+    first = enkaku.serve_unix(Serving(), socket_path)
+    await first.__aenter__()
+    socket_path.unlink()
+    async with enkaku.serve_unix(Serving(), socket_path):
+        await first.__aexit__(None, None, None)
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(VOID, None)
+    assert names_in(socket_path.parent) == []
+
+
+async def test_a_path_can_be_taken_over_while_its_server_still_finishes(socket_path: Path) -> None:
+    gate, life = asyncio.Event(), Lifetime()
+
+    async def echo(text: str) -> str:
+        with life:
+            await gate.wait()
+        return text
+
+    async with enkaku.serve_unix(Serving(echo=echo), socket_path) as first:
+        async with enkaku.connect_unix(socket_path) as old:
+            asking = asyncio.create_task(old.request(ECHO, "old"))
+            await soon(life.began)
+            stopping = asyncio.create_task(first.stop())
+            await turns()
+            async with enkaku.serve_unix(Serving(), socket_path):
+                gate.set()
+                assert await asking == "old"
+                await asyncio.wait_for(stopping, WITHIN)
+                async with enkaku.connect_unix(socket_path) as new:
+                    await new.request(VOID, None)
+
+
+async def test_somebody_who_holds_the_directory_does_not_hang_the_start(
+    socket_path: Path,
+) -> None:
+    directory = os.open(socket_path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        with pytest.raises(enkaku.TransportError):
+            async with enkaku.serve_unix(Serving(), socket_path):
+                pass
+    finally:
+        os.close(directory)
+    async with enkaku.serve_unix(Serving(), socket_path):
+        pass
+
+
+RACER = """
+import asyncio, sys
+import enkaku
+from support import Serving
+
+async def main():
+    sys.stdin.readline()
+    try:
+        async with enkaku.serve_unix(Serving(), sys.argv[1]):
+            print("serves", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+    except enkaku.AddressInUse:
+        print("refused", flush=True)
+
+print("ready", flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_of_servers_that_start_at_once_on_a_dead_servers_path_one_wins(
+    socket_path: Path,
+) -> None:
+    here = str(Path(__file__).parent.parent)
+    racers = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", RACER, str(socket_path)),
+            stdin=PIPE,
+            stdout=PIPE,
+            env={**os.environ, "PYTHONPATH": here},
+        )
+        for _ in range(4)
+    ]
+
+    async def says() -> list[bytes]:
+        async with asyncio.timeout(WITHIN * 3):
+            return [await racer.stdout.readline() for racer in racers if racer.stdout]
+
+    try:
+        assert await says() == [b"ready\n"] * 4
+        leave_stale(socket_path)
+        for racer in racers:
+            assert racer.stdin
+            racer.stdin.write(b"go\n")
+        said = await says()
+        assert sorted(said) == [b"refused\n"] * 3 + [b"serves\n"]
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(VOID, None)
+        winner = racers[said.index(b"serves\n")]
+        assert winner.stdin
+        winner.stdin.write(b"end\n")
+        async with asyncio.timeout(WITHIN):
+            await asyncio.gather(*(racer.wait() for racer in racers))
+        assert names_in(socket_path.parent) == []
+    finally:
+        for racer in racers:
+            if racer.returncode is None:
+                racer.kill()
+            await racer.communicate()
