@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import shutil
+import signal
 import ssl
 import tempfile
 from collections.abc import AsyncGenerator, Generator
@@ -17,6 +18,10 @@ from hypothesis import settings
 from support import LONG, Connect, open_sockets, tcp_port
 
 _SPARE_TURNS = 200
+
+# A shell that starts the tests in the background has them ignore SIGINT, and whatever they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile("project", deadline=None)

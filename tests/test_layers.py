@@ -12,8 +12,18 @@ RUNTIME = ROOT / "runtime" / "enkaku"
 CODEGEN = ROOT / "codegen" / "enkaku_codegen"
 
 RUNTIME_LAYERS = (
-    {"errors", "json_text", "limits", "model"},
-    {"framing", "inbox", "messages", "signals", "slots", "transport", "unix_path", "version"},
+    {"errors", "json_text", "model"},
+    {
+        "framing",
+        "inbox",
+        "limits",
+        "messages",
+        "signals",
+        "slots",
+        "transport",
+        "unix_path",
+        "version",
+    },
     {"procedures"},
     {"call", "link", "socket_transport"},
     {"client", "handler"},

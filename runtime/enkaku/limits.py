@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .errors import UsageError
+
 __all__ = ["Limits"]
 
 _MIB = 1024 * 1024
@@ -19,8 +21,18 @@ class Limits:
             somebody waits for something else on it; 1 MiB by default. The peer's writes wait.
         inbox_limit: How many unread bytes of a call are kept at the most; 16 MiB by default. Past that the
             call ends: on the client with ``InboxOverflow``, on the server with ``EKP02``.
+
+    Raises:
+        UsageError: A size is not positive, or the inbox's limit is not above its size.
     """
 
     message_size: int = 10 * _MIB
     inbox_size: int = 1 * _MIB
     inbox_limit: int = 16 * _MIB
+
+    def __post_init__(self) -> None:
+        if not (self.message_size > 0 and 0 < self.inbox_size < self.inbox_limit):
+            raise UsageError(
+                f"{self}: sizes are more than 0, and inbox_limit is more than inbox_size, since what is "
+                "read at once may go over"
+            )

@@ -74,7 +74,8 @@ class Server:
 
         Handlers are asked to finish as if their clients had closed the calls; those that go on after
         ``grace`` are cancelled, and their callers get ``EKP01``. If the task that waits here is cancelled,
-        the handlers are cancelled at once.
+        the handlers are cancelled at once. A handler that wants to stop its own server starts a task for
+        it: it would wait for itself here.
 
         Args:
             grace: How long running handlers may go on, in seconds.

@@ -408,3 +408,12 @@ async def test_a_flood_that_neither_side_reads_ends_its_handler(
 def stalled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is not read counts as stalled after a moment."""
     monkeypatch.setattr("enkaku.session._STALL", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("message_size", 0), ("inbox_size", 0), ("inbox_size", 2**40), ("inbox_limit", 1)],
+)
+def test_limits_that_cannot_work_are_refused(name: str, size: int) -> None:
+    with pytest.raises(enkaku.UsageError, match=name):
+        enkaku.Limits(**{name: size})
