@@ -34,6 +34,7 @@ RUNTIME_LAYERS = (
 )
 CODEGEN_LAYERS = (
     {"errors", "jsontree", "pattern", "text"},
+    {"notes"},
     {"names"},
     # reading: files become a definition
     {"json_source", "nodes", "words", "yaml_source"},
@@ -45,6 +46,7 @@ CODEGEN_LAYERS = (
     # planning: a definition becomes names and shapes
     {"plan"},
     {"planner", "shapes"},
+    {"restore"},
     {"models"},
     # writing: a plan becomes text
     {"views"},

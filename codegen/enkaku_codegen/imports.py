@@ -6,9 +6,8 @@ Above it: rendering. Below it: plan, models.
 import ast
 from collections.abc import Iterable
 
-from .models import Types
+from .models import Types, at_run_time
 from .plan import Plan
-from .views import at_run_time
 
 __all__ = ["exports", "imports"]
 
@@ -66,7 +65,10 @@ def _of_models(types: Types) -> list[str]:
             used |= {"TypeAliasType" if each.recursive else "TypeAlias"}
             used |= _used([each.annotation])
     return _groups(
-        _import("typing", used & {"Annotated", "Literal", "TypeAlias"}),
+        [
+            *_import("types", used & {"NoneType"}),
+            *_import("typing", used & {"Annotated", "Literal", "TypeAlias"}),
+        ],
         [
             *_import("enkaku", used & {"Model"}),
             *_import("pydantic", used & {"ConfigDict", "Field"}),

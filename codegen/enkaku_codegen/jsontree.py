@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 __all__ = [
     "MAX_DEPTH",
@@ -16,7 +16,9 @@ __all__ = [
     "Place",
     "Schema",
     "Tokens",
+    "distinct",
     "find",
+    "identity",
     "pointer",
     "read_number",
     "same",
@@ -27,6 +29,8 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 Schema: TypeAlias = bool | dict[str, Json]
 Tokens: TypeAlias = tuple[str, ...]
 """A JSON pointer, taken apart: the keys and indices from the root to a value."""
+
+T = TypeVar("T", bound=Json)
 
 MAX_DEPTH: Final = 100
 """How many arrays and objects may lie within each other in a file."""
@@ -107,10 +111,22 @@ def _is_index(token: str, length: int) -> bool:
 
 def same(one: Json, other: Json) -> bool:
     """Tell whether two values are the same JSON: 1 is 1.0, but neither is true."""
-    match one, other:
-        case dict(), dict():
-            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-        case list(), list():
-            return len(one) == len(other) and all(map(same, one, other))
+    return identity(one) == identity(other)
+
+
+def identity(value: Json) -> Hashable:
+    """Give what two values have in common if they are the same JSON, and only then."""
+    match value:
+        case dict():
+            return dict, frozenset((key, identity(each)) for key, each in value.items())
+        case list():
+            return list, tuple(map(identity, value))
+        case bool():
+            return bool, value
         case _:
-            return one == other and isinstance(one, bool) == isinstance(other, bool)
+            return value
+
+
+def distinct(values: Iterable[T]) -> list[T]:
+    """Give values, each once."""
+    return list({identity(value): value for value in reversed([*values])}.values())[::-1]

@@ -3,7 +3,7 @@
 Above it: widen. Below it: the form of a schema.
 """
 
-from .jsontree import Json, same
+from .jsontree import Json, identity, same
 from .nodes import Node, as_dict, as_list
 
 __all__ = ["merge", "type_names", "with_enum"]
@@ -46,8 +46,8 @@ def _both(key: str, first: Json, second: Json) -> Json:
         case "type":
             return _common_types(type_names(first), type_names(second))
         case "enum":
-            others = as_list(second)
-            common = [each for each in as_list(first) if any(same(each, other) for other in others)]
+            others = {identity(each) for each in as_list(second)}
+            common = [each for each in as_list(first) if identity(each) in others]
             return common or first
         case "required":
             names = as_list(first)
@@ -71,7 +71,14 @@ def _joined(first: dict[str, Json], second: dict[str, Json]) -> dict[str, Json]:
 
 
 def _all_of(first: Json, second: Json) -> Json:
-    return first if same(first, second) else {"allOf": [first, second]}
+    if same(first, second):
+        return first
+    # One list, and not one in another: what many schemas say of a property lies no deeper than they do.
+    match first:
+        case {"allOf": [*parts], **rest} if not rest:
+            return {"allOf": [*parts, second]}
+        case _:
+            return {"allOf": [first, second]}
 
 
 def _common_types(first: list[str], second: list[str]) -> Json:

@@ -4,11 +4,10 @@ It is shown the shapes of the types and nothing else: tokens stand for all names
 protocol, which are put back into the syntax tree of what it wrote. So no text can become code here, and no
 name is changed on the way. What comes out is data for the templates.
 
-Above it: rendering. Below it: the plan, shapes.
+Above it: rendering. Below it: the plan, shapes, restore.
 """
 
 import ast
-import copy
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +20,12 @@ from datamodel_code_generator.parser import LiteralType
 
 from .definition import SlotName
 from .errors import CodegenError
-from .jsontree import Json
 from .plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
+from .restore import Restore
 from .shapes import CARRIER, Shapes
 from .text import Text
 
-__all__ = ["Alias", "Field", "Model", "Types", "make_types"]
+__all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,11 @@ class Types:
     errors: Mapping[str, str]
 
 
+def at_run_time(annotation: str) -> str:
+    """Write a type where a value is wanted: None would say that there is none."""
+    return "NoneType" if annotation == "None" else annotation
+
+
 def make_types(plan: Plan) -> Types:
     """Give the Python types of a plan.
 
@@ -109,7 +113,8 @@ def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
             fields = tuple(written.fields(each))
             named[each.name] = Model(each.name, fields, each.closed, Text(each.text))
         else:
-            annotation = written.carried(each.name)
+            # An alias is a value, too: it stands beside others, as in A | None, and where a slot has it.
+            annotation = at_run_time(written.carried(each.name))
             named[each.name] = Alias(each.name, annotation, each.name in recursive, Text(each.text))
     return tuple(_ordered(named, parts))
 
@@ -154,7 +159,7 @@ class _Written:
                     aliases[name] = value
                 case _:
                     pass  # imports, and the rebuilding of models, which are done by others
-        self._restore = _Restore(shapes, aliases)
+        self._restore = Restore(shapes, aliases)
 
     def carried(self, *key: str) -> str:
         """Give the annotation of an alias, or of a slot or error by its key."""
@@ -174,68 +179,6 @@ class _Written:
         if annotation is None:
             raise CodegenError(f"the model generator did not write {type_}.{field}")
         return self._restore.expression(annotation)
-
-
-class _Restore(ast.NodeTransformer):
-    """Puts names and literals in the place of their tokens, and lets nothing pass that it does not know."""
-
-    _SYNTAX: Final = (
-        ast.BinOp,
-        ast.BitOr,
-        ast.Call,
-        ast.Constant,
-        ast.Load,
-        ast.Name,
-        ast.Subscript,
-        ast.Tuple,
-        ast.USub,
-        ast.UnaryOp,
-        ast.keyword,
-    )
-    _NAMES: Final = frozenset(
-        {"Annotated", "Field", "Literal", "bool", "dict", "float", "int", "list", "object", "str"}
-        | {"tuple"}
-    )
-
-    def __init__(self, shapes: Shapes, aliases: Mapping[str, ast.expr]) -> None:
-        self._names = shapes.names
-        self._literals = shapes.literals
-        self._aliases = aliases
-
-    def expression(self, node: ast.expr) -> ast.expr:
-        """Restore an annotation."""
-        restored = self.visit(node)
-        if not isinstance(restored, ast.expr):
-            raise _unexpected(node)
-        return restored
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        if not isinstance(node, self._SYNTAX):
-            raise _unexpected(node)
-        return super().generic_visit(node)
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in self._names:
-            return ast.Name(self._names[node.id])
-        if node.id in self._aliases:
-            return self.expression(copy.deepcopy(self._aliases[node.id]))
-        if node.id == "Any":
-            return ast.Name("object")
-        if node.id not in self._NAMES:
-            raise _unexpected(node)
-        return node
-
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        if not isinstance(node.value, str):
-            return node
-        literal: Json = self._literals[int(node.value.removeprefix("literal"))]
-        if isinstance(literal, list | dict):
-            raise _unexpected(node)
-        return ast.Constant(literal)
-
-
-def _unexpected(node: ast.AST) -> CodegenError:
-    return CodegenError(f"the model generator wrote something unexpected: {ast.dump(node)}")
 
 
 def _with_alias(annotation: ast.expr, alias: str) -> ast.expr:

@@ -14,7 +14,7 @@ Above it: merge, widen, plan. Below it: JSON.
 from collections.abc import Mapping
 from typing import Final
 
-from .jsontree import Json, same, tokens
+from .jsontree import Json, distinct, tokens
 
 __all__ = [
     "ANYTHING",
@@ -53,10 +53,7 @@ def referred(node: Mapping[str, Json]) -> str | None:
 
 def any_of(nodes: list[Node]) -> Node:
     """Choose between schemas, each once."""
-    unique: list[Node] = []
-    for node in nodes:
-        if not any(same(node, other) for other in unique):
-            unique.append(node)
+    unique = distinct(nodes)
     return unique[0] if len(unique) == 1 else {"anyOf": [*unique]}
 
 

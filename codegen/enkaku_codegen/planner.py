@@ -31,6 +31,7 @@ from .nodes import (
     referred,
     sized,
 )
+from .notes import text_of, with_default
 from .plan import (
     AliasPlan,
     ErrorPlan,
@@ -47,7 +48,9 @@ from .widen import alternatives
 
 __all__ = ["make_plan"]
 
-_LONGEST_DEFAULT: Final = 60
+# A file holds fewer schemas than that, and those that it joins are joined for a person to read.
+_MOST_NODES: Final = 100_000
+_DEEPEST: Final = 64
 
 
 def make_plan(protocol: Protocol) -> Plan:
@@ -66,11 +69,15 @@ class _Spot:
     Attributes:
         name: What a type there is called.
         owner: What that name stands for, in words.
+        within: The definitions that a schema around it was joined with.
+        depth: How many schemas are around it.
     """
 
     name: str
     pointer: str
     owner: str = "a type"
+    within: frozenset[str] = frozenset()
+    depth: int = 0
 
     def below(self, suffix: str, *path: str) -> "_Spot":
         """Go down.
@@ -80,13 +87,20 @@ class _Spot:
             path: What it adds to the pointer.
         """
         name = own_class_name(self.name.removesuffix("_") + suffix)
-        return _Spot(name, self.pointer + pointer(path))
+        return replace(
+            self,
+            name=name,
+            pointer=self.pointer + pointer(path),
+            owner="a type",
+            depth=self.depth + 1,
+        )
 
 
 @dataclass(slots=True)
 class _Planner:
     protocol: Protocol
     issues: list[Issue] = field(default_factory=list[Issue])
+    nodes: int = 0
     package: Claims = field(default_factory=lambda: Claims("the package"))
     methods: Claims = field(default_factory=lambda: Claims("the client"))
     types: dict[str, TypePlan] = field(default_factory=dict[str, TypePlan])
@@ -122,7 +136,7 @@ class _Planner:
         spot = _Spot(own_class_name(name), pointer(("$defs", name)), owner)
         node = self.node(schema, spot, named=True)
         if node != {"$ref": spot.name} or spot.name not in self.types:
-            self.add(AliasPlan(spot.name, node, _text(schema)), spot)
+            self.add(AliasPlan(spot.name, node, text_of(schema)), spot)
 
     def procedure(self, procedure: Procedure) -> ProcedurePlan:
         name = procedure.name
@@ -142,11 +156,12 @@ class _Planner:
 
     def slot(self, schema: Schema, spot: _Spot) -> Node:
         """Plan a slot's type, and name it unless it reads well without a name."""
-        several = sum(choice != NULL for choice in self.choices(schema)) > 1
+        choices, _ = alternatives(schema, self.protocol.definitions)
+        several = sum(choice != NULL for choice in choices) > 1
         node = self.node(schema, spot, named=several)
         if not several and reads_well(node):
             return node
-        self.add(AliasPlan(spot.name, node, _text(schema)), spot)
+        self.add(AliasPlan(spot.name, node, text_of(schema)), spot)
         return {"$ref": spot.name}
 
     def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
@@ -169,9 +184,6 @@ class _Planner:
         self.errors.append(ErrorPlan(name, error.code, data, error.description))
         return name
 
-    def choices(self, schema: Schema) -> list[Node]:
-        return alternatives(schema, self.protocol.definitions)
-
     def add(self, type_: TypePlan, spot: _Spot) -> None:
         self.claim(self.package, type_.name, spot.owner, spot.pointer)
         self.types.setdefault(type_.name, type_)
@@ -184,17 +196,27 @@ class _Planner:
             spot: Where it stands.
             named: The spot's name is for the whole: no alternative among others has it.
         """
-        choices = self.choices(schema)
+        self.nodes += 1
+        if self.nodes > _MOST_NODES:
+            message = (
+                f"joins of schemas (allOf, or $ref with more beside it) make more than {_MOST_NODES} "
+                "schemas of one; give what they join a name in $defs, and refer to it"
+            )
+            raise ProtocolError([Issue(None, None, spot.pointer, message)])
+        if spot.depth > _DEEPEST:
+            return ANYTHING
+        choices, within = alternatives(schema, self.protocol.definitions, spot.within)
+        spot = replace(spot, within=within)
         several = sum(choice != NULL for choice in choices) > 1
         apart = several or (named and len(choices) > 1)
         endings = suffixes(choices) if apart else dict[int, str]()
         nodes: list[Node] = []
         for index, choice in enumerate(choices):
             place = spot.below(endings[index]) if index in endings else spot
-            text = _text(choice) or ("" if several else _text(schema))
+            text = text_of(choice) or ("" if several else text_of(schema))
             node = self.alternative(choice, place, text)
             if is_enum(node) and not several and not named:
-                self.add(AliasPlan(spot.name, node, _text(schema)), spot)
+                self.add(AliasPlan(spot.name, node, text_of(schema)), spot)
                 node = Node({"$ref": spot.name})
             nodes.append(node)
         return any_of(nodes)
@@ -229,8 +251,8 @@ class _Planner:
             value = _schema(properties.get(key, True))
             node = self.node(value, place)
             # A class or an alias of its own has the text already.
-            text = "" if place.name in self.types else _text(value)
-            text = _with_default(text, value)
+            text = "" if place.name in self.types else text_of(value)
+            text = with_default(text, value)
             fields.append(FieldPlan(attribute, key, node, key in required, text))
         return tuple(fields)
 
@@ -288,22 +310,3 @@ def _without_loops(types: tuple[TypePlan, ...]) -> tuple[TypePlan, ...]:
 
 def _schema(value: Json) -> Schema:
     return value if isinstance(value, bool | dict) else True
-
-
-def _with_default(text: str, schema: Schema) -> str:
-    """Add the default: a note, since JSON Schema does not fill it in."""
-    if isinstance(schema, bool) or "default" not in schema:
-        return text
-    default = json.dumps(schema["default"], ensure_ascii=False)
-    note = f"Default: {default}" if len(default) <= _LONGEST_DEFAULT else ""
-    return "\n\n".join(part for part in (text, note) if part)
-
-
-def _text(schema: Json) -> str:
-    """Give what a schema says of itself."""
-    if isinstance(schema, dict):
-        for key in ("description", "title"):
-            text = schema.get(key)
-            if isinstance(text, str) and text.strip():
-                return text
-    return ""

@@ -1,4 +1,8 @@
-"""A plan as one JSON Schema in which every name and every literal is a token.
+"""A plan as one JSON Schema in which every name, pattern and enum is a token.
+
+A token ends in a letter, because the model generator makes names of its own by adding digits. A type that
+stands in another is shown as one from elsewhere: so it looks at each type by itself, and neither a long chain
+of types nor a circle of them is more work for it than others.
 
 Above it: models. Below it: the plan.
 """
@@ -21,16 +25,17 @@ class Shapes:
     """The tokens of a plan, and what they stand for.
 
     Attributes:
-        classes: The token of each class, by its name.
-        names: The name of each type, by its token.
-        literals: The literals; the token of each is ``literal`` and its index.
+        classes: Where the fields of each class are, by its name.
+        names: The name of each type, by the token that stands for it in others.
+        literals: Patterns, and the values of enums; the token of each is ``literal`` and its index.
         carried: The property of the carrier for each alias, ``(constant, slot)`` and ``(error, "data")``.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self.classes = {each.name: f"Type{index}" for index, each in enumerate(plan.types)}
-        self.names = {token: name for name, token in self.classes.items()}
+        self._tokens = {each.name: f"Type{index}X" for index, each in enumerate(plan.types)}
+        self.names = {token: name for name, token in self._tokens.items()}
+        self.classes = {name: f"Fields{token}" for name, token in self._tokens.items()}
         self.literals: list[Json] = []
         self.carried: dict[str | tuple[str, str], str] = {}
         self._carrier: dict[str, Json] = {}
@@ -42,7 +47,7 @@ class Shapes:
             if isinstance(each, ObjectPlan):
                 definitions[self.classes[each.name]] = self._object(each)
             else:
-                definitions[self.classes[each.name]] = self._carry(each.name, each.schema)
+                self._carry(each.name, each.schema)
         for procedure in self._plan.procedures:
             for slot, schema in procedure.slots.items():
                 self._carry((procedure.constant, slot), schema)
@@ -64,11 +69,10 @@ class Shapes:
         ]
         return _object(properties, required)
 
-    def _carry(self, key: str | tuple[str, str], schema: Node) -> Json:
+    def _carry(self, key: str | tuple[str, str], schema: Node) -> None:
         token = f"f{len(self._carrier)}"
         self.carried[key] = token
         self._carrier[token] = self._shape(schema)
-        return self._carrier[token]
 
     def _shape(self, schema: Json) -> Json:
         if isinstance(schema, list):
@@ -79,9 +83,9 @@ class Shapes:
         for key, value in schema.items():
             match key, value:
                 case "$ref", str():
-                    shape[key] = f"#/$defs/{self.classes[value]}"
+                    shape["customTypePath"] = f"elsewhere.{self._tokens[value]}"
                 case "enum", list():
-                    shape[key] = [self._literal(each) for each in value]
+                    shape[key] = [self._literal(value)]
                 case "pattern", str():
                     shape[key] = self._literal(value)
                 case _:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from .definition import Kind, Procedure, SlotName
-from .models import Types
+from .models import Types, at_run_time
 from .plan import ErrorPlan, ProcedurePlan
 from .text import Text
 
-__all__ = ["ErrorView", "ProcedureView", "SlotView", "at_run_time", "error_view", "procedure_view"]
+__all__ = ["ErrorView", "ProcedureView", "SlotView", "error_view", "procedure_view"]
 
 _SLOTS: Final[Mapping[Kind, Sequence[SlotName]]] = {
     "event": ("data",),
@@ -75,11 +75,6 @@ class ProcedureView:
     result: str
     returned: str
     awaited: bool
-
-
-def at_run_time(annotation: str) -> str:
-    """Write a type where a value is wanted: None would say that there is none."""
-    return "NoneType" if annotation == "None" else annotation
 
 
 def error_view(error: ErrorPlan, types: Types) -> ErrorView:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from .jsontree import Json, Schema, same
+from .jsontree import SURROGATE, Json, Schema, distinct
 from .merge import merge, type_names, with_enum
 from .nodes import ANYTHING, Node, as_dict, as_list, referred
 from .pattern import is_portable
@@ -59,26 +59,43 @@ _SHAPING: Final = frozenset(
 )
 
 
-def alternatives(schema: Schema, definitions: Mapping[str, Schema]) -> list[Node]:
-    """Give the forms that a value may take: at least one, each once, anything only alone."""
+def alternatives(
+    schema: Schema, definitions: Mapping[str, Schema], within: frozenset[str] = frozenset()
+) -> tuple[list[Node], frozenset[str]]:
+    """Give the forms that a value may take: at least one, each once, anything only alone.
+
+    Args:
+        schema: Any schema.
+        definitions: What its references lead to.
+        within: The definitions that were joined with others around it. They are not joined again, which
+            need not come to an end where definitions refer to themselves.
+
+    Returns:
+        The forms; and ``within`` for what stands in them.
+    """
+    widening = _Widening(definitions, within)
     nodes: list[Node] = []
-    for count, node in enumerate(_Widening(definitions).alternatives(schema)):
+    for count, node in enumerate(widening.alternatives(schema)):
         if not node or count > _MOST_ALTERNATIVES:
-            return [ANYTHING]
-        if not any(same(node, other) for other in nodes):
-            nodes.append(node)
-    if not nodes:
-        return [ANYTHING]
+            return [ANYTHING], within
+        nodes.append(node)
+    nodes = distinct(nodes)
     if {"type": "number"} in nodes:
         nodes = [node for node in nodes if node.get("type") != "integer"]
-    return nodes
+    return nodes or [ANYTHING], within | widening.joined
 
 
 class _Widening:
-    """One schema's way to alternatives."""
+    """One schema's way to alternatives.
 
-    def __init__(self, definitions: Mapping[str, Schema]) -> None:
+    Attributes:
+        joined: The definitions that were joined with something else on the way.
+    """
+
+    def __init__(self, definitions: Mapping[str, Schema], within: frozenset[str]) -> None:
         self._definitions = definitions
+        self._within = within
+        self.joined: set[str] = set()
 
     def alternatives(self, schema: Schema, depth: int = 0) -> Iterator[Node]:
         if isinstance(schema, bool) or depth > _DEEPEST:
@@ -88,8 +105,9 @@ class _Widening:
         parts = self._parts(schema)
         references = [part for part in parts if "$ref" in part]
         shaping = [part for part in parts if _SHAPING & part.keys()]
-        if len(references) == 1 and len(shaping) == 1:
-            yield {"$ref": references[0]["$ref"]}
+        again = [part for part in references if referred(part) in self._within]
+        if again or (len(references) == 1 and len(shaping) == 1):
+            yield {"$ref": (again or references)[0]["$ref"]}
             return
         yield from self._choices(self._merged(parts), depth + 1)
 
@@ -115,6 +133,7 @@ class _Widening:
                 merged = merge(merged, with_enum(part))
             elif name not in seen:
                 seen.add(name)
+                self.joined.add(name)
                 target = self._definitions.get(name)
                 if isinstance(target, dict):
                     pending.extend(reversed(self._parts(target)))
@@ -150,9 +169,11 @@ class _Widening:
             if not isinstance(branch, dict):
                 yield from _typed(base)
                 continue
-            merged = self._merged(self._parts(branch))
-            if "anyOf" in merged or "oneOf" in merged:
-                # One more level of choice: the branch alone is wider, and stays readable.
+            parts = self._parts(branch)
+            merged = self._merged(parts)
+            again = any(referred(part) in self._within for part in parts)
+            if again or "anyOf" in merged or "oneOf" in merged:
+                # Known already, or one more level of choice: the branch alone is wider, and stays readable.
                 yield from self.alternatives(branch, depth)
             else:
                 yield from _typed(merge(base, merged))
@@ -181,14 +202,10 @@ def _listed(values: list[Json], names: list[str]) -> Iterator[Node]:
         kind = _kind(value)
         return not names or kind in names or (kind == "integer" and "number" in names)
 
-    literal: list[Json] = []
-    for value in values:
-        if not fits(value) and not isinstance(value, float):
-            continue
-        if isinstance(value, bool | int) or (isinstance(value, str) and _is_text(value)):
-            literal.append(value)
-        else:
-            yield {"type": _kind(value)}
+    fitting = [value for value in values if fits(value) or isinstance(value, float)]
+    for kind in dict.fromkeys(_kind(value) for value in fitting if not _is_literal(value)):
+        yield {"type": kind}
+    literal = distinct(filter(_is_literal, fitting))
     if literal:
         yield {"enum": literal}
 
@@ -211,9 +228,17 @@ def _kind(value: Json) -> str:
             return "object"
 
 
-def _is_text(value: str) -> bool:
-    """Tell whether UTF-8 can hold the text: a lone surrogate is no value of a literal type."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+def _is_literal(value: Json) -> bool:
+    """Tell whether pydantic reads the value of a literal type: integers of 64 bits, texts that UTF-8 can hold."""
+    match value:
+        case bool():
+            return True
+        case int():
+            return -(2**63) <= value < 2**63
+        case str():
+            return SURROGATE.search(value) is None
+        case _:
+            return False
 
 
 def _of_type(name: str, schema: Node) -> Node:

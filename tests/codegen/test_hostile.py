@@ -7,11 +7,14 @@ import tokenize
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate
 from enkaku_codegen.pattern import is_portable
+from enkaku_codegen.planner import make_plan
 from generated.packages import accepts, an_error, imported, make_protocol, one_param
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -217,6 +220,38 @@ def test_any_values_of_an_enum_survive(
 )
 def test_only_patterns_that_mean_the_same_in_rust_are_kept(pattern: str, portable: bool) -> None:
     assert is_portable(pattern) is portable
+
+
+def joined(name: str, **properties: Any) -> dict:
+    return {"allOf": [{"$ref": f"#/$defs/{name}"}, {"properties": properties}]}
+
+
+def test_joins_that_multiply_are_refused() -> None:
+    text = {"type": "string"}
+    definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": text}}}
+    for index in range(40):
+        below = {key: joined(f"E{index + 1}", **{key: text}) for key in ("p", "q")}
+        definitions[f"E{index}"] = {"type": "object", "properties": below}
+    with pytest.raises(ProtocolError, match="more than 100000 schemas of one"):
+        make_plan(one_param({"$ref": "#/$defs/E0"}, definitions))
+
+
+def test_what_many_schemas_say_of_one_property_is_one_schema() -> None:
+    numbers = range(1500)
+    parts = [
+        {"type": "object", "properties": {"p": {"properties": {f"q{index}": {"type": "string"}}}}}
+        for index in numbers
+    ]
+    plan = make_plan(one_param({"allOf": parts}))
+    (inner,) = [each for each in plan.types if each.name.endswith("PObject")]
+    assert len(inner.fields) == len(numbers)
+
+
+def test_enums_are_compared_in_good_time() -> None:
+    one, other = ([f"{kind}{index}" for index in range(50_000)] for kind in "ab")
+    schema = {"allOf": [{"enum": [*one, "c"]}, {"enum": [*other, "c"]}]}
+    (alias,) = make_plan(one_param(schema)).types
+    assert (alias.name, alias.schema) == ("EchoParam", {"enum": ["c"]})
 
 
 def test_constructs_at_the_edge_do_not_crash(tmp_path: Path) -> None:

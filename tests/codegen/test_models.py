@@ -28,6 +28,15 @@ def test_types_come_back_under_the_names_and_with_the_literals_of_the_plan() -> 
     ]
 
 
+def test_names_that_the_model_generator_makes_are_not_taken_for_ours() -> None:
+    # It makes Type1Model, Type11 and so on of what it is shown.
+    bounded = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "array", "maxItems": 1}]}
+    definitions = {f"D{index:02}": bounded for index in range(25)}
+    named = make_types(make_plan(one_param(True, definitions))).named
+    expected = "Annotated[int, Field(ge=1)] | Annotated[list[object], Field(max_length=1)]"
+    assert {each.annotation for each in named if each.kind == "alias"} == {expected}
+
+
 def test_the_model_generator_sees_no_text_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     original = models.generate
@@ -56,6 +65,8 @@ def test_the_model_generator_sees_no_text_of_the_protocol(monkeypatch: pytest.Mo
         "[str for str in x]",
         "str.x",
         "'literal9'",
+        "Literal['literal0', 1]",
+        "Literal[str]",
     ],
 )
 def test_what_the_model_generator_should_not_write_is_refused(

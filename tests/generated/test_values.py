@@ -158,6 +158,28 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
         [{"next": {"next": 1}}],
     ),
     "recursive union": ({"$ref": "#/$defs/Json"}, [None, [1, {"a": ["b"]}]], []),
+    "null by name": (
+        {"anyOf": [{"$ref": "#/$defs/Nothing"}, {"$ref": "#/$defs/Nil"}]},
+        [None],
+        [0, "", False],
+    ),
+    "nothing but null by name": ({"$ref": "#/$defs/Nothing"}, [None], [0, {}]),
+    "optional null by name": (
+        {"type": "object", "properties": {"a b": {"$ref": "#/$defs/Nothing"}}},
+        [{}, {"a b": None}],
+        [{"a b": 1}],
+    ),
+    "enum of integers beyond 64 bits": ({"enum": [-(10**30), 1, True]}, [-(10**30), 1, True], []),
+    "a type joined with itself": (
+        {"$ref": "#/$defs/Joined"},
+        [{}, {"next": {"next": {"more": 1, "next": {"more": 2}}, "more": 3}}],
+        [{"next": {"more": "a"}}, {"next": 1}],
+    ),
+    "a type chosen beside itself": (
+        {"$ref": "#/$defs/Chosen"},
+        [{}, {"next": {"more": 1}}, {"next": {"next": {"next": {"more": 1}}, "more": 2}}],
+        [{"next": 1}],
+    ),
     "a type that is itself": ({"$ref": "#/$defs/Self"}, [1, "a", None], []),
     "not, if, contains": (
         {"not": {"type": "string"}, "if": TEXT, "then": False, "contains": TEXT},
@@ -169,6 +191,26 @@ DEFINITIONS = {
     "Point": POINT,
     "Node": NODE,
     "Json": JSON,
+    "Nothing": {"type": "null"},
+    "Nil": {"const": None},
+    "Joined": {
+        "type": "object",
+        "properties": {
+            "next": {
+                "allOf": [{"$ref": "#/$defs/Joined"}, {"properties": {"more": {"type": "number"}}}]
+            }
+        },
+    },
+    "Chosen": {
+        "type": "object",
+        "properties": {
+            "next": {
+                "type": "object",
+                "properties": {"more": {"type": "number"}},
+                "anyOf": [{"$ref": "#/$defs/Chosen"}, {"required": ["more"]}],
+            }
+        },
+    },
     "Self": {"anyOf": [{"$ref": "#/$defs/Self"}, TEXT]},
 }
 
