@@ -33,12 +33,12 @@ RUNTIME_LAYERS = (
     {"sockets", "testing"},
 )
 CODEGEN_LAYERS = (
-    {"errors", "jsontree", "pattern", "text"},
-    {"notes"},
+    {"errors", "jsontree", "pattern"},
+    {"notes", "text"},
     {"names"},
     # reading: files become a definition
     {"json_source", "nodes", "words", "yaml_source"},
-    {"load", "merge", "schemas", "shape", "variants"},
+    {"load", "merge", "mistakes", "schemas", "shape", "variants"},
     {"library", "widen"},
     {"references"},
     {"declared"},

@@ -39,7 +39,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        return 2
+    options = parser.parse_args(arguments)
     try:
         code = _command(options)
         sys.stdout.flush()
@@ -82,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
             epilog=_EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument("protocol", metavar="PROTOCOL", type=Path, help="a JSON or YAML file")
+        command.add_argument("protocol", metavar="PROTOCOL", type=_path, help="a JSON or YAML file")
         command.add_argument(
-            "--out", metavar="DIR", type=Path, required=True, help="the package's directory"
+            "--out", metavar="DIR", type=_path, required=True, help="the package's directory"
         )
         command.add_argument(
             "--name",
@@ -94,10 +98,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--templates",
             metavar="DIR",
-            type=Path,
+            type=_path,
             help="templates that go before the built-in ones",
         )
     return parser
+
+
+def _path(text: str) -> Path:
+    # Path("") would be the current directory: nobody means that by a variable that is not set.
+    if not text:
+        raise argparse.ArgumentTypeError("a path has at least one character")
+    return Path(text)
 
 
 def _name(text: str) -> str:
@@ -124,7 +135,8 @@ def _check(todo: Changes) -> int:
         return 0
     sys.stdout.writelines(todo.diff())
     sys.stdout.flush()
-    print(f"{todo.directory}: out of date", file=sys.stderr)
+    state = "out of date" if todo.directory.is_dir() else "nothing was generated there yet"
+    print(f"{todo.directory}: {state}", file=sys.stderr)
     return 1
 
 

@@ -62,13 +62,10 @@ def _of_models(types: Types) -> list[str]:
             used |= {"ConfigDict", "Model"} if each.closed else {"Model"}
             used |= _used(field.annotation for field in each.fields)
         else:
-            used |= {"TypeAliasType" if each.recursive else "TypeAlias"}
+            used |= {"TypeAliasType" if each.late else "TypeAlias"}
             used |= _used([each.annotation])
     return _groups(
-        [
-            *_import("types", used & {"NoneType"}),
-            *_import("typing", used & {"Annotated", "Literal", "TypeAlias"}),
-        ],
+        _import("typing", used & {"Annotated", "Literal", "TypeAlias"}),
         [
             *_import("enkaku", used & {"Model"}),
             *_import("pydantic", used & {"ConfigDict", "Field"}),

@@ -89,7 +89,7 @@ class _Reader:
         while True:
             line = self._line()
             if self._text[self._at : self._at + 1] != '"':
-                self._fail("not JSON: expected a member's name in double quotes")
+                self._fail(f"not JSON: expected a member's name in double quotes{self._hint('}')}")
             key = str(self._scalar())
             if not self._take(":"):
                 self._fail("not JSON: expected ':'")
@@ -129,13 +129,21 @@ class _Reader:
             value, end = cast("tuple[_Scalar, int]", _SCALARS.raw_decode(self._text, self._at))
         except json.JSONDecodeError as error:
             self._at = error.pos
-            self._fail(f"not JSON: {_MESSAGES.get(error.msg, error.msg)}")
+            self._fail(f"not JSON: {_MESSAGES.get(error.msg, error.msg)}{self._hint(']')}")
         except ValueError as error:  # from the hooks above
             self._fail(str(error))
         if isinstance(value, str) and SURROGATE.search(value):
             self._fail("half of a surrogate pair; it is no character")
         self._at = end
         return value
+
+    def _hint(self, end: str) -> str:
+        """Say what was probably done here, where the array or object may have its end."""
+        if self._text.startswith(end, self._at):
+            return f"; JSON has no comma before '{end}'"
+        if self._text.startswith(("//", "/*", "#"), self._at):
+            return "; JSON has no comments"
+        return ""
 
     def _skip(self) -> None:
         end = _SPACE.match(self._text, self._at)

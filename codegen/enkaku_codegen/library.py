@@ -1,6 +1,6 @@
 """Knows the files of a protocol, the schemas in them, and what a reference leads to.
 
-Above it: references. Below it: load, schemas. The network is never asked.
+Above it: references. Below it: load, schemas, mistakes. The network is never asked.
 """
 
 import os
@@ -13,11 +13,13 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from .errors import Issue, ProtocolError
 from .jsontree import Json, Tokens, find, pointer, tokens
 from .load import Document, load
-from .schemas import DRAFT_2020_12, Dialect, check, dialect_of, subschemas
+from .mistakes import mistakes
+from .schemas import DRAFT_2020_12, HOLDERS, Dialect, check, dialect_of, subschemas
 from .words import describe
 
 __all__ = ["Library", "Resource", "Spot"]
 
+_HOLDING: Final = [(holder,) for holder in HOLDERS]
 _DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
 
 
@@ -107,7 +109,9 @@ class Library:
                 home = self._home(spot, schema, home, dialect)
                 for path, below in reversed(list(subschemas(schema, dialect))):
                     waiting.append((spot.below(path), below, home, dialect))
-                for path, message in check(schema, dialect):
+                may_hold = not spot.path or spot.path[-2:-1] in _HOLDING
+                found = mistakes(schema, may_hold=may_hold)
+                for path, message in (*check(schema, dialect), *found):
                     self.note(spot.below(path), message)
             self.dialects[spot] = dialect
             self._homes[spot] = home

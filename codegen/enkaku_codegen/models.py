@@ -54,12 +54,13 @@ class Alias:
     """A type with a name, ready to be written.
 
     Attributes:
-        recursive: It stands inside of itself, through no class.
+        late: Its annotation is written as a text: it stands inside of itself, through no class, or it is
+            None, which is no type where an alias is used as a value.
     """
 
     name: str
     annotation: str
-    recursive: bool
+    late: bool
     text: Text
     kind: Literal["alias"] = "alias"
 
@@ -113,9 +114,9 @@ def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
             fields = tuple(written.fields(each))
             named[each.name] = Model(each.name, fields, each.closed, Text(each.text))
         else:
-            # An alias is a value, too: it stands beside others, as in A | None, and where a slot has it.
-            annotation = at_run_time(written.carried(each.name))
-            named[each.name] = Alias(each.name, annotation, each.name in recursive, Text(each.text))
+            annotation = written.carried(each.name)
+            late = each.name in recursive or annotation == "None"
+            named[each.name] = Alias(each.name, annotation, late, Text(each.text))
     return tuple(_ordered(named, parts))
 
 
@@ -124,7 +125,7 @@ def _ordered(
 ) -> Iterable[Model | Alias]:
     """Keep the order, but have an alias behind the types that it is made of.
 
-    Annotations in classes are evaluated late, and those of recursive aliases; others where they stand.
+    Annotations in classes are evaluated late, and those of late aliases; others where they stand.
     """
     done: set[str] = set()
 
@@ -132,7 +133,7 @@ def _ordered(
         if name not in done:
             done.add(name)
             each = named[name]
-            if each.kind == "alias" and not each.recursive:
+            if each.kind == "alias" and not each.late:
                 for part in parts[name]:
                     yield from emit(part)
             yield each

@@ -68,6 +68,8 @@ def changes(files: Mapping[str, str], directory: Path, marker: str) -> Changes:
     try:
         if directory.exists() and not directory.is_dir():
             raise OutputError(f"{directory}: not a directory")
+        if directory.is_symlink() and not directory.exists():
+            raise OutputError(f"{directory}: a link to a directory that is not there")
         before = {name: _read(directory / name) for name in files}
         stale = {
             path.name: text

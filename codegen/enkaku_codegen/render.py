@@ -6,6 +6,7 @@ as ``Text``, which only the three filters of ``text`` write. Any template can be
 Above it: generate. Below it: models, views, imports, text.
 """
 
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -75,12 +76,14 @@ def _environment(templates: Path | None) -> jinja2.Environment:
     if templates is not None:
         if not templates.is_dir():
             raise TemplateError(f"{templates}: there is no such directory of templates")
+        known = [f"{name}.jinja" for name in _FILES]
+        if not any((templates / name).exists() for name in ("header.jinja", *known)):
+            raise TemplateError(f"{templates}: there is none of {', '.join(known)}")
         loaders.insert(0, jinja2.FileSystemLoader(templates))
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),
         autoescape=False,  # noqa: S701 # Python is written, not HTML; the filters escape
         undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
         keep_trailing_newline=True,
         lstrip_blocks=True,
         trim_blocks=True,
@@ -89,11 +92,13 @@ def _environment(templates: Path | None) -> jinja2.Environment:
     return environment
 
 
-def _finalize(value: object) -> object:
-    """Look at what a template is about to write."""
-    if isinstance(value, Text):
-        raise TemplateError("text of a protocol is written through pyrepr, docstring or comment")
-    return value
+def _place(error: Exception, name: str) -> str:
+    """Give file and line of the innermost template that an error passed through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [
+        f"{each.filename}:{each.lineno}" for each in frames if each.filename.endswith(".jinja")
+    ]
+    return places[-1] if places else f"{name}.jinja"
 
 
 def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, object]) -> str:
@@ -102,7 +107,7 @@ def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, 
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from error
     except Exception as error:  # a template can run into anything
-        raise TemplateError(f"{name}.jinja: {error}") from error
+        raise TemplateError(f"{_place(error, name)}: {error}") from error
     if name.endswith(".py") and not text.startswith(MARKER):
         raise TemplateError(f"{name}.jinja: the first line has to begin with {MARKER!r}")
     return text

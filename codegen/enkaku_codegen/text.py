@@ -9,6 +9,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import Final
 
+from .errors import TemplateError
+
 __all__ = ["Text", "comment", "docstring", "pyrepr"]
 
 _WIDTH: Final = 88
@@ -22,6 +24,10 @@ class Text:
 
     def __bool__(self) -> bool:
         return bool(self.value.strip())
+
+    def __str__(self) -> str:
+        # What a template writes, or joins with another text, goes through here.
+        raise TemplateError("text of a protocol is written through pyrepr, docstring or comment")
 
 
 def pyrepr(text: Text | str) -> str:

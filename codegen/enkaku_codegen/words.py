@@ -9,7 +9,7 @@ from jsonschema import ValidationError
 
 from .jsontree import Json, Tokens
 
-__all__ = ["describe", "explain", "nearest"]
+__all__ = ["describe", "explain", "nearest", "severed"]
 
 _TYPES: Final = {
     "array": "an array",
@@ -20,6 +20,7 @@ _TYPES: Final = {
     "object": "an object",
     "string": "a string",
 }
+_TEXTS: Final = frozenset({"$comment", "description", "title"})
 _EXPECTED: Final = {
     "const": "{}",
     "exclusiveMinimum": "more than {}",
@@ -49,15 +50,32 @@ def describe(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """Give `` (did you mean "param"?)`` if a known word is near, else nothing."""
-    near = _near(word, known)
+    near = _near(word, known, cutoff)
     return f' (did you mean "{near}"?)' if near else ""
 
 
-def _near(word: str, known: Iterable[str]) -> str | None:
+def _near(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     short = (each for each in known if len(each) <= 100)
-    return next(iter(get_close_matches(word[:100], list(short)[:100], n=1)), None)
+    return next(iter(get_close_matches(word[:100], list(short)[:100], n=1, cutoff=cutoff)), None)
+
+
+def severed(members: Mapping[str, object], key: str) -> str:
+    """Say what a key without a value may have been: the rest of a text that YAML ends at a comma.
+
+    Returns:
+        Such as `` without a value: a text with a comma needs quotes, "now, or later"``; nothing if it has one.
+    """
+    if members[key] is not None:
+        return ""
+    keys = [*members]
+    end = keys.index(key)
+    start = next((at for at in range(end, -1, -1) if members[keys[at]] is not None), end)
+    text = members[keys[start]]
+    pieces = [text, *keys[start + 1 : end + 1]] if keys[start] in _TEXTS else ["now", "or later"]
+    whole = json.dumps(", ".join(map(str, pieces)), ensure_ascii=False)
+    return f" without a value: a text with a comma needs quotes, {whole}"
 
 
 def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
@@ -71,7 +89,8 @@ def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
             known = cast("Mapping[str, object]", schema.get("properties", {}))
             for key in cast("Mapping[str, object]", found):
                 if key not in known and not key.startswith("x-"):
-                    yield (*path, key), _unknown(key, known)
+                    cut = severed(cast("Mapping[str, object]", found), key)
+                    yield (*path, key), f'unknown key "{key}"{cut}' if cut else _unknown(key, known)
         case "required":
             missing = error.message.rpartition(" is a required property")[0].strip("'")
             schema = cast("Mapping[str, Mapping[str, object]]", error.schema)

@@ -108,7 +108,9 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             said = ", ".join(part for part in (error.problem, error.context) if part)
-            self._fail(f"not YAML: {said}", mark.line + 1 if mark else None)
+            self._fail(
+                f"not YAML: {said}{_hint(self._text, error)}", mark.line + 1 if mark else None
+            )
         except (yaml.YAMLError, ValueError, OverflowError) as error:  # the latter: odd escapes
             self._fail(f"not YAML: {error}", None)
 
@@ -237,6 +239,26 @@ class _Reader:
     def _fail(self, message: str, line: int | None) -> NoReturn:
         self._note(message, line)
         raise ProtocolError(self._issues)
+
+
+def _hint(text: str, error: yaml.MarkedYAMLError) -> str:
+    """Say what was probably done where YAML was not understood."""
+    mark, problem = error.problem_mark, error.problem or ""
+    if mark is None:
+        return ""
+    lines = text.split("\n")
+    before, line = ("", *lines, "", "")[min(mark.line, len(lines)) :][:2]
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "; indent with spaces, not with a tab"
+    if problem.startswith("mapping values are not allowed"):
+        return '; a text with ": " in it needs quotes, and keys beside each other need the same indentation'
+    if problem.startswith("did not find expected key"):
+        return "; keys beside each other need the same indentation"
+    if line[mark.column : mark.column + 1] in ("@", "`", "%"):
+        return f"; a text that begins with {line[mark.column]} needs quotes"
+    if re.search(r"\s#", before):
+        return "; behind a space, # begins a comment: a text with it needs quotes"
+    return ""
 
 
 def _plain(text: str) -> Json:

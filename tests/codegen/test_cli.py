@@ -105,9 +105,32 @@ def test_check_shows_the_difference_and_writes_nothing(copy: Path) -> None:
     assert contents(copy) == before
 
 
+def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
+    ran = enkaku(cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "enkaku generate protocol.yaml --out" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("generate", "", "--out", "a"), ("generate", SEED, "--out", "")]
+)
+def test_an_empty_path_is_not_the_current_directory(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    ran = enkaku(*arguments, cwd=tmp_path)
+    assert (ran.returncode, contents(tmp_path)) == (2, {})
+    assert "a path has at least one character" in ran.stderr
+
+
+def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    ran = enkaku("generate", SEED, "--out", "link", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "link: a link to a directory that is not there\n")
+
+
 def test_check_of_a_package_that_is_not_there_fails(tmp_path: Path) -> None:
     ran = enkaku("check", SEED, "--out", "none", cwd=tmp_path)
-    assert ran.returncode == 1
+    assert (ran.returncode, ran.stderr) == (1, "none: nothing was generated there yet\n")
     assert "+class DashboardClient:" in ran.stdout
     assert "new, and empty: none/py.typed" in ran.stdout
     assert not (tmp_path / "none").exists()
@@ -193,7 +216,7 @@ def test_a_wrong_template_is_told_and_the_package_stays_as_it_was(copy: Path) ->
     before = contents(copy)
     ran = enkaku("generate", SEED, "--out", copy, "--templates", templates, cwd=copy.parent)
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert "server.py.jinja: 'nonsense' is undefined" in ran.stderr
+    assert "server.py.jinja:1: 'nonsense' is undefined" in ran.stderr
     assert contents(copy) == before
 
 

@@ -187,11 +187,65 @@ def test_any_name_of_up_to_128_characters(tmp_path: Path) -> None:
             "FILE:1: /: expected at least 1 character as name",
             f"FILE:2: /{'x' * 129}: expected at most 128 characters as name",
         ]),
+        ("a: { type: event, description: Now, later, or never }", [
+            ('FILE:1: /a/later: unknown key "later" without a value: a text with a comma needs quotes, '
+            '"Now, later"'),
+            ('FILE:1: /a/or never: unknown key "or never" without a value: a text with a comma needs '
+            'quotes, "Now, later, or never"'),
+        ]),
+        ("a: { type: event, data: { type: string, description: A level, or another } }", [
+            ('FILE:1: /a/data/or another: unknown keyword "or another" without a value: a text with a '
+            'comma needs quotes, "A level, or another"')
+        ]),
+        ("a: { type: event, data: { type: string, other } }", [
+            ('FILE:1: /a/data/other: unknown keyword "other" without a value: a text with a comma needs '
+            'quotes, "now, or later"')
+        ]),
+        ("a:\n  type: event\n  data:\n    type: object\n    propertes: {}\n    x-mine: 1\n    ref: 1\n", [
+            'FILE:5: /a/data/propertes: unknown keyword "propertes" (did you mean "properties"?)',
+            'FILE:7: /a/data/ref: unknown keyword "ref" (did you mean "$ref"?)',
+        ]),
+        ("a: { type: event, data: { name: { type: string } } }", [
+            ('FILE:1: /a/data/name: unknown keyword "name": properties stand within, as in '
+            '{type: object, properties: ...}')
+        ]),
+        ("$defs:\n  A: { type: object, require: [a] }\nprocedures: { p: { type: event } }", [
+            'FILE:2: /$defs/A/require: unknown keyword "require" (did you mean "required"?)'
+        ]),
         ("a:\n  type: event\na: 1", ["FILE:3: /a: the key is here twice, first on line 1"]),
     ],
 )  # fmt: skip
 def test_a_file_of_the_wrong_shape(tmp_path: Path, text: str, issues: list[str]) -> None:
     assert _issues(tmp_path, text) == issues
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "example": "a", "nullable": True, "markdownDescription": "b"},
+        {"discriminator": {"propertyName": "kind"}, "anyOf": [{"type": "string"}]},
+        {"prefixItems": [], "$schema": "http://json-schema.org/draft-07/schema#", "minContains": 1},
+        {"additionalItems": False, "x-null": None},
+        {"mine": {"a": 1}, "tags": []},
+    ],
+)
+def test_keywords_of_others_are_left_alone(tmp_path: Path, schema: dict[str, Any]) -> None:
+    _read(tmp_path, {"p": {"type": "event", "data": schema}})
+
+
+def test_what_holds_schemas_needs_no_keyword(tmp_path: Path) -> None:
+    (tmp_path / "shared.json").write_text(
+        json.dumps({"Money": {"type": "integer"}, "units": {"Metre": {"type": "number"}}})
+    )
+    content = {
+        "$defs": {"group": {"Name": {"type": "string"}}},
+        "procedures": {
+            "a": {"type": "event", "data": {"$ref": "shared.json#/Money"}},
+            "b": {"type": "event", "data": {"$ref": "shared.json#/units/Metre"}},
+            "c": {"type": "event", "data": {"$ref": "#/$defs/group/Name"}},
+        },
+    }
+    assert len(_read(tmp_path, content).procedures) == 3
 
 
 def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:

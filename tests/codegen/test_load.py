@@ -135,8 +135,23 @@ def test_numbers_of_any_size(tmp_path: Path) -> None:
     ("text", "issue"),
     [
         ("{} {}", (1, "", "expected nothing more after the JSON value")),
-        ('{"a": 1, // no\n}', (1, "", "not JSON: expected a member's name in double quotes")),
-        ('{"a": [1,\n]}', (2, "/a/1", "not JSON: expected a value")),
+        (
+            '{"a": 1, // no\n}',
+            (1, "", "not JSON: expected a member's name in double quotes; JSON has no comments"),
+        ),
+        ("# no\n{}", (1, "", "not JSON: expected a value; JSON has no comments")),
+        (
+            '{"a": 1,\n}',
+            (
+                2,
+                "",
+                "not JSON: expected a member's name in double quotes; JSON has no comma before '}'",
+            ),
+        ),
+        (
+            '{"a": [1,\n]}',
+            (2, "/a/1", "not JSON: expected a value; JSON has no comma before ']'"),
+        ),
         ("{'a': 1}", (1, "", "not JSON: expected a member's name in double quotes")),
         ('{"a" 1}', (1, "", "not JSON: expected ':'")),
         ('{"a": 1\n"b": 2}', (2, "", "not JSON: expected ',' or '}'")),
@@ -331,3 +346,26 @@ def test_ascii_json_is_read_alike_as_yaml(
         path.write_text(text, encoding="utf-8")
         read.append(load(path).value)
     assert repr(read[0]) == repr(read[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "hint"),
+    [
+        ("a:\n\tb: 1", 2, "indent with spaces, not with a tab"),
+        ("a: b: c", 1, 'a text with ": " in it needs quotes'),
+        ("a:\n  b: 1\n   c: 1", 3, "keys beside each other need the same indentation"),
+        ("a:\n  b: 1\n c: 1", 3, "keys beside each other need the same indentation"),
+        ("a: @b", 1, "a text that begins with @ needs quotes"),
+        (
+            "a: { $ref: #/b }\n",
+            2,
+            "behind a space, # begins a comment: a text with it needs quotes",
+        ),
+    ],
+)
+def test_the_usual_mistakes_in_yaml_are_explained(
+    tmp_path: Path, text: str, line: int, hint: str
+) -> None:
+    found = _issue(tmp_path, "a.yaml", text)
+    assert found[0] == line
+    assert hint in found[2].partition("; ")[2]

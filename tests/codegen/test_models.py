@@ -93,4 +93,4 @@ def test_an_alias_stands_behind_what_it_is_made_of() -> None:
     }
     named = make_types(make_plan(one_param(True, definitions))).named
     assert [each.name for each in named] == ["C", "B", "A", "J"]
-    assert [each.name for each in named if each.kind == "alias" and each.recursive] == ["J"]
+    assert [each.name for each in named if each.kind == "alias" and each.late] == ["J"]

@@ -68,6 +68,9 @@ def test_a_template_of_the_users_goes_before_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "told"),
     [
+        ("{{ title | upper }}", "written through pyrepr, docstring or comment"),
+        ('{{ "class " ~ title }}', "written through pyrepr, docstring or comment"),
+        ("\n{{ nonsense }}", "client.py.jinja:2: 'nonsense' is undefined"),
         ("{{ title }}", "written through pyrepr, docstring or comment"),
         ("{{ nonsense }}", "'nonsense' is undefined"),
         ("\n{% for x in %}", "client.py.jinja:2"),
@@ -89,3 +92,11 @@ def test_a_broken_template_is_told(template: str, told: str, tmp_path: Path) -> 
 def test_a_missing_directory_of_templates_is_told(tmp_path: Path) -> None:
     with pytest.raises(TemplateError, match="no such directory"):
         generate(PROTOCOL, source="echo.json", templates=tmp_path / "missing")
+
+
+def test_a_directory_without_any_template_is_told(tmp_path: Path) -> None:
+    (tmp_path / "clent.py.jinja").touch()
+    with pytest.raises(
+        TemplateError, match=r"there is none of __init__\.py\.jinja, client\.py\.jinja"
+    ):
+        generate(PROTOCOL, source="echo.json", templates=tmp_path)
