@@ -71,7 +71,7 @@ def _joined(first: dict[str, Json], second: dict[str, Json]) -> dict[str, Json]:
 
 
 def _all_of(first: Json, second: Json) -> Json:
-    if same(first, second):
+    if first == second and same(first, second):  # the former is soon done with what is different
         return first
     # One list, and not one in another: what many schemas say of a property lies no deeper than they do.
     match first:

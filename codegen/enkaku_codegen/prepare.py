@@ -6,7 +6,7 @@ Above it: the command line, which imports this when it is needed. Below it: defi
 from pathlib import Path
 
 from .definition import read_protocol
-from .errors import ProtocolError
+from .errors import Issue, ProtocolError
 from .generate import generate
 from .load import load
 from .output import Changes, changes
@@ -27,10 +27,19 @@ def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) 
     Raises:
         CodegenError: Something stands in the way; it says what.
     """
+    try:
+        files = _generated(path, name, templates)
+    except RecursionError:
+        # Each file is flat enough, but references can make a chain of thousands.
+        message = "the schemas lie too deep within each other, by their references"
+        raise ProtocolError([Issue(str(path), None, "", message)]) from None
+    return changes(files, out, MARKER)
+
+
+def _generated(path: Path, name: str | None, templates: Path | None) -> dict[str, str]:
     protocol = read_protocol(path, name)
     try:
-        files = generate(protocol, source=path.name, templates=templates)
+        return generate(protocol, source=path.name, templates=templates)
     except ProtocolError as error:
         # Only the file knows its lines.
         raise load(path).locate(error) from None
-    return changes(files, out, MARKER)

@@ -15,6 +15,7 @@ from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate
 from enkaku_codegen.pattern import is_portable
 from enkaku_codegen.planner import make_plan
+from enkaku_codegen.prepare import prepare
 from generated.packages import accepts, an_error, imported, make_protocol, one_param
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -245,6 +246,18 @@ def test_what_many_schemas_say_of_one_property_is_one_schema() -> None:
     plan = make_plan(one_param({"allOf": parts}))
     (inner,) = [each for each in plan.types if each.name.endswith("PObject")]
     assert len(inner.fields) == len(numbers)
+
+
+def test_a_chain_of_thousands_of_types_is_told(tmp_path: Path) -> None:
+    chain = {
+        f"E{index}": {"type": "array", "items": {"$ref": f"#/$defs/E{index + 1}"}}
+        for index in range(1200)
+    }
+    definitions = {**chain, "E1200": {"type": "string"}}
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps({"$defs": definitions, "procedures": {"p": {"type": "event"}}}))
+    with pytest.raises(ProtocolError, match="too deep within each other, by their references"):
+        prepare(path, name=None, out=tmp_path / "out", templates=None)
 
 
 def test_enums_are_compared_in_good_time() -> None:
