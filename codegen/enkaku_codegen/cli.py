@@ -86,22 +86,26 @@ def _parser() -> argparse.ArgumentParser:
             epilog=_EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument("protocol", metavar="PROTOCOL", type=_path, help="a JSON or YAML file")
-        command.add_argument(
-            "--out", metavar="DIR", type=_path, required=True, help="the package's directory"
-        )
-        command.add_argument(
-            "--name",
-            type=_name,
-            help="what the classes are named after; else the name in the file, else the file's name",
-        )
-        command.add_argument(
-            "--templates",
-            metavar="DIR",
-            type=_path,
-            help="templates that go before the built-in ones",
-        )
+        _add_arguments(command)
     return parser
+
+
+def _add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("protocol", metavar="PROTOCOL", type=_path, help="a JSON or YAML file")
+    command.add_argument(
+        "--out", metavar="DIR", type=_path, required=True, help="the package's directory"
+    )
+    command.add_argument(
+        "--name",
+        type=_name,
+        help="what the classes are named after; else the name in the file, else the file's name",
+    )
+    command.add_argument(
+        "--templates",
+        metavar="DIR",
+        type=_path,
+        help="templates that go before the built-in ones",
+    )
 
 
 def _path(text: str) -> Path:

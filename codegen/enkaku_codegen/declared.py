@@ -6,7 +6,7 @@ Above it: definition. Below it: references, shape.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .jsontree import Json, find, same
+from .jsontree import as_text, find, same
 from .library import Library, Spot
 from .references import References
 from .shape import error_faults
@@ -87,7 +87,7 @@ class DeclaredErrors:
             if spot in seen or not self._is_sound(spot) or not isinstance(value, dict):
                 continue
             seen.add(spot)
-            description = error.description or _text(value.get("description"))
+            description = error.description or as_text(value.get("description"))
             match value:
                 case {"anyOf": list(branches)}:
                     for index in reversed(range(len(branches))):
@@ -115,7 +115,3 @@ class DeclaredErrors:
         if first != spot and not same(first.value, spot.value):
             self._library.note(spot, f'another error is named "{name}", too: {first}; rename one')
         return name
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""

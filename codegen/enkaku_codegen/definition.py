@@ -10,9 +10,10 @@ from typing import Final, Literal, cast, get_args
 
 from .declared import DeclaredError, DeclaredErrors
 from .errors import ProtocolError
-from .jsontree import Json, Schema, pointer
+from .jsontree import Json, Schema, as_text, pointer
 from .library import Library, Resource, Spot
 from .load import Document, load
+from .nodes import as_dict
 from .references import References
 from .schemas import DRAFT_2020_12, Dialect, dialect_of
 from .shape import faults, is_document
@@ -133,8 +134,8 @@ class _Reader:
         procedures = [self._procedure(spot, declared) for spot, declared in errors.items()]
         self._raise_issues()
         return Protocol(
-            name=name or _text(head.get("name")) or self._document.path.stem,
-            description=_text(head.get("description")),
+            name=name or as_text(head.get("name")) or self._document.path.stem,
+            description=as_text(head.get("description")),
             procedures=tuple(sorted(procedures, key=lambda procedure: procedure.name)),
             definitions=definitions,
         )
@@ -149,7 +150,7 @@ class _Reader:
             if spot.path[-1] in (*_SLOTS, "error"):
                 home = Resource(spot, self._file.uri, outer=self._file)
                 self.library.add(spot, home, dialect)
-        has_error = isinstance(_members(procedure.value).get("error"), dict)
+        has_error = isinstance(as_dict(procedure.value).get("error"), dict)
         return self._errors.of(procedure.below(("error",))) if has_error else []
 
     def _gather(self, shared: list[Spot], errors: Mapping[Spot, list[DeclaredError]]) -> None:
@@ -171,11 +172,11 @@ class _Reader:
                     self._references.gather(error.data)
 
     def _procedure(self, spot: Spot, declared: list[DeclaredError]) -> Procedure:
-        value = _members(spot.value)
+        value = as_dict(spot.value)
         return Procedure(
             name=spot.path[-1],
             kind=cast("Kind", value["type"]),
-            description=_text(value.get("description")),
+            description=as_text(value.get("description")),
             slots={
                 slot: self._references.resolved(spot.below((slot,)))
                 for slot in _SLOTS
@@ -196,18 +197,10 @@ class _Reader:
         )
 
 
-def _members(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
 def _schemas(spot: Spot) -> list[Spot]:
     """Give the places directly below one where a schema, or another object, is."""
     try:
-        members = _members(spot.value)
+        members = as_dict(spot.value)
     except KeyError:
         return []
     return [spot.below((key,)) for key, value in members.items() if isinstance(value, dict | bool)]
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""

@@ -16,6 +16,7 @@ __all__ = [
     "Place",
     "Schema",
     "Tokens",
+    "as_text",
     "distinct",
     "find",
     "identity",
@@ -85,6 +86,11 @@ def pointer(path: Tokens) -> str:
 def tokens(text: str) -> Tokens:
     """Give the path of a JSON pointer, which is empty or begins with a slash."""
     return tuple(each.replace("~1", "/").replace("~0", "~") for each in text.split("/")[1:])
+
+
+def as_text(value: Json) -> str:
+    """Give the value if it is a text, else an empty one."""
+    return value if isinstance(value, str) else ""
 
 
 def find(value: Json, path: Tokens) -> Json:

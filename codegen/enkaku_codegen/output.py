@@ -81,12 +81,14 @@ def changes(files: Mapping[str, str], directory: Path, marker: str) -> Changes:
     except OSError as error:
         raise OutputError(f"{error.filename or directory}: {error.strerror}") from error
     written = {name: text for name, text in files.items() if before[name] != text}
-    foreign = [
-        str(directory / name)
-        for name in sorted(written)
-        # Nothing is lost with an empty file, such as a package that was just begun.
-        if (text := before[name]) and not text.startswith(marker)
-    ]
+    _refuse_foreign({directory / name: before[name] for name in sorted(written)}, marker)
+    there = {name: text for name in written if (text := before[name]) is not None}
+    return Changes(directory, written, tuple(stale), there | stale)
+
+
+def _refuse_foreign(texts: Mapping[Path, str | None], marker: str) -> None:
+    # Nothing is lost with an empty file, such as a package that was just begun.
+    foreign = [path for path, text in texts.items() if text and not text.startswith(marker)]
     if foreign:
         raise OutputError(
             "\n".join(
@@ -95,8 +97,6 @@ def changes(files: Mapping[str, str], directory: Path, marker: str) -> Changes:
                 for path in foreign
             )
         )
-    there = {name: text for name in written if (text := before[name]) is not None}
-    return Changes(directory, written, tuple(stale), there | stale)
 
 
 def _read(path: Path) -> str | None:

@@ -4,11 +4,11 @@ Above it: models, rendering. Below it: the form of a protocol.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .definition import Procedure, SlotName
 from .jsontree import Json
-from .nodes import Node
+from .nodes import ANYTHING, Node
 
 __all__ = [
     "AliasPlan",
@@ -18,9 +18,9 @@ __all__ = [
     "Plan",
     "ProcedurePlan",
     "TypePlan",
-    "direct_names",
     "names_in",
     "reaches_itself",
+    "without_loops",
 ]
 
 
@@ -109,7 +109,7 @@ def names_in(schema: Json) -> list[str]:
             return []
 
 
-def direct_names(schema: Node) -> list[str]:
+def _direct_names(schema: Node) -> list[str]:
     """Name the types that a simple schema is, or has as an alternative."""
     branches = schema.get("anyOf")
     nodes = [schema, *(branches if isinstance(branches, list) else [])]
@@ -135,3 +135,19 @@ def reaches_itself(graph: Mapping[str, list[str]]) -> frozenset[str]:
         return seen
 
     return frozenset(name for name in graph if name in reached(name))
+
+
+def without_loops(types: tuple[TypePlan, ...]) -> tuple[TypePlan, ...]:
+    """Make aliases that stand for themselves mean anything: no type is its own alternative."""
+    direct = {
+        each.name: _direct_names(each.schema) for each in types if isinstance(each, AliasPlan)
+    }
+    loops = reaches_itself(direct)
+    return tuple(
+        (
+            replace(each, schema=ANYTHING)
+            if isinstance(each, AliasPlan) and each.name in loops
+            else each
+        )
+        for each in types
+    )

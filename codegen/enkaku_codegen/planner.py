@@ -40,8 +40,7 @@ from .plan import (
     Plan,
     ProcedurePlan,
     TypePlan,
-    direct_names,
-    reaches_itself,
+    without_loops,
 )
 from .variants import suffixes
 from .widen import alternatives
@@ -123,7 +122,7 @@ class _Planner:
             client=client,
             handler=handler,
             description=self.protocol.description,
-            types=_without_loops(tuple(self.types.values())),
+            types=without_loops(tuple(self.types.values())),
             errors=tuple(self.errors),
             procedures=procedures,
         )
@@ -292,20 +291,6 @@ class _Planner:
             nodes.append(self.node(rest, spot.below("Item", "items")))
         items = ANYTHING if ANYTHING in nodes else any_of(nodes)
         return sized({"type": "array", "items": items}, schema, "minItems", "maxItems")
-
-
-def _without_loops(types: tuple[TypePlan, ...]) -> tuple[TypePlan, ...]:
-    """Make aliases that stand for themselves mean anything: no type is its own alternative."""
-    direct = {each.name: direct_names(each.schema) for each in types if isinstance(each, AliasPlan)}
-    loops = reaches_itself(direct)
-    return tuple(
-        (
-            replace(each, schema=ANYTHING)
-            if isinstance(each, AliasPlan) and each.name in loops
-            else each
-        )
-        for each in types
-    )
 
 
 def _schema(value: Json) -> Schema:
