@@ -38,8 +38,8 @@ CODEGEN_LAYERS = (
     {"names"},
     # reading: files become a definition
     {"json_source", "nodes", "words", "yaml_source"},
-    {"load", "merge", "mistakes", "schemas", "shape", "variants"},
-    {"library", "widen"},
+    {"load", "merge", "mistakes", "options", "schemas", "variants"},
+    {"library", "shape", "widen"},
     {"references"},
     {"declared"},
     {"definition"},

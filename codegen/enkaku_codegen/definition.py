@@ -4,7 +4,7 @@ Above it: names, models, rendering. Below it: ``references``, ``library`` and ``
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
@@ -14,6 +14,7 @@ from .jsontree import Json, Schema, as_text, pointer
 from .library import Library, Resource, Spot
 from .load import Document, load
 from .nodes import as_dict
+from .options import formats_of
 from .references import References
 from .schemas import DRAFT_2020_12, Dialect, dialect_of
 from .shape import faults, is_document
@@ -59,6 +60,8 @@ class Procedure:
     Attributes:
         slots: Only the slots that are declared, in the order data, param, send, receive, result.
         pointer: Where it is declared, as a JSON pointer into the protocol file.
+        verbatim: The schema as it stands in the file, for each slot whose schema holds a
+            ``$dynamicRef``: what that leads to is lost where all references are by name.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Procedure:
     slots: Mapping[SlotName, Schema]
     errors: tuple[ErrorDefinition, ...]
     pointer: str
+    verbatim: Mapping[SlotName, Schema] = field(default_factory=dict[SlotName, Schema])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,16 @@ class Protocol:
         name: What the file calls itself, else the file's own name without its suffix.
         procedures: Sorted by name, so that the order in the file changes nothing.
         definitions: The shared schemas by name, sorted by name.
+        formats: The Python type that text of a format becomes, by format: some of ``options.FORMATS``.
+        defaults: Whether the ``default`` of a property is filled in where the property is absent.
     """
 
     name: str
     description: str
     procedures: tuple[Procedure, ...]
     definitions: Mapping[str, Schema]
+    formats: Mapping[str, str] = field(default_factory=dict[str, str])
+    defaults: bool = False
 
 
 _SLOTS: Final[tuple[SlotName, ...]] = get_args(SlotName)
@@ -138,6 +146,8 @@ class _Reader:
             description=as_text(head.get("description")),
             procedures=tuple(sorted(procedures, key=lambda procedure: procedure.name)),
             definitions=definitions,
+            formats=formats_of(head.get("formats")),
+            defaults=head.get("defaults") == "fill",
         )
 
     def _raise_issues(self) -> None:

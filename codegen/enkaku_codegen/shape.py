@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
 
 from .jsontree import Json, Tokens
+from .options import OPTIONS, format_faults
 from .words import explain
 
 __all__ = ["META_SCHEMA_PATH", "error_faults", "faults", "is_document", "read_meta_schema"]
@@ -43,10 +44,18 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
     if not isinstance(value, dict):
         return _explained("bare", value)
     if not is_document(value):
-        hollow = {name: _hollow(each) for name, each in value.items()}
+        misplaced = [name for name in OPTIONS if name in value and not _has_type(value[name])]
+        hollow = {name: _hollow(each) for name, each in value.items() if name not in misplaced}
+        wrong: list[tuple[Tokens, str]] = [
+            (
+                (name,),
+                'an option stands beside "procedures": expected the procedures within that key',
+            )
+            for name in misplaced
+        ]
         if not hollow.keys() - {"$schema"}:
-            return [((), "no procedures: expected one or more")]
-        return _explained("bare", hollow)
+            return [*wrong, ((), "no procedures: expected one or more")]
+        return [*_explained("bare", hollow), *wrong]
     hollow = dict(value)
     definitions, procedures = value.get("$defs"), value.get("procedures")
     if isinstance(definitions, dict):
@@ -57,7 +66,10 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
         }
     if isinstance(procedures, dict):
         hollow["procedures"] = {name: _hollow(each) for name, each in procedures.items()}
-    return _explained("document", hollow)
+    wrong = [
+        (("formats", *path), message) for path, message in format_faults(hollow.pop("formats", {}))
+    ]
+    return [*_explained("document", hollow), *wrong]
 
 
 def error_faults(value: Json) -> list[tuple[Tokens, str]]:
@@ -70,6 +82,10 @@ def error_faults(value: Json) -> list[tuple[Tokens, str]]:
         shallow = {key: data[key] for key in ("type",) if key in data}
         hollow["properties"] = {**properties, "data": shallow}
     return _explained("error", hollow)
+
+
+def _has_type(value: Json) -> bool:
+    return isinstance(value, dict) and "type" in value
 
 
 def _hollow(procedure: Json) -> Json:

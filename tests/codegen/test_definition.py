@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from enkaku_codegen.definition import ErrorDefinition, Procedure, Protocol, read_protocol
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.options import FORMATS
 from enkaku_codegen.shape import META_SCHEMA_PATH, read_meta_schema
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -162,8 +163,8 @@ def test_any_name_of_up_to_128_characters(tmp_path: Path) -> None:
         ]),
         ("name: ''\nother: 1\nprocedures: {p: {type: event}}", [
             'FILE:1: /name: expected at least 1 character, found ""',
-            ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "description", '
-            '"name", "procedures"'),
+            ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "defaults", '
+            '"description", "formats", "name", "procedures"'),
         ]),
         ("p:\n  type: stream\n  parm: {}\n  recieve: {}\n  description: 5\n", [
             'FILE:1: /p: "receive" is missing, there is "recieve"',
@@ -303,6 +304,61 @@ def test_draft_07_is_chosen_by_the_slot_or_by_the_document(tmp_path: Path) -> No
         assert procedure.slots == {"data": {"prefixItems": [{"type": "string"}]}}
     assert _issues(tmp_path, {"p": {"type": "event", "data": items}}) == [
         "FILE:5: /p/data/items: expected an object or a boolean, found an array"
+    ]
+
+
+def test_options(tmp_path: Path) -> None:
+    procedures = {"p": {"type": "event"}}
+    plain = _read(tmp_path, {"procedures": procedures})
+    assert (plain.formats, plain.defaults) == ({}, False)
+    asked = {"uuid": "UUID", "date-time": "datetime"}
+    protocol = _read(tmp_path, {"formats": asked, "defaults": "fill", "procedures": procedures})
+    assert (protocol.formats, protocol.defaults) == (asked, True)
+    assert list(protocol.formats) == ["date-time", "uuid"], "the order in the file changes nothing"
+    everything = {"formats": dict(FORMATS), "procedures": procedures}
+    assert _read(tmp_path, everything).formats == FORMATS
+    formats = read_meta_schema()["$defs"]["formats"]["properties"]
+    assert {name: each["const"] for name, each in formats.items()} == FORMATS
+
+
+def test_procedures_may_be_named_like_options(tmp_path: Path) -> None:
+    event = {"type": "event"}
+    protocol = _read(tmp_path, {"formats": event, "defaults": event})
+    assert [each.name for each in protocol.procedures] == ["defaults", "formats"]
+    assert (protocol.formats, protocol.defaults) == ({}, False)
+
+
+_FORMATS = (
+    "date-time: datetime, date: date, time: time, duration: timedelta, uuid: UUID, "
+    "ipv4: IPv4Address, ipv6: IPv6Address"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "issues"),
+    [
+        ("formats: {datetime: datetime, email: Email, uuid: str, date: [date]}", [
+            f"/formats/date: expected date, found an array; there are {_FORMATS}",
+            ('/formats/datetime: no type is known for this format (did you mean "date-time"?): '
+            f"expected some of {_FORMATS}"),
+            f"/formats/email: no type is known for this format: expected some of {_FORMATS}",
+            f'/formats/uuid: expected UUID, found "str"; there are {_FORMATS}',
+        ]),
+        ("formats:", [f"/formats: expected an object with some of {_FORMATS}; found null"]),
+        ("defaults: true", ['/defaults: expected "fill", found true']),
+        ("defaults: fil", ['/defaults: expected "fill", found "fil"']),
+    ],
+)  # fmt: skip
+def test_options_that_are_none(tmp_path: Path, text: str, issues: list[str]) -> None:
+    content = f"{text}\nprocedures: {{p: {{type: event}}}}"
+    assert _issues(tmp_path, content) == [f"FILE:1: {issue}" for issue in issues]
+
+
+def test_a_bare_mapping_has_no_options(tmp_path: Path) -> None:
+    message = 'an option stands beside "procedures": expected the procedures within that key'
+    assert _issues(tmp_path, "p: {type: event}\nformats: {uuid: UUID}\ndefaults: fill") == [
+        f"FILE:2: /formats: {message}",
+        f"FILE:3: /defaults: {message}",
     ]
 
 
