@@ -33,15 +33,16 @@ RUNTIME_LAYERS = (
     {"sockets", "testing"},
 )
 CODEGEN_LAYERS = (
-    {"errors", "jsontree", "pattern"},
+    {"errors", "jsontree", "pattern", "regexes"},
     {"notes", "text"},
     {"names"},
     # reading: files become a definition
     {"json_source", "nodes", "words", "yaml_source"},
-    {"load", "merge", "mistakes", "options", "schemas", "variants"},
+    {"dialects", "load", "merge", "options", "variants"},
+    {"mistakes", "schemas"},
     {"library", "shape", "widen"},
     {"references"},
-    {"declared"},
+    {"declared", "verbatim"},
     {"definition"},
     # planning: a definition becomes names and shapes
     {"plan"},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
 from .declared import DeclaredError, DeclaredErrors
+from .dialects import Dialect
 from .errors import ProtocolError
 from .jsontree import Json, Schema, as_text, pointer
 from .library import Library, Resource, Spot
@@ -16,8 +17,8 @@ from .load import Document, load
 from .nodes import as_dict
 from .options import formats_of
 from .references import References
-from .schemas import DRAFT_2020_12, Dialect, dialect_of
 from .shape import faults, is_document
+from .verbatim import Verbatim
 
 __all__ = [
     "ErrorDefinition",
@@ -130,7 +131,7 @@ class _Reader:
     def read(self, name: str | None) -> Protocol:
         value = self._document.value
         head = value if isinstance(value, dict) and is_document(value) else {}
-        dialect = dialect_of(head.get("$schema")) or DRAFT_2020_12
+        dialect = self.library.file_dialect(self._file)
         shared = _schemas(Spot(self._document, ("$defs",))) if head else []
         for spot in shared:
             self.library.add(spot, self._file, dialect)
@@ -139,7 +140,10 @@ class _Reader:
         self._gather(shared, errors)
         self._raise_issues()
         definitions = self._references.definitions()
-        procedures = [self._procedure(spot, declared) for spot, declared in errors.items()]
+        verbatim = Verbatim(self.library, self._references, shared)
+        procedures = [
+            self._procedure(spot, declared, verbatim) for spot, declared in errors.items()
+        ]
         self._raise_issues()
         return Protocol(
             name=name or as_text(head.get("name")) or self._document.path.stem,
@@ -181,17 +185,22 @@ class _Reader:
                 if error.data is not None:
                     self._references.gather(error.data)
 
-    def _procedure(self, spot: Spot, declared: list[DeclaredError]) -> Procedure:
+    def _procedure(
+        self, spot: Spot, declared: list[DeclaredError], verbatim: Verbatim
+    ) -> Procedure:
         value = as_dict(spot.value)
+        for error in declared:
+            if error.data is not None and verbatim.is_needed(error.data):
+                message = "$dynamicRef is not supported in the data of an error"
+                self.library.note(error.data, message)
+        slots: dict[SlotName, Spot] = {
+            slot: spot.below((slot,)) for slot in _SLOTS if slot in value
+        }
         return Procedure(
             name=spot.path[-1],
             kind=cast("Kind", value["type"]),
             description=as_text(value.get("description")),
-            slots={
-                slot: self._references.resolved(spot.below((slot,)))
-                for slot in _SLOTS
-                if slot in value
-            },
+            slots={slot: self._references.resolved(place) for slot, place in slots.items()},
             errors=tuple(
                 ErrorDefinition(
                     definition=error.definition,
@@ -204,6 +213,11 @@ class _Reader:
                 for code in error.codes
             ),
             pointer=pointer(spot.path),
+            verbatim={
+                slot: verbatim.schema(place)
+                for slot, place in slots.items()
+                if verbatim.is_needed(place)
+            },
         )
 
 

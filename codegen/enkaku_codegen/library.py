@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
+from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
 from .errors import Issue, ProtocolError
 from .jsontree import Json, Tokens, find, pointer, tokens
 from .load import Document, load
-from .mistakes import mistakes
-from .schemas import DRAFT_2020_12, HOLDERS, Dialect, check, dialect_of, subschemas
+from .mistakes import holds_schemas, mistakes
+from .regexes import pattern_fault
+from .schemas import check, subschemas
 from .words import describe
 
 __all__ = ["Library", "Resource", "Spot"]
 
 _HOLDING: Final = [(holder,) for holder in HOLDERS]
-_DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Library:
         self.dialects: dict[Spot, Dialect] = {}
         self._homes: dict[Spot, Resource] = {}
         self._files: dict[str, Resource | None] = {}
+        self._holders: set[Spot] = set()
 
     def note(self, spot: Spot, message: str) -> None:
         """Say that something is wrong at a place."""
@@ -109,23 +111,44 @@ class Library:
                 home = self._home(spot, schema, home, dialect)
                 for path, below in reversed(list(subschemas(schema, dialect))):
                     waiting.append((spot.below(path), below, home, dialect))
-                may_hold = not spot.path or spot.path[-2:-1] in _HOLDING
-                found = mistakes(schema, may_hold=may_hold)
-                for path, message in (*check(schema, dialect), *found):
-                    self.note(spot.below(path), message)
+                self._check(spot, schema, dialect)
             self.dialects[spot] = dialect
             self._homes[spot] = home
+
+    def _check(self, spot: Spot, schema: dict[str, Json], dialect: Dialect) -> None:
+        """Say what is wrong with a schema, apart from the schemas within it."""
+        may_hold = not spot.path or spot.path[-2:-1] in _HOLDING
+        if may_hold and holds_schemas(schema, dialect, is_file=not spot.path):
+            self._holders.add(spot)
+            return
+        found = dict(mistakes(schema, dialect))
+        if not (dialect.ref_alone and "$ref" in schema):
+            found |= dict(_pattern_faults(schema))
+        others = [fault for fault in check(schema, dialect) if fault[0] not in found]
+        for path, message in (*found.items(), *others):
+            self.note(spot.below(path), message)
 
     def _dialect(self, spot: Spot, schema: dict[str, Json], around: Dialect) -> Dialect:
         if "$schema" not in schema:
             return around
         dialect = dialect_of(schema["$schema"])
         if dialect is None:
-            known = "draft 2020-12 or draft-07 of JSON Schema"
-            self.note(
-                spot.below(("$schema",)), f"expected {known}, found {describe(schema['$schema'])}"
-            )
+            self._note_dialect(spot, schema["$schema"])
         return dialect or around
+
+    def file_dialect(self, file: Resource) -> Dialect:
+        """Give what the schemas of a protocol file are written in where they don't say it themselves."""
+        value = file.root.value
+        uri = value.get("$schema") if isinstance(value, dict) else None
+        dialect = dialect_of(uri)
+        # Else it is for an editor, which looks there for the schema of protocol files.
+        if dialect is None and isinstance(uri, str) and "json-schema.org/draft" in uri:
+            self._note_dialect(file.root, uri)
+        return dialect or DRAFT_2020_12
+
+    def _note_dialect(self, spot: Spot, uri: Json) -> None:
+        known = "draft 2020-12 or draft-07 of JSON Schema"
+        self.note(spot.below(("$schema",)), f"expected {known}, found {describe(uri)}")
 
     def _home(
         self, spot: Spot, schema: dict[str, Json], home: Resource, dialect: Dialect
@@ -139,10 +162,6 @@ class Library:
             anchors = []
             if isinstance(identity, str) and identity.startswith("#"):
                 anchors, identity = [identity[1:]], None
-        else:
-            for keyword in _DYNAMIC:
-                if keyword in schema:
-                    self.note(spot.below((keyword,)), f"{keyword} is not supported: use $ref")
         if isinstance(identity, str):
             try:
                 uri = urldefrag(urljoin(home.uri, identity)).url
@@ -160,11 +179,14 @@ class Library:
                 self.note(spot, f'the anchor "{anchor}" is also at {other}')
         return home
 
-    def target(self, spot: Spot) -> Spot | None:
-        """Give the schema that the ``$ref`` of a known schema leads to; None (and an issue) if to none."""
+    def target(self, spot: Spot, keyword: str = "$ref") -> Spot | None:
+        """Give the schema that a reference of a known schema leads to; None (and an issue) if to none.
+
+        A ``$dynamicRef`` leads where it would if nothing around the schema had its anchor, too.
+        """
         schema = spot.value
-        reference = schema.get("$ref") if isinstance(schema, dict) else None
-        spot_of_reference = spot.below(("$ref",))
+        reference = schema.get(keyword) if isinstance(schema, dict) else None
+        spot_of_reference = spot.below((keyword,))
         if not isinstance(reference, str):
             return None  # already noted by the check of the schema
         try:
@@ -223,9 +245,10 @@ class Library:
             case {"procedures": _, **others}:  # another protocol
                 definitions = others.get("$defs")
                 names = definitions if isinstance(definitions, dict) else {}
+                dialect = self.file_dialect(file)
                 for name, schema in names.items():
                     if isinstance(schema, dict | bool):
-                        self.add(file.root.below(("$defs", name)), file, DRAFT_2020_12)
+                        self.add(file.root.below(("$defs", name)), file, dialect)
             case dict() | bool():
                 self.add(file.root, file, DRAFT_2020_12)
             case _:
@@ -252,6 +275,8 @@ class Library:
             dialect = self.dialects.get(around)
             if dialect is None:
                 continue
+            if length == len(spot.path) and spot in self._holders:
+                raise _DeadEnd("no schema is there, only others within, by names of no keyword")
             if length < len(spot.path):
                 # Below a keyword that the dialect does not know, anything may be a schema.
                 if spot.path[length] in dialect.keywords:
@@ -259,3 +284,12 @@ class Library:
                 self.add(spot, self._homes[around], dialect)
             return
         raise _DeadEnd("no schema is there: a shared schema belongs in $defs")
+
+
+def _pattern_faults(schema: dict[str, Json]) -> Iterator[tuple[Tokens, str]]:
+    pattern, named = schema.get("pattern"), schema.get("patternProperties")
+    if isinstance(pattern, str) and (fault := pattern_fault(pattern)):
+        yield ("pattern",), fault
+    for name in named if isinstance(named, dict) else ():
+        if fault := pattern_fault(name):
+            yield ("patternProperties", name), fault

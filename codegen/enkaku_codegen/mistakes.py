@@ -1,50 +1,87 @@
 """Finds in schemas what JSON Schema allows and nobody means: to it, a keyword that is none says nothing.
 
-Above it: library. Below it: words.
+Above it: library. Below it: dialects, words.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
+from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect
 from .jsontree import Json, Tokens
 from .words import nearest, severed
 
-__all__ = ["mistakes"]
+__all__ = ["holds_schemas", "mistakes"]
 
-# Of draft-07 and 2020-12 alike: a keyword of the other draft is no misspelt one.
-_KEYWORDS: Final = tuple("""
-    $anchor $comment $defs $dynamicAnchor $dynamicRef $id $recursiveAnchor $recursiveRef $ref $schema
-    $vocabulary additionalItems additionalProperties allOf anyOf const contains contentEncoding
-    contentMediaType contentSchema default definitions dependencies dependentRequired dependentSchemas
-    deprecated description else enum examples exclusiveMaximum exclusiveMinimum format if items
-    maxContains maxItems maxLength maxProperties maximum minContains minItems minLength minProperties
-    minimum multipleOf not oneOf pattern patternProperties prefixItems properties propertyNames readOnly
-    required then title type unevaluatedItems unevaluatedProperties uniqueItems writeOnly
-    """.split())  # noqa: SIM905 # sixty lines say no more
-_KNOWN: Final = frozenset(_KEYWORDS)
-# What other tools have their own meaning for.
-_FOREIGN: Final = frozenset({"example", "typeof"})
-_ALIKE: Final = 0.8
+_ALIKE: Final = 0.75
+_ANYWHERE: Final = HOLDERS | {"$comment", "$id", "$schema"}
+_FREE: Final = ": a keyword of your own begins with x-"
+_CHOOSE: Final = (
+    "draft-07 does not know it; draft 2020-12 does: "
+    '"$schema": "https://json-schema.org/draft/2020-12/schema"'
+)
+
+# What the other draft, or what is often taken for JSON Schema, has for what the dialect says otherwise.
+_SAID: Final = {
+    DRAFT_2020_12: {
+        "$recursiveAnchor": "in draft 2020-12 it is $dynamicAnchor",
+        "$recursiveRef": "in draft 2020-12 it is $dynamicRef",
+        "additionalItems": "in draft 2020-12 it is items, beside prefixItems for the first ones",
+        "dependencies": (
+            "in draft 2020-12 it is dependentRequired with names, dependentSchemas with schemas"
+        ),
+    },
+    DRAFT_07: {
+        "$anchor": f'in draft-07 it is "$id": "#name"; {_CHOOSE}',
+        "dependentRequired": f"in draft-07 it is dependencies; {_CHOOSE}",
+        "dependentSchemas": f"in draft-07 it is dependencies; {_CHOOSE}",
+        "prefixItems": f"in draft-07 it is items with an array; {_CHOOSE}",
+        **dict.fromkeys(
+            ("$recursiveAnchor", "$recursiveRef"), "neither draft-07 nor 2020-12 knows it"
+        ),
+    },
+}
+_OPENAPI: Final = {
+    "discriminator": "leave it out: a const in each schema of oneOf tells them apart",
+    "example": "JSON Schema has examples, with an array",
+    "externalDocs": "leave it out, or put its address into description",
+    "nullable": 'JSON Schema has the type "null", as in {type: [string, "null"]}',
+    "xml": "leave it out: values cross the wire as JSON",
+}
 
 
-def mistakes(schema: dict[str, Json], *, may_hold: bool) -> Iterator[tuple[Tokens, str]]:
-    """Give what is surely not meant in a schema, apart from the schemas within it.
+def holds_schemas(schema: dict[str, Json], dialect: Dialect, *, is_file: bool) -> bool:
+    """Tell whether this is no schema at all, but an object that holds others by name.
 
-    Args:
-        schema: The schema.
-        may_hold: Whether it may be no schema at all, but an object that holds some.
+    A file may have more in it than they.
     """
-    is_schema = bool(_KNOWN & schema.keys())
-    if may_hold and not is_schema:
-        return
+    own = {key: each for key, each in schema.items() if key[:2] != "x-" and key not in _ANYWHERE}
+    only = is_file or all(isinstance(each, dict) for each in own.values())
+    return bool(own) and only and not dialect.keywords & own.keys()
+
+
+def mistakes(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, str]]:
+    """Give what is surely not meant in a schema, apart from the schemas within it."""
     for key, value in schema.items():
-        if key in _KNOWN or key in _FOREIGN or key.startswith("x-"):
-            continue
-        hint = severed(schema, key) or nearest(key, _KEYWORDS, cutoff=_ALIKE)
-        if not hint and not is_schema and _is_schema(value):
-            hint = ": properties stand within, as in {type: object, properties: ...}"
-        if hint:
-            yield (key,), f'unknown keyword "{key}"{hint}'
+        if key in dialect.keywords:
+            if key == "items" and isinstance(value, list) and dialect is DRAFT_2020_12:
+                yield (
+                    key,
+                ), "expected one schema: in draft 2020-12, prefixItems has the first ones"
+        elif not key.startswith("x-"):
+            yield (key,), f'unknown keyword "{key}"{_hint(schema, key, dialect)}'
+
+
+def _hint(schema: dict[str, Json], key: str, dialect: Dialect) -> str:
+    if said := _SAID[dialect].get(key):
+        return f": {said}"
+    if key in DRAFT_2020_12.keywords:
+        return f": {_CHOOSE}"
+    if key in _OPENAPI:
+        return f", which is of OpenAPI: {_OPENAPI[key]}"
+    hint = severed(schema, key) or nearest(key, sorted(dialect.keywords), cutoff=_ALIKE)
+    if not hint and _is_schema(schema[key]):
+        return ": properties stand within, as in {type: object, properties: ...}"
+    return hint or _FREE
 
 
 def _is_schema(value: Json) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Final
 
+from .dialects import DRAFT_2020_12, HOLDERS, IN_PLACE
 from .jsontree import Json, Schema, Tokens, pointer, same
 from .library import Library, Spot
 from .load import Document
-from .schemas import DRAFT_2020_12, HOLDERS, IN_PLACE, applied, rebuilt
+from .schemas import applied, rebuilt
 
 __all__ = ["References"]
 
@@ -32,6 +33,7 @@ class References:
         self._seen: set[Spot] = set()
         self._targets: dict[Spot, Spot] = {}
         self._names: dict[Spot, str] = {}
+        self._dynamic: set[Spot] = set()
 
     def gather(self, spot: Spot) -> None:
         """Follow the references in a known schema, and those in what they lead to, and so on."""
@@ -44,22 +46,48 @@ class References:
             self._seen.add(spot)
             within = [path for path, _ in applied(schema, self._library.dialects[spot])]
             waiting += [spot.below(path) for path in reversed(within)]
+            if "$dynamicRef" in schema:
+                self._library.target(spot, "$dynamicRef")  # it has to lead somewhere
+                self._dynamic.add(spot)
             target = self._library.target(spot)
             if target is not None:
                 self._targets[spot] = target
                 self.name(target)
                 waiting.append(target)
 
+    def dynamic(self) -> frozenset[Spot]:
+        """Give the schemas that hold a ``$dynamicRef``, themselves or by reference."""
+        around: dict[Spot, list[Spot]] = {}
+        for spot in self._seen if self._dynamic else ():
+            schema = spot.value
+            if isinstance(schema, dict):
+                for path, _ in applied(schema, self._library.dialects[spot]):
+                    around.setdefault(spot.below(path), []).append(spot)
+        for spot, target in self._targets.items():
+            around.setdefault(target, []).append(spot)
+        found, waiting = set(self._dynamic), [*self._dynamic]
+        while waiting:
+            new = [spot for spot in around.get(waiting.pop(), ()) if spot not in found]
+            found.update(new)
+            waiting += new
+        return frozenset(found)
+
     def name(self, spot: Spot) -> str:
         """Give a schema a name of its own; from then on, it is one of the definitions."""
         return self._names.setdefault(spot, self.name_of(spot))
 
     def name_of(self, spot: Spot) -> str:
-        """Give the name that a schema has or would get: from ``$defs``, its file, or its path."""
+        """Give the name that a schema has or would get: from ``$defs``, its file, or its path.
+
+        A definition within a definition has the names of both.
+        """
         path = spot.path
         stem = PurePath(spot.document.key).stem
-        if len(path) > 1 and path[-2] in HOLDERS and path[-1]:
-            return path[-1]
+        own: list[str] = []
+        while len(path) > 1 and path[-2] in HOLDERS and path[-1]:
+            path, own = path[:-2], [path[-1], *own]
+        if own:
+            return "/".join(own)
         start = max((at for at, token in enumerate(path) if token in HOLDERS), default=-1) + 1
         steps = [token for token in path[start:] if token not in _SILENT]
         if not start and spot.document is not self._main:

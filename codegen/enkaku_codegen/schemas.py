@@ -2,110 +2,22 @@
 
 Two dialects are read. Whatever stands above the reading of protocols sees one: ``rebuilt`` says
 draft-07 in the words of draft 2020-12.
+
+Above it: library, references. Below it: dialects, words.
 """
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from jsonschema import Draft7Validator, Draft202012Validator
-from jsonschema.protocols import Validator
-
+from .dialects import DRAFT_07, HOLDERS, Dialect
 from .jsontree import Json, Schema, Tokens
 from .words import explain
 
-__all__ = [
-    "DRAFT_07",
-    "DRAFT_2020_12",
-    "HOLDERS",
-    "IN_PLACE",
-    "Dialect",
-    "applied",
-    "check",
-    "dialect_of",
-    "rebuilt",
-    "subschemas",
-]
+__all__ = ["applied", "check", "rebuilt", "subschemas"]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dialect:
-    """A draft of JSON Schema.
-
-    Attributes:
-        uri: What ``$schema`` says, without scheme and ``#``.
-        one: The keywords whose value is a schema.
-        listed: The keywords whose value is a list of schemas.
-        named: The keywords whose value is an object of schemas.
-        ref_alone: Whether a ``$ref`` makes its neighbours mean nothing.
-    """
-
-    uri: str
-    validator: Validator
-    one: frozenset[str]
-    listed: frozenset[str]
-    named: frozenset[str]
-    ref_alone: bool
-
-    @property
-    def keywords(self) -> frozenset[str]:
-        """Every keyword that the dialect's own meta-schema knows."""
-        return self.one | self.listed | self.named | _VALUE_KEYWORDS
-
-
-HOLDERS: Final = frozenset({"$defs", "definitions"})
-"""The keywords whose schemas apply to nothing until something refers to them."""
-
-IN_PLACE: Final = frozenset(
-    {"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"}
-)
-"""The keywords whose schemas apply to the same value as the schema around them."""
-
-_VALUE_KEYWORDS: Final = frozenset(
-    {"const", "enum", "default", "examples", "required", "dependentRequired", "type"}
-)
-_BOTH_ONE: Final = frozenset(
-    {"additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"}
-)
-_BOTH_LISTED: Final = frozenset({"allOf", "anyOf", "oneOf"})
-_BOTH_NAMED: Final = frozenset({"properties", "patternProperties"}) | HOLDERS
-_NEW: Final = frozenset({"contentSchema", "unevaluatedItems", "unevaluatedProperties"})
-
-DRAFT_2020_12: Final = Dialect(
-    "json-schema.org/draft/2020-12/schema",
-    Draft202012Validator(Draft202012Validator.META_SCHEMA),
-    one=_BOTH_ONE | _NEW,
-    listed=_BOTH_LISTED | {"prefixItems"},
-    named=_BOTH_NAMED | {"dependentSchemas"},
-    ref_alone=False,
-)
-DRAFT_07: Final = Dialect(
-    "json-schema.org/draft-07/schema",
-    Draft7Validator(Draft7Validator.META_SCHEMA),
-    one=_BOTH_ONE | {"additionalItems"},
-    listed=_BOTH_LISTED | {"items"},
-    named=_BOTH_NAMED | {"dependencies"},
-    ref_alone=True,
-)
-# Keywords that draft-07 does not know, and so would come to mean something by the upgrade.
-_NOT_IN_07: Final = _NEW | {
-    "dependentRequired",
-    "dependentSchemas",
-    "maxContains",
-    "minContains",
-    "prefixItems",
-}
-_SPENT: Final = HOLDERS | {"$schema", "$id", "$anchor", "$dynamicAnchor"}
-
-
-def dialect_of(uri: Json) -> Dialect | None:
-    """Give the dialect that a ``$schema`` names, or None if it is not one that is read here."""
-    if not isinstance(uri, str):
-        return None
-    bare = uri.removesuffix("#").removeprefix("https://").removeprefix("http://")
-    return next((each for each in (DRAFT_2020_12, DRAFT_07) if each.uri == bare), None)
+_SPENT: Final = HOLDERS | {"$schema", "$id", "$anchor", "$dynamicAnchor", "$vocabulary"}
 
 
 def subschemas(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, Schema]]:
@@ -212,7 +124,7 @@ def _upgraded(schema: dict[str, Json]) -> dict[str, Json]:
     """Say a schema of draft-07 in draft 2020-12."""
     if "$ref" in schema:
         return {"$ref": schema["$ref"]}
-    new = {key: value for key, value in schema.items() if key not in _NOT_IN_07}
+    new = dict(schema)
     rest = new.pop("additionalItems", None)
     if isinstance(new.get("items"), list):
         new["prefixItems"] = new.pop("items")

@@ -247,7 +247,8 @@ def test_help_has_examples_and_the_version_is_the_distributions(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "missing", ["jinja2", "black", "datamodel_code_generator", "jsonschema", "yaml"]
+    "missing",
+    ["jinja2", "black", "datamodel_code_generator", "jsonschema", "jsonschema_rs", "yaml"],
 )
 def test_missing_dependencies_are_told_with_what_to_type(missing: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(

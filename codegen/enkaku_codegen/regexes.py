@@ -1,0 +1,63 @@
+"""Tells whether a ``pattern`` is a regular expression, and what is wrong with one that is none.
+
+Above it: library. Below it: jsonschema-rs, whose word is final: values are checked by it.
+"""
+
+import re
+import warnings
+from functools import lru_cache
+from typing import Final
+
+from jsonschema_rs import Draft202012Validator, ValidationError
+
+__all__ = ["pattern_fault"]
+
+_LONGEST: Final = 10_000
+_PYTHONS: Final = re.compile(r"\(\?P[<=>]")
+_LITERAL: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*+\]?", re.DOTALL)
+_PLAIN: Final = re.compile(r"\^?[A-Za-z0-9_/: -]*\$?")
+# What several languages have, ECMA-262 or the validator has not; by how it begins.
+_FOREIGN: Final = {
+    "\\Z": "write $ for the end",
+    "(?>": "there are no atomic groups",
+    "(?#": "there are no comments",
+    "(?(": "there are no conditions",
+    "\\k": "there are no references back to a name",
+}
+# What Python says of things that it alone does not know.
+_PYTHON_ALONE: Final = re.compile(r"bad escape \\[cpPuz]|unknown extension|look-behind requires")
+
+
+@lru_cache(maxsize=65_536)
+def pattern_fault(pattern: str) -> str:
+    """Say what is wrong with a pattern; nothing if it is a regular expression that can be checked."""
+    if len(pattern) > _LONGEST:
+        return f"a pattern of {len(pattern)} characters; at most {_LONGEST} are supported"
+    if _PLAIN.fullmatch(pattern):
+        return ""
+    if _PYTHONS.search(_LITERAL.sub("", pattern)):
+        return "not a regular expression of JSON Schema: (?P...) is of Python; write (?<name>...)"
+    try:
+        Draft202012Validator({"pattern": pattern}, validate_formats=False, offline=True)
+    except (ValidationError, ValueError):
+        return f"not a regular expression that can be checked: {_reason(pattern)}"
+    return ""
+
+
+def _reason(pattern: str) -> str:
+    for start, reason in _FOREIGN.items():
+        if re.search(rf"(?<!\\)(?:\\\\)*{re.escape(start)}", pattern):
+            return reason
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        if isinstance(error, re.error) and not _PYTHON_ALONE.match(error.msg):
+            return str(error)
+    else:
+        if re.search(r"(?<![\\pPux])\{(?!\d+(,\d*)?\})", pattern):
+            return "a brace that counts nothing needs a backslash, \\{"
+        if re.search(r"\\[1-9]", pattern):
+            return "there are no references back to a group"
+    return "it is too large or too deep, or has what the validator does not know"

@@ -1,0 +1,253 @@
+"""Draft 2020-12 and draft-07: which one is read, and what is said of keywords that it does not have."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from enkaku_codegen.definition import Protocol, read_protocol
+from enkaku_codegen.dialects import DRAFT_07, DRAFT_2020_12
+from enkaku_codegen.errors import ProtocolError
+from jsonschema import Draft7Validator
+from jsonschema_specifications import REGISTRY
+
+NEW = "https://json-schema.org/draft/2020-12/schema"
+OLD = "http://json-schema.org/draft-07/schema#"
+# Each means something in one of the two drafts alone.
+PAIR = {"items": [{"type": "string"}], "additionalItems": False}
+TUPLE = {"prefixItems": [{"type": "string"}], "items": False}
+
+
+def _read(directory: Path, content: object, **files: object) -> Protocol:
+    for name, each in {"main": content, **files}.items():
+        (directory / f"{name}.json").write_text(json.dumps(each, indent=1))
+    return read_protocol(directory / "main.json")
+
+
+def _issues(directory: Path, content: object, **files: object) -> list[str]:
+    with pytest.raises(ProtocolError) as caught:
+        _read(directory, content, **files)
+    return [issue.replace(f"{directory}/", "") for issue in str(caught.value).split("\n")]
+
+
+def _data(schema: object) -> dict[str, Any]:
+    return {"p": {"type": "event", "data": schema}}
+
+
+def _said(directory: Path, schema: object) -> list[str]:
+    return [issue.split(": ", 2)[2] for issue in _issues(directory, _data(schema))]
+
+
+def test_each_keyword_of_the_meta_schemas_is_known() -> None:
+    new = {key for uri in REGISTRY if "2020-12/meta/" in uri for key in _properties(uri)}
+    assert DRAFT_2020_12.keywords == new | {"$defs", "definitions"}
+    old = set(Draft7Validator.META_SCHEMA["properties"])
+    assert DRAFT_07.keywords == old | {"$defs", "writeOnly"}
+
+
+def _properties(uri: str) -> list[str]:
+    return list(REGISTRY.contents(uri)["properties"])
+
+
+@pytest.mark.parametrize("old", [OLD, OLD.removesuffix("#"), OLD.replace("http:", "https:")])
+def test_a_slot_says_its_dialect(old: str, tmp_path: Path) -> None:
+    (procedure,) = _read(tmp_path, _data({"$schema": old, **PAIR})).procedures
+    assert procedure.slots == {"data": TUPLE}
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_protocol_file_says_the_dialect_of_its_schemas(tmp_path: Path, *, bare: bool) -> None:
+    procedures = {
+        **_data(PAIR),
+        "q": {"type": "event", "data": {"$schema": NEW, "items": PAIR["items"][0]}},
+    }
+    content = procedures if bare else {"procedures": procedures, "$defs": {"D": PAIR}}
+    protocol = _read(tmp_path, {"$schema": OLD, **content})
+    assert [each.slots["data"] for each in protocol.procedures] == [
+        TUPLE,
+        {"items": {"type": "string"}},
+    ]
+    assert bare or protocol.definitions == {"D": TUPLE}
+
+
+def test_a_schema_within_a_schema_says_its_dialect(tmp_path: Path) -> None:
+    data = {
+        "properties": {"old": {"$schema": OLD, **PAIR}, "new": TUPLE},
+        "$defs": {"Old": {"$schema": OLD, "items": [{"$schema": NEW, **TUPLE}]}},
+        "not": {"$ref": "#/$defs/Old"},
+    }
+    protocol = _read(tmp_path, _data(data))
+    assert protocol.procedures[0].slots["data"] == {
+        "properties": {"old": TUPLE, "new": TUPLE},
+        "not": {"$ref": "#/$defs/Old"},
+    }
+    assert protocol.definitions == {"Old": {"prefixItems": [TUPLE]}}
+
+
+def test_each_file_says_its_own_dialect(tmp_path: Path) -> None:
+    references = [{"$ref": name} for name in ("old.json", "new.json", "other.json#/$defs/D")]
+    protocol = _read(
+        tmp_path,
+        {"$schema": OLD, **_data({"items": [PAIR, *references]})},
+        old={"$schema": OLD, **PAIR},
+        new=TUPLE,
+        other={
+            "$schema": OLD,
+            "$defs": {"D": PAIR},
+            "procedures": {"x": {"type": "event", "data": PAIR}},
+        },
+    )
+    assert protocol.definitions == {"old": TUPLE, "new": TUPLE, "D": TUPLE}
+    assert (
+        _issues(tmp_path, _data({"$ref": "old.json"}), old=PAIR)
+        == [
+            (
+                'old.json:7: /additionalItems: unknown keyword "additionalItems": in draft 2020-12 it is '
+                "items, beside prefixItems for the first ones"
+            ),
+            (
+                "old.json:2: /items: expected one schema: in draft 2020-12, prefixItems has the first ones"
+            ),
+        ][::-1]
+    )
+
+
+def test_a_dialect_that_is_not_read_is_told_wherever_it_is_named(tmp_path: Path) -> None:
+    uri = "http://json-schema.org/draft-04/schema#"
+    message = f'expected draft 2020-12 or draft-07 of JSON Schema, found "{uri}"'
+    named = {"$schema": uri}
+    assert _issues(tmp_path, {**named, **_data(True)}) == [f"main.json:2: /$schema: {message}"]
+    assert _said(tmp_path, named) == [message]
+    assert _issues(tmp_path, _data({"$ref": "a.json"}), a=named) == [
+        f"a.json:2: /$schema: {message}"
+    ]
+    files = {"a": {**named, "procedures": _data(True), "$defs": {"D": True}}}
+    assert _issues(tmp_path, _data({"$ref": "a.json#/$defs/D"}), **files) == [
+        f"a.json:2: /$schema: {message}"
+    ]
+
+
+_CHOOSE = f'draft-07 does not know it; draft 2020-12 does: "$schema": "{NEW}"'
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"items": [{}]}, "expected one schema: in draft 2020-12, prefixItems has the first ones"),
+        ({"additionalItems": 1}, "in draft 2020-12 it is items, beside prefixItems for the first ones"),
+        ({"dependencies": {}},
+         "in draft 2020-12 it is dependentRequired with names, dependentSchemas with schemas"),
+        ({"$recursiveRef": "#"}, "in draft 2020-12 it is $dynamicRef"),
+        ({"$recursiveAnchor": True}, "in draft 2020-12 it is $dynamicAnchor"),
+        ({"$schema": OLD, "prefixItems": []}, f"in draft-07 it is items with an array; {_CHOOSE}"),
+        ({"$schema": OLD, "dependentRequired": {}}, f"in draft-07 it is dependencies; {_CHOOSE}"),
+        ({"$schema": OLD, "dependentSchemas": {}}, f"in draft-07 it is dependencies; {_CHOOSE}"),
+        ({"$schema": OLD, "$anchor": "a"}, f'in draft-07 it is "$id": "#name"; {_CHOOSE}'),
+        ({"$schema": OLD, "$recursiveRef": "#"}, "neither draft-07 nor 2020-12 knows it"),
+        *(({"$schema": OLD, key: value}, _CHOOSE) for key, value in {
+            "unevaluatedProperties": False, "unevaluatedItems": False, "minContains": 1,
+            "maxContains": 1, "deprecated": True, "contentSchema": {}, "$dynamicRef": "#",
+            "$dynamicAnchor": "a", "$vocabulary": {}}.items()),
+        ({"nullable": True},
+         'which is of OpenAPI: JSON Schema has the type "null", as in {type: [string, "null"]}'),
+        ({"$schema": OLD, "example": 1}, "which is of OpenAPI: JSON Schema has examples, with an array"),
+        ({"discriminator": {"propertyName": "kind"}},
+         "which is of OpenAPI: leave it out: a const in each schema of oneOf tells them apart"),
+        ({"xml": {}}, "which is of OpenAPI: leave it out: values cross the wire as JSON"),
+        ({"markdownDescription": "a"}, "a keyword of your own begins with x-"),
+        ({"minLenght": 1}, '(did you mean "minLength"?)'),
+        ({"Properties": {}}, '(did you mean "properties"?)'),
+        ({"type": "object", "owner": {"type": "string"}},
+         "properties stand within, as in {type: object, properties: ...}"),
+    ],
+)  # fmt: skip
+def test_keywords_that_the_dialect_does_not_have(
+    schema: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    (found,) = _said(tmp_path, schema)
+    assert found.endswith(said)
+    assert found.startswith(("unknown keyword", "expected one schema"))
+
+
+def test_keywords_of_ones_own_and_of_both_drafts_are_left_alone(tmp_path: Path) -> None:
+    for uri in (NEW, OLD):
+        schema = {"$schema": uri, "$defs": {}, "definitions": {}, "x-mine": {"nullable": 1}}
+        assert _read(tmp_path, _data(schema)).procedures[0].slots == {
+            "data": {"x-mine": {"nullable": 1}}
+        }
+    assert (
+        _read(tmp_path, _data({"$vocabulary": {"urn:x": True}})).procedures[0].slots["data"] == {}
+    )
+
+
+def test_beside_a_reference_of_draft_07_nothing_means_anything(tmp_path: Path) -> None:
+    data = {
+        "$schema": OLD,
+        "definitions": {"A": {"type": "string"}},
+        "properties": {"a": {"$ref": "#/definitions/A", "maxLength": 2, "pattern": "("}},
+    }
+    assert _read(tmp_path, _data(data)).procedures[0].slots["data"] == {
+        "properties": {"a": {"$ref": "#/$defs/A"}}
+    }
+
+
+def test_what_only_holds_schemas_is_none(tmp_path: Path) -> None:
+    group = {"$comment": "Units.", "Metre": {"type": "number"}}
+    content = {"$defs": {"units": group}, "procedures": _data({"$ref": "#/$defs/units/Metre"})}
+    assert "units/Metre" in _read(tmp_path, content).definitions
+    foreign = {"openapi": "3.1.0", "components": {"schemas": group}}
+    reference = {"$ref": "foreign.json#/components/schemas/Metre"}
+    assert _read(tmp_path, _data(reference), foreign=foreign).definitions
+    content["procedures"] = _data({"$ref": "#/$defs/units"})
+    assert _issues(tmp_path, content) == [
+        (
+            'main.json:14: /procedures/p/data/$ref: "#/$defs/units": no schema is there, only others '
+            "within, by names of no keyword"
+        )
+    ]
+    content = {"$defs": {"A": {"nullable": True}}, "procedures": _data(True)}
+    assert 'unknown keyword "nullable"' in _issues(tmp_path, content)[0]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("(?P<year>[0-9]{4})", "(?P...) is of Python; write (?<name>...)"),
+        ("(?P=year)", "(?P...) is of Python; write (?<name>...)"),
+        ("^a\\Z", "write $ for the end"),
+        ("(?>a)", "there are no atomic groups"),
+        ("(?(1)a)", "there are no conditions"),
+        ("(a", "missing ), unterminated subpattern at position 0"),
+        ("[a", "unterminated character set at position 0"),
+        ("a**", "multiple repeat at position 2"),
+        ("[z-a]", "bad character range z-a at position 1"),
+        ("{id}", "a brace that counts nothing needs a backslash, \\{"),
+        ("\\p{Nonsense}", "has what the validator does not know"),
+        ("(a{1000}){10000}", "it is too large or too deep"),
+        ("(?:" * 3000, "it is too large or too deep"),
+        ("a" * 10_001, "a pattern of 10001 characters; at most 10000 are supported"),
+    ],
+)
+def test_a_pattern_that_is_none(pattern: str, said: str, tmp_path: Path) -> None:
+    found = _issues(tmp_path, _data({"pattern": pattern, "patternProperties": {pattern: True}}))
+    assert [issue.split(": ")[0] for issue in found] == ["main.json:5", "main.json:7"]
+    assert "/p/data/pattern: " in found[0]
+    assert "/p/data/patternProperties/" in found[1]
+    assert all(said in issue for issue in found)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        "^[a-z]+(-[0-9]{2,4})?$",
+        "\\(?P<a>",
+        "[(?P<a>]",
+        "(?<year>a)",
+        "^(?!x)\\p{L}{1,64}$",
+        "\\\\Z",
+    ],
+)
+def test_a_pattern_that_is_one(pattern: str, tmp_path: Path) -> None:
+    for uri in (NEW, OLD):
+        _read(tmp_path, _data({"$schema": uri, "pattern": pattern}))
