@@ -1,0 +1,151 @@
+"""The collections of real schemas: what stands here, what jsonschema says of it, and how values are compared."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import enkaku
+import jsonschema_rs
+from enkaku_codegen.definition import Protocol
+from enkaku_codegen.names import constant_name
+
+HERE: Final = Path(__file__).parent
+PROTOCOLS: Final = sorted((HERE / "protocols").glob("*.json"))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A message of a collection.
+
+    Attributes:
+        name: What the collection calls it, or close to it.
+        accepted: What its schema says of it.
+    """
+
+    name: str
+    procedure: str
+    slot: str
+    accepted: bool
+    value: Any
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection, and the package made of it, in which each definition is also the param of a request.
+
+    Attributes:
+        file: What the protocol file says.
+        again: The same package in the making by the command.
+    """
+
+    name: str
+    file: dict[str, Any]
+    protocol: Protocol
+    package: ModuleType
+    again: subprocess.Popen[str]
+
+    @property
+    def directory(self) -> Path:
+        """Where the package is."""
+        assert self.package.__file__ is not None
+        return Path(self.package.__file__).parent
+
+    def slot(self, name: str) -> Any:
+        """Give a slot of the package by the names of procedure and slot."""
+        procedure, slot = name.split(" ")
+        return getattr(getattr(self.package, constant_name(procedure)), slot)
+
+
+def read(path: Path) -> Any:
+    """Read a protocol file as the JSON that it is."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def has_examples(collection: str) -> bool:
+    return (HERE / "examples" / f"{collection}.jsonl").exists()
+
+
+def examples(collection: str) -> Iterator[Example]:
+    for line in (
+        (HERE / "examples" / f"{collection}.jsonl").read_text(encoding="utf-8").splitlines()
+    ):
+        yield Example(**json.loads(line))
+
+
+def schemas(file: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give the schemas of all slots in a protocol file, by the names of procedure and slot."""
+    for name, procedure in file["procedures"].items():
+        for slot in ("data", "param", "send", "receive", "result"):
+            if slot in procedure:
+                yield f"{name} {slot}", procedure[slot]
+
+
+def validators(file: Mapping[str, Any]) -> dict[str, jsonschema_rs.Validator]:
+    """Give what jsonschema makes of the schemas of all slots in a protocol file."""
+    root = {"$schema": file["$schema"], "$defs": file["$defs"], "properties": dict(schemas(file))}
+    made = jsonschema_rs.validator_map_for(root, validate_formats=False)
+    escaped = {name: name.replace("~", "~0").replace("/", "~1") for name in root["properties"]}
+    return {name: made[f"#/properties/{each}"] for name, each in escaped.items()}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two texts, read with ``exact``, are the same value of JSON."""
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        case list(), list():
+            return len(one) == len(other) and all(map(same, one, other))
+        case bool() | None | str(), _:
+            return type(one) is type(other) and one == other
+        case _:
+            return isinstance(other, Decimal) and one == other
+
+
+def exact(text: str | bytes) -> Any:
+    """Read JSON with every number as it is written."""
+    return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+
+
+class Judge:
+    """Compares what the slots of a package and jsonschema say of values."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._validators = validators(collection.file)
+        self._told: dict[bool, int] = {True: 0, False: 0}
+        self._found: list[str] = []
+
+    def compare(self, name: str, value: Any) -> bool:
+        """Compare what both say of a value, and tell what jsonschema says.
+
+        Args:
+            name: Of procedure and slot.
+        """
+        slot, right = self._collection.slot(name), self._validators[name].is_valid(value)
+        self._told[right] += 1
+        text = json.dumps(value)
+        try:
+            back = slot.encode(slot.decode(text.encode()))
+        except enkaku.DecodeError as error:
+            if right:
+                self._found.append(f"{name} refuses {text[:500]}: {error}")
+        else:
+            if not right:
+                error = next(self._validators[name].iter_errors(value))
+                self._found.append(
+                    f"{name} accepts {text[:500]}: {error.instance_path} {error.message[:300]}"
+                )
+            elif not same(exact(text), exact(back)):
+                self._found.append(f"{name} makes {back[:500]!r} of {text[:500]}")
+        return right
+
+    def conclude(self) -> None:
+        """Fail if there was a difference."""
+        assert all(self._told.values()), self._told
+        shown = "\n".join(self._found[:10])
+        assert not self._found, f"{len(self._found)} of {self._told}:\n{shown}"

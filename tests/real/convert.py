@@ -1,0 +1,370 @@
+"""Writes the protocol files and examples here anew, from the packages that README.md names.
+
+For example, with the packages unpacked below DIRECTORY, each in a directory of its own::
+
+    python tests/real/convert.py github DIRECTORY/webhooks-schemas DIRECTORY/webhooks-examples
+
+What a conversion changes: shared schemas move to ``$defs``, under the names that they had, and references follow
+them; a keyword that JSON Schema does not know begins with ``x-`` then. Nothing else of a schema changes, and the
+order stays. The procedures are made from what the collection says of its messages.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from real.collection import validators  # noqa: E402
+
+SHORT: Final = 7_000
+"""How many characters an example may have that is not the only one of its kind."""
+
+DRAFT_07 = "http://json-schema.org/draft-07/schema#"
+DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
+
+_NAMED = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
+_LISTED = {"allOf", "anyOf", "oneOf", "prefixItems"}
+_ONE = {
+    *("additionalItems", "additionalProperties", "contains", "contentSchema", "else", "if"),
+    *("items", "not", "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties"),
+}
+_PLAIN = {
+    *("$comment", "$id", "$ref", "$schema", "const", "contentEncoding", "contentMediaType"),
+    *("default", "dependencies", "description", "enum", "examples", "exclusiveMaximum"),
+    *(
+        "exclusiveMinimum",
+        "format",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minItems",
+    ),
+    *("minLength", "minProperties", "minimum", "multipleOf", "pattern", "readOnly", "required"),
+    *("title", "type", "uniqueItems", "writeOnly"),
+}
+_NEW = {
+    *("$anchor", "$defs", "contentSchema", "dependentRequired", "dependentSchemas", "deprecated"),
+    *("maxContains", "minContains", "prefixItems", "unevaluatedItems", "unevaluatedProperties"),
+}
+_KNOWN = {
+    DRAFT_07: (_NAMED | _LISTED | _ONE | _PLAIN) - _NEW,
+    DRAFT_2020_12: (_NAMED | _LISTED | _ONE | _PLAIN | _NEW) - {"additionalItems", "dependencies"},
+}
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def converted(schema: Any, refer: Callable[[str], str], draft: str = DRAFT_07) -> Any:
+    """Convert a schema and those within it.
+
+    Args:
+        refer: Gives what a reference becomes.
+        draft: What the schema is written in.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    new: dict[str, Any] = {}
+    for key, value in schema.items():
+        match value:
+            case _ if key not in _KNOWN[draft]:
+                new[key if key.startswith("x-") else f"x-{key.lstrip('$_')}"] = value
+            case dict() if key in _NAMED or key == "dependencies":
+                new[key] = {name: converted(each, refer, draft) for name, each in value.items()}
+            case list() if key in _LISTED or key == "items":
+                new[key] = [converted(each, refer, draft) for each in value]
+            case _ if key in _ONE:
+                new[key] = converted(value, refer, draft)
+            case str() if key == "$ref":
+                new[key] = refer(value)
+            case _:
+                new[key] = value
+    return new
+
+
+def shared(reference: str) -> str:
+    """Give what a reference into ``definitions`` becomes."""
+    return re.sub("^#/definitions/", "#/$defs/", reference)
+
+
+Example = dict[str, Any]
+
+
+def example(name: str, value: Any, procedure: str, slot: str) -> Example:
+    return {"name": name, "procedure": procedure, "slot": slot, "value": value}
+
+
+def protocol(
+    name: str, description: str, definitions: Any, procedures: Any, draft: str = DRAFT_07
+) -> Any:
+    return {
+        "$schema": draft,
+        "name": name,
+        "description": description,
+        "$defs": definitions,
+        "procedures": procedures,
+    }
+
+
+def github(schemas: Path, examples: Path) -> tuple[Any, Iterator[Example]]:
+    """Every webhook of GitHub is an event, named as in the header that comes with it."""
+    source = read(schemas / "schema.json")
+    names = sorted(each["$ref"].removeprefix("#/definitions/") for each in source["oneOf"])
+    procedures = {
+        re.sub("[$_]event$", "", name): {"type": "event", "data": {"$ref": f"#/$defs/{name}"}}
+        for name in names
+    }
+    definitions = {name: converted(each, shared) for name, each in source["definitions"].items()}
+    definitions = json.loads(re.sub(r"(registry) \(`[a-z.]+`\)", r"\1", text(definitions)))
+    described = "What GitHub tells others by webhooks."
+    return protocol("GithubWebhooks", described, definitions, procedures), _github_examples(
+        examples
+    )
+
+
+def _github_examples(directory: Path) -> Iterator[Example]:
+    """Give all but those that are full of the addresses of a registry."""
+    events = read(directory / "api.github.com" / "index.json")
+    for event in (event for event in events if event["name"] != "package"):
+        for value in event["examples"]:
+            name = f"{event['name']} {value.get('action', '')}".strip()
+            yield example(name, value, event["name"], "data")
+
+
+def acp(sdk: Path, python_sdk: Path) -> tuple[Any, Iterator[Example]]:
+    """Requests and notifications of both sides, named as on the wire; a notification is an event."""
+    source = read(sdk / "schema" / "v1" / "schema.json")
+    definitions = {
+        name: converted(each, shared, DRAFT_2020_12) for name, each in source["$defs"].items()
+    }
+    procedures: dict[str, Any] = {}
+    for name, each in definitions.items():
+        if "x-method" in each:
+            procedure = procedures.setdefault(each["x-method"], {"type": "request"})
+            if name.endswith("Notification"):
+                procedure["type"] = "event"
+            procedure[_slot(name)] = {"$ref": f"#/$defs/{name}"}
+    described = "The Agent Client Protocol, version 1: between code editors and coding agents."
+    made = protocol("AgentClientProtocol", described, definitions, procedures, DRAFT_2020_12)
+    return made, _acp_examples(python_sdk / "tests" / "golden", procedures)
+
+
+def _slot(name: str) -> str:
+    ends = {"Notification": "data", "Request": "param", "Response": "result"}
+    return ends[re.split("(?=[A-Z])", name)[-1]]
+
+
+def _acp_examples(directory: Path, procedures: Any) -> Iterator[Example]:
+    """Give the messages, those of which there are several with what is around them in a message."""
+    references = {
+        slot["$ref"].removeprefix("#/$defs/"): (procedure, key)
+        for procedure, slots in procedures.items()
+        for key, slot in slots.items()
+        if key != "type"
+    }
+    for path in sorted(directory.iterdir()):
+        value, name = read(path), path.stem
+        session = {"sessionId": "sess_abc123def456"}
+        match name.split("_")[0], name:
+            case "content", _:
+                update = {"sessionUpdate": "agent_message_chunk", "content": value}
+                yield example(name, {**session, "update": update}, "session/update", "data")
+            case "session", _:
+                yield example(name, {**session, "update": value}, "session/update", "data")
+            case "tool", _:
+                update = {
+                    "sessionUpdate": "tool_call",
+                    "toolCallId": "1",
+                    "title": "",
+                    "content": [value],
+                }
+                yield example(name, {**session, "update": update}, "session/update", "data")
+            case "permission", _:
+                yield example(name, {"outcome": value}, "session/request_permission", "result")
+            case _:
+                words = name.removeprefix("fs_").removesuffix("_selected").split("_")
+                slot = references["".join(word.capitalize() for word in words)]
+                yield example(name, value, *slot)
+
+
+def cyclonedx(library: Path) -> tuple[Any, Iterator[Example]]:
+    """A bill of materials is the param of a request."""
+    schemas = library / "cyclonedx" / "schema" / "_res"
+    files = {
+        "bom": "bom-1.7.SNAPSHOT.schema.json",
+        "cryptography": "cryptography-defs.SNAPSHOT.schema.json",
+        "signature": "jsf-0.82.SNAPSHOT.schema.json",
+        "spdx": "spdx.SNAPSHOT.schema.json",
+    }
+    definitions: dict[str, Any] = {}
+    for name, file in files.items():
+        source = read(schemas / file)
+        prefix = "" if name == "bom" else f"{name}-"
+
+        def refer(reference: str, name: str = name) -> str:
+            file, _, fragment = reference.partition("#")
+            home = next((key for key, each in files.items() if each == file), name)
+            within = fragment.removeprefix("/definitions/")
+            target = within if home == "bom" else f"{home}-{within}"
+            return f"#/$defs/{target if fragment else home}"
+
+        for key, each in source.pop("definitions", {}).items():
+            definitions[f"{prefix}{key}"] = converted(each, refer)
+        for key in ("$id", "$schema"):
+            source.pop(key)
+        if source.keys() & {"type", "enum", "$ref", "oneOf", "properties"}:
+            definitions[name] = converted(source, refer)
+    procedures = {
+        "bom/publish": {
+            "type": "request",
+            "param": {"$ref": "#/$defs/bom"},
+            "result": {"$ref": "#/$defs/refLinkType"},
+        },
+        "bom/fetch": {
+            "type": "request",
+            "param": {"$ref": "#/$defs/bomLinkDocumentType"},
+            "result": {"$ref": "#/$defs/bom"},
+        },
+    }
+    described = "Bills of materials of CycloneDX 1.7."
+    made = protocol("Cyclonedx", described, definitions, procedures)
+    return made, _cyclonedx_examples(library / "tests" / "_data" / "schemaTestData" / "1.7")
+
+
+def _cyclonedx_examples(directory: Path) -> Iterator[Example]:
+    for path in sorted(directory.glob("*.json")):
+        yield example(path.stem, read(path), "bom/publish", "param")
+
+
+def metamask(specs: Path) -> tuple[Any, Iterator[Example]]:
+    """A method of the OpenRPC document is a request, its params are by position."""
+    source = read(specs / "dist" / "build" / "openrpc.json")
+    components = source["components"]["schemas"]
+    definitions = {name: _component(each) for name, each in components.items()}
+    procedures: dict[str, Any] = {}
+    for method in source["methods"]:
+        procedure = procedures[method["name"]] = {"type": "request"}
+        procedure["description"] = method.get("description") or method.get("summary", "")
+        if params := method["params"]:
+            required = [index for index, each in enumerate(params, 1) if each.get("required")]
+            procedure["param"] = {
+                "type": "array",
+                "prefixItems": [_component(param["schema"]) for param in params],
+                "minItems": max(required, default=0),
+                "items": False,
+            }
+        procedure["result"] = _component(method["result"]["schema"])
+    described = source["info"]["description"]
+    made = protocol("MetamaskWallet", described, definitions, procedures, DRAFT_2020_12)
+    return made, _metamask_examples(source, procedures)
+
+
+def _component(schema: Any) -> Any:
+    return converted(
+        schema, lambda it: it.replace("#/components/schemas/", "#/$defs/"), DRAFT_2020_12
+    )
+
+
+def _metamask_examples(source: Any, procedures: Any) -> Iterator[Example]:
+    for method in source["methods"]:
+        for index, pair in enumerate(method.get("examples", [])):
+            name = f"{method['name']} {index}"
+            if "param" in procedures[method["name"]]:
+                params = [param["value"] for param in pair["params"]]
+                yield example(name, params, method["name"], "param")
+            if "result" in pair:
+                yield example(name, pair["result"]["value"], method["name"], "result")
+
+
+def debug(debugpy: Path) -> tuple[Any, Iterator[Example]]:
+    """A request takes the arguments of the debugger's request and gives the body of its response."""
+    within = "src/debugpy/_vendored/pydevd/_pydevd_bundle/_debug_adapter/debugProtocol.json"
+    source = read(debugpy / within)
+    definitions = {name: converted(each, shared) for name, each in source["definitions"].items()}
+    procedures: dict[str, Any] = {}
+    for each in definitions.values():
+        match each:
+            case {
+                "allOf": [
+                    {"$ref": "#/$defs/Request"},
+                    {"properties": {"command": {"enum": [command]}}} as own,
+                ]
+            }:
+                response = definitions[f"{command[0].upper()}{command[1:]}Response"]["allOf"]
+                procedures[command] = {"type": "request", "description": own["description"]}
+                if "arguments" in own["properties"]:
+                    procedures[command]["param"] = own["properties"]["arguments"]
+                if len(response) > 1 and "body" in response[1].get("properties", {}):
+                    procedures[command]["result"] = response[1]["properties"]["body"]
+            case {
+                "allOf": [
+                    {"$ref": "#/$defs/Event"},
+                    {"properties": {"event": {"enum": [event]}}} as own,
+                ]
+            }:
+                procedures[event] = {"type": "event", "description": own["description"]}
+                if "body" in own["properties"]:
+                    procedures[event]["data"] = own["properties"]["body"]
+            case _:
+                pass
+    return protocol("DebugAdapter", source["description"], definitions, procedures), iter(())
+
+
+def text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+COLLECTIONS = {
+    "acp": acp,
+    "cyclonedx": cyclonedx,
+    "debug": debug,
+    "github": github,
+    "metamask": metamask,
+}
+
+
+def judged(protocol: Any, examples: Iterable[Example]) -> Iterator[Example]:
+    """Add to each example whether its schema accepts it."""
+    judges = validators(protocol)
+    for each in examples:
+        accepted = judges[f"{each['procedure']} {each['slot']}"].is_valid(each["value"])
+        yield {
+            **{key: each[key] for key in each if key != "value"},
+            "accepted": accepted,
+            "value": each["value"],
+        }
+
+
+def selected(examples: Iterable[Example]) -> list[Example]:
+    """Leave out what is long; for each slot, the shortest that is accepted stays."""
+    kept: list[Example] = []
+    seen: set[object] = set()
+    for each in sorted(examples, key=lambda each: len(text(each))):
+        slot, alike = (each["procedure"], each["slot"]), (each["name"], each["accepted"])
+        only = each["accepted"] and slot not in seen
+        if only or (alike not in seen and len(text(each)) < SHORT):
+            kept.append(each)
+            seen |= {slot, alike} if each["accepted"] else {alike}
+    return sorted(
+        kept, key=lambda each: (each["procedure"], each["slot"], each["name"], text(each))
+    )
+
+
+def main(name: str, *directories: str) -> None:
+    made, examples = COLLECTIONS[name](*(Path(each) for each in directories))
+    lines = json.dumps(made, ensure_ascii=False, indent=1)
+    (HERE / "protocols" / f"{name}.json").write_text(lines + "\n", encoding="utf-8")
+    if kept := selected(judged(made, examples)):
+        lines = "".join(f"{text(each)}\n" for each in kept)
+        (HERE / "examples" / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,73 @@
+"""Real schemas generate, nothing of them is lost, and they satisfy both type checkers at their strictest."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from enkaku_codegen.names import constant_name
+from real.collection import PROTOCOLS, Collection
+
+pytestmark = pytest.mark.timeout(240)
+
+COUNTS = {
+    "acp": (25, 178),
+    "cyclonedx": (2, 117),
+    "debug": (61, 187),
+    "github": (66, 344),
+    "metamask": (55, 77),
+}
+"""How many procedures and definitions the files have."""
+
+
+def test_nothing_is_lost(collection: Collection) -> None:
+    procedures, definitions = COUNTS[collection.name]
+    assert len(collection.file["$defs"]) == definitions
+    assert len(collection.file["procedures"]) == procedures + definitions
+    assert len(collection.protocol.procedures) == procedures + definitions
+    assert collection.protocol.definitions.keys() >= collection.file["$defs"].keys()
+    for name, procedure in collection.file["procedures"].items():
+        held = getattr(collection.package, constant_name(name))
+        assert (held.name, held.kind) == (name, procedure["type"])
+
+
+def test_neither_order_nor_seed_matters(collection: Collection) -> None:
+    _, errors = collection.again.communicate(timeout=200)
+    assert (collection.again.returncode, errors) == (0, "")
+    assert contents(collection.directory.parent / "other" / "again") == contents(
+        collection.directory
+    )
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {
+        path.name: path.read_text(encoding="utf-8")
+        for path in directory.iterdir()
+        if path.is_file()
+    }
+
+
+def test_both_type_checkers_find_nothing(
+    made: Callable[[Path], Collection], tmp_path: Path
+) -> None:
+    for path in PROTOCOLS:
+        shutil.copytree(made(path).directory, tmp_path / "packages" / path.stem)
+    settings = {"include": ["packages"], "typeCheckingMode": "strict", "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    pyright = ["pyright", "--pythonpath", sys.executable, "--outputjson", "--project", "."]
+    mypy = ["mypy", "--strict", "--config-file", "", "--cache-dir", "cache"]
+    mypy += [f"packages/{path.stem}" for path in PROTOCOLS]
+    with run(pyright, tmp_path) as one, run(mypy, tmp_path) as other:
+        report = json.loads(one.communicate(timeout=200)[0])
+        said = other.communicate(timeout=200)
+    assert report["generalDiagnostics"] == []
+    assert report["summary"]["filesAnalyzed"] == 5 * len(PROTOCOLS)
+    assert said == (f"Success: no issues found in {5 * len(PROTOCOLS)} source files\n", "")
+
+
+def run(command: list[str], directory: Path) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-m", *command], cwd=directory, text=True, **pipes)
