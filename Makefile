@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test check format generate clean
+.PHONY: help demo test fuzz check format generate clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,9 @@ demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and o
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -q
+
+fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
+	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
 
 check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/ruff check .

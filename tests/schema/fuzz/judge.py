@@ -1,0 +1,99 @@
+"""Two implementations of JSON Schema that are not ours, and what both of them say."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import jsonschema
+import jsonschema_rs
+
+from .schemas import Draft, Schema
+from .words import python_pattern
+
+__all__ = ["Judge", "whole_schema"]
+
+_RUST: Final = {
+    "draft2020-12": jsonschema_rs.Draft202012Validator,
+    "draft7": jsonschema_rs.Draft7Validator,
+}
+_PYTHON: Final = {
+    "draft2020-12": jsonschema.Draft202012Validator,
+    "draft7": jsonschema.Draft7Validator,
+}
+
+
+class Judge:
+    """Says what a schema accepts.
+
+    Args:
+        second: Whether ``jsonschema``, which is slow, is asked as well.
+
+    Attributes:
+        failure: Why the schema can't be judged, if so.
+    """
+
+    def __init__(
+        self, draft: Draft, schema: Schema, definitions: Mapping[str, Schema], *, second: bool
+    ) -> None:
+        whole = whole_schema(schema, definitions)
+        self._first: Any = None
+        self._second: Any = None
+        try:
+            self._first = _RUST[draft](_for_rust(whole), validate_formats=False)
+        except Exception as error:  # noqa: BLE001 - of whatever kind
+            self.failure = f"{type(error).__name__}: {error}"
+            return
+        self.failure = ""
+        if second:
+            self._second = _PYTHON[draft](_for_python(whole))
+
+    def accepts(self, value: Any) -> bool | None:
+        """Tell whether the schema accepts a value; None if the two judges differ, or one fails."""
+        try:
+            first = self._first.is_valid(value)
+            second = first if self._second is None else self._second.is_valid(value)
+        except Exception:  # noqa: BLE001 - of whatever kind
+            return None
+        return first if first == second else None
+
+
+def whole_schema(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Any]:
+    """Give a schema that stands by itself."""
+    return {"$defs": dict(definitions), "allOf": [schema]}
+
+
+def _for_rust(schema: Any) -> Any:
+    """Give a schema that says nothing of its texts' contents: for draft-07, that would be checked."""
+    match schema:
+        case dict():
+            return {
+                key: _for_rust(value)
+                for key, value in schema.items()
+                if key not in ("contentEncoding", "contentMediaType")
+            }
+        case list():
+            return [_for_rust(each) for each in schema]
+        case _:
+            return schema
+
+
+def _for_python(schema: Any) -> Any:
+    """Give a schema with its patterns in the words of ``re``."""
+    match schema:
+        case dict():
+            return {key: _translated(key, value) for key, value in schema.items() if key != "x-own"}
+        case list():
+            return [_for_python(each) for each in schema]
+        case _:
+            return schema
+
+
+def _translated(word: str, value: Any) -> Any:
+    match word, value:
+        case "pattern", str():
+            return python_pattern(value)
+        case "patternProperties", dict():
+            return {python_pattern(each): _for_python(below) for each, below in value.items()}
+        case ("const" | "enum" | "default" | "examples"), _:
+            return value
+        case _:
+            return _for_python(value)
