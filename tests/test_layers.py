@@ -12,18 +12,23 @@ RUNTIME = ROOT / "runtime" / "enkaku"
 CODEGEN = ROOT / "codegen" / "enkaku_codegen"
 
 RUNTIME_LAYERS = (
-    {"errors", "json_text", "model"},
+    {"absent", "errors", "json_text", "surrogates", "words"},
     {
+        "anything",
+        "checked",
         "framing",
         "inbox",
         "limits",
         "messages",
         "signals",
-        "slots",
         "transport",
         "unix_path",
         "version",
     },
+    {"declared", "number"},
+    {"exact"},
+    {"model", "problems"},
+    {"slots"},
     {"procedures"},
     {"call", "link", "socket_transport"},
     {"client", "handler"},
@@ -33,7 +38,7 @@ RUNTIME_LAYERS = (
     {"sockets", "testing"},
 )
 CODEGEN_LAYERS = (
-    {"errors", "jsontree", "pattern", "regexes"},
+    {"errors", "jsontree", "pattern", "regexes", "stamp"},
     {"notes", "text"},
     {"names"},
     # reading: files become a definition
@@ -116,14 +121,28 @@ def test_only_the_sockets_touch_the_network() -> None:
     assert users == MAY_USE_NETWORK
 
 
-def test_the_runtime_needs_pydantic_msgspec_and_nothing_of_the_generator() -> None:
+def test_the_runtime_needs_little_and_nothing_of_the_generator() -> None:
     foreign = {
         name
         for path in RUNTIME.glob("*.py")
         for name, inside in imports(path)
         if not inside and name not in sys.stdlib_module_names
     }
-    assert foreign == {"msgspec", "pydantic", "pydantic_core", "typing_extensions"}
+    assert foreign == {"jsonschema_rs", "msgspec", "pydantic", "pydantic_core", "typing_extensions"}
+
+
+def test_one_module_alone_loads_the_validator_which_is_an_extra() -> None:
+    users = {
+        path.stem
+        for path in RUNTIME.glob("*.py")
+        if any(
+            isinstance(node, ast.ImportFrom) and node.module == "jsonschema_rs"
+            for function in ast.walk(ast.parse(path.read_text()))
+            if isinstance(function, ast.FunctionDef)
+            for node in ast.walk(function)
+        )
+    }
+    assert users == {"checked"}
 
 
 def test_the_generator_does_not_import_the_runtime() -> None:

@@ -1,7 +1,7 @@
 """The command line: the one module that prints and writes.
 
-Above it: nobody. Below it: prepare, which needs the generator's own dependencies and is imported when a command
-runs, so that help and version work without them; and output.
+Above it: nobody. Below it: output; stamp, which is asked first; and prepare, which needs the generator's own
+dependencies and is imported when it is needed, so that all else works without them, and soon.
 """
 
 import argparse
@@ -10,11 +10,13 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from .errors import CodegenError
+from .errors import CodegenError, OutputError
 from .output import Changes, write
+from .stamp import Request, is_fresh
 
 __all__ = ["run"]
 
@@ -122,6 +124,12 @@ def _name(text: str) -> str:
 
 
 def _command(options: argparse.Namespace) -> int:
+    request = Request(options.protocol, options.name, options.templates)
+    if is_fresh(request, options.out):
+        if options.command == "generate":
+            print(f"{options.out}: up to date")
+        return 0
+
     from .prepare import prepare  # noqa: PLC0415 # see above
 
     try:
@@ -145,11 +153,13 @@ def _check(todo: Changes) -> int:
 
 
 def _generate(todo: Changes) -> int:
-    write(todo)
     if todo:
+        write(todo)
         counts = [(len(todo.written), "written"), (len(todo.removed), "removed")]
         done = ", ".join(f"{count} {what}" for count, what in counts if count)
         print(f"{todo.directory}: {done}")
     else:
+        with suppress(OutputError):  # what the stamp is good for is done by the next one, too
+            write(todo)
         print(f"{todo.directory}: up to date")
     return 0

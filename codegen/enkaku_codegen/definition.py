@@ -13,7 +13,7 @@ from .dialects import Dialect
 from .errors import ProtocolError
 from .jsontree import Json, Schema, as_text, pointer
 from .library import Library, Resource, Spot
-from .load import Document, load
+from .load import Document, load, sources
 from .nodes import as_dict
 from .options import formats_of
 from .references import References
@@ -87,6 +87,8 @@ class Protocol:
         definitions: The shared schemas by name, sorted by name.
         formats: The Python type that text of a format becomes, by format: some of ``options.FORMATS``.
         defaults: Whether the ``default`` of a property is filled in where the property is absent.
+        sources: The digests of all files that were read, by their paths from the protocol file's
+            directory; empty if there are no such paths.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Protocol:
     definitions: Mapping[str, Schema]
     formats: Mapping[str, str] = field(default_factory=dict[str, str])
     defaults: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
 
 
 _SLOTS: Final[tuple[SlotName, ...]] = get_args(SlotName)
@@ -152,6 +155,7 @@ class _Reader:
             definitions=definitions,
             formats=formats_of(head.get("formats")),
             defaults=head.get("defaults") == "fill",
+            sources=sources(self.library.documents, self._document.path.parent),
         )
 
     def _raise_issues(self) -> None:

@@ -15,7 +15,6 @@ from .errors import Issue, ProtocolError
 from .jsontree import Json, Tokens, find, pointer, tokens
 from .load import Document, load
 from .mistakes import holds_schemas, mistakes
-from .regexes import pattern_fault
 from .schemas import check, subschemas
 from .words import describe
 
@@ -80,11 +79,13 @@ class Library:
     Attributes:
         issues: What is wrong with them; grows with each call.
         dialects: Every schema that is known, and what it is written in.
+        documents: The files, by every path that leads to one.
     """
 
     def __init__(self) -> None:
         self.issues: list[Issue] = []
         self.dialects: dict[Spot, Dialect] = {}
+        self.documents: dict[Path, Document] = {}
         self._homes: dict[Spot, Resource] = {}
         self._files: dict[str, Resource | None] = {}
         self._holders: set[Spot] = set()
@@ -97,6 +98,7 @@ class Library:
         """Take in a file, but no schema of it yet."""
         uri = Path(document.key).as_uri()
         self._files[document.key] = file = Resource(Spot(document, ()), uri)
+        self.documents[document.path] = document
         return file
 
     def add(self, spot: Spot, home: Resource, dialect: Dialect) -> None:
@@ -122,8 +124,6 @@ class Library:
             self._holders.add(spot)
             return
         found = dict(mistakes(schema, dialect))
-        if not (dialect.ref_alone and "$ref" in schema):
-            found |= dict(_pattern_faults(schema))
         others = [fault for fault in check(schema, dialect) if fault[0] not in found]
         for path, message in (*found.items(), *others):
             self.note(spot.below(path), message)
@@ -236,7 +236,10 @@ class Library:
             self._files[key] = None  # so that a file with issues says so once
             shorter = Path(os.path.normpath(path))
             self._add_schemas(load(shorter if os.path.realpath(shorter) == key else path))
-        return self._files[key]
+        file = self._files[key]
+        if file is not None:
+            self.documents[path] = file.root.document
+        return file
 
     def _add_schemas(self, document: Document) -> None:
         """Take in a file that a reference leads to, and its schemas."""
@@ -284,12 +287,3 @@ class Library:
                 self.add(spot, self._homes[around], dialect)
             return
         raise _DeadEnd("no schema is there: a shared schema belongs in $defs")
-
-
-def _pattern_faults(schema: dict[str, Json]) -> Iterator[tuple[Tokens, str]]:
-    pattern, named = schema.get("pattern"), schema.get("patternProperties")
-    if isinstance(pattern, str) and (fault := pattern_fault(pattern)):
-        yield ("pattern",), fault
-    for name in named if isinstance(named, dict) else ():
-        if fault := pattern_fault(name):
-            yield ("patternProperties", name), fault

@@ -5,6 +5,7 @@ Above it: references, definition. Below it: the two readers, which know text and
 
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,9 +13,10 @@ from typing import Final
 from .errors import Issue, ProtocolError
 from .json_source import read_json
 from .jsontree import Json, Place, Tokens, pointer, tokens
+from .stamp import digest
 from .yaml_source import read_yaml
 
-__all__ = ["MAX_BYTES", "Document", "load"]
+__all__ = ["MAX_BYTES", "Document", "load", "sources"]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """How many bytes a file may have."""
@@ -29,12 +31,14 @@ class Document:
     Attributes:
         path: As the user would write it.
         key: The same for all paths to the same file.
+        digest: What stands for its content in a stamp.
     """
 
     path: Path
     key: str
     value: Json
     places: Place
+    digest: str
 
     def line(self, path: Tokens) -> int:
         """Give the line of the value at a path, or of the nearest one around it."""
@@ -62,6 +66,20 @@ class Document:
         )
 
 
+def sources(documents: Mapping[Path, Document], base: Path) -> dict[str, str]:
+    """Give the digest of each file by its path from a directory, sorted.
+
+    Empty if such a path does not lead to the file: what a link to a directory may do to ``..``.
+    """
+    found: dict[str, str] = {}
+    for path, document in documents.items():
+        relative = os.path.relpath(path, base)
+        if os.path.realpath(base / relative) != document.key:
+            return {}
+        found[Path(relative).as_posix()] = document.digest
+    return dict(sorted(found.items()))
+
+
 def load(path: Path) -> Document:
     """Read a JSON (``.json``) or YAML (``.yaml``, ``.yml``) file.
 
@@ -71,14 +89,15 @@ def load(path: Path) -> Document:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise _unreadable(path, "expected a file named *.json, *.yaml or *.yml")
-    text = _text(path)
+    content = _content(path)
+    text = _decoded(path, content)
     if not text.strip():
         raise _unreadable(path, "the file is empty")
     value, places = reader(str(path), text)
-    return Document(path, os.path.realpath(path), value, places)
+    return Document(path, os.path.realpath(path), value, places, digest(content))
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     try:
         # Asked first, because opening a pipe would wait for somebody to write to it.
         mode = path.stat().st_mode
@@ -95,6 +114,10 @@ def _text(path: Path) -> str:
         raise _unreadable(path, f"can't be read: {reason}") from error
     if len(content) > MAX_BYTES:
         raise _unreadable(path, f"larger than {MAX_BYTES} bytes")
+    return content
+
+
+def _decoded(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,6 +1,6 @@
 """Finds in schemas what JSON Schema allows and nobody means: to it, a keyword that is none says nothing.
 
-Above it: library. Below it: dialects, words.
+Above it: library. Below it: dialects, regexes, words.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Final
 
 from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect
 from .jsontree import Json, Tokens
+from .regexes import pattern_fault
 from .words import nearest, severed
 
 __all__ = ["holds_schemas", "mistakes"]
@@ -69,6 +70,17 @@ def mistakes(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens
                 ), "expected one schema: in draft 2020-12, prefixItems has the first ones"
         elif not key.startswith("x-"):
             yield (key,), f'unknown keyword "{key}"{_hint(schema, key, dialect)}'
+    if not (dialect.ref_alone and "$ref" in schema):
+        yield from _wrong_patterns(schema)
+
+
+def _wrong_patterns(schema: dict[str, Json]) -> Iterator[tuple[Tokens, str]]:
+    pattern, named = schema.get("pattern"), schema.get("patternProperties")
+    if isinstance(pattern, str) and (fault := pattern_fault(pattern)):
+        yield ("pattern",), fault
+    for name in named if isinstance(named, dict) else ():
+        if fault := pattern_fault(name):
+            yield ("patternProperties", name), fault
 
 
 def _hint(schema: dict[str, Json], key: str, dialect: Dialect) -> str:

@@ -1,19 +1,24 @@
 """Compares a generated package with its directory, and puts it there: all of it, or nothing.
 
-Above it: the command line. Below it: the standard library. It knows how its own files begin, not what is in them.
+Above it: the command line. Below it: stamp. It knows how its own files begin, not what is in them.
 """
 
 import difflib
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from .errors import OutputError
+from .stamp import ABOUT, STAMP
 
 __all__ = ["Changes", "changes", "write"]
+
+_LARGEST: Final = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +29,14 @@ class Changes:
         written: The text of the files that are new or different, by name.
         removed: The files that an earlier run generated and this one does not.
         before: The text of the files that are there, of those in ``written`` and ``removed``.
+        stamp: The new text of the stamp, which is written with the others; None if it stays as it is.
     """
 
     directory: Path
     written: Mapping[str, str]
     removed: tuple[str, ...]
     before: Mapping[str, str]
+    stamp: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.written or self.removed)
@@ -54,13 +61,18 @@ def _lines(text: str | None) -> list[str]:
     return [f"{line}\n" for line in (text or "").split("\n")[:-1]]
 
 
-def changes(files: Mapping[str, str], directory: Path, marker: str) -> Changes:
+def changes(
+    files: Mapping[str, str], directory: Path, marker: str, stamp: str | None = None
+) -> Changes:
     """Compare files with a directory.
+
+    The stamp is none of the files: without it, or with another one, a package is no less up to date.
 
     Args:
         files: The text of each file by its name.
         directory: Where they belong; it need not be there yet.
         marker: How each Python file begins that is ours to change.
+        stamp: The text of the package's stamp, if there is one.
 
     Raises:
         OutputError: A file of somebody else's is in the way, or the directory can't be read.
@@ -83,7 +95,17 @@ def changes(files: Mapping[str, str], directory: Path, marker: str) -> Changes:
     written = {name: text for name, text in files.items() if before[name] != text}
     _refuse_foreign({directory / name: before[name] for name in sorted(written)}, marker)
     there = {name: text for name in written if (text := before[name]) is not None}
-    return Changes(directory, written, tuple(stale), there | stale)
+    return Changes(directory, written, tuple(stale), there | stale, _new(stamp, directory))
+
+
+def _new(stamp: str | None, directory: Path) -> str | None:
+    """Give the stamp if it has to be written, and its place is free or ours."""
+    try:
+        found = _read(directory / STAMP)
+    except OSError:
+        return None
+    is_ours = not found or found.startswith(ABOUT)
+    return stamp if is_ours and found != stamp else None
 
 
 def _refuse_foreign(texts: Mapping[Path, str | None], marker: str) -> None:
@@ -101,14 +123,14 @@ def _refuse_foreign(texts: Mapping[Path, str | None], marker: str) -> None:
 
 def _read(path: Path) -> str | None:
     """Read a file as it is; what is no regular file is never ours."""
-    if path.is_symlink():
-        return "a link"
     try:
+        # Asked first, because opening a pipe would wait for somebody to write to it.
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+            return "a link, a directory, or more than is ever generated"
         return path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return None
-    except IsADirectoryError:
-        return "a directory"
 
 
 def write(todo: Changes) -> None:
@@ -118,9 +140,10 @@ def write(todo: Changes) -> None:
         OutputError: The package could not be written; the directory is as it was.
     """
     transaction = _Transaction(todo.directory)
+    written = dict(todo.written) if todo.stamp is None else {**todo.written, STAMP: todo.stamp}
     try:
-        transaction.prepare(todo.written)
-        transaction.commit(todo.written, todo.removed)
+        transaction.prepare(written)
+        transaction.commit(written, todo.removed)
     except BaseException as error:
         transaction.undo()
         if isinstance(error, OSError):

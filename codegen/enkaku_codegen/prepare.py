@@ -5,12 +5,13 @@ Above it: the command line, which imports this when it is needed. Below it: defi
 
 from pathlib import Path
 
-from .definition import read_protocol
+from .definition import Protocol, read_protocol
 from .errors import Issue, ProtocolError
 from .generate import generate
 from .load import load
 from .output import Changes, changes
 from .render import MARKER
+from .stamp import Request, stamp
 
 __all__ = ["prepare"]
 
@@ -28,16 +29,17 @@ def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) 
         CodegenError: Something stands in the way; it says what.
     """
     try:
-        files = _generated(path, name, templates)
+        protocol = read_protocol(path, name)
+        files = _generated(protocol, path, templates)
     except RecursionError:
         # Each file is flat enough, but references can make a chain of thousands.
         message = "the schemas lie too deep within each other, by their references"
         raise ProtocolError([Issue(str(path), None, "", message)]) from None
-    return changes(files, out, MARKER)
+    vouching = stamp(Request(path, name, templates), protocol.sources, files)
+    return changes(files, out, MARKER, vouching)
 
 
-def _generated(path: Path, name: str | None, templates: Path | None) -> dict[str, str]:
-    protocol = read_protocol(path, name)
+def _generated(protocol: Protocol, path: Path, templates: Path | None) -> dict[str, str]:
     try:
         return generate(protocol, source=path.name, templates=templates)
     except ProtocolError as error:

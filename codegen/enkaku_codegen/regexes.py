@@ -1,6 +1,6 @@
 """Tells whether a ``pattern`` is a regular expression, and what is wrong with one that is none.
 
-Above it: library. Below it: jsonschema-rs, whose word is final: values are checked by it.
+Above it: mistakes. Below it: jsonschema-rs, whose word is final: values are checked by it.
 """
 
 import re
