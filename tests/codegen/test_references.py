@@ -1,6 +1,7 @@
 """References: every way to write one ends as ``#/$defs/NAME``, or as an error at the place of the ``$ref``."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -413,3 +414,98 @@ def test_what_is_accepted_stays_the_same(tmp_path: Path) -> None:
     expected = [True, False, True, False, False, False]
     for each in (schema, rewritten):
         assert [Draft202012Validator(each).is_valid(value) for value in values] == expected
+
+
+OLD = "http://json-schema.org/draft-07/schema#"
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Give the sockets that were asked for, though none was given."""
+    asked: list[object] = []
+
+    def refuse(*arguments: object, **_: object) -> None:
+        asked.append(arguments)
+        raise OSError("there is no network")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+    return asked
+
+
+def test_files_in_several_directories_formats_and_drafts(
+    tmp_path: Path, offline: list[object]
+) -> None:
+    files: Files = {
+        "main.yaml": "p:\n  type: event\n  data: {$ref: 'a/b/first.json#/properties/next'}\n",
+        "a/b/first.json": {"properties": {"next": {"$ref": "../second.yml#/$defs/S"}}},
+        "a/second.yml": (
+            "$defs:\n"
+            "  S: {properties: {up: {$ref: ../old.JSON}, back: {$ref: b/first.json}}}\n"
+            "  T: {$ref: '#/$defs/S/properties/up'}\n"
+        ),
+        "old.JSON": {
+            "$schema": OLD,
+            "items": [
+                {"$ref": "#/definitions/D", "maxLength": 1},
+                {"$ref": "a/second.yml#/$defs/T"},
+            ],
+            "definitions": {"D": {"type": "string"}},
+        },
+    }
+    protocol = _read(tmp_path, files)
+    assert _data(protocol) == {"$ref": "#/$defs/first~1next"}
+    assert protocol.definitions == {
+        "D": {"type": "string"},
+        "S": {
+            "properties": {
+                "up": {"$ref": "#/$defs/S~1up"},
+                "back": {"$ref": "#/$defs/first"},
+            }
+        },
+        "S/up": {"$ref": "#/$defs/old"},
+        "T": {"$ref": "#/$defs/S~1up"},
+        "first": {"properties": {"next": {"$ref": "#/$defs/first~1next"}}},
+        "first/next": {"$ref": "#/$defs/S"},
+        "old": {"prefixItems": [{"$ref": "#/$defs/D"}, {"$ref": "#/$defs/T"}]},
+    }
+    assert list(protocol.sources) == ["a/b/first.json", "a/second.yml", "main.yaml", "old.JSON"]
+    assert offline == []
+
+
+def test_an_address_leads_to_what_has_it_in_the_same_tree_and_nowhere_else(
+    tmp_path: Path, offline: list[object]
+) -> None:
+    data = {
+        "$id": "https://example.com/schemas/order.json",
+        "properties": {
+            "price": {"$ref": "money.json"},
+            "total": {"$ref": "https://example.com/schemas/money.json"},
+            "rest": {"$ref": "/schemas/money.json#/$defs/Cents"},
+            "note": {"$ref": "note.json"},
+        },
+        "$defs": {
+            "Money": {
+                "$id": "money.json",
+                "type": "integer",
+                "$defs": {"Cents": {"type": "integer", "maximum": 99}},
+            }
+        },
+    }
+    files = {**_bare(data), "note.json": {"$id": "https://example.com/note.json", "type": "string"}}
+    assert _data(_read(tmp_path, files)) == {
+        "properties": {
+            "price": {"$ref": "#/$defs/Money"},
+            "total": {"$ref": "#/$defs/Money"},
+            "rest": {"$ref": "#/$defs/Money~1Cents"},
+            "note": {"$ref": "#/$defs/note"},
+        }
+    }
+    # The file is there, and has that address; but nobody knows before it is read.
+    data["properties"]["note"] = {"$ref": "https://example.com/note.json"}
+    (found,) = _issues(tmp_path, {**files, **_bare(data)})
+    assert found.endswith("a relative path: nothing is fetched from elsewhere")
+    for uri in ("https://json-schema.org/draft/2020-12/schema", OLD, "ftp://example.com/a.json"):
+        (found,) = _issues(tmp_path, _bare({"$ref": uri}))
+        assert found.endswith("nothing is fetched from elsewhere")
+    assert offline == []
