@@ -44,7 +44,7 @@ CODEGEN_LAYERS = (
     # reading: files become a definition
     {"json_source", "nodes", "words", "yaml_source"},
     {"dialects", "load", "merge", "options", "variants"},
-    {"mistakes", "schemas"},
+    {"mistakes", "schemas", "spots"},
     {"library", "shape", "widen"},
     {"references"},
     {"declared", "verbatim"},

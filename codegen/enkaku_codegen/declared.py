@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .jsontree import as_text, find, same
-from .library import Library, Spot
+from .library import Library
 from .references import References
 from .shape import error_faults
+from .spots import Spot
 
 __all__ = ["DeclaredError", "DeclaredErrors"]
 

@@ -12,12 +12,13 @@ from .declared import DeclaredError, DeclaredErrors
 from .dialects import Dialect
 from .errors import ProtocolError
 from .jsontree import Json, Schema, as_text, pointer
-from .library import Library, Resource, Spot
+from .library import Library
 from .load import Document, load, sources
 from .nodes import as_dict
 from .options import formats_of
 from .references import References
 from .shape import faults, is_document
+from .spots import Resource, Spot
 from .verbatim import Verbatim
 
 __all__ = [

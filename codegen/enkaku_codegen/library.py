@@ -1,72 +1,30 @@
 """Knows the files of a protocol, the schemas in them, and what a reference leads to.
 
-Above it: references. Below it: load, schemas, mistakes. The network is never asked.
+Above it: references. Below it: load, spots, schemas, mistakes. The network is never asked.
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
 from .errors import Issue, ProtocolError
-from .jsontree import Json, Tokens, find, pointer, tokens
+from .jsontree import Json, Tokens, pointer, tokens
 from .load import Document, load
 from .mistakes import holds_schemas, mistakes
 from .schemas import check, subschemas
+from .spots import Resource, Spot
 from .words import describe
 
-__all__ = ["Library", "Resource", "Spot"]
+__all__ = ["Library"]
 
+_MOST_ISSUES: Final = 1000
 _HOLDING: Final = [(holder,) for holder in HOLDERS]
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A place in a file."""
-
-    document: Document
-    path: Tokens
-
-    def below(self, path: Tokens) -> "Spot":
-        """Give the place at a path from here."""
-        return Spot(self.document, self.path + path)
-
-    @property
-    def value(self) -> Json:
-        """What stands there."""
-        return find(self.document.value, self.path)
-
-    def __str__(self) -> str:
-        return str(self.document.issue(self.path, ""))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Resource:
-    """A schema with an address of its own: what ``#`` means to the references in it.
-
-    Attributes:
-        root: Where it begins.
-        uri: Its address, which relative references start from.
-        outer: Where to look for what it does not have itself.
-        ids: The resources in the same tree of schemas, by address.
-        anchors: The schemas in it that have a plain name.
-    """
-
-    root: Spot
-    uri: str
-    outer: "Resource | None" = None
-    ids: dict[str, "Resource"] = field(default_factory=dict[str, "Resource"])
-    anchors: dict[str, Spot] = field(default_factory=dict[str, Spot])
-
-    def outwards(self) -> Iterator["Resource"]:
-        """Give the resource and those around it."""
-        resource: Resource | None = self
-        while resource is not None:
-            yield resource
-            resource = resource.outer
+class _Enough(ProtocolError):
+    """So much is wrong that the rest is not looked at."""
 
 
 class _DeadEnd(Exception):
@@ -91,7 +49,13 @@ class Library:
         self._holders: set[Spot] = set()
 
     def note(self, spot: Spot, message: str) -> None:
-        """Say that something is wrong at a place."""
+        """Say that something is wrong at a place.
+
+        Raises:
+            ProtocolError: More is wrong than anybody reads.
+        """
+        if len(self.issues) > _MOST_ISSUES:
+            raise _Enough(self.issues)
         self.issues.append(spot.document.issue(spot.path, message))
 
     def add_file(self, document: Document) -> Resource:
@@ -123,10 +87,13 @@ class Library:
         if may_hold and holds_schemas(schema, dialect, is_file=not spot.path):
             self._holders.add(spot)
             return
-        found = dict(mistakes(schema, dialect))
-        others = [fault for fault in check(schema, dialect) if fault[0] not in found]
-        for path, message in (*found.items(), *others):
+        found: set[Tokens] = set()
+        for path, message in mistakes(schema, dialect):
+            found.add(path)
             self.note(spot.below(path), message)
+        for path, message in check(schema, dialect):
+            if path not in found:
+                self.note(spot.below(path), message)
 
     def _dialect(self, spot: Spot, schema: dict[str, Json], around: Dialect) -> Dialect:
         if "$schema" not in schema:
@@ -191,6 +158,8 @@ class Library:
             return None  # already noted by the check of the schema
         try:
             found = self._lookup(self._homes[spot], reference)
+        except _Enough:
+            raise
         except ProtocolError as error:  # in the file that it leads to
             for issue in error.issues:
                 if issue.line is None:  # the file as a whole

@@ -9,9 +9,10 @@ from typing import Final
 
 from .dialects import DRAFT_2020_12, HOLDERS, IN_PLACE
 from .jsontree import Json, Schema, Tokens, pointer, same
-from .library import Library, Spot
+from .library import Library
 from .load import Document
 from .schemas import applied, rebuilt
+from .spots import Spot
 
 __all__ = ["References"]
 

@@ -14,9 +14,10 @@ from jsonschema_rs import ValidationError, validator_for
 from .dialects import DRAFT_2020_12
 from .errors import ProtocolError
 from .jsontree import Json, Schema
-from .library import Library, Spot
+from .library import Library
 from .references import References
 from .schemas import subschemas
+from .spots import Spot
 
 __all__ = ["Verbatim"]
 

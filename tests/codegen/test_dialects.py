@@ -209,6 +209,12 @@ def test_what_only_holds_schemas_is_none(tmp_path: Path) -> None:
     assert 'unknown keyword "nullable"' in _issues(tmp_path, content)[0]
 
 
+def test_no_more_is_told_than_anybody_reads(tmp_path: Path) -> None:
+    wrong = {f"propert{index}": 1 for index in range(20_000)}
+    assert len(_issues(tmp_path, _data(wrong))) == 1001
+    assert len(_issues(tmp_path, _data({"$ref": "a.json"}), a={"type": "string", **wrong})) == 1001
+
+
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
