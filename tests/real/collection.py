@@ -36,10 +36,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection, and the package made of it, in which each definition is also the param of a request.
+    """A collection, and the package made of it.
 
     Attributes:
-        file: What the protocol file says.
+        file: What the protocol file says; in a small one, each definition is the param of a request, too.
         again: The same package in the making by the command.
     """
 
@@ -47,7 +47,7 @@ class Collection:
     file: dict[str, Any]
     protocol: Protocol
     package: ModuleType
-    again: subprocess.Popen[str]
+    again: subprocess.Popen[bytes]
 
     @property
     def directory(self) -> Path:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from real.collection import validators  # noqa: E402
 
-SHORT: Final = 7_000
+SHORT: Final = 5_500
 """How many characters an example may have that is not the only one of its kind."""
 
 DRAFT_07 = "http://json-schema.org/draft-07/schema#"
@@ -243,6 +243,38 @@ def _cyclonedx_examples(directory: Path) -> Iterator[Example]:
         yield example(path.stem, read(path), "bom/publish", "param")
 
 
+def mcp(made: Path) -> tuple[Any, Iterator[Example]]:
+    """A request takes its params and gives its result; a notification is an event.
+
+    Args:
+        made: Where ``mcp.json`` is, which the specification's own command makes of the SDK's ``spec.types.d.ts``::
+
+            typescript-json-schema --defaultNumberType integer --required --skipLibCheck spec.types.ts "*" -o mcp.json
+    """
+    source = read(made / "mcp.json")
+    definitions = {
+        name: converted(each, shared, DRAFT_2020_12) for name, each in source["definitions"].items()
+    }
+    procedures: dict[str, Any] = {}
+    for name, each in definitions.items():
+        match each.get("properties"):
+            case {"method": {"const": method}, **members}:
+                told = name.endswith("Notification")
+                procedure = procedures[method] = {"type": "event" if told else "request"}
+                procedure["description"] = each["description"]
+                if "params" in members:
+                    procedure["data" if told else "param"] = members["params"]
+                if not told:
+                    result = name.replace("Request", "Result")
+                    found = result if result in definitions else "EmptyResult"
+                    procedure["result"] = {"$ref": f"#/$defs/{found}"}
+            case _:
+                pass
+    described = "The Model Context Protocol: between applications and what gives context to language models."
+    made_of = protocol("ModelContext", described, definitions, procedures, DRAFT_2020_12)
+    return made_of, iter(())
+
+
 def metamask(specs: Path) -> tuple[Any, Iterator[Example]]:
     """A method of the OpenRPC document is a request, its params are by position."""
     source = read(specs / "dist" / "build" / "openrpc.json")
@@ -326,6 +358,7 @@ COLLECTIONS = {
     "cyclonedx": cyclonedx,
     "debug": debug,
     "github": github,
+    "mcp": mcp,
     "metamask": metamask,
 }
 

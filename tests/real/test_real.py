@@ -11,13 +11,14 @@ import pytest
 from enkaku_codegen.names import constant_name
 from real.collection import PROTOCOLS, Collection
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 COUNTS = {
     "acp": (25, 178),
     "cyclonedx": (2, 117),
     "debug": (61, 187),
     "github": (66, 344),
+    "mcp": (31, 145),
     "metamask": (55, 77),
 }
 """How many procedures and definitions the files have."""
@@ -26,8 +27,10 @@ COUNTS = {
 def test_nothing_is_lost(collection: Collection) -> None:
     procedures, definitions = COUNTS[collection.name]
     assert len(collection.file["$defs"]) == definitions
-    assert len(collection.file["procedures"]) == procedures + definitions
-    assert len(collection.protocol.procedures) == procedures + definitions
+    added = [name for name in collection.file["procedures"] if name.startswith("definition/")]
+    assert len(added) in {0, definitions}
+    assert len(collection.file["procedures"]) == procedures + len(added)
+    assert len(collection.protocol.procedures) == procedures + len(added)
     assert collection.protocol.definitions.keys() >= collection.file["$defs"].keys()
     for name, procedure in collection.file["procedures"].items():
         held = getattr(collection.package, constant_name(name))
@@ -35,19 +38,17 @@ def test_nothing_is_lost(collection: Collection) -> None:
 
 
 def test_neither_order_nor_seed_matters(collection: Collection) -> None:
-    _, errors = collection.again.communicate(timeout=200)
-    assert (collection.again.returncode, errors) == (0, "")
+    _, errors = collection.again.communicate(timeout=500)
+    assert (collection.again.returncode, errors) == (0, b"")
     assert contents(collection.directory.parent / "other" / "again") == contents(
         collection.directory
     )
 
 
 def contents(directory: Path) -> dict[str, str]:
-    return {
-        path.name: path.read_text(encoding="utf-8")
-        for path in directory.iterdir()
-        if path.is_file()
-    }
+    """Give the files of a package, without what the command notes for itself."""
+    files = [path for path in directory.iterdir() if path.is_file() and path.name[0] != "."]
+    return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 
 def test_both_type_checkers_find_nothing(
@@ -61,8 +62,8 @@ def test_both_type_checkers_find_nothing(
     mypy = ["mypy", "--strict", "--config-file", "", "--cache-dir", "cache"]
     mypy += [f"packages/{path.stem}" for path in PROTOCOLS]
     with run(pyright, tmp_path) as one, run(mypy, tmp_path) as other:
-        report = json.loads(one.communicate(timeout=200)[0])
-        said = other.communicate(timeout=200)
+        report = json.loads(one.communicate(timeout=500)[0])
+        said = other.communicate(timeout=500)
     assert report["generalDiagnostics"] == []
     assert report["summary"]["filesAnalyzed"] == 5 * len(PROTOCOLS)
     assert said == (f"Success: no issues found in {5 * len(PROTOCOLS)} source files\n", "")
