@@ -12,20 +12,21 @@ RUNTIME = ROOT / "runtime" / "enkaku"
 CODEGEN = ROOT / "codegen" / "enkaku_codegen"
 
 RUNTIME_LAYERS = (
-    {"absent", "errors", "json_text", "surrogates", "words"},
+    {"absent", "errors", "json_text", "words"},
     {
         "anything",
-        "checked",
         "framing",
         "inbox",
         "limits",
         "messages",
         "signals",
+        "surrogates",
         "transport",
         "unix_path",
         "version",
     },
-    {"declared", "number"},
+    {"checked", "number"},
+    {"declared"},
     {"exact"},
     {"model", "problems"},
     {"slots"},

@@ -3,16 +3,17 @@
 The names that generated code and programs use; what is not in ``__all__`` is private.
 """
 
+from .absent import ABSENT, Absent
 from .call import ServerCall, ServerChannel, ServerStream, current_call
+from .checked import Checked
 from .client import ClientChannel, ClientStream, Connection
+from .declared import DeclaredDataError, DeclaredError
 from .errors import (
     AddressInUse,
     CallClosed,
     CallError,
     ConnectFailed,
     ConnectionLost,
-    DeclaredDataError,
-    DeclaredError,
     DecodeError,
     EncodeError,
     EnkakuError,
@@ -21,6 +22,7 @@ from .errors import (
     IncompatibleRuntime,
     InvalidMessage,
     MessageTooLarge,
+    MissingExtra,
     PeerError,
     Problem,
     TransportError,
@@ -39,11 +41,14 @@ from .version import VERSION, require_runtime
 __version__ = VERSION
 
 __all__ = [
+    "ABSENT",
     "VERSION",
+    "Absent",
     "AddressInUse",
     "CallClosed",
     "CallError",
     "Channel",
+    "Checked",
     "ClientChannel",
     "ClientStream",
     "ConnectFailed",
@@ -62,6 +67,7 @@ __all__ = [
     "InvalidMessage",
     "Limits",
     "MessageTooLarge",
+    "MissingExtra",
     "Model",
     "PeerError",
     "Problem",

@@ -10,9 +10,11 @@ from functools import partial
 from typing import Final
 
 from .call import CallState, ServerCall, set_current_call
-from .errors import CallClosed, ConnectionLost, DeclaredError, EncodeError, HandlerError, Problem
+from .declared import DeclaredError
+from .errors import CallClosed, ConnectionLost, EncodeError, HandlerError
 from .handler import Run
 from .messages import encode_error, encode_result
+from .problems import problem
 from .slots import Slot
 from .transport import Transport
 
@@ -204,10 +206,14 @@ def _describe_declared(call: ServerCall, error: Exception) -> bytes | None:
     elif isinstance(error, HandlerError):
         code, message, members = error.code, error.message, dict(error.data)
         if len(members) > _DATA_MAX:
-            raise EncodeError(_ANY_DATA.label, (Problem("", f"at most {_DATA_MAX} members"),))
+            raise EncodeError(
+                _ANY_DATA.label, (problem((), f"at most {_DATA_MAX} members", members),)
+            )
         data = _ANY_DATA.encode(members)
     else:
         return None
     if len(code) > _CODE_MAX:
-        raise EncodeError("error code", (Problem("", f"at most {_CODE_MAX} characters"),))
+        raise EncodeError(
+            "error code", (problem((), f"text of at most {_CODE_MAX} characters", code),)
+        )
     return encode_error(call.rid, code, message, data)

@@ -170,7 +170,7 @@ class ClientStream(Generic[_Receive, _Result]):
         procedure: Procedure,
         prm: bytes | None,
         receive: Slot[_Receive],
-        result: Slot[_Result] | None,
+        result: Slot[_Result],
     ) -> None:
         self.procedure = procedure
         self.has_sent = False
@@ -304,7 +304,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         procedure: Procedure,
         prm: bytes | None,
         receive: Slot[_Receive],
-        result: Slot[_Result] | None,
+        result: Slot[_Result],
         send: Slot[_Send],
     ) -> None:
         super().__init__(link, procedure, prm, receive, result)
@@ -337,18 +337,18 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         self._link.write(line)
 
 
-def _encode(procedure: Procedure, slot: Slot[_Param] | None, value: _Param) -> bytes | None:
-    if slot is not None:
+def _encode(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | None:
+    if slot.declared:
         return slot.encode(value)
     if value is not None:
         raise UsageError(f"{procedure.name}: no value is taken, None stands for it")
     return None
 
 
-def _decode(slot: Slot[_Result] | None, outcome: Outcome) -> _Result:
+def _decode(slot: Slot[_Result], outcome: Outcome) -> _Result:
     if isinstance(outcome, EnkakuError):
         # Two tasks may ask, and one again and again: the traceback is that of the last.
         raise outcome.with_traceback(None)
-    if slot is None:
+    if not slot.declared:
         return None  # type: ignore[return-value] # a procedure without result has the type None for it
     return slot.decode_absent() if outcome is None else slot.decode(outcome)

@@ -3,7 +3,8 @@
     EnkakuError
     ├── UsageError               this program asked for what the library does not allow
     │   ├── EncodeError          a value that the schema of its slot refuses
-    │   └── IncompatibleRuntime  generated code needs a newer enkaku
+    │   ├── IncompatibleRuntime  generated code needs a newer enkaku
+    │   └── MissingExtra         generated code needs a part that is not installed
     ├── CallClosed               the call takes no more items: it is closing, or has ended
     ├── CallError                the server ended the call with an error
     │   └── DeclaredError        one that the protocol declares; base of the generated ones
@@ -25,9 +26,7 @@ the other side broke the protocol; ``UsageError`` says that this side's code is 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
-
-from typing_extensions import TypeForm
+from typing import ClassVar, Final
 
 __all__ = [
     "AddressInUse",
@@ -35,8 +34,6 @@ __all__ = [
     "CallError",
     "ConnectFailed",
     "ConnectionLost",
-    "DeclaredDataError",
-    "DeclaredError",
     "DecodeError",
     "EncodeError",
     "EnkakuError",
@@ -45,13 +42,15 @@ __all__ = [
     "IncompatibleRuntime",
     "InvalidMessage",
     "MessageTooLarge",
+    "MissingExtra",
     "PeerError",
     "Problem",
     "TransportError",
     "UsageError",
 ]
 
-_Data_co = TypeVar("_Data_co", covariant=True)
+
+_POINTER_SHOWN: Final = 200  # characters; a member may have any name
 
 
 class EnkakuError(Exception):
@@ -64,14 +63,20 @@ class Problem:
 
     Attributes:
         pointer: Where in the value, as a JSON pointer (RFC 6901); ``""`` is the whole value.
+            A member that is missing has no place: the pointer is that of the object.
         expected: What the schema wants there, in words.
+        found: What is there, in words: a short value as JSON, any other by its kind and size. ``""`` where
+            there is nothing to tell.
     """
 
     pointer: str
     expected: str
+    found: str = ""
 
     def __str__(self) -> str:
-        return f"{self.pointer or 'the value'}: {self.expected}"
+        text = f"{self.pointer[:_POINTER_SHOWN]}: " if self.pointer else ""
+        text += f"expected {self.expected}" + (f", found {self.found}" if self.found else "")
+        return text.encode("utf-8", "backslashreplace").decode()  # a log takes no lone surrogates
 
 
 class UsageError(EnkakuError):
@@ -83,17 +88,26 @@ class _UnfitValue(EnkakuError):
 
     Attributes:
         slot: The procedure and slot, such as ``"math/divide param"``.
-        problems: What does not fit, in the order of the value.
+        problems: What does not fit, the first ten at the most.
+        more: How many problems there are beyond them.
     """
 
-    _shown: ClassVar[int] = 5
+    _kept: ClassVar[int] = 10
 
-    def __init__(self, slot: str, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, slot: str, problems: tuple[Problem, ...], *, more: int = 0) -> None:
+        super().__init__(slot, problems)
         self.slot = slot
-        self.problems = problems
-        text = "; ".join(str(problem) for problem in problems[: self._shown])
-        more = len(problems) - self._shown
-        super().__init__(f"{slot}: {text}" + (f"; and {more} more" if more > 0 else ""))
+        self.problems = problems[: self._kept]
+        self.more = more + len(problems) - len(self.problems)
+
+    def __str__(self) -> str:
+        return f"{self.slot}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """The problems as one line of text, without the slot."""
+        text = "; ".join(str(problem) for problem in self.problems)
+        return text + (f"; and {self.more} more" if self.more else "")
 
 
 class EncodeError(_UnfitValue, UsageError):
@@ -102,6 +116,10 @@ class EncodeError(_UnfitValue, UsageError):
 
 class IncompatibleRuntime(UsageError, ImportError):
     """Generated code needs a newer ``enkaku`` than the installed one."""
+
+
+class MissingExtra(UsageError, ImportError):
+    """Generated code needs a part of ``enkaku`` that is not installed; the text says how to install it."""
 
 
 class CallClosed(EnkakuError):
@@ -144,71 +162,6 @@ class CallError(EnkakuError):
     def data(self) -> object:
         """What the server says beyond the message: a mapping, empty when it says nothing."""
         return self._data
-
-
-class DeclaredError(CallError):
-    """An error that a protocol declares: a handler raises it, and its caller catches the same class.
-
-    Generated code subclasses it, one class for each declared error::
-
-        class OutOfStock(DeclaredError, code="OUT_OF_STOCK"): ...
-
-    Args:
-        message: Says what happened, for people; at most 4,096 characters cross the wire.
-        code: Only where the declaration leaves the code open.
-
-    Raises:
-        UsageError: The declaration leaves the code open, and none was given.
-    """
-
-    declared_code: ClassVar[str | None] = None
-    declared_data: ClassVar[TypeForm[object] | None] = None
-
-    def __init_subclass__(cls, *, code: str | None = None, **kwargs: object) -> None:
-        super().__init_subclass__(**kwargs)
-        if code is not None:
-            cls.declared_code = code
-
-    def __init__(self, message: str, *, code: str | None = None) -> None:
-        chosen = code if code is not None else self.declared_code
-        if chosen is None:
-            raise UsageError(
-                f"{type(self).__name__} declares no code of its own: give one, code='...'"
-            )
-        super().__init__(chosen, message)
-
-
-class DeclaredDataError(DeclaredError, Generic[_Data_co]):
-    """A declared error that carries data.
-
-    Generated code subclasses it::
-
-        class OutOfStock(DeclaredDataError[OutOfStockData], code="OUT_OF_STOCK", data=OutOfStockData): ...
-
-    Args:
-        message: Says what happened, for people; at most 4,096 characters cross the wire.
-        data: What the declaration says that the error carries.
-        code: Only where the declaration leaves the code open.
-
-    Raises:
-        UsageError: The declaration leaves the code open, and none was given.
-    """
-
-    def __init_subclass__(
-        cls, *, code: str | None = None, data: TypeForm[_Data_co] | None = None, **kwargs: object
-    ) -> None:
-        super().__init_subclass__(code=code, **kwargs)
-        if data is not None:
-            cls.declared_data = data
-
-    def __init__(self, message: str, data: _Data_co, *, code: str | None = None) -> None:
-        super().__init__(message, code=code)
-        self._data = data
-
-    @property
-    def data(self) -> _Data_co:
-        """What the error carries, as the protocol declares it."""
-        return self._data  # type: ignore[return-value] # set by the constructor
 
 
 class HandlerError(EnkakuError):

@@ -149,28 +149,28 @@ class Route:
         return Route(procedure, bind, procedure.send.decode)
 
 
-def _read(procedure: Procedure, slot: Slot[Param] | None, text: bytes | None) -> tuple[Param, ...]:
-    if slot is None:
+def _read(procedure: Procedure, slot: Slot[Param], text: bytes | None) -> tuple[Param, ...]:
+    if not slot.declared:
         if text is not None:
-            raise DecodeError(procedure.name, (Problem("", "no value is taken"),))
+            raise DecodeError(procedure.name, (Problem("", "no value"),))
         return ()
     return (slot.decode_absent() if text is None else slot.decode(text),)
 
 
 async def _finish(
-    call: ServerCall, slot: Slot[Result] | None, returned: Awaitable[Result]
+    call: ServerCall, slot: Slot[Result], returned: Awaitable[Result]
 ) -> bytes | None:
     try:
         return _write(slot, await returned)
     except CallClosed:
         # Where no result is wanted, a loop that sends until it is told to stop is a whole handler.
-        if slot is None and call.closed:
+        if not slot.declared and call.closed:
             return None
         raise
 
 
-def _write(slot: Slot[Result] | None, value: Result) -> bytes | None:
-    return None if slot is None else slot.encode(value)
+def _write(slot: Slot[Result], value: Result) -> bytes | None:
+    return slot.encode(value) if slot.declared else None
 
 
 class Handler(ABC):

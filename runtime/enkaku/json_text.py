@@ -4,20 +4,33 @@ Above it: messages and slots, for what is rare. Below it: the standard library.
 """
 
 import json
-from collections.abc import Callable
+from typing import Final
 
-__all__ = ["dump_json", "load_json"]
+__all__ = ["DEPTH_MAX", "dump_json", "dump_text", "load_json"]
+
+DEPTH_MAX: Final = 200
+"""How many levels of arrays and objects may be in one another: what pydantic reads."""
 
 
-def load_json(text: bytes, *, parse_float: Callable[[str], float] | None = None) -> object:
+def load_json(text: bytes) -> object:
     """Read JSON text; lone surrogates are welcome, which it allows as escapes (RFC 8259, 8.2).
 
     Raises:
         ValueError: It is not JSON.
         RecursionError: It is nested too deep.
     """
-    value: object = json.loads(text, parse_constant=_refuse_constant, parse_float=parse_float)
+    value: object = json.loads(text.decode(), parse_constant=_refuse_constant)
     return value
+
+
+def dump_text(value: object) -> str:
+    """Write compact JSON text; lone surrogates stay what they are.
+
+    Raises:
+        ValueError: The value holds NaN or an infinity, or holds itself.
+        TypeError: The value is none of JSON's.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def dump_json(value: object) -> bytes:
@@ -27,9 +40,8 @@ def dump_json(value: object) -> bytes:
         ValueError: The value holds NaN or an infinity, or holds itself.
         TypeError: The value is none of JSON's.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # Lone surrogates are all that this handler sees, and it writes them as JSON's escapes do.
-    return text.encode("utf-8", "backslashreplace")
+    return dump_text(value).encode("utf-8", "backslashreplace")
 
 
 def _refuse_constant(name: str) -> object:

@@ -1,19 +1,44 @@
 """The base of generated models: what every object of a protocol has in common.
 
-Above it: generated code. Below it: pydantic. It knows nothing of calls.
+Above it: generated code. Below it: pydantic, and what makes it exact. It knows nothing of calls.
 """
 
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr
+from pydantic_core import CoreSchema
+from typing_extensions import dataclass_transform
+
+from .anything import Writable
+from .exact import make_exact
+
+if TYPE_CHECKING:
+    # pydantic has no public name for it, and a type checker takes nothing else for a metaclass.
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 __all__ = ["Model"]
 
 
-class Model(BaseModel):
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(Field, PrivateAttr)
+)
+class _Frozen(ModelMetaclass):
+    """Tells type checkers that models are immutable; pydantic's own metaclass says that they are not."""
+
+
+class Model(BaseModel, Writable, metaclass=_Frozen):
     """An object of a protocol: immutable, strict, with the JSON names as aliases.
 
     The constructor takes the Python names (``total_samples=``); the JSON names (``totalSamples``) are what
     crosses the wire, and only they are accepted there. Objects are open, as in JSON Schema, unless a
-    generated class forbids further members.
+    class forbids further members: ``class Point(Model, extra="forbid")``.
+
+    Annotations mean what JSON Schema means: ``float`` is any number, ``int`` any whole one, ``object`` any JSON
+    value, and ``Literal[1]`` is not true. A member with the default None may be left out and is never null;
+    one with the default ``ABSENT`` may be left out, and null where its type has None. Neither is written
+    where it has its default; a member with any other default is written if it was given.
     """
 
     model_config = ConfigDict(
@@ -23,11 +48,15 @@ class Model(BaseModel):
         extra="allow",
         frozen=True,
         protected_namespaces=(),
-        # What a handler hands over is checked again when it is sent, whatever was done to it since.
-        revalidate_instances="always",
         ser_json_inf_nan="constants",
         serialize_by_alias=True,
         strict=True,
         validate_by_alias=True,
         validate_by_name=True,
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return make_exact(handler(source), handler.resolve_ref_schema, own=True)

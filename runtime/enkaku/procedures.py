@@ -10,7 +10,9 @@ from typing import ClassVar, Final, Generic, TypeVar, cast
 
 from typing_extensions import TypeForm
 
-from .errors import CallError, DeclaredDataError, DeclaredError, DecodeError
+from .checked import Checked
+from .declared import DeclaredDataError, DeclaredError
+from .errors import CallError, DecodeError
 from .slots import Slot
 
 __all__ = ["Channel", "Event", "Procedure", "Request", "Stream"]
@@ -23,8 +25,10 @@ Receive = TypeVar("Receive")
 Result = TypeVar("Result")
 
 
-def _slot(label: str, type_form: TypeForm[T] | None) -> Slot[T] | None:
-    return None if type_form is None else Slot[T](label, type_form)
+def _slot(label: str, type_form: TypeForm[T] | Checked[T] | None) -> Slot[T]:
+    if type_form is None:
+        return cast(Slot[T], Slot[None](label, type(None), declared=False))
+    return Slot[T](label, type_form)
 
 
 class Procedure:
@@ -46,7 +50,7 @@ class Procedure:
         return f"{type(self).__name__}({self.name!r})"
 
     @cached_property
-    def _error_slots(self) -> dict[type[DeclaredError], Slot[object] | None]:
+    def _error_slots(self) -> dict[type[DeclaredError], Slot[object]]:
         return {
             error: _slot(f"{self.name} error {error.__name__}", error.declared_data)
             # One whose code is open is there for the codes that nobody else declares.
@@ -65,7 +69,7 @@ class Procedure:
         if type(error) not in self._error_slots:
             return None
         slot = self._error_slots[type(error)]
-        return b"{}" if slot is None else slot.encode(error.data)
+        return slot.encode(error.data) if slot.declared else b"{}"
 
     def decode_error(self, code: str, message: str, data: bytes) -> CallError:
         """Make the exception for an error that the server sent.
@@ -76,7 +80,7 @@ class Procedure:
         for declared, slot in self._error_slots.items():
             if declared.declared_code not in {code, None}:
                 continue
-            if slot is None:
+            if not slot.declared:
                 error = declared(message, code=code)
             else:
                 try:
@@ -97,9 +101,9 @@ class Event(Procedure, Generic[Data]):
 
     kind = "event"
 
-    def __init__(self, name: str, *, data: TypeForm[Data] | None = None) -> None:
+    def __init__(self, name: str, *, data: TypeForm[Data] | Checked[Data] | None = None) -> None:
         super().__init__(name)
-        self.data: Final[Slot[Data] | None] = _slot(f"{name} data", data)
+        self.data: Final[Slot[Data]] = _slot(f"{name} data", data)
 
 
 class Request(Procedure, Generic[Param, Result]):
@@ -111,13 +115,13 @@ class Request(Procedure, Generic[Param, Result]):
         self,
         name: str,
         *,
-        param: TypeForm[Param] | None = None,
-        result: TypeForm[Result] | None = None,
+        param: TypeForm[Param] | Checked[Param] | None = None,
+        result: TypeForm[Result] | Checked[Result] | None = None,
         errors: Sequence[type[DeclaredError]] = (),
     ) -> None:
         super().__init__(name, errors)
-        self.param: Final[Slot[Param] | None] = _slot(f"{name} param", param)
-        self.result: Final[Slot[Result] | None] = _slot(f"{name} result", result)
+        self.param: Final[Slot[Param]] = _slot(f"{name} param", param)
+        self.result: Final[Slot[Result]] = _slot(f"{name} result", result)
 
 
 class Stream(Procedure, Generic[Param, Receive, Result]):
@@ -129,15 +133,15 @@ class Stream(Procedure, Generic[Param, Receive, Result]):
         self,
         name: str,
         *,
-        param: TypeForm[Param] | None = None,
-        receive: TypeForm[Receive],
-        result: TypeForm[Result] | None = None,
+        param: TypeForm[Param] | Checked[Param] | None = None,
+        receive: TypeForm[Receive] | Checked[Receive],
+        result: TypeForm[Result] | Checked[Result] | None = None,
         errors: Sequence[type[DeclaredError]] = (),
     ) -> None:
         super().__init__(name, errors)
-        self.param: Final[Slot[Param] | None] = _slot(f"{name} param", param)
+        self.param: Final[Slot[Param]] = _slot(f"{name} param", param)
         self.receive: Final[Slot[Receive]] = Slot(f"{name} receive", receive)
-        self.result: Final[Slot[Result] | None] = _slot(f"{name} result", result)
+        self.result: Final[Slot[Result]] = _slot(f"{name} result", result)
 
 
 class Channel(Procedure, Generic[Param, Send, Receive, Result]):
@@ -149,14 +153,14 @@ class Channel(Procedure, Generic[Param, Send, Receive, Result]):
         self,
         name: str,
         *,
-        param: TypeForm[Param] | None = None,
-        send: TypeForm[Send],
-        receive: TypeForm[Receive],
-        result: TypeForm[Result] | None = None,
+        param: TypeForm[Param] | Checked[Param] | None = None,
+        send: TypeForm[Send] | Checked[Send],
+        receive: TypeForm[Receive] | Checked[Receive],
+        result: TypeForm[Result] | Checked[Result] | None = None,
         errors: Sequence[type[DeclaredError]] = (),
     ) -> None:
         super().__init__(name, errors)
-        self.param: Final[Slot[Param] | None] = _slot(f"{name} param", param)
+        self.param: Final[Slot[Param]] = _slot(f"{name} param", param)
         self.send: Final[Slot[Send]] = Slot(f"{name} send", send)
         self.receive: Final[Slot[Receive]] = Slot(f"{name} receive", receive)
-        self.result: Final[Slot[Result] | None] = _slot(f"{name} result", result)
+        self.result: Final[Slot[Result]] = _slot(f"{name} result", result)

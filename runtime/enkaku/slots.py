@@ -1,52 +1,95 @@
 """Slots: values of a Python type, read from JSON text and written to it, checked both ways.
 
-Above it: procedures, which have a slot for each thing that a call carries. Below it: pydantic.
+Above it: procedures, which have a slot for each thing that a call carries. Below it: pydantic, made exact, and
+the schema of a slot whose type is wider.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
-from typing import Final, Generic, TypeVar, cast
+from typing import Annotated, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import SchemaSerializer, SchemaValidator, from_json
 from typing_extensions import TypeForm
 
+from .anything import Foreign, find_foreign
+from .checked import Checked, Rules
 from .errors import DecodeError, EncodeError, Problem
-from .json_text import dump_json, load_json
+from .exact import Exact
+from .json_text import DEPTH_MAX, dump_text, load_json
+from .problems import from_pydantic, from_schema, problem
+from .surrogates import StandIns, replace, rewrite, stand_in
 
 __all__ = ["Slot"]
 
 T = TypeVar("T")
 
-# What a value's text may hold that needs a second look: numbers that JSON has not, and minus zero.
-_SUSPECT: Final = re.compile(rb"NaN|Infinity|-0\.0")
 # What pydantic writes, three times, for a lone surrogate in a name, without a word.
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}".encode()
 _FALSY: Final = (b"null", b"false", b"0", b'""')
+_NESTED: Final = Problem(
+    "", f"at most {DEPTH_MAX} levels of arrays and objects, none of which holds itself", "more"
+)
 
 
 class Slot(Generic[T]):
     """What one slot of a procedure carries: a Python type and its JSON form.
 
+    A value is read, or written, if and only if the slot's JSON Schema accepts it; what was read is written as
+    the same JSON value.
+
     Args:
         label: Procedure and slot, such as ``"math/divide param"``, for error messages.
-        type_form: The type of the values: a model, or any annotation that pydantic understands.
+        type_form: The type of the values: a model, or any annotation that pydantic understands; ``Checked`` where
+            the schema is narrower than any type.
+        declared: Whether the protocol declares the slot. Nothing crosses the wire for one that it does not: its
+            only value is None.
     """
 
-    def __init__(self, label: str, type_form: TypeForm[T]) -> None:
-        self.label = label
-        self.type_form = type_form
+    def __init__(
+        self, label: str, type_form: TypeForm[T] | Checked[T], *, declared: bool = True
+    ) -> None:
+        given: object = type_form
+        checked = cast("Checked[T]", given) if isinstance(given, Checked) else None
+        self.label: Final = label
+        self.type_form: Final = cast("TypeForm[T]", checked.type_form if checked else type_form)
+        self.declared: Final = declared
+        self._checked: Final = checked
+        self._rules: Final = Rules(label, checked) if checked else None
 
     def __repr__(self) -> str:
         return f"Slot({self.label!r}, {self.type_form!r})"
 
+    @property
+    def schema(self) -> Mapping[str, object] | bool | None:
+        """The JSON Schema that values are checked with, or None where the type alone is exact."""
+        return None if self._checked is None else self._checked.schema
+
     @cached_property
-    def _adapter(self) -> TypeAdapter[T]:
+    def _codec(self) -> tuple[SchemaValidator, SchemaSerializer]:
         # Built at the first use: most programs use few of a protocol's procedures.
-        adapter = TypeAdapter(self.type_form, config=_config(self.type_form))
+        form: object = self.type_form
+        if isinstance(form, type) and issubclass(form, BaseModel):
+            form.model_rebuild()  # a model is exact, and has its own settings, once it is complete
+            validator = cast(SchemaValidator, form.__pydantic_validator__)
+            return validator, form.__pydantic_serializer__
+        settings = ConfigDict(ser_json_inf_nan="constants")
+        adapter = TypeAdapter(cast(type[object], Annotated[form, Exact()]), config=settings)
         adapter.rebuild(raise_errors=True)
-        return adapter
+        return cast(SchemaValidator, adapter.validator), adapter.serializer
+
+    @cached_property
+    def _read(self) -> Callable[..., T]:
+        return cast(Callable[..., T], self._codec[0].validate_json)
+
+    @cached_property
+    def _check(self) -> Callable[..., T]:
+        return cast(Callable[..., T], self._codec[0].validate_python)
+
+    @cached_property
+    def _write(self) -> Callable[..., bytes]:
+        return self._codec[1].to_json
 
     def decode(self, data: bytes) -> T:
         """Read a value from its JSON text.
@@ -55,23 +98,51 @@ class Slot(Generic[T]):
             DecodeError: The text is not JSON, or the schema refuses the value.
         """
         try:
-            return self._adapter.validate_json(data, strict=True, by_alias=True, by_name=False)
+            value = self._read(data, strict=True, by_alias=True, by_name=False)
         except ValidationError as error:
-            if error.errors(include_url=False)[0]["type"] != "json_invalid":
-                raise DecodeError(self.label, _problems(error)) from None
-            return self._decode_slowly(data, error)
+            return self._decode_unusual(data, error)
+        if self._rules is not None:
+            if self._rules.surrogates:
+                return self._decode_slowly(load_json(data))
+            self._require_accepted(from_json(data), None)
+        return value
 
-    def _decode_slowly(self, data: bytes, refusal: ValidationError) -> T:
-        # The fast reader refuses lone surrogates, which JSON allows as escapes (RFC 8259, 8.2).
-        if rb"\u" not in data:
-            raise DecodeError(self.label, _problems(refusal)) from None
+    def _require_accepted(self, tree: object, there: StandIns | None) -> None:
+        if self._rules is not None and not self._rules.accept(tree, there):
+            raise DecodeError(self.label, from_schema(self._rules.errors(tree, there), tree))
+
+    def _decode_unusual(self, data: bytes, refusal: ValidationError) -> T:
+        if refusal.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
+            raise DecodeError(self.label, from_pydantic(refusal, from_json(data))) from None
+        tree: object = None
+        # The reader refuses lone surrogates, which JSON allows as escapes.
+        if rb"\u" in data:
+            with suppress(ValueError, RecursionError):
+                tree = load_json(data)
+                return self._decode_slowly(tree)
+        raise DecodeError(self.label, from_pydantic(refusal, tree)) from None
+
+    def _decode_slowly(self, tree: object) -> T:
+        """Read a value with characters that stand in for lone surrogates.
+
+        Raises:
+            DecodeError: The schema refuses the value.
+            ValueError: It is none of JSON's.
+        """
+        text = dump_text(tree)
+        there, back = replace(text, "" if self._rules is None else self._rules.text)
+        data = text.translate(there).encode()
         try:
-            value = load_json(data)
-            return self._adapter.validate_python(value, strict=True, by_alias=True, by_name=False)
+            value = self._read(data, strict=True, by_alias=True, by_name=False)
+            self._require_accepted(from_json(data), there)
         except ValidationError as error:
-            raise DecodeError(self.label, _problems(error)) from None
-        except (ValueError, RecursionError):
-            raise DecodeError(self.label, _problems(refusal)) from None
+            refusal = DecodeError(self.label, from_pydantic(error, from_json(data)))
+        except DecodeError as error:
+            refusal = error
+        else:
+            return rewrite(value, lambda text: text.translate(back))
+        told = tuple(_restore_problem(each, back) for each in refusal.problems)
+        raise DecodeError(self.label, told, more=refusal.more)
 
     def encode(self, value: T) -> bytes:
         """Write a value as compact JSON, in UTF-8.
@@ -79,29 +150,45 @@ class Slot(Generic[T]):
         Raises:
             EncodeError: The schema refuses the value, or JSON cannot express it.
         """
-        adapter = self._adapter
         try:
-            checked = adapter.validate_python(value, strict=True, by_alias=False, by_name=True)
-        except ValidationError as error:
-            raise EncodeError(self.label, _problems(error)) from None
-        try:
-            text = adapter.dump_json(checked, by_alias=True, exclude_unset=True)
+            text = self._dump(value)
             if _REPLACED in text:
-                _check_names(adapter.dump_python(checked, by_alias=True, exclude_unset=True))
-            return text if _SUSPECT.search(text) is None else _plain_numbers(text)
-        except PydanticSerializationError:
-            return self._encode_slowly(checked)
-        except ValueError as error:
-            raise EncodeError(self.label, (Problem("", str(error)),)) from None
-
-    def _encode_slowly(self, checked: T) -> bytes:
+                text = self._dump_slowly(value)
+        except ValueError:
+            text = self._dump_slowly(value)
         try:
-            tree = self._adapter.dump_python(
-                checked, mode="json", by_alias=True, exclude_unset=True
+            # What was written is read as its reader will do it: so it is exact whatever the value is made of.
+            self.decode(text)
+        except DecodeError as error:
+            raise EncodeError(self.label, error.problems, more=error.more) from None
+        return text
+
+    def _dump(self, value: T) -> bytes:
+        self._check(value, strict=True, by_alias=False, by_name=True)
+        return self._write(value, by_alias=True, exclude_unset=True, warnings=False)
+
+    def _dump_slowly(self, value: T) -> bytes:
+        """Write what the fast writer refuses: lone surrogates; or say what is no JSON, and where."""
+        texts = [] if self._rules is None else [self._rules.text]
+        try:
+            value, back = stand_in(value, *texts)
+            text = self._dump(value).decode().translate(back)
+        except ValidationError as error:
+            raise EncodeError(self.label, from_pydantic(error, value, python=True)) from None
+        except ValueError:
+            raise EncodeError(self.label, (self._foreign(value),)) from None
+        return text.encode("utf-8", "backslashreplace")
+
+    def _foreign(self, value: T) -> Problem:
+        try:
+            find_foreign(
+                self._codec[1].to_python(value, by_alias=True, exclude_unset=True, warnings=False)
             )
-            return dump_json(tree)
-        except (PydanticSerializationError, ValueError, TypeError) as error:
-            raise EncodeError(self.label, (Problem("", str(error)),)) from None
+        except Foreign as error:
+            return problem(error.path, error.expected, error.value)
+        except (ValueError, RecursionError):
+            pass
+        return _NESTED
 
     @cached_property
     def _when_absent(self) -> tuple[T, ...]:
@@ -123,40 +210,9 @@ class Slot(Generic[T]):
             DecodeError: No single value can have been meant.
         """
         if len(self._when_absent) != 1:
-            raise DecodeError(self.label, (Problem("", "a value is required"),))
+            raise DecodeError(self.label, (Problem("", "a value", "nothing"),))
         return self._when_absent[0]
 
 
-def _config(type_form: object) -> ConfigDict | None:
-    if isinstance(type_form, type) and issubclass(type_form, BaseModel):
-        return None  # a model brings its own
-    return ConfigDict(allow_inf_nan=False, ser_json_inf_nan="constants")
-
-
-def _check_names(tree: object) -> None:
-    """Raise UnicodeEncodeError if the name of a member cannot be written."""
-    if isinstance(tree, Mapping):
-        for name, value in cast(Mapping[object, object], tree).items():
-            str(name).encode()
-            _check_names(value)
-    elif isinstance(tree, list | tuple):
-        for value in cast(Sequence[object], tree):
-            _check_names(value)
-
-
-def _read_float(text: str) -> float:
-    return float(text) or 0.0
-
-
-def _plain_numbers(text: bytes) -> bytes:
-    tree = load_json(text, parse_float=_read_float)
-    return dump_json(tree)
-
-
-def _problems(error: ValidationError) -> tuple[Problem, ...]:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return tuple(Problem(_pointer(detail["loc"]), detail["msg"]) for detail in details)
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in location)
+def _restore_problem(told: Problem, back: StandIns) -> Problem:
+    return Problem(*(text.translate(back) for text in (told.pointer, told.expected, told.found)))

@@ -1,0 +1,42 @@
+"""What stands for a member that an object does not have, where null would be a value.
+
+Above it: exact, which gives it its meaning in models. Below it: pydantic.
+"""
+
+from enum import Enum
+from typing import Final, Literal
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+__all__ = ["ABSENT", "Absent"]
+
+
+class Absent(Enum):
+    """The type of ``ABSENT``; an enumeration of one, so that type checkers narrow on ``is not ABSENT``.
+
+    ``ABSENT`` is false, as None is, and no JSON value: no text is read as it, and none is written for it.
+    """
+
+    ABSENT = "ABSENT"
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        refuse = core_schema.plain_serializer_function_ser_schema(_refuse, when_used="json")
+        return core_schema.is_instance_schema(cls, serialization=refuse)
+
+
+def _refuse(value: object) -> object:
+    raise ValueError(f"{value!r} is not JSON")
+
+
+ABSENT: Final = Absent.ABSENT
+"""The value of a member that an object does not have."""

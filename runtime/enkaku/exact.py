@@ -1,0 +1,243 @@
+"""Plain annotations with JSON Schema's meaning: pydantic's schemas, rewritten where pydantic means something else.
+
+Above it: models and slots. Below it: numbers, any JSON value, ``ABSENT``. What it does not know it leaves alone.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import is_
+from typing import Any, Final, cast
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from .absent import ABSENT, Absent
+from .anything import DONE, any_schema
+from .number import integer_schema, number_schema
+from .words import one_of
+
+__all__ = ["CHOICE", "Exact", "make_exact"]
+
+CHOICE: Final = "\0choice "
+"""What the names of a union's choices begin with, in the places that pydantic tells: no member is called so."""
+
+Node = dict[str, Any]
+Resolve = Callable[[CoreSchema], CoreSchema]
+
+_CHILD: Final = (
+    "extras_schema",
+    "items_schema",
+    "json_schema",
+    "lax_schema",
+    "python_schema",
+    "schema",
+    "strict_schema",
+    "values_schema",
+)
+_CHILDREN: Final = ("items_schema", "choices", "steps")
+_BOUNDED: Final = frozenset({"dict", "list", "tuple"})
+# The annotation of a field that may be null begins with one of these; the others are never null.
+_NEVER_NULL: Final = frozenset(
+    {"bool", "dict", "float", "int", "is-instance", "list", "model", "str", "tuple", "typed-dict"}
+)
+_KINDS: Final = (str, int, bool, type(None))
+_ABSENT_IF: Final = {
+    default: cast(Callable[[Any], bool], partial(is_, default)) for default in (None, ABSENT)
+}
+
+
+class Exact:
+    """In ``Annotated``: gives the type JSON Schema's meaning."""
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return make_exact(handler(source), handler.resolve_ref_schema)
+
+
+def make_exact(schema: CoreSchema, resolve: Resolve, *, own: bool = False) -> CoreSchema:
+    """Rewrite a schema in place, as far as it can be.
+
+    Args:
+        schema: What pydantic made of an annotation.
+        resolve: Finds the schema that a reference names.
+        own: Whether it is a model's own, and not that of a place where models are used: they have done it.
+    """
+    walk = _Walk(resolve)
+    if own:
+        walk.own_model(cast(Node, resolve(schema)))
+        return schema
+    return cast(CoreSchema, walk.node(cast(Node, schema)))
+
+
+class _Walk:
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._seen: set[str] = set()
+
+    def node(self, schema: Node) -> Node:
+        if schema.get("metadata", {}).get(DONE):
+            return schema
+        match schema["type"]:
+            case "float":
+                new = number_schema(schema)
+            case "int":
+                new = integer_schema(schema)
+            case "any":
+                new = any_schema(null=not schema.get("metadata", {}).get("not_null"))
+            case "literal":
+                new = _literal_schema(schema)
+            case "definition-ref":
+                self._definition(schema)
+                return schema
+            case "model":
+                return schema
+            case _:
+                return self._children(schema)
+        return {**new, **{key: schema[key] for key in ("ref",) if key in schema}}
+
+    def own_model(self, schema: Node) -> None:
+        while schema["type"] != "model" and "schema" in schema:
+            schema = schema["schema"]  # validators of the whole model stand around it
+        fields = schema["schema"]
+        while fields["type"] != "model-fields" and "schema" in fields:
+            fields = fields["schema"]
+        if fields["type"] == "model-fields":
+            if schema.get("config", {}).get("extra_fields_behavior") == "allow":
+                fields.setdefault("extras_schema", core_schema.any_schema())
+            for field in fields["fields"].values():
+                self._optional(field)
+        self._children(schema)
+
+    def _children(self, schema: Node) -> Node:
+        if schema["type"] in _BOUNDED:
+            # One refused item is enough: a hostile list must not cost as many errors as items.
+            schema["fail_fast"] = True
+        for key in _CHILD:
+            if isinstance(schema.get(key), dict):
+                schema[key] = self.node(schema[key])
+        for key in _CHILDREN:
+            if isinstance(schema.get(key), list):
+                schema[key] = [self._item(child) for child in schema[key]]
+            elif isinstance(schema.get(key), dict) and schema["type"] == "tagged-union":
+                schema[key] = {tag: self._item(child) for tag, child in schema[key].items()}
+        if isinstance(schema.get("fields"), dict):
+            for field in schema["fields"].values():
+                self._children(field)
+        if schema["type"] == "union":
+            # What may be absent is a field, not a value: no JSON is read as ABSENT, and it is never written.
+            kept = [each for each in _choices(schema) if each.get("cls") is not Absent]
+            schema["choices"] = [(each, f"{CHOICE}{index}") for index, each in enumerate(kept)]
+        return schema
+
+    def _item(self, child: object) -> object:
+        if isinstance(child, tuple):
+            choice, label = cast(tuple[Node, str], child)
+            return self.node(choice), label
+        return self.node(cast(Node, child)) if isinstance(child, dict) else child
+
+    def _definition(self, reference: Node) -> None:
+        """Rewrite what an alias stands for, in place, since others refer to it too."""
+        name = reference["schema_ref"]
+        real = self._find(reference)
+        if name in self._seen or real is None or real["type"] == "model":
+            return
+        self._seen.add(name)
+        new = self.node(dict(real))
+        real.clear()
+        real.update(new)
+
+    def _find(self, reference: Node) -> Node | None:
+        try:
+            real = cast(Node, self._resolve(cast(CoreSchema, reference)))
+        except LookupError:
+            return None  # it is being made; whoever began it comes by later
+        return None if real["type"] == "definition-ref" else real
+
+    def _optional(self, field: Node) -> None:
+        """Give a field that may be left out its meaning: its default stands for that, and is no JSON value."""
+        node = field
+        while "schema" in node and node["type"] != "default":
+            node = node["schema"]
+        if node["type"] != "default" or "default" not in node:
+            return
+        default, inner = node["default"], node["schema"]
+        if inner.get("metadata", {}).get("optional"):
+            return
+        if default is None:
+            read, made = self._not_null(inner), inner
+        elif default is ABSENT:
+            read = self.node(inner)
+            made = core_schema.union_schema(
+                [core_schema.is_instance_schema(Absent), cast(CoreSchema, read)],
+                metadata={DONE: True},
+            )
+        else:
+            return
+        node["schema"] = {
+            "type": "json-or-python",
+            "json_schema": read,
+            "python_schema": made,
+            "metadata": {"optional": True},
+        }
+        field.setdefault("serialization_exclude_if", _ABSENT_IF[default])
+
+    def _not_null(self, schema: Node) -> Node:
+        match schema["type"]:
+            case "nullable":
+                return self._not_null(schema["schema"])
+            case "union":
+                choices = _choices(schema)
+                kept = [self._not_null(choice) for choice in choices if choice["type"] != "none"]
+                return kept[0] if len(kept) == 1 else {**schema, "choices": kept}
+            case "any":
+                return {**schema, "metadata": {"not_null": True}}
+            case "literal":
+                return {**schema, "expected": [e for e in schema["expected"] if e is not None]}
+            case "definition-ref":
+                real = self._find(schema)
+                if real is not None and real["type"] in _NEVER_NULL:
+                    return schema
+            case _ if schema["type"] in _NEVER_NULL:
+                return schema
+            case _:
+                pass
+        refuse = core_schema.no_info_before_validator_function(
+            _refuse_null, cast(CoreSchema, schema)
+        )
+        return cast(Node, refuse)
+
+
+def _choices(union: Node) -> list[Node]:
+    choices = cast(list[Node | tuple[Node, str]], union["choices"])
+    return [choice[0] if isinstance(choice, tuple) else choice for choice in choices]
+
+
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise PydanticCustomError("expected", "any value but null")
+    return value
+
+
+def _literal_schema(schema: Node) -> Mapping[str, Any]:
+    """Tell true from 1, and take 1.0 for 1; text alone is exact already."""
+    expected: list[object] = schema["expected"]
+    kinds = {type(each) for each in expected}
+    if not kinds & {int, bool} or not kinds <= set(_KINDS):
+        return {**schema, "metadata": {DONE: True}}
+    by_kind = {(type(each), each): each for each in expected}
+    words = one_of(expected)
+
+    def check(value: object, _: object) -> object:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if type(value) in _KINDS and (type(value), value) in by_kind:
+            return by_kind[type(value), value]
+        raise PydanticCustomError("literal", "{expected}", {"expected": words})
+
+    return core_schema.no_info_wrap_validator_function(
+        check,
+        cast(CoreSchema, {"type": "literal", "expected": expected}),
+        metadata={DONE: True},
+        serialization=core_schema.simple_ser_schema("any"),
+    )

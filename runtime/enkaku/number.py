@@ -1,0 +1,139 @@
+"""JSON's numbers: ``float`` is any number, ``int`` any whole one, and their bounds hold to the last digit.
+
+Above it: exact, which gives the annotations this meaning. Below it: pydantic.
+"""
+
+import math
+import sys
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, Final, cast
+
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from .anything import DONE
+
+__all__ = ["integer_schema", "number_schema"]
+
+_Bounds = dict[str, int | float]
+
+_NATIVE: Final = core_schema.simple_ser_schema("any")
+_WORDS: Final = {
+    "ge": "{} or more",
+    "gt": "more than {}",
+    "le": "{} or less",
+    "lt": "less than {}",
+    "multiple_of": "a multiple of {}",
+}
+
+
+def number_schema(given: Mapping[str, Any]) -> CoreSchema:
+    """Make the schema of a JSON number from pydantic's for ``float``; whole ones stay ``int``."""
+    bounds = _bounds(given)
+    return core_schema.union_schema(
+        [_whole_schema(bounds), _float_schema(bounds)],
+        mode="left_to_right",
+        custom_error_type="expected",
+        custom_error_message=_describe("a number", bounds),
+        metadata={DONE: True},
+        serialization=_NATIVE,
+    )
+
+
+def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
+    """Make the schema of a whole number from pydantic's for ``int``; 1.0 and 1e2 are such, and become it."""
+    bounds = _bounds(given)
+    whole = _whole_schema(bounds)
+    from_float = core_schema.chain_schema(
+        [
+            core_schema.float_schema(strict=True, allow_inf_nan=False),
+            core_schema.no_info_plain_validator_function(_whole),
+            whole,
+        ]
+    )
+    read = core_schema.union_schema(
+        [whole, from_float],
+        mode="left_to_right",
+        custom_error_type="expected",
+        custom_error_message=_describe("a whole number", bounds),
+    )
+    return core_schema.json_or_python_schema(
+        read, whole, metadata={DONE: True}, serialization=_NATIVE
+    )
+
+
+def _bounds(given: Mapping[str, Any]) -> _Bounds:
+    return {name: given[name] for name in _WORDS if given.get(name) is not None}
+
+
+def _describe(kind: str, bounds: _Bounds) -> str:
+    return ", ".join([kind, *(_WORDS[name].format(limit) for name, limit in bounds.items())])
+
+
+def _whole_schema(bounds: _Bounds) -> CoreSchema:
+    limits: dict[str, int] = {}
+    for name, limit in bounds.items():
+        match name:
+            case "ge" | "lt":
+                limits[name] = math.ceil(limit)
+            case "gt" | "le":
+                limits[name] = math.floor(limit)
+            case _:
+                pass
+    schema = core_schema.int_schema(strict=True, **cast(Any, limits))
+    return _multiple_schema(schema, bounds)
+
+
+def _float_schema(bounds: _Bounds) -> CoreSchema:
+    limits: dict[str, float] = {}
+    for name, limit in bounds.items():
+        match name:
+            case "ge":
+                limits["ge"] = max(_not_below(limit), limits.get("ge", -math.inf))
+            case "gt" if _not_below(limit) == limit:
+                limits["gt"] = float(limit)
+            case "gt":
+                limits["ge"] = max(_not_below(limit), limits.get("ge", -math.inf))
+            case "le":
+                limits["le"] = min(_not_above(limit), limits.get("le", math.inf))
+            case "lt" if _not_above(limit) == limit:
+                limits["lt"] = float(limit)
+            case "lt":
+                limits["le"] = min(_not_above(limit), limits.get("le", math.inf))
+            case _:
+                pass
+    schema = core_schema.float_schema(strict=True, allow_inf_nan=False, **cast(Any, limits))
+    return _multiple_schema(schema, bounds)
+
+
+def _not_below(limit: float) -> float:
+    """Return the smallest float that is not below ``limit``."""
+    try:
+        nearest = float(limit)
+    except OverflowError:
+        return math.inf if limit > 0 else -sys.float_info.max
+    return nearest if nearest >= limit else math.nextafter(nearest, math.inf)
+
+
+def _not_above(limit: float) -> float:
+    return -_not_below(-limit)
+
+
+def _multiple_schema(schema: CoreSchema, bounds: _Bounds) -> CoreSchema:
+    """Ask for a multiple, in decimals as they are written: 0.3 is one of 0.1, whatever the floats are."""
+    if "multiple_of" not in bounds:
+        return schema
+    step = Fraction(repr(bounds["multiple_of"]))
+
+    def is_multiple(value: float) -> float:
+        if Fraction(repr(value)) % step:
+            raise PydanticCustomError("expected", "another number")
+        return value
+
+    return core_schema.no_info_after_validator_function(is_multiple, schema)
+
+
+def _whole(value: float) -> int:
+    if not value.is_integer():
+        raise PydanticCustomError("expected", "a whole number")
+    return int(value)
