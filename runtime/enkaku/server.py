@@ -26,13 +26,19 @@ class Server:
     """Serves a handler to any number of connections; ``serve_unix`` and ``serve_tcp`` make servers."""
 
     def __init__(
-        self, handler: Handler, *, limits: Limits | None = None, close_timeout: float = 30.0
+        self,
+        handler: Handler,
+        *,
+        limits: Limits | None = None,
+        close_timeout: float = 30.0,
+        explain_refusals: bool = False,
     ) -> None:
         self._routes: Mapping[str, Route] = {
             route.procedure.name: route for route in handler.__routes__()
         }
         self._limits = limits if limits is not None else Limits()
         self._close_timeout = close_timeout
+        self._explain_refusals = explain_refusals
         self._sessions: set[Session] = set()
         self._listener: asyncio.Server | None = None
         self._addresses: tuple[str, ...] = ()
@@ -103,7 +109,11 @@ class Server:
             transport.abort()
             return
         session = Session(
-            transport, self._routes, limits=self._limits, close_timeout=self._close_timeout
+            transport,
+            self._routes,
+            limits=self._limits,
+            close_timeout=self._close_timeout,
+            explain_refusals=self._explain_refusals,
         )
         self._sessions.add(session)
         session.ended.add_done_callback(lambda _: self._sessions.discard(session))

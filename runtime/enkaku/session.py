@@ -51,6 +51,7 @@ _STALL: Final = (
     30.0  # seconds in which a handler may leave a full inbox alone before reading goes on
 )
 _RID_MAX: Final = 1024  # characters of an overlong rid that are worth echoing
+_EXPLANATION_MAX: Final = 1000  # characters that a client is told about a value of its own
 _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenRequest: "request",
     OpenStream: "stream",
@@ -67,6 +68,7 @@ class Session:
         limits: What is kept for the client at the most.
         close_timeout: How long a handler may go on after its call was closed, in seconds; then it is
             cancelled and the caller gets ``EK05``.
+        explain_refusals: Whether a client is told why its value was refused.
 
     Attributes:
         ended: Done when the connection is gone and the last handler with it.
@@ -79,7 +81,9 @@ class Session:
         *,
         limits: Limits,
         close_timeout: float,
+        explain_refusals: bool,
     ) -> None:
+        self._explain_refusals = explain_refusals
         self._transport = transport
         self._routes = routes
         self._limits = limits
@@ -164,7 +168,7 @@ class Session:
             try:
                 run = route.bind(_text(message.prm))
             except DecodeError as error:
-                self._refuse_invalid(message.rid, str(error))
+                self._refuse_value(message.rid, error)
                 return
             except Exception:
                 logger.exception("%s: reading its param failed", message.prc)
@@ -203,7 +207,7 @@ class Session:
         try:
             call.inbox.put(call.decode_item(text), len(text))
         except DecodeError as error:
-            self._refuse_invalid(message.rid, str(error))
+            self._refuse_value(message.rid, error)
         except InboxOverflow as error:
             self._report(f"{call.procedure.name}: {error}")
             self._refuse(message.rid, *_OVERFLOW)
@@ -231,6 +235,13 @@ class Session:
     def _refuse_invalid(self, rid: str, reason: str) -> None:
         self._report(reason)
         self._refuse(rid, *_INVALID)
+
+    def _refuse_value(self, rid: str, error: DecodeError) -> None:
+        self._report(str(error))
+        code, message = _INVALID
+        if self._explain_refusals:
+            message = f"{message}: {error.reason}"[:_EXPLANATION_MAX]
+        self._refuse(rid, code, message)
 
     def _refuse(self, rid: str, code: str, message: str) -> None:
         if len(rid) <= _RID_MAX:

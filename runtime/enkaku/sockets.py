@@ -137,6 +137,7 @@ async def serve_unix(
     mode: int = 0o600,
     limits: Limits | None = None,
     close_timeout: float = 30.0,
+    explain_refusals: bool = False,
 ) -> AsyncGenerator[Server, None]:
     """Serve at a Unix socket; the server stops with the block, and the socket's file goes with it.
 
@@ -148,13 +149,20 @@ async def serve_unix(
         mode: The file's permissions; by default, only the same user can connect.
         limits: What is kept for each client at the most.
         close_timeout: How long a handler may go on after its call was closed, in seconds.
+        explain_refusals: Whether a client is told why a value of its own was refused; by default it learns that
+            it was, and the reason is logged.
 
     Raises:
         AddressInUse: A live server answers at the path, or something that is not a socket lies there.
         TransportError: The socket cannot be made.
     """
     where = os.fspath(path)
-    server = Server(handler, limits=limits, close_timeout=close_timeout)
+    server = Server(
+        handler,
+        limits=limits,
+        close_timeout=close_timeout,
+        explain_refusals=explain_refusals,
+    )
     with _foreign_errors(f"unix:{where}"):
         claim = claim_path(where, mode=mode, backlog=_BACKLOG)
     try:
@@ -179,6 +187,7 @@ async def serve_tcp(
     ssl: tls.SSLContext | None = None,
     limits: Limits | None = None,
     close_timeout: float = 30.0,
+    explain_refusals: bool = False,
 ) -> AsyncGenerator[Server, None]:
     """Serve over TCP; the server stops with the block.
 
@@ -190,12 +199,19 @@ async def serve_tcp(
         ssl: The certificate, for TLS; None is plain TCP.
         limits: What is kept for each client at the most.
         close_timeout: How long a handler may go on after its call was closed, in seconds.
+        explain_refusals: Whether a client is told why a value of its own was refused; by default it learns that
+            it was, and the reason is logged.
 
     Raises:
         AddressInUse: Another program listens there.
         TransportError: The socket cannot be made.
     """
-    server = Server(handler, limits=limits, close_timeout=close_timeout)
+    server = Server(
+        handler,
+        limits=limits,
+        close_timeout=close_timeout,
+        explain_refusals=explain_refusals,
+    )
     loop = asyncio.get_running_loop()
     with _foreign_errors(f"tcp:{join_address(host, port)}"):
         listener = await loop.create_server(

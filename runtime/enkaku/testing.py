@@ -17,7 +17,11 @@ __all__ = ["connect_memory"]
 
 @asynccontextmanager
 async def connect_memory(
-    handler: Handler, *, limits: Limits | None = None, close_timeout: float = 30.0
+    handler: Handler,
+    *,
+    limits: Limits | None = None,
+    close_timeout: float = 30.0,
+    explain_refusals: bool = False,
 ) -> AsyncGenerator[Connection, None]:
     """Connect to a handler in this process: the same messages, validation and errors, without a socket.
 
@@ -25,8 +29,15 @@ async def connect_memory(
         handler: Serves the calls.
         limits: What each side keeps for the other at the most.
         close_timeout: How long a handler may go on after its call was closed, in seconds.
+        explain_refusals: Whether a client is told why a value of its own was refused; by default it learns that
+            it was, and the reason is logged.
     """
-    server = Server(handler, limits=limits, close_timeout=close_timeout)
+    server = Server(
+        handler,
+        limits=limits,
+        close_timeout=close_timeout,
+        explain_refusals=explain_refusals,
+    )
     client_end, server_end = memory_pair()
     async with server.running(None, ("memory",)):
         server.connected(server_end)
