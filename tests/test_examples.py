@@ -42,8 +42,8 @@ METRICS = re.compile(r"^metrics cpu +(\d+\.\d) %  memory +(\d+\.\d) %$", re.MULT
 LOG = re.compile(r"^log     \d\d:\d\d:\d\d\.\d{3} (\w+) +(.+)$", re.MULTILINE)
 RESULTS = re.compile(
     r"^(closed|the server stopped):\n"
-    r"  MetricsStreamResult\(total_samples=(\d+)\.0\)\n"
-    r"  LogsWatchResult\(total_logs=(\d+)\.0\)\n",
+    r"  MetricsStreamResult\(total_samples=(\d+)\)\n"
+    r"  LogsWatchResult\(total_logs=(\d+)\)\n",
     re.MULTILINE,
 )
 

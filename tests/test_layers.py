@@ -29,6 +29,7 @@ RUNTIME_LAYERS = (
     {"declared"},
     {"exact"},
     {"model", "problems"},
+    {"pydantic_problems", "schema_problems"},
     {"slots"},
     {"procedures"},
     {"call", "link", "socket_transport"},
@@ -39,22 +40,26 @@ RUNTIME_LAYERS = (
     {"sockets", "testing"},
 )
 CODEGEN_LAYERS = (
-    {"errors", "jsontree", "pattern", "regexes", "stamp"},
-    {"notes", "text"},
+    {"annotations", "errors", "jsontree", "pattern", "regexes", "stamp", "stdlib"},
+    {"constants", "text"},
     {"names"},
     # reading: files become a definition
-    {"json_source", "nodes", "words", "yaml_source"},
+    {"json_source", "nodes", "notes", "words", "yaml_source"},
     {"dialects", "load", "merge", "options", "variants"},
     {"mistakes", "schemas", "spots"},
-    {"library", "shape", "widen"},
+    {"bundle", "library", "shape", "widen"},
     {"references"},
     {"declared", "verbatim"},
     {"definition"},
     # planning: a definition becomes names and shapes
     {"plan"},
-    {"planner", "shapes"},
-    {"restore"},
-    {"models"},
+    {"atoms", "planner", "shapes"},
+    # proving: which shapes are as narrow as their schemas
+    {"apart", "restore", "tags"},
+    {"case", "models"},
+    {"rules_arrays", "rules_logic", "rules_objects", "rules_values"},
+    {"prove"},
+    {"checks"},
     # writing: a plan becomes text
     {"views"},
     {"imports"},

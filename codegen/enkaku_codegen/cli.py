@@ -12,11 +12,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import CodegenError, OutputError
 from .output import Changes, write
 from .stamp import Request, is_fresh
+
+if TYPE_CHECKING:
+    from .checks import Checks
 
 __all__ = ["run"]
 
@@ -89,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         _add_arguments(command)
+        if name == "generate":
+            command.add_argument(
+                "--verbose",
+                action="store_true",
+                help="say for each slot why its type alone does not enforce its schema",
+            )
     return parser
 
 
@@ -125,7 +134,8 @@ def _name(text: str) -> str:
 
 def _command(options: argparse.Namespace) -> int:
     request = Request(options.protocol, options.name, options.templates)
-    if is_fresh(request, options.out):
+    verbose = options.command == "generate" and options.verbose
+    if not verbose and is_fresh(request, options.out):
         if options.command == "generate":
             print(f"{options.out}: up to date")
         return 0
@@ -133,13 +143,17 @@ def _command(options: argparse.Namespace) -> int:
     from .prepare import prepare  # noqa: PLC0415 # see above
 
     try:
-        todo = prepare(
+        prepared = prepare(
             options.protocol, name=options.name, out=options.out, templates=options.templates
         )
-        return _check(todo) if options.command == "check" else _generate(todo)
+        if options.command == "check":
+            return _check(prepared.changes)
+        _generate(prepared.changes)
+        _report(prepared.checks, verbose=verbose)
     except CodegenError as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
 
 
 def _check(todo: Changes) -> int:
@@ -152,7 +166,7 @@ def _check(todo: Changes) -> int:
     return 1
 
 
-def _generate(todo: Changes) -> int:
+def _generate(todo: Changes) -> None:
     if todo:
         write(todo)
         counts = [(len(todo.written), "written"), (len(todo.removed), "removed")]
@@ -162,4 +176,19 @@ def _generate(todo: Changes) -> int:
         with suppress(OutputError):  # what the stamp is good for is done by the next one, too
             write(todo)
         print(f"{todo.directory}: up to date")
-    return 0
+
+
+def _report(checks: "Checks", *, verbose: bool) -> None:
+    """Say which slots a validator checks at run time: it has to be installed there."""
+    if checks.slots:
+        every = checks.proved + len(checks.slots)
+        print(
+            f"the types of {checks.proved} of {every} slots are exact; a validator checks the others "
+            "at run time, which needs: pip install 'enkaku[exact]'"
+        )
+    elif verbose:
+        print(f"the types of all {checks.proved} slots are exact")
+    if verbose:
+        for each in checks.slots.values():
+            for reason in each.reasons:
+                print(f"{each.label}: {reason}")

@@ -5,12 +5,13 @@ Above it: the command line. Below it: everything but reading and writing files.
 
 from pathlib import Path
 
+from .checks import Checks, make_checks
 from .definition import Protocol
 from .format import format_source
 from .planner import make_plan
 from .render import render
 
-__all__ = ["generate"]
+__all__ = ["generate", "generate_with_checks"]
 
 
 def generate(protocol: Protocol, *, source: str, templates: Path | None = None) -> dict[str, str]:
@@ -28,8 +29,18 @@ def generate(protocol: Protocol, *, source: str, templates: Path | None = None) 
         ProtocolError: Some names of the protocol are the same in Python.
         TemplateError: A template can't be found, read or rendered, or its output is not Python.
     """
-    files = render(make_plan(protocol), title=protocol.name, source=source, templates=templates)
-    return {
+    return generate_with_checks(protocol, source=source, templates=templates)[0]
+
+
+def generate_with_checks(
+    protocol: Protocol, *, source: str, templates: Path | None = None
+) -> tuple[dict[str, str], Checks]:
+    """Do the same, and tell which slots need a validator beside their type."""
+    plan = make_plan(protocol)
+    checks = make_checks(plan, protocol)
+    files = render(plan, checks, title=protocol.name, source=source, templates=templates)
+    formatted = {
         name: format_source(text, name) if name.endswith(".py") else text
         for name, text in files.items()
     }
+    return formatted, checks

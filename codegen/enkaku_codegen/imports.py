@@ -6,8 +6,10 @@ Above it: rendering. Below it: plan, models.
 import ast
 from collections.abc import Iterable
 
+from .checks import Checks
 from .models import Types, at_run_time
 from .plan import Plan
+from .stdlib import SOURCES
 
 __all__ = ["exports", "imports"]
 
@@ -19,7 +21,7 @@ def exports(plan: Plan) -> list[str]:
     return sorted([*names, *constants, plan.client, plan.handler], key=_constants_first)
 
 
-def imports(plan: Plan, types: Types) -> dict[str, list[str]]:
+def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
     """Give the import statements of each module, with empty lines between their groups."""
     named = {each.name for each in plan.types}
     slots = [annotation for each in types.slots.values() for annotation in each.values()]
@@ -39,18 +41,25 @@ def imports(plan: Plan, types: Types) -> dict[str, list[str]]:
                 *_import(".server", {plan.handler}),
             ]
         ),
-        "client.py": _groups(runtime, of_methods),
+        "client.py": _groups(_of_library(_used(slots)), runtime, of_methods),
         "models.py": _of_models(types),
         "procedures.py": _groups(
-            [
+            _of_library(
+                _used([*slots, *data]),
                 *_import("types", {"NoneType"} & {at_run_time(each) for each in (*slots, *data)}),
                 *_import("typing", {"Final"} if constants else ()),
-            ],
+            ),
             runtime,
-            _import(".models", _used([*slots, *data]) & named),
+            [
+                *_import(".", {"schemas"} if checks.slots else ()),
+                *_import(".models", _used([*slots, *data]) & named),
+            ],
         ),
+        "schemas.py": _import("typing", {"Final"}),
         "server.py": _groups(
-            _import("abc", {"abstractmethod"} if constants else ()), runtime, of_methods
+            _of_library(_used(slots), *_import("abc", {"abstractmethod"} if constants else ())),
+            runtime,
+            of_methods,
         ),
     }
 
@@ -59,19 +68,28 @@ def _of_models(types: Types) -> list[str]:
     used: set[str] = set()
     for each in types.named:
         if each.kind == "model":
-            used |= {"ConfigDict", "Model"} if each.closed else {"Model"}
-            used |= _used(field.annotation for field in each.fields)
+            used |= {"Model"} | _used(field.annotation for field in each.fields)
+            used |= {"ABSENT" for field in each.fields if field.default == "ABSENT"}
         else:
             used |= {"TypeAliasType" if each.late else "TypeAlias"}
             used |= _used([each.annotation])
     return _groups(
-        _import("typing", used & {"Annotated", "Literal", "TypeAlias"}),
+        _of_library(used, *_import("typing", used & {"Annotated", "Literal", "TypeAlias"})),
         [
-            *_import("enkaku", used & {"Model"}),
-            *_import("pydantic", used & {"ConfigDict", "Field"}),
+            *_import("enkaku", used & {"ABSENT", "Absent", "Model"}),
+            *_import("pydantic", used & {"Field"}),
             *_import("typing_extensions", used & {"TypeAliasType"}),
         ],
     )
+
+
+def _of_library(used: set[str], *others: str) -> list[str]:
+    """Import the types that stand for formats, and others: whole modules first, as isort has them."""
+    return sorted([*others, *(SOURCES[each] for each in used & SOURCES.keys())], key=_modules_first)
+
+
+def _modules_first(statement: str) -> tuple[bool, str]:
+    return statement.startswith("from "), statement
 
 
 def _groups(*groups: list[str]) -> list[str]:

@@ -59,6 +59,9 @@ def _both(key: str, first: Json, second: Json) -> Json:
             return False if False in (first, second) else _all_of(first, second)
         case "items":
             return _all_of(first, second)
+        case "unevaluatedProperties":
+            # What the inner one looks at is evaluated for the outer one.
+            return True
         case _:
             return first
 

@@ -18,11 +18,14 @@ from datamodel_code_generator.enums import DataModelType, InputFileType
 from datamodel_code_generator.format import PythonVersion
 from datamodel_code_generator.parser import LiteralType
 
+from .annotations import or_default, with_field, with_tag
+from .atoms import takes_null
 from .definition import SlotName
 from .errors import CodegenError
 from .plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
 from .restore import Restore
 from .shapes import CARRIER, Shapes
+from .tags import tag
 from .text import Text
 
 __all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
@@ -30,11 +33,15 @@ __all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An attribute of a model, ready to be written: ``NAME: ANNOTATION``."""
+    """An attribute of a model, ready to be written: ``NAME: ANNOTATION = DEFAULT``.
+
+    Attributes:
+        default: What it is where it is absent, None if it has to be there.
+    """
 
     name: str
     annotation: str
-    required: bool
+    default: str | None
     text: Text
 
 
@@ -92,7 +99,7 @@ def make_types(plan: Plan) -> Types:
         CodegenError: The model generator wrote something that is not understood.
     """
     shapes = Shapes(plan)
-    written = _Written(_generate(shapes.document()), shapes)
+    written = _Written(_generate(shapes.document()), shapes, plan)
     slots: dict[str, Mapping[SlotName, str]] = {
         each.constant: {slot: written.carried(each.constant, slot) for slot in each.slots}
         for each in plan.procedures
@@ -114,7 +121,7 @@ def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
             fields = tuple(written.fields(each))
             named[each.name] = Model(each.name, fields, each.closed, Text(each.text))
         else:
-            annotation = written.carried(each.name)
+            annotation = written.alias(each)
             late = each.name in recursive or annotation == "None"
             named[each.name] = Alias(each.name, annotation, late, Text(each.text))
     return tuple(_ordered(named, parts))
@@ -145,8 +152,9 @@ def _ordered(
 class _Written:
     """What the model generator wrote, with names and literals put back."""
 
-    def __init__(self, source: str, shapes: Shapes) -> None:
+    def __init__(self, source: str, shapes: Shapes, plan: Plan) -> None:
         self._shapes = shapes
+        self._types = {each.name: each for each in plan.types}
         self._annotations: dict[tuple[str, str], ast.expr] = {}
         aliases: dict[str, ast.expr] = {}
         for statement in ast.parse(source).body:
@@ -167,34 +175,33 @@ class _Written:
         token = self._shapes.carried[key[0] if len(key) == 1 else (key[0], key[1])]
         return ast.unparse(self._annotation(CARRIER, token))
 
+    def alias(self, plan: AliasPlan) -> str:
+        """Give the annotation of an alias."""
+        annotation = self._annotation(CARRIER, self._shapes.carried[plan.name])
+        return ast.unparse(with_tag(annotation, tag(plan.schema, self._types)))
+
     def fields(self, plan: ObjectPlan) -> Iterator[Field]:
         """Give the fields of a class."""
         for place, each in enumerate(plan.fields):
             annotation = self._annotation(self._shapes.classes[plan.name], f"f{place}")
+            annotation = with_tag(annotation, tag(each.schema, self._types))
+            default = None
+            if each.default:
+                default = repr(each.default[0])
+            elif not each.required:
+                default = "ABSENT" if takes_null(each.schema, self._types) else "None"
+                annotation = or_default(annotation, default)
+            if each.deprecated:
+                annotation = with_field(annotation, deprecated=True)
             if each.key != each.attribute:
-                annotation = _with_alias(annotation, each.key)
-            yield Field(each.attribute, ast.unparse(annotation), each.required, Text(each.text))
+                annotation = with_field(annotation, alias=each.key)
+            yield Field(each.attribute, ast.unparse(annotation), default, Text(each.text))
 
     def _annotation(self, type_: str, field: str) -> ast.expr:
         annotation = self._annotations.get((type_, field))
         if annotation is None:
             raise CodegenError(f"the model generator did not write {type_}.{field}")
         return self._restore.expression(annotation)
-
-
-def _with_alias(annotation: ast.expr, alias: str) -> ast.expr:
-    """Add a field's name in JSON to its annotation."""
-    keyword = ast.keyword("alias", ast.Constant(alias))
-    match annotation:
-        case ast.Subscript(
-            value=ast.Name(id="Annotated"),
-            slice=ast.Tuple(elts=[_, ast.Call(func=ast.Name(id="Field")) as call]),
-        ):
-            call.keywords.insert(0, keyword)
-            return annotation
-        case _:
-            call = ast.Call(ast.Name("Field"), [], [keyword])
-            return ast.Subscript(ast.Name("Annotated"), ast.Tuple([annotation, call]))
 
 
 def _generate(document: str) -> str:

@@ -191,9 +191,11 @@ class Claims:
 
     Attributes:
         where: What the namespace is, in words, for messages.
+        advice: What to do where two things want one name.
     """
 
     where: str
+    advice: str = "rename one of them"
     _holders: dict[str, str] = field(default_factory=dict[str, str])
 
     def claim(self, name: str, owner: str, pointer: str) -> Iterator[Issue]:
@@ -213,5 +215,5 @@ class Claims:
                 None,
                 pointer,
                 f"{self.where} would have two things named {name}: {owner}, and {holder}; "
-                "rename one of them",
+                f"{self.advice}",
             )

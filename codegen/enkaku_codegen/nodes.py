@@ -5,7 +5,7 @@ A node has one of these forms:
 - ``{}``: anything;
 - ``{"$ref": "#/$defs/NAME"}``;
 - ``{"enum": [...]}``: strings, integers and booleans, at least one;
-- ``{"type": NAME, ...}``: one type, with the keywords that belong to it;
+- ``{"type": NAME, ...}``: one type, with the keywords that belong to it; ``format`` is the name of a Python type;
 - ``{"anyOf": [...]}``: a choice between nodes.
 
 Above it: merge, widen, plan. Below it: JSON.
@@ -23,13 +23,18 @@ __all__ = [
     "any_of",
     "as_dict",
     "as_list",
-    "is_enum",
+    "is_class",
+    "is_closed",
+    "is_long_enum",
     "reads_well",
     "referred",
     "sized",
 ]
 
 Node = dict[str, Json]
+
+_MOST_LITERALS: Final = 3
+_LONGEST: Final = 60
 
 ANYTHING: Final[Node] = {}
 NULL: Final[Node] = {"type": "null"}
@@ -62,9 +67,20 @@ def sized(node: Node, schema: Mapping[str, Json], *keys: str) -> Node:
     return node | {key: schema[key] for key in keys if key in schema}
 
 
-def is_enum(node: Node) -> bool:
-    """Tell whether a schema is a choice between several literals."""
-    return len(as_list(node.get("enum"))) > 1
+def is_class(node: Node) -> bool:
+    """Tell whether a form is an object that becomes a class: one with properties, or without any members."""
+    return node.get("type") == "object" and (bool(node.get("properties")) or is_closed(node))
+
+
+def is_closed(node: Node) -> bool:
+    """Tell whether a form has no members but its properties."""
+    return node.get("additionalProperties") is False and not node.get("patternProperties")
+
+
+def is_long_enum(node: Node) -> bool:
+    """Tell whether a schema is a choice between so many literals that it reads better with a name."""
+    literals = as_list(node.get("enum"))
+    return len(literals) > _MOST_LITERALS or len(str(literals)) > _LONGEST
 
 
 def reads_well(node: Json) -> bool:
@@ -78,6 +94,8 @@ def reads_well(node: Json) -> bool:
             return not rest and reads_well(value)
         case {"type": "array" | "object"} | {"enum": _}:
             return False
+        case {"type": "string", "format": _}:
+            return True
         case {"type": _, **rest}:
             return not rest
         case _:

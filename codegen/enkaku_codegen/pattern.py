@@ -1,32 +1,66 @@
-"""Which regular expressions mean the same to JSON Schema (ECMA 262) and to pydantic (Rust).
+r"""Says a regular expression of JSON Schema (ECMA 262) in the words of pydantic's, which is Rust's.
 
-A portable pattern accepts in Rust whatever it accepts in ECMA 262; others are left out of the types.
+Both read most patterns alike. The differences: ``\d`` and ``\w`` are ASCII in ECMA 262 and Unicode in Rust, and their
+``\s`` differ by two characters. Look-around and references to groups are unknown to Rust.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
-from pydantic_core import SchemaError, SchemaValidator, core_schema
+from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
 
-__all__ = ["is_portable"]
+__all__ = ["matches", "portable"]
 
-# One piece of a pattern outside of a character class. \w and \d hold more in Rust than in ECMA 262, which is
-# why they may stand here and in a class, but not in a negated class. \s, \b, lookarounds and references: no.
-_ESCAPE: Final = r"\\[dwnrt.\-/\\+*?()\[\]{}|^$]"
-_PLAIN: Final = r"[A-Za-z0-9 _\-/:;,.@#%&=!<>~'\"]"
-_CLASS: Final = rf"\[(?:{_ESCAPE}|[A-Za-z0-9 _/:;,.@#%=!<>'\"+*?()|$]|(?<!-)-(?!-))+\]"
-_NEGATED: Final = r"\[\^(?:\\[nrt.\-/\\\[\]^]|[A-Za-z0-9 _/:;,.@#%=!<>'\"+*?()|$]|(?<!-)-(?!-))+\]"
+_SPACE: Final = r"[\s--\x85]\uFEFF"
+_IN_CLASS: Final = {
+    r"\d": "0-9",
+    r"\w": "A-Za-z0-9_",
+    r"\s": _SPACE,
+    r"\D": "[^0-9]",
+    r"\W": "[^A-Za-z0-9_]",
+    r"\S": f"[^{_SPACE}]",
+}
+_ALONE: Final = {key: text if key.isupper() else f"[{text}]" for key, text in _IN_CLASS.items()}
+
+# Characters beyond ASCII stand for themselves, but for surrogates.
+_BEYOND: Final = "\x80-\ud7ff\ue000-\U0010ffff"
+_ESCAPE: Final = r"\\[dDwWsSnrt.\-/\\+*?()\[\]{}|^$]"
+_IN_CLASS_PLAIN: Final = rf"[A-Za-z0-9 _/:;,.@#%=!<>'\"+*?()|${_BEYOND}]"
+_CLASS: Final = rf"\[\^?(?:{_ESCAPE}|{_IN_CLASS_PLAIN}|(?<!-)-(?!-))+\]"
+_PLAIN: Final = rf"[A-Za-z0-9 _\-/:;,.@#%&=!<>~'\"{_BEYOND}]"
 _COUNT: Final = r"\{\d{1,3}(?:,\d{0,3})?\}"
-_PIECE: Final = rf"(?:{_ESCAPE}|{_PLAIN}|{_CLASS}|{_NEGATED}|{_COUNT}|[()^$|*+?])"
+_PIECE: Final = rf"(?:{_ESCAPE}|{_CLASS}|{_PLAIN}|{_COUNT}|[()^$|*+?])"
 _PORTABLE: Final = re.compile(rf"{_PIECE}*+")
+_PIECES: Final = re.compile(_PIECE)
+_ESCAPES: Final = re.compile(r"\\.")
 
 
-def is_portable(pattern: str) -> bool:
-    """Tell whether a pattern may stand in a type."""
+@lru_cache(maxsize=4096)
+def portable(pattern: str) -> str | None:
+    """Give the pattern for pydantic that accepts the same texts; None if there is none."""
     if _PORTABLE.fullmatch(pattern) is None:
-        return False
+        return None
+    text = _PIECES.sub(_piece, pattern)
     try:
-        SchemaValidator(core_schema.str_schema(pattern=pattern))
+        SchemaValidator(core_schema.str_schema(pattern=text))
     except SchemaError:
+        return None
+    return text
+
+
+@lru_cache(maxsize=4096)
+def matches(pattern: str, text: str) -> bool:
+    """Tell whether a text fits a pattern that ``portable`` gave."""
+    try:
+        SchemaValidator(core_schema.str_schema(pattern=pattern)).validate_python(text)
+    except ValidationError:
         return False
     return True
+
+
+def _piece(match: re.Match[str]) -> str:
+    text = match[0]
+    if text.startswith("[") and len(text) > 1:
+        return _ESCAPES.sub(lambda found: _IN_CLASS.get(found[0], found[0]), text)
+    return _ALONE.get(text, text)

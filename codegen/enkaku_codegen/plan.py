@@ -6,7 +6,7 @@ Above it: models, rendering. Below it: the form of a protocol.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .definition import Procedure, SlotName
+from .definition import ErrorDefinition, Procedure, SlotName
 from .jsontree import Json
 from .nodes import ANYTHING, Node
 
@@ -26,13 +26,20 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
-    """A property of an object: its attribute, its name in JSON, and its simple schema."""
+    """A property of an object: its attribute, its name in JSON, and its simple schema.
+
+    Attributes:
+        default: What it is where it is absent, in a list of one; empty if the schema's default does not count.
+        deprecated: Whether the schema advises against its use.
+    """
 
     attribute: str
     key: str
     schema: Node
     required: bool
     text: str
+    default: tuple[Json, ...] = ()
+    deprecated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +66,26 @@ TypePlan = ObjectPlan | AliasPlan
 
 @dataclass(frozen=True, slots=True)
 class ErrorPlan:
-    """A declared error, which becomes an exception class."""
+    """A declared error, which becomes an exception class.
+
+    Attributes:
+        definition: The first of its declarations.
+        data: The simple schema of its data, None if it has none.
+    """
 
     name: str
-    code: str | None
+    definition: ErrorDefinition
     data: Node | None
-    text: str
+
+    @property
+    def code(self) -> str | None:
+        """The code; None where the declaration leaves it open."""
+        return self.definition.code
+
+    @property
+    def text(self) -> str:
+        """What the declaration says of itself."""
+        return self.definition.description
 
 
 @dataclass(frozen=True, slots=True)

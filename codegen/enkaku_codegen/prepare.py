@@ -3,20 +3,35 @@
 Above it: the command line, which imports this when it is needed. Below it: definition, generate, output.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from .checks import Checks
 from .definition import Protocol, read_protocol
 from .errors import Issue, ProtocolError
-from .generate import generate
+from .generate import generate_with_checks
 from .load import load
 from .output import Changes, changes
 from .render import MARKER
 from .stamp import Request, stamp
 
-__all__ = ["prepare"]
+__all__ = ["Prepared", "prepare"]
 
 
-def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) -> Changes:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A package that was generated.
+
+    Attributes:
+        changes: What has to be done to its directory.
+        checks: The slots that a validator checks beside their type.
+    """
+
+    changes: Changes
+    checks: Checks
+
+
+def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) -> Prepared:
     """Generate a package, and compare it with its directory.
 
     Args:
@@ -30,18 +45,20 @@ def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) 
     """
     try:
         protocol = read_protocol(path, name)
-        files = _generated(protocol, path, templates)
+        files, checks = _generated(protocol, path, templates)
     except RecursionError:
         # Each file is flat enough, but references can make a chain of thousands.
         message = "the schemas lie too deep within each other, by their references"
         raise ProtocolError([Issue(str(path), None, "", message)]) from None
     vouching = stamp(Request(path, name, templates), protocol.sources, files)
-    return changes(files, out, MARKER, vouching)
+    return Prepared(changes(files, out, MARKER, vouching), checks)
 
 
-def _generated(protocol: Protocol, path: Path, templates: Path | None) -> dict[str, str]:
+def _generated(
+    protocol: Protocol, path: Path, templates: Path | None
+) -> tuple[dict[str, str], Checks]:
     try:
-        return generate(protocol, source=path.name, templates=templates)
+        return generate_with_checks(protocol, source=path.name, templates=templates)
     except ProtocolError as error:
         # Only the file knows its lines.
         raise load(path).locate(error) from None

@@ -36,6 +36,9 @@ class Restore(ast.NodeTransformer):
         | {"tuple"}
     )
 
+    # Constraints on the keys of maps are written as those on everything else.
+    _RENAMED: Final = {"Any": "object", "StringConstraints": "Field"}
+
     def __init__(self, shapes: Shapes, aliases: Mapping[str, ast.expr]) -> None:
         self._names = shapes.names
         self._literals = shapes.literals
@@ -60,16 +63,26 @@ class Restore(ast.NodeTransformer):
             return ast.Name(self._names[node.id])
         if node.id in self._aliases:
             return self.expression(copy.deepcopy(self._aliases[node.id]))
-        if node.id == "Any":
-            return ast.Name("object")
+        if node.id in self._RENAMED:
+            return ast.Name(self._RENAMED[node.id])
         if node.id not in self._NAMES:
             raise _unexpected(node)
         return node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        """Put back the values of a literal type."""
-        if not (isinstance(node.value, ast.Name) and node.value.id == "Literal"):
-            return self.generic_visit(node)
+        """Put back the values of a literal type; a tuple says its length itself."""
+        match node:
+            case ast.Subscript(
+                value=ast.Name(id="Annotated"),
+                slice=ast.Tuple(elts=[ast.Subscript(value=ast.Name(id="tuple")) as inner, _]),
+            ):
+                return self.generic_visit(inner)
+            case ast.Subscript(value=ast.Name(id="Literal")):
+                return self._literals_of(node)
+            case _:
+                return self.generic_visit(node)
+
+    def _literals_of(self, node: ast.Subscript) -> ast.expr:
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         values: list[ast.expr] = []
         for part in parts:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .jsontree import Json
-from .nodes import NULL, Node
+from .nodes import Node
 from .plan import ObjectPlan, Plan
+from .stdlib import written
 
 __all__ = ["CARRIER", "Shapes"]
 
@@ -45,6 +46,8 @@ class Shapes:
         definitions: dict[str, Json] = {}
         for each in self._plan.types:
             if isinstance(each, ObjectPlan):
+                if not each.fields:
+                    continue  # no annotation to be found
                 definitions[self.classes[each.name]] = self._object(each)
             else:
                 self._carry(each.name, each.schema)
@@ -61,13 +64,8 @@ class Shapes:
         properties = {
             f"f{place}": self._shape(each.schema) for place, each in enumerate(plan.fields)
         }
-        # What takes null in any case keeps its annotation where it may be left out.
-        required = [
-            f"f{place}"
-            for place, each in enumerate(plan.fields)
-            if each.required or each.schema in ({}, NULL)
-        ]
-        return _object(properties, required)
+        # What an absent property is, is not the model generator's business.
+        return _object(properties, [*properties])
 
     def _carry(self, key: str | tuple[str, str], schema: Node) -> None:
         token = f"f{len(self._carrier)}"
@@ -84,6 +82,10 @@ class Shapes:
             match key, value:
                 case "$ref", str():
                     shape["customTypePath"] = f"elsewhere.{self._tokens[value]}"
+                case "format", str():
+                    token = f"Format{value}X"
+                    self.names[token] = written(value)
+                    shape["customTypePath"] = f"elsewhere.{token}"
                 case "enum", list():
                     shape[key] = [self._literal(value)]
                 case "pattern", str():

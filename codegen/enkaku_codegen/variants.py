@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from .jsontree import Json
 from .names import pascal
-from .nodes import Node, as_dict
+from .nodes import Node, as_dict, is_class
 
 __all__ = ["suffixes"]
 
@@ -24,7 +24,7 @@ def suffixes(choices: Sequence[Node]) -> Mapping[int, str]:
         if choice.get("type") == "array":
             others["Array"].append(index)
         elif choice.get("type") == "object":
-            (objects if choice.get("properties") else others["Map"]).append(index)
+            (objects if is_class(choice) else others["Map"]).append(index)
     found = dict(zip(objects, _of_objects([choices[index] for index in objects]), strict=True))
     for kind, indices in others.items():
         if len(indices) > 1:

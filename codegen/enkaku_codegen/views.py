@@ -7,13 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from .checks import Check, Checks
 from .definition import Kind, Procedure, SlotName
 from .models import Types, at_run_time
 from .plan import ErrorPlan, ProcedurePlan
 from .text import Text
 
-__all__ = ["ErrorView", "ProcedureView", "SlotView", "error_view", "procedure_view"]
+__all__ = [
+    "ErrorView",
+    "ProcedureView",
+    "SchemaView",
+    "SlotView",
+    "error_view",
+    "procedure_view",
+    "schema_views",
+]
 
+_OBJECT: Final = "dict[str, object]"
 _SLOTS: Final[Mapping[Kind, Sequence[SlotName]]] = {
     "event": ("data",),
     "request": ("param", "result"),
@@ -77,7 +87,37 @@ class ProcedureView:
     awaited: bool
 
 
-def error_view(error: ErrorPlan, types: Types) -> ErrorView:
+@dataclass(frozen=True, slots=True)
+class SchemaView:
+    """A schema that a validator checks: its constant, and its value as a Python literal."""
+
+    constant: str
+    type: str
+    literal: str
+
+
+def schema_views(checks: Checks) -> Sequence[SchemaView]:
+    """Show the schemas that validators check to templates."""
+    views = [
+        SchemaView(
+            each.constant, "bool" if isinstance(each.schema, bool) else _OBJECT, repr(each.schema)
+        )
+        for each in checks.slots.values()
+    ]
+    if checks.definitions:
+        views.insert(0, SchemaView("DEFINITIONS", _OBJECT, repr(checks.definitions)))
+    return views
+
+
+def _checked(value: str, check: Check | None) -> str:
+    """Write the type of a slot with the schema that it does not enforce by itself, if so."""
+    if check is None:
+        return value
+    definitions = ", schemas.DEFINITIONS" if check.shared else ""
+    return f"enkaku.Checked({value}, schemas.{check.constant}{definitions})"
+
+
+def error_view(error: ErrorPlan, types: Types, checks: Checks) -> ErrorView:
     """Show an error to templates."""
     data = types.errors.get(error.name)
     text = error.text.strip() or (
@@ -87,13 +127,17 @@ def error_view(error: ErrorPlan, types: Types) -> ErrorView:
         name=error.name,
         code=None if error.code is None else Text(error.code),
         data=data,
-        value=None if data is None else at_run_time(data),
+        value=(
+            None
+            if data is None
+            else _checked(at_run_time(data), checks.slots.get((error.name, "data")))
+        ),
         text=Text(text),
     )
 
 
 def procedure_view(
-    plan: ProcedurePlan, types: Types, errors: Mapping[str, ErrorView]
+    plan: ProcedurePlan, types: Types, errors: Mapping[str, ErrorView], checks: Checks
 ) -> ProcedureView:
     """Show a procedure to templates, which may raise some of the errors."""
     procedure = plan.procedure
@@ -115,7 +159,10 @@ def procedure_view(
         constant=plan.constant,
         method=plan.method,
         text=_method_text(procedure, [errors[name] for name in plan.errors]),
-        slots=[SlotView(slot, at_run_time(type_)) for slot, type_ in types_of.items()],
+        slots=[
+            SlotView(slot, _checked(at_run_time(type_), checks.slots.get((plan.constant, slot))))
+            for slot, type_ in types_of.items()
+        ],
         errors=plan.errors,
         type_arguments=", ".join(arguments),
         input=given if given in types_of else None,

@@ -8,14 +8,15 @@ Above it: the planner. Below it: the form of a schema. It knows no Python names.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
-from .jsontree import SURROGATE, Json, Schema, distinct
+from .jsontree import SURROGATE, Json, Schema, as_text, distinct
 from .merge import merge, type_names, with_enum
 from .nodes import ANYTHING, Node, as_dict, as_list, referred
-from .pattern import is_portable
+from .pattern import portable
 
-__all__ = ["alternatives"]
+__all__ = ["alternatives", "map_keys"]
 
 # An alternative a line is readable; a thousand of them are not a type any more.
 _MOST_ALTERNATIVES: Final = 256
@@ -28,9 +29,11 @@ _SIZES: Final = {
 }
 _CHILDREN: Final = {
     "array": ("items", "prefixItems"),
+    "string": ("format",),
     "object": (
         "properties",
         "patternProperties",
+        "propertyNames",
         "additionalProperties",
         "required",
         "title",
@@ -41,6 +44,7 @@ _LOWER: Final = ("minimum", "exclusiveMinimum")
 _UPPER: Final = ("maximum", "exclusiveMaximum")
 _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 _UNTYPED: Final = ("null", "boolean", "number", "string", "array")
+_TEXTS: Final[tuple[str, ...]] = ("description", "title")
 # What says more of a value than its type; beside a reference, anything else is left to the reference.
 _SHAPING: Final = frozenset(
     {
@@ -58,9 +62,44 @@ _SHAPING: Final = frozenset(
     }
 )
 
+# What else than properties evaluates members.
+_EVALUATING: Final = frozenset(
+    {
+        *("additionalProperties", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf"),
+        *("patternProperties", "then", "$dynamicRef"),
+    }
+)
+
+
+def map_keys(schema: Node, rest: Json) -> Node | None:
+    """Give the simple schema of the keys of a map; None if any text is a key, or no type says which.
+
+    Args:
+        schema: The form of the map.
+        rest: The schema of the values whose keys fit no pattern.
+    """
+    patterns = [*as_dict(schema.get("patternProperties"))]
+    if patterns:
+        text = portable(patterns[0]) if len(patterns) == 1 and rest is False else None
+        return None if text is None else {"type": "string", "pattern": text}
+    names = schema.get("propertyNames")
+    if not isinstance(names, dict) or "$ref" in names:
+        return None
+    forms, _ = alternatives({**names, "type": "string"}, {})
+    match forms:
+        case [{"enum": [*_]} as form]:
+            return form
+        case [{"type": "string", **rest} as form] if rest:
+            return form
+        case _:
+            return None
+
 
 def alternatives(
-    schema: Schema, definitions: Mapping[str, Schema], within: frozenset[str] = frozenset()
+    schema: Schema,
+    definitions: Mapping[str, Schema],
+    within: frozenset[str] = frozenset(),
+    formats: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[Node], frozenset[str]]:
     """Give the forms that a value may take: at least one, each once, anything only alone.
 
@@ -69,6 +108,7 @@ def alternatives(
         definitions: What its references lead to.
         within: The definitions that were joined with others around it. They are not joined again, which
             need not come to an end where definitions refer to themselves.
+        formats: The Python types that stand for texts of a format, which is the ``format`` of the form.
 
     Returns:
         The forms; and ``within`` for what stands in them.
@@ -78,11 +118,32 @@ def alternatives(
     for count, node in enumerate(widening.alternatives(schema)):
         if not node or count > _MOST_ALTERNATIVES:
             return [ANYTHING], within
-        nodes.append(node)
-    nodes = distinct(nodes)
+        nodes.append(_formatted(node, formats))
+    nodes = _with_one_enum(distinct(nodes))
     if {"type": "number"} in nodes:
         nodes = [node for node in nodes if node.get("type") != "integer"]
     return nodes or [ANYTHING], within | widening.joined
+
+
+def _with_one_enum(nodes: list[Node]) -> list[Node]:
+    """Join the literals of all forms in the place of the first that has some."""
+    literals = distinct(value for node in nodes for value in as_list(node.get("enum")))
+    first = next((place for place, node in enumerate(nodes) if "enum" in node), 0)
+    return [
+        {"enum": literals} if place == first and literals else node
+        for place, node in enumerate(nodes)
+        if place == first or "enum" not in node
+    ]
+
+
+def _formatted(node: Node, formats: Mapping[str, str]) -> Node:
+    """Give the form with the Python type for its format, if one is asked for: nothing else can be said of it."""
+    if "format" not in node:
+        return node
+    type_ = formats.get(as_text(node["format"]))
+    if type_ is None:
+        return {key: value for key, value in node.items() if key != "format"}
+    return {"type": "string", "format": type_}
 
 
 class _Widening:
@@ -109,7 +170,12 @@ class _Widening:
         if again or (len(references) == 1 and len(shaping) == 1):
             yield {"$ref": (again or references)[0]["$ref"]}
             return
-        yield from self._choices(self._merged(parts), depth + 1)
+        merged = self._merged(parts)
+        is_last = schema.get("unevaluatedProperties") is merged.get("unevaluatedProperties") is False
+        if is_last and not _EVALUATING & merged.keys():
+            # All that is evaluated are the properties that were joined.
+            merged = {**merged, "additionalProperties": False}
+        yield from self._choices(merged, depth + 1)
 
     def _parts(self, schema: Node) -> list[Node]:
         """Part a schema into what all has to hold: itself, its reference, its ``allOf``."""
@@ -123,21 +189,26 @@ class _Widening:
         return parts
 
     def _merged(self, parts: Sequence[Node]) -> Node:
+        """Join parts; what they say of themselves goes before what those say that they refer to."""
         merged: Node = {}
+        texts: Node = {}
         seen: set[str] = set()
-        pending = list(reversed(parts))
+        pending = [(part, False) for part in reversed(parts)]
         while pending:
-            part = pending.pop()
+            part, is_referred = pending.pop()
             name = referred(part)
             if name is None:
+                if is_referred:
+                    texts = Node({key: part[key] for key in _TEXTS if key in part}) | texts
+                    part = {key: value for key, value in part.items() if key not in _TEXTS}
                 merged = merge(merged, with_enum(part))
             elif name not in seen:
                 seen.add(name)
                 self.joined.add(name)
                 target = self._definitions.get(name)
                 if isinstance(target, dict):
-                    pending.extend(reversed(self._parts(target)))
-        return merged
+                    pending.extend((each, True) for each in reversed(self._parts(target)))
+        return merged if any(key in merged for key in _TEXTS) else merged | texts
 
     def _choices(self, schema: Node, depth: int) -> Iterator[Node]:
         keyword = "oneOf" if "oneOf" in schema else "anyOf"
@@ -157,10 +228,27 @@ class _Widening:
     def _branches(self, base: Node, branches: Sequence[Json], depth: int) -> Iterator[Node]:
         types = {"type": base["type"]} if "type" in base else {}
         for branch in branches:
+            if self._is_apart(branch, type_names(types.get("type"))):
+                continue
             if isinstance(branch, dict) and types and "$ref" not in branch:
                 yield from self.alternatives(merge(types, branch), depth)
             elif isinstance(branch, dict | bool):
                 yield from self.alternatives(branch, depth)
+
+    def _is_apart(self, branch: Json, names: list[str]) -> bool:
+        """Tell whether a branch leads to a definition of another type than any of those named."""
+        seen: set[str] = set()
+        while names and isinstance(branch, dict):
+            others = {*type_names(branch.get("type"))}
+            related = {"integer", "number"} if {"integer", "number"} & others else set[str]()
+            if others and not {*names} & (others | related):
+                return True
+            name = referred(branch)
+            if name is None or name in seen:
+                break
+            seen.add(name)
+            branch = self._definitions.get(name, True)
+        return False
 
     def _distributed(self, base: Node, branches: Sequence[Json], depth: int) -> Iterator[Node]:
         """Join each branch with what stands beside the choice, but for its texts."""
@@ -172,11 +260,11 @@ class _Widening:
             parts = self._parts(branch)
             merged = self._merged(parts)
             again = any(referred(part) in self._within for part in parts)
-            if again or "anyOf" in merged or "oneOf" in merged:
-                # Known already, or one more level of choice: the branch alone is wider, and stays readable.
+            if again or depth > _DEEPEST:
+                # Known already: the branch alone is wider.
                 yield from self.alternatives(branch, depth)
             else:
-                yield from _typed(merge(base, merged))
+                yield from self._choices(merge(base, merged), depth + 1)
 
 
 def _typed(schema: Node) -> Iterator[Node]:
@@ -248,14 +336,15 @@ def _of_type(name: str, schema: Node) -> Node:
     for key in _SIZES.get(name, ()):
         size = schema.get(key)
         # Beyond that, nothing fits in memory anyway.
-        if isinstance(size, int | float) and 0 <= size < 2**31 and size == int(size):
+        least = 1 if key.startswith("min") else 0
+        if isinstance(size, int | float) and least <= size < 2**31 and size == int(size):
             node[key] = int(size)
     for key in _CHILDREN.get(name, ()):
         if key in schema:
             node[key] = schema[key]
     pattern = schema.get("pattern")
-    if name == "string" and isinstance(pattern, str) and is_portable(pattern):
-        node["pattern"] = pattern
+    if name == "string" and isinstance(pattern, str) and (text := portable(pattern)) is not None:
+        node["pattern"] = text
     if name in {"integer", "number"}:
         node.update(_bounds(name, schema))
     return node

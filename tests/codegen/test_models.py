@@ -9,7 +9,7 @@ from generated.packages import one_param
 
 OBJECT = {
     "type": "object",
-    "properties": {"some key": {"enum": ["a", "b"]}, "plain": {"type": "string", "minLength": 1}},
+    "properties": {"some key": {"enum": ["a", "b", "c", "d"]}, "plain": {"type": "string", "minLength": 1}},
     "required": ["plain"],
 }
 
@@ -19,12 +19,12 @@ def test_types_come_back_under_the_names_and_with_the_literals_of_the_plan() -> 
     assert (alias.name, alias.kind, alias.annotation) == (
         "EchoParamSomeKey",
         "alias",
-        "Literal['a', 'b']",
+        "Literal['a', 'b', 'c', 'd']",
     )
     assert model.kind == "model"
-    assert [(each.name, each.annotation, each.required) for each in model.fields] == [
-        ("some_key", "Annotated[EchoParamSomeKey | None, Field(alias='some key')]", False),
-        ("plain", "Annotated[str, Field(min_length=1)]", True),
+    assert [(each.name, each.annotation, each.default) for each in model.fields] == [
+        ("some_key", "Annotated[EchoParamSomeKey | None, Field(alias='some key')]", "None"),
+        ("plain", "Annotated[str, Field(min_length=1)]", None),
     ]
 
 

@@ -16,6 +16,7 @@ from enkaku_codegen.names import (
     own_class_name,
     words,
 )
+from enkaku_codegen.plan import ObjectPlan
 from enkaku_codegen.planner import make_plan
 from generated.packages import an_error, make_protocol, one_param
 from hypothesis import assume, given
@@ -174,7 +175,7 @@ def test_types_below_a_slot_are_named_by_their_path() -> None:
                 "type": "object",
                 "additionalProperties": {"type": "object", "properties": {"a": {}}},
             },
-            "level": {"enum": ["low", "high"]},
+            "level": {"enum": ["low", "middle", "high", "highest"]},
             "pair": {
                 "type": "array",
                 "prefixItems": [{"type": "string"}, {"type": "object", "properties": {"a": {}}}],
@@ -266,13 +267,6 @@ def test_errors_are_named_by_their_definition_or_by_procedure_and_code() -> None
             ["EchoParam", '"a_b"', '"aB"', "/echo/param/properties/aB"],
         ),
         (
-            one_param(
-                {"type": "object", "properties": {"a": {}}}, {"EchoParam": {"type": "string"}}
-            ),
-            "/echo/param",
-            ["the package", "EchoParam", 'the definition "EchoParam"', "/$defs/EchoParam"],
-        ),
-        (
             one_param(True, {"user": {"type": "string"}, "User": {"type": "string"}}),
             "/$defs/user",
             ['"user"', '"User"', "/$defs/User"],
@@ -297,6 +291,32 @@ def test_a_collision_is_an_error_that_names_both(
     told = [issue for issue in caught.value.issues if issue.pointer == pointer]
     assert told, caught.value
     assert all(part in told[0].message for part in parts), told[0].message
+
+
+def test_a_type_named_by_its_path_makes_way_for_a_definition() -> None:
+    branches = [
+        {
+            "type": "object",
+            "properties": {"kind": {"const": kind}},
+            "required": ["kind"],
+            "allOf": [{"$ref": f"#/$defs/Server{kind}"}],
+        }
+        for kind in ("Http", "Stdio")
+    ]
+    plain = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    definitions = {"ServerHttp": plain, "Server": {"anyOf": branches}, "EchoParam": plain}
+    plan = make_plan(one_param(plain, definitions))
+    assert {each.name for each in plan.types} == {
+        *("ServerHttp", "Server", "ServerHttpInline", "ServerStdio"),
+        *("EchoParam", "EchoParamInline"),
+    }
+
+
+def test_a_property_may_say_what_it_is_called_in_python() -> None:
+    properties = {"_id": {"x-python-name": "own id"}, "id": {"type": "string"}}
+    (type_,) = make_plan(one_param({"type": "object", "properties": properties})).types
+    assert isinstance(type_, ObjectPlan)
+    assert [(each.key, each.attribute) for each in type_.fields] == [("_id", "own_id"), ("id", "id")]
 
 
 def test_all_collisions_are_told_at_once() -> None:

@@ -311,13 +311,13 @@ def test_every_awkward_property_makes_the_round_trip(tmp_path: Path) -> None:
 def test_models_are_documented_by_their_descriptions(tmp_path: Path) -> None:
     inner = {
         "type": "object",
-        "title": "Inner",
+        "title": "What is inside",
         "properties": {"a": {**TEXT, "description": "An a."}},
     }
     schema = {"type": "object", "description": "Two\n\nparagraphs.", "properties": {"inner": inner}}
     with imported(one_param(schema), tmp_path) as package:
         assert package.EchoParam.__doc__.split() == ["Two", "paragraphs."]
-        assert package.EchoParamInner.__doc__ == "Inner"
+        assert package.EchoParamInner.__doc__ == "What is inside"
 
 
 def test_declared_errors_carry_their_data(tmp_path: Path) -> None:

@@ -4,19 +4,15 @@
 from __future__ import annotations
 
 from enkaku import Model
-from pydantic import ConfigDict
 
 
-class CounterParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class CounterParam(Model, extra="forbid"):
     max: int
 
 
-class CounterReceive(Model):
-    model_config = ConfigDict(extra="forbid")
+class CounterReceive(Model, extra="forbid"):
     count: int
 
 
-class CounterResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class CounterResult(Model, extra="forbid"):
     total: int

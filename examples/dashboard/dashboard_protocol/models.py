@@ -6,24 +6,21 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from enkaku import Model
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 LogLevel: TypeAlias = Literal["debug", "info", "warn", "error"]
 """How much a log shows, from everything to errors alone."""
 
 
-class LogsWatchParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class LogsWatchParam(Model, extra="forbid"):
     level: LogLevel
 
 
-class LogsWatchSend(Model):
-    model_config = ConfigDict(extra="forbid")
+class LogsWatchSend(Model, extra="forbid"):
     level: LogLevel
 
 
-class LogsWatchReceive(Model):
-    model_config = ConfigDict(extra="forbid")
+class LogsWatchReceive(Model, extra="forbid"):
     level: str
     """A LogLevel, or what another server calls its own."""
     message: str
@@ -31,20 +28,17 @@ class LogsWatchReceive(Model):
     """Milliseconds since 1970."""
 
 
-class LogsWatchResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class LogsWatchResult(Model, extra="forbid"):
     total_logs: Annotated[float, Field(alias="totalLogs")]
     """How many records were sent."""
 
 
-class MetricsStreamParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class MetricsStreamParam(Model, extra="forbid"):
     interval: float
     """Milliseconds from one sample to the next."""
 
 
-class MetricsStreamReceive(Model):
-    model_config = ConfigDict(extra="forbid")
+class MetricsStreamReceive(Model, extra="forbid"):
     cpu: float
     """Percent of all cores together."""
     memory: float
@@ -53,24 +47,20 @@ class MetricsStreamReceive(Model):
     """Milliseconds since 1970."""
 
 
-class MetricsStreamResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class MetricsStreamResult(Model, extra="forbid"):
     total_samples: Annotated[float, Field(alias="totalSamples")]
     """How many samples were sent."""
 
 
-class SystemRestartParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class SystemRestartParam(Model, extra="forbid"):
     service: str
 
 
-class SystemRestartResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class SystemRestartResult(Model, extra="forbid"):
     success: bool
     message: str
 
 
-class SystemRestartUnknownServiceData(Model):
-    model_config = ConfigDict(extra="forbid")
+class SystemRestartUnknownServiceData(Model, extra="forbid"):
     known: list[str]
     """The services that it has."""

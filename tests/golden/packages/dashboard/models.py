@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from enkaku import Model
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 AnyEchoParam: TypeAlias = bool | float | str | list[object] | dict[str, object] | None
 
@@ -17,130 +17,107 @@ class ChatParam(Model):
     room: str | None = None
 
 
-class ChatResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class ChatResult(Model, extra="forbid"):
     received: float
 
 
-class CounterParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class CounterParam(Model, extra="forbid"):
     max: float
     interval: float | None = None
 
 
-class CounterReceive(Model):
-    model_config = ConfigDict(extra="forbid")
+class CounterReceive(Model, extra="forbid"):
     count: float
 
 
-class CounterResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class CounterResult(Model, extra="forbid"):
     total: float
 
 
-class FailParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class FailParam(Model, extra="forbid"):
     kind: str
 
 
-class FloodParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class FloodParam(Model, extra="forbid"):
     count: float
     size: float
 
 
-class FloodResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class FloodResult(Model, extra="forbid"):
     total: float
 
 
 LogsWatchParamLevel: TypeAlias = Literal["debug", "info", "warn", "error"]
 
 
-class LogsWatchParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class LogsWatchParam(Model, extra="forbid"):
     level: LogsWatchParamLevel
 
 
 LogsWatchSendLevel: TypeAlias = Literal["debug", "info", "warn", "error"]
 
 
-class LogsWatchSend(Model):
-    model_config = ConfigDict(extra="forbid")
+class LogsWatchSend(Model, extra="forbid"):
     level: LogsWatchSendLevel
 
 
-class LogsWatchReceive(Model):
-    model_config = ConfigDict(extra="forbid")
+class LogsWatchReceive(Model, extra="forbid"):
     level: str
     message: str
     timestamp: float
 
 
-class LogsWatchResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class LogsWatchResult(Model, extra="forbid"):
     total_logs: Annotated[float, Field(alias="totalLogs")]
 
 
-class MathDivideParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class MathDivideParam(Model, extra="forbid"):
     numerator: float
     denominator: float
 
 
-class MathDivideResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class MathDivideResult(Model, extra="forbid"):
     quotient: float
 
 
-class MetricsStreamParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class MetricsStreamParam(Model, extra="forbid"):
     interval: float
 
 
-class MetricsStreamReceive(Model):
-    model_config = ConfigDict(extra="forbid")
+class MetricsStreamReceive(Model, extra="forbid"):
     cpu: float
     memory: float
     timestamp: float
 
 
-class MetricsStreamResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class MetricsStreamResult(Model, extra="forbid"):
     total_samples: Annotated[float, Field(alias="totalSamples")]
 
 
-class StreamFailParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class StreamFailParam(Model, extra="forbid"):
     after: float
 
 
-class StreamFailReceive(Model):
-    model_config = ConfigDict(extra="forbid")
+class StreamFailReceive(Model, extra="forbid"):
     count: float
 
 
-class SystemRestartParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class SystemRestartParam(Model, extra="forbid"):
     service: str
 
 
-class SystemRestartResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class SystemRestartResult(Model, extra="forbid"):
     success: bool
     message: str
 
 
-class TickerParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class TickerParam(Model, extra="forbid"):
     interval: float
 
 
-class TickerReceive(Model):
-    model_config = ConfigDict(extra="forbid")
+class TickerReceive(Model, extra="forbid"):
     tick: float
 
 
-class TickerResult(Model):
-    model_config = ConfigDict(extra="forbid")
+class TickerResult(Model, extra="forbid"):
     ticks: float

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 from enkaku import Model
-from pydantic import ConfigDict
 
 
 class NotFoundData(Model):
     id: str
 
 
-class ItemWriteConflictData(Model):
-    model_config = ConfigDict(extra="forbid")
+class ItemWriteConflictData(Model, extra="forbid"):
     revision: int

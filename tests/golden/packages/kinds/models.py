@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from enkaku import Model
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 
 class Entry(Model):
@@ -17,7 +17,7 @@ class Entry(Model):
     at: float | None = None
     """When, in milliseconds.
 
-    Default: 0
+    Default: `0`
     """
 
 
@@ -29,8 +29,7 @@ class ChannelAllResult(Model):
     count: int
 
 
-class RequestBothParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class RequestBothParam(Model, extra="forbid"):
     limit: Annotated[int | None, Field(ge=1)] = None
 
 

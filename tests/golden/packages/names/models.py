@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from enkaku import Model
-from pydantic import ConfigDict, Field
+from enkaku import ABSENT, Absent, Model
+from pydantic import Field
 
 
 class X3dPoint(Model):
@@ -31,8 +31,7 @@ X日本: TypeAlias = str
 ClassParamSayHi: TypeAlias = Literal["'", '"', "\\", "\n", "{{ 1 }}", "\u2028", "\x00"]
 
 
-class ClassParam(Model):
-    model_config = ConfigDict(extra="forbid")
+class ClassParam(Model, extra="forbid"):
     class_: Annotated[str, Field(alias="class")]
     from_: Annotated[str | None, Field(alias="from")] = None
     match: str | None = None
@@ -56,7 +55,7 @@ class ClassParam(Model):
     größe: float | None = None
     日本: X日本 | None = None
     self_: Annotated[str | None, Field(alias="self")] = None
-    none: Annotated[None, Field(alias="None")] = None
+    none: Annotated[None | Absent, Field(alias="None")] = ABSENT
     http_server: Annotated[str | None, Field(alias="HTTPServer")] = None
     user_ids: Annotated[list[str] | None, Field(alias="userIDs")] = None
     say_hi: Annotated[ClassParamSayHi | None, Field(alias='say "hi"\\')] = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from enkaku import Model
-from pydantic import ConfigDict, Field
+from enkaku import ABSENT, Absent, Model
+from pydantic import Field
 from typing_extensions import TypeAliasType
 
 Colour: TypeAlias = Literal["red", "green", "blue"]
@@ -37,15 +37,14 @@ class ShapeSquare(Model):
     side: Annotated[float, Field(gt=0.0)]
 
 
-Shape: TypeAlias = ShapeCircle | ShapeSquare
+Shape: TypeAlias = Annotated[ShapeCircle | ShapeSquare, Field(discriminator="type")]
 """A union that `type` tells apart."""
 
 
-class Tree(Model):
-    model_config = ConfigDict(extra="forbid")
+class Tree(Model, extra="forbid"):
     label: str
     children: list[Tree] | None = None
-    parent: Tree | None = None
+    parent: Tree | None | Absent = ABSENT
 
 
 UserId: TypeAlias = Annotated[str, Field(min_length=1, pattern="^[a-z0-9-]+$")]
@@ -59,11 +58,9 @@ ArrayPointsParam: TypeAlias = Annotated[list[Point], Field(min_length=1)]
 
 EnumInlineParam: TypeAlias = Literal["asc", "desc"]
 
-EnumInlineResultLevel: TypeAlias = Literal["low", "high"]
-
 
 class EnumInlineResult(Model):
-    level: EnumInlineResultLevel | None = None
+    level: Literal["low", "high"] | None | Absent = ABSENT
     colour: Colour
     fixed: Literal[1]
     mixed: float | Literal["a", 1, True] | None = None
@@ -95,7 +92,7 @@ class NestedDeepParam(Model):
     page_size: Annotated[int | None, Field(alias="pageSize")] = None
     """How many at once.
 
-    Default: 20
+    Default: `20`
     """
 
 
@@ -105,14 +102,10 @@ UnionMixedParam: TypeAlias = str | float | Tree
 
 
 class UnionUntaggedParamByName(Model):
-    """By name"""
-
     name: str
 
 
 class UnionUntaggedParamById(Model):
-    """By id"""
-
     id: int
 
 

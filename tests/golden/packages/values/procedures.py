@@ -5,6 +5,7 @@ from typing import Final
 
 import enkaku
 
+from . import schemas
 from .models import (
     ArrayNestedResultItem,
     ArrayPointsParam,
@@ -31,7 +32,9 @@ ARRAY_NESTED: Final = enkaku.Request[list[list[float]], list[ArrayNestedResultIt
 )
 ARRAY_POINTS: Final = enkaku.Request[ArrayPointsParam, None]("array/points", param=ArrayPointsParam)
 ENUM_INLINE: Final = enkaku.Request[EnumInlineParam, EnumInlineResult](
-    "enum/inline", param=EnumInlineParam, result=EnumInlineResult
+    "enum/inline",
+    param=EnumInlineParam,
+    result=enkaku.Checked(EnumInlineResult, schemas.ENUM_INLINE_RESULT, schemas.DEFINITIONS),
 )
 MAP_OPEN: Final = enkaku.Request[dict[str, object], dict[str, int]](
     "map/open", param=dict[str, object], result=dict[str, int]
@@ -56,5 +59,5 @@ UNION_MIXED: Final = enkaku.Request[UnionMixedParam, Shape | None](
     "union/mixed", param=UnionMixedParam, result=Shape | None
 )
 UNION_UNTAGGED: Final = enkaku.Request[UnionUntaggedParam, None](
-    "union/untagged", param=UnionUntaggedParam
+    "union/untagged", param=enkaku.Checked(UnionUntaggedParam, schemas.UNION_UNTAGGED_PARAM)
 )

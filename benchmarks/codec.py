@@ -1,0 +1,164 @@
+"""What a value costs: decode and encode of 100 bytes and of 2 KB, beside pydantic, msgspec and jsonschema-rs alone.
+
+    make bench
+
+Rounds are interleaved, so that a busy moment of the machine hits everybody; the figure is the median, in
+nanoseconds, with the ratio to plain pydantic. What is compared does not do the same work: plain pydantic and
+msgspec round large integers, accept null for what may be absent and know neither bounds nor patterns unless
+somebody writes them down; jsonschema-rs only says yes or no to a value that was parsed before.
+"""
+
+import argparse
+import importlib
+import json
+import statistics
+import sys
+import tempfile
+import timeit
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import jsonschema_rs
+import msgspec
+import pydantic
+from enkaku_codegen.cli import run
+from pydantic_core import from_json
+
+HERE = Path(__file__).parent
+Level = Literal["debug", "info", "warn", "error"]
+
+
+class PlainSample(pydantic.BaseModel):
+    """The sample as most people write it for pydantic."""
+
+    cpu: float
+    memory: float
+    timestamp: int
+    label: str
+    level: Level | None = None
+
+
+class PlainBatch(pydantic.BaseModel):
+    """The batch as most people write it for pydantic."""
+
+    host: str
+    samples: list[PlainSample]
+    tags: dict[str, str] | None = None
+
+
+class StructSample(msgspec.Struct, omit_defaults=True):
+    """The sample for msgspec."""
+
+    cpu: float
+    memory: float
+    timestamp: int
+    label: str
+    level: Level | None = None
+
+
+class StructBatch(msgspec.Struct, omit_defaults=True):
+    """The batch for msgspec."""
+
+    host: str
+    samples: list[StructSample]
+    tags: dict[str, str] | None = None
+
+
+SAMPLE = {
+    "cpu": 12.75,
+    "memory": 2048.5,
+    "timestamp": 1763870400,
+    "label": "host-17",
+    "level": "info",
+}
+BATCH = {
+    "host": "rack-3",
+    "samples": [SAMPLE | {"cpu": place + 0.5, "label": f"host-{place}"} for place in range(22)],
+    "tags": {"region": "north", "owner": "storage"},
+}
+PAYLOADS = {
+    "small": json.dumps(SAMPLE, separators=(",", ":")).encode(),
+    "large": json.dumps(BATCH, separators=(",", ":")).encode(),
+}
+PLAIN: Mapping[str, type[pydantic.BaseModel]] = {"small": PlainSample, "large": PlainBatch}
+STRUCTS: Mapping[str, type[msgspec.Struct]] = {"small": StructSample, "large": StructBatch}
+
+Work = Callable[[], object]
+
+
+def contenders(package: str, size: str) -> dict[str, dict[str, Work]]:
+    """Give the work of each contender by direction and name; every one is tried once."""
+    generated = importlib.import_module(package)
+    schemas = importlib.import_module(f"{package}.schemas")
+    payload = PAYLOADS[size]
+    procedure = getattr(generated, size.upper())
+    proved, checked = procedure.param, procedure.result
+    plain, struct = PLAIN[size], STRUCTS[size]
+    decoder, encoder = msgspec.json.Decoder(struct), msgspec.json.Encoder()
+    schema = getattr(schemas, f"{size.upper()}_RESULT")
+    validator = jsonschema_rs.Draft202012Validator({**schema, "$defs": schemas.DEFINITIONS})
+    value, model, record = (
+        proved.decode(payload),
+        plain.model_validate_json(payload),
+        decoder.decode(payload),
+    )
+    found: dict[str, dict[str, Work]] = {
+        "decode": {
+            "enkaku, proved": lambda: proved.decode(payload),
+            "enkaku, validated": lambda: checked.decode(payload),
+            "pydantic": lambda: plain.model_validate_json(payload),
+            "msgspec": lambda: decoder.decode(payload),
+            "jsonschema-rs": lambda: validator.is_valid(from_json(payload)),
+        },
+        "encode": {
+            "enkaku, proved": lambda: proved.encode(value),
+            "enkaku, validated": lambda: checked.encode(value),
+            "pydantic": lambda: model.model_dump_json(exclude_none=True),
+            "msgspec": lambda: encoder.encode(record),
+        },
+    }
+    for name, work in found["encode"].items():
+        text = work()
+        if json.loads(text if isinstance(text, str | bytes) else b"") != json.loads(payload):
+            raise SystemExit(f"{name}: what was encoded is not what was decoded")
+    return found
+
+
+def measured(works: Mapping[str, Work], rounds: int, seconds: float) -> dict[str, float]:
+    """Give the median time of each work in nanoseconds, over interleaved rounds."""
+    numbers = {name: max(1, int(seconds / _once(work))) for name, work in works.items()}
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(timeit.timeit(work, number=numbers[name]) / numbers[name])
+    return {name: statistics.median(each) * 1e9 for name, each in times.items()}
+
+
+def _once(work: Work) -> float:
+    return timeit.timeit(work, number=200) / 200
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--seconds", type=float, default=0.05, help="of each contender in each round"
+    )
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as directory:
+        if run(["generate", str(HERE / "codec.yaml"), "--out", f"{directory}/codec_protocol"]):
+            raise SystemExit(1)
+        sys.path.insert(0, directory)
+        for size, payload in PAYLOADS.items():
+            for direction, works in contenders("codec_protocol", size).items():
+                print(f"\n{direction}, {len(payload)} bytes")
+                figures = measured(works, options.rounds, options.seconds)
+                for name, figure in figures.items():
+                    ratio = figure / figures["pydantic"]
+                    print(f"  {name:<20}{figure:>10,.0f} ns{ratio:>8.2f} x pydantic")
+
+
+if __name__ == "__main__":
+    main()

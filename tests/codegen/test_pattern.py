@@ -1,0 +1,81 @@
+"""Patterns mean the same to pydantic, once translated, as to the validator."""
+
+import pytest
+from enkaku_codegen.pattern import portable
+from jsonschema_rs import Draft202012Validator
+from pydantic_core import SchemaValidator, ValidationError, core_schema
+
+SPACE = r"[\s--\x85]\uFEFF"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^[a-z0-9-]+$", "^[a-z0-9-]+$"),
+        (r"^v\d+(\.\d+){0,2}$", r"^v[0-9]+(\.[0-9]+){0,2}$"),
+        ("^(?:a|b)?[^/]*$", "^(?:a|b)?[^/]*$"),
+        (r"a\w+@", "a[A-Za-z0-9_]+@"),
+        (r"[^\d]", "[^0-9]"),
+        (r"[\D]", "[[^0-9]]"),
+        (r"\D", "[^0-9]"),
+        (r"^\S+$", f"^[^{SPACE}]+$"),
+        (r"[\s,]", f"[{SPACE},]"),
+        ("^é[à-ü]💩$", "^é[à-ü]💩$"),
+    ],
+)
+def test_what_means_the_same_is_translated(pattern: str, text: str) -> None:
+    assert portable(pattern) == text
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(?=a)",
+        "(?<!a)b",
+        r"(a)\1",
+        r"\bword\b",
+        "[a&&b]",
+        "[a--b]",
+        "[[a]]",
+        r"\p{L}",
+        "(",
+        "a{1000}{1000}{1000}",
+        "(?:" * 5000 + "\n",
+        "\ud800",
+    ],
+)
+def test_what_may_mean_something_else_is_left_to_the_validator(pattern: str) -> None:
+    assert portable(pattern) is None
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        ".",
+        r"\d",
+        r"\D",
+        r"\w",
+        r"\W",
+        r"\s",
+        r"\S",
+        r"[\w-]",
+        r"[^\w]",
+        r"[^\s,]",
+        r"[\S]",
+        "[^a]",
+        "[^\\d]",
+    ],
+)
+def test_every_character_is_taken_or_refused_alike(pattern: str) -> None:
+    validator = Draft202012Validator({"pattern": f"^{pattern}$"})
+    ours = SchemaValidator(core_schema.str_schema(pattern=portable(f"^{pattern}$")))
+
+    def fits(text: str) -> bool:
+        try:
+            ours.validate_python(text)
+        except ValidationError:
+            return False
+        return True
+
+    characters = map(chr, [*range(0xD800), *range(0xE000, 0x11000)])
+    assert [each for each in characters if validator.is_valid(each) != fits(each)] == []

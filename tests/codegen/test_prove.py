@@ -1,0 +1,147 @@
+"""Which slots are proved: their type alone enforces the schema. Whether the proofs are right, the fuzz judges."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from enkaku_codegen.checks import make_checks
+from enkaku_codegen.planner import make_plan
+from generated.packages import an_error, make_protocol, one_param
+
+OBJECT = {"type": "object"}
+A = {"type": "object", "properties": {"kind": {"const": "a"}}, "required": ["kind"]}
+B = {"type": "object", "properties": {"kind": {"const": "b"}}, "required": ["kind"]}
+DEFINITIONS = {
+    "A": A,
+    "B": B,
+    "Tree": {
+        "type": "object",
+        "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}},
+        "additionalProperties": False,
+    },
+    "OddTree": {
+        "type": "object",
+        "properties": {
+            "children": {"type": "array", "items": {"$ref": "#/$defs/OddTree"}, "uniqueItems": True}
+        },
+    },
+    "Even": {"anyOf": [{"type": "null"}, {"type": "array", "items": {"$ref": "#/$defs/Odd"}}]},
+    "Odd": {"type": "array", "items": {"$ref": "#/$defs/Even"}, "minItems": 1},
+}
+
+
+def reasons(schema: Any, definitions: Mapping[str, Any] = DEFINITIONS) -> list[str]:
+    protocol = one_param(schema, definitions)
+    checks = make_checks(make_plan(protocol), protocol)
+    assert checks.proved + len(checks.slots) == 1
+    return [str(reason) for check in checks.slots.values() for reason in check.reasons]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        True,
+        {},
+        {"description": "Anything.", "format": "date", "default": 1},
+        {"type": "integer", "minimum": 0.5, "exclusiveMaximum": 10, "multipleOf": 2},
+        {"type": "number", "minimum": -1.5, "maximum": 7},
+        {"type": "string", "minLength": 1, "maxLength": 3.0, "pattern": r"^\w+$"},
+        {"type": ["string", "null"], "pattern": r"\S"},
+        {"enum": ["a", 1, True, None]},
+        {"const": "a", "minLength": 1, "pattern": "^[a-z]$"},
+        {"type": "boolean", "enum": [True, False]},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 4},
+        {"type": "array", "items": True, "maxItems": 1, "uniqueItems": True},
+        {"type": "array", "prefixItems": [{"type": "string"}, {}], "minItems": 2, "items": False},
+        {"type": "array", "contains": {"type": "string"}, "minContains": 0},
+        {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1},
+        {"type": "object", "patternProperties": {"^a": {}}, "additionalProperties": False},
+        {"type": "object", "propertyNames": {"enum": ["a", "b"]}},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
+        {"type": "object", "properties": {"a": {}, "b": {}}, "additionalProperties": False, "maxProperties": 2},
+        {"properties": {"a": {"type": "string"}}},
+        {"properties": {"a": {"$ref": "#/$defs/Tree"}}, "dependentRequired": {"a": []}},
+        {"$ref": "#/$defs/Tree"},
+        {"$ref": "#/$defs/Even"},
+        {"allOf": [{"$ref": "#/$defs/A"}, {"properties": {"x": {"type": "integer"}}}]},
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        {"oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}, {"type": "null"}]},
+        {"oneOf": [{"const": "a"}, {"const": "b"}]},
+        {"oneOf": [{"type": "integer", "maximum": 0}, {"type": "integer", "exclusiveMinimum": 0}]},
+        {"type": "string", "not": {"type": "number"}},
+        {"if": {"type": "string"}, "then": {"type": "string"}, "else": True},
+        {
+            "allOf": [
+                {"type": "object", "properties": {"a": {"type": "string"}}},
+                {"properties": {"b": {"type": "integer"}}},
+            ],
+            "unevaluatedProperties": False,
+        },
+    ],
+)  # fmt: skip
+def test_the_type_is_enough(schema: Any) -> None:
+    assert reasons(schema) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        (False, ""),
+        ({"type": "number", "multipleOf": 0.01}, "/multipleOf"),
+        ({"minimum": 1}, "/minimum"),
+        ({"type": "integer", "minimum": 2**60}, "/minimum"),
+        ({"type": "string", "pattern": "(?=a)"}, "/pattern"),
+        ({"enum": [1.5]}, "/enum"),
+        ({"const": {"a": 1}}, "/const"),
+        ({"type": "array", "uniqueItems": True}, "/uniqueItems"),
+        ({"type": "array", "contains": {"type": "string"}}, "/contains"),
+        ({"type": "array", "prefixItems": [{"type": "string"}]}, "/prefixItems/0/type"),
+        ({"type": "array", "unevaluatedItems": False}, "/unevaluatedItems"),
+        (OBJECT | {"properties": {"a": {}}, "minProperties": 1}, "/minProperties"),
+        (OBJECT | {"properties": {"a": {}}, "additionalProperties": False, "minProperties": 1}, "/minProperties"),
+        (OBJECT | {"properties": {"a": {}}, "additionalProperties": {"type": "null"}}, "/additionalProperties/type"),
+        (OBJECT | {"properties": {"a": {}}, "patternProperties": {"b": False}}, "/patternProperties/b"),
+        (OBJECT | {"properties": {"a": {}}, "propertyNames": {"maxLength": 1}}, "/propertyNames/maxLength"),
+        (OBJECT | {"properties": {"a": {}, "b": {}}, "dependentRequired": {"a": ["b"]}}, "/dependentRequired"),
+        (OBJECT | {"dependentSchemas": {"a": {"required": ["b"]}}}, "/dependentSchemas/a/required"),
+        (OBJECT | {"properties": {"a": False}}, "/properties/a"),
+        ({"anyOf": [{"required": ["a"]}, {"required": ["b"]}], **OBJECT, "properties": {"a": {}, "b": {}}}, "/anyOf"),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "/oneOf"),
+        ({"oneOf": [A, {**A, "title": "Again"}]}, "/oneOf"),
+        ({"oneOf": [True, True]}, "/oneOf"),
+        ({"type": "string", "not": {"const": "a"}}, "/not"),
+        ({"type": "string", "if": {"const": "a"}, "then": False}, "/if"),
+        ({"allOf": [A], "anyOf": [{}], "unevaluatedProperties": False}, "/unevaluatedProperties"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_given_with_its_place(schema: Any, pointer: str) -> None:
+    assert f"/echo/param{pointer}" in {each.partition(": ")[0] for each in reasons(schema)}
+
+
+def test_a_proof_that_took_a_false_one_for_granted_falls_with_it() -> None:
+    found = reasons({"$ref": "#/$defs/OddTree"})
+    assert found == [
+        "/$defs/OddTree/properties/children/uniqueItems: a list may hold an item twice"
+    ]
+
+
+def test_what_is_too_large_for_a_proof_is_not_proved() -> None:
+    chain: dict[str, Any] = {
+        f"D{index}": {"type": "array", "items": {"$ref": f"#/$defs/D{index + 1}"}}
+        for index in range(500)
+    }
+    chain["D500"] = {"type": "string"}
+    assert reasons({"$ref": "#/$defs/D0"}, chain) == [
+        "/echo/param: the schema is too large for a proof"
+    ]
+
+
+def test_the_data_of_errors_is_proved_as_well() -> None:
+    data = {"type": "object", "properties": {"a": {}}, "not": {"required": ["b"]}}
+    errors = [an_error("X", data=data), an_error("Y", data={"type": "object"})]
+    protocol = make_protocol({"echo": {"type": "request", "errors": errors}})
+    checks = make_checks(make_plan(protocol), protocol)
+    assert [(each.label, each.constant) for each in checks.slots.values()] == [
+        ("EchoX data", "ECHO_X_ERROR")
+    ]
+    assert checks.proved == 1
