@@ -17,6 +17,14 @@ def with_field(annotation: ast.expr, **arguments: str | bool) -> ast.expr:
     """Add arguments to an annotation's ``Field``, and that where there is none."""
     keywords = [ast.keyword(name, ast.Constant(value)) for name, value in arguments.items()]
     match annotation:
+        case ast.BinOp(
+            left=ast.Subscript(
+                value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[_, ast.Call()])
+            ) as inner,
+            right=ast.Constant(None),
+        ):
+            # What is asked of the rest is asked of the whole: null passes it.
+            return with_field(or_default(inner, "None"), **arguments)
         case ast.Subscript(
             value=ast.Name(id="Annotated"),
             slice=ast.Tuple(elts=[_, ast.Call(func=ast.Name(id="Field")) as call]),

@@ -57,8 +57,8 @@ _ONE: Final = frozenset(
 _LISTED: Final = frozenset({"allOf", "anyOf", "oneOf"})
 _NAMED: Final = frozenset({"properties", "patternProperties"}) | HOLDERS
 _OTHERS: Final = frozenset("""
-    $comment $id $ref $schema const contentEncoding contentMediaType default description enum examples
-    exclusiveMaximum exclusiveMinimum format maxItems maxLength maxProperties maximum minItems minLength
+    $comment $id $ref $schema const contentEncoding contentMediaType default deprecated description enum
+    examples exclusiveMaximum exclusiveMinimum format maxItems maxLength maxProperties maximum minItems minLength
     minProperties minimum multipleOf pattern readOnly required title type uniqueItems writeOnly
     """.split())  # noqa: SIM905 # thirty lines say no more
 
@@ -76,7 +76,6 @@ DRAFT_2020_12: Final = Dialect(
         "$dynamicRef",
         "$vocabulary",
         "dependentRequired",
-        "deprecated",
         "maxContains",
         "minContains",
     },

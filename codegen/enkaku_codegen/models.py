@@ -168,6 +168,8 @@ class _Written:
                     aliases[name] = value
                 case _:
                     pass  # imports, and the rebuilding of models, which are done by others
+        for token, field in shapes.hoisted.items():
+            aliases[token] = self._written(CARRIER, field)
         self._restore = Restore(shapes, aliases)
 
     def carried(self, *key: str) -> str:
@@ -198,10 +200,13 @@ class _Written:
             yield Field(each.attribute, ast.unparse(annotation), default, Text(each.text))
 
     def _annotation(self, type_: str, field: str) -> ast.expr:
+        return self._restore.expression(self._written(type_, field))
+
+    def _written(self, type_: str, field: str) -> ast.expr:
         annotation = self._annotations.get((type_, field))
         if annotation is None:
             raise CodegenError(f"the model generator did not write {type_}.{field}")
-        return self._restore.expression(annotation)
+        return annotation
 
 
 def _generate(document: str) -> str:

@@ -21,6 +21,8 @@ __all__ = ["CARRIER", "Shapes"]
 CARRIER: Final = "Carrier"
 """The object that carries everything with an annotation and without a class."""
 
+_SIZES: Final = frozenset({"minProperties", "maxProperties"})
+
 
 class Shapes:
     """The tokens of a plan, and what they stand for.
@@ -30,6 +32,7 @@ class Shapes:
         names: The name of each type, by the token that stands for it in others.
         literals: Patterns, and the values of enums; the token of each is ``literal`` and its index.
         carried: The property of the carrier for each alias, ``(constant, slot)`` and ``(error, "data")``.
+        hoisted: The property of the carrier for each token that stands for a part of another type.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -39,6 +42,7 @@ class Shapes:
         self.classes = {name: f"Fields{token}" for name, token in self._tokens.items()}
         self.literals: list[Json] = []
         self.carried: dict[str | tuple[str, str], str] = {}
+        self.hoisted: dict[str, str] = {}
         self._carrier: dict[str, Json] = {}
 
     def document(self) -> str:
@@ -62,21 +66,37 @@ class Shapes:
 
     def _object(self, plan: ObjectPlan) -> Json:
         properties = {
-            f"f{place}": self._shape(each.schema) for place, each in enumerate(plan.fields)
+            f"f{place}": self._whole(each.schema) for place, each in enumerate(plan.fields)
         }
         # What an absent property is, is not the model generator's business.
         return _object(properties, [*properties])
 
     def _carry(self, key: str | tuple[str, str], schema: Node) -> None:
+        shape = self._whole(schema)
+        self.carried[key] = self._add(shape)
+
+    def _add(self, shape: Json) -> str:
         token = f"f{len(self._carrier)}"
-        self.carried[key] = token
-        self._carrier[token] = self._shape(schema)
+        self._carrier[token] = shape
+        return token
+
+    def _hoist(self, schema: Node) -> Json:
+        """Have a map written by itself: within others, the model generator forgets its sizes."""
+        shape = self._whole(schema)
+        token = f"Part{len(self.hoisted)}X"
+        self.hoisted[token] = self._add(shape)
+        return {"customTypePath": f"elsewhere.{token}"}
 
     def _shape(self, schema: Json) -> Json:
         if isinstance(schema, list):
             return [self._shape(each) for each in schema]
         if not isinstance(schema, dict):
             return schema
+        if _SIZES & schema.keys():
+            return self._hoist(schema)
+        return self._whole(schema)
+
+    def _whole(self, schema: Node) -> Json:
         shape: dict[str, Json] = {}
         for key, value in schema.items():
             match key, value:

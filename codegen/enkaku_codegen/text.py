@@ -14,6 +14,8 @@ from .errors import TemplateError
 __all__ = ["Text", "comment", "docstring", "pyrepr"]
 
 _WIDTH: Final = 88
+# What somebody broke by hand at a usual width is left as it is.
+_WIDEST: Final = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def docstring(text: Text, frame: str = "{}") -> str:
     if not lines:
         return ""
     # A quote at an end would run into those of the docstring; three in a row would be them.
-    body = re.sub(r'"{3,}|^"|"$', lambda found: found[0].replace('"', r"\""), "\n".join(lines))
+    ends = r'"{3,}|^"|"$' if len(lines) == 1 else r'"{3,}|^"'
+    body = re.sub(ends, lambda found: found[0].replace('"', r"\""), "\n".join(lines))
     return f'"""{body}"""' if len(lines) == 1 else f'"""{body}\n"""'
 
 
@@ -67,7 +70,7 @@ def _lines(text: str) -> list[str]:
 
 def _wrapped(line: str) -> list[str]:
     indent = line[: len(line) - len(line.lstrip())]
-    if len(line) <= _WIDTH:
+    if len(line) <= _WIDEST:
         return [line]
     return textwrap.wrap(
         line,

@@ -171,7 +171,9 @@ class _Widening:
             yield {"$ref": (again or references)[0]["$ref"]}
             return
         merged = self._merged(parts)
-        is_last = schema.get("unevaluatedProperties") is merged.get("unevaluatedProperties") is False
+        is_last = (
+            schema.get("unevaluatedProperties") is merged.get("unevaluatedProperties") is False
+        )
         if is_last and not _EVALUATING & merged.keys():
             # All that is evaluated are the properties that were joined.
             merged = {**merged, "additionalProperties": False}
