@@ -12,23 +12,10 @@ from typing import Any
 import pytest
 from enkaku_codegen.definition import read_protocol
 from generated.packages import imported
-from real.collection import PROTOCOLS, Collection, has_examples, read
+from real.collection import PROTOCOLS, Collection, extended, has_examples, read
 
 MANY = 200
 """How many definitions are so many that a request for each of them takes too long to generate."""
-
-
-def extended(path: Path) -> dict[str, Any]:
-    """Give a protocol file with a request for each definition, unless they are many."""
-    file = read(path)
-    for index, name in enumerate(file["$defs"] if len(file["$defs"]) < MANY else ()):
-        escaped = name.replace("~", "~0").replace("/", "~1")
-        file["procedures"][f"definition/{index}"] = {
-            "type": "request",
-            "description": f"Takes {name}.",
-            "param": {"$ref": f"#/$defs/{escaped}"},
-        }
-    return file
 
 
 def backwards(file: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +54,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], 
 
         def make(path: Path) -> Collection:
             if path not in known:
-                directory, file = tmp_path_factory.mktemp(path.stem), extended(path)
+                directory, file = tmp_path_factory.mktemp(path.stem), read(path)
+                if len(file["$defs"]) < MANY:
+                    file = extended(file)
                 again = stack.enter_context(generated_again(file, directory / "other"))
                 (directory / "protocol.json").write_text(json.dumps(file), encoding="utf-8")
                 protocol = read_protocol(directory / "protocol.json")

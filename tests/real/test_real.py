@@ -64,9 +64,10 @@ def test_both_type_checkers_find_nothing(
     with run(pyright, tmp_path) as one, run(mypy, tmp_path) as other:
         report = json.loads(one.communicate(timeout=500)[0])
         said = other.communicate(timeout=500)
+    files = len([*tmp_path.glob("packages/*/*.py")])
     assert report["generalDiagnostics"] == []
-    assert report["summary"]["filesAnalyzed"] == 5 * len(PROTOCOLS)
-    assert said == (f"Success: no issues found in {5 * len(PROTOCOLS)} source files\n", "")
+    assert report["summary"]["filesAnalyzed"] == files
+    assert said == (f"Success: no issues found in {files} source files\n", "")
 
 
 def run(command: list[str], directory: Path) -> subprocess.Popen[str]:

@@ -1,0 +1,65 @@
+"""The types made of real schemas accept what jsonschema accepts, refuse the rest, and lose nothing on the way."""
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+from enkaku_codegen.checks import make_checks
+from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.planner import make_plan
+from real.collection import PROTOCOLS, Collection, Judge, examples, extended, read, schemas
+from real.values import Maker, changed
+
+pytestmark = pytest.mark.timeout(600)
+
+PROVED = {
+    "acp": 171,
+    "cyclonedx": 84,
+    "debug": 185,
+    "github": 335,
+    "mcp": 145,
+    "metamask": 69,
+}
+"""Of how many definitions the type alone decides on a value, without a validator; it may become more."""
+
+
+@pytest.mark.parametrize("path", PROTOCOLS, ids=lambda path: path.stem)
+def test_most_definitions_need_no_validator(path: Path, tmp_path: Path) -> None:
+    file = extended(read(path))
+    (tmp_path / path.name).write_text(json.dumps(file), encoding="utf-8")
+    protocol = read_protocol(tmp_path / path.name)
+    checked = make_checks(make_plan(protocol), protocol).slots
+    proved = [
+        name
+        for index, name in enumerate(file["$defs"])
+        if (f"DEFINITION_{index}", "param") not in checked
+    ]
+    assert len(proved) == PROVED[path.stem]
+
+
+def test_the_examples_are_what_they_were_and_are_judged_alike(exemplified: Collection) -> None:
+    judge = Judge(exemplified)
+    for example in examples(exemplified.name):
+        accepted = judge.compare(f"{example.procedure} {example.slot}", example.value)
+        assert accepted is example.accepted
+    judge.conclude()
+
+
+def test_examples_that_differ_in_one_place_are_judged_alike(exemplified: Collection) -> None:
+    random, judge = Random(exemplified.name), Judge(exemplified)
+    for example in examples(exemplified.name):
+        for _ in range(5):
+            judge.compare(f"{example.procedure} {example.slot}", changed(example.value, random))
+    judge.conclude()
+
+
+def test_made_values_are_judged_alike(collection: Collection) -> None:
+    random, judge = Random(collection.name), Judge(collection)
+    maker = Maker(collection.file["$defs"], random)
+    for name, schema in schemas(collection.file):
+        for _ in range(3):
+            value = maker.value(schema)
+            judge.compare(name, value)
+            judge.compare(name, changed(value, random))
+    judge.conclude()
