@@ -5,6 +5,7 @@ Above it: rendering. Below it: plan, models.
 
 import ast
 from collections.abc import Iterable
+from typing import Final
 
 from .checks import Checks
 from .models import Types, at_run_time
@@ -12,6 +13,8 @@ from .plan import Plan
 from .stdlib import SOURCES
 
 __all__ = ["exports", "imports"]
+
+_WIDEST: Final = 100
 
 
 def exports(plan: Plan) -> list[str]:
@@ -110,8 +113,14 @@ def _used(annotations: Iterable[str]) -> set[str]:
 
 
 def _import(module: str, names: Iterable[str]) -> list[str]:
-    listed = ", ".join(sorted(names, key=_constants_first))
-    return [f"from {module} import {listed}"] if listed else []
+    ordered = sorted(names, key=_constants_first)
+    if not ordered:
+        return []
+    statement = f"from {module} import {', '.join(ordered)}"
+    if len(statement) <= _WIDEST:
+        return [statement]
+    # As black would have it: what is formatted already is formatted in half the time.
+    return [f"from {module} import (", *(f"    {name}," for name in ordered), ")"]
 
 
 def _constants_first(name: str) -> tuple[bool, str, str]:

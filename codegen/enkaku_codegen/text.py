@@ -34,7 +34,9 @@ class Text:
 
 def pyrepr(text: Text | str) -> str:
     """Write a text as a Python literal, in printable characters."""
-    return repr(text.value if isinstance(text, Text) else text)
+    literal = repr(text.value if isinstance(text, Text) else text)
+    # With black's quotes where nothing speaks against it: then there is less left to format.
+    return literal if '"' in literal or "\\" in literal else f'"{literal[1:-1]}"'
 
 
 def comment(text: Text) -> str:
