@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from typing import Any
 
 from .compare import Tally, compare_numbered
 from .report import describe, summary
@@ -53,19 +54,24 @@ def _tallies(options: argparse.Namespace) -> Iterator[tuple[int, Tally]]:
 def main() -> int:
     options = _arguments()
     _say(f"seed {options.seed}, {options.instances} instances, {options.workers} processes")
-    total, told, start = Tally(), 0, time.monotonic()
+    total, start = Tally(), time.monotonic()
+    told: list[tuple[str, Any]] = []
     for number, tally in _tallies(options):
         total.add(tally)
-        for found in tally.disagreements[: options.stop_after - told]:
-            told += 1
-            again = f"--seed {options.seed} --second {options.second} --package {number}"
-            _say(f'\n{describe(shrunk(found))}\n  again: make fuzz FUZZ="{again}"\n')
+        for found in tally.disagreements:
+            if len(told) >= options.stop_after:
+                break
+            small = shrunk(found)
+            if (small.kind, small.case.protocol()) not in told:
+                told.append((small.kind, small.case.protocol()))
+                again = f"--seed {options.seed} --second {options.second} --package {number}"
+                _say(f'\n{describe(small)}\n  again: make fuzz FUZZ="{again}"\n')
         rate = total.instances / (time.monotonic() - start)
         _say(
             f"{total.instances} instances of {total.schemas} schemas, {rate:.0f} a second, "
             f"{len(total.disagreements)} disagreements"
         )
-        if told >= options.stop_after:
+        if len(told) >= options.stop_after:
             break
     _say("\n".join(summary(total)))
     return 1 if total.disagreements else 0

@@ -32,8 +32,13 @@ class Case:
 
     @property
     def known(self) -> dict[str, Schema]:
-        """What any reference means, ``#`` as well."""
-        return {**self.definitions, "#": self.schema}
+        """What any reference means, ``#`` and anchors as well."""
+        anchors = {
+            f"#{each['$dynamicAnchor']}": each
+            for each in self.definitions.values()
+            if isinstance(each, dict) and "$dynamicAnchor" in each
+        }
+        return {**self.definitions, **anchors, "#": self.schema}
 
     def protocol(self) -> dict[str, Any]:
         """Give a protocol file with nothing else in it."""
@@ -79,6 +84,11 @@ def random_cases(pick: Random, draft: Draft, count: int) -> list[Case]:
             case = replace(
                 case, schema={"anyOf": [schema, {"type": "array", "items": {"$ref": "#"}}]}
             )
+        elif kind < 0.06 and draft == "draft2020-12" and isinstance(schema, dict):
+            anchor = f"anchor{number}"
+            own = {f"Own{number}": {**schema, "$dynamicAnchor": anchor}}
+            whole = {"$defs": own, "anyOf": [{"$dynamicRef": f"#{anchor}"}, {"type": "null"}]}
+            case = Case(case.name, draft, whole, {**shared, **own})
         elif kind < 0.1:
             own = {f"Own{number}": schema}
             items = {"$ref": f"#/$defs/Own{number}"}

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -88,7 +88,7 @@ def compare_package(seed: str, *, instances: int = 50, second: float = 1.0) -> T
     """
     pick = Random(seed)
     cases = random_cases(pick, pick.choice(_DRAFTS), _SCHEMAS)
-    return compare_cases(cases, pick, instances=instances, second=second)
+    return compare_cases(cases, seed, instances=instances, second=second)
 
 
 def compare_numbered(seed: str, number: int, *, second: float) -> Tally:
@@ -96,8 +96,14 @@ def compare_numbered(seed: str, number: int, *, second: float) -> Tally:
     return compare_package(f"{seed}.{number}", second=second)
 
 
-def compare_cases(cases: list[Case], pick: Random, *, instances: int, second: float = 1.0) -> Tally:
-    """Generate a package from some cases, and try random instances with each."""
+def compare_cases(
+    cases: Sequence[Case], seed: str, *, instances: int, second: float = 1.0
+) -> Tally:
+    """Generate a package from some cases, and try random instances with each.
+
+    Args:
+        seed: What instances there are for a case depends on it, on the case, and on nothing else.
+    """
     tally = Tally()
     start = time.perf_counter()
     with generated(cases) as (packages, refusals):
@@ -109,6 +115,7 @@ def compare_cases(cases: list[Case], pick: Random, *, instances: int, second: fl
             for case in each.cases:
                 tally.schemas += 1
                 tally.proved += case.name in proved
+                pick = Random(f"{seed}.{case.name}")
                 maker = InstanceMaker(pick, case.draft, case.schema, case.known)
                 texts = (spelled(value, pick) for value in maker.instances(instances))
                 judge = Judge(

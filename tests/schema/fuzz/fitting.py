@@ -14,6 +14,7 @@ from .words import KEYS, NUMBERS, PATTERNS, TEXTS, matches
 __all__ = ["Fitter"]
 
 _DEEPEST: Final = 9
+_END: Final = 20
 _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 # What tells the type of the values that a schema without a type is about.
 _HINTS: Final = {
@@ -52,6 +53,8 @@ class Fitter:
 
     def fit(self, *schemas: Schema, depth: int = 0) -> Any:
         """Make a value for all of some schemas together."""
+        if depth > _END:  # no value that ends fits
+            return None
         facets: _Facets = []
         for each in schemas:
             self._flatten(each, facets, depth)
@@ -79,7 +82,7 @@ class Fitter:
         """Gather everything that applies to the same value; where there is a choice, choose."""
         if isinstance(schema, bool) or len(facets) > 40:
             return
-        reference = schema.get("$ref")
+        reference = schema.get("$ref", schema.get("$dynamicRef"))
         if reference is not None:
             target = self._definitions.get(reference.removeprefix("#/$defs/"), True)
             self._flatten(target, facets, depth)

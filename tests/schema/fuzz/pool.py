@@ -36,7 +36,7 @@ class Pool:
                 continue
             self._take(each)
             waiting += _below(each)
-            name = each.get("$ref", "").removeprefix("#/$defs/")
+            name = each.get("$ref", each.get("$dynamicRef", "")).removeprefix("#/$defs/")
             if name not in followed:
                 followed.add(name)
                 waiting.append(definitions.get(name, True))

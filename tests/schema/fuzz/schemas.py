@@ -113,7 +113,7 @@ class SchemaMaker:
                 {"default": self.value(1)},
                 {"examples": [self.value(1)]},
                 {"$comment": "none"},
-                {"deprecated": True, "readOnly": True},
+                {"readOnly": True} if self.draft == "draft7" else {"deprecated": True},
                 {"x-own": {"type": "string"}},
             ]
         )

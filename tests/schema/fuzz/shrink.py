@@ -103,7 +103,8 @@ def _used(case: Case) -> dict[str, Schema]:
     while texts:
         text = texts.pop()
         for name, each in case.definitions.items():
-            if name not in used and f'"#/$defs/{name}"' in text:
+            anchor = each.get("$dynamicAnchor") if isinstance(each, dict) else None
+            if name not in used and (f'"#/$defs/{name}"' in text or f'"#{anchor}"' in text):
                 used[name] = each
                 texts.append(json.dumps(each))
     return used

@@ -1,0 +1,169 @@
+"""The fuzzer is worth something: it notices each rule of the proofs that is wrong.
+
+A type that is taken for the whole of its schema, though it is not, has no validator beside it: then values are
+accepted that the schema refuses.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from enkaku_codegen.apart import Apart
+from enkaku_codegen.atoms import Constant, String
+from enkaku_codegen.case import Case, Reason, Rule
+from enkaku_codegen.prove import RULES
+from schema.fuzz.compare import Tally, compare_cases
+from schema.fuzz.report import describe
+from schema.fuzz.targets import stepped_cases, targeted_cases
+
+_RULES: dict[str, Rule] = dict(RULES)
+_KEYWORDS = sorted(_RULES)
+_SEED = "mutations"
+_CASES = targeted_cases(_SEED, _KEYWORDS, 10)
+_INSTANCES = 50
+
+
+def _tried(*keywords: str) -> Tally:
+    cases = [case for keyword in keywords for case in _CASES[keyword]]
+    return compare_cases(cases, _SEED, instances=_INSTANCES)
+
+
+def _accepted(tally: Tally) -> list[str]:
+    return [describe(each) for each in tally.disagreements if each.kind == "accepted"]
+
+
+@pytest.mark.parametrize("start", range(0, len(_KEYWORDS), 8))
+def test_without_a_mistake_nothing_is_found(start: int) -> None:
+    tally = _tried(*_KEYWORDS[start : start + 8])
+    assert not tally.disagreements, describe(tally.disagreements[0])
+    assert tally.instances > 400 * len(_KEYWORDS[start : start + 8])
+
+
+def _nothing(_case: Case, _value: Any) -> Iterator[Reason]:
+    return iter(())
+
+
+@pytest.mark.parametrize("keyword", _KEYWORDS)
+def test_a_rule_that_takes_everything_for_proved_is_noticed(
+    keyword: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, keyword, _nothing)
+    assert _accepted(_tried(keyword))
+
+
+Mistake = Callable[[Case, Any], Iterator[Reason]]
+_FEWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+_MORE = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+
+
+def _off_by_one(keyword: str) -> Mistake:
+    rule, step = _RULES[keyword], -1 if keyword in _FEWER else 1
+
+    def mistake(case: Case, value: Any) -> Iterator[Reason]:
+        schema = {**case.schema, keyword: value + step}
+        return rule(replace(case, schema=schema), value + step)
+
+    return mistake
+
+
+@pytest.mark.parametrize("keyword", [*_FEWER, *_MORE])
+def test_a_size_that_is_off_by_one_is_noticed(
+    keyword: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = stepped_cases(keyword)
+    assert not compare_cases(cases, _SEED, instances=_INSTANCES).disagreements
+    monkeypatch.setitem(RULES, keyword, _off_by_one(keyword))
+    assert _accepted(compare_cases(cases, _SEED, instances=_INSTANCES))
+
+
+def _equal_in_python(case: Case, value: Any) -> Iterator[Reason]:
+    known = isinstance(case.atom, Constant) and case.atom.value in value
+    return iter(()) if known else _RULES["enum"](case, value)
+
+
+def _any_number(case: Case, value: Any) -> Iterator[Reason]:
+    return _RULES["type"](case, "number" if value == "integer" else value)
+
+
+def _any_pattern(case: Case, value: Any) -> Iterator[Reason]:
+    has_one = isinstance(case.atom, String) and "pattern" in case.atom.node
+    return iter(()) if has_one else _RULES["pattern"](case, value)
+
+
+def _first_name_only(case: Case, value: Any) -> Iterator[Reason]:
+    return _RULES["dependentRequired"](case, dict(list(value.items())[:1]))
+
+
+def _never_closed(case: Case, value: Any) -> Iterator[Reason]:
+    return _RULES["additionalProperties"](case, value) if value else iter(())
+
+
+def _without_else(case: Case, value: Any) -> Iterator[Reason]:
+    schema = {key: each for key, each in case.schema.items() if key != "else"}
+    return _RULES["if"](replace(case, schema=schema), value)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "mistake"),
+    [
+        ("additionalProperties", _never_closed),
+        ("dependentRequired", _first_name_only),
+        ("enum", _equal_in_python),
+        ("if", _without_else),
+        ("pattern", _any_pattern),
+        ("type", _any_number),
+    ],
+)
+def test_a_step_that_is_overlooked_is_noticed(
+    keyword: str, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = stepped_cases(keyword)
+    assert not compare_cases(cases, _SEED, instances=_INSTANCES).disagreements
+    monkeypatch.setitem(RULES, keyword, mistake)
+    assert _accepted(compare_cases(cases, _SEED, instances=_INSTANCES))
+
+
+def _but_one(case: Case, value: Any) -> Iterator[Reason]:
+    return _RULES["required"](case, value[1:])
+
+
+def _but_the_last(case: Case, value: Any) -> Iterator[Reason]:
+    return _RULES["properties"](case, dict(list(value.items())[:-1]))
+
+
+def _overlapping(case: Case, value: Any) -> Iterator[Reason]:
+    return _RULES["anyOf"](case, value)
+
+
+def _not_impossible(case: Case, value: Any) -> Iterator[Reason]:
+    return iter(()) if not all(map(case.never, value)) else case.no("none of them")
+
+
+def _not_all(case: Case, value: Any) -> Iterator[Reason]:
+    return iter(()) if not case.holds(value) else case.no("it always holds")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "mistake"),
+    [
+        ("required", _but_one),
+        ("properties", _but_the_last),
+        ("anyOf", _not_impossible),
+        ("oneOf", _overlapping),
+        ("oneOf", _not_impossible),
+        ("not", _not_all),
+    ],
+)
+def test_a_rule_that_overlooks_something_is_noticed(
+    keyword: str, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, keyword, mistake)
+    assert _accepted(_tried(keyword))
+
+
+def test_alternatives_that_are_wrongly_taken_for_apart_are_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Apart, "atom", lambda *_: True)
+    assert _accepted(_tried("oneOf", "not"))
