@@ -202,7 +202,8 @@ class _Walk:
                 return schema
             case _:
                 pass
-        refuse = core_schema.no_info_before_validator_function(
+        # Afterwards: what a function handed on would be read as Python's, where a text is no datetime.
+        refuse = core_schema.no_info_after_validator_function(
             _refuse_null, cast(CoreSchema, schema)
         )
         return cast(Node, refuse)

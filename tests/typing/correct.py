@@ -1,6 +1,8 @@
 """What a user writes, and the types that both checkers see in it."""
 
+import datetime as dt
 from typing import assert_type
+from uuid import UUID
 
 import enkaku
 from dashboard import (
@@ -16,7 +18,10 @@ from dashboard import (
     MetricsStreamReceive,
     MetricsStreamResult,
 )
+from enkaku import ABSENT
 from errors import ErrorsClient, ErrorsHandler, ItemWriteConflict, ItemWriteConflictData, NotFound
+from exact import EXACT_ECHO, EXACT_NONE, Circle, ExactEchoParam, Square
+from exact import Shape as ExactShape
 from values import (
     Colour,
     EnumInlineResult,
@@ -48,6 +53,28 @@ async def call(client: DashboardClient) -> None:
     await client.void()
     await client.ping()
     await client.note({})
+
+
+def exact(param: ExactEchoParam, shape: ExactShape) -> None:
+    assert_type(param.name, str | None)
+    assert_type(param.retries, int)
+    assert_type(param.day, dt.date | None)
+    if param.note is not ABSENT:
+        assert_type(param.note, str | None)
+    if param.id:
+        assert_type(param.id, UUID)
+    assert_type(EXACT_ECHO.param, enkaku.Slot[ExactEchoParam])
+    assert_type(EXACT_ECHO.param.decode(b"{}"), ExactEchoParam)
+    assert_type(EXACT_ECHO.result.encode([10]), bytes)
+    assert_type(EXACT_NONE.result.decode(b"[]"), tuple[str] | tuple[str, int])
+    match shape:
+        case Circle(radius=radius):
+            assert_type(radius, float)
+        case Square():
+            assert_type(shape.side, float)
+    if shape.kind == "circle":
+        assert_type(shape, Circle)
+    ExactEchoParam(name=None, note=None, id=ABSENT, any={"a": [1]}, own_id="a")
 
 
 async def values(client: ValuesClient) -> None:

@@ -15,7 +15,9 @@ from dashboard import (
     MetricsStreamResult,
     SystemRestartParam,
 )
+from enkaku import ABSENT
 from errors import ErrorsHandler, ItemWriteConflict, ItemWriteConflictData
+from exact import EXACT_ECHO, Circle, ExactEchoParam
 from values import Shape, Tree
 
 MetricsStreamParam()  # told: CallIssue, call-arg
@@ -26,6 +28,15 @@ Tree(label="a", children=[1])  # told: ArgumentType, list-item
 ItemWriteConflict("late")  # told: CallIssue, call-arg
 ItemWriteConflict("late", {"revision": 1})  # told: ArgumentType, arg-type
 ItemWriteConflictData(revision=1).revison  # told: AttributeAccessIssue, attr-defined
+MetricsStreamParam(interval=1).interval = 2  # told: AttributeAccessIssue, misc
+Circle(kind="square", radius=1)  # told: ArgumentType, arg-type
+ExactEchoParam(name=ABSENT)  # told: ArgumentType, arg-type
+ExactEchoParam(day="2020-01-01")  # told: ArgumentType, arg-type
+ExactEchoParam(_id="a")  # told: CallIssue, call-arg
+ExactEchoParam().note.upper()  # told: AttributeAccessIssue, union-attr
+ExactEchoParam().name.upper()  # told: OptionalMemberAccess, union-attr
+EXACT_ECHO.param.encode(1)  # told: ArgumentType, arg-type
+EXACT_ECHO.param.decode("{}")  # told: ArgumentType, arg-type
 
 
 async def call(client: DashboardClient, shape: Shape) -> None:

@@ -1,0 +1,168 @@
+"""What a protocol may ask of its types, and what attributes say of absent members: in a package that ran."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import UUID
+
+import enkaku
+import pytest
+from enkaku import ABSENT
+from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.options import FORMATS
+from enkaku_codegen.planner import make_plan
+from generated.packages import accepts, imported, one_param
+
+TEXT = {"type": "string"}
+NULLABLE = {"type": ["string", "null"]}
+
+
+@pytest.fixture(scope="module")
+def formats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    properties = {
+        **{name: {**TEXT, "format": name} for name in FORMATS},
+        "nullable": {**NULLABLE, "format": "date"},
+        "listed": {"type": "array", "items": {**TEXT, "format": "uuid"}},
+        "plain": {**TEXT, "format": "email"},
+    }
+    protocol = replace(one_param({"type": "object", "properties": properties}), formats=FORMATS)
+    with imported(protocol, tmp_path_factory.mktemp("formats")) as package:
+        yield package
+
+
+VALUES: dict[str, tuple[object, Any]] = {
+    "date_time": (dt.datetime(2020, 1, 2, 3, 4, 5, tzinfo=dt.UTC), "2020-01-02T03:04:05Z"),
+    "date": (dt.date(2020, 1, 2), "2020-01-02"),
+    "time": (dt.time(3, 4, 5), "03:04:05"),
+    "duration": (dt.timedelta(hours=36), "P1DT12H"),
+    "uuid": (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+    "ipv4": (IPv4Address("1.2.3.4"), "1.2.3.4"),
+    "ipv6": (IPv6Address("::1"), "::1"),
+    "nullable": (dt.date(2020, 1, 2), "2020-01-02"),
+    "listed": ([UUID(int=6)], ["00000000-0000-0000-0000-000000000006"]),
+    "plain": ("nobody", "nobody"),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_format_that_is_asked_for_becomes_its_type(formats: ModuleType, name: str) -> None:
+    value, text = VALUES[name]
+    key = {"date_time": "date-time"}.get(name, name)
+    slot = formats.ECHO.param
+    read = slot.decode(json.dumps({key: text}).encode())
+    assert getattr(read, name) == value
+    assert json.loads(slot.encode(read)) == {key: text}
+    assert slot.encode(formats.EchoParam(**{name: value})) == slot.encode(read)
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "plain"])
+def test_what_does_not_read_as_the_type_is_refused(formats: ModuleType, name: str) -> None:
+    key = {"date_time": "date-time"}.get(name, name)
+    for wrong in ("nothing of that kind", 5, {}):
+        with pytest.raises(enkaku.DecodeError, match=f"/{key}"):
+            formats.ECHO.param.decode(json.dumps({key: wrong}).encode())
+
+
+def test_without_asking_a_text_stays_as_it_is(tmp_path: Path) -> None:
+    texts = ["2020-01-01T00:00:00.000Z", "PT36H", "6F9619FF-8B86-D011-B42D-00C04FC964FF", "no date"]
+    for format_ in FORMATS:
+        with imported(one_param({**TEXT, "format": format_}), tmp_path) as package:
+            assert all(accepts(package.ECHO.param, text) for text in texts)
+
+
+def test_a_name_that_a_format_needs_is_not_taken() -> None:
+    schema = {"type": "object", "properties": {"dt": TEXT, "day": {**TEXT, "format": "date"}}}
+    with pytest.raises(ProtocolError, match=r'"dt".*x-python-name'):
+        make_plan(replace(one_param(schema), formats={"date": "date"}))
+    with pytest.raises(ProtocolError, match=r"UUID.*the type of a format"):
+        make_plan(replace(one_param(True, {"UUID": TEXT}), formats={"uuid": "UUID"}))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    properties: dict[str, Any] = {
+        "retries": {"type": "integer", "default": 3},
+        "share": {"type": "number", "default": 0.5},
+        "mode": {"enum": ["fast", "slow"], "default": "slow"},
+        "loud": {"type": "boolean", "default": False},
+        "maybe": {**NULLABLE, "default": "yes"},
+        "nothing": {**NULLABLE, "default": None},
+        "several": {"type": "array", "default": [1]},
+        "required": {"type": "integer", "default": 1},
+    }
+    schema = {"type": "object", "properties": properties, "required": ["required"]}
+    protocol = replace(one_param(schema), defaults=True)
+    with imported(protocol, tmp_path_factory.mktemp("filled")) as package:
+        yield package
+
+
+def test_a_default_is_read_where_it_is_absent_and_not_written(filled: ModuleType) -> None:
+    read = filled.ECHO.param.decode(b'{"required":7}')
+    assert (read.retries, read.share, read.mode, read.loud, read.maybe) == (
+        *(3, 0.5, "slow", False),
+        "yes",
+    )
+    assert (read.nothing, read.several) == (ABSENT, None)
+    assert json.loads(filled.ECHO.param.encode(read)) == {"required": 7}
+
+
+def test_a_default_that_is_given_is_written(filled: ModuleType) -> None:
+    given = {"required": 1, "retries": 3, "mode": "slow", "loud": False, "maybe": None}
+    assert accepts(filled.ECHO.param, given)
+    made = filled.EchoParam(required=1, retries=3, loud=False, maybe="yes")
+    assert json.loads(filled.ECHO.param.encode(made)) == {
+        "required": 1,
+        "retries": 3,
+        "loud": False,
+        "maybe": "yes",
+    }
+
+
+def test_a_required_member_has_no_default(filled: ModuleType) -> None:
+    with pytest.raises(enkaku.DecodeError):
+        filled.ECHO.param.decode(b"{}")
+
+
+def test_a_default_that_does_not_fit_is_an_error_where_it_would_be_filled_in() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer", "default": "no"}}}
+    make_plan(one_param(schema))
+    with pytest.raises(ProtocolError, match='the default "no" does not fit'):
+        make_plan(replace(one_param(schema), defaults=True))
+
+
+OPTIONAL = {
+    "type": "object",
+    "properties": {"text": TEXT, "nullable": NULLABLE, "any": {}, "both": NULLABLE, "has": TEXT},
+    "required": ["both", "has"],
+}
+
+
+@pytest.mark.parametrize(
+    ("absent", "given"),
+    [
+        ({}, {"text": None, "nullable": ABSENT, "any": ABSENT}),
+        ({"text": "a"}, {"text": "a", "nullable": ABSENT, "any": ABSENT}),
+        ({"nullable": None, "any": None}, {"text": None, "nullable": None, "any": None}),
+    ],
+)
+def test_absent_and_null_stay_apart(
+    absent: dict[str, Any], given: dict[str, Any], tmp_path: Path
+) -> None:
+    with imported(one_param(OPTIONAL), tmp_path) as package:
+        whole = {"both": None, "has": "x", **absent}
+        read = package.ECHO.param.decode(json.dumps(whole).encode())
+        assert {name: getattr(read, name) for name in given} == given
+        assert json.loads(package.ECHO.param.encode(read)) == whole
+        made = package.EchoParam(both=None, has="x", **given)
+        assert json.loads(package.ECHO.param.encode(made)) == whole
+
+
+@pytest.mark.parametrize("wrong", [{"text": None}, {"has": None}, {"nullable": 1}])
+def test_null_is_refused_where_the_schema_does(wrong: dict[str, Any], tmp_path: Path) -> None:
+    with imported(one_param(OPTIONAL), tmp_path) as package:
+        assert not accepts(package.ECHO.param, {"both": "a", "has": "b", **wrong})
