@@ -18,7 +18,7 @@ class Absent(Enum):
     ``ABSENT`` is false, as None is, and no JSON value: no text is read as it, and none is written for it.
     """
 
-    ABSENT = "ABSENT"
+    ABSENT = ...  # what is no JSON: where it is misplaced, no writer takes it for its value
 
     def __repr__(self) -> str:
         return self.name
@@ -30,12 +30,7 @@ class Absent(Enum):
     def __get_pydantic_core_schema__(
         cls, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        refuse = core_schema.plain_serializer_function_ser_schema(_refuse, when_used="json")
-        return core_schema.is_instance_schema(cls, serialization=refuse)
-
-
-def _refuse(value: object) -> object:
-    raise ValueError(f"{value!r} is not JSON")
+        return core_schema.is_instance_schema(cls)
 
 
 ABSENT: Final = Absent.ABSENT

@@ -90,7 +90,8 @@ class Rules:
         try:
             return validator_for(json.loads(text), validate_formats=False, offline=True)
         except (ValidationError, ValueError) as error:
-            raise UsageError(f"{self._label}: its schema cannot be used: {error}") from None
+            reason = str(error).partition("\n")[0]
+            raise UsageError(f"{self._label}: its schema cannot be used: {reason}") from None
 
     def _validator(self, there: StandIns | None) -> Any:  # noqa: ANN401 # as above
         text = self.text.translate(there) if there is not None and self.surrogates else self.text

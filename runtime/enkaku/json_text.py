@@ -15,11 +15,15 @@ DEPTH_MAX: Final = 200
 def load_json(text: bytes) -> object:
     """Read JSON text; lone surrogates are welcome, which it allows as escapes (RFC 8259, 8.2).
 
+    Minus zero is read as zero.
+
     Raises:
         ValueError: It is not JSON.
         RecursionError: It is nested too deep.
     """
-    value: object = json.loads(text.decode(), parse_constant=_refuse_constant)
+    value: object = json.loads(
+        text.decode(), parse_constant=_refuse_constant, parse_float=_read_float
+    )
     return value
 
 
@@ -42,6 +46,10 @@ def dump_json(value: object) -> bytes:
     """
     # Lone surrogates are all that this handler sees, and it writes them as JSON's escapes do.
     return dump_text(value).encode("utf-8", "backslashreplace")
+
+
+def _read_float(text: str) -> float:
+    return float(text) or 0.0
 
 
 def _refuse_constant(name: str) -> object:

@@ -18,6 +18,7 @@ __all__ = ["integer_schema", "number_schema"]
 _Bounds = dict[str, int | float]
 
 _NATIVE: Final = core_schema.simple_ser_schema("any")
+_EXACT: Final = 2**53  # below it, every whole number is a float
 _WORDS: Final = {
     "ge": "{} or more",
     "gt": "more than {}",
@@ -46,7 +47,7 @@ def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
     whole = _whole_schema(bounds)
     from_float = core_schema.chain_schema(
         [
-            core_schema.float_schema(strict=True, allow_inf_nan=False),
+            core_schema.no_info_before_validator_function(_refuse_whole, _float_schema({})),
             core_schema.no_info_plain_validator_function(_whole),
             whole,
         ]
@@ -102,8 +103,19 @@ def _float_schema(bounds: _Bounds) -> CoreSchema:
                 limits["le"] = min(_not_above(limit), limits.get("le", math.inf))
             case _:
                 pass
-    schema = core_schema.float_schema(strict=True, allow_inf_nan=False, **cast(Any, limits))
+    schema: CoreSchema = core_schema.float_schema(
+        strict=True, allow_inf_nan=False, **cast(Any, limits)
+    )
+    if "multiple_of" in bounds or any(abs(limit) >= _EXACT for limit in bounds.values()):
+        # pydantic takes a whole number for a float, too: rounded, it might fit.
+        schema = core_schema.no_info_before_validator_function(_refuse_whole, schema)
     return _multiple_schema(schema, bounds)
+
+
+def _refuse_whole(value: object) -> object:
+    if isinstance(value, int):
+        raise PydanticCustomError("expected", "another number")
+    return value
 
 
 def _not_below(limit: float) -> float:

@@ -4,21 +4,24 @@ Above it: procedures, which have a slot for each thing that a call carries. Belo
 the schema of a slot whose type is wider.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Final, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import SchemaSerializer, SchemaValidator, from_json
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import SchemaSerializer, SchemaValidator, core_schema, from_json
 from typing_extensions import TypeForm
 
 from .anything import Foreign, find_foreign
 from .checked import Checked, Rules
 from .errors import DecodeError, EncodeError, Problem
 from .exact import Exact
-from .json_text import DEPTH_MAX, dump_text, load_json
-from .problems import from_pydantic, from_schema, problem
+from .json_text import DEPTH_MAX, dump_json, dump_text, load_json
+from .problems import problem
+from .pydantic_problems import from_pydantic, is_invalid_json
+from .schema_problems import from_schema
 from .surrogates import StandIns, replace, rewrite, stand_in
 
 __all__ = ["Slot"]
@@ -27,6 +30,8 @@ T = TypeVar("T")
 
 # What pydantic writes, three times, for a lone surrogate in a name, without a word.
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}".encode()
+# The original writes it as 0; a text may hold it, too.
+_MINUS_ZERO: Final = re.compile(rb"-0\.0(?=[],}]|$)")
 _FALSY: Final = (b"null", b"false", b"0", b'""')
 _NESTED: Final = Problem(
     "", f"at most {DEPTH_MAX} levels of arrays and objects, none of which holds itself", "more"
@@ -74,18 +79,25 @@ class Slot(Generic[T]):
             form.model_rebuild()  # a model is exact, and has its own settings, once it is complete
             validator = cast(SchemaValidator, form.__pydantic_validator__)
             return validator, form.__pydantic_serializer__
-        settings = ConfigDict(ser_json_inf_nan="constants")
-        adapter = TypeAdapter(cast(type[object], Annotated[form, Exact()]), config=settings)
+        exact = cast(type[object], Annotated[form, Exact()])
+        try:
+            adapter = TypeAdapter(exact, config=ConfigDict(ser_json_inf_nan="constants"))
+        except PydanticUserError:
+            adapter = TypeAdapter(exact)  # a TypedDict or dataclass, which brings its own settings
         adapter.rebuild(raise_errors=True)
         return cast(SchemaValidator, adapter.validator), adapter.serializer
 
     @cached_property
     def _read(self) -> Callable[..., T]:
-        return cast(Callable[..., T], self._codec[0].validate_json)
+        return self._codec[0].validate_json
 
     @cached_property
     def _check(self) -> Callable[..., T]:
-        return cast(Callable[..., T], self._codec[0].validate_python)
+        form: object = self.type_form
+        if isinstance(form, type) and issubclass(form, BaseModel):
+            # pydantic would take a dict for a model, with names that are not those of the wire.
+            return SchemaValidator(core_schema.is_instance_schema(form)).validate_python
+        return self._codec[0].validate_python
 
     @cached_property
     def _write(self) -> Callable[..., bytes]:
@@ -112,7 +124,7 @@ class Slot(Generic[T]):
             raise DecodeError(self.label, from_schema(self._rules.errors(tree, there), tree))
 
     def _decode_unusual(self, data: bytes, refusal: ValidationError) -> T:
-        if refusal.errors(include_url=False, include_input=False)[0]["type"] != "json_invalid":
+        if not is_invalid_json(refusal):
             raise DecodeError(self.label, from_pydantic(refusal, from_json(data))) from None
         tree: object = None
         # The reader refuses lone surrogates, which JSON allows as escapes.
@@ -165,7 +177,10 @@ class Slot(Generic[T]):
 
     def _dump(self, value: T) -> bytes:
         self._check(value, strict=True, by_alias=False, by_name=True)
-        return self._write(value, by_alias=True, exclude_unset=True, warnings=False)
+        text = self._write(value, by_alias=True, exclude_unset=True, warnings=False)
+        if b"-0.0" in text and _MINUS_ZERO.search(text) is not None:
+            return dump_json(load_json(text))
+        return text
 
     def _dump_slowly(self, value: T) -> bytes:
         """Write what the fast writer refuses: lone surrogates; or say what is no JSON, and where."""

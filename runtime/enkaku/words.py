@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
-__all__ = ["count", "describe", "one_of", "show"]
+__all__ = ["called", "count", "describe", "matching", "one_of", "show"]
 
 _SHORT: Final = 40  # characters of a value that are worth showing
+_PATTERN_MAX: Final = 60  # characters of a pattern that are worth showing
 _MANY: Final = 6  # alternatives that are worth naming
 
 
@@ -56,3 +57,13 @@ def one_of(values: Iterable[object]) -> str:
     if len(shown) > _MANY:
         return f"one of {', '.join(shown[:_MANY])} and {len(shown) - _MANY} more"
     return " or ".join(shown)
+
+
+def called(member: object) -> str:
+    """Say what a member is called."""
+    return show(member) or "with a long name"
+
+
+def matching(pattern: str) -> str:
+    """Say what text a pattern wants."""
+    return "text that matches " + (pattern if len(pattern) <= _PATTERN_MAX else "its pattern")

@@ -120,8 +120,8 @@ def _arguments(payload: dict[str, Any]) -> tuple[Any, ...] | None:
     if procedure is None or procedure.kind != payload["typ"]:
         return None
     if "prm" not in payload:
-        return () if procedure.param is None else None
-    if procedure.param is None:
+        return None if procedure.param.declared else ()
+    if not procedure.param.declared:
         return None
     form, value = procedure.param.type_form, payload["prm"]
     try:
@@ -150,6 +150,6 @@ def _loose(payload: dict[str, Any]) -> Any:
 
 def _fits(procedure: Any, payload: dict[str, Any]) -> bool:
     try:
-        return procedure.param is None or bool(procedure.param.encode(payload["prm"]))
+        return not procedure.param.declared or bool(procedure.param.encode(payload["prm"]))
     except EncodeError:
         return False

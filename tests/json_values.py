@@ -1,0 +1,37 @@
+"""Strategies and comparisons of JSON values, for the tests of slots."""
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+everything = st.characters(exclude_categories=[])
+"""Every code point: lone surrogates, too."""
+
+numbers = (
+    st.integers(-(10**25), 10**25)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([0, 1, -1, 0.0, -0.0, 1.0, 1.5, 2**53 + 1, 2.0**53, 10**40, 1e40, 1e300])
+)
+scalars = st.none() | st.booleans() | numbers | st.text(everything, max_size=5)
+names = st.sampled_from(["a", "b", "x_axis", "xAxis"]) | st.text(everything, max_size=3)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def text_of(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values are the same for JSON, where true is not 1, and 1 is 1.0."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
+    return bool(left == right)

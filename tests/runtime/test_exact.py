@@ -1,0 +1,197 @@
+"""Plain annotations accept what their JSON Schemas accept, and what was read is written as it was."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import enkaku
+import pytest
+from enkaku import ABSENT, Absent, DecodeError, EncodeError, Slot
+from hypothesis import given
+from hypothesis import strategies as st
+from json_values import numbers, same, scalars, text_of, values
+from jsonschema_rs import validator_for
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from typing_extensions import TypeAliasType, TypedDict
+
+Json = TypeAliasType(
+    "Json", "bool | int | float | str | list[Json] | dict[str, Json] | Leaf | None"
+)
+
+
+class Leaf(enkaku.Model, extra="forbid"):
+    a: Literal[1]
+    b: Json
+
+
+class Open(enkaku.Model):
+    x_axis: Annotated[float, Field(alias="xAxis")]
+    a: int | None = None
+    b: Literal["a", 1] | Absent | None = ABSENT
+
+
+class Closed(enkaku.Model, extra="forbid"):
+    a: Annotated[int | str | None, Field()]
+    b: "Closed | Absent | None" = ABSENT
+    x: list[float] | None = None
+    y: object = None
+    z: object = ABSENT
+
+
+class Typed(TypedDict, total=False):
+    a: float
+    b: Literal[True]
+
+
+NULL: dict[str, object] = {"type": "null"}
+NUMBER: dict[str, object] = {"type": "number"}
+WHOLE: dict[str, object] = {"type": "integer"}
+OPEN = {
+    "type": "object",
+    "properties": {"xAxis": NUMBER, "a": WHOLE, "b": {"enum": ["a", 1, None]}},
+    "required": ["xAxis"],
+}
+CLOSED = {
+    "type": "object",
+    "properties": {
+        "a": {"type": ["integer", "string", "null"]},
+        "b": {"anyOf": [{"$ref": "#/$defs/closed"}, NULL]},
+        "x": {"type": "array", "items": NUMBER},
+        "y": {"not": NULL},
+        "z": True,
+    },
+    "required": ["a"],
+    "additionalProperties": False,
+}
+PAIRS: list[tuple[Any, Any]] = [
+    (object, True),
+    (Any, True),
+    (float, NUMBER),
+    (int, WHOLE),
+    (bool, {"type": "boolean"}),
+    (str, {"type": "string"}),
+    (None, NULL),
+    (float | None, {"type": ["number", "null"]}),
+    (int | str | bool, {"type": ["integer", "string", "boolean"]}),
+    (list[float], {"type": "array", "items": NUMBER}),
+    (
+        dict[str, int | None],
+        {"type": "object", "additionalProperties": {"type": ["integer", "null"]}},
+    ),
+    (
+        tuple[float, int],
+        {"type": "array", "prefixItems": [NUMBER, WHOLE], "items": False, "minItems": 2},
+    ),
+    (tuple[object, ...], {"type": "array"}),
+    (Literal[1], {"const": 1}),
+    (Literal[0, True], {"enum": [0, True]}),
+    (Literal[False], {"const": False}),
+    (Literal["a", 1, None], {"enum": ["a", 1, None]}),  # noqa: PYI061 # as generated
+    (Literal[9007199254740993], {"const": 9007199254740993}),
+    (Annotated[float, Field(gt=0.5)], {"type": "number", "exclusiveMinimum": 0.5}),
+    (Annotated[float, Field(ge=2**53 + 1)], {"type": "number", "minimum": 2**53 + 1}),
+    (Annotated[int, Field(lt=1.5)], {"type": "integer", "exclusiveMaximum": 1.5}),
+    (Annotated[float, Field(le=10**400)], {"type": "number"}),
+    (Annotated[float, Field(multiple_of=0.1)], {"type": "number", "multipleOf": 0.1}),
+    (
+        Annotated[list[str], Field(min_length=1, max_length=2)],
+        {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2},
+    ),
+    (
+        Annotated[str, Field(min_length=1, max_length=2)],
+        {"type": "string", "minLength": 1, "maxLength": 2},
+    ),
+    (Json, True),
+    (Open, OPEN),
+    (Closed, {**CLOSED, "$defs": {"closed": CLOSED}}),
+    (
+        Leaf | float,
+        {
+            "anyOf": [
+                NUMBER,
+                {
+                    "type": "object",
+                    "properties": {"a": {"const": 1}, "b": True},
+                    "required": ["a", "b"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
+    ),
+]
+SLOTS: list[tuple[Slot[Any], Any]] = [
+    (Slot(str(form), form), validator_for(schema)) for form, schema in PAIRS
+]
+
+
+def agree(slot: Slot[Any], validator: Any, value: object) -> None:
+    text = text_of(value)
+    try:
+        accepted = validator.is_valid(value)
+    except UnicodeEncodeError:  # it takes no lone surrogates
+        accepted = None
+    if not accepted:
+        try:
+            read = slot.decode(text)
+        except DecodeError as error:
+            str(error).encode()
+            return
+        assert accepted is None
+    else:
+        read = slot.decode(text)
+    written = slot.encode(read)
+    assert same(json.loads(written), value)
+    assert same(json.loads(slot.encode(slot.decode(written))), value)
+
+
+@pytest.mark.parametrize(("slot", "validator"), SLOTS, ids=[str(form) for form, _ in PAIRS])
+@given(value=values | scalars | numbers)
+def test_a_value_is_read_if_and_only_if_its_schema_accepts_it(
+    slot: Slot[Any], validator: Any, value: object
+) -> None:
+    agree(slot, validator, value)
+
+
+members = st.fixed_dictionaries(
+    {},
+    optional={
+        name: scalars | st.lists(numbers, max_size=2)
+        for name in ("a", "b", "x", "y", "z", "xAxis", "x_axis")
+    },
+)
+
+
+@given(members)
+def test_objects_are_read_if_and_only_if_their_schema_accepts_them(value: object) -> None:
+    for slot, validator in SLOTS:
+        if slot.type_form in {Open, Closed}:
+            agree(slot, validator, value)
+            agree(slot, validator, {"a": 1, "b": value})
+            agree(slot, validator, {"xAxis": 1, "a": 1.0, "z": value})
+
+
+@given(values)
+def test_what_is_encoded_can_be_decoded(value: Any) -> None:
+    for slot, _ in SLOTS:
+        try:
+            text = slot.encode(value)
+        except EncodeError:
+            continue
+        assert same(json.loads(text), json.loads(text_of(value)))
+        slot.decode(text)
+
+
+def test_other_models_that_hold_ours_and_typed_dicts_are_exact_inside() -> None:
+    slot: Slot[Typed] = Slot("typed", Typed)
+    assert slot.encode(slot.decode(b'{"a":42,"b":true}')) == b'{"a":42,"b":true}'
+    with pytest.raises(DecodeError):
+        slot.decode(b'{"b":1}')
+
+
+def test_types_that_are_none_of_ours_keep_their_meaning() -> None:
+    @dataclass
+    class Point:
+        x: float
+
+    slot: Slot[Point] = Slot("point", Point)
+    assert slot.decode(b'{"x":1}') == Point(x=1.0)

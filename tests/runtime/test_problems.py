@@ -1,0 +1,320 @@
+"""What people are told when a value is refused: where, what was expected, what was found."""
+
+import datetime as dt
+import math
+from typing import Annotated, Any, Literal
+
+import enkaku
+import pytest
+from enkaku import Checked, DecodeError, EncodeError, Problem, Slot
+from hypothesis import given
+from json_values import text_of, values
+from pydantic import Field
+from support import ASK, TALK, Serving, raw_client
+
+
+class Circle(enkaku.Model, extra="forbid"):
+    kind: Literal["circle"]
+    radius: Annotated[float, Field(gt=0)]
+
+
+class Square(enkaku.Model, extra="forbid"):
+    kind: Literal["square"]
+    side: float
+
+
+class Drawing(enkaku.Model):
+    shape: Annotated[Circle | Square | str, Field(alias="theShape")]
+    sizes: dict[str, int] = Field(default_factory=dict)
+    corner: tuple[float, float] | None = None
+    more: "Drawing | None" = None
+
+
+Short = Annotated[str, Field(min_length=2, max_length=3)]
+SHAPES = {
+    "anyOf": [
+        {
+            "properties": {
+                "kind": {"const": kind},
+                size: {"type": "number", "exclusiveMinimum": 0},
+            },
+            "required": ["kind", size],
+            "additionalProperties": False,
+            "type": "object",
+        }
+        for kind, size in (("circle", "radius"), ("square", "side"))
+    ]
+}
+
+
+def problems(form: Any, text: bytes) -> list[tuple[str, str, str]]:
+    with pytest.raises(DecodeError) as caught:
+        Slot[Any]("slot", form).decode(text)
+    return [(each.pointer, each.expected, each.found) for each in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "expected", "found"),
+    [
+        (int, b'"a"', "a whole number", '"a"'),
+        (int, b"1.5", "a whole number", "1.5"),
+        (float, b"null", "a number", "null"),
+        (str, b"true", "text", "true"),
+        (bool, b"1", "true or false", "1"),
+        (None, b"0", "null", "0"),
+        (list[int], b"{}", "an array", "an empty object"),
+        (dict[str, int], b"[1]", "an object", "an array of 1 item"),
+        (Circle, b'["a","b"]', "an object", "an array of 2 items"),
+        (Short, b'"a"', "text of at least 2 characters", '"a"'),
+        (Short, b'"abcd"', "text of at most 3 characters", '"abcd"'),
+        (Annotated[str, Field(pattern="^b")], b'"a"', "text that matches ^b", '"a"'),
+        (Annotated[int, Field(ge=5)], b"4", "a whole number, 5 or more", "4"),
+        (Annotated[float, Field(gt=0.5, lt=9)], b"9", "a number, more than 0.5, less than 9", "9"),
+        (Annotated[float, Field(multiple_of=0.1)], b"0.25", "a number, a multiple of 0.1", "0.25"),
+        (
+            Annotated[list[int], Field(max_length=1)],
+            b"[1,2]",
+            "at most 1 item",
+            "an array of 2 items",
+        ),
+        (Annotated[list[int], Field(min_length=1)], b"[]", "at least 1 item", "an empty array"),
+        (
+            Annotated[dict[str, int], Field(min_length=2)],
+            b"{}",
+            "at least 2 members",
+            "an empty object",
+        ),
+        (tuple[int, int], b"[1]", "at least 2 items", "an array of 1 item"),
+        (tuple[int, int], b"[1,2,3]", "at most 2 items", "an array of 3 items"),
+        (Literal["a", "it's"], b'"c"', '"a" or "it\'s"', '"c"'),
+        (Literal[1, True, "x"], b"false", '1 or true or "x"', "false"),
+        (int | str, b"null", "a whole number or text", "null"),
+        (int | list[int] | None, b'"a"', "a whole number or an array", '"a"'),
+        (object, b"1e999", "a number", "Infinity"),
+        (str, b'["%b"]' % (b"x" * 1000), "text", "an array of 1 item"),
+        (int, b'"%b"' % (b"x" * 1000), "a whole number", "text of 1000 characters"),
+        (str, b"1" + b"0" * 1000, "text", "a long number"),
+    ],
+)
+def test_a_refusal_says_what_was_expected_and_what_was_found(
+    form: Any, text: bytes, expected: str, found: str
+) -> None:
+    assert problems(form, text) == [("", expected, found)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            b'{"theShape":{"kind":"circle"}}',
+            ("/theShape", 'the member "radius"', "an object of 1 member"),
+        ),
+        (
+            b'{"theShape":{"kind":"circle","radius":-1}}',
+            ("/theShape/radius", "a number, more than 0", "-1"),
+        ),
+        (
+            b'{"theShape":{"kind":"circle","radius":1,"side":2}}',
+            ("/theShape/side", 'no member "side"', "2"),
+        ),
+        (b'{"theShape":{"kind":"oval"}}', ("/theShape/kind", '"circle" or "square"', '"oval"')),
+        (b'{"theShape":5}', ("/theShape", "an object or text", "5")),
+        (b'{"shape":"a"}', ("", 'the member "theShape"', "an object of 1 member")),
+        (b'{"theShape":"","sizes":{"int":"x"}}', ("/sizes/int", "a whole number", '"x"')),
+        (
+            b'{"theShape":"","sizes":{"a/b~":[]}}',
+            ("/sizes/a~1b~0", "a whole number", "an empty array"),
+        ),
+        (b'{"theShape":"","corner":[1,null]}', ("/corner/1", "a number", "null")),
+        (b'{"theShape":"","extra":[{"deep":1e999}]}', ("/extra/0/deep", "a number", "Infinity")),
+        (
+            b'{"theShape":"","more":{"theShape":"","more":{"theShape":null}}}',
+            ("/more/more/theShape", "an object or text", "null"),
+        ),
+        (b'{"theShape":"","\\ud800":NaN}', ("", "JSON", "")),
+        (
+            b'{"theShape":"","sizes":{"\\ud800":"\\udfff"}}',
+            ("/sizes/\ud800", "a whole number", '"\\udfff"'),
+        ),
+    ],
+)
+def test_a_pointer_says_where(text: bytes, expected: tuple[str, str, str]) -> None:
+    found = problems(Drawing, text)
+    assert [each[:2] for each in found] == [expected[:2]]
+    assert found[0][2].replace("\udfff", "\\udfff").startswith(expected[2])
+
+
+def test_problems_at_different_places_are_all_told() -> None:
+    assert problems(Drawing, b'{"sizes":{"a":1.5},"corner":{}}') == [
+        ("", 'the member "theShape"', "an object of 2 members"),
+        ("/sizes/a", "a whole number", "1.5"),
+        ("/corner", "an array", "an empty object"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "expected"),
+    [
+        (SHAPES, b'{"kind":"circle","radius":0}', ("/radius", "more than 0", "0")),
+        (SHAPES, b'{"kind":"oval"}', ("/kind", '"circle" or "square"', '"oval"')),
+        (SHAPES, b"[]", ("", "an object", "an empty array")),
+        ({"oneOf": [{}, {"type": "null"}]}, b"null", ("", "a value that fits one alternative alone", "null")),
+        ({"type": ["null", "integer"]}, b"[]", ("", "a whole number or null", "an empty array")),
+        ({"const": {"a": 1}}, b"1", ("", '{"a": 1}', "1")),
+        ({"enum": list("abcdefgh")}, b"1", ("", 'one of "a", "b", "c", "d", "e", "f" and 2 more', "1")),
+        ({"minLength": 2, "pattern": "b"}, b'"a"', ("", "text of at least 2 characters and text that matches b", '"a"')),
+        ({"uniqueItems": True}, b"[1,1]", ("", "items that are all different", "an array of 2 items")),
+        ({"contains": {"const": 1}}, b"[]", ("", "other items", "an empty array")),
+        ({"minProperties": 1}, b"{}", ("", "at least 1 member", "an empty object")),
+        ({"maxItems": 1}, b"[1,2]", ("", "at most 1 item", "an array of 2 items")),
+        ({"not": {}}, b"1", ("", "another value", "1")),
+        ({"properties": {"a": False}}, b'{"a":1}', ("/a", 'no member "a"', "1")),
+        ({"unevaluatedProperties": False}, b'{"a":1}', ("/a", 'no member "a"', "1")),
+        ({"additionalProperties": False}, b'{"a":1}', ("", "an object without members", "an object of 1 member")),
+        ({"prefixItems": [{}], "items": False}, b"[1,2]", ("/1", "no further item", "2")),
+        ({"propertyNames": {"maxLength": 1}}, b'{"ab":1}', ("", "as the name of each member, text of at most 1 character", "an object of 1 member")),
+        ({"dependentRequired": {"a": ["b"]}}, b'{"a":1}', ("", 'the member "b"', "an object of 1 member")),
+        ({"items": {"multipleOf": 2}}, b"[2,3]", ("/1", "a multiple of 2", "3")),
+        (False, b"1", ("", "no value at all", "1")),
+    ],
+)  # fmt: skip
+def test_the_words_are_the_same_where_a_schema_refuses(
+    schema: Any, text: bytes, expected: tuple[str, str, str]
+) -> None:
+    assert problems(Checked(object, schema), text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "expected"),
+    [
+        (object, {"a": [{1, 2}]}, ("/a/0", "a JSON value", "a Python set")),
+        (object, dt.date(2000, 1, 1), ("", "a JSON value", "a Python date")),
+        (object, [1, {2: 3}], ("/1", "text as the name of each member", "2")),
+        (object, [math.nan], ("/0", "a number", "NaN")),
+        (dict[str, float], {"a": math.inf}, ("/a", "a number", "Infinity")),
+        (list[int], (1,), ("", "an array", "an array of 1 item")),
+        (Circle, {"kind": "circle"}, ("", "an instance of Circle", "an object of 1 member")),
+        (list[Circle], [5], ("/0", "an instance of Circle", "5")),
+        (
+            Drawing,
+            Drawing.model_construct(shape=Circle.model_construct(kind="circle", radius=-1)),
+            ("/theShape/radius", "a number, more than 0", "-1"),
+        ),
+        (
+            Drawing,
+            Drawing(shape="").model_copy(update={"sizes": {"a": "b"}}),
+            ("/sizes/a", "a whole number", '"b"'),
+        ),
+    ],
+)
+def test_values_of_this_program_are_refused_in_the_same_words(
+    form: Any, value: Any, expected: tuple[str, str, str]
+) -> None:
+    with pytest.raises(EncodeError) as caught:
+        Slot[Any]("slot", form).encode(value)
+    assert [(p.pointer, p.expected, p.found) for p in caught.value.problems] == [expected]
+
+
+def test_an_error_is_readable_on_its_own() -> None:
+    slot: Slot[list[Circle]] = Slot("draw param", list[Circle])
+    with pytest.raises(DecodeError) as caught:
+        slot.decode(b'[{"kind":"circle","radius":"one"}]')
+    assert str(caught.value) == 'draw param: /0/radius: expected a number, more than 0, found "one"'
+    with pytest.raises(DecodeError) as caught:
+        slot.decode(b"{}")
+    assert str(caught.value) == "draw param: expected an array, found an empty object"
+    assert str(Problem("", "a value")) == "expected a value"
+
+
+def test_ten_problems_are_told_and_the_others_counted() -> None:
+    class Many(enkaku.Model, extra="forbid"):
+        """An object without members of its own."""
+
+    text = b"{" + b",".join(b'"a%d":1' % number for number in range(500)) + b"}"
+    with pytest.raises(DecodeError) as caught:
+        Slot[Many]("many", Many).decode(text)
+    assert (len(caught.value.problems), caught.value.more) == (10, 490)
+    assert str(caught.value).endswith("; and 490 more")
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_hostile_list_costs_no_more_than_its_first_mistake() -> None:
+    with pytest.raises(DecodeError) as caught:
+        Slot[list[str]]("list", list[str]).decode(b"[%b1]" % (b"1," * 100_000))
+    assert [problem.pointer for problem in caught.value.problems] == ["/0"]
+
+
+def test_a_hostile_object_is_not_told_in_full() -> None:
+    name = "x" * 100_000
+    with pytest.raises(DecodeError) as caught:
+        Slot[Circle]("c", Circle).decode(b'{"kind":"circle","radius":1,"%b":1}' % name.encode())
+    assert caught.value.problems[0].pointer == f"/{name}"
+    assert len(str(caught.value)) < 1000
+
+
+@given(values)
+def test_every_refusal_can_be_told(value: object) -> None:
+    for form in (Drawing, Circle | Square, list[Drawing], Checked(object, SHAPES)):
+        slot: Slot[Any] = Slot("slot", form)
+        try:
+            slot.decode(text_of(value))
+        except DecodeError as error:
+            str(error).encode()
+            for each in error.problems:
+                assert len(each.found) <= 60
+                assert "Input should" not in each.expected
+
+
+async def test_a_client_is_told_no_more_than_that_its_value_is_refused() -> None:
+    loose = enkaku.Request[str, int]("ask", param=str, result=int)
+    async with enkaku.connect_memory(Serving(ask=ASK)) as connection:  # type: ignore[arg-type] # never called
+        with pytest.raises(enkaku.CallError) as caught:
+            await connection.request(loose, "one")
+    assert caught.value.message == "Invalid protocol message"
+
+
+async def test_a_server_may_explain_its_refusals(socket_path: Any) -> None:
+    loose = enkaku.Request[object, int]("ask", param=object, result=int)
+
+    async def talk(_: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        return len([item async for item in channel])
+
+    handler = Serving(ask=ASK, talk=talk)  # type: ignore[arg-type] # one is never called
+    async with enkaku.connect_memory(handler, explain_refusals=True) as connection:
+        for value, why in (("one", '"one"'), ("x" * 10_000, "text of 10000 characters")):
+            with pytest.raises(enkaku.CallError) as caught:
+                await connection.request(loose, value)
+            assert caught.value.code == "EK08"
+            assert caught.value.message == (
+                f"Invalid protocol message: expected a whole number, found {why}"
+            )
+    async with enkaku.serve_unix(handler, socket_path, explain_refusals=True):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="channel", rid="a", prc=TALK.name, prm=5)
+            peer.send(typ="send", prc=TALK.name, rid="a", val=[])
+            message = (await peer.read())["msg"]
+    assert message == "Invalid protocol message: expected a whole number, found an empty array"
+    async with enkaku.serve_tcp(handler, explain_refusals=True) as server:
+        async with enkaku.connect_tcp("127.0.0.1", server.port) as connection:
+            with pytest.raises(enkaku.CallError, match="a whole number"):
+                await connection.request(loose, None)
+
+
+async def test_an_explanation_is_bounded() -> None:
+    class Closed(enkaku.Model, extra="forbid"):
+        """An object without members."""
+
+    strict = enkaku.Request[Closed, int]("wide", param=Closed, result=int)
+    loose = enkaku.Request[object, int]("wide", param=object, result=int)
+
+    class Wide(Serving):
+        def __routes__(self) -> tuple[enkaku.Route, ...]:
+            return (enkaku.Route.request(strict, self._serve),)
+
+        async def _serve(self, _: Closed) -> int:
+            raise AssertionError
+
+    async with enkaku.connect_memory(Wide(), explain_refusals=True) as connection:
+        with pytest.raises(enkaku.CallError) as caught:
+            await connection.request(loose, {f"{'long' * 50}{n}\ud800": n for n in range(99)})
+    assert 500 < len(caught.value.message) <= 1000
