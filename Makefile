@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test fuzz check format generate clean
+.PHONY: help demo test fuzz check format generate clean bench
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,6 +35,9 @@ check: $(READY)  ## lint, format, types, generated code up to date
 	MYPYPATH=examples/counter:examples/dashboard $(BIN)/mypy examples
 	$(BIN)/enkaku check examples/counter/protocol.json --out examples/counter/counter_protocol
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
+
+bench: $(READY)  ## measure what reading and writing a value costs
+	@$(BIN)/python benchmarks/codec.py
 
 format: $(READY)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .

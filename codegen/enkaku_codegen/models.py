@@ -31,6 +31,9 @@ from .text import Text
 __all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
 
 
+_LARGEST: Final = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """An attribute of a model, ready to be written: ``NAME: ANNOTATION = DEFAULT``.
@@ -61,8 +64,8 @@ class Alias:
     """A type with a name, ready to be written.
 
     Attributes:
-        late: Its annotation is written as a text: it stands inside of itself, through no class, or it is
-            None, which is no type where an alias is used as a value.
+        late: Its annotation is written as a text: it stands inside of itself, through no class, or is
+            large; or it is None, which is no type where an alias is used as a value.
     """
 
     name: str
@@ -114,7 +117,7 @@ def make_types(plan: Plan) -> Types:
 
 def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
     parts = {each.name: names_in(each.schema) for each in plan.types if isinstance(each, AliasPlan)}
-    recursive = reaches_itself(parts)
+    by_reference = reaches_itself(parts) | _large(parts)
     named: dict[str, Model | Alias] = {}
     for each in plan.types:
         if isinstance(each, ObjectPlan):
@@ -122,9 +125,32 @@ def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
             named[each.name] = Model(each.name, fields, each.closed, Text(each.text))
         else:
             annotation = written.alias(each)
-            late = each.name in recursive or annotation == "None"
+            late = each.name in by_reference or annotation == "None"
             named[each.name] = Alias(each.name, annotation, late, Text(each.text))
     return tuple(_ordered(named, parts))
+
+
+def _large(parts: Mapping[str, Sequence[str]]) -> set[str]:
+    """Name the aliases that would be too large with what they are made of written out, as pydantic does.
+
+    Two of the last in each would double in size with every level.
+    """
+    sizes: dict[str, int] = {}
+    large: set[str] = set()
+
+    def size(name: str) -> int:
+        if name not in sizes:
+            sizes[name] = 1  # for one that stands inside of itself, or is a class
+            whole = 1 + sum(size(part) for part in parts.get(name, ()))
+            if whole > _LARGEST:
+                large.add(name)
+            else:
+                sizes[name] = whole
+        return sizes[name]
+
+    for name in parts:
+        size(name)
+    return large
 
 
 def _ordered(
