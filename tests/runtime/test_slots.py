@@ -1,7 +1,9 @@
 """Values of slots: exactly what the schema accepts, in exactly JSON's form."""
 
+import datetime as dt
 import json
 import math
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import enkaku
@@ -9,7 +11,7 @@ import pytest
 from enkaku import DecodeError, EncodeError, Slot
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 everything = st.characters(exclude_categories=[])
 
@@ -63,16 +65,42 @@ def test_lone_surrogates_may_be_in_any_value(value: dict[str, list[str]]) -> Non
     assert TEXTS.decode(TEXTS.encode(value)) == value
 
 
-@pytest.mark.parametrize("name", ["\ud800", "a\udfffb", "\ufffd\ud800"])
-@pytest.mark.parametrize("slot", [ANY, TEXTS])
-def test_a_lone_surrogate_in_a_name_arrives_or_is_refused_but_never_replaced(
-    slot: Slot[Any], name: str
-) -> None:
-    try:
-        text = slot.encode({name: []})
-    except EncodeError:
-        return
-    assert slot.decode(text) == {name: []}
+class Texts(enkaku.Model):
+    short: Annotated[str, Field(max_length=2)] = ""
+    texts: tuple[str, ...] = ()
+    more: "Texts | None" = None
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udfffb", "\ufffd\ud800", "\U0010fffd\ud800"])
+def test_a_lone_surrogate_in_a_name_arrives(name: str) -> None:
+    for slot in (ANY, TEXTS):
+        assert slot.decode(slot.encode({name: [name]})) == {name: [name]}
+    texts: Slot[Texts] = Slot("texts", Texts)
+    written = json.dumps({"texts": [name], "more": {name: [name, {name: name}]}}).encode()
+    read = texts.decode(written)
+    assert read.texts == (name,)
+    assert json.loads(texts.encode(read)) == json.loads(written)
+
+
+def test_a_lone_surrogate_is_one_character_to_a_bound() -> None:
+    texts: Slot[Texts] = Slot("texts", Texts)
+    assert texts.decode(b'{"short":"\\ud800a"}').short == "\ud800a"
+    assert (
+        texts.encode(Texts.model_construct({"short"}, short="\ud800a")) == b'{"short":"\\ud800a"}'
+    )
+    with pytest.raises(DecodeError, match="at most 2 characters"):
+        texts.decode(b'{"short":"\\ud800ab"}')
+    with pytest.raises(EncodeError, match="at most 2 characters"):
+        texts.encode(Texts.model_construct({"short"}, short="\ud800ab"))
+
+
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"\xff\xfe", b"\x00"])
+def test_a_text_is_utf8_without_a_mark_whatever_is_in_it(start: bytes) -> None:
+    for text in (b'"a"', b'"\\ud800"'):
+        with pytest.raises(DecodeError):
+            TEXT.decode(start + text)
+    with pytest.raises(DecodeError):
+        TEXT.decode('"\\ud800"'.encode("utf-16"))
 
 
 def test_a_replacement_character_is_text_as_any_other() -> None:
@@ -153,13 +181,64 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         ANY.encode({"loop": loop, "text": "\ud800"})
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j, {1: 2}, {None: 1}])
-def test_what_is_no_json_is_refused_or_nothing_worse(value: object) -> None:
-    try:
-        text = ANY.encode(value)
-    except EncodeError:
-        return
-    json.loads(text)
+class Inside(enkaku.Model):
+    anything: object = None
+
+
+NOT_JSON = [object(), {1, 2}, b"bytes", 1j, {1: 2}, {None: 1}, dt.date.max, Decimal(1), Ellipsis]
+
+
+@pytest.mark.parametrize("value", NOT_JSON)
+def test_what_is_no_json_is_refused(value: object) -> None:
+    inside: Slot[Inside] = Slot("inside", Inside)
+    further = Inside.model_validate({"more": [value]})
+    for attempt in (Inside(anything=value), Inside(anything=[{"a": value}]), further):
+        with pytest.raises(EncodeError):
+            inside.encode(attempt)
+    for wrapped in (value, [value], {"a": (value,)}, Inside(anything=value)):
+        with pytest.raises(EncodeError):
+            ANY.encode(wrapped)
+
+
+def test_arrays_may_be_tuples_and_objects_models_where_anything_may_be() -> None:
+    assert ANY.encode((1, [(2,)])) == b"[1,[[2]]]"
+    assert ANY.encode([Point(x_axis=1), Tree()]) == b'[{"xAxis":1},{}]'
+    with pytest.raises(EncodeError):
+        ANY.encode(Point.model_construct(x_axis=math.inf))
+    with pytest.raises(EncodeError):
+        ANY.encode(PlainModel(x=1))
+
+
+class PlainModel(BaseModel):
+    x: int
+
+
+@pytest.mark.parametrize("depth", [90, 95, 110, 190, 198, 203, 210, 254, 260])
+def test_what_is_encoded_is_not_too_deep_to_be_decoded(depth: int) -> None:
+    value: Any = []
+    tree = Tree()
+    for _ in range(depth):
+        value = [value]
+        tree = Tree.model_construct({"children"}, children=(tree,))
+    attempts: list[tuple[Slot[Any], Any]] = [(ANY, value), (Slot("tree", Tree), tree)]
+    for slot, deep in attempts:
+        if depth * (1 if slot is ANY else 2) > 202:
+            with pytest.raises(EncodeError, match="levels"):
+                slot.encode(deep)
+        elif depth < 200:
+            assert slot.encode(slot.decode(slot.encode(deep))) == slot.encode(deep)
+
+
+def test_models_that_are_nested_without_an_end_are_refused() -> None:
+    for depth in (1000, 20_000):
+        tree = Tree()
+        for _ in range(depth):
+            tree = Tree.model_construct({"children"}, children=(tree,))
+        with pytest.raises(EncodeError, match="levels"):
+            Slot[Tree]("tree", Tree).encode(tree)
+        below: Any = tree
+        while below.children:  # or freeing it would be as deep
+            below = below.children[0]
 
 
 @pytest.mark.parametrize(
