@@ -15,7 +15,8 @@ __all__ = ["tag"]
 def tag(node: Node, types: Mapping[str, TypePlan]) -> str | None:
     """Give the attribute that says which class of a union a value is of; None if there is none.
 
-    Each class has to have it, and each has texts of its own there.
+    Each class has to have it, and each has texts of its own there. One that is called otherwise in JSON is
+    none: pydantic would call it by its name in Python where it refuses a value.
     """
     if "anyOf" not in node:
         return None
@@ -26,7 +27,8 @@ def tag(node: Node, types: Mapping[str, TypePlan]) -> str | None:
         return None
     for field in classes[0].fields:
         seen: set[str] = set()
-        if all(_tells(each, field, seen, types) for each in classes):
+        named_alike = field.key == field.attribute
+        if named_alike and all(_tells(each, field, seen, types) for each in classes):
             return field.attribute
     return None
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from .errors import Problem
-from .exact import CHOICE
+from .exact import CHOICE, TAG
 from .json_text import DEPTH_MAX
 from .problems import Choice, Fault, Nothing, Path, member_of, problem, tell
 from .words import called, count, matching, one_of
@@ -49,7 +49,14 @@ def from_pydantic(
     if is_invalid_json(error):
         return (_invalid(details[0]),)
     words = _Words(value, python=python)
+    for each in details:
+        each["loc"] = _untagged(each["loc"])
     return tell(words.group([(each["loc"], words.fault(each)) for each in details], ()), value)
+
+
+def _untagged(place: Place) -> Place:
+    tags = {index for index, step in enumerate(place) if step == TAG}
+    return tuple(step for i, step in enumerate(place) if i not in tags and i + 1 not in tags)
 
 
 def _invalid(detail: ErrorDetails) -> Problem:
@@ -125,6 +132,10 @@ class _Words:
             return Fault(path, f"the member {called(last)}", inside=True)
         if kind == "extra_forbidden":
             return Fault(path, f"no member {called(detail['loc'][-1])}", inside=True)
+        if kind.startswith("union_tag"):
+            return _of_tag(kind, context, path)
+        if kind.startswith("union_tag"):
+            return _tag_fault(path, context)
         if kind == "foreign":
             path += tuple(context["path"])
         return Fault(path, self._expected(detail), constant=kind.startswith("literal"))
@@ -150,11 +161,32 @@ class _Words:
         return _sized(detail, context)
 
 
+def _of_tag(kind: str, context: dict[str, Any], path: Path) -> Fault:
+    """Tell that the member by which the classes of a union are told apart is missing, or is another text."""
+    tag = _REPR.findall(str(context["discriminator"]))[0]
+    name = str(ast.literal_eval(tag))
+    if kind == "union_tag_not_found":
+        return Fault(path, f"the member {called(name)}", inside=True)
+    tags = _REPR.findall(str(context["expected_tags"]))
+    return Fault((*path, name), one_of(ast.literal_eval(each) for each in tags), constant=True)
+
+
+def _tag_fault(path: Path, context: dict[str, Any]) -> Fault:
+    name = _values_in(context["discriminator"])[0]
+    if "expected_tags" not in context:
+        return Fault(path, f"the member {called(name)}", inside=True)
+    return Fault((*path, str(name)), one_of(_values_in(context["expected_tags"])), constant=True)
+
+
+def _values_in(text: object) -> list[object]:
+    """Read what pydantic writes as Python does."""
+    return [ast.literal_eval(each) for each in _REPR.findall(str(text))]
+
+
 def _sized(detail: ErrorDetails, context: dict[str, Any]) -> str:
     match detail["type"]:
         case "literal_error":
-            found = _REPR.findall(str(context["expected"]))
-            return one_of(ast.literal_eval(each) for each in found)
+            return one_of(_values_in(context["expected"]))
         case "string_too_short":
             return f"text of at least {count(context['min_length'], 'character')}"
         case "string_too_long":
