@@ -16,10 +16,15 @@ from .anything import DONE, any_schema
 from .number import integer_schema, number_schema
 from .words import one_of
 
-__all__ = ["CHOICE", "Exact", "make_exact"]
+__all__ = ["CHOICE", "TAG", "Exact", "make_exact"]
 
 CHOICE: Final = "\0choice "
 """What the names of a union's choices begin with, in the places that pydantic tells: no member is called so."""
+
+TAG: Final = "\0tag"
+"""What follows the name of a tagged union's choice there, which could be that of a member."""
+
+_ALIAS_FIRST: Final = "enkaku_alias_first"
 
 Node = dict[str, Any]
 Resolve = Callable[[CoreSchema], CoreSchema]
@@ -38,8 +43,8 @@ _CHILDREN: Final = ("items_schema", "choices", "steps")
 _BOUNDED: Final = frozenset({"dict", "list", "tuple"})
 # The annotation of a field that may be null begins with one of these; the others are never null.
 _NEVER_NULL: Final = frozenset(
-    {"bool", "dict", "float", "int", "is-instance", "list", "model", "str", "tuple", "typed-dict"}
-)
+    {"bool", "dataclass", "date", "datetime", "decimal", "dict", "enum", "float", "int", "is-instance", "list", "model", "set", "str", "tagged-union", "time", "timedelta", "tuple", "typed-dict", "url", "uuid"}
+)  # fmt: skip
 _KINDS: Final = (str, int, bool, type(None))
 _ABSENT_IF: Final = {
     default: cast(Callable[[Any], bool], partial(is_, default)) for default in (None, ABSENT)
@@ -120,7 +125,9 @@ class _Walk:
             if isinstance(schema.get(key), list):
                 schema[key] = [self._item(child) for child in schema[key]]
             elif isinstance(schema.get(key), dict) and schema["type"] == "tagged-union":
-                schema[key] = {tag: self._item(child) for tag, child in schema[key].items()}
+                schema[key] = {tag: self._tagged(child) for tag, child in schema[key].items()}
+        if schema["type"] == "tagged-union":
+            self._prefer_alias(schema)
         if isinstance(schema.get("fields"), dict):
             for field in schema["fields"].values():
                 self._children(field)
@@ -129,6 +136,23 @@ class _Walk:
             kept = [each for each in _choices(schema) if each.get("cls") is not Absent]
             schema["choices"] = [(each, f"{CHOICE}{index}") for index, each in enumerate(kept)]
         return schema
+
+    def _prefer_alias(self, union: Node) -> None:
+        """Tell choices apart by the alias, which the wire has; pydantic looks for the Python name first."""
+        metadata = union.setdefault("metadata", {})
+        if isinstance(union["discriminator"], list) and not metadata.get(_ALIAS_FIRST):
+            metadata[_ALIAS_FIRST] = True
+            union["discriminator"] = cast(list[object], union["discriminator"])[::-1]
+
+    def _tagged(self, child: object) -> object:
+        if not isinstance(child, dict):
+            return child  # the name of another choice
+        if cast(Node, child).get("metadata", {}).get(DONE):
+            return cast(Node, child)
+        choice = cast(CoreSchema, self.node(cast(Node, child)))
+        return core_schema.union_schema(
+            [(choice, TAG)], auto_collapse=False, mode="left_to_right", metadata={DONE: True}
+        )
 
     def _item(self, child: object) -> object:
         if isinstance(child, tuple):

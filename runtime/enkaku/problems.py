@@ -45,7 +45,7 @@ class Choice:
 
 def problem(path: Sequence[int | str], expected: str, value: object) -> Problem:
     """Make a problem of the value that is at its place."""
-    return Problem(_pointer(path), expected, describe(value))
+    return Problem(_pointer(path), expected, "nothing" if value is Nothing else describe(value))
 
 
 def tell(faults: Sequence[Fault | Choice], value: object) -> tuple[Problem, ...]:

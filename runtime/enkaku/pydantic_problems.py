@@ -172,7 +172,7 @@ def _of_tag(kind: str, context: dict[str, Any], path: Path) -> Fault:
 
 
 def _tag_fault(path: Path, context: dict[str, Any]) -> Fault:
-    name = _values_in(context["discriminator"])[0]
+    name = _values_in(context["discriminator"])[0]  # the alias, where there is one
     if "expected_tags" not in context:
         return Fault(path, f"the member {called(name)}", inside=True)
     return Fault((*path, str(name)), one_of(_values_in(context["expected_tags"])), constant=True)

@@ -144,6 +144,48 @@ def test_a_pointer_says_where(text: bytes, expected: tuple[str, str, str]) -> No
     assert found[0][2].replace("\udfff", "\\udfff").startswith(expected[2])
 
 
+class Cat(enkaku.Model):
+    kind: Annotated[Literal["cat"], Field(alias="theKind")]
+    lives: int
+
+
+class Dog(enkaku.Model):
+    kind: Annotated[Literal["dog", "lives"], Field(alias="theKind")]
+    lives: Literal[1]
+
+
+Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
+
+
+class Owner(enkaku.Model):
+    pet: Pet | None = None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'{"theKind":"cat","lives":"9","cat":1}', ("/lives", "a whole number", '"9"')),
+        (b'{"theKind":"lives","lives":2}', ("/lives", "1", "2")),
+        (b'{"theKind":"cow"}', ("/theKind", '"cat" or "dog" or "lives"', '"cow"')),
+        (b'{"lives":1}', ("", 'the member "theKind"', "an object of 1 member")),
+        (b"[]", ("", "an object", "an empty array")),
+    ],
+)
+def test_the_choice_that_a_member_names_is_no_step_of_a_pointer(
+    text: bytes, expected: tuple[str, str, str]
+) -> None:
+    assert problems(Pet, text) == [expected]
+    assert problems(Owner, b'{"pet":%b}' % text) == [(f"/pet{expected[0]}", *expected[1:])]
+
+
+def test_choices_are_told_apart_by_the_member_that_the_wire_has() -> None:
+    slot: Slot[list[Cat | Dog]] = Slot("pets", list[Pet])
+    text = b'[{"theKind":"dog","lives":1,"kind":"cat"}]'
+    assert isinstance(slot.decode(text)[0], Dog)
+    assert slot.encode(slot.decode(text)) == text
+    assert slot.encode([Cat(kind="cat", lives=9)]) == b'[{"theKind":"cat","lives":9}]'
+
+
 def test_problems_at_different_places_are_all_told() -> None:
     assert problems(Drawing, b'{"sizes":{"a":1.5},"corner":{}}') == [
         ("", 'the member "theShape"', "an object of 2 members"),
