@@ -194,7 +194,7 @@ def _alike(value: Any) -> Any:
         case list():
             return {str(index): each for index, each in enumerate(value)}
         case dict():
-            return list(value.items())
+            return [[key, each] for key, each in value.items()]
         case _:
             return False
 
