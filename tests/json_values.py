@@ -27,11 +27,20 @@ def text_of(value: object) -> bytes:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values are the same for JSON, where true is not 1, and 1 is 1.0."""
+    """Whether two values are the same for JSON, where true is not 1, and 1 is 1.0.
+
+    A number with a fraction or an exponent is the nearest float.
+    """
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
+    if isinstance(left, float) or isinstance(right, float):
+        return bool(_nearest(left) == _nearest(right))
     return bool(left == right)
+
+
+def _nearest(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float) else value

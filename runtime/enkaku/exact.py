@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .absent import ABSENT, Absent
 from .anything import DONE, any_schema
-from .number import integer_schema, number_schema
+from .number import integer_schema, number_schema, whole_of
 from .words import one_of
 
 __all__ = ["CHOICE", "TAG", "Exact", "make_exact"]
@@ -255,7 +255,7 @@ def _literal_schema(schema: Node) -> Mapping[str, Any]:
 
     def check(value: object, _: object) -> object:
         if isinstance(value, float) and value.is_integer():
-            value = int(value)
+            value = whole_of(value)
         if type(value) in _KINDS and (type(value), value) in by_kind:
             return by_kind[type(value), value]
         raise PydanticCustomError("literal", "{expected}", {"expected": words})

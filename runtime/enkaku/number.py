@@ -6,6 +6,7 @@ Above it: exact, which gives the annotations this meaning. Below it: pydantic.
 import math
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, cast
 
@@ -13,7 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .anything import DONE
 
-__all__ = ["integer_schema", "number_schema"]
+__all__ = ["integer_schema", "number_schema", "whole_of"]
 
 _Bounds = dict[str, int | float]
 
@@ -145,7 +146,12 @@ def _multiple_schema(schema: CoreSchema, bounds: _Bounds) -> CoreSchema:
     return core_schema.no_info_after_validator_function(is_multiple, schema)
 
 
+def whole_of(value: float) -> int:
+    """Return a float without fraction as the whole number that it was written as: 1e23 is no other."""
+    return int(value) if abs(value) < _EXACT else int(Decimal(repr(value)))
+
+
 def _whole(value: float) -> int:
     if not value.is_integer():
         raise PydanticCustomError("expected", "a whole number")
-    return int(value)
+    return whole_of(value)

@@ -92,6 +92,8 @@ PAIRS: list[tuple[Any, Any]] = [
     (Annotated[float, Field(ge=2**53 + 1)], {"type": "number", "minimum": 2**53 + 1}),
     (Annotated[int, Field(lt=1.5)], {"type": "integer", "exclusiveMaximum": 1.5}),
     (Annotated[float, Field(le=10**400)], {"type": "number"}),
+    (Annotated[int, Field(multiple_of=3)], {"type": "integer", "multipleOf": 3}),
+    (Annotated[int, Field(multiple_of=2.5)], {"type": "integer", "multipleOf": 2.5}),
     (Annotated[float, Field(multiple_of=0.1)], {"type": "number", "multipleOf": 0.1}),
     (
         Annotated[list[str], Field(min_length=1, max_length=2)],

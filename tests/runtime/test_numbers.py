@@ -46,7 +46,15 @@ def test_a_whole_number_is_an_int_and_one_with_a_fraction_a_float() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [(b"1.0", 1), (b"1e2", 100), (b"1E2", 100), (b"-0.0", 0), (b"1E300", 1e300)]
+    ("text", "value"),
+    [
+        (b"1.0", 1),
+        (b"1e2", 100),
+        (b"1E2", 100),
+        (b"-0.0", 0),
+        (b"1E300", 10**300),
+        (b"1e23", 10**23),
+    ],
 )
 def test_a_whole_number_may_be_written_with_a_fraction_of_zero(text: bytes, value: float) -> None:
     read = WHOLE.decode(text)
