@@ -1,6 +1,7 @@
 """The types made of real schemas accept what jsonschema accepts, refuse the rest, and lose nothing on the way."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -63,3 +64,15 @@ def test_made_values_are_judged_alike(collection: Collection) -> None:
             judge.compare(name, value)
             judge.compare(name, changed(value, random))
     judge.conclude()
+
+
+def test_a_tagged_union_is_read_as_the_class_of_its_tag(made: Callable[[Path], Collection]) -> None:
+    (path,) = (path for path in PROTOCOLS if path.stem == "acp")
+    slot, seen = made(path).slot("session/update data"), set[str]()
+    for example in examples("acp"):
+        if example.procedure == "session/update":
+            read_as = slot.decode(json.dumps(example.value).encode()).update
+            tag = example.value["update"]["sessionUpdate"].replace("_", "")
+            assert type(read_as).__name__.lower() == f"sessionupdate{tag}"
+            seen.add(tag)
+    assert len(seen) > 5
