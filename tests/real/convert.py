@@ -12,87 +12,18 @@ order stays. The procedures are made from what the collection says of its messag
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from real.collection import validators  # noqa: E402
+from real.collection import read, validators  # noqa: E402
+from real.conversion import DRAFT_07, DRAFT_2020_12, converted, shared  # noqa: E402
 
 SHORT: Final = 5_500
 """How many characters an example may have that is not the only one of its kind."""
-
-DRAFT_07 = "http://json-schema.org/draft-07/schema#"
-DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
-
-_NAMED = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
-_LISTED = {"allOf", "anyOf", "oneOf", "prefixItems"}
-_ONE = {
-    *("additionalItems", "additionalProperties", "contains", "contentSchema", "else", "if"),
-    *("items", "not", "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties"),
-}
-_PLAIN = {
-    *("$comment", "$id", "$ref", "$schema", "const", "contentEncoding", "contentMediaType"),
-    *("default", "dependencies", "description", "enum", "examples", "exclusiveMaximum"),
-    *(
-        "exclusiveMinimum",
-        "format",
-        "maxItems",
-        "maxLength",
-        "maxProperties",
-        "maximum",
-        "minItems",
-    ),
-    *("minLength", "minProperties", "minimum", "multipleOf", "pattern", "readOnly", "required"),
-    *("title", "type", "uniqueItems", "writeOnly"),
-}
-_NEW = {
-    *("$anchor", "$defs", "contentSchema", "dependentRequired", "dependentSchemas", "deprecated"),
-    *("maxContains", "minContains", "prefixItems", "unevaluatedItems", "unevaluatedProperties"),
-}
-_KNOWN = {
-    DRAFT_07: (_NAMED | _LISTED | _ONE | _PLAIN) - _NEW,
-    DRAFT_2020_12: (_NAMED | _LISTED | _ONE | _PLAIN | _NEW) - {"additionalItems", "dependencies"},
-}
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def converted(schema: Any, refer: Callable[[str], str], draft: str = DRAFT_07) -> Any:
-    """Convert a schema and those within it.
-
-    Args:
-        refer: Gives what a reference becomes.
-        draft: What the schema is written in.
-    """
-    if not isinstance(schema, dict):
-        return schema
-    new: dict[str, Any] = {}
-    for key, value in schema.items():
-        match value:
-            case _ if key not in _KNOWN[draft]:
-                new[key if key.startswith("x-") else f"x-{key.lstrip('$_')}"] = value
-            case dict() if key in _NAMED or key == "dependencies":
-                new[key] = {name: converted(each, refer, draft) for name, each in value.items()}
-            case list() if key in _LISTED or key == "items":
-                new[key] = [converted(each, refer, draft) for each in value]
-            case _ if key in _ONE:
-                new[key] = converted(value, refer, draft)
-            case str() if key == "$ref":
-                new[key] = refer(value)
-            case _:
-                new[key] = value
-    return new
-
-
-def shared(reference: str) -> str:
-    """Give what a reference into ``definitions`` becomes."""
-    return re.sub("^#/definitions/", "#/$defs/", reference)
-
 
 Example = dict[str, Any]
 
