@@ -7,15 +7,17 @@ that writes a ``Text`` in any other way fails.
 import re
 import textwrap
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from .errors import TemplateError
 
 __all__ = ["Text", "comment", "docstring", "pyrepr"]
 
-_WIDTH: Final = 88
-# What somebody broke by hand at a usual width is left as it is.
-_WIDEST: Final = 96
+# With the indentation of a method and the quotes, a hundred columns.
+_WIDEST: Final = 86
+# How a line begins that is not one with those around it: blanks, a list, a heading, a table, a quotation.
+_MARK: Final = re.compile(r"\s|[-*+#>|`]|\d+[.)]\s|$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +63,31 @@ def docstring(text: Text, frame: str = "{}") -> str:
 
 
 def _lines(text: str) -> list[str]:
+    raw = text.expandtabs(4).replace("\r\n", "\n").replace("\r", "\n").strip().split("\n")
+    shown = [_shown(line.rstrip()) for line in raw]
     lines: list[str] = []
-    for line in text.expandtabs(4).replace("\r\n", "\n").replace("\r", "\n").strip().split("\n"):
-        # A lone surrogate is shown as its escape: a docstring can't hold it.
-        known = line.rstrip().encode("utf-8", "backslashreplace").decode()
-        shown = "".join(r"\\" if each == "\\" else _visible(each) for each in known)
-        lines += _wrapped(shown)
+    for is_prose, group in groupby(shown, lambda line: _MARK.match(line) is None):
+        paragraph = [*group]
+        if is_prose and any(len(line) > _WIDEST for line in paragraph):
+            paragraph = [" ".join(paragraph)]
+        for line in paragraph:
+            lines += _wrapped(line)
     return lines if any(lines) else []
 
 
+def _shown(line: str) -> str:
+    # A lone surrogate is shown as its escape: a docstring can't hold it.
+    known = line.encode("utf-8", "backslashreplace").decode()
+    return "".join(r"\\" if each == "\\" else _visible(each) for each in known)
+
+
 def _wrapped(line: str) -> list[str]:
-    indent = line[: len(line) - len(line.lstrip())]
     if len(line) <= _WIDEST:
         return [line]
+    indent = line[: len(line) - len(line.lstrip())]
     return textwrap.wrap(
         line,
-        _WIDTH,
+        _WIDEST,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,

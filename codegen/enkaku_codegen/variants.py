@@ -46,8 +46,8 @@ def _of_objects(objects: Sequence[Node]) -> Sequence[str]:
     options = [f"Option{place}" for place in range(1, len(objects) + 1)]
     for key in sorted(keys):
         tags = [_tag(as_dict(node.get("properties")).get(key)) for node in objects]
-        if sum(map(bool, tags)) > 1:
-            # Most have one: those without are called by their title.
+        if any(tags):
+            # Those without are called by their title.
             names = [tag or title for tag, title in zip(tags, titles, strict=True)]
             return names if _all_different(names) else options
     return options
