@@ -20,7 +20,10 @@ from schema.fuzz.targets import stepped_cases, targeted_cases
 _RULES: dict[str, Rule] = dict(RULES)
 _KEYWORDS = sorted(_RULES)
 _SEED = "mutations"
-_CASES = targeted_cases(_SEED, _KEYWORDS, 10)
+_CASES = {
+    keyword: [*cases, *stepped_cases(keyword)]
+    for keyword, cases in targeted_cases(_SEED, _KEYWORDS, 10).items()
+}
 _INSTANCES = 50
 
 

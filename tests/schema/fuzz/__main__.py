@@ -20,6 +20,8 @@ from .shrink import shrunk
 
 _PER_PACKAGE = 3900  # some schemas are refused, and on some instances the judges differ
 
+_PER_POOL = 60
+
 
 def _say(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
@@ -42,13 +44,15 @@ def _tallies(options: argparse.Namespace) -> Iterator[tuple[int, Tally]]:
     if options.package is not None:
         yield options.package, work(options.package)
         return
-    packages = range(-(-options.instances // _PER_PACKAGE))
-    # A process serves a few packages only: what it has imported stays with it.
-    pool = ProcessPoolExecutor(options.workers, get_context("spawn"), max_tasks_per_child=20)
-    try:
-        yield from enumerate(pool.map(work, packages))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    packages = -(-options.instances // _PER_PACKAGE)
+    for start in range(0, packages, _PER_POOL):
+        numbers = range(start, min(start + _PER_POOL, packages))
+        # New processes now and then: what one has imported stays with it.
+        pool = ProcessPoolExecutor(options.workers, get_context("spawn"))
+        try:
+            yield from zip(numbers, pool.map(work, numbers), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def main() -> int:

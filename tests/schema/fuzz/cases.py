@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.jsontree import tokens
@@ -14,6 +14,10 @@ from schema.protocols import document, package
 from .schemas import Draft, Schema, SchemaMaker
 
 __all__ = ["Case", "Generated", "Refusal", "generated", "random_cases"]
+
+
+# Large schemas are as those in real protocols; in small ones, more is left to the types.
+_DEPTHS: Final = (0, 0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def random_cases(pick: Random, draft: Draft, count: int) -> list[Case]:
     shared = maker.definitions
     cases: list[Case] = []
     for number in range(count):
-        schema = maker.schema()
+        schema = maker.schema(pick.choice(_DEPTHS))
         case = Case(f"p{number}", draft, schema, shared)
         kind = pick.random()
         if kind < 0.03:

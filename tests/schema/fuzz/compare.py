@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _SCHEMAS: Final = 80
+_NAMES: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\S*[/0-9]\S*')
 _DRAFTS: Final[tuple[Draft, ...]] = ("draft2020-12", "draft2020-12", "draft7")
 
 
@@ -161,7 +162,7 @@ def compare_case(case: Case, slot: Any, texts: Iterable[str], judge: Judge, tall
 
 
 def _note(refusal: Refusal, tally: Tally) -> None:
-    words = re.sub(r'"(?:[^"\\]|\\.)*"', '"..."', refusal.message)
+    words = _NAMES.sub("...", refusal.message)
     tally.refusals[words] += len(refusal.cases)
     if not refusal.expected:
         case = refusal.cases[0]

@@ -15,6 +15,7 @@ __all__ = ["Fitter"]
 
 _DEEPEST: Final = 9
 _END: Final = 20
+_LARGEST: Final = 150
 _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 # What tells the type of the values that a schema without a type is about.
 _HINTS: Final = {
@@ -50,9 +51,13 @@ class Fitter:
         self._pick = pick
         self._old = draft == "draft7"
         self._definitions = definitions
+        self._size = 0
 
     def fit(self, *schemas: Schema, depth: int = 0) -> Any:
-        """Make a value for all of some schemas together."""
+        """Make a value for all of some schemas together; one that grows too large soon ends."""
+        self._size = self._size + 1 if depth else 0
+        if self._size > _LARGEST:
+            depth += _DEEPEST
         if depth > _END:  # no value that ends fits
             return None
         facets: _Facets = []

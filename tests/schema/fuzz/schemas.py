@@ -75,8 +75,9 @@ class SchemaMaker:
     def pattern(self) -> str:
         return self.pick.choice(list(PATTERNS))
 
-    def length(self) -> int:
-        return self.pick.choice(_FEW)
+    def length(self) -> int | float:
+        length = self.pick.choice(_FEW)
+        return float(length) if self.chance(0.03) else length
 
     # Schemas.
 
@@ -119,7 +120,7 @@ class SchemaMaker:
         )
 
     def anything(self, _depth: int, _reach: int) -> Schema:
-        return self.pick.choice([True, True, {}, {}, False])
+        return self.pick.choice([True, True, {}, False])
 
     def null(self, _depth: int, _reach: int) -> Schema:
         return {"type": "null"}
@@ -130,7 +131,9 @@ class SchemaMaker:
     def reference(self, _depth: int, reach: int) -> Schema:
         if not reach:
             return {"type": self.pick.choice(_TYPES)}
-        return {"$ref": f"#/$defs/{self.pick.choice(self._names[:reach])}"}
+        made = {"$ref": f"#/$defs/{self.pick.choice(self._names[:reach])}"}
+        # Draft-07 has no eyes for what stands beside a reference.
+        return {**_as_dict(self.untyped(_DEEPEST - 1, 0)), **made} if self.chance(0.08) else made
 
     def string(self, _depth: int, _reach: int) -> Schema:
         made: dict[str, Any] = {"type": "string"}
@@ -305,7 +308,7 @@ class SchemaMaker:
 
     def size_array(self, made: dict[str, Any]) -> None:
         if self.chance(0.2):
-            made["minItems"] = self.pick.randint(0, 3)
+            made["minItems"] = self.length()
         if self.chance(0.2):
             made["maxItems"] = made.get("minItems", 0) + self.pick.randint(0, 3)
 
@@ -454,7 +457,7 @@ _CHOICES: Final[dict[_Maker, float]] = {
     SchemaMaker.several_types: 3,
     SchemaMaker.untyped: 3,
     SchemaMaker.odd: 1.5,
-    SchemaMaker.anything: 3,
+    SchemaMaker.anything: 4,
 }
 _MAKERS: Final = list(_CHOICES)
 _WEIGHTS: Final = list(_CHOICES.values())

@@ -78,11 +78,12 @@ _PLACES: Final[list[Callable[[dict[str, Any], dict[str, Any]], Schema]]] = [
 def stepped_cases(keyword: str) -> list[Case]:
     """Make cases whose types say nearly as much as their schemas: one step less."""
     schemas: list[Schema] = []
-    for wide, narrow in _STEPS[keyword]:
+    for wide, narrow in _STEPS.get(keyword, ()):
         schema = {**wide, "if": True, "then": narrow}
         schemas += [schema, {"type": "array", "items": schema}]
     return [
-        Case(f"{keyword}/{number}", "draft2020-12", each, {}) for number, each in enumerate(schemas)
+        Case(f"{keyword}/step/{number}", "draft2020-12", each, {})
+        for number, each in enumerate(schemas)
     ]
 
 
@@ -90,9 +91,11 @@ _A: Final = {"type": "object", "properties": {"a": {"type": "integer"}}}
 # For each keyword: schemas that a type enforces, and what is asked beside that.
 _STEPS: Final[dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]] = {
     "additionalProperties": [(_A, {"additionalProperties": False})],
+    "contains": [({"type": "array"}, {"contains": {"const": "a"}})],
     "dependentRequired": [
         ({**_A, "required": ["a"]}, {"dependentRequired": {"id": ["a"], "a": ["id"]}})
     ],
+    "dependentSchemas": [(_A, {"dependentSchemas": {"a": {"required": ["id"]}}})],
     "enum": [
         ({"enum": [1, True, "a"]}, {"enum": [1, "a"]}),
         ({"enum": [0, False, None]}, {"enum": [False, None]}),
@@ -113,11 +116,22 @@ _STEPS: Final[dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]] = {
     "minLength": [({"type": "string", "minLength": 1}, {"minLength": 2})],
     "minProperties": [({"type": "object", "minProperties": 1}, {"minProperties": 2})],
     "minimum": [({"type": kind, "minimum": 3}, {"minimum": 4}) for kind in _NUMBERS],
+    "oneOf": [
+        (
+            {"type": "integer", "minimum": 3},
+            {"oneOf": [{"type": "integer"}, {"type": "integer", "maximum": 5}]},
+        )
+    ],
     "pattern": [({"type": "string", "pattern": "^a"}, {"pattern": "^[A-Z]"})],
+    "propertyNames": [({"type": "object"}, {"propertyNames": {"pattern": "^a"}})],
+    "required": [({**_A, "required": ["a"]}, {"required": ["id", "a"]})],
     "type": [
         ({"type": "number"}, {"type": "integer"}),
         ({"type": ["string", "integer"]}, {"type": "string"}),
     ],
+    "unevaluatedItems": [({"type": "array"}, {"unevaluatedItems": {"type": "integer"}})],
+    "unevaluatedProperties": [(_A, {"unevaluatedProperties": False})],
+    "uniqueItems": [({"type": "array"}, {"uniqueItems": True})],
 }
 
 

@@ -83,7 +83,7 @@ def python_pattern(pattern: str) -> str:
 # Such as they are in real protocols; some that Python or pydantic would like for itself; some for no one.
 KEYS: Final = (
     *("id", "name", "kind", "type", "value", "count", "tags", "data", "next", "left", "items"),
-    *("createdAt", "updated_at", "x-extra", "x-1", "user_id", "é", "Kind", "A", "b", "a"),
+    *("createdAt", "updated_at", "x-extra", "x-1", "user_id", "é", "Kinds", "Z", "b", "a"),
     *(
         "class",
         "self",
