@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PROTOCOL = (
     '{"counter": {"type": "stream", "param": {"type": "integer"}, "receive": {"type": "integer"}}}'
 )
+INEXACT = '{"tag": {"type": "event", "data": {"type": "array", "uniqueItems": true}}}'
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -83,7 +84,7 @@ def test_the_sdist_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:
 def test_the_runtime_imports_with_its_own_dependencies_alone(bare: Path) -> None:
     python = bare / "bin" / "python"
     listed = run(python, "-m", "pip", "list", "--format=freeze", cwd=bare).lower()
-    for absent in ("jinja2", "jsonschema", "datamodel", "black", "yaml"):
+    for absent in ("jinja2", "jsonschema", "jsonschema-rs", "datamodel", "black", "yaml"):
         assert absent not in listed
     version = run(python, "-W", "error", "-c", "import enkaku; print(enkaku.VERSION)", cwd=bare)
     assert version.strip() == metadata.version("enkaku")
@@ -117,3 +118,12 @@ def test_the_generator_runs_from_the_wheel_and_its_output_without_it(
     run(home / "bin" / "enkaku", "check", "steps.json", "--out", "app/steps", cwd=tmp_path)
     program = "from app.steps import COUNTER, StepsClient, StepsHandler; print(COUNTER.name)"
     assert run(bare / "bin" / "python", "-W", "error", "-c", program, cwd=tmp_path) == "counter\n"
+
+    # A package that needs the validator says so when it is imported, and what to type.
+    (tmp_path / "tags.json").write_text(INEXACT)
+    told = run(home / "bin" / "enkaku", "generate", "tags.json", "--out", "app/tags", cwd=tmp_path)
+    assert "pip install 'enkaku[exact]'" in told
+    program = "import app.tags"
+    said = run(bare / "bin" / "python", "-c", program, cwd=tmp_path, expect=1)
+    assert "pip install 'enkaku[exact]'" in said.splitlines()[-1]
+    run(python, "-W", "error", "-c", program, cwd=tmp_path)
