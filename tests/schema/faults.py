@@ -9,15 +9,21 @@ from schema.values import same
 __all__ = ["fault"]
 
 
-def fault(slot: Any, text: str, value: Any, *, accepts: bool) -> tuple[str, str] | None:
-    """Tell what a slot does wrong with an instance, if anything: in one word, and in several."""
+def fault(slot: Any, text: str, value: Any, *, accepts: bool | None) -> tuple[str, str] | None:
+    """Tell what a slot does wrong with an instance, if anything: in one word, and in several.
+
+    Args:
+        text: The instance.
+        value: What it says.
+        accepts: Whether its schema accepts it; None where that is open.
+    """
     try:
         decoded = slot.decode(text.encode())
     except enkaku.DecodeError as error:
         return ("refused", str(error)) if accepts else None
     except Exception as error:  # noqa: BLE001 - to be told
         return "decode raises", repr(error)
-    if not accepts:
+    if accepts is False:
         return "accepted", repr(decoded)
     try:
         encoded = slot.encode(decoded)

@@ -36,13 +36,14 @@ class Case:
 
     @property
     def known(self) -> dict[str, Schema]:
-        """What any reference means, ``#`` and anchors as well."""
-        anchors = {
-            f"#{each['$dynamicAnchor']}": each
-            for each in self.definitions.values()
-            if isinstance(each, dict) and "$dynamicAnchor" in each
-        }
-        return {**self.definitions, **anchors, "#": self.schema}
+        """What any reference means: parts of definitions, anchors and ``#`` as well."""
+        known = dict(self.definitions)
+        for name, each in self.definitions.items():
+            if isinstance(each, dict):
+                parts = each.get("properties", {})
+                known |= {f"{name}/properties/{key}": part for key, part in parts.items()}
+                known[f"#{each.get('$dynamicAnchor', '')}"] = each
+        return {**known, "#": self.schema}
 
     def protocol(self) -> dict[str, Any]:
         """Give a protocol file with nothing else in it."""

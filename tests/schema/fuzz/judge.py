@@ -1,6 +1,7 @@
 """Two implementations of JSON Schema that are not ours, and what both of them say."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import jsonschema
@@ -47,13 +48,35 @@ class Judge:
             self._second = _PYTHON[draft](_for_python(whole))
 
     def accepts(self, value: Any) -> bool | None:
-        """Tell whether the schema accepts a value; None if the two judges differ, or one fails."""
+        """Tell whether the schema accepts a value.
+
+        Returns:
+            None if the two judges differ, or one fails, or a long number fits as it is written, but not as the
+            double that is nearest, or the other way round.
+        """
+        verdict = self._verdict(value)
+        written = _as_written(value)
+        return verdict if written == value or self._verdict(written) == verdict else None
+
+    def _verdict(self, value: Any) -> bool | None:
         try:
             first = self._first.is_valid(value)
             second = first if self._second is None else self._second.is_valid(value)
         except Exception:  # noqa: BLE001 - of whatever kind
             return None
         return first if first == second else None
+
+
+def _as_written(value: Any) -> Any:
+    match value:
+        case float() if abs(value) >= 2**53:
+            return int(Decimal(repr(value)))
+        case list():
+            return [_as_written(each) for each in value]
+        case dict():
+            return {key: _as_written(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def whole_schema(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Any]:

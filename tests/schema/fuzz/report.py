@@ -7,7 +7,11 @@ from .compare import Disagreement, Tally
 
 __all__ = ["describe", "summary"]
 
-_JUDGES = {"accepted": "refuse it", "generator fails": "were not asked"}
+_JUDGES = {
+    "accepted": "refuse it",
+    "refused": "accept it",
+    "generator fails": "were not asked",
+}
 
 
 def describe(found: Disagreement) -> str:
@@ -17,7 +21,7 @@ def describe(found: Disagreement) -> str:
             f"{found.kind.upper()}: {found.detail}",
             f"  protocol: {json.dumps(found.case.protocol(), ensure_ascii=False)}",
             f"  instance: {found.text}",
-            f"  the judges {_JUDGES.get(found.kind, 'accept it')}",
+            f"  the judges {_JUDGES.get(found.kind, 'do not refuse it')}",
         ]
     )
 

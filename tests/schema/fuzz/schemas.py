@@ -32,9 +32,17 @@ class SchemaMaker:
         self.pick = pick
         self.draft = draft
         self.definitions: dict[str, Schema] = {}
+        self._parts: list[str] = []
         self._names = pick.sample(_NAMES, shared)
         for reach, name in enumerate(self._names):
             self.definitions[name] = self.schema(0, reach)
+        # Only when these are complete: so that none of them refers to a part of itself.
+        self._parts = [
+            f"{name}/properties/{key}"
+            for name, each in self.definitions.items()
+            for key in (each.get("properties", ()) if isinstance(each, dict) else ())
+            if key.isidentifier() and key.isascii()
+        ]
 
     # What is drawn by chance.
 
@@ -131,7 +139,8 @@ class SchemaMaker:
     def reference(self, _depth: int, reach: int) -> Schema:
         if not reach:
             return {"type": self.pick.choice(_TYPES)}
-        made = {"$ref": f"#/$defs/{self.pick.choice(self._names[:reach])}"}
+        parts = self._parts if self.chance(0.1) else []
+        made = {"$ref": f"#/$defs/{self.pick.choice(parts or self._names[:reach])}"}
         # Draft-07 has no eyes for what stands beside a reference.
         return {**_as_dict(self.untyped(_DEEPEST - 1, 0)), **made} if self.chance(0.08) else made
 

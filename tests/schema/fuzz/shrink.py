@@ -104,7 +104,8 @@ def _used(case: Case) -> dict[str, Schema]:
         text = texts.pop()
         for name, each in case.definitions.items():
             anchor = each.get("$dynamicAnchor") if isinstance(each, dict) else None
-            if name not in used and (f'"#/$defs/{name}"' in text or f'"#{anchor}"' in text):
+            refers = any(f'"#{target}' in text for target in (f"/$defs/{name}", anchor))
+            if name not in used and refers:
                 used[name] = each
                 texts.append(json.dumps(each))
     return used

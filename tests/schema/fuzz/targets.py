@@ -87,10 +87,14 @@ def stepped_cases(keyword: str) -> list[Case]:
     ]
 
 
-_A: Final = {"type": "object", "properties": {"a": {"type": "integer"}}}
+_WHOLE: Final = {"type": "integer"}
+_A: Final = {"type": "object", "properties": {"a": _WHOLE}}
 # For each keyword: schemas that a type enforces, and what is asked beside that.
 _STEPS: Final[dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]] = {
     "additionalProperties": [(_A, {"additionalProperties": False})],
+    "allOf": [(_WHOLE, {"allOf": [{"minimum": 3}]})],
+    "anyOf": [(_WHOLE, {"anyOf": [{"type": "integer", "minimum": 3}, {"type": "string"}]})],
+    "const": [({"type": "boolean"}, {"const": True})],
     "contains": [({"type": "array"}, {"contains": {"const": "a"}})],
     "dependentRequired": [
         ({**_A, "required": ["a"]}, {"dependentRequired": {"id": ["a"], "a": ["id"]}})
@@ -108,6 +112,7 @@ _STEPS: Final[dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]] = {
         ({"type": kind, "exclusiveMinimum": 3}, {"exclusiveMinimum": 4}) for kind in _NUMBERS
     ],
     "if": [(_A, {"if": {"required": ["a"]}, "else": {"required": ["id"]}})],
+    "items": [({"type": "array"}, {"items": _WHOLE})],
     "maxItems": [({"type": "array", "maxItems": 3}, {"maxItems": 2})],
     "maxLength": [({"type": "string", "maxLength": 2}, {"maxLength": 1})],
     "maxProperties": [({"type": "object", "maxProperties": 2}, {"maxProperties": 1})],
@@ -116,6 +121,8 @@ _STEPS: Final[dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]] = {
     "minLength": [({"type": "string", "minLength": 1}, {"minLength": 2})],
     "minProperties": [({"type": "object", "minProperties": 1}, {"minProperties": 2})],
     "minimum": [({"type": kind, "minimum": 3}, {"minimum": 4}) for kind in _NUMBERS],
+    "multipleOf": [(_WHOLE, {"multipleOf": 3})],
+    "not": [(_WHOLE, {"not": {"minimum": 3}})],
     "oneOf": [
         (
             {"type": "integer", "minimum": 3},
@@ -123,13 +130,16 @@ _STEPS: Final[dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]] = {
         )
     ],
     "pattern": [({"type": "string", "pattern": "^a"}, {"pattern": "^[A-Z]"})],
+    "patternProperties": [({"type": "object"}, {"patternProperties": {"^a": _WHOLE}})],
+    "prefixItems": [({"type": "array"}, {"prefixItems": [_WHOLE]})],
+    "properties": [({"type": "object"}, {"properties": {"a": _WHOLE}})],
     "propertyNames": [({"type": "object"}, {"propertyNames": {"pattern": "^a"}})],
     "required": [({**_A, "required": ["a"]}, {"required": ["id", "a"]})],
     "type": [
         ({"type": "number"}, {"type": "integer"}),
         ({"type": ["string", "integer"]}, {"type": "string"}),
     ],
-    "unevaluatedItems": [({"type": "array"}, {"unevaluatedItems": {"type": "integer"}})],
+    "unevaluatedItems": [({"type": "array"}, {"unevaluatedItems": _WHOLE})],
     "unevaluatedProperties": [(_A, {"unevaluatedProperties": False})],
     "uniqueItems": [({"type": "array"}, {"uniqueItems": True})],
 }
