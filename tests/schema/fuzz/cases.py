@@ -11,7 +11,7 @@ from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.jsontree import tokens
 from schema.protocols import document, package
 
-from .schemas import Draft, Schema, SchemaMaker
+from .schemas import Draft, Schema, SchemaMaker, escaped
 
 __all__ = ["Case", "Generated", "Refusal", "generated", "random_cases"]
 
@@ -37,11 +37,11 @@ class Case:
     @property
     def known(self) -> dict[str, Schema]:
         """What any reference means: parts of definitions, anchors and ``#`` as well."""
-        known = dict(self.definitions)
+        known = {escaped(name): each for name, each in self.definitions.items()}
         for name, each in self.definitions.items():
             if isinstance(each, dict):
-                parts = each.get("properties", {})
-                known |= {f"{name}/properties/{key}": part for key, part in parts.items()}
+                above = f"{escaped(name)}/properties/"
+                known |= {above + key: part for key, part in each.get("properties", {}).items()}
                 known[f"#{each.get('$dynamicAnchor', '')}"] = each
         return {**known, "#": self.schema}
 

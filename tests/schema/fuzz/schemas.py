@@ -7,10 +7,11 @@ earlier among the definitions, so that no schema means itself.
 from collections.abc import Callable
 from random import Random
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from .words import FORMATS, INTEGERS, KEYS, NUMBERS, PATTERNS, TAGS, TEXTS
 
-__all__ = ["Draft", "Schema", "SchemaMaker"]
+__all__ = ["Draft", "Schema", "SchemaMaker", "escaped"]
 
 Schema = dict[str, Any] | bool
 Draft = Literal["draft2020-12", "draft7"]
@@ -18,7 +19,15 @@ Draft = Literal["draft2020-12", "draft7"]
 _DEEPEST: Final = 4
 _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 _FEW: Final = (0, 1, 1, 2, 2, 3, 4, 6)
-_NAMES: Final = ("Node", "Tree", "Item", "Tagged", "Text", "Either", "Meta", "Page", "Any", "Model")
+_NAMES: Final = (
+    *("Node", "Tree", "Item", "Tagged", "Text", "Either", "Meta", "Page", "Order", "User", "Event"),
+    *("Any", "Model", "Field", "str", "None", "class", "x y", "a/b", "c~d", "💩", "ﬁ", "P0Param"),
+)
+
+
+def escaped(name: str) -> str:
+    """Write a name as it stands in a reference."""
+    return quote(name.replace("~", "~0").replace("/", "~1"))
 
 
 class SchemaMaker:
@@ -38,7 +47,7 @@ class SchemaMaker:
             self.definitions[name] = self.schema(0, reach)
         # Only when these are complete: so that none of them refers to a part of itself.
         self._parts = [
-            f"{name}/properties/{key}"
+            f"{escaped(name)}/properties/{key}"
             for name, each in self.definitions.items()
             for key in (each.get("properties", ()) if isinstance(each, dict) else ())
             if key.isidentifier() and key.isascii()
@@ -140,7 +149,8 @@ class SchemaMaker:
         if not reach:
             return {"type": self.pick.choice(_TYPES)}
         parts = self._parts if self.chance(0.1) else []
-        made = {"$ref": f"#/$defs/{self.pick.choice(parts or self._names[:reach])}"}
+        targets = parts or [escaped(name) for name in self._names[:reach]]
+        made = {"$ref": f"#/$defs/{self.pick.choice(targets)}"}
         # Draft-07 has no eyes for what stands beside a reference.
         return {**_as_dict(self.untyped(_DEEPEST - 1, 0)), **made} if self.chance(0.08) else made
 

@@ -11,7 +11,7 @@ from schema.values import text_of
 from .cases import Case, generated
 from .compare import Disagreement, Tally, compare_case, slot_of
 from .judge import Judge
-from .schemas import Schema
+from .schemas import Schema, escaped
 
 __all__ = ["shrunk"]
 
@@ -70,10 +70,10 @@ def _smaller(found: Disagreement) -> Iterator[Disagreement]:
     used = _used(case)
     if len(used) < len(case.definitions):
         yield replace(found, case=replace(case, definitions=used))
-    for schema in _smaller_schemas(case.schema, case.definitions):
+    for schema in _smaller_schemas(case.schema, case.known):
         yield replace(found, case=replace(case, schema=schema))
     for name, each in case.definitions.items():
-        for schema in _smaller_schemas(each, case.definitions):
+        for schema in _smaller_schemas(each, case.known):
             definitions = {**case.definitions, name: schema}
             yield replace(found, case=replace(case, definitions=definitions))
     for smaller in _smaller_values(value):
@@ -104,21 +104,21 @@ def _used(case: Case) -> dict[str, Schema]:
         text = texts.pop()
         for name, each in case.definitions.items():
             anchor = each.get("$dynamicAnchor") if isinstance(each, dict) else None
-            refers = any(f'"#{target}' in text for target in (f"/$defs/{name}", anchor))
+            refers = any(f'"#{target}' in text for target in (f"/$defs/{escaped(name)}", anchor))
             if name not in used and refers:
                 used[name] = each
                 texts.append(json.dumps(each))
     return used
 
 
-def _smaller_schemas(schema: Schema, definitions: dict[str, Schema]) -> Iterator[Schema]:
+def _smaller_schemas(schema: Schema, known: dict[str, Schema]) -> Iterator[Schema]:
     if isinstance(schema, bool):
         return
     for word in _IN_PLACE:
         inner = schema.get(word, [])
         rest = {key: below for key, below in schema.items() if key != word}
         if isinstance(inner, str):
-            yield {**rest, **_dict(definitions.get(inner.removeprefix("#/$defs/"), True))}
+            yield {**rest, **_dict(known.get(inner.removeprefix("#/$defs/"), True))}
         else:
             yield from inner if isinstance(inner, list) else [inner]
     yield from _without(schema)

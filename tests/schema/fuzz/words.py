@@ -84,19 +84,10 @@ def python_pattern(pattern: str) -> str:
 KEYS: Final = (
     *("id", "name", "kind", "type", "value", "count", "tags", "data", "next", "left", "items"),
     *("createdAt", "updated_at", "x-extra", "x-1", "user_id", "é", "Kinds", "Z", "b", "a"),
-    *(
-        "class",
-        "self",
-        "model_config",
-        "copy",
-        "json",
-        "str",
-        "list",
-        "None",
-        "_private",
-        "__init__",
-    ),
-    *("", " ", "0", "42", "$ref", "a b", "a.json", "💩", "日本"),
+    *("class", "self", "cls", "copy", "json", "str", "list", "float", "None", "true", "_private"),
+    *("model_config", "model_fields", "model_post_init", "Field", "Model", "__init__", "__slots__"),
+    *("", " ", "0", "42", "$ref", "a b", "a.json", "💩", "日本", "*", "+1", "ﬁ", "µ", "\u202e"),
+    *("\x00", "\n", "__dict__"),
 )
 TAGS: Final = ("type", "kind", "name", "value")
 TEXTS: Final = (
