@@ -134,5 +134,8 @@ def identity(value: Json) -> Hashable:
 
 
 def distinct(values: Iterable[T]) -> list[T]:
-    """Give values, each once."""
-    return list({identity(value): value for value in reversed([*values])}.values())[::-1]
+    """Give values, each once: where it stands first."""
+    found: dict[Hashable, T] = {}
+    for value in values:
+        found.setdefault(identity(value), value)
+    return list(found.values())

@@ -9,7 +9,10 @@ from generated.packages import one_param
 
 OBJECT = {
     "type": "object",
-    "properties": {"some key": {"enum": ["a", "b", "c", "d"]}, "plain": {"type": "string", "minLength": 1}},
+    "properties": {
+        "some key": {"enum": ["a", "b", "c", "d"]},
+        "plain": {"type": "string", "minLength": 1},
+    },
     "required": ["plain"],
 }
 
@@ -26,6 +29,13 @@ def test_types_come_back_under_the_names_and_with_the_literals_of_the_plan() -> 
         ("some_key", "Annotated[EchoParamSomeKey | None, Field(alias='some key')]", "None"),
         ("plain", "Annotated[str, Field(min_length=1)]", None),
     ]
+
+
+def test_what_is_listed_twice_stands_where_it_stood_first() -> None:
+    schema = {"anyOf": [{"enum": ["a", "b", "a"]}, {"type": "integer"}, {"const": "a"}]}
+    (alias,) = make_types(make_plan(one_param(schema))).named
+    assert alias.kind == "alias"
+    assert alias.annotation == "Literal['a', 'b'] | int"
 
 
 def test_names_that_the_model_generator_makes_are_not_taken_for_ours() -> None:
