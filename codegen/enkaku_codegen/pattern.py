@@ -33,13 +33,15 @@ _COUNT: Final = r"\{\d{1,3}(?:,\d{0,3})?\}"
 _PIECE: Final = rf"(?:{_ESCAPE}|{_CLASS}|{_PLAIN}|{_COUNT}|[()^$|*+?])"
 _PORTABLE: Final = re.compile(rf"{_PIECE}*+")
 _PIECES: Final = re.compile(_PIECE)
+# ECMA 262 has none for the rest of a pattern, so that each engine means by them what it likes.
+_FLAGS: Final = re.compile(r"\(\?[A-Za-z-]")
 _ESCAPES: Final = re.compile(r"\\.")
 
 
 @lru_cache(maxsize=4096)
 def portable(pattern: str) -> str | None:
     """Give the pattern for pydantic that accepts the same texts; None if there is none."""
-    if _PORTABLE.fullmatch(pattern) is None:
+    if _PORTABLE.fullmatch(pattern) is None or _FLAGS.search(pattern):
         return None
     text = _PIECES.sub(_piece, pattern)
     try:

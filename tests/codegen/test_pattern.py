@@ -32,6 +32,8 @@ def test_what_means_the_same_is_translated(pattern: str, text: str) -> None:
     [
         "(?=a)",
         "(?<!a)b",
+        "(?x)^ a [ b] $",
+        "(?i)a",
         r"(a)\1",
         r"\bword\b",
         "[a&&b]",
