@@ -20,6 +20,8 @@ _TYPES: Final = {
     "object": "an object",
     "string": "a string",
 }
+# What an earlier draft called a key that a protocol file has.
+_NOW: Final = {"definitions": "$defs"}
 _TEXTS: Final = frozenset({"$comment", "description", "title"})
 _EXPECTED: Final = {
     "const": "{}",
@@ -98,7 +100,11 @@ def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
             near = _near(
                 missing, (key for key in cast("Mapping[str, object]", found) if key not in known)
             )
-            yield path, f'"{missing}" is missing' + (f', there is "{near}"' if near else "")
+            hint = f', there is "{near}"' if near else ""
+            asked = cast("Mapping[str, object]", known.get(missing, {}))
+            if not near and "const" in asked:
+                hint = f": expected {describe(asked['const'])}"
+            yield path, f'"{missing}" is missing{hint}'
         case _ if "propertyNames" in error.absolute_schema_path:
             yield (*path, str(found)), f"{_expectation(error)} as name"
         case "anyOf" | "oneOf" if error.context:
@@ -108,7 +114,7 @@ def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
-    hint = nearest(key, known)
+    hint = nearest(_NOW.get(key, key), known)
     return f'unknown key "{key}"' + (hint or f": expected one of {_listed(sorted(known))}")
 
 

@@ -161,6 +161,9 @@ def test_any_name_of_up_to_128_characters(tmp_path: Path) -> None:
             'FILE:1: "procedures" is missing',
             "FILE:2: /$defs/A: expected an object or a boolean, found 5",
         ]),
+        ("definitions: {A: {}}\nprocedures: {p: {type: event}}", [
+            'FILE:1: /definitions: unknown key "definitions" (did you mean "$defs"?)'
+        ]),
         ("name: ''\nother: 1\nprocedures: {p: {type: event}}", [
             'FILE:1: /name: expected at least 1 character, found ""',
             ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "defaults", '
@@ -273,7 +276,7 @@ procedures:
         f"FILE:12: /procedures/a/result/$ref: {tmp_path}/nope.json: no such file",
         "FILE:12: /procedures/a/result/anyOf: expected at least 1 item, found an empty array",
         "FILE:12: /procedures/a/result/pattern: expected a string, found 3",
-        'FILE:13: /procedures/a/error: in an error declaration, "additionalProperties" is missing',
+        'FILE:13: /procedures/a/error: in an error declaration, "additionalProperties" is missing: expected false',
         'FILE:13: /procedures/a/error: in an error declaration, "properties" is missing',
         'FILE:13: /procedures/a/error: in an error declaration, "required" is missing',
         (
@@ -503,7 +506,8 @@ _SCHEMAS: st.SearchStrategy[Any] = st.recursive(
         optional={
             "description": _TEXT,
             "properties": st.dictionaries(_TEXT, inner, max_size=3),
-            "required": st.lists(_TEXT, unique=True, max_size=2),
+            # Apart from the names of properties, or one might look like the misspelt name of another.
+            "required": st.lists(_TEXT.map("required {}".format), unique=True, max_size=2),
             "items": inner,
             "additionalProperties": inner,
         },
