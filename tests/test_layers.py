@@ -52,8 +52,9 @@ CODEGEN_LAYERS = (
     {"declared", "verbatim"},
     {"definition"},
     # planning: a definition becomes names and shapes
-    {"plan"},
-    {"atoms", "planner", "shapes"},
+    {"defaults", "plan"},
+    {"atoms", "schema_planner", "shapes"},
+    {"planner"},
     # proving: which shapes are as narrow as their schemas
     {"apart", "restore", "tags"},
     {"case", "models"},

@@ -12,7 +12,7 @@ from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
 from .errors import Issue, ProtocolError
 from .jsontree import Json, Tokens, pointer, tokens
 from .load import Document, load
-from .mistakes import holds_schemas, mistakes
+from .mistakes import NAME_IN_PYTHON, holds_schemas, mistakes
 from .schemas import check, subschemas
 from .spots import Resource, Spot
 from .words import describe
@@ -88,6 +88,9 @@ class Library:
             self._holders.add(spot)
             return
         found: set[Tokens] = set()
+        if NAME_IN_PYTHON in schema and spot.path[-2:-1] != ("properties",):
+            message = "names the attribute of a property, and stands in its schema"
+            self.note(spot.below((NAME_IN_PYTHON,)), message)
         for path, message in mistakes(schema, dialect):
             found.add(path)
             self.note(spot.below(path), message)

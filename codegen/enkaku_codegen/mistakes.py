@@ -11,7 +11,11 @@ from .jsontree import Json, Tokens
 from .regexes import pattern_fault
 from .words import nearest, severed
 
-__all__ = ["holds_schemas", "mistakes"]
+__all__ = ["NAME_IN_PYTHON", "holds_schemas", "mistakes"]
+
+NAME_IN_PYTHON: Final = "x-python-name"
+"""What a property may say to have another name in Python than the one that follows from its own."""
+
 
 _ALIKE: Final = 0.75
 _ANYWHERE: Final = HOLDERS | {"$comment", "$id", "$schema"}
@@ -72,6 +76,22 @@ def mistakes(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens
             yield (key,), f'unknown keyword "{key}"{_hint(schema, key, dialect)}'
     if not (dialect.ref_alone and "$ref" in schema):
         yield from _wrong_patterns(schema)
+        yield from _misspelt(schema)
+
+
+def _misspelt(schema: dict[str, Json]) -> Iterator[tuple[Tokens, str]]:
+    """Find names that are required and can't be there, since the property is called a bit otherwise."""
+    required, properties = schema.get("required"), schema.get("properties")
+    if schema.get("additionalProperties") is not False or schema.get("patternProperties"):
+        return
+    if isinstance(required, list) and isinstance(properties, dict):
+        others = [name for name in properties if name not in required]
+        for place, name in enumerate(required):
+            if isinstance(name, str) and name not in properties:
+                hint = nearest(name, others, cutoff=_ALIKE)
+                if hint:
+                    message = f"required, but no property, and additionalProperties: false{hint}"
+                    yield ("required", str(place)), message
 
 
 def _wrong_patterns(schema: dict[str, Json]) -> Iterator[tuple[Tokens, str]]:

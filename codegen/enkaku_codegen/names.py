@@ -35,6 +35,7 @@ __all__ = [
     "attribute_name",
     "class_name",
     "constant_name",
+    "is_attribute_name",
     "method_name",
     "own_class_name",
     "pascal",
@@ -142,6 +143,12 @@ def pascal(name: str) -> str:
 def attribute_name(name: str) -> str:
     """Name the attribute for a property of an object."""
     return _snake(name, _ATTRIBUTES)
+
+
+def is_attribute_name(name: str) -> bool:
+    """Tell whether an attribute may be called so: as it is, and whatever stands beside it."""
+    fits = name.isidentifier() and unicodedata.is_normalized("NFKC", name)
+    return fits and name[0] != "_" and not _is_upper(name) and name not in _ATTRIBUTES
 
 
 def method_name(name: str) -> str:

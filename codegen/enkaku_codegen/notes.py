@@ -10,10 +10,20 @@ from typing import Final
 from .jsontree import Json, as_text
 from .names import pascal
 
-__all__ = ["text_of", "text_of_property"]
+__all__ = ["text_of", "text_of_property", "told"]
 
 _LONGEST: Final = 60
 _MOST_EXAMPLES: Final = 3
+
+
+def told(schema: Json, keyword: str) -> list[Json]:
+    """Give what a schema says by a keyword: its own word first, then those of what it is joined from."""
+    if not isinstance(schema, dict):
+        return []
+    own = [schema[keyword]] if keyword in schema else []
+    parts = schema.get("allOf")
+    joined = parts if isinstance(parts, list) else []
+    return own + [each for part in joined for each in told(part, keyword)]
 
 
 def text_of(schema: Json, name: str = "") -> str:
@@ -45,33 +55,34 @@ def _joined(parts: list[str]) -> str:
 
 
 def _described(schema: Json, name: str) -> Iterator[str]:
-    if isinstance(schema, dict):
-        text, title = (as_text(schema.get(key)) for key in ("description", "title"))
-        if text.strip():
-            yield text
-        elif title.strip() and not pascal(name).endswith(pascal(title)):
-            yield title
+    text, title = (
+        next((text for each in told(schema, key) if (text := as_text(each)).strip()), "")
+        for key in ("description", "title")
+    )
+    if text:
+        yield text
+    elif title and not pascal(name).endswith(pascal(title)):
+        yield title
 
 
 def _remarks(schema: Json, *, filled: bool) -> Iterator[str]:
     """Give the marks of a property, and its default: a remark, unless it is filled in."""
-    if not isinstance(schema, dict):
-        return
     for key, text in (
         ("deprecated", "Deprecated."),
         ("readOnly", "Read-only."),
         ("writeOnly", "Write-only."),
     ):
-        if schema.get(key) is True:
+        if True in told(schema, key):
             yield text
-    if "default" in schema and not filled and (default := _short(schema["default"])):
-        yield f"Default: {default}"
+    for default in [] if filled else told(schema, "default")[:1]:
+        if text := _short(default):
+            yield f"Default: {text}"
 
 
 def _examples(schema: Json) -> Iterator[str]:
-    examples = schema.get("examples") if isinstance(schema, dict) else None
-    if isinstance(examples, list):
-        short = [text for each in examples if (text := _short(each))][:_MOST_EXAMPLES]
+    for examples in told(schema, "examples")[:1]:
+        each_short = [_short(each) for each in examples] if isinstance(examples, list) else []
+        short = [text for text in each_short if text][:_MOST_EXAMPLES]
         if short:
             yield f"{'Examples' if len(short) > 1 else 'Example'}: {', '.join(short)}"
 

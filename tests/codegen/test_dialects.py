@@ -181,6 +181,33 @@ def test_keywords_of_ones_own_and_of_both_drafts_are_left_alone(tmp_path: Path) 
     )
 
 
+CLOSED = {"properties": {"name": {}}, "additionalProperties": False}
+
+
+def test_a_required_name_that_is_the_misspelt_name_of_a_property(tmp_path: Path) -> None:
+    for uri in (NEW, OLD):
+        schema = {"$schema": uri, **CLOSED, "required": ["id", "nmae"]}
+        assert _said(tmp_path, schema) == [
+            'required, but no property, and additionalProperties: false (did you mean "name"?)'
+        ]
+    for fine in (
+        {"required": ["name", "names"]},
+        {"required": ["id"]},
+        {"required": ["nmae"], "patternProperties": {"^n": {}}},
+        {"required": ["nmae"], "additionalProperties": {}},
+    ):
+        _read(tmp_path, _data({**CLOSED, **fine}))
+
+
+def test_a_name_in_python_belongs_to_a_property(tmp_path: Path) -> None:
+    named = {"x-python-name": "kind"}
+    _read(tmp_path, _data({"properties": {"class": named}}))
+    for schema in (named, {"items": named}, {"$defs": {"properties": named}}):
+        assert _said(tmp_path, schema) == [
+            "names the attribute of a property, and stands in its schema"
+        ]
+
+
 def test_beside_a_reference_of_draft_07_nothing_means_anything(tmp_path: Path) -> None:
     data = {
         "$schema": OLD,

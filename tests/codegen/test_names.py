@@ -1,3 +1,4 @@
+import json
 import keyword
 import unicodedata
 from random import Random
@@ -313,10 +314,46 @@ def test_a_type_named_by_its_path_makes_way_for_a_definition() -> None:
 
 
 def test_a_property_may_say_what_it_is_called_in_python() -> None:
-    properties = {"_id": {"x-python-name": "own id"}, "id": {"type": "string"}}
+    properties = {"_id": {"x-python-name": "ownId"}, "id": {"type": "string"}}
     (type_,) = make_plan(one_param({"type": "object", "properties": properties})).types
     assert isinstance(type_, ObjectPlan)
-    assert [(each.key, each.attribute) for each in type_.fields] == [("_id", "own_id"), ("id", "id")]
+    assert [(each.key, each.attribute) for each in type_.fields] == [("_id", "ownId"), ("id", "id")]
+
+
+@pytest.mark.parametrize(
+    ("name", "such"),
+    [
+        ("own id", "own_id"),
+        ("class", "class_"),
+        ("_own", "own"),
+        ("Own", "own"),
+        ("model_config", "model_config_"),
+        ("ﬁ", "fi"),
+        ("a: int = __import__('os')", "a_int_import_os"),
+        ("", "empty"),
+        (5, "a"),
+    ],
+)
+def test_a_name_that_no_attribute_can_have_is_refused(name: object, such: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"x-python-name": name}}}
+    with pytest.raises(ProtocolError) as caught:
+        make_plan(one_param(schema))
+    (issue,) = caught.value.issues
+    assert issue.pointer == "/echo/param/properties/a/x-python-name"
+    assert issue.message == (
+        f'expected a name for an attribute, such as "{such}", '
+        f"found {json.dumps(name, ensure_ascii=False)}"
+    )
+
+
+def test_a_name_in_python_stays_where_an_object_says_more_of_the_property() -> None:
+    base = {"type": "object", "properties": {"class": {"type": "string", "x-python-name": "kind"}}}
+    more = {"allOf": [{"$ref": "#/$defs/Base"}], "properties": {"class": {"const": "more"}}}
+    plan = make_plan(one_param(more, {"Base": base}))
+    names = {
+        each.name: each.fields[0].attribute for each in plan.types if isinstance(each, ObjectPlan)
+    }
+    assert names == {"Base": "kind", "EchoParam": "kind"}
 
 
 def test_all_collisions_are_told_at_once() -> None:

@@ -135,6 +135,64 @@ def test_a_default_that_does_not_fit_is_an_error_where_it_would_be_filled_in() -
         make_plan(replace(one_param(schema), defaults=True))
 
 
+def test_a_default_is_a_value_of_the_type_that_it_stands_beside(tmp_path: Path) -> None:
+    properties: dict[str, Any] = {
+        "whole": {"type": "integer", "default": 2.0},
+        "listed": {"enum": [1, 2], "default": 1.0},
+        "share": {"type": "number", "default": 1e300},
+        "far": {"$ref": "#/$defs/Day", "default": "2020-01-02"},
+        "either": {
+            "anyOf": [{"type": "integer"}, {"$ref": "#/$defs/Day"}],
+            "default": "2020-01-02",
+        },
+        "number": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/Day"}], "default": 5},
+    }
+    schema = {"type": "object", "properties": properties}
+    protocol = one_param(schema, {"Day": {**TEXT, "format": "date"}})
+    with imported(replace(protocol, defaults=True, formats={"date": "date"}), tmp_path) as package:
+        read = package.ECHO.param.decode(b"{}")
+    found = {name: getattr(read, name) for name in properties}
+    assert {name: repr(value) for name, value in found.items()} == {
+        "whole": "2",
+        "listed": "1",
+        "share": "1e+300",
+        "far": "None",
+        "either": "None",
+        "number": "5",
+    }
+
+
+JOINED = {
+    "Base": {
+        "type": "object",
+        "properties": {
+            "size": {
+                "type": "integer",
+                "description": "How large.",
+                "default": 3,
+                "deprecated": True,
+            },
+            "kind": {"type": "string", "default": "base", "examples": ["a"]},
+        },
+    },
+    "More": {
+        "allOf": [{"$ref": "#/$defs/Base"}],
+        "properties": {"size": {"minimum": 1}, "kind": {"const": "more", "readOnly": True}},
+    },
+}
+
+
+def test_what_is_said_of_a_property_stays_where_an_object_says_more_of_it(tmp_path: Path) -> None:
+    protocol = replace(one_param({"$ref": "#/$defs/More"}, JOINED), defaults=True)
+    with imported(protocol, tmp_path) as package:
+        size, kind = (package.More.model_fields[name] for name in ("size", "kind"))
+        source = Path(package.__file__ or "").with_name("models.py").read_text()
+    assert (size.default, size.deprecated) == (3, True)
+    assert kind.default is None  # what it was does not fit any more
+    assert '"""How large.\n\n    Deprecated.\n    """' in source.partition("class More")[2]
+    assert '"""Read-only.\n\n    Default: `"base"`\n\n    Example: `"a"`' in source
+
+
 OPTIONAL = {
     "type": "object",
     "properties": {"text": TEXT, "nullable": NULLABLE, "any": {}, "both": NULLABLE, "has": TEXT},
