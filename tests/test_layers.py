@@ -12,7 +12,7 @@ RUNTIME = ROOT / "runtime" / "enkaku"
 CODEGEN = ROOT / "codegen" / "enkaku_codegen"
 
 RUNTIME_LAYERS = (
-    {"absent", "errors", "json_text", "words"},
+    {"absent", "errors", "json_text", "quiet", "words"},
     {
         "anything",
         "framing",
@@ -25,7 +25,9 @@ RUNTIME_LAYERS = (
         "unix_path",
         "version",
     },
-    {"checked", "number"},
+    {"number"},
+    {"unique"},
+    {"checked"},
     {"declared"},
     {"exact"},
     {"model", "problems"},

@@ -6,7 +6,7 @@ and loaded at the first use.
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from typing_extensions import TypeForm
 
 from .errors import MissingExtra, UsageError
+from .quiet import is_cheap, quieten, widest_union
 from .surrogates import StandIns, find_surrogates
+from .unique import UniqueItems
 
 if TYPE_CHECKING:
-    from jsonschema_rs import ValidationError
+    from jsonschema_rs import ValidationError, Validator
 
 __all__ = ["Checked", "Rules"]
 
 T_co = TypeVar("T_co", covariant=True)
 
+_KEYWORDS: Final[dict[str, Any]] = {"uniqueItems": UniqueItems}
 _TOLD: Final = 100  # errors that are looked at, to choose those that are told
 
 
@@ -88,7 +91,12 @@ class Rules:
         from jsonschema_rs import ValidationError, validator_for  # noqa: PLC0415 # takes 40 ms
 
         try:
-            return validator_for(json.loads(text), validate_formats=False, offline=True)
+            return validator_for(
+                json.loads(text),
+                validate_formats=False,
+                offline=True,
+                keywords=_KEYWORDS,
+            )
         except (ValidationError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise UsageError(f"{self._label}: its schema cannot be used: {reason}") from None
@@ -110,6 +118,27 @@ class Rules:
         return accepted
 
     def errors(self, tree: object, there: StandIns | None = None) -> "list[ValidationError]":
-        """Return why the schema refuses a value."""
-        found: Iterator[ValidationError] = self._validator(there).iter_errors(tree)
-        return list(islice(found, _TOLD))
+        """Return why the schema refuses a value: everything, or what there is time for."""
+        if is_cheap(tree, self._widest_union):
+            found: Iterator[ValidationError] = self._validator(there).iter_errors(tree)
+            return list(islice(found, _TOLD))
+        return [] if self._quiet is None else _first_error(self._quiet, tree)
+
+    @cached_property
+    def _widest_union(self) -> int:
+        return widest_union(json.loads(self.text))
+
+    @cached_property
+    def _quiet(self) -> Any:  # noqa: ANN401 # as above
+        schema = None if self.surrogates else quieten(self.text)
+        return None if schema is None else self._compile(json.dumps(schema))
+
+
+def _first_error(validator: "Validator", tree: object) -> "list[ValidationError]":
+    from jsonschema_rs import ValidationError  # noqa: PLC0415 # as above
+
+    try:
+        validator.validate(tree)
+    except ValidationError as error:
+        return [error]
+    return []

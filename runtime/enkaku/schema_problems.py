@@ -18,7 +18,8 @@ __all__ = ["from_schema"]
 
 def from_schema(errors: "Iterable[SchemaError]", value: object) -> tuple[Problem, ...]:
     """Explain a refusal of jsonschema-rs's."""
-    return tell([fault for each in errors for fault in _schema_faults(each)], value)
+    faults = [fault for each in errors for fault in _schema_faults(each)]
+    return tell(faults or [Fault((), _SCHEMA["anyOf"])], value)
 
 
 _TYPES: Final = {
@@ -30,7 +31,9 @@ _TYPES: Final = {
     "object": "an object",
     "string": "text",
 }
+_TOLD: Final = 100  # members of one object that are looked at
 _SCHEMA: Final = {
+    "anyOf": "a value that its schema accepts",
     "contains": "other items",
     "exclusiveMaximum": "less than {limit}",
     "exclusiveMinimum": "more than {limit}",
@@ -62,8 +65,10 @@ def _schema_faults(error: "SchemaError") -> list[Fault | Choice]:
             return [Fault(path, _SCHEMA["oneOfMultipleValid"])]
         return [Choice(path, [[f for each in b for f in _schema_faults(each)] for b in branches])]
     if kind in {"additionalProperties", "unevaluatedProperties"}:
-        names = facts["unexpected"]
+        names = facts["unexpected"][:_TOLD]
         return [Fault((*path, name), f"no member {called(name)}", inside=True) for name in names]
+    if kind == "not" and _is_hidden(facts["schema"]):
+        return [Fault(path, "a value that fits one of its alternatives")]
     if kind == "required":
         return [Fault(path, f"the member {called(facts['property'])}", inside=True)]
     if kind == "propertyNames":
@@ -71,6 +76,10 @@ def _schema_faults(error: "SchemaError") -> list[Fault | Choice]:
         words = " and ".join(fault.expected for fault in inner)
         return [Fault(path, f"as the name of each member, {words}", inside=True)]
     return [Fault(path, _schema_expected(error, facts), constant=kind in {"const", "enum"})]
+
+
+def _is_hidden(schema: Any) -> bool:  # noqa: ANN401 # a JSON Schema
+    return str(schema).startswith(("{'not': {'anyOf': ", "{'not': {'oneOf': "))
 
 
 def _schema_expected(error: "SchemaError", facts: dict[str, Any]) -> str:
@@ -95,7 +104,7 @@ def _schema_expected(error: "SchemaError", facts: dict[str, Any]) -> str:
         case "falseSchema":
             told = _nothing(error)
         case _:
-            told = "a value that its schema accepts"
+            told = _SCHEMA["anyOf"]
     return told
 
 

@@ -1,0 +1,124 @@
+"""Values that a peer makes to cost more than they weigh: each is judged, and refused, in time that fits its size."""
+
+import json
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import enkaku
+import pytest
+from enkaku import Checked, DecodeError, Slot
+
+_SECONDS = 5  # many times what they take; what they guard against takes minutes, or forever
+
+EXPRESSION: dict[str, object] = {
+    "$defs": {
+        "one": {
+            "anyOf": [
+                {
+                    "type": "object",
+                    "properties": {"of": {"$ref": "#/$defs/one"}, name: {"type": "integer"}},
+                    "required": [name],
+                }
+                for name in ("p", "q")
+            ]
+        }
+    },
+    "$ref": "#/$defs/one",
+}
+
+
+def nest(depth: int, **beside: object) -> dict[str, object]:
+    value: dict[str, object] = {"z": 1}
+    for _ in range(depth):
+        value = {"of": value, **beside}
+    return value
+
+
+def refuse(form: Any, value: object) -> DecodeError:
+    """Return the refusal; it came in time, and within a few times the memory that the text takes."""
+    slot, text = Slot[Any]("slot", form), json.dumps(value).encode()
+    with pytest.raises(DecodeError):
+        slot.decode(b"[[]]")  # built
+    tracemalloc.start()
+    try:
+        since = time.perf_counter()
+        with pytest.raises(DecodeError) as caught:
+            slot.decode(text)
+        assert time.perf_counter() - since < _SECONDS
+        assert tracemalloc.get_traced_memory()[1] < 50 * len(text) + 30_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 5_000
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"propertyNames": {"pattern": "^a"}}, lambda: {f"u{i}": 1 for i in range(20_000)}),
+        ({"additionalProperties": False}, lambda: {f"u{i}": 1 for i in range(20_000)}),
+        ({"unevaluatedProperties": False}, lambda: {f"u{i}": 1 for i in range(20_000)}),
+        ({"items": {"type": "integer"}}, lambda: ["x"] * 50_000),
+        ({"uniqueItems": True}, lambda: [1] * 50_000),
+        ({"anyOf": [{"items": {"type": "integer"}}, {"maxItems": 1}]}, lambda: ["x"] * 50_000),
+    ],
+)
+def test_a_large_value_is_refused_without_a_fault_for_each_part(
+    schema: dict[str, object], value: Callable[[], object]
+) -> None:
+    kind = "array" if isinstance(value(), list) else "object"
+    refuse(Checked(object, {"not": {"const": [[]]}, "type": kind, **schema}), value())
+
+
+@pytest.mark.parametrize("depth", [15, 180])
+@pytest.mark.parametrize("beside", [{}, {"p": 1}, {"p": 1, "q": 1}])
+def test_a_schema_of_unions_in_unions_explains_a_few(depth: int, beside: dict[str, object]) -> None:
+    form = Checked(object, EXPRESSION)
+    told = refuse(form, nest(depth, **beside)).problems[0]
+    assert told.expected == "a value that fits one of its alternatives"
+    assert refuse(form, {"of": {"p": 1}}).problems[0].expected == 'the member "p"'
+
+
+def test_long_numbers_are_told_apart_as_fast_as_short_ones() -> None:
+    slot = Slot[object]("slot", Checked(object, {"uniqueItems": True}))
+    same_hash = [i * (2**61 - 1) for i in range(20_000)]
+    for numbers in (same_hash, [2**70 + i for i in range(20_000)]):
+        for items in (numbers, [[number] for number in numbers]):
+            since = time.perf_counter()
+            assert slot.decode(json.dumps(items).encode()) == items
+            assert time.perf_counter() - since < _SECONDS
+            with pytest.raises(DecodeError, match="all different"):
+                slot.decode(json.dumps([*items, items[7]]).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        (b'[1,true,"1",[1],[true],{"a":1},{"a":true},null]', True),
+        (b"[0,false]", True),
+        (b"[1,1.0]", False),
+        (b"[[1],[1.0]]", False),
+        (b'[{"a":1,"b":2},{"b":2.0,"a":1}]', False),
+        (b"[1e23,100000000000000000000000]", False),
+        (b"[9007199254740993,9007199254740992.0]", True),
+        (b'["\\u0031",1]', True),
+        (b'["a","\\u0061"]', False),
+        (b"[0.0,-0.0]", False),
+    ],
+)
+def test_items_are_unique_as_json_has_it(text: bytes, accepted: bool) -> None:
+    slot = Slot[object]("slot", Checked(object, {"uniqueItems": True}))
+    if accepted:
+        slot.decode(text)
+    else:
+        with pytest.raises(DecodeError, match="all different"):
+            slot.decode(text)
+
+
+def test_models_have_no_fault_for_each_of_many_members() -> None:
+    class Closed(enkaku.Model, extra="forbid"):
+        a: int | None = None
+
+    refuse(Closed, {f"u{i}": 1 for i in range(20_000)})
