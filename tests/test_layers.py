@@ -30,7 +30,7 @@ RUNTIME_LAYERS = (
     {"checked"},
     {"declared"},
     {"exact"},
-    {"model", "problems"},
+    {"alternatives", "model", "problems"},
     {"pydantic_problems", "schema_problems"},
     {"slots"},
     {"procedures"},

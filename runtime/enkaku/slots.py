@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import Annotated, Final, Generic, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import SchemaSerializer, SchemaValidator, core_schema, from_json
+from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator, core_schema, from_json
 from typing_extensions import TypeForm
 
+from .alternatives import Attempts, TooManyAttempts, route
 from .anything import Foreign, find_foreign
 from .checked import Checked, Rules
 from .errors import DecodeError, EncodeError, Problem
@@ -34,6 +35,7 @@ _REPLACED: Final = "\N{REPLACEMENT CHARACTER}".encode()
 _MINUS: Final = ord("-")  # a byte is looked for faster than bytes
 _MINUS_ZERO: Final = re.compile(rb"-0\.0(?=[],}]|$)")
 _FALSY: Final = (b"null", b"false", b"0", b'""')
+_AMBIGUOUS: Final = Problem("", "a value whose alternatives can be told apart in time", "another")
 _NESTED: Final = Problem(
     "", f"at most {DEPTH_MAX} levels of arrays and objects, none of which holds itself", "more"
 )
@@ -73,24 +75,38 @@ class Slot(Generic[T]):
         return None if self._checked is None else self._checked.schema
 
     @cached_property
-    def _codec(self) -> tuple[SchemaValidator, SchemaSerializer]:
+    def _codec(self) -> tuple[CoreSchema, SchemaValidator, SchemaSerializer]:
         # Built at the first use: most programs use few of a protocol's procedures.
         form: object = self.type_form
         if isinstance(form, type) and issubclass(form, BaseModel):
             form.model_rebuild()  # a model is exact, and has its own settings, once it is complete
             validator = cast(SchemaValidator, form.__pydantic_validator__)
-            return validator, form.__pydantic_serializer__
+            return form.__pydantic_core_schema__, validator, form.__pydantic_serializer__
         exact = cast(type[object], Annotated[form, Exact()])
         try:
             adapter = TypeAdapter(exact, config=ConfigDict(ser_json_inf_nan="constants"))
         except PydanticUserError:
             adapter = TypeAdapter(exact)  # a TypedDict or dataclass, which brings its own settings
         adapter.rebuild(raise_errors=True)
-        return cast(SchemaValidator, adapter.validator), adapter.serializer
+        validator = cast(SchemaValidator, adapter.validator)
+        return adapter.core_schema, validator, adapter.serializer
 
     @cached_property
     def _read(self) -> Callable[..., T]:
-        return self._codec[0].validate_json
+        schema, validator, _ = self._codec
+        attempts = Attempts()
+        routed = route(schema, attempts)
+        if routed is None:
+            return validator.validate_json
+
+        def read(data: bytes, **settings: bool) -> T:
+            attempts.begin(len(data))
+            try:
+                return cast(T, routed.validate_json(data, **cast(Any, settings)))
+            except TooManyAttempts:
+                raise DecodeError(self.label, (_AMBIGUOUS,)) from None
+
+        return read
 
     @cached_property
     def _check(self) -> Callable[..., T]:
@@ -98,11 +114,11 @@ class Slot(Generic[T]):
         if isinstance(form, type) and issubclass(form, BaseModel):
             # pydantic would take a dict for a model, with names that are not those of the wire.
             return SchemaValidator(core_schema.is_instance_schema(form)).validate_python
-        return self._codec[0].validate_python
+        return self._codec[1].validate_python
 
     @cached_property
     def _write(self) -> Callable[..., bytes]:
-        return self._codec[1].to_json
+        return self._codec[2].to_json
 
     def decode(self, data: bytes) -> T:
         """Read a value from its JSON text.
@@ -198,7 +214,7 @@ class Slot(Generic[T]):
     def _foreign(self, value: T) -> Problem:
         try:
             find_foreign(
-                self._codec[1].to_python(value, by_alias=True, exclude_unset=True, warnings=False)
+                self._codec[2].to_python(value, by_alias=True, exclude_unset=True, warnings=False)
             )
         except Foreign as error:
             return problem(error.path, error.expected, error.value)
