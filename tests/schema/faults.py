@@ -1,12 +1,15 @@
 """What a slot does wrong."""
 
 import json
-from typing import Any
+import time
+from typing import Any, Final
 
 import enkaku
 from schema.values import same
 
 __all__ = ["fault"]
+
+_LONG: Final = 3.0  # seconds: many times of what the first use of any of these takes
 
 
 def fault(slot: Any, text: str, value: Any, *, accepts: bool | None) -> tuple[str, str] | None:
@@ -17,14 +20,24 @@ def fault(slot: Any, text: str, value: Any, *, accepts: bool | None) -> tuple[st
         value: What it says.
         accepts: Whether its schema accepts it; None where that is open.
     """
+    start = time.process_time()
     try:
         decoded = slot.decode(text.encode())
+        refusal = None
     except enkaku.DecodeError as error:
-        return ("refused", str(error)) if accepts else None
+        decoded, refusal = None, error
     except Exception as error:  # noqa: BLE001 - to be told
         return "decode raises", repr(error)
-    if accepts is False:
-        return "accepted", repr(decoded)
+    took = time.process_time() - start
+    if took > _LONG:
+        return "slow", f"it takes {took:.1f} s to read, or to refuse"
+    if refusal is not None:
+        return ("refused", str(refusal)) if accepts else None
+    return ("accepted", repr(decoded)) if accepts is False else _unlike(slot, decoded, value)
+
+
+def _unlike(slot: Any, decoded: Any, value: Any) -> tuple[str, str] | None:
+    """Tell what is wrong with how a slot writes what it read."""
     try:
         encoded = slot.encode(decoded)
         again = slot.encode(decoded)

@@ -21,6 +21,8 @@ _PYTHON: Final = {
     "draft7": jsonschema.Draft7Validator,
 }
 
+_DEEPEST: Final = 6  # the slow judge's time may double with each level
+
 
 class Judge:
     """Says what a schema accepts.
@@ -61,10 +63,16 @@ class Judge:
     def _verdict(self, value: Any) -> bool | None:
         try:
             first = self._first.is_valid(value)
-            second = first if self._second is None else self._second.is_valid(value)
+            asked = self._second is not None and _depth(value) <= _DEEPEST
+            second = self._second.is_valid(value) if asked else first
         except Exception:  # noqa: BLE001 - of whatever kind
             return None
         return first if first == second else None
+
+
+def _depth(value: Any) -> int:
+    within = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, within), default=-1)
 
 
 def _as_written(value: Any) -> Any:

@@ -11,6 +11,7 @@ _JUDGES = {
     "accepted": "refuse it",
     "refused": "accept it",
     "generator fails": "were not asked",
+    "slow": "were faster",
 }
 
 
