@@ -6,7 +6,9 @@ for a type that is exact, which costs time, but never succeeds for one that is n
 
 The type is taken apart into *atoms*, each of one kind, and every keyword of the schema has a rule that gives
 the reasons why values of an atom may break it. A pair of type and schema that comes up within its own proof,
-as in a tree, is taken for granted there: a counterexample would have to be infinitely deep.
+as in a tree, is taken for granted there: a counterexample would have to be infinitely deep. So are all
+pairs of a definition and its class, to begin with; those that fail are taken back, until the others stand by
+themselves. Then no proof goes through more than one definition, however long the chain is that they make.
 
 Above it: checks. Below it: the rules, which are the knowledge of JSON Schema; atoms, apart.
 """
@@ -21,8 +23,9 @@ from .apart import Apart
 from .atoms import Atom, Object, atoms
 from .case import Case, Reason, Rule
 from .jsontree import Json, Schema, Tokens
+from .names import own_class_name
 from .nodes import Node
-from .plan import TypePlan
+from .plan import ObjectPlan, TypePlan
 
 __all__ = ["RULES", "Prover", "Reason"]
 
@@ -42,7 +45,7 @@ _DEEPEST: Final = 60
 
 
 class _TooLarge(Exception):
-    """A proof would take too long, or too much of the stack."""
+    """A proof would take too long."""
 
 
 class Prover:
@@ -59,11 +62,38 @@ class Prover:
         self._types = types
         self.definitions = definitions
         self._atoms: dict[_Key, tuple[Atom, ...]] = {}
-        self._known: dict[tuple[_Key, int], tuple[Reason, ...]] = {}
-        self._proved: list[tuple[_Key, int]] = []
+        self._settled: dict[_Pair, tuple[Reason, ...]] = {}
+        self._known: dict[_Pair, tuple[Reason, ...]] = {}
+        self._proved: list[_Pair] = []
         self._depth = 0
         self._steps = 0
         self._steps_of_all = 0
+        self._settle()
+
+    def _settle(self) -> None:
+        """Find out which classes enforce their definitions, if all others do."""
+        waiting = {
+            (name, id(schema)): (definition, schema)
+            for definition, schema in self.definitions.items()
+            if isinstance(self._types.get(name := own_class_name(definition)), ObjectPlan)
+        }
+        before = len(waiting) + 1
+        while len(waiting) < before:
+            before = len(waiting)
+            for pair, (definition, schema) in [*waiting.items()]:
+                self._settled = dict.fromkeys(waiting, ()) | self._settled
+                self._forget()
+                del self._known[pair]
+                found = self.slot({"$ref": pair[0]}, schema, ("$defs", definition))
+                if found:
+                    self._settled[pair] = found
+                    del waiting[pair]
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was proved by the way, and what was about to be."""
+        self._known = dict(self._settled)
+        self._proved.clear()
 
     def slot(self, node: Node, schema: Schema, path: Tokens) -> tuple[Reason, ...]:
         """Give the reasons why a slot's type does not enforce its schema; none if it does.
@@ -77,9 +107,8 @@ class Prover:
         try:
             return self.reasons(node, schema, path)
         except (_TooLarge, RecursionError):
-            self._known.clear()
-            self._proved.clear()
-            return (Reason(path, "the schema is too large for a proof"),)
+            self._forget()
+            return (Reason(path, _TOO_LARGE),)
 
     def reasons(self, node: Node, schema: Json, path: Tokens) -> tuple[Reason, ...]:
         """Give the reasons why values of a type may not fit a schema; none if all fit."""
@@ -89,7 +118,7 @@ class Prover:
         if key in self._known:
             return self._known[key]
         if self._depth > _DEEPEST:
-            raise _TooLarge
+            return (Reason(path, _TOO_LARGE),)
         proved = len(self._proved)
         self._known[key] = ()  # for the time being
         self._depth += 1
@@ -142,8 +171,10 @@ class Prover:
             yield from self.atom(atom, schema, path)
 
 
+_TOO_LARGE: Final = "the schema is too large for a proof"
 _NOTHING: Final = "no value is allowed here"
 _Key: TypeAlias = str | int
+_Pair: TypeAlias = tuple[_Key, int]
 
 
 def _key(node: Node) -> _Key:

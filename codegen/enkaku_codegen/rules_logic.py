@@ -28,27 +28,30 @@ def _all_of(case: Case, value: Json) -> Iterator[Reason]:
 
 
 def _any_of(case: Case, value: Json) -> Iterator[Reason]:
-    schemas = as_list(value)
-    if not any(case.holds(schema) for schema in schemas):
-        yield from _no_fit(case, schemas)
-
-
-def _no_fit(case: Case, schemas: list[Json]) -> Iterator[Reason]:
-    """Say why no alternative certainly fits: what is wrong with it if only one is meant."""
-    meant = [place for place, each in enumerate(schemas) if not case.never(each)]
-    if len(meant) == 1:
-        yield from case.same(schemas[meant[0]], str(meant[0]))
-    else:
-        yield from case.no("values of the type may fit none of the alternatives")
+    if not any(case.holds(schema) for schema in as_list(value)):
+        yield from _no_fit(case, _meant(case, value))
 
 
 def _one_of(case: Case, value: Json) -> Iterator[Reason]:
-    schemas = as_list(value)
-    fitting = next((place for place, each in enumerate(schemas) if case.holds(each)), None)
-    if fitting is None:
-        yield from _no_fit(case, schemas)
-    elif not all(place == fitting or case.never(each) for place, each in enumerate(schemas)):
+    meant = _meant(case, value)
+    if not any(case.holds(schema) for schema in meant.values()):
+        yield from _no_fit(case, meant)
+    elif len(meant) > 1:
         yield from case.no("a value may fit two of the alternatives")
+
+
+def _meant(case: Case, value: Json) -> Mapping[int, Json]:
+    """Give the alternatives that values of the atom may fit, by their places."""
+    return {place: each for place, each in enumerate(as_list(value)) if not case.never(each)}
+
+
+def _no_fit(case: Case, meant: Mapping[int, Json]) -> Iterator[Reason]:
+    """Say why no alternative certainly fits: what is wrong with it if only one is meant."""
+    if len(meant) == 1:
+        for place, schema in meant.items():
+            yield from case.same(schema, str(place))
+    else:
+        yield from case.no("values of the type may fit none of the alternatives")
 
 
 def _not(case: Case, value: Json) -> Iterator[Reason]:

@@ -132,7 +132,7 @@ def test_what_is_too_large_for_a_proof_is_not_proved() -> None:
     }
     chain["D500"] = {"type": "string"}
     assert reasons({"$ref": "#/$defs/D0"}, chain) == [
-        "/echo/param: the schema is too large for a proof"
+        "/$defs/D60/items: the schema is too large for a proof"
     ]
 
 
@@ -145,3 +145,37 @@ def test_the_data_of_errors_is_proved_as_well() -> None:
         ("EchoX data", "ECHO_X_ERROR")
     ]
     assert checks.proved == 1
+
+
+def chain(length: int, last: Any) -> dict[str, Any]:
+    """Make definitions that refer to the next one, and the last to the first."""
+    return {
+        f"D{place}": {
+            "type": "object",
+            "properties": {
+                "next": {"$ref": f"#/$defs/D{(place + 1) % length}"},
+                "value": last if place == length - 1 else {"type": "integer"},
+            },
+        }
+        for place in range(length)
+    }
+
+
+def test_a_long_chain_of_definitions_is_proved() -> None:
+    assert reasons({"$ref": "#/$defs/D0"}, chain(500, {"type": "string"})) == []
+
+
+def test_what_is_wrong_at_the_end_of_a_long_chain_is_found() -> None:
+    definitions = chain(100, {"type": "array", "uniqueItems": True})
+    assert reasons({"$ref": "#/$defs/D0"}, definitions) == [
+        "/$defs/D99/properties/value/uniqueItems: a list may hold an item twice"
+    ]
+
+
+def test_classes_of_a_union_are_told_apart_before_what_they_refer_to_is_compared() -> None:
+    definitions = chain(100, {"type": "string"})
+    for place, schema in enumerate(definitions.values()):
+        schema["properties"]["kind"] = {"const": f"kind{place}"}
+        schema["required"] = ["kind"]
+    choice = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in definitions]}
+    assert reasons({"type": "array", "items": choice}, definitions) == []
