@@ -48,7 +48,7 @@ CODEGEN_LAYERS = (
     # reading: files become a definition
     {"json_source", "nodes", "notes", "words", "yaml_source"},
     {"dialects", "load", "merge", "options", "variants"},
-    {"mistakes", "schemas", "spots"},
+    {"forms", "mistakes", "schemas", "spots"},
     {"bundle", "library", "shape", "widen"},
     {"references"},
     {"declared", "verbatim"},
