@@ -15,6 +15,7 @@ RUNTIME_LAYERS = (
     {"absent", "errors", "json_text", "quiet", "words"},
     {
         "anything",
+        "building",
         "framing",
         "inbox",
         "limits",

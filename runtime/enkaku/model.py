@@ -3,13 +3,15 @@
 Above it: generated code. Below it: pydantic, and what makes it exact. It knows nothing of calls.
 """
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr
 from pydantic_core import CoreSchema
 from typing_extensions import dataclass_transform
 
 from .anything import Writable
+from .building import build
 from .exact import make_exact
 
 if TYPE_CHECKING:
@@ -60,3 +62,28 @@ class Model(BaseModel, Writable, metaclass=_Frozen):
         cls, source: type[BaseModel], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         return make_exact(handler(source), handler.resolve_ref_schema, own=True)
+
+    @classmethod
+    def model_rebuild(
+        cls,
+        *,
+        force: bool = False,
+        raise_errors: bool = True,
+        _parent_namespace_depth: int = 2,
+        _types_namespace: Any = None,  # noqa: ANN401 # pydantic's name for a mapping is not public
+    ) -> bool | None:
+        """Build what reads and writes objects of the class, which otherwise happens at the first use."""
+        if cls.__pydantic_complete__ and not force:
+            return None
+        names = _types_namespace
+        if names is None and _parent_namespace_depth > 0:
+            # pydantic looks for names where it is called, and cannot from another thread.
+            frame = sys._getframe(_parent_namespace_depth - 1)  # noqa: SLF001 # pyright: ignore
+            names = frame.f_locals
+
+        def make() -> bool | None:
+            return super(Model, cls).model_rebuild(
+                force=force, raise_errors=raise_errors, _types_namespace=names
+            )
+
+        return build(cls.__name__, make)

@@ -16,6 +16,7 @@ from typing_extensions import TypeForm
 
 from .alternatives import Attempts, TooManyAttempts, route
 from .anything import Foreign, find_foreign
+from .building import build
 from .checked import Checked, Rules
 from .errors import DecodeError, EncodeError, Problem
 from .exact import Exact
@@ -77,6 +78,9 @@ class Slot(Generic[T]):
     @cached_property
     def _codec(self) -> tuple[CoreSchema, SchemaValidator, SchemaSerializer]:
         # Built at the first use: most programs use few of a protocol's procedures.
+        return build(self.label, self._make_codec)
+
+    def _make_codec(self) -> tuple[CoreSchema, SchemaValidator, SchemaSerializer]:
         form: object = self.type_form
         if isinstance(form, type) and issubclass(form, BaseModel):
             form.model_rebuild()  # a model is exact, and has its own settings, once it is complete
@@ -95,7 +99,7 @@ class Slot(Generic[T]):
     def _read(self) -> Callable[..., T]:
         schema, validator, _ = self._codec
         attempts = Attempts()
-        routed = route(schema, attempts)
+        routed = build(self.label, lambda: route(schema, attempts))
         if routed is None:
             return validator.validate_json
 
@@ -125,6 +129,7 @@ class Slot(Generic[T]):
 
         Raises:
             DecodeError: The text is not JSON, or the schema refuses the value.
+            UsageError: The type is nested too deep to be built, which happens at the first use.
         """
         try:
             value = self._read(data, strict=True, by_alias=True, by_name=False)

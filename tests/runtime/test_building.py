@@ -1,0 +1,79 @@
+"""What reads and writes a type is built at its first use, whatever the type is made of, wherever that is."""
+
+import asyncio
+import sys
+import threading
+from types import ModuleType
+from typing import Any
+
+import enkaku
+import pytest
+from enkaku import Slot, UsageError
+from pydantic import create_model
+
+
+def chain(length: int, member: str = "C{}") -> list[type[Any]]:
+    """Make classes, each of which is that of a member of the one before."""
+    module = ModuleType(f"chain_of_{length}")
+    sys.modules[module.__name__] = module
+    classes = [
+        f"class C{index}(enkaku.Model):\n    c: {member.format(index + 1)} | None = None\n"
+        for index in range(length)
+    ]
+    source = "from __future__ import annotations\nimport enkaku\n" + "".join(classes)
+    exec(f"{source}\nclass C{length}(enkaku.Model):\n    n: int\n", vars(module))  # noqa: S102
+    return [vars(module)[f"C{index}"] for index in range(length + 1)]
+
+
+@pytest.mark.parametrize("member", ["C{}", "list[C{}]", "dict[str, C{}]", "C{} | int"])
+def test_hundreds_of_classes_may_be_in_one_another(member: str) -> None:
+    limits = sys.getrecursionlimit(), threading.stack_size()
+    classes = chain(300, member)
+    assert Slot[Any]("list", list[classes[0]]).decode(b"[{}]") == [classes[0]()]  # type: ignore[valid-type] # made here
+    slot = Slot[Any]("slot", classes[0])
+    assert slot.encode(slot.decode(b"{}")) == b"{}"
+    assert (sys.getrecursionlimit(), threading.stack_size()) == limits
+
+
+def test_an_object_of_such_a_class_can_be_made_before_any_slot_is_used() -> None:
+    classes = chain(250)
+    assert Slot[Any]("slot", classes[0]).encode(classes[0](c=classes[1]())) == b'{"c":{}}'
+
+
+def test_what_is_too_deep_for_any_stack_is_an_error_that_names_the_slot() -> None:
+    def make(depth: int) -> Any:
+        form: Any = int
+        for _ in range(depth):
+            form = list[form]  # type: ignore[valid-type] # made here
+        return form
+
+    assert Slot[Any]("slot", make(150)).decode(b"[[]]") == [[]]
+    with pytest.raises(UsageError, match="slot: its types are nested too deep"):
+        Slot[Any]("slot", make(30_000)).decode(b"1")
+
+
+async def test_threads_with_loops_of_their_own_may_build_the_same_slot_at_once() -> None:
+    for _ in range(20):
+        fields: dict[str, Any] = {f"f{index}": (int, ...) for index in range(20)}
+        inner = create_model("Inner", __base__=enkaku.Model, **fields)
+        outer = create_model("Outer", __base__=enkaku.Model, inner=(inner, ...))
+        slots = [Slot[Any]("outer", outer), Slot[Any]("inner", inner)]
+        text = b"{%s}" % b",".join(b'"f%d":1' % index for index in range(20))
+
+        async def read(slots: list[Slot[Any]] = slots, text: bytes = text) -> list[object]:
+            values = [slots[0].decode(b'{"inner":%s}' % text), slots[1].decode(text)]
+            return [type(value) for value in (*values, values[0].inner)]
+
+        ran = await asyncio.gather(*(asyncio.to_thread(asyncio.run, read()) for _ in range(4)))
+        assert ran == [[outer, inner, inner]] * 4
+
+
+def test_classes_of_functions_find_each_other() -> None:
+    class Leaf(enkaku.Model):
+        n: int
+
+    class Branch(enkaku.Model):
+        leaf: "Leaf | Branch"
+
+    slot = Slot("slot", Branch)
+    assert slot.decode(b'{"leaf":{"leaf":{"n":1}}}') == Branch(leaf=Branch(leaf=Leaf(n=1)))
