@@ -76,7 +76,12 @@ class Problem:
     def __str__(self) -> str:
         text = f"{self.pointer[:_POINTER_SHOWN]}: " if self.pointer else ""
         text += f"expected {self.expected}" + (f", found {self.found}" if self.found else "")
-        return text.encode("utf-8", "backslashreplace").decode()  # a log takes no lone surrogates
+        # A log takes no lone surrogates; and a peer's names must not begin lines of it, or colour them.
+        return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 class UsageError(EnkakuError):

@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import BaseModel
 
 from .errors import Problem
-from .words import describe
+from .words import describe, listed
 
 __all__ = ["Choice", "Fault", "Nothing", "Path", "member_of", "problem", "settle", "tell"]
 
@@ -56,7 +56,7 @@ def tell(faults: Sequence[Fault | Choice], value: object) -> tuple[Problem, ...]
         if fault.expected not in expected:
             expected.append(fault.expected)
     return tuple(
-        problem(path, " and ".join(expected), _at(value, path))
+        problem(path, listed(expected, "and"), _at(value, path))
         for path, expected in by_path.items()
     )
 
@@ -74,12 +74,12 @@ def _closest(choice: Choice) -> list[Fault]:
     inside = [branch for branch in branches if any(_is_inside(choice, each) for each in branch)]
     if not inside:
         words = dict.fromkeys(fault.expected for branch in branches for fault in branch)
-        return [Fault(choice.path, " or ".join(words) or "another value")]
+        return [Fault(choice.path, listed(words, "or") or "another value")]
     constants = [{fault.path: fault for fault in branch if fault.constant} for branch in inside]
     shared = [path for path in constants[0] if all(path in each for each in constants)]
     if shared and len(inside) > 1:
         words = dict.fromkeys(each[shared[0]].expected for each in constants)
-        return [Fault(shared[0], " or ".join(words), constant=True)]
+        return [Fault(shared[0], listed(words, "or"), constant=True)]
     return min(inside, key=lambda branch: (sum(fault.constant for fault in branch), len(branch)))
 
 

@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
-__all__ = ["called", "count", "describe", "matching", "one_of", "show"]
+__all__ = ["called", "count", "describe", "listed", "matching", "one_of", "show"]
 
 _SHORT: Final = 40  # characters of a value that are worth showing
 _PATTERN_MAX: Final = 60  # characters of a pattern that are worth showing
+_LISTED: Final = 10  # expectations at one place that are worth telling
 _MANY: Final = 6  # alternatives that are worth naming
 
 
@@ -62,6 +63,13 @@ def one_of(values: Iterable[object]) -> str:
 def called(member: object) -> str:
     """Say what a member is called."""
     return show(member) or "with a long name"
+
+
+def listed(words: Iterable[str], by: str) -> str:
+    """Join what was expected by ``and`` or ``or``, as far as anybody would read."""
+    told = list(words)
+    rest = len(told) - _LISTED
+    return f" {by} ".join([*told[:_LISTED], f"{rest} more"] if rest > 0 else told)
 
 
 def matching(pattern: str) -> str:

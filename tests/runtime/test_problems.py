@@ -1,6 +1,7 @@
 """What people are told when a value is refused: where, what was expected, what was found."""
 
 import datetime as dt
+import json
 import math
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ import pytest
 from enkaku import Checked, DecodeError, EncodeError, Problem, Slot
 from hypothesis import given
 from json_values import text_of, values
-from pydantic import Field
+from pydantic import Field, create_model
 from support import ASK, TALK, Serving, raw_client
 
 
@@ -360,3 +361,27 @@ async def test_an_explanation_is_bounded() -> None:
         with pytest.raises(enkaku.CallError) as caught:
             await connection.request(loose, {f"{'long' * 50}{n}\ud800": n for n in range(99)})
     assert 500 < len(caught.value.message) <= 1000
+
+
+def test_a_line_of_text_is_one_line_whatever_a_peer_calls_its_members() -> None:
+    name = "a\n2026 ERROR \x1b[31m\u2028\u202e\x85\ud800\U000e0001"
+    with pytest.raises(DecodeError) as caught:
+        Slot("slot", Circle).decode(
+            json.dumps({"kind": "circle", "radius": 1, name: name}).encode()
+        )
+    (told,) = caught.value.problems
+    assert told.pointer == f"/{name}"
+    assert str(caught.value).isprintable()
+    assert r"/a\u000a2026 ERROR \u001b[31m\u2028\u202e\u0085\ud800\U000e0001: " in str(caught.value)
+    assert "é 日" in str(Problem("/é 日", "text"))
+
+
+def test_of_many_expectations_some_are_told() -> None:
+    fields: dict[str, Any] = {f"f{index}": (int, ...) for index in range(500)}
+    wide = create_model("Wide", __base__=enkaku.Model, **fields)
+    told = problems(wide, b"{}")
+    assert told[0][1].startswith('the member "f0" and the member "f1" and ')
+    assert told[0][1].endswith(" and 490 more")
+    texts = Slot[Any]("slot", Literal[tuple(f"t{index}" for index in range(50))])  # type: ignore[misc] # made here
+    with pytest.raises(DecodeError, match="and 44 more"):
+        texts.decode(b'""')
