@@ -182,10 +182,13 @@ class HandlerError(EnkakuError):
     """
 
     def __init__(self, code: str, message: str, data: Mapping[str, object] | None = None) -> None:
-        super().__init__(f"{message} ({code})")
+        super().__init__(code, message, data)  # what copy and pickle make it of
         self.code = code
         self.message = message
         self.data: Mapping[str, object] = {} if data is None else data
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code})"
 
 
 class PeerError(EnkakuError):

@@ -3,7 +3,8 @@
 Above it: generated code. Below it: pydantic, and what makes it exact. It knows nothing of calls.
 """
 
-import sys
+import inspect
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr
@@ -28,6 +29,15 @@ __all__ = ["Model"]
 )
 class _Frozen(ModelMetaclass):
     """Tells type checkers that models are immutable; pydantic's own metaclass says that they are not."""
+
+
+def _frame(depth: int) -> FrameType:
+    """Return the frame of a caller."""
+    frame = inspect.currentframe()
+    for _ in range(depth):
+        frame = None if frame is None else frame.f_back
+    assert frame is not None, "pydantic has called"  # noqa: S101 # for the type checkers
+    return frame
 
 
 class Model(BaseModel, Writable, metaclass=_Frozen):
@@ -78,8 +88,7 @@ class Model(BaseModel, Writable, metaclass=_Frozen):
         names = _types_namespace
         if names is None and _parent_namespace_depth > 0:
             # pydantic looks for names where it is called, and cannot from another thread.
-            frame = sys._getframe(_parent_namespace_depth - 1)  # noqa: SLF001 # pyright: ignore
-            names = frame.f_locals
+            names = _frame(_parent_namespace_depth).f_locals
 
         def make() -> bool | None:
             return super(Model, cls).model_rebuild(

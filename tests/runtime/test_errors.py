@@ -1,7 +1,9 @@
 """What a caller is told when a call ends badly, and what it is never told."""
 
 import asyncio
+import copy
 import logging
+import pickle
 from typing import Annotated, Any
 
 import enkaku
@@ -344,3 +346,9 @@ async def test_an_error_that_is_raised_often_does_not_grow(connect: Connect) -> 
                 with pytest.raises(Tired) as caught:
                     await anext(stream)
             assert len(depths) == 1
+
+
+def test_an_error_of_a_handler_can_be_copied_and_pickled() -> None:
+    error = pickle.loads(pickle.dumps(enkaku.HandlerError("A", "m", {"x": 1})))  # noqa: S301
+    assert (error.code, error.message, error.data, str(error)) == ("A", "m", {"x": 1}, "m (A)")
+    assert copy.copy(error).data == {"x": 1}

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import enkaku
@@ -385,3 +386,18 @@ def test_of_many_expectations_some_are_told() -> None:
     texts = Slot[Any]("slot", Literal[tuple(f"t{index}" for index in range(50))])  # type: ignore[misc] # made here
     with pytest.raises(DecodeError, match="and 44 more"):
         texts.decode(b'""')
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "told"),
+    [
+        (float, "\ud800", r'expected a number, found "\ud800"'),
+        (object, Fraction(1, 2), "expected a JSON value, found a Python Fraction"),
+        (int, 10**5000, "expected numbers of at most 4300 digits, found a longer one"),
+    ],
+    ids=["surrogate", "fraction", "digits"],
+)
+def test_what_is_hard_to_write_is_told_as_it_is(form: Any, value: object, told: str) -> None:
+    with pytest.raises(EncodeError) as caught:
+        Slot[Any]("slot", form).encode(value)
+    assert str(caught.value) == f"slot: {told}"
