@@ -10,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
+from pydantic_core import SchemaError
+
 from .errors import UsageError
 
 __all__ = ["build"]
@@ -38,10 +40,12 @@ def build(label: str, make: Callable[[], _T]) -> _T:
         make: Builds it; called again after it failed for want of stack.
 
     Raises:
-        UsageError: The type is nested too deep for any stack.
+        UsageError: The type is nested too deep for any stack, or has a pattern that is too large.
     """
     try:
         return make()
+    except SchemaError as error:
+        raise UsageError(f"{label}: its type cannot be built: {error}") from None
     except RecursionError:
         if _here.deep:
             raise

@@ -4,12 +4,12 @@ import asyncio
 import sys
 import threading
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import enkaku
 import pytest
 from enkaku import Slot, UsageError
-from pydantic import create_model
+from pydantic import Field, create_model
 
 
 def chain(length: int, member: str = "C{}") -> list[type[Any]]:
@@ -77,3 +77,10 @@ def test_classes_of_functions_find_each_other() -> None:
 
     slot = Slot("slot", Branch)
     assert slot.decode(b'{"leaf":{"leaf":{"n":1}}}') == Branch(leaf=Branch(leaf=Leaf(n=1)))
+
+
+def test_a_pattern_that_is_too_large_is_an_error_that_names_the_slot() -> None:
+    slot = Slot("slot", Annotated[str, Field(pattern="^(a{1000}){1000}$")])
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"slot: its type cannot be built: (?s:.*)size limit"):
+            slot.decode(b'"a"')
