@@ -4,22 +4,24 @@ Above it: exact, which gives the annotations this meaning. Below it: pydantic.
 """
 
 import math
+import re
 import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, cast
 
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json
 
 from .anything import DONE
 
-__all__ = ["integer_schema", "number_schema", "whole_of"]
+__all__ = ["integer_schema", "number_schema", "read_tree", "whole_of"]
 
 _Bounds = dict[str, int | float]
 
 _NATIVE: Final = core_schema.simple_ser_schema("any")
 _EXACT: Final = 2**53  # below it, every whole number is a float
+_LONG: Final = re.compile(rb"[0-9][eE]|[0-9]{16}")  # what a float from there on is written with
 _WORDS: Final = {
     "ge": "{} or more",
     "gt": "more than {}",
@@ -149,6 +151,25 @@ def _multiple_schema(schema: CoreSchema, bounds: _Bounds) -> CoreSchema:
 def whole_of(value: float) -> int:
     """Return a float without fraction as the whole number that it was written as: 1e23 is no other."""
     return int(value) if abs(value) < _EXACT else int(Decimal(repr(value)))
+
+
+def read_tree(data: bytes) -> object:
+    """Read JSON text for a validator: with the numbers that will be written, so that it says the same then."""
+    tree = from_json(data)
+    return tree if _LONG.search(data) is None else _as_written(tree)
+
+
+def _as_written(tree: object) -> object:
+    match tree:
+        case float() if abs(tree) >= _EXACT and tree.is_integer():
+            return whole_of(tree)
+        case list():
+            return [_as_written(item) for item in cast(list[object], tree)]
+        case dict():
+            members = cast(dict[str, object], tree)
+            return {name: _as_written(member) for name, member in members.items()}
+        case _:
+            return tree
 
 
 def _whole(value: float) -> int:

@@ -21,6 +21,7 @@ from .checked import Checked, Rules
 from .errors import DecodeError, EncodeError, Problem
 from .exact import Exact
 from .json_text import DEPTH_MAX, dump_json, dump_text, load_json
+from .number import read_tree
 from .problems import problem
 from .pydantic_problems import from_pydantic, is_invalid_json
 from .schema_problems import from_schema
@@ -138,7 +139,7 @@ class Slot(Generic[T]):
         if self._rules is not None:
             if self._rules.surrogates:
                 return self._decode_slowly(load_json(data))
-            self._require_accepted(from_json(data), None)
+            self._require_accepted(read_tree(data), None)
         return value
 
     def _require_accepted(self, tree: object, there: StandIns | None) -> None:
@@ -168,7 +169,7 @@ class Slot(Generic[T]):
         data = text.translate(there).encode()
         try:
             value = self._read(data, strict=True, by_alias=True, by_name=False)
-            self._require_accepted(from_json(data), there)
+            self._require_accepted(read_tree(data), there)
         except ValidationError as error:
             refusal = DecodeError(self.label, from_pydantic(error, from_json(data)))
         except DecodeError as error:

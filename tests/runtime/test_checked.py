@@ -253,3 +253,21 @@ def test_the_validator_is_loaded_when_it_is_first_asked() -> None:
     )
     assert ran.stdout.split() == ["False", "True"]
     assert importlib.util.find_spec("jsonschema_rs")
+
+
+@pytest.mark.parametrize("limit", [9223372036854775809, 9223372036854775810, 9223372036854775807])
+def test_the_validator_says_the_same_of_a_number_however_it_is_written(limit: int) -> None:
+    slot = enkaku.Slot("a", enkaku.Checked(int, {"type": "integer", "maximum": limit}))
+    for text in (b"9.223372036854776e+18", b"9223372036854776000", b"9223372036854775807.0"):
+        try:
+            read = slot.decode(text)
+        except enkaku.DecodeError:
+            continue
+        assert slot.decode(slot.encode(read)) == read
+    assert slot.decode(b"9.2e18") == 92 * 10**17
+    with pytest.raises(enkaku.DecodeError):
+        slot.decode(b"[1e30]")
+    listed = enkaku.Slot("b", enkaku.Checked(object, {"not": {"const": "x"}}))
+    assert listed.encode(listed.decode(b'{"a":[1e30,1.5,9007199254740993]}')) == (
+        b'{"a":[1e+30,1.5,9007199254740993]}'
+    )
