@@ -17,12 +17,11 @@ from .atoms import (
     String,
     atoms,
     highest,
-    kind_of,
     lowest,
     size,
 )
 from .constants import fits
-from .jsontree import Json, Schema, identity
+from .jsontree import Json, Schema, identity, kind_of
 from .merge import type_names
 from .nodes import ANYTHING, Node, as_dict, as_list, referred
 from .pattern import matches

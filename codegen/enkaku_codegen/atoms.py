@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from .jsontree import Json
+from .jsontree import Json, kind_of
 from .nodes import ANYTHING, Node, as_dict
 from .plan import AliasPlan, ObjectPlan, TypePlan
 
@@ -25,7 +25,6 @@ __all__ = [
     "Tuple",
     "atoms",
     "highest",
-    "kind_of",
     "lowest",
     "size",
     "takes_null",
@@ -110,25 +109,6 @@ class Object:
 
 
 Atom: TypeAlias = Constant | Plain | Number | String | Array | Tuple | Map | Object
-
-
-def kind_of(value: Json) -> str:
-    """Give the kind of a value; a float is a number, whatever its fraction is."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case dict():
-            return "object"
 
 
 def atoms(node: Node, types: Mapping[str, TypePlan]) -> Iterator[Atom]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from .jsontree import SURROGATE, Json, as_text, distinct
+from .jsontree import SURROGATE, Json, as_text, distinct, kind_of
 from .merge import type_names, with_enum
 from .nodes import ANYTHING, Node, as_dict, as_list
 from .pattern import portable
@@ -60,33 +60,15 @@ def forms(schema: Node) -> Iterator[Node]:
 
 def _listed(values: list[Json], names: list[str]) -> Iterator[Node]:
     def fits(value: Json) -> bool:
-        kind = _kind(value)
+        kind = kind_of(value)
         return not names or kind in names or (kind == "integer" and "number" in names)
 
     fitting = [value for value in values if fits(value) or isinstance(value, float)]
-    for kind in dict.fromkeys(_kind(value) for value in fitting if not _is_literal(value)):
+    for kind in dict.fromkeys(kind_of(value) for value in fitting if not _is_literal(value)):
         yield {"type": kind}
     literal = distinct(filter(_is_literal, fitting))
     if literal:
         yield {"enum": literal}
-
-
-def _kind(value: Json) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case dict():
-            return "object"
 
 
 def _is_literal(value: Json) -> bool:

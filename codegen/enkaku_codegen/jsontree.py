@@ -20,6 +20,7 @@ __all__ = [
     "distinct",
     "find",
     "identity",
+    "kind_of",
     "pointer",
     "read_number",
     "same",
@@ -113,6 +114,25 @@ def find(value: Json, path: Tokens) -> Json:
 def _is_index(token: str, length: int) -> bool:
     # An index has no leading zeros; one with more digits than the length is out of range in any case.
     return len(token) <= len(str(length)) and str(int(token)) == token and int(token) < length
+
+
+def kind_of(value: Json) -> str:
+    """Give the kind of a value; a float is a number, whatever its fraction is."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case dict():
+            return "object"
 
 
 def same(one: Json, other: Json) -> bool:
