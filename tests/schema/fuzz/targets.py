@@ -82,15 +82,26 @@ def stepped_cases(keyword: str) -> list[Case]:
         schema = {**wide, "if": True, "then": narrow}
         schemas += [schema, {"type": "array", "items": schema}]
     return [
-        Case(f"{keyword}/step/{number}", "draft2020-12", each, {})
+        Case(f"{keyword}/step/{number}", "draft2020-12", each, _DEFINITIONS)
         for number, each in enumerate(schemas)
     ]
 
 
 _WHOLE: Final = {"type": "integer"}
 _A: Final = {"type": "object", "properties": {"a": _WHOLE}}
+_DEFINITIONS: Final[dict[str, Schema]] = {"Large": {"type": "integer", "minimum": 3}}
+
+
+def _in_member(
+    wide: dict[str, Any], narrow: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Ask it of a member: alternatives are told apart by what they are themselves."""
+    return {"type": "object", "properties": {"a": wide}}, {"properties": {"a": narrow}}
+
+
 # For each keyword: schemas that a type enforces, and what is asked beside that.
 _STEPS: Final[dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]] = {
+    "$ref": [(_WHOLE, {"$ref": "#/$defs/Large"})],
     "additionalProperties": [(_A, {"additionalProperties": False})],
     "allOf": [(_WHOLE, {"allOf": [{"minimum": 3}]})],
     "anyOf": [(_WHOLE, {"anyOf": [{"type": "integer", "minimum": 3}, {"type": "string"}]})],
@@ -101,9 +112,9 @@ _STEPS: Final[dict[str, list[tuple[dict[str, Any], dict[str, Any]]]]] = {
     ],
     "dependentSchemas": [(_A, {"dependentSchemas": {"a": {"required": ["id"]}}})],
     "enum": [
-        ({"enum": [1, True, "a"]}, {"enum": [1, "a"]}),
-        ({"enum": [0, False, None]}, {"enum": [False, None]}),
-        ({"enum": ["1", 1]}, {"enum": ["1"]}),
+        _in_member({"enum": [1, True, "a"]}, {"enum": [1, "a"]}),
+        _in_member({"enum": [0, False, None]}, {"enum": [False, None]}),
+        _in_member({"enum": ["1", 1]}, {"enum": ["1"]}),
     ],
     "exclusiveMaximum": [
         ({"type": kind, "exclusiveMaximum": 4}, {"exclusiveMaximum": 3}) for kind in _NUMBERS
