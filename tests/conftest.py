@@ -52,7 +52,7 @@ async def nothing_left() -> AsyncGenerator[None, None]:
 
 
 def _other_tasks() -> set[asyncio.Task[Any]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type] # there is one
 
 
 @pytest.fixture

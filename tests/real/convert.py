@@ -19,8 +19,8 @@ from typing import Any, Final
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from real.collection import read, validators  # noqa: E402
-from real.conversion import DRAFT_07, DRAFT_2020_12, converted, shared  # noqa: E402
+from real.collection import read, validators  # noqa: E402 # see above
+from real.conversion import DRAFT_07, DRAFT_2020_12, converted, shared  # noqa: E402 # see above
 
 SHORT: Final = 5_500
 """How many characters an example may have that is not the only one of its kind."""

@@ -21,7 +21,8 @@ def chain(length: int, member: str = "C{}") -> list[type[Any]]:
         for index in range(length)
     ]
     source = "from __future__ import annotations\nimport enkaku\n" + "".join(classes)
-    exec(f"{source}\nclass C{length}(enkaku.Model):\n    n: int\n", vars(module))  # noqa: S102
+    source += f"\nclass C{length}(enkaku.Model):\n    n: int\n"
+    exec(source, vars(module))  # noqa: S102 # our own text
     return [vars(module)[f"C{index}"] for index in range(length + 1)]
 
 

@@ -88,7 +88,7 @@ async def test_an_item_that_the_schema_refuses_is_not_sent(connect: Connect) -> 
     async with connect(Serving(talk=echo_all)) as connection:
         async with connection.channel(TALK, 0) as channel:
             with pytest.raises(enkaku.EncodeError, match="talk send"):
-                await channel.send("one")  # type: ignore[arg-type]
+                await channel.send("one")  # type: ignore[arg-type] # on purpose
             await channel.send(1)
             assert await anext(channel) == 1
 

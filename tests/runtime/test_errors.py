@@ -112,7 +112,7 @@ async def test_a_declared_error_after_the_close_still_reaches_the_caller(connect
     [
         ValueError("secret"),
         Foreign("secret"),
-        OutOfStock("secret", Shortage.model_construct(missing="secret")),  # type: ignore[arg-type]
+        OutOfStock("secret", Shortage.model_construct(missing="secret")),  # type: ignore[arg-type] # on purpose
         enkaku.CallError("secret", "secret"),
         enkaku.CallClosed("secret"),
         enkaku.ConnectionLost("secret"),
@@ -120,9 +120,9 @@ async def test_a_declared_error_after_the_close_still_reaches_the_caller(connect
         enkaku.HandlerError("CODE", "secret", {"secret": float("nan")}),
         enkaku.HandlerError("CODE", "secret", {"secret": object()}),
         enkaku.HandlerError("CODE", "secret", dict.fromkeys(map(str, range(65)))),
-        enkaku.HandlerError(404, "secret"),  # type: ignore[arg-type]
-        enkaku.HandlerError("CODE", 404),  # type: ignore[arg-type]
-        enkaku.HandlerError("CODE", "secret", ["secret"]),  # type: ignore[arg-type]
+        enkaku.HandlerError(404, "secret"),  # type: ignore[arg-type] # on purpose
+        enkaku.HandlerError("CODE", 404),  # type: ignore[arg-type] # on purpose
+        enkaku.HandlerError("CODE", "secret", ["secret"]),  # type: ignore[arg-type] # on purpose
         enkaku.HandlerError("CODE", "secret", {1: "secret"}),  # type: ignore[dict-item]
         StopIteration("secret"),
         StopAsyncIteration("secret"),
@@ -276,7 +276,7 @@ async def test_a_validator_that_fails_in_an_unusual_way_ends_its_call_alone(
     def explode(_: str) -> str:
         raise KeyError("secret")
 
-    hostile = enkaku.Request[str, str]("echo", param=Annotated[str, AfterValidator(explode)])  # type: ignore[arg-type]
+    hostile = enkaku.Request[str, str]("echo", param=Annotated[str, AfterValidator(explode)])  # type: ignore[arg-type] # on purpose
 
     class Exploding(enkaku.Handler):
         async def echo(self, text: str) -> str:
