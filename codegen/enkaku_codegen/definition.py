@@ -64,6 +64,7 @@ class Procedure:
         pointer: Where it is declared, as a JSON pointer into the protocol file.
         verbatim: The schema as it stands in the file, for each slot whose schema holds a
             ``$dynamicRef``: what that leads to is lost where all references are by name.
+        idempotent: Whether a request may be sent again where its answer was lost with the connection.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Procedure:
     errors: tuple[ErrorDefinition, ...]
     pointer: str
     verbatim: Mapping[SlotName, Schema] = field(default_factory=dict[SlotName, Schema])
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ class _Reader:
                 for slot, place in slots.items()
                 if verbatim.is_needed(place)
             },
+            idempotent=value.get("idempotent") is True,
         )
 
 

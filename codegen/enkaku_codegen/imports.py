@@ -44,7 +44,11 @@ def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
                 *_import(".server", {plan.handler}),
             ]
         ),
-        "client.py": _groups(_of_library(_used(slots)), runtime, of_methods),
+        "client.py": _groups(
+            _of_library(_used(slots), *_import("typing", {"Unpack"} if constants else ())),
+            runtime,
+            of_methods,
+        ),
         "models.py": _of_models(types),
         "procedures.py": _groups(
             _of_library(

@@ -97,6 +97,7 @@ _CLASSES: Final = _KEYWORDS | {
     "NoneType",
     "TypeAlias",
     "TypeAliasType",
+    "Unpack",
 }
 
 # Words in a text whose characters are told by U (upper case), s, l (any other letter), d (digit).

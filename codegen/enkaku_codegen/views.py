@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 _OBJECT: Final = "dict[str, object]"
+_IDEMPOTENT: Final = (
+    "Idempotent: it may be sent again where its answer was lost with the connection."
+)
 _SLOTS: Final[Mapping[Kind, Sequence[SlotName]]] = {
     "event": ("data",),
     "request": ("param", "result"),
@@ -66,9 +69,11 @@ class ProcedureView:
         input: The parameter's name, or None if it takes none.
         parameter: The parameter in a signature, such as ``, param: A``, or nothing.
         writer: The parameter by which a handler's method sends, or nothing.
+        options: The type of what a call may be told by name, such as ``enkaku.CallOptions``.
         result: What a handler's method returns.
         returned: What the client's method returns.
         awaited: The client's method is a coroutine.
+        idempotent: It is a request that may be sent again.
     """
 
     name: Text
@@ -82,9 +87,11 @@ class ProcedureView:
     input: str | None
     parameter: str
     writer: str
+    options: str
     result: str
     returned: str
     awaited: bool
+    idempotent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,7 @@ def procedure_view(
     arguments = [types_of.get(slot, "None") for slot in _SLOTS[kind]]
     given: SlotName = "data" if kind == "event" else "param"
     result = types_of.get("result", "None")
+    awaited = kind in {"event", "request"}
     writer, returned = "", result
     if kind == "stream":
         writer = f", stream: enkaku.ServerStream[{arguments[1]}]"
@@ -168,18 +176,23 @@ def procedure_view(
         input=given if given in types_of else None,
         parameter=f", {given}: {types_of[given]}" if given in types_of else "",
         writer=writer,
+        options="enkaku.CallOptions" if awaited else "enkaku.StreamOptions",
         result=result,
         returned=returned,
-        awaited=kind in {"event", "request"},
+        awaited=awaited,
+        idempotent=procedure.idempotent,
     )
 
 
 def _method_text(procedure: Procedure, errors: Sequence[ErrorView]) -> Text:
     text = procedure.description.strip()
-    if not errors:
-        return Text(text)
-    raised = "".join(f"\n    {each.name}: {_first_line(each.text)}" for each in errors)
-    return Text(f"{text or f'The {procedure.kind} {procedure.name}.'}\n\nRaises:{raised}")
+    remarks = [_IDEMPOTENT] if procedure.idempotent else []
+    if errors:
+        raised = "".join(f"\n    {each.name}: {_first_line(each.text)}" for each in errors)
+        remarks.append(f"Raises:{raised}")
+    if remarks:
+        text = text or f"The {procedure.kind} {procedure.name}."
+    return Text("\n\n".join([text, *remarks]))
 
 
 def _first_line(text: Text) -> str:

@@ -22,6 +22,8 @@ _TYPES: Final = {
 }
 # What an earlier draft called a key that a protocol file has.
 _NOW: Final = {"definitions": "$defs"}
+# What is said of a key that is known, in another place.
+_ELSEWHERE: Final = {"idempotent": "only a request has it, and nothing else is sent again"}
 _TEXTS: Final = frozenset({"$comment", "description", "title"})
 _EXPECTED: Final = {
     "const": "{}",
@@ -114,6 +116,8 @@ def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
+    if key in _ELSEWHERE:
+        return f'unknown key "{key}": {_ELSEWHERE[key]}'
     hint = nearest(_NOW.get(key, key), known)
     return f'unknown key "{key}"' + (hint or f": expected one of {_listed(sorted(known))}")
 

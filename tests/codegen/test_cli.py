@@ -103,8 +103,8 @@ def test_check_shows_the_difference_and_writes_nothing(copy: Path) -> None:
     assert (ran.returncode, ran.stderr) == (1, "bindings: out of date\n")
     lines = ran.stdout.splitlines()
     assert "--- bindings/client.py" in lines
-    assert "-    async def ohce(self, param: dict[str, object]) -> dict[str, object]:" in lines
-    assert "+    async def echo(self, param: dict[str, object]) -> dict[str, object]:" in lines
+    assert "-    async def ohce(" in lines
+    assert "+    async def echo(" in lines
     assert lines[lines.index("--- /dev/null") :][:2] == ["--- /dev/null", "+++ bindings/models.py"]
     assert lines[lines.index("--- bindings/old.py") :][:2] == [
         "--- bindings/old.py",

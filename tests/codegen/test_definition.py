@@ -126,6 +126,16 @@ def test_slots_stand_in_the_order_of_their_use(tmp_path: Path) -> None:
     assert list(procedure.slots) == ["param", "send", "receive", "result"]
 
 
+def test_a_request_says_whether_it_may_be_sent_again(tmp_path: Path) -> None:
+    said = {"no": False, "silent": None, "yes": True}
+    procedures = {
+        name: {"type": "request"} | ({} if value is None else {"idempotent": value})
+        for name, value in said.items()
+    }
+    read = {each.name: each.idempotent for each in _read(tmp_path, procedures).procedures}
+    assert read == {"no": False, "silent": False, "yes": True}
+
+
 def test_a_name_that_is_given_wins(tmp_path: Path) -> None:
     path = tmp_path / "main.yaml"
     path.write_text(DOCUMENT)
@@ -186,6 +196,19 @@ def test_any_name_of_up_to_128_characters(tmp_path: Path) -> None:
         ]),
         ("p:\n  type: event\n  result: {}", [
             'FILE:3: /p/result: unknown key "result": expected one of "data", "description", "type"'
+        ]),
+        (("p:\n  type: request\n  idempotent: yes\nq: {type: request, idempotent: 1}\n"
+        "r: {type: request, idempotent: }\ns: {type: request, idempotnt: true}"), [
+            'FILE:3: /p/idempotent: expected a boolean, found "yes"',
+            "FILE:4: /q/idempotent: expected a boolean, found 1",
+            "FILE:5: /r/idempotent: expected a boolean, found null",
+            'FILE:6: /s/idempotnt: unknown key "idempotnt" (did you mean "idempotent"?)',
+        ]),
+        (("p:\n  type: event\n  idempotent: true\nq: {type: stream, receive: true, idempotent: true}\n"
+        "r: {type: channel, send: true, receive: true, idempotent: false}"), [
+            (f'FILE:{line}: /{name}/idempotent: unknown key "idempotent": only a request has it, and '
+            "nothing else is sent again")
+            for line, name in ((3, "p"), (4, "q"), (5, "r"))
         ]),
         (f"'': {{type: event}}\n{'x' * 129}: {{type: event}}", [
             "FILE:1: /: expected at least 1 character as name",

@@ -89,6 +89,7 @@ def test_an_attribute_is_named_by_its_property(key: str, attribute: str) -> None
         ("3d-point", "X3dPoint"),
         ("Model", "Model_"),
         ("Field", "Field_"),
+        ("Unpack", "Unpack_"),
         ("None", "None_"),
         ("日本", "X日本"),
         ("", "Empty"),

@@ -39,6 +39,7 @@ def make_protocol(
             slots={slot: each[slot] for slot in _SLOTS if slot in each},
             errors=tuple(each.get("errors", ())),
             pointer=pointer((key,)),
+            idempotent=each.get("idempotent", False),
         )
         for key, each in sorted(procedures.items())
     ]

@@ -134,6 +134,51 @@ async def test_a_generated_client_talks_to_a_generated_handler(
         assert (caught.value.message, caught.value.data.id) == ("no x", "x")
 
 
+async def test_the_options_of_a_call_reach_the_connection(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root)
+    kinds = importlib.import_module("golden_kinds")
+    told: list[tuple[str, object, dict[str, object]]] = []
+
+    class Connection:
+        async def request(self, procedure: Any, param: object, **options: object) -> None:
+            told.append((procedure.name, param, options))
+
+        def stream(self, procedure: Any, param: object, **options: object) -> None:
+            told.append((procedure.name, param, options))
+
+        event, channel = request, stream
+
+    client = kinds.KindsClient(Connection())
+    await client.event_null(None, timeout=1)
+    await client.request_bare(timeout=None)
+    await client.request_param("a")
+    client.stream_bare(when_full="latest")
+    client.channel_bare(timeout=2, a_later_option=3)
+    assert told == [
+        ("event/null", None, {"timeout": 1}),
+        ("request/bare", None, {"timeout": None}),
+        ("request/param", "a", {}),
+        ("stream/bare", None, {"when_full": "latest"}),
+        ("channel/bare", None, {"timeout": 2, "a_later_option": 3}),
+    ]
+
+
+def test_the_table_says_which_requests_may_be_sent_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root)
+    kinds = importlib.import_module("golden_kinds")
+    table = [value for value in vars(kinds).values() if isinstance(value, enkaku.Request)]
+    assert {each.name for each in table if each.idempotent} == {"request/both", "request/result"}
+    for side in (kinds.KindsClient, kinds.KindsHandler):
+        marked = {
+            name for name, each in vars(side).items() if "Idempotent: " in (each.__doc__ or "")
+        }
+        assert marked == {"request_both", "request_result"}
+
+
 def test_the_protocol_of_the_recordings_is_the_golden_one() -> None:
     here = json.loads((GOLDEN / "dashboard.json").read_text())
     recorded = GOLDEN.parent.parent / "wire" / "recordings" / "protocol.json"

@@ -17,6 +17,8 @@ from dashboard import (
     MetricsStreamParam,
     MetricsStreamReceive,
     MetricsStreamResult,
+    SystemRestartParam,
+    SystemRestartResult,
 )
 from enkaku import ABSENT
 from errors import ErrorsClient, ErrorsHandler, ItemWriteConflict, ItemWriteConflictData, NotFound
@@ -53,6 +55,23 @@ async def call(client: DashboardClient) -> None:
     await client.void()
     await client.ping()
     await client.note({})
+
+
+async def options(client: DashboardClient, patience: float | None) -> None:
+    restart, interval = SystemRestartParam(service="a"), MetricsStreamParam(interval=1)
+    restarted = await client.system_restart(restart, timeout=1.0)
+    assert_type(restarted, SystemRestartResult)
+    await client.system_restart(restart, timeout=None)
+    await client.system_restart(param=restart, timeout=patience)
+    await client.void(timeout=1)
+    await client.ping(timeout=1)
+    await client.note({}, timeout=1)
+    latest = client.metrics_stream(interval, timeout=60, when_full="latest")
+    assert_type(latest, enkaku.ClientStream[MetricsStreamReceive, MetricsStreamResult])
+    chosen: enkaku.WhenFull = "drop_oldest"
+    client.logs_watch(LogsWatchParam(level="info"), timeout=None, when_full=chosen)
+    patient: enkaku.CallOptions = {"timeout": 5}
+    await client.ping(**patient)
 
 
 def exact(param: ExactEchoParam, shape: ExactShape) -> None:

@@ -54,6 +54,19 @@ async def call(client: DashboardClient, shape: Shape) -> None:
         await stream.send(1)  # told: AttributeAccessIssue, attr-defined
 
 
+async def options(client: DashboardClient) -> None:
+    restart, interval = SystemRestartParam(service="a"), MetricsStreamParam(interval=1)
+    await client.system_restart(restart, timeout="1")  # told: ArgumentType, arg-type
+    await client.system_restart(restart, tmeout=1)  # told: CallIssue, call-arg
+    await client.system_restart(restart, 1)  # told: CallIssue, call-arg
+    await client.system_restart(timeout=1)  # told: CallIssue, call-arg
+    await client.system_restart(restart, when_full="latest")  # told: CallIssue, call-arg
+    await client.ping(timeout="1")  # told: ArgumentType, arg-type
+    client.metrics_stream(interval, when_full="never")  # told: ArgumentType, arg-type
+    client.metrics_stream(interval, when_full=None)  # told: ArgumentType, arg-type
+    client.logs_watch(LogsWatchParam(level="info"), tmeout=1)  # told: CallIssue, call-arg
+
+
 class Items(ErrorsHandler):
     async def item_read(self, param: int) -> str:  # told: IncompatibleMethodOverride, override
         return str(param)

@@ -2,6 +2,7 @@
 """The client's side of Exact."""
 
 import datetime as dt
+from typing import Unpack
 
 import enkaku
 
@@ -13,16 +14,22 @@ class ExactClient:
     def __init__(self, connection: enkaku.Connection) -> None:
         self._connection = connection
 
-    async def exact_echo(self, param: ExactEchoParam) -> list[int]:
-        return await self._connection.request(EXACT_ECHO, param)
+    async def exact_echo(
+        self, param: ExactEchoParam, **options: Unpack[enkaku.CallOptions]
+    ) -> list[int]:
+        return await self._connection.request(EXACT_ECHO, param, **options)
 
-    async def exact_none(self, param: ExactNoneParam) -> ExactNoneResult:
-        return await self._connection.request(EXACT_NONE, param)
+    async def exact_none(
+        self, param: ExactNoneParam, **options: Unpack[enkaku.CallOptions]
+    ) -> ExactNoneResult:
+        return await self._connection.request(EXACT_NONE, param, **options)
 
-    def exact_shapes(self, param: dt.datetime) -> enkaku.ClientChannel[Odd, object, Shape]:
+    def exact_shapes(
+        self, param: dt.datetime, **options: Unpack[enkaku.StreamOptions]
+    ) -> enkaku.ClientChannel[Odd, object, Shape]:
         """The channel exact/shapes.
 
         Raises:
             ExactShapesFull: The error FULL.
         """
-        return self._connection.channel(EXACT_SHAPES, param)
+        return self._connection.channel(EXACT_SHAPES, param, **options)

@@ -27,11 +27,11 @@ EVENT_NULL: Final = enkaku.Event[None]("event/null", data=NoneType)
 EVENT_WITH_DATA: Final = enkaku.Event[Entry]("event/with-data", data=Entry)
 REQUEST_BARE: Final = enkaku.Request[None, None]("request/bare")
 REQUEST_BOTH: Final = enkaku.Request[RequestBothParam, list[Entry]](
-    "request/both", param=RequestBothParam, result=list[Entry]
+    "request/both", param=RequestBothParam, result=list[Entry], idempotent=True
 )
 REQUEST_NULL: Final = enkaku.Request[None, None]("request/null", param=NoneType, result=NoneType)
 REQUEST_PARAM: Final = enkaku.Request[str, None]("request/param", param=str)
-REQUEST_RESULT: Final = enkaku.Request[None, bool]("request/result", result=bool)
+REQUEST_RESULT: Final = enkaku.Request[None, bool]("request/result", result=bool, idempotent=True)
 STREAM_ALL: Final = enkaku.Stream[StreamAllParam, Entry, StreamAllResult](
     "stream/all", param=StreamAllParam, receive=Entry, result=StreamAllResult
 )

@@ -61,7 +61,10 @@ class KindsHandler(enkaku.Handler):
 
     @abstractmethod
     async def request_both(self, param: RequestBothParam) -> list[Entry]:
-        """Ask for entries."""
+        """Ask for entries.
+
+        Idempotent: it may be sent again where its answer was lost with the connection.
+        """
 
     @abstractmethod
     async def request_null(self, param: None) -> None: ...
@@ -70,7 +73,11 @@ class KindsHandler(enkaku.Handler):
     async def request_param(self, param: str) -> None: ...
 
     @abstractmethod
-    async def request_result(self) -> bool: ...
+    async def request_result(self) -> bool:
+        """The request request/result.
+
+        Idempotent: it may be sent again where its answer was lost with the connection.
+        """
 
     @abstractmethod
     async def stream_all(

@@ -24,6 +24,10 @@ class Model_(Model):
     field: Annotated[str | None, Field(alias="Field", min_length=1)] = None
 
 
+class Unpack_(Model):
+    options: str | None = None
+
+
 List: TypeAlias = list[Model_]
 
 X日本: TypeAlias = str
@@ -63,3 +67,7 @@ class ClassParam(Model, extra="forbid"):
 
 class ParamParam(Model):
     param: str | None = None
+
+
+class UnpackParam(Model):
+    options: str | None = None

@@ -5,7 +5,7 @@ from typing import Final
 
 import enkaku
 
-from .models import X日本, ClassParam, HTTPError, List, ParamParam, X3dPoint
+from .models import X日本, ClassParam, HTTPError, List, ParamParam, Unpack_, UnpackParam, X3dPoint
 
 enkaku.require_runtime("0.1")
 
@@ -16,7 +16,11 @@ ABSTRACTMETHOD: Final = enkaku.Event[dict[str, object]]("abstractmethod", data=d
 CLASS: Final = enkaku.Request[ClassParam, None]("class", param=ClassParam)
 ENKAKU: Final = enkaku.Request[X3dPoint, None]("enkaku", param=X3dPoint)
 LIST: Final = enkaku.Request[List, list[str]]("list", param=List, result=list[str])
+OPTIONS: Final = enkaku.Request[Unpack_, Unpack_]("options", param=Unpack_, result=Unpack_)
 PARAM: Final = enkaku.Request[ParamParam, None]("param", param=ParamParam)
 STR: Final = enkaku.Request[str, str]("str", param=str, result=str)
+UNPACK: Final = enkaku.Stream[UnpackParam, Unpack_, None](
+    "unpack", param=UnpackParam, receive=Unpack_
+)
 USER_GET_BY_ID_V2: Final = enkaku.Request[int, None]("user.get-by_ID:v2", param=int)
 日本_語: Final = enkaku.Event[X日本]("日本/語", data=X日本)

@@ -5,15 +5,17 @@ from abc import abstractmethod
 
 import enkaku
 
-from .models import X日本, ClassParam, HTTPError, List, ParamParam, X3dPoint
+from .models import X日本, ClassParam, HTTPError, List, ParamParam, Unpack_, UnpackParam, X3dPoint
 from .procedures import (
     ABSTRACTMETHOD,
     CLASS,
     ENKAKU,
     INIT,
     LIST,
+    OPTIONS,
     PARAM,
     STR,
+    UNPACK,
     USER_GET_BY_ID_V2,
     X2D_RENDER,
     日本_語,
@@ -43,10 +45,16 @@ class AwkwardNamesHandler(enkaku.Handler):
     async def list_(self, param: List) -> list[str]: ...
 
     @abstractmethod
+    async def options(self, param: Unpack_) -> Unpack_: ...
+
+    @abstractmethod
     async def param(self, param: ParamParam) -> None: ...
 
     @abstractmethod
     async def str_(self, param: str) -> str: ...
+
+    @abstractmethod
+    async def unpack(self, param: UnpackParam, stream: enkaku.ServerStream[Unpack_]) -> None: ...
 
     @abstractmethod
     async def user_get_by_id_v2(self, param: int) -> None: ...
@@ -62,8 +70,10 @@ class AwkwardNamesHandler(enkaku.Handler):
             enkaku.Route.request(CLASS, self.class_),
             enkaku.Route.request(ENKAKU, self.enkaku_),
             enkaku.Route.request(LIST, self.list_),
+            enkaku.Route.request(OPTIONS, self.options),
             enkaku.Route.request(PARAM, self.param),
             enkaku.Route.request(STR, self.str_),
+            enkaku.Route.stream(UNPACK, self.unpack),
             enkaku.Route.request(USER_GET_BY_ID_V2, self.user_get_by_id_v2),
             enkaku.Route.event(日本_語, self.日本_語),
         )
