@@ -1,6 +1,6 @@
 """From a protocol file to the changes in a directory: what both commands begin with.
 
-Above it: the command line, which imports this when it is needed. Below it: definition, generate, output.
+Above it: the command line, which imports this when it is needed. Below it: definition, generate, output, stamp.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,7 @@ from .errors import Issue, ProtocolError
 from .generate import generate_with_checks
 from .load import load
 from .output import Changes, changes
-from .render import MARKER
-from .stamp import Request, stamp
+from .stamp import MARKER, Request, stamp
 
 __all__ = ["Prepared", "prepare"]
 

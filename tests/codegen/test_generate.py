@@ -9,7 +9,7 @@ from pathlib import Path
 from enkaku_codegen.definition import read_protocol
 from enkaku_codegen.format import format_source
 from enkaku_codegen.generate import generate
-from enkaku_codegen.render import MARKER
+from enkaku_codegen.stamp import MARKER
 from generated.packages import make_protocol
 
 SEED = Path(__file__).parent.parent / "golden" / "protocols" / "dashboard.json"

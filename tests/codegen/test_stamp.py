@@ -13,8 +13,7 @@ import pytest
 from enkaku_codegen import stamp as stamps
 from enkaku_codegen.cli import run
 from enkaku_codegen.definition import read_protocol
-from enkaku_codegen.render import MARKER
-from enkaku_codegen.stamp import ABOUT, STAMP, Request, is_fresh
+from enkaku_codegen.stamp import ABOUT, MARKER, STAMP, Request, is_fresh
 
 MAIN = """\
 name: Shop
@@ -243,10 +242,6 @@ def test_a_path_that_only_a_link_explains_leaves_no_stamp(tmp_path: Path) -> Non
     for _ in range(2):
         assert run(["generate", str(main), "--out", str(tmp_path / "out")]) == 0
     assert not (tmp_path / "out" / STAMP).exists()
-
-
-def test_the_marker_is_the_one_that_is_rendered() -> None:
-    assert MARKER.encode() == stamps.MARKER
 
 
 def test_many_procedures_are_recognised_at_once(tmp_path: Path) -> None:
