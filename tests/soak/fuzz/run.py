@@ -1,0 +1,70 @@
+"""A run of the fuzzer: batches of lines to one side, with an eye on what must not happen.
+
+Above it: the program and the test. Below it: the two sides, the watch.
+"""
+
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .client_side import ClientSide
+from .server_side import ServerSide
+from .watch import Flatness, Watch
+
+__all__ = ["LINES_A_BATCH", "SIDES", "Outcome", "fuzz"]
+
+LINES_A_BATCH: Final = 200
+_SIDES: Final = {side.name: side for side in (ServerSide, ClientSide)}
+SIDES: Final = tuple(_SIDES)
+_WARM_UP: Final = 0.2  # of the batches, before memory has to be flat
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run found.
+
+    Attributes:
+        reached: How many calls reached a handler, or were ended by what the client was sent.
+        found: What went wrong, each with the name of its batch.
+        grown: By how many blocks and bytes memory grew after the warm-up.
+    """
+
+    side: str
+    lines: int
+    seconds: float
+    reached: int
+    found: tuple[str, ...]
+    grown: tuple[int, int]
+
+
+def fuzz(side: str, seed: str, batches: range) -> Outcome:
+    """Send the batches with these numbers to the ``"server"``, or to the ``"client"``."""
+    start = time.monotonic()
+    watch, flatness = Watch(), Flatness()
+    with tempfile.TemporaryDirectory(prefix="enk-") as directory:
+        fuzzed = _SIDES[side](Path(directory) / "s", seed, watch)
+        asyncio.run(_run(fuzzed, batches, watch, flatness))
+    if flatness.fault:
+        watch.add(flatness.fault)
+    return Outcome(
+        side,
+        len(batches) * LINES_A_BATCH,
+        time.monotonic() - start,
+        fuzzed.reached,
+        tuple(watch.found),
+        flatness.grown,
+    )
+
+
+async def _run(
+    fuzzed: ServerSide | ClientSide, batches: range, watch: Watch, flatness: Flatness
+) -> None:
+    warm = round(len(batches) * _WARM_UP)
+    async with watch.watching():
+        await fuzzed.run(batches[:warm], LINES_A_BATCH)
+        flatness.sample()
+        await fuzzed.run(batches[warm:], LINES_A_BATCH)
+        flatness.sample()

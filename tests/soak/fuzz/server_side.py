@@ -1,0 +1,216 @@
+"""Fuzzes a server: a connection sends it spoilt lines, and afterwards it has to answer a good one.
+
+Above it: the program and the test. Below it: the lines, the handler, the watch.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import enkaku
+
+from .handler import GOOD, PROCEDURES, Bounded
+from .lines import MESSAGE_SIZE, Lines, good_line, made_envelope, may_end, pieces
+from .values import Members, odd_text
+from .watch import Watch
+
+__all__ = ["ServerSide"]
+
+_WITHIN: Final = 30.0  # seconds for a good answer
+_APART: Final = 40  # lines between two good ones
+_LAST: Final = "good: the last"  # no recording has an id that begins like this
+_ENDING: Final = b"\n" + good_line(typ="request", rid=_LAST, prc="void")
+_KINDS: Final = (*("open",) * 8, *("send",) * 6, *("abort", "credit") * 2, "end", "event")
+_ANSWERS: Final = frozenset({"receive", "result", "error", "credit"})
+
+
+class ServerSide:
+    """One server, fuzzed by one connection after the other.
+
+    Args:
+        path: Where it serves.
+        seed: Decides, with the number of a batch, what that batch sends.
+        watch: Told what went wrong.
+    """
+
+    name = "server"
+
+    def __init__(self, path: Path, seed: str, watch: Watch) -> None:
+        self._path = path
+        self._seed = seed
+        self._watch = watch
+        self._handler = Bounded()
+        self._limits = enkaku.Limits(message_size=MESSAGE_SIZE)
+
+    @property
+    def reached(self) -> int:
+        """How many calls and events reached a handler."""
+        return self._handler.began
+
+    async def run(self, numbers: range, count: int) -> None:
+        """Run the batches with these numbers, of so many lines each."""
+        async with enkaku.serve_unix(
+            self._handler, self._path, limits=self._limits, close_timeout=5.0
+        ):
+            before = asyncio.all_tasks()
+            for number in numbers:
+                with self._watch.batch(f"{self.name}:{number}"):
+                    await self._batch(Random(f"{self._seed}.{self.name}.{number}"), count)
+                    await self._ask_anew()
+                    await self._watch.check_tasks(before)
+                    if (left := self._handler.began - self._handler.ended) != 0:
+                        self._watch.add(f"{left} handlers have not ended")
+
+    async def _batch(self, random: Random, count: int) -> None:
+        rids = [random.choice(("", "1", "r", "__proto__", "é")) + str(place) for place in range(8)]
+        lines = Lines(random, "c2s", lambda: _made_up(random, rids), rids)
+        data = b"".join(_mingled(lines, count))
+        reader, writer = await asyncio.open_unix_connection(self._path, limit=2**26)
+        try:
+            async with asyncio.timeout(_WITHIN):
+                if await self._send(random, data, reader, writer):
+                    await self._reuse(rids, reader, writer)
+        except TimeoutError:
+            self._watch.add(f"no answer to a good request within {_WITHIN:g} s")
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            if not may_end(data):
+                self._watch.add(f"the connection ended: {error!r}")
+        finally:
+            writer.transport.abort()
+
+    async def _send(
+        self,
+        random: Random,
+        data: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> bool:
+        """Send it in one manner or another; tell whether the connection is still there."""
+        good = {_good(place) for place in range(data.count(b'"good: '))}
+        manner = random.choice(("together", "together", "late", "never", "cut"))
+        if manner == "together":
+            writing = asyncio.create_task(_write(random, writer, data + _ENDING))
+            try:
+                await self._await_answers(reader, good)
+            finally:
+                writing.cancel()
+                await asyncio.wait({writing})
+            return True
+        for piece in pieces(random, data):
+            writer.write(piece)
+            await asyncio.sleep(0)
+        if manner == "late":
+            writer.write(_ENDING)
+            await self._await_answers(reader, good)
+            return True
+        if manner == "cut":  # an end in the middle of things, with answers on their way
+            writer.write_eof()
+            await reader.read()
+        return False  # or gone without goodbye, and nothing was read
+
+    async def _reuse(
+        self, rids: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Give every call up; then no id may be in use any longer."""
+        for rid in rids:
+            writer.write(good_line(typ="abort", rid=rid))
+        writer.write(_ENDING)
+        await self._await_answers(reader, set())
+        for rid in rids:
+            writer.write(good_line(typ="request", rid=rid, prc="void"))
+        writer.write(_ENDING)
+        await self._await_answers(reader, set(rids))
+
+    async def _ask_anew(self) -> None:
+        reader, writer = await asyncio.open_unix_connection(self._path)
+        try:
+            async with asyncio.timeout(_WITHIN):
+                writer.write(_ENDING)
+                await self._await_answers(reader, set())
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError) as error:
+            self._watch.add(f"a new connection is not served: {error!r}")
+        finally:
+            writer.transport.abort()
+
+    async def _await_answers(self, reader: asyncio.StreamReader, good: set[str]) -> None:
+        """Read until the last good request is answered; by then those named have to be."""
+        good, last = good | {_LAST}, False
+        while not last:
+            line = await reader.readuntil(b"\n")
+            payload = _payload(line)
+            rid = payload.get("rid")
+            if payload.get("typ") not in _ANSWERS or not isinstance(rid, str):
+                self._watch.add(f"the server sent {line!r:.500}")
+            elif rid in good and payload["typ"] != "credit":
+                good.discard(rid)
+                last = rid == _LAST
+                if payload != {"typ": "result", "rid": rid}:
+                    self._watch.add(f"a good request was answered by {line!r:.500}")
+        if good:
+            self._watch.add(f"good requests were not answered: {good}")
+
+
+def _good(place: int) -> str:
+    return f"good: {place}"
+
+
+def _mingled(lines: Lines, count: int) -> Iterator[bytes]:
+    """Put good lines among the others."""
+    last = b"\n"
+    for place in range(count):
+        if place % _APART == 0:
+            yield b"" if last.endswith(b"\n") else b"\n"
+            yield good_line(typ="request", rid=_good(place // _APART), prc="void")
+        last = lines.make()
+        yield last
+
+
+def _payload(line: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line)["payload"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}
+
+
+async def _write(random: Random, writer: asyncio.StreamWriter, data: bytes) -> None:
+    try:
+        for piece in pieces(random, data):
+            writer.write(piece)
+            await writer.drain()
+    except ConnectionError:
+        return  # the reading side tells
+
+
+def _made_up(random: Random, rids: list[str]) -> Members:
+    """Make a message of a client that is right, or nearly so."""
+    name = random.choice(tuple(PROCEDURES))
+    rid, kind = random.choice(rids), random.choice(_KINDS)
+    fitting = GOOD.get(name) if random.random() < 0.8 else odd_text(random)
+    body: list[tuple[str, Any]]
+    match kind:
+        case "open":
+            typ = (
+                PROCEDURES[name] if random.random() < 0.9 else random.choice(("request", "stream"))
+            )
+            body = [("typ", typ), ("rid", rid), ("prc", name)]
+            slot = "prm"
+            if typ == "event":
+                body, slot = [("typ", typ), ("prc", name)], "data"
+            body += [] if fitting is None else [(slot, fitting)]
+        case "send":
+            name = random.choice(("chat", "logs/watch"))
+            body = [("typ", kind), ("prc", name), ("rid", rid), ("val", GOOD[name])]
+        case "abort":
+            reason = random.choice(("Close", "Close", "Cancelled", "x" * 2000))
+            body = [("typ", kind), ("rid", rid), ("rsn", reason)]
+        case "credit":
+            size = random.choice((0, 1, 1_000, 10**6, -1, 2**63, odd_text(random)))
+            body = [("typ", kind), ("rid", rid), ("n", size)]
+        case "end":
+            body = [("typ", kind), ("rid", rid)]
+        case _:
+            body = [("typ", "event"), ("prc", "ping")]
+    return made_envelope(random, Members(body))
