@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test fuzz check format generate clean bench
+.PHONY: help demo test fuzz check format generate clean bench soak
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,6 +26,10 @@ test: $(READY)  ## run the tests
 
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
+
+soak: $(READY)  ## a million spoilt lines, then ten minutes of 1,000 connections; LINES=, SOAK="--help"
+	PYTHONPATH=tests $(BIN)/python -m soak.fuzz $(LINES)
+	PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
 
 check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/ruff check .

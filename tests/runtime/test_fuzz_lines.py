@@ -7,7 +7,7 @@ from multiprocessing import get_context
 import pytest
 from soak.fuzz.run import LINES_A_BATCH, SIDES, fuzz
 
-_BATCHES = 40
+_BATCHES = 30
 
 
 @pytest.mark.parametrize("side", SIDES)

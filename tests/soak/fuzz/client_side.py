@@ -5,7 +5,7 @@ Above it: the program and the test. Below it: the lines, the procedures, the wat
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -47,8 +47,8 @@ class ClientSide:
         self._limits = enkaku.Limits(message_size=MESSAGE_SIZE)
         self.reached = 0  # how many calls ended well, or in what the server sent
 
-    async def run(self, numbers: range, count: int) -> None:
-        """Run the batches with these numbers, of so many lines each."""
+    async def run(self, numbers: range, count: int) -> AsyncGenerator[int, None]:
+        """Run the batches with these numbers, of so many lines each; say when each is done."""
         listener = await asyncio.get_running_loop().create_unix_server(
             lambda: _Peer(self._accepted), self._path
         )
@@ -58,6 +58,7 @@ class ClientSide:
                 with self._watch.batch(f"{self.name}:{number}"):
                     await self._batch(Random(f"{self._seed}.{self.name}.{number}"), count)
                     await self._watch.check_tasks(before)
+                yield number
         finally:
             listener.close()
 

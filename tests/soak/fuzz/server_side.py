@@ -5,7 +5,7 @@ Above it: the program and the test. Below it: the lines, the handler, the watch.
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -50,8 +50,8 @@ class ServerSide:
         """How many calls and events reached a handler."""
         return self._handler.began
 
-    async def run(self, numbers: range, count: int) -> None:
-        """Run the batches with these numbers, of so many lines each."""
+    async def run(self, numbers: range, count: int) -> AsyncGenerator[int, None]:
+        """Run the batches with these numbers, of so many lines each; say when each is done."""
         async with enkaku.serve_unix(
             self._handler, self._path, limits=self._limits, close_timeout=5.0
         ):
@@ -63,6 +63,7 @@ class ServerSide:
                     await self._watch.check_tasks(before)
                     if (left := self._handler.began - self._handler.ended) != 0:
                         self._watch.add(f"{left} handlers have not ended")
+                yield number
 
     async def _batch(self, random: Random, count: int) -> None:
         rids = [random.choice(("", "1", "r", "__proto__", "é")) + str(place) for place in range(8)]

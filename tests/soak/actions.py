@@ -1,0 +1,176 @@
+"""What a user of the soak does with a connection: each action is a call of some kind, with an end of some kind.
+
+Above it: the client process. Below it: the protocol. An action raises ``Wrong`` where the answer is not what it
+has to be, and lets the library's errors through.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final, TypeAlias
+
+import enkaku
+
+from .protocol import COLLECT, COUNT, ECHO, ENDLESS, RELAY, TELL, WAIT, Job, Span
+
+__all__ = ["ACTIONS", "Action", "Wrong"]
+
+Action: TypeAlias = Callable[[enkaku.Connection, Random], Awaitable[None]]
+
+
+class Wrong(Exception):
+    """An answer that is not what it has to be."""
+
+
+def _require(found: object, expected: object) -> None:
+    if found != expected:
+        raise Wrong(f"{found!r:.200} instead of {expected!r:.200}")
+
+
+async def _tell(connection: enkaku.Connection, random: Random) -> None:
+    for number in range(random.randrange(1, 20)):
+        await connection.event(TELL, f"{number}")
+
+
+async def _ask(connection: enkaku.Connection, random: Random) -> None:
+    for _ in range(random.randrange(1, 5)):
+        text = "é" * random.choice((0, 1, 100, 20_000))
+        job = Job(text=text, seconds=random.choice((0.0, 0.0, 0.02)))
+        answer = await connection.request(ECHO, job)
+        _require(answer, text)
+
+
+async def _cancel(connection: enkaku.Connection, random: Random) -> None:
+    asking = asyncio.ensure_future(connection.request(WAIT, None))
+    await asyncio.sleep(random.choice((0, 0, 0.01, 0.05)))
+    asking.cancel()
+    await asyncio.wait({asking})
+    if not asking.cancelled():
+        asking.result()  # the connection's end came first
+        raise Wrong("a request that has no end had one")
+
+
+async def _expire(connection: enkaku.Connection, random: Random) -> None:
+    try:
+        await connection.request(WAIT, None, timeout=random.choice((0.001, 0.02, 0.1)))
+    except enkaku.DeadlineExceeded:
+        return
+    raise Wrong("a request that has no end had one")
+
+
+async def _expire_stream(connection: enkaku.Connection, random: Random) -> None:
+    try:
+        async with connection.stream(ENDLESS, _span(random), timeout=0.1) as stream:
+            await _take(stream, 10**9)
+    except enkaku.DeadlineExceeded:
+        return
+    raise Wrong("a stream that has no end had one")
+
+
+def _span(random: Random) -> Span:
+    return Span(items=random.randrange(1, 100), size=random.choice((0, 10, 1_000)))
+
+
+async def _take(
+    stream: enkaku.ClientStream[str, int], most: int, *, pause: float = 0.0, every: int = 10
+) -> int:
+    """Take some items; they have to be numbered without a gap."""
+    expected = 0
+    async for item in stream:
+        _require(item.strip(), str(expected))
+        expected += 1
+        if expected >= most:
+            break
+        if pause and expected % every == 0:
+            await asyncio.sleep(pause)
+    return expected
+
+
+async def _count(connection: enkaku.Connection, random: Random) -> None:
+    span = _span(random)
+    async with connection.stream(COUNT, span) as stream:
+        _require(await _take(stream, 10**9), span.items)
+        _require(await stream.result(), span.items)
+
+
+async def _read_slowly(connection: enkaku.Connection, random: Random) -> None:
+    span = Span(items=1_000, size=1_000)
+    async with connection.stream(COUNT, span) as stream:
+        _require(await _take(stream, 10**9, pause=0.02, every=100), span.items)
+        _require(await stream.result(), span.items)
+
+
+async def _read_newest(connection: enkaku.Connection, random: Random) -> None:
+    last = -1
+    policy: enkaku.WhenFull = random.choice(("latest", "drop_oldest"))
+    async with connection.stream(ENDLESS, _span(random), when_full=policy) as stream:
+        for _ in range(10):
+            number = int((await anext(stream, "-1")).strip())
+            if number <= last:
+                raise Wrong(f"item {number} came behind {last}")
+            last = number
+            await asyncio.sleep(0.02)
+
+
+async def _leave(connection: enkaku.Connection, random: Random) -> None:
+    async with connection.stream(ENDLESS, _span(random)) as stream:
+        await _take(stream, random.randrange(1, 300))
+
+
+async def _close(connection: enkaku.Connection, random: Random) -> None:
+    async with connection.stream(ENDLESS, _span(random)) as stream:
+        taken = await _take(stream, random.randrange(1, 300))
+        if await stream.close() < taken:
+            raise Wrong("the handler has sent fewer items than came")
+
+
+async def _ignore(connection: enkaku.Connection, random: Random) -> None:
+    async with connection.stream(COUNT, Span(items=300, size=1_000)) as stream:
+        _require(await stream.result(), 300)
+
+
+async def _relay(connection: enkaku.Connection, random: Random) -> None:
+    items = random.randrange(1, 300)
+    size = random.choice((0, 1_000))
+    async with connection.channel(RELAY, None) as channel, asyncio.TaskGroup() as group:
+
+        async def send() -> None:
+            for number in range(items):
+                await channel.send(f"{number}".ljust(size))
+
+        group.create_task(send())
+        _require(await _take(channel, items), items)
+        _require(await channel.close(), items)
+
+
+async def _collect(connection: enkaku.Connection, random: Random) -> None:
+    items = random.randrange(1, 600)
+    pause = random.choice((0.0, 0.005))
+    async with connection.channel(COLLECT, pause) as channel:
+        for number in range(items):
+            await channel.send(f"{number}".ljust(1_000))
+        _require(await channel.close(), items)
+
+
+async def _abandon(connection: enkaku.Connection, random: Random) -> None:
+    async with connection.channel(COLLECT, 0.05) as channel:
+        for number in range(random.randrange(200)):
+            await channel.send(f"{number}".ljust(1_000))
+
+
+ACTIONS: Final[dict[str, Action]] = {
+    "events": _tell,
+    "requests": _ask,
+    "request cancelled": _cancel,
+    "request past its deadline": _expire,
+    "stream": _count,
+    "stream, slow reader": _read_slowly,
+    "stream, newest items": _read_newest,
+    "stream, result only": _ignore,
+    "stream left early": _leave,
+    "stream closed": _close,
+    "stream past its deadline": _expire_stream,
+    "channel, both ways": _relay,
+    "channel, slow handler": _collect,
+    "channel left early": _abandon,
+}

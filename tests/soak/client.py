@@ -1,0 +1,150 @@
+"""A client process of the soak: many connections at once, each with a user who makes calls, until SIGTERM.
+
+It writes a line when it has begun, and what became of its calls, as JSON, when it has ended.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import AbstractAsyncContextManager
+from random import Random
+from typing import Final
+
+import enkaku
+
+from .actions import ACTIONS, Wrong
+from .process import Faults, descriptors, memory
+
+_STUCK: Final = 120.0  # seconds after which a call counts as hung, though the machine may be busy
+_OPENING: Final = (
+    b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"stream","rid":"1","prc":"endless",'
+    b'"prm":{"items":50,"size":1000}}}\n{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"requ'
+)
+_STOP: Final = 10.0  # seconds within which the connection to a server that stops has ended
+
+
+class Users:
+    """The users of one process."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._path: str = options.path
+        self._port: int = options.port
+        self._think: float = options.think
+        self._seed: str = options.seed
+        self._stop = asyncio.Event()
+        self.faults = Faults()
+        self.counts: Counter[str] = Counter()
+
+    async def run(self, connections: int) -> None:
+        """Let so many users do what they do until SIGTERM."""
+        self.faults.watch()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
+        _say("begun")
+        async with asyncio.TaskGroup() as group:
+            for number in range(connections):
+                group.create_task(self._use(Random(f"{self._seed}.{number}")))
+
+    async def _use(self, random: Random) -> None:
+        await self._pause(random)
+        while not self._stop.is_set():
+            try:
+                if random.random() < 0.05:
+                    await self._be_rude()
+                else:
+                    await self._connect(random)
+            except (enkaku.ConnectFailed, OSError):
+                self.counts["not connected"] += 1
+            await self._pause(random)
+
+    async def _pause(self, random: Random) -> None:
+        try:
+            async with asyncio.timeout(random.expovariate(1 / self._think)):
+                await self._stop.wait()
+        except TimeoutError:
+            return
+
+    def _dial(self, random: Random) -> AbstractAsyncContextManager[enkaku.Connection]:
+        if random.random() < 0.5:
+            return enkaku.connect_unix(self._path)
+        return enkaku.connect_tcp("127.0.0.1", self._port)
+
+    async def _connect(self, random: Random) -> None:
+        async with self._dial(random) as connection:
+            self.counts["connections"] += 1
+            for _ in range(random.randrange(1, 12)):
+                names = random.choices(tuple(ACTIONS), k=random.choice((1, 1, 1, 2, 3)))
+                calls = [asyncio.create_task(self._act(connection, name, random)) for name in names]
+                if random.random() < 0.05:  # the connection is closed while calls are open
+                    await asyncio.sleep(random.random() * 0.1)
+                    await connection.close()
+                await asyncio.wait(calls)
+                if self._stop.is_set() or not connection.is_open:
+                    return
+                await self._pause(random)
+
+    async def _act(self, connection: enkaku.Connection, name: str, random: Random) -> None:
+        try:
+            async with asyncio.timeout(_STUCK) as bound:
+                await ACTIONS[name](connection, random)
+            self.counts[name] += 1
+        except* enkaku.ConnectionLost:
+            self.counts["connection lost"] += 1
+        except* (Wrong, enkaku.CallError, enkaku.CallClosed) as errors:
+            # A server that stops has its handlers finish early, and then ends the connection.
+            if await _ends_soon(connection):
+                self.counts["cut short by the server's stop"] += 1
+            else:
+                self.faults.add(f"{name}: {errors.exceptions!r}")
+        except* Exception as errors:  # noqa: BLE001 # whatever it is, it is a fault
+            hung = "hung: " if bound.expired() else ""
+            self.faults.add(f"{name}: {hung}{errors.exceptions!r}")
+
+    async def _be_rude(self) -> None:
+        """Open a call, and be gone without goodbye, in the middle of a line."""
+        reader, writer = await asyncio.open_unix_connection(self._path)
+        writer.write(_OPENING)
+        await reader.read(1)
+        writer.transport.abort()
+        self.counts["gone without goodbye"] += 1
+
+
+async def _ends_soon(connection: enkaku.Connection) -> bool:
+    deadline = time.monotonic() + _STOP
+    # Nobody could set an event: the connection's end is told to its calls alone.
+    while connection.is_open and time.monotonic() < deadline:  # noqa: ASYNC110 # as said above
+        await asyncio.sleep(0.05)
+    return not connection.is_open
+
+
+async def _main(options: argparse.Namespace) -> None:
+    users = Users(options)
+    before = descriptors()
+    await users.run(options.connections)
+    await asyncio.sleep(0)
+    report = {
+        "counts": users.counts,
+        "faults": users.faults.texts,
+        "tasks": len(asyncio.all_tasks()) - 1,
+        "descriptors": descriptors() - before,
+        "memory": memory(),
+    }
+    _say(json.dumps(report))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m soak.client", description=__doc__)
+    parser.add_argument("path", help="of the server's Unix socket")
+    parser.add_argument("port", type=int, help="the server's TCP port")
+    parser.add_argument("--connections", type=int, default=250)
+    parser.add_argument("--think", type=float, default=1.0, help="seconds between two actions")
+    parser.add_argument("--seed", default="0")
+    asyncio.run(_main(parser.parse_args()))
