@@ -5,15 +5,44 @@ Above it: the client and the server, which know this interface alone. Below it: 
 """
 
 import asyncio
+import os
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
 
 from .errors import ConnectionLost
+from .room import Room
 
-__all__ = ["MemoryTransport", "Receiver", "Transport", "memory_pair"]
+__all__ = [
+    "Dial",
+    "Listening",
+    "MemoryTransport",
+    "PeerCredentials",
+    "Receiver",
+    "Transport",
+    "memory_pair",
+]
 
 _HIGH_WATER: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCredentials:
+    """Who is at the other end of a Unix socket, as the operating system says, and not the peer.
+
+    They are those of the moment at which the client connected, or the server began to listen. Decide by the user
+    and the group: the process may have handed its socket on, or have ended and left its number to another.
+
+    Attributes:
+        pid: The process; 0 where this one cannot see it, as from inside a container.
+        uid: Its effective user.
+        gid: Its effective group.
+    """
+
+    pid: int
+    uid: int
+    gid: int
 
 
 class Receiver(Protocol):
@@ -35,6 +64,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def credentials(self) -> PeerCredentials | None:
+        """Whose process is at the other end of a Unix socket; None for TCP, or where the system does not say."""
+        ...
+
+    @property
     def buffered(self) -> int:
         """How many written bytes have not left yet."""
         ...
@@ -46,7 +80,7 @@ class Transport(Protocol):
         """Send some bytes, without waiting; after the connection is lost they are dropped."""
 
     async def drain(self) -> None:
-        """Wait until there is room for more.
+        """Return once there is room for more: at once, or in the order in which it was asked for.
 
         Raises:
             ConnectionLost: There never will be.
@@ -65,6 +99,20 @@ class Transport(Protocol):
         """End at once; what was written and has not left is lost."""
 
 
+class Listening(Protocol):
+    """What brings a server its connections."""
+
+    def close(self) -> None:
+        """Take no new connections, and drop those that are not open yet."""
+
+
+Dial: TypeAlias = Callable[[], Awaitable[Transport]]
+"""Connects, each time that it is called: returns a transport that is open and delivers nothing before its ``start``.
+
+It raises ConnectFailed where nobody answers.
+"""
+
+
 class _Pipe:
     """One direction of a memory connection: bytes, and at last None for the end, on their way to a reader."""
 
@@ -75,11 +123,11 @@ class _Pipe:
         self._take: Callable[[bytes | None], None] | None = None
         self._reading = True
         self._scheduled = False
-        self._writers: set[asyncio.Future[None]] = set()
+        self.room: Final = Room()
 
     def put(self, data: bytes | None) -> None:
         self._items.append(data)
-        self.size += len(data or b"")
+        self._resize(len(data or b""))
         self._schedule()
 
     def connect(self, take: Callable[[bytes | None], None]) -> None:
@@ -92,21 +140,14 @@ class _Pipe:
 
     def clear(self) -> None:
         self._items.clear()
-        self.size = 0
-        self.wake_writers()
+        self._resize(-self.size)
 
-    async def wait_for_room(self) -> None:
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._writers.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._writers.discard(waiter)
-
-    def wake_writers(self) -> None:
-        for waiter in self._writers:
-            if not waiter.done():
-                waiter.set_result(None)
+    def _resize(self, change: int) -> None:
+        self.size += change
+        if self.size > _HIGH_WATER:
+            self.room.fill()
+        else:
+            self.room.clear()
 
     def _schedule(self) -> None:
         if self._items and self._reading and self._take is not None and not self._scheduled:
@@ -117,10 +158,8 @@ class _Pipe:
         self._scheduled = False
         while self._items and self._reading and self._take is not None:
             data = self._items.popleft()
-            self.size -= len(data or b"")
+            self._resize(-len(data or b""))
             self._take(data)
-        if self.size <= _HIGH_WATER:
-            self.wake_writers()
 
 
 class MemoryTransport:
@@ -138,6 +177,11 @@ class MemoryTransport:
     def peer(self) -> str:
         """The other end, for messages to people."""
         return self._peer
+
+    @property
+    def credentials(self) -> PeerCredentials:
+        """This process: both ends are in it."""
+        return PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
 
     @property
     def buffered(self) -> int:
@@ -160,8 +204,7 @@ class MemoryTransport:
         Raises:
             ConnectionLost: The connection is gone.
         """
-        while not self._lost.done() and self.buffered > _HIGH_WATER:
-            await self._outgoing.wait_for_room()
+        await self._outgoing.room.wait()
         if self._lost.done():
             raise ConnectionLost(f"the connection to {self._peer} is gone")
 
@@ -203,7 +246,7 @@ class MemoryTransport:
         # The end of one side is the end of both, as with a socket whose peer closes.
         self._lost.set_result(None)
         self._end_writing()
-        self._outgoing.wake_writers()
+        self._outgoing.room.give_up()
         self._receiver.connection_lost(None)
 
     def _end_writing(self) -> None:

@@ -1,0 +1,74 @@
+"""Room for writers: at once where there is some, and in order where they have to wait for it."""
+
+import asyncio
+
+import pytest
+from enkaku.room import Room
+from support import WITHIN, turns
+
+
+async def wait(room: Room, name: int, woken: list[int]) -> None:
+    await room.wait()
+    woken.append(name)
+
+
+async def test_where_there_is_room_nobody_waits_a_turn() -> None:
+    room = Room()
+    waiting = room.wait()
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+
+
+async def test_those_who_wait_leave_in_the_order_in_which_they_came() -> None:
+    room, woken = Room(), list[int]()
+    room.fill()
+    tasks = [asyncio.create_task(wait(room, name, woken)) for name in range(100)]
+    await turns()
+    assert woken == []
+    tasks[3].cancel()
+    room.clear()
+    await asyncio.wait(tasks, timeout=WITHIN)
+    assert woken == [name for name in range(100) if name != 3]
+
+
+async def test_somebody_who_comes_later_does_not_overtake() -> None:
+    room, woken = Room(), list[int]()
+    room.fill()
+    tasks = [asyncio.create_task(wait(room, name, woken)) for name in range(20)]
+    await turns()
+    room.clear()
+    tasks.append(asyncio.create_task(wait(room, 20, woken)))
+    await asyncio.wait(tasks, timeout=WITHIN)
+    assert woken == list(range(21))
+
+
+async def test_only_a_few_are_woken_before_it_is_known_whether_there_is_room_still() -> None:
+    room, woken = Room(), list[int]()
+
+    async def fill(name: int) -> None:
+        await wait(room, name, woken)
+        room.fill()
+
+    room.fill()
+    tasks = [asyncio.create_task(fill(name)) for name in range(100)]
+    await turns()
+    for _ in range(5):
+        before = len(woken)
+        room.clear()
+        await turns()
+        assert 1 <= len(woken) - before <= 8
+    room.give_up()
+    await asyncio.wait(tasks, timeout=WITHIN)
+    assert woken == list(range(100))
+
+
+async def test_one_who_is_cancelled_as_it_is_woken_leaves_the_turn_to_the_next() -> None:
+    room, woken = Room(), list[int]()
+    room.fill()
+    tasks = [asyncio.create_task(wait(room, name, woken)) for name in range(30)]
+    await turns()
+    room.clear()
+    for task in tasks[:10]:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=WITHIN)
+    assert woken == list(range(10, 30))
