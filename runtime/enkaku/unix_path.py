@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import stat
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from .errors import AddressInUse, UsageError
 
 __all__ = ["Claim", "claim_path"]
 
+_PATH_MAX: Final = 107 if sys.platform == "linux" else 103  # bytes; of sockaddr_un, less its NUL
 _LOCK_ATTEMPTS: Final = 100
 _LOCK_PAUSE: Final = 0.01  # seconds
 
@@ -60,6 +62,12 @@ def claim_path(path: str, *, mode: int, backlog: int) -> Claim:
     """
     if not path or "\0" in path:
         raise UsageError(f"{path!r} cannot be the path of a socket")
+    size = len(os.fsencode(path))
+    if size > _PATH_MAX:
+        raise UsageError(
+            f"unix:{path}: the path of a socket has {_PATH_MAX} bytes at the most, and this one {size}; serve in "
+            "a directory with a shorter path, or give a path relative to the current one"
+        )
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         server.settimeout(0)
@@ -68,7 +76,7 @@ def claim_path(path: str, *, mode: int, backlog: int) -> Claim:
         with _lock(path):
             _require_free(path)
             # Bound beside the path and moved onto it, so that nobody sees the file before it has its mode.
-            beside = Path(f"{path}~")
+            beside = Path(_beside(path))
             _require_free(str(beside))
             beside.unlink(missing_ok=True)
             server.bind(str(beside))
@@ -84,6 +92,11 @@ def claim_path(path: str, *, mode: int, backlog: int) -> Claim:
     except BaseException:
         server.close()
         raise
+
+
+def _beside(path: str) -> str:
+    """Name a file in the same directory, by no more bytes than are allowed for a socket."""
+    return path[:-1] + ("=" if path.endswith("~") else "~")
 
 
 def _require_free(path: str) -> None:

@@ -90,13 +90,13 @@ async def test_a_dead_servers_path_is_taken_over(socket_path: Path) -> None:
 
 
 async def test_what_an_interrupted_start_left_is_cleared_away(socket_path: Path) -> None:
-    leave_stale(Path(f"{socket_path}~"))
+    leave_stale(socket_path.with_name("~"))
     async with enkaku.serve_unix(Serving(), socket_path):
         assert names_in(socket_path.parent) == [socket_path.name]
 
 
 async def test_a_living_server_beside_the_path_keeps_its_own(socket_path: Path) -> None:
-    beside = Path(f"{socket_path}~")
+    beside = socket_path.with_name("~")
     async with enkaku.serve_unix(Serving(), beside):
         with pytest.raises(enkaku.AddressInUse):
             async with enkaku.serve_unix(Serving(), socket_path):
@@ -125,7 +125,7 @@ async def test_what_is_not_a_socket_is_left_alone(socket_path: Path, what: str) 
             pass
     after = socket_path.lstat()
     assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
-    assert not Path(f"{socket_path}~").exists()
+    assert not socket_path.with_name("~").exists()
 
 
 async def test_a_missing_directory_is_said(socket_path: Path) -> None:
@@ -155,6 +155,24 @@ async def test_an_impossible_path_is_said_and_leaves_nothing(socket_path: Path, 
         async with enkaku.serve_unix(Serving(), f"{socket_path.parent}/{name}"):
             pass
     assert names_in(socket_path.parent) == []
+
+
+@pytest.mark.parametrize("last", ["s", "~", "é"])
+async def test_a_path_may_be_as_long_as_the_system_lets_it(socket_path: Path, last: str) -> None:
+    longest = 107
+    directory = socket_path.parent
+    filler = longest - len(os.fsencode(f"{directory}/{last}"))
+    path = directory / ("x" * filler + last)
+    assert len(os.fsencode(path)) == longest
+    async with enkaku.serve_unix(Serving(), path):
+        assert names_in(directory) == [path.name]
+        async with enkaku.connect_unix(path) as connection:
+            await connection.request(VOID, None)
+    assert names_in(directory) == []
+    with pytest.raises(enkaku.UsageError, match="107 bytes at the most, and this one 108"):
+        async with enkaku.serve_unix(Serving(), f"{path}x"):
+            pass
+    assert names_in(directory) == []
 
 
 async def test_an_empty_path_is_said_and_leaves_nothing(
