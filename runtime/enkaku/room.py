@@ -39,8 +39,8 @@ class Room:
             self._wake_one()
 
     async def wait(self) -> None:
-        """Return once there is room; without a turn of the event loop where nobody has to wait."""
-        if not self._full and not self._queue:
+        """Return once there is room: at once if there is some, else when it is this one's turn."""
+        if not self._full:
             return
         turn: asyncio.Future[None] = self._loop.create_future()
         self._queue.append(turn)

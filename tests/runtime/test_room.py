@@ -31,15 +31,25 @@ async def test_those_who_wait_leave_in_the_order_in_which_they_came() -> None:
     assert woken == [name for name in range(100) if name != 3]
 
 
-async def test_somebody_who_comes_later_does_not_overtake() -> None:
+async def test_those_who_write_on_do_not_keep_others_waiting_for_ever() -> None:
     room, woken = Room(), list[int]()
+
+    async def write_for_ever(name: int) -> None:
+        while True:
+            await wait(room, name, woken)
+            if len(woken) % 3 == 0:
+                room.fill()
+
     room.fill()
-    tasks = [asyncio.create_task(wait(room, name, woken)) for name in range(20)]
+    tasks = [asyncio.create_task(write_for_ever(name)) for name in range(30)]
     await turns()
-    room.clear()
-    tasks.append(asyncio.create_task(wait(room, 20, woken)))
+    for _ in range(30):
+        room.clear()
+        await turns()
+    assert set(woken) == set(range(30))
+    for task in tasks:
+        task.cancel()
     await asyncio.wait(tasks, timeout=WITHIN)
-    assert woken == list(range(21))
 
 
 async def test_only_a_few_are_woken_before_it_is_known_whether_there_is_room_still() -> None:
