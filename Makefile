@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test fuzz check format generate clean bench soak
+.PHONY: help demo test fuzz check format generate clean bench bench-backpressure soak
 
 help:  ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -42,6 +42,9 @@ check: $(READY)  ## lint, format, types, generated code up to date
 
 bench: $(READY)  ## measure what reading and writing a value costs
 	@$(BIN)/python benchmarks/codec.py
+
+bench-backpressure: $(READY)  ## measure what slow readers cost, and how fair a connection is; takes two minutes
+	@$(BIN)/python benchmarks/backpressure.py
 
 format: $(READY)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .
