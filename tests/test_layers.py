@@ -42,32 +42,49 @@ RUNTIME_LAYERS = (
     {"server"},
     {"sockets", "testing"},
 )
+
+
+def within(package: str, *layers: set[str]) -> tuple[set[str], ...]:
+    return tuple({f"{package}.{name}" for name in layer} for layer in layers)
+
+
 CODEGEN_LAYERS = (
-    {"annotations", "errors", "jsontree", "pattern", "regexes", "stamp", "stdlib"},
-    {"constants", "text"},
-    {"names"},
-    # reading: files become a definition
-    {"json_source", "nodes", "notes", "words", "yaml_source"},
-    {"dialects", "load", "merge", "options", "variants"},
-    {"forms", "mistakes", "schemas", "spots"},
-    {"bundle", "library", "shape", "widen"},
-    {"references"},
-    {"declared", "verbatim"},
-    {"definition"},
-    # planning: a definition becomes names and shapes
-    {"defaults", "plan"},
-    {"atoms", "schema_planner", "shapes"},
-    {"planner"},
-    # proving: which shapes are as narrow as their schemas
-    {"apart", "restore", "tags"},
-    {"case", "models"},
-    {"rules_arrays", "rules_logic", "rules_objects", "rules_values"},
-    {"prove"},
-    {"checks"},
-    # writing: a plan becomes text
-    {"views"},
-    {"imports"},
-    {"format", "render"},
+    {"errors", "jsontree", "stamp"},
+    *within(
+        "reading",  # files become a definition
+        {"json_source", "nodes", "regexes", "words", "yaml_source"},
+        {"dialects", "load", "options"},
+        {"mistakes", "schemas", "spots"},
+        {"bundle", "library", "shape"},
+        {"references"},
+        {"declared", "verbatim"},
+        {"definition"},
+    ),
+    *within(
+        "planning",  # a definition becomes names and shapes
+        {"merge", "names", "pattern", "plan", "stdlib"},
+        {"forms", "notes", "variants"},
+        {"defaults", "widen"},
+        {"schema_planner"},
+        {"planner"},
+    ),
+    *within(
+        "proving",  # which shapes are as narrow as their schemas
+        {"atoms", "constants"},
+        {"apart"},
+        {"case"},
+        {"rules_arrays", "rules_logic", "rules_objects", "rules_values"},
+        {"prove"},
+        {"checks"},
+    ),
+    *within(
+        "writing",  # a plan becomes text
+        {"annotations", "format", "shapes", "tags", "text"},
+        {"restore"},
+        {"models"},
+        {"imports", "views"},
+        {"render"},
+    ),
     {"generate", "output"},
     {"prepare"},
     {"cli"},
@@ -80,20 +97,35 @@ MAY_USE_NETWORK = {"sockets", "unix_path"}
 
 
 def modules(package: Path) -> list[str]:
-    return sorted(path.stem for path in package.glob("*.py") if path.stem != "__init__")
+    """Each module by its name below the package, such as ``errors`` or ``reading.load``."""
+    paths = (path.relative_to(package) for path in package.rglob("*.py"))
+    return sorted(".".join(path.with_suffix("").parts) for path in paths if path.stem != "__init__")
+
+
+def source(package: Path, module: str) -> Path:
+    return package.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Each imported module with whether it is of the same package, wherever in the file it is imported."""
+    """Each imported module with whether it is of the same package, wherever in the file it is imported.
+
+    One of the same package is told by its name below it.
+    """
+    package = next(each for each in (RUNTIME, CODEGEN) if path.is_relative_to(each))
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((name.name.split(".")[0], False) for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module.split(".")[0], False
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0], True
         elif isinstance(node, ast.ImportFrom):
-            yield from ((name.name, True) for name in node.names)
+            parts = (node.module or "").split(".") if node.module else []
+            if node.level:
+                place = path.parents[node.level - 1].relative_to(package.parent).parts
+                parts = [*place, *parts]
+            if parts[0] != package.name:
+                yield parts[0], False
+            elif source(package, ".".join(parts[1:])).exists():
+                yield ".".join(parts[1:]), True
+            else:
+                yield from ((".".join([*parts[1:], name.name]), True) for name in node.names)
 
 
 def siblings(path: Path) -> set[str]:
@@ -110,7 +142,7 @@ def test_every_module_has_a_layer_and_imports_only_from_below(
     assert sorted(level) == modules(package)
     for module in modules(package):
         upward = {
-            name for name in siblings(package / f"{module}.py") if level[name] >= level[module]
+            name for name in siblings(source(package, module)) if level[name] >= level[module]
         }
         assert not upward, f"{module} imports {upward}, which are not below it"
 
@@ -156,14 +188,14 @@ def test_one_module_alone_loads_the_validator_which_is_an_extra() -> None:
 
 
 def test_the_generator_does_not_import_the_runtime() -> None:
-    for path in CODEGEN.glob("*.py"):
+    for path in CODEGEN.rglob("*.py"):
         assert "enkaku" not in {name for name, inside in imports(path) if not inside}, path.name
 
 
 def test_one_module_alone_knows_the_model_generator() -> None:
     users = {
         path.stem
-        for path in CODEGEN.glob("*.py")
+        for path in CODEGEN.rglob("*.py")
         if "datamodel_code_generator" in {name for name, _ in imports(path)}
     }
     assert len(users) == 1

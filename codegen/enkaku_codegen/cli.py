@@ -19,7 +19,7 @@ from .output import Changes, write
 from .stamp import Request, is_fresh
 
 if TYPE_CHECKING:
-    from .checks import Checks
+    from .proving.checks import Checks
 
 __all__ = ["run"]
 

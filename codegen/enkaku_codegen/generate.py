@@ -5,11 +5,11 @@ Above it: the command line. Below it: everything but reading and writing files.
 
 from pathlib import Path
 
-from .checks import Checks, make_checks
-from .definition import Protocol
-from .format import format_source
-from .planner import make_plan
-from .render import render
+from .planning.planner import make_plan
+from .proving.checks import Checks, make_checks
+from .reading.definition import Protocol
+from .writing.format import format_source
+from .writing.render import render
 
 __all__ = ["generate", "generate_with_checks"]
 

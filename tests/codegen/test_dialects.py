@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enkaku_codegen.definition import Protocol, read_protocol
-from enkaku_codegen.dialects import DRAFT_07, DRAFT_2020_12
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.reading.definition import Protocol, read_protocol
+from enkaku_codegen.reading.dialects import DRAFT_07, DRAFT_2020_12
 from jsonschema import Draft7Validator
 from jsonschema_specifications import REGISTRY
 

@@ -6,17 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from enkaku_codegen.definition import read_protocol
-from enkaku_codegen.format import format_source
 from enkaku_codegen.generate import generate
+from enkaku_codegen.reading.definition import read_protocol
 from enkaku_codegen.stamp import MARKER
+from enkaku_codegen.writing.format import format_source
 from generated.packages import make_protocol
 
 SEED = Path(__file__).parent.parent / "golden" / "protocols" / "dashboard.json"
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.reading.definition import read_protocol
 from enkaku_codegen.generate import generate
 print(json.dumps(generate(read_protocol(Path(sys.argv[1])), source="dashboard.json")))
 """

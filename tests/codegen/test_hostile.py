@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enkaku_codegen.definition import read_protocol
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate
-from enkaku_codegen.planner import make_plan
+from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.prepare import prepare
+from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import accepts, an_error, imported, make_protocol, one_param
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,10 +1,10 @@
 """What the model generator's wrapper does with what comes back."""
 
 import pytest
-from enkaku_codegen import models
 from enkaku_codegen.errors import CodegenError
-from enkaku_codegen.models import make_types
-from enkaku_codegen.planner import make_plan
+from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.writing import models
+from enkaku_codegen.writing.models import make_types
 from generated.packages import one_param
 
 OBJECT = {

@@ -6,9 +6,8 @@ from random import Random
 import enkaku
 import pydantic
 import pytest
-from enkaku_codegen.definition import Protocol
 from enkaku_codegen.errors import ProtocolError
-from enkaku_codegen.names import (
+from enkaku_codegen.planning.names import (
     Claims,
     attribute_name,
     class_name,
@@ -17,8 +16,9 @@ from enkaku_codegen.names import (
     own_class_name,
     words,
 )
-from enkaku_codegen.plan import ObjectPlan
-from enkaku_codegen.planner import make_plan
+from enkaku_codegen.planning.plan import ObjectPlan
+from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.reading.definition import Protocol
 from generated.packages import an_error, make_protocol, one_param
 from hypothesis import assume, given
 from hypothesis import strategies as st

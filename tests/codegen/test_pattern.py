@@ -1,7 +1,7 @@
 """Patterns mean the same to pydantic, once translated, as to the validator."""
 
 import pytest
-from enkaku_codegen.pattern import portable
+from enkaku_codegen.planning.pattern import portable
 from jsonschema_rs import Draft202012Validator
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 

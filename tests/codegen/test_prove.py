@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from enkaku_codegen.checks import make_checks
-from enkaku_codegen.planner import make_plan
+from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.proving.checks import make_checks
 from generated.packages import an_error, make_protocol, one_param
 
 OBJECT = {"type": "object"}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enkaku_codegen.definition import Protocol, read_protocol
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.reading.definition import Protocol, read_protocol
 from jsonschema import Draft202012Validator
 
 Files = dict[str, Any]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enkaku_codegen.definition import Protocol, read_protocol
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.reading.definition import Protocol, read_protocol
 from jsonschema_rs import validator_for
 
 NEW = "https://json-schema.org/draft/2020-12/schema"

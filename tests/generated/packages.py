@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import enkaku
-from enkaku_codegen.definition import ErrorDefinition, Procedure, Protocol
 from enkaku_codegen.generate import generate
 from enkaku_codegen.jsontree import pointer
+from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol
 
 _SLOTS = ("data", "param", "send", "receive", "result")
 _numbers = itertools.count()

@@ -14,8 +14,8 @@ import enkaku
 import pytest
 from enkaku import ABSENT
 from enkaku_codegen.errors import ProtocolError
-from enkaku_codegen.options import FORMATS
-from enkaku_codegen.planner import make_plan
+from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.reading.options import FORMATS
 from generated.packages import accepts, imported, one_param
 
 TEXT = {"type": "string"}

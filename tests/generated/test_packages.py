@@ -9,8 +9,8 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku_codegen.definition import read_protocol
 from enkaku_codegen.generate import generate
+from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import put
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "protocols"

@@ -5,8 +5,8 @@ from types import ModuleType
 from typing import Any, Final
 
 import pytest
-from enkaku_codegen.checks import make_checks
-from enkaku_codegen.planner import make_plan
+from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.proving.checks import make_checks
 from generated.packages import accepts, imported, make_protocol
 
 OBJECT: Final = {"type": "object", "required": ["a"], "additionalProperties": False}

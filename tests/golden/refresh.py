@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from enkaku_codegen.definition import read_protocol
 from enkaku_codegen.generate import generate
+from enkaku_codegen.reading.definition import read_protocol
 
 HERE = Path(__file__).parent
 PROTOCOLS = sorted((HERE / "protocols").iterdir())

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import enkaku
 import jsonschema_rs
-from enkaku_codegen.definition import Protocol
-from enkaku_codegen.names import constant_name
+from enkaku_codegen.planning.names import constant_name
+from enkaku_codegen.reading.definition import Protocol
 
 HERE: Final = Path(__file__).parent
 PROTOCOLS: Final = sorted((HERE / "protocols").glob("*.json"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import imported
 from real.collection import PROTOCOLS, Collection, extended, has_examples, read
 

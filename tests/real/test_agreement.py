@@ -6,9 +6,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from enkaku_codegen.checks import make_checks
-from enkaku_codegen.definition import read_protocol
-from enkaku_codegen.planner import make_plan
+from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.proving.checks import make_checks
+from enkaku_codegen.reading.definition import read_protocol
 from real.collection import PROTOCOLS, Collection, Judge, examples, extended, read, schemas
 from real.values import Maker, changed
 

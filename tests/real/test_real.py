@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from enkaku_codegen.names import constant_name
+from enkaku_codegen.planning.names import constant_name
 from real.collection import PROTOCOLS, Collection
 
 pytestmark = pytest.mark.timeout(600)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from enkaku_codegen.definition import read_protocol
+from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import imported
 
 __all__ = ["URIS", "document", "package"]

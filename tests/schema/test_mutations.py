@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from enkaku_codegen.apart import Apart
-from enkaku_codegen.atoms import Constant, String
-from enkaku_codegen.case import Case, Reason, Rule
-from enkaku_codegen.prove import RULES
+from enkaku_codegen.proving.apart import Apart
+from enkaku_codegen.proving.atoms import Constant, String
+from enkaku_codegen.proving.case import Case, Reason, Rule
+from enkaku_codegen.proving.prove import RULES
 from schema.fuzz.compare import Tally, compare_cases
 from schema.fuzz.report import describe
 from schema.fuzz.targets import stepped_cases, targeted_cases

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.jsontree import tokens
-from enkaku_codegen.names import constant_name
+from enkaku_codegen.planning.names import constant_name
 from schema.faults import fault
 from schema.protocols import URIS, document, package
 from schema.values import text_of

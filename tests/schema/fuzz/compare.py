@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from enkaku_codegen.names import constant_name
+from enkaku_codegen.planning.names import constant_name
 from schema.faults import fault
 from schema.values import spelled
 

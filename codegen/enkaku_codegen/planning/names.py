@@ -1,0 +1,227 @@
+"""Python names for what a protocol names: pure functions of one name each.
+
+A name depends on nothing but the text that it stands for, so that reordering or adding procedures renames
+nothing. Two texts may get one name; ``Claims`` finds that, and it is an error, never a suffix.
+
+The rules, by example::
+
+    metrics/stream   metrics_stream   METRICS_STREAM   MetricsStream...
+    totalSamples     total_samples        a capital begins a word; HTTPServer is http_server
+    content-type     content_type         whatever no identifier may hold parts words
+    $id, _id, id     id                   and is left out at the ends
+    class, copy      class_, copy_        keywords, and what pydantic has a use for
+    3d               x3d                  an identifier begins with a letter
+    +1, -1           plus_1, minus_1
+    *, ""            asterisk, empty      without a letter: the characters, spelled out
+
+Below a slot or a definition, a type is named by its path: ``MetricsStreamResult``, then the property
+(``MetricsStreamResultOwner``), ``Item`` for the items of an array, ``Item1``, ``Item2`` for those of a tuple,
+``Value`` for the values of a map. An object among other types of a union adds the constant that tells it
+apart (``type: "circle"`` gives ``Circle``), else its title, else ``Object``, or ``Option1``, ``Option2`` where there
+are several.
+"""
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from enkaku_codegen.errors import Issue
+
+__all__ = [
+    "Claims",
+    "attribute_name",
+    "class_name",
+    "constant_name",
+    "is_attribute_name",
+    "method_name",
+    "own_class_name",
+    "pascal",
+    "words",
+]
+
+# What stands in annotations must mean the same inside a class whose members have names of their own.
+_IN_ANNOTATIONS: Final = frozenset(
+    {"bool", "dict", "float", "int", "list", "object", "str", "tuple"}
+)
+# The public names of pydantic's BaseModel and its metaclass, deprecated ones included.
+_OF_MODELS: Final = frozenset(
+    {
+        "construct",
+        "copy",
+        "dict",
+        "from_orm",
+        "json",
+        "model_computed_fields",
+        "model_config",
+        "model_construct",
+        "model_copy",
+        "model_dump",
+        "model_dump_json",
+        "model_extra",
+        "model_fields",
+        "model_fields_set",
+        "model_json_schema",
+        "model_parametrized_name",
+        "model_post_init",
+        "model_rebuild",
+        "model_validate",
+        "model_validate_json",
+        "model_validate_strings",
+        "mro",
+        "parse_file",
+        "parse_obj",
+        "parse_raw",
+        "register",
+        "schema",
+        "schema_json",
+        "self",
+        "update_forward_refs",
+        "validate",
+    }
+)
+_KEYWORDS: Final = frozenset(keyword.kwlist)
+_ATTRIBUTES: Final = _KEYWORDS | _IN_ANNOTATIONS | _OF_MODELS
+_METHODS: Final = _KEYWORDS | _IN_ANNOTATIONS | {"abstractmethod", "enkaku"}
+# What generated modules import; a definition may well be called Field or Model.
+_CLASSES: Final = _KEYWORDS | {
+    "Annotated",
+    "Any",
+    "ConfigDict",
+    "Field",
+    "Final",
+    "Literal",
+    "Model",
+    "NoneType",
+    "TypeAlias",
+    "TypeAliasType",
+    "Unpack",
+}
+
+# Words in a text whose characters are told by U (upper case), s, l (any other letter), d (digit).
+_WORD: Final = re.compile(
+    r"""U{2,}s(?![ls])d*    # IDs
+      | U+(?![ls])d*        # HTTP, of HTTPServer too
+      | U?[ls]+d*           # Server, server2
+      | d+(?:[ls]+d*)?      # 3d""",
+    re.VERBOSE,
+)
+_SIGNS: Final = {"+": "plus", "-": "minus"}
+
+
+def words(name: str) -> list[str]:
+    """Part a name into its words, in their own case; there is always at least one."""
+    text = unicodedata.normalize("NFKC", name)
+    kinds = "".join(_kind(character) for character in text)
+    found = [text[match.start() : match.end()] for match in _WORD.finditer(kinds)]
+    if found and re.match(r"\W*[+-]\d", text):
+        found.insert(0, _SIGNS[re.sub(r"\d.*", "", text, flags=re.DOTALL)[-1]])
+    return found or _spelled(name)
+
+
+def _kind(character: str) -> str:
+    if character == "_" or not ("a" + character).isidentifier():
+        return " "
+    if character.isdecimal():
+        return "d"
+    if character.isupper() or character.istitle():
+        return "U"
+    return "s" if character == "s" else "l"
+
+
+def _spelled(text: str) -> list[str]:
+    spelled = " ".join(unicodedata.name(each, f"u{ord(each):04x}") for each in text) or "empty"
+    return re.findall("[a-z0-9]+", spelled.lower())
+
+
+def pascal(name: str) -> str:
+    """Write a name as ``PascalCase``: a part of a class name."""
+    return "".join(word.capitalize() for word in words(name))
+
+
+def attribute_name(name: str) -> str:
+    """Name the attribute for a property of an object."""
+    return _snake(name, _ATTRIBUTES)
+
+
+def is_attribute_name(name: str) -> bool:
+    """Tell whether an attribute may be called so: as it is, and whatever stands beside it."""
+    fits = name.isidentifier() and unicodedata.is_normalized("NFKC", name)
+    return fits and name[0] != "_" and not _is_upper(name) and name not in _ATTRIBUTES
+
+
+def method_name(name: str) -> str:
+    """Name the method for a procedure."""
+    return _snake(name, _METHODS)
+
+
+def constant_name(name: str) -> str:
+    """Name the constant for a procedure."""
+    return _finish("_".join(words(name)).upper(), "X", frozenset())
+
+
+def class_name(*parts: str) -> str:
+    """Name a class by its path: a procedure, a slot, a property and so on, each in any case."""
+    return _class("".join(pascal(part) for part in parts))
+
+
+def own_class_name(name: str) -> str:
+    """Name a class that has a name already, and keep it if it will do."""
+    fits = name.isidentifier() and unicodedata.is_normalized("NFKC", name) and _is_upper(name)
+    return _class(name if fits else pascal(name))
+
+
+def _snake(name: str, reserved: frozenset[str]) -> str:
+    return _finish("_".join(words(name)).lower(), "x", reserved)
+
+
+def _class(name: str) -> str:
+    # A capital at the front keeps classes apart from attributes, in scripts without capitals too.
+    return _finish(name if _is_upper(name) else f"X{name}", "X", _CLASSES)
+
+
+def _is_upper(name: str) -> bool:
+    return name[0].isupper() or name[0].istitle()
+
+
+def _finish(name: str, prefix: str, reserved: frozenset[str]) -> str:
+    normal = unicodedata.normalize("NFKC", name)
+    if not normal[0].isidentifier():
+        normal = unicodedata.normalize("NFKC", prefix + normal)
+    return f"{normal}_" if normal in reserved else normal
+
+
+@dataclass(slots=True)
+class Claims:
+    """One namespace of generated code: who has claimed which name.
+
+    Attributes:
+        where: What the namespace is, in words, for messages.
+        advice: What to do where two things want one name.
+    """
+
+    where: str
+    advice: str = "rename one of them"
+    _holders: dict[str, str] = field(default_factory=dict[str, str])
+
+    def claim(self, name: str, owner: str, pointer: str) -> Iterator[Issue]:
+        """Take a name, and yield an issue if it is taken.
+
+        Args:
+            name: The Python name.
+            owner: What wants it, in words.
+            pointer: Where that stands in the protocol file.
+        """
+        holder = self._holders.get(name)
+        if holder is None:
+            self._holders[name] = f"{owner} at {pointer}" if pointer else owner
+        else:
+            yield Issue(
+                None,
+                None,
+                pointer,
+                f"{self.where} would have two things named {name}: {owner}, and {holder}; "
+                f"{self.advice}",
+            )

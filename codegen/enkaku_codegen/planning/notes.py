@@ -1,0 +1,93 @@
+"""What schemas say of themselves, for docstrings.
+
+Above it: planner. Below it: JSON, names.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from enkaku_codegen.jsontree import Json, as_text
+
+from .names import pascal
+
+__all__ = ["text_of", "text_of_property", "told"]
+
+_LONGEST: Final = 60
+_MOST_EXAMPLES: Final = 3
+
+
+def told(schema: Json, keyword: str) -> list[Json]:
+    """Give what a schema says by a keyword: its own word first, then those of what it is joined from."""
+    if not isinstance(schema, dict):
+        return []
+    own = [schema[keyword]] if keyword in schema else []
+    parts = schema.get("allOf")
+    joined = parts if isinstance(parts, list) else []
+    return own + [each for part in joined for each in told(part, keyword)]
+
+
+def text_of(schema: Json, name: str = "") -> str:
+    """Give what a schema says of its values: the description, else the title; and examples.
+
+    Args:
+        schema: The schema.
+        name: The name of the type; a title that says the same is left out.
+    """
+    return _joined([*_described(schema, name), *_examples(schema)])
+
+
+def text_of_property(schema: Json, name: str, *, described: bool, filled: bool) -> str:
+    """Give what a schema says of a property.
+
+    Args:
+        schema: The property's schema.
+        name: The property's name; a title that says the same is left out.
+        described: Whether a type of its own has the text of its values already.
+        filled: Whether the default stands in the code.
+    """
+    texts = [] if described else [*_described(schema, name)]
+    examples = [] if described else [*_examples(schema)]
+    return _joined([*texts, *_remarks(schema, filled=filled), *examples])
+
+
+def _joined(parts: list[str]) -> str:
+    return "\n\n".join(parts)
+
+
+def _described(schema: Json, name: str) -> Iterator[str]:
+    text, title = (
+        next((text for each in told(schema, key) if (text := as_text(each)).strip()), "")
+        for key in ("description", "title")
+    )
+    if text:
+        yield text
+    elif title and not pascal(name).endswith(pascal(title)):
+        yield title
+
+
+def _remarks(schema: Json, *, filled: bool) -> Iterator[str]:
+    """Give the marks of a property, and its default: a remark, unless it is filled in."""
+    for key, text in (
+        ("deprecated", "Deprecated."),
+        ("readOnly", "Read-only."),
+        ("writeOnly", "Write-only."),
+    ):
+        if True in told(schema, key):
+            yield text
+    for default in [] if filled else told(schema, "default")[:1]:
+        if text := _short(default):
+            yield f"Default: {text}"
+
+
+def _examples(schema: Json) -> Iterator[str]:
+    for examples in told(schema, "examples")[:1]:
+        each_short = [_short(each) for each in examples] if isinstance(examples, list) else []
+        short = [text for text in each_short if text][:_MOST_EXAMPLES]
+        if short:
+            yield f"{'Examples' if len(short) > 1 else 'Example'}: {', '.join(short)}"
+
+
+def _short(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return f"`{text}`" if len(text) <= _LONGEST else ""

@@ -1,0 +1,174 @@
+"""The plan of a package: every name in it, and a simple schema for every type; plain data.
+
+Above it: models, rendering. Below it: the form of a protocol.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from enkaku_codegen.jsontree import Json
+from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, SlotName
+from enkaku_codegen.reading.nodes import ANYTHING, Node
+
+__all__ = [
+    "AliasPlan",
+    "ErrorPlan",
+    "FieldPlan",
+    "ObjectPlan",
+    "Plan",
+    "ProcedurePlan",
+    "TypePlan",
+    "names_in",
+    "reaches_itself",
+    "without_loops",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlan:
+    """A property of an object: its attribute, its name in JSON, and its simple schema.
+
+    Attributes:
+        default: What it is where it is absent, in a list of one; empty if the schema's default does not count.
+        deprecated: Whether the schema advises against its use.
+    """
+
+    attribute: str
+    key: str
+    schema: Node
+    required: bool
+    text: str
+    default: tuple[Json, ...] = ()
+    deprecated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPlan:
+    """An object with properties, which becomes a class."""
+
+    name: str
+    fields: tuple[FieldPlan, ...]
+    closed: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasPlan:
+    """Any other type that has a name."""
+
+    name: str
+    schema: Node
+    text: str
+
+
+TypePlan = ObjectPlan | AliasPlan
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPlan:
+    """A declared error, which becomes an exception class.
+
+    Attributes:
+        definition: The first of its declarations.
+        data: The simple schema of its data, None if it has none.
+    """
+
+    name: str
+    definition: ErrorDefinition
+    data: Node | None
+
+    @property
+    def code(self) -> str | None:
+        """The code; None where the declaration leaves it open."""
+        return self.definition.code
+
+    @property
+    def text(self) -> str:
+        """What the declaration says of itself."""
+        return self.definition.description
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedurePlan:
+    """A procedure: its names, and the simple schema of each of its slots."""
+
+    procedure: Procedure
+    method: str
+    constant: str
+    slots: Mapping[SlotName, Node]
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A package to be generated. In its simple schemas, ``$ref`` is the name of one of its types.
+
+    Attributes:
+        types: Those that stand inside of others come first.
+    """
+
+    client: str
+    handler: str
+    description: str
+    types: tuple[TypePlan, ...]
+    errors: tuple[ErrorPlan, ...]
+    procedures: tuple[ProcedurePlan, ...]
+
+
+def names_in(schema: Json) -> list[str]:
+    """Name the types that stand in a simple schema."""
+    match schema:
+        case {"$ref": str() as name}:
+            return [name]
+        case dict():
+            return [
+                name for key, each in schema.items() if key != "enum" for name in names_in(each)
+            ]
+        case list():
+            return [name for each in schema for name in names_in(each)]
+        case _:
+            return []
+
+
+def _direct_names(schema: Node) -> list[str]:
+    """Name the types that a simple schema is, or has as an alternative."""
+    branches = schema.get("anyOf")
+    nodes = [schema, *(branches if isinstance(branches, list) else [])]
+    return [
+        name
+        for node in nodes
+        if isinstance(node, dict) and "$ref" in node
+        for name in names_in(node)
+    ]
+
+
+def reaches_itself(graph: Mapping[str, list[str]]) -> frozenset[str]:
+    """Name the nodes of a graph from which a path leads back to them."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        pending = list(graph[start])
+        while pending:
+            each = pending.pop()
+            if each not in seen:
+                seen.add(each)
+                pending.extend(graph.get(each, ()))
+        return seen
+
+    return frozenset(name for name in graph if name in reached(name))
+
+
+def without_loops(types: tuple[TypePlan, ...]) -> tuple[TypePlan, ...]:
+    """Make aliases that stand for themselves mean anything: no type is its own alternative."""
+    direct = {
+        each.name: _direct_names(each.schema) for each in types if isinstance(each, AliasPlan)
+    }
+    loops = reaches_itself(direct)
+    return tuple(
+        (
+            replace(each, schema=ANYTHING)
+            if isinstance(each, AliasPlan) and each.name in loops
+            else each
+        )
+        for each in types
+    )

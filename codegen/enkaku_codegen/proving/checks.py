@@ -1,0 +1,114 @@
+"""The slots whose types do not enforce their schemas, and what a validator has to check there.
+
+Above it: rendering. Below it: prove, bundle.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from enkaku_codegen.jsontree import Schema, Tokens, tokens
+from enkaku_codegen.planning.names import constant_name
+from enkaku_codegen.planning.plan import Plan
+from enkaku_codegen.reading.bundle import bare, needed
+from enkaku_codegen.reading.definition import Protocol
+from enkaku_codegen.reading.nodes import Node
+
+from .prove import Prover, Reason
+
+__all__ = ["Check", "Checks", "make_checks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A slot that a validator checks.
+
+    Attributes:
+        label: Procedure and slot, or an error and ``data``.
+        constant: The name of the schema in generated code.
+        schema: What the validator checks.
+        shared: Whether it refers to definitions.
+        reasons: Why the type alone is not enough.
+    """
+
+    label: str
+    constant: str
+    schema: Schema
+    shared: bool
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """All slots of a package that a validator checks.
+
+    Attributes:
+        slots: By the procedure's constant and the slot, or the error's class and ``data``.
+        definitions: What their schemas refer to.
+        proved: How many slots need none.
+    """
+
+    slots: Mapping[tuple[str, str], Check]
+    definitions: Mapping[str, Schema]
+    proved: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    owner: str
+    name: str
+    label: str
+    constant: str
+    node: Node
+    schema: Schema
+    path: Tokens
+    verbatim: Schema | None = None
+
+
+def make_checks(plan: Plan, protocol: Protocol) -> Checks:
+    """Find out which slots need a validator beside their type."""
+    prover = Prover({each.name: each for each in plan.types}, protocol.definitions)
+    slots: dict[tuple[str, str], Check] = {}
+    definitions: dict[str, Schema] = {}
+    proved = 0
+    for slot in _slots(plan):
+        reasons = prover.slot(slot.node, slot.schema, slot.path)
+        if not reasons:
+            proved += 1
+            continue
+        if slot.verbatim is not None:
+            check = Check(slot.label, slot.constant, slot.verbatim, shared=False, reasons=reasons)
+        else:
+            shared = needed(slot.schema, protocol.definitions)
+            definitions |= shared
+            check = Check(slot.label, slot.constant, bare(slot.schema), bool(shared), reasons)
+        slots[slot.owner, slot.name] = check
+    bared = {name: bare(definitions[name]) for name in sorted(definitions)}
+    return Checks(slots, bared, proved)
+
+
+def _slots(plan: Plan) -> Iterator[_Slot]:
+    for each in plan.procedures:
+        procedure = each.procedure
+        for slot, node in each.slots.items():
+            yield _Slot(
+                owner=each.constant,
+                name=slot,
+                label=f"{procedure.name} {slot}",
+                constant=f"{each.constant}_{slot.upper()}",
+                node=node,
+                schema=procedure.slots[slot],
+                path=(*tokens(procedure.pointer), slot),
+                verbatim=procedure.verbatim.get(slot),
+            )
+    for error in plan.errors:
+        schema = error.definition.data
+        if error.data is not None and schema is not None:
+            yield _Slot(
+                owner=error.name,
+                name="data",
+                label=f"{error.name} data",
+                constant=f"{constant_name(error.name)}_ERROR",
+                node=error.data,
+                schema=schema,
+                path=tokens(error.definition.pointer),
+            )

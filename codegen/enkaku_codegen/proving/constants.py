@@ -1,0 +1,24 @@
+"""Asks the validator about single values.
+
+Above it: apart, rules. Below it: jsonschema-rs.
+"""
+
+import json
+from functools import lru_cache
+
+from jsonschema_rs import Draft202012Validator
+
+from enkaku_codegen.jsontree import Json
+
+__all__ = ["fits"]
+
+
+def fits(value: Json, keyword: str, asked: Json) -> bool:
+    """Tell whether a value fits a schema that has one keyword, and no schema within it."""
+    return _fits(json.dumps(value), keyword, json.dumps(asked))
+
+
+@lru_cache(maxsize=4096)
+def _fits(value: str, keyword: str, asked: str) -> bool:
+    validator = Draft202012Validator({keyword: json.loads(asked)}, validate_formats=False)
+    return validator.is_valid(json.loads(value))

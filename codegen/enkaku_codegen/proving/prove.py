@@ -1,0 +1,187 @@
+"""Proves that a generated type enforces the whole of its schema.
+
+A type is never narrower than its schema: it accepts whatever the schema accepts. Here is the other direction.
+Where it can be proved, the type alone decides on a value; else a validator runs as well. So a proof may fail
+for a type that is exact, which costs time, but never succeeds for one that is not.
+
+The type is taken apart into *atoms*, each of one kind, and every keyword of the schema has a rule that gives
+the reasons why values of an atom may break it. A pair of type and schema that comes up within its own proof,
+as in a tree, is taken for granted there: a counterexample would have to be infinitely deep. So are all
+pairs of a definition and its class, to begin with; those that fail are taken back, until the others stand by
+themselves. Then no proof goes through more than one definition, however long the chain is that they make.
+
+Above it: checks. Below it: the rules, which are the knowledge of JSON Schema; atoms, apart.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import Final, TypeAlias
+
+from enkaku_codegen.jsontree import Json, Schema, Tokens
+from enkaku_codegen.planning.names import own_class_name
+from enkaku_codegen.planning.plan import ObjectPlan, TypePlan
+from enkaku_codegen.reading.nodes import Node
+
+from . import rules_arrays, rules_logic, rules_objects, rules_values
+from .apart import Apart
+from .atoms import Atom, Object, atoms
+from .case import Case, Reason, Rule
+
+__all__ = ["RULES", "Prover", "Reason"]
+
+RULES: Final[dict[str, Rule]] = {
+    **rules_values.RULES,
+    **rules_arrays.RULES,
+    **rules_objects.RULES,
+    **rules_logic.RULES,
+}
+"""Why values of an atom may break a keyword, by keyword. One that only tells something has no rule."""
+
+_MOST_REASONS: Final = 5
+# A slot of a real protocol takes some hundred steps, of about ten microseconds each.
+_MOST_STEPS: Final = 100_000
+_MOST_STEPS_OF_ALL: Final = 1_000_000
+_DEEPEST: Final = 60
+
+
+class _TooLarge(Exception):
+    """A proof would take too long."""
+
+
+class Prover:
+    """What is proved of the types of a package.
+
+    Args:
+        types: The types, by name.
+        definitions: What references in schemas lead to.
+    """
+
+    def __init__(self, types: Mapping[str, TypePlan], definitions: Mapping[str, Schema]) -> None:
+        self.apart = Apart(types, definitions, self._step)
+        self.listed: dict[int, AbstractSet[Hashable]] = {}
+        self._types = types
+        self.definitions = definitions
+        self._atoms: dict[_Key, tuple[Atom, ...]] = {}
+        self._settled: dict[_Pair, tuple[Reason, ...]] = {}
+        self._known: dict[_Pair, tuple[Reason, ...]] = {}
+        self._proved: list[_Pair] = []
+        self._depth = 0
+        self._steps = 0
+        self._steps_of_all = 0
+        self._settle()
+
+    def _settle(self) -> None:
+        """Find out which classes enforce their definitions, if all others do."""
+        waiting = {
+            (name, id(schema)): (definition, schema)
+            for definition, schema in self.definitions.items()
+            if isinstance(self._types.get(name := own_class_name(definition)), ObjectPlan)
+        }
+        before = len(waiting) + 1
+        while len(waiting) < before:
+            before = len(waiting)
+            for pair, (definition, schema) in [*waiting.items()]:
+                self._settled = dict.fromkeys(waiting, ()) | self._settled
+                self._forget()
+                del self._known[pair]
+                found = self.slot({"$ref": pair[0]}, schema, ("$defs", definition))
+                if found:
+                    self._settled[pair] = found
+                    del waiting[pair]
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was proved by the way, and what was about to be."""
+        self._known = dict(self._settled)
+        self._proved.clear()
+
+    def slot(self, node: Node, schema: Schema, path: Tokens) -> tuple[Reason, ...]:
+        """Give the reasons why a slot's type does not enforce its schema; none if it does.
+
+        Args:
+            node: The simple schema of the type.
+            schema: The slot's schema.
+            path: Where that stands in the protocol file.
+        """
+        self._depth = self._steps = 0
+        try:
+            return self.reasons(node, schema, path)
+        except (_TooLarge, RecursionError):
+            self._forget()
+            return (Reason(path, _TOO_LARGE),)
+
+    def reasons(self, node: Node, schema: Json, path: Tokens) -> tuple[Reason, ...]:
+        """Give the reasons why values of a type may not fit a schema; none if all fit."""
+        if not isinstance(schema, dict):
+            return () if schema is True else (Reason(path, _NOTHING),)
+        key = _key(node), id(schema)
+        if key in self._known:
+            return self._known[key]
+        if self._depth > _DEEPEST:
+            return (Reason(path, _TOO_LARGE),)
+        proved = len(self._proved)
+        self._known[key] = ()  # for the time being
+        self._depth += 1
+        found = tuple(self._found(node, schema, path))
+        self._depth -= 1
+        if found:
+            # What was proved in the meantime may have taken this for granted.
+            for each in self._proved[proved:]:
+                del self._known[each]
+            del self._proved[proved:]
+            self._known[key] = found
+        else:
+            self._proved.append(key)
+        return found
+
+    def _found(self, node: Node, schema: Node, path: Tokens) -> Iterator[Reason]:
+        reasons = (reason for atom in self._parts(node) for reason in self.atom(atom, schema, path))
+        yield from dict.fromkeys(islice(reasons, _MOST_REASONS))
+
+    def _parts(self, node: Node) -> tuple[Atom, ...]:
+        key = _key(node)
+        if key not in self._atoms:
+            self._atoms[key] = tuple(atoms(node, self._types))
+        return self._atoms[key]
+
+    def atom(self, atom: Atom, schema: Json, path: Tokens) -> Iterator[Reason]:
+        """Give the reasons why values of an atom may not fit a schema."""
+        if not isinstance(schema, dict):
+            if schema is False:
+                yield Reason(path, _NOTHING)
+            return
+        self._step()
+        for keyword, value in schema.items():
+            rule = RULES.get(keyword)
+            if rule is not None:
+                yield from rule(Case(self, atom, schema, (*path, keyword)), value)
+
+    def _step(self) -> None:
+        self._steps += 1
+        self._steps_of_all += 1
+        if self._steps > _MOST_STEPS or self._steps_of_all > _MOST_STEPS_OF_ALL:
+            raise _TooLarge
+
+    def definition(self, atom: Atom, name: str) -> Iterator[Reason]:
+        """Give the reasons why values of an atom may not fit a definition."""
+        schema, path = self.definitions.get(name, False), ("$defs", name)
+        if isinstance(atom, Object):
+            yield from self.reasons({"$ref": atom.plan.name}, schema, path)
+        else:
+            yield from self.atom(atom, schema, path)
+
+
+_TOO_LARGE: Final = "the schema is too large for a proof"
+_NOTHING: Final = "no value is allowed here"
+_Key: TypeAlias = str | int
+_Pair: TypeAlias = tuple[_Key, int]
+
+
+def _key(node: Node) -> _Key:
+    """Tell nodes apart by the type that they refer to, else by identity: they live as long as their plan."""
+    match node:
+        case {"$ref": str() as name}:
+            return name
+        case _:
+            return id(node)

@@ -1,0 +1,70 @@
+"""Rules for keywords about the items of arrays.
+
+Above it: prove. Below it: case, atoms.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from enkaku_codegen.jsontree import Json
+from enkaku_codegen.reading.nodes import as_list
+
+from .atoms import Array, Tuple, size
+from .case import Case, Reason, Rule
+
+__all__ = ["RULES"]
+
+
+def _prefix_items(case: Case, value: Json) -> Iterator[Reason]:
+    for place, schema in enumerate(as_list(value)):
+        match case.atom:
+            case Array(items, node):
+                most = node.get("maxItems")
+                if not isinstance(most, int) or place < most:
+                    yield from case.below(items, schema, str(place))
+            case Tuple(items) if place < len(items):
+                yield from case.below(items[place], schema, str(place))
+            case _:
+                pass
+
+
+def _items(case: Case, value: Json) -> Iterator[Reason]:
+    start = len(as_list(case.schema.get("prefixItems")))
+    match case.atom:
+        case Array(items):
+            most = size(case.atom)[1]
+            if most is None or most > start:
+                yield from case.below(items, value)
+        case Tuple(items):
+            for node in items[start:]:
+                yield from case.below(node, value)
+        case _:
+            pass
+
+
+def _unique_items(case: Case, value: Json) -> Iterator[Reason]:
+    if value is True and case.atom.kind == "array":
+        most = size(case.atom)[1]
+        if most is None or most > 1:
+            yield from case.no("a list may hold an item twice")
+
+
+def _contains(case: Case, _: Json) -> Iterator[Reason]:
+    asked = case.schema.get("minContains") != 0 or "maxContains" in case.schema
+    if case.atom.kind == "array" and asked:
+        yield from case.no("no Python type looks for an item")
+
+
+def _unevaluated_items(case: Case, value: Json) -> Iterator[Reason]:
+    if case.atom.kind == "array" and value not in (True, {}):
+        yield from case.no("what other keywords have looked at is not known to a type")
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "contains": _contains,
+    "items": _items,
+    "prefixItems": _prefix_items,
+    "unevaluatedItems": _unevaluated_items,
+    "uniqueItems": _unique_items,
+}
+"""The rule for each keyword."""

@@ -1,0 +1,160 @@
+"""Rules for keywords about the members of objects.
+
+Above it: prove. Below it: case, atoms.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from enkaku_codegen.jsontree import Json
+from enkaku_codegen.planning.pattern import portable
+from enkaku_codegen.reading.nodes import ANYTHING, Node, as_dict, as_list, referred
+
+from .atoms import (
+    Atom,
+    Constant,
+    Map,
+    Object,
+)
+from .case import Case, Proof, Reason, Rule
+
+__all__ = ["RULES"]
+
+_ANY_TEXT: Final[Node] = {"type": "string"}
+_DEEPEST: Final = 20
+
+
+def _properties(case: Case, value: Json) -> Iterator[Reason]:
+    for key, schema in as_dict(value).items():
+        match case.atom:
+            case Object(plan):
+                field = next((each for each in plan.fields if each.key == key), None)
+                if field is not None:
+                    yield from case.below(field.schema, schema, key)
+                elif not plan.closed:
+                    yield from case.below(ANYTHING, schema, key)
+            case Map(values):
+                yield from case.below(values, schema, key)
+            case _:
+                pass
+
+
+def _required(case: Case, value: Json) -> Iterator[Reason]:
+    match case.atom:
+        case Object(plan):
+            there = {field.key for field in plan.fields if field.required}
+        case Map():
+            there = set[str]()
+        case _:
+            return
+    for key in as_list(value):
+        if key not in there:
+            yield from case.no(f"the type does not ask for {json.dumps(key)}")
+
+
+def _additional_properties(case: Case, value: Json) -> Iterator[Reason]:
+    known = as_dict(case.schema.get("properties"))
+    match case.atom:
+        case Object(plan):
+            for field in plan.fields:
+                if field.key not in known:
+                    yield from case.below(field.schema, value)
+            if not plan.closed:
+                yield from case.below(ANYTHING, value)
+        case Map(values, keys) if keys.get("pattern") not in _patterns(case.schema):
+            yield from case.below(values, value)
+        case _:
+            pass
+
+
+def _patterns(schema: Node) -> set[str]:
+    texts = map(portable, as_dict(schema.get("patternProperties")))
+    return {text for text in texts if text is not None}
+
+
+def _pattern_properties(case: Case, value: Json) -> Iterator[Reason]:
+    for pattern, schema in as_dict(value).items():
+        match case.atom:
+            case Object(plan):
+                for field in plan.fields:
+                    yield from case.below(field.schema, schema, pattern)
+                if not plan.closed:
+                    yield from case.below(ANYTHING, schema, pattern)
+            case Map(values):
+                yield from case.below(values, schema, pattern)
+            case _:
+                pass
+
+
+def _property_names(case: Case, value: Json) -> Iterator[Reason]:
+    match case.atom:
+        case Object(plan):
+            for field in plan.fields:
+                yield from case.proof.atom(Constant(field.key), value, case.path)
+            if not plan.closed:
+                yield from case.below(_ANY_TEXT, value)
+        case Map(_, keys):
+            yield from case.below(keys, value)
+        case _:
+            pass
+
+
+def _may_have(atom: Atom, key: str) -> bool:
+    match atom:
+        case Object(plan):
+            return not plan.closed or any(field.key == key for field in plan.fields)
+        case Map():
+            return True
+        case _:
+            return False
+
+
+def _dependent_required(case: Case, value: Json) -> Iterator[Reason]:
+    for key, names in as_dict(value).items():
+        if _may_have(case.atom, key):
+            yield from _required(case, names)
+
+
+def _dependent_schemas(case: Case, value: Json) -> Iterator[Reason]:
+    for key, schema in as_dict(value).items():
+        if _may_have(case.atom, key):
+            yield from case.same(schema, key)
+
+
+def _unevaluated_properties(case: Case, value: Json) -> Iterator[Reason]:
+    if case.atom.kind != "object" or value in (True, {}):
+        return
+    closed = isinstance(case.atom, Object) and case.atom.plan.closed
+    keys = (
+        {field.key for field in case.atom.plan.fields}
+        if isinstance(case.atom, Object)
+        else set[str]()
+    )
+    if not (closed and keys <= _evaluated(case.proof, case.schema)):
+        yield from case.no("what other keywords have looked at is not known to a type")
+
+
+def _evaluated(proof: Proof, schema: Json, depth: int = 0) -> set[str]:
+    """Name the properties that a schema evaluates in any case, with what it is joined from."""
+    if not isinstance(schema, dict) or depth > _DEEPEST:
+        return set()
+    names = {*as_dict(schema.get("properties"))}
+    parts = as_list(schema.get("allOf"))
+    reference = referred(schema)
+    if reference is not None:
+        parts = [*parts, proof.definitions.get(reference, False)]
+    return names.union(*(_evaluated(proof, each, depth + 1) for each in parts))
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "additionalProperties": _additional_properties,
+    "dependentRequired": _dependent_required,
+    "dependentSchemas": _dependent_schemas,
+    "patternProperties": _pattern_properties,
+    "properties": _properties,
+    "propertyNames": _property_names,
+    "required": _required,
+    "unevaluatedProperties": _unevaluated_properties,
+}
+"""The rule for each keyword."""

@@ -1,0 +1,136 @@
+"""Rules for keywords about a single value: its type, its literals, its size.
+
+Above it: prove. Below it: case, atoms.
+"""
+
+import json
+from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from enkaku_codegen.jsontree import Json, identity
+from enkaku_codegen.planning.merge import type_names
+from enkaku_codegen.planning.pattern import portable
+from enkaku_codegen.reading.nodes import as_list
+
+from .atoms import (
+    Constant,
+    Number,
+    Plain,
+    String,
+    highest,
+    lowest,
+    size,
+)
+from .case import Case, Reason, Rule
+from .constants import fits
+
+__all__ = ["RULES"]
+
+
+def _of_value(rule: Rule) -> Rule:
+    """Make a rule that asks the validator about a constant, and the given rule about other atoms."""
+
+    def checked(case: Case, value: Json) -> Iterator[Reason]:
+        if not isinstance(case.atom, Constant):
+            yield from rule(case, value)
+        elif not fits(case.atom.value, case.path[-1], value):
+            yield from case.no(f"{json.dumps(case.atom.value)} does not fit")
+
+    return checked
+
+
+def _type(case: Case, value: Json) -> Iterator[Reason]:
+    names = type_names(value)
+    kind = case.atom.kind
+    if kind not in names and not (kind == "integer" and "number" in names):
+        yield from case.no(f"the type also takes any {kind}")
+
+
+def _values(case: Case, known: AbstractSet[Hashable]) -> Iterator[Reason]:
+    match case.atom:
+        case Constant(value):
+            missing = identity(value) not in known
+        case Plain("null"):
+            missing = identity(None) not in known
+        case Plain("boolean"):
+            missing = not {identity(value=True), identity(value=False)} <= known
+        case _:
+            missing = True
+    if missing:
+        yield from case.no("no Python type has just these values")
+
+
+def _const(case: Case, value: Json) -> Iterator[Reason]:
+    yield from _values(case, {identity(value)})
+
+
+def _enum(case: Case, value: Json) -> Iterator[Reason]:
+    values = as_list(value)
+    known = case.proof.listed
+    if id(values) not in known:
+        known[id(values)] = frozenset(map(identity, values))
+    yield from _values(case, known[id(values)])
+
+
+def _bound(case: Case, _: Json) -> Iterator[Reason]:
+    if isinstance(case.atom, Number):
+        keyword, whole = case.path[-1], case.atom.kind == "integer"
+        asked = {keyword: case.schema[keyword]}
+        if lowest(case.atom.node, whole=whole) < lowest(asked, whole=whole) or (
+            highest(case.atom.node, whole=whole) > highest(asked, whole=whole)
+        ):
+            yield from case.no("a bound that the type does not have")
+
+
+def _multiple(case: Case, value: Json) -> Iterator[Reason]:
+    if isinstance(case.atom, Number):
+        factor = case.atom.node.get("multipleOf", 1 if case.atom.kind == "integer" else None)
+        if not (isinstance(factor, int) and isinstance(value, int) and factor % value == 0):
+            yield from case.no("a step that the type does not have")
+
+
+def _least(kind: str) -> Rule:
+    def rule(case: Case, value: Json) -> Iterator[Reason]:
+        asked = value if isinstance(value, int | float) else 0
+        if case.atom.kind == kind and size(case.atom)[0] < asked:
+            yield from case.no("a size that the type does not ask for")
+
+    return rule
+
+
+def _most(kind: str) -> Rule:
+    def rule(case: Case, value: Json) -> Iterator[Reason]:
+        most = size(case.atom)[1]
+        asked = value if isinstance(value, int | float) else 0
+        if case.atom.kind == kind and (most is None or most > asked):
+            yield from case.no("a size that the type does not limit")
+
+    return rule
+
+
+def _pattern(case: Case, value: Json) -> Iterator[Reason]:
+    if isinstance(case.atom, String):
+        text = portable(value) if isinstance(value, str) else None
+        if text is None or case.atom.node.get("pattern") != text:
+            yield from case.no("a pattern that means something else to pydantic")
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "const": _const,
+    "enum": _enum,
+    "exclusiveMaximum": _of_value(_bound),
+    "exclusiveMinimum": _of_value(_bound),
+    "maxItems": _most("array"),
+    "maxLength": _of_value(_most("string")),
+    "maxProperties": _most("object"),
+    "maximum": _of_value(_bound),
+    "minItems": _least("array"),
+    "minLength": _of_value(_least("string")),
+    "minProperties": _least("object"),
+    "minimum": _of_value(_bound),
+    "multipleOf": _of_value(_multiple),
+    "pattern": _of_value(_pattern),
+    "type": _type,
+}
+"""The rule for each keyword."""

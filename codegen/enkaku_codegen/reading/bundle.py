@@ -1,0 +1,67 @@
+"""Schemas for validators: without what says nothing of values, and with the definitions that they need.
+
+Above it: checks, planner. Below it: schemas.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+from enkaku_codegen.jsontree import Schema, Tokens
+
+from .dialects import DRAFT_2020_12
+from .nodes import referred
+from .schemas import applied, rebuilt
+
+__all__ = ["bare", "needed"]
+
+_SAYING_NOTHING: Final = frozenset(
+    {
+        *(
+            "$comment",
+            "contentEncoding",
+            "contentMediaType",
+            "contentSchema",
+            "default",
+            "deprecated",
+        ),
+        *("description", "examples", "format", "readOnly", "title", "writeOnly"),
+    }
+)
+
+# What a fragment of an address holds as it is (RFC 3986, 3.5); of the percent sign, there are none yet.
+_IN_FRAGMENTS: Final = "#!$&'()*+,;=:@/?-._~"
+
+
+def bare(schema: Schema) -> Schema:
+    """Give a schema of draft 2020-12 that accepts the same values and says nothing else."""
+    if isinstance(schema, bool):
+        return schema
+
+    def below(_: Tokens, each: Schema) -> Schema:
+        return bare(each)
+
+    kept = {
+        key: value
+        for key, value in rebuilt(schema, DRAFT_2020_12, below).items()
+        if key not in _SAYING_NOTHING and not key.startswith("x-")
+    }
+    if isinstance(reference := kept.get("$ref"), str):
+        kept["$ref"] = quote(reference, safe=_IN_FRAGMENTS)
+    return kept
+
+
+def needed(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Give the definitions that a schema refers to, and those that these refer to."""
+    found: dict[str, Schema] = {}
+    waiting = [schema]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, bool):
+            continue
+        name = referred(each)
+        if name is not None and name in definitions and name not in found:
+            found[name] = definitions[name]
+            waiting.append(definitions[name])
+        waiting += [below for _, below in applied(each, DRAFT_2020_12)]
+    return found

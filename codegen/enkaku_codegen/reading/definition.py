@@ -1,0 +1,239 @@
+"""What a protocol file says, checked and free of references to other files.
+
+Above it: names, models, rendering. Below it: ``references``, ``library`` and ``load``, which know files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, cast, get_args
+
+from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.jsontree import Json, Schema, as_text, pointer
+
+from .declared import DeclaredError, DeclaredErrors
+from .dialects import Dialect
+from .library import Library
+from .load import Document, load, sources
+from .nodes import as_dict
+from .options import formats_of
+from .references import References
+from .shape import faults, is_document
+from .spots import Resource, Spot
+from .verbatim import Verbatim
+
+__all__ = [
+    "ErrorDefinition",
+    "Json",
+    "Kind",
+    "Procedure",
+    "Protocol",
+    "Schema",
+    "SlotName",
+    "read_protocol",
+]
+
+Kind = Literal["event", "request", "stream", "channel"]
+SlotName = Literal["data", "param", "send", "receive", "result"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDefinition:
+    """An error that a procedure declares.
+
+    Attributes:
+        definition: The name in ``$defs`` if the declaration is a reference to it, else None.
+        code: The code, or None where the declaration leaves it open.
+        data: The schema of the error's data, or None where it declares none.
+        description: What the declaration says of itself, ``""`` if nothing.
+        pointer: Where it is declared, as a JSON pointer into the protocol file.
+    """
+
+    definition: str | None
+    code: str | None
+    data: Schema | None
+    description: str
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """A procedure: its kind, and a schema for each slot that it has.
+
+    Attributes:
+        slots: Only the slots that are declared, in the order data, param, send, receive, result.
+        pointer: Where it is declared, as a JSON pointer into the protocol file.
+        verbatim: The schema as it stands in the file, for each slot whose schema holds a
+            ``$dynamicRef``: what that leads to is lost where all references are by name.
+        idempotent: Whether a request may be sent again where its answer was lost with the connection.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    slots: Mapping[SlotName, Schema]
+    errors: tuple[ErrorDefinition, ...]
+    pointer: str
+    verbatim: Mapping[SlotName, Schema] = field(default_factory=dict[SlotName, Schema])
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A protocol whose every ``$ref`` is ``#/$defs/NAME`` with NAME in ``definitions``.
+
+    The schemas are of draft 2020-12. NAME is escaped as in a JSON pointer (``jsontree.tokens`` undoes it),
+    and nothing else is.
+
+    Attributes:
+        name: What the file calls itself, else the file's own name without its suffix.
+        procedures: Sorted by name, so that the order in the file changes nothing.
+        definitions: The shared schemas by name, sorted by name.
+        formats: The Python type that text of a format becomes, by format: some of ``options.FORMATS``.
+        defaults: Whether the ``default`` of a property is filled in where the property is absent.
+        sources: The digests of all files that were read, by their paths from the protocol file's
+            directory; empty if there are no such paths.
+    """
+
+    name: str
+    description: str
+    procedures: tuple[Procedure, ...]
+    definitions: Mapping[str, Schema]
+    formats: Mapping[str, str] = field(default_factory=dict[str, str])
+    defaults: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+
+
+_SLOTS: Final[tuple[SlotName, ...]] = get_args(SlotName)
+
+
+def read_protocol(path: Path, name: str | None = None) -> Protocol:
+    """Read and check a protocol file and all files that it refers to.
+
+    Args:
+        path: A JSON or YAML file: a bare mapping of procedures, or a document with ``procedures``.
+        name: What to call the protocol, whatever the file says.
+
+    Raises:
+        ProtocolError: The file, or one that it refers to, is not what it should be; has everything
+            that is wrong, with file, line and JSON pointer.
+    """
+    document = load(path)
+    reader = _Reader(document)
+    for place, message in faults(document.value):
+        reader.library.note(Spot(document, place), message)
+    return reader.read(name)
+
+
+class _Reader:
+    """Makes a protocol of a protocol file."""
+
+    def __init__(self, document: Document) -> None:
+        self.library = Library()
+        self._document = document
+        self._file = self.library.add_file(document)
+        self._references = References(self.library, document)
+        self._errors = DeclaredErrors(self.library, self._references)
+
+    def read(self, name: str | None) -> Protocol:
+        value = self._document.value
+        head = value if isinstance(value, dict) and is_document(value) else {}
+        dialect = self.library.file_dialect(self._file)
+        shared = _schemas(Spot(self._document, ("$defs",))) if head else []
+        for spot in shared:
+            self.library.add(spot, self._file, dialect)
+        top = Spot(self._document, ("procedures",) if head else ())
+        errors = {spot: self._add(spot, dialect) for spot in _schemas(top)}
+        self._gather(shared, errors)
+        self._raise_issues()
+        definitions = self._references.definitions()
+        verbatim = Verbatim(self.library, self._references, shared)
+        procedures = [
+            self._procedure(spot, declared, verbatim) for spot, declared in errors.items()
+        ]
+        self._raise_issues()
+        return Protocol(
+            name=name or as_text(head.get("name")) or self._document.path.stem,
+            description=as_text(head.get("description")),
+            procedures=tuple(sorted(procedures, key=lambda procedure: procedure.name)),
+            definitions=definitions,
+            formats=formats_of(head.get("formats")),
+            defaults=head.get("defaults") == "fill",
+            sources=sources(self.library.documents, self._document.path.parent),
+        )
+
+    def _raise_issues(self) -> None:
+        if self.library.issues:
+            raise ProtocolError(self.library.issues)
+
+    def _add(self, procedure: Spot, dialect: Dialect) -> list[DeclaredError]:
+        """Take in the schemas of a procedure, and give the errors that it declares."""
+        for spot in _schemas(procedure):
+            if spot.path[-1] in (*_SLOTS, "error"):
+                home = Resource(spot, self._file.uri, outer=self._file)
+                self.library.add(spot, home, dialect)
+        has_error = isinstance(as_dict(procedure.value).get("error"), dict)
+        return self._errors.of(procedure.below(("error",))) if has_error else []
+
+    def _gather(self, shared: list[Spot], errors: Mapping[Spot, list[DeclaredError]]) -> None:
+        """Follow the references of everything that becomes a model.
+
+        A definition that only errors refer to becomes an exception and no model.
+        """
+        exceptions = set(self._errors.definitions.values())
+        for spot in shared:
+            if spot not in exceptions:
+                self._references.name(spot)
+                self._references.gather(spot)
+        for procedure, declared in errors.items():
+            for spot in _schemas(procedure):
+                if spot.path[-1] in _SLOTS:
+                    self._references.gather(spot)
+            for error in declared:
+                if error.data is not None:
+                    self._references.gather(error.data)
+
+    def _procedure(
+        self, spot: Spot, declared: list[DeclaredError], verbatim: Verbatim
+    ) -> Procedure:
+        value = as_dict(spot.value)
+        for error in declared:
+            if error.data is not None and verbatim.is_needed(error.data):
+                message = "$dynamicRef is not supported in the data of an error"
+                self.library.note(error.data, message)
+        slots: dict[SlotName, Spot] = {
+            slot: spot.below((slot,)) for slot in _SLOTS if slot in value
+        }
+        return Procedure(
+            name=spot.path[-1],
+            kind=cast("Kind", value["type"]),
+            description=as_text(value.get("description")),
+            slots={slot: self._references.resolved(place) for slot, place in slots.items()},
+            errors=tuple(
+                ErrorDefinition(
+                    definition=error.definition,
+                    code=code,
+                    data=None if error.data is None else self._references.resolved(error.data),
+                    description=error.description,
+                    pointer=pointer(error.place.path),
+                )
+                for error in declared
+                for code in error.codes
+            ),
+            pointer=pointer(spot.path),
+            verbatim={
+                slot: verbatim.schema(place)
+                for slot, place in slots.items()
+                if verbatim.is_needed(place)
+            },
+            idempotent=value.get("idempotent") is True,
+        )
+
+
+def _schemas(spot: Spot) -> list[Spot]:
+    """Give the places directly below one where a schema, or another object, is."""
+    try:
+        members = as_dict(spot.value)
+    except KeyError:
+        return []
+    return [spot.below((key,)) for key, value in members.items() if isinstance(value, dict | bool)]

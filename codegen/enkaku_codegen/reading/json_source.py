@@ -1,0 +1,177 @@
+"""Reads JSON text, strictly, and remembers on which line each value stands."""
+
+import json
+import re
+from bisect import bisect_right
+from itertools import count
+from typing import Final, NoReturn, TypeAlias, cast
+
+from enkaku_codegen.errors import Issue, ProtocolError
+from enkaku_codegen.jsontree import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    SURROGATE,
+    Json,
+    Place,
+    pointer,
+    read_number,
+)
+
+__all__ = ["read_json"]
+
+_Scalar: TypeAlias = bool | int | float | str | None
+
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_LINE_END: Final = re.compile(r"\r\n?|\n")
+
+
+def read_json(file: str, text: str) -> tuple[Json, Place]:
+    """Read a JSON text.
+
+    Args:
+        file: Names the text in errors.
+        text: The whole text, without a byte order mark.
+
+    Raises:
+        ProtocolError: It is not JSON, names a member twice, is nested deeper than ``MAX_DEPTH``, or
+            holds a value that no other JSON implementation would read alike.
+    """
+    return _Reader(file, text).read()
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+_MESSAGES: Final = {
+    "Expecting value": "expected a value",
+    "Invalid \\escape": "a backslash before a character that has no escape",
+    "Invalid \\uXXXX escape": "expected four hexadecimal digits after \\u",
+    "Invalid control character at": "a control character in a string; escape it",
+    "Unterminated string starting at": "a string without an end",
+}
+
+# Strings, numbers and names are read by the standard library, arrays and objects here.
+_SCALARS: Final = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=read_number, parse_float=read_number
+)
+
+
+class _Reader:
+    def __init__(self, file: str, text: str) -> None:
+        self._file = file
+        self._text = text
+        self._at = 0
+        self._lines = [0, *(end.end() for end in _LINE_END.finditer(text))]
+        self._path: list[str] = []
+        self._values = 0
+        self._issues: list[Issue] = []
+
+    def read(self) -> tuple[Json, Place]:
+        self._skip()
+        value, below = self._value()
+        self._skip()
+        if self._at < len(self._text):
+            self._fail("expected nothing more after the JSON value")
+        if self._issues:
+            raise ProtocolError(self._issues)
+        return value, Place(1, below)
+
+    def _value(self) -> tuple[Json, dict[str, Place]]:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            self._fail(f"more than {MAX_VALUES} values in one file")
+        first = self._text[self._at : self._at + 1]
+        if first not in ("{", "["):
+            return self._scalar(), {}
+        if len(self._path) == MAX_DEPTH:
+            self._fail(f"nested more than {MAX_DEPTH} deep")
+        self._at += 1
+        return self._object() if first == "{" else self._array()
+
+    def _object(self) -> tuple[Json, dict[str, Place]]:
+        members: dict[str, Json] = {}
+        places: dict[str, Place] = {}
+        if self._take("}"):
+            return members, places
+        while True:
+            line = self._line()
+            if self._text[self._at : self._at + 1] != '"':
+                self._fail(f"not JSON: expected a member's name in double quotes{self._hint('}')}")
+            key = str(self._scalar())
+            if not self._take(":"):
+                self._fail("not JSON: expected ':'")
+            self._path.append(key)
+            if key in members:
+                message = f"the key is here twice, first on line {places[key].line}"
+                self._note(message, line)
+            value, below = self._value()
+            self._path.pop()
+            if key not in members:
+                members[key], places[key] = value, Place(line, below)
+            if self._take("}"):
+                return members, places
+            if not self._take(","):
+                self._fail("not JSON: expected ',' or '}'")
+
+    def _array(self) -> tuple[Json, dict[str, Place]]:
+        items: list[Json] = []
+        places: dict[str, Place] = {}
+        if self._take("]"):
+            return items, places
+        for index in count():
+            line = self._line()
+            self._path.append(str(index))
+            value, below = self._value()
+            self._path.pop()
+            items.append(value)
+            places[str(index)] = Place(line, below)
+            if self._take("]"):
+                break
+            if not self._take(","):
+                self._fail("not JSON: expected ',' or ']'")
+        return items, places
+
+    def _scalar(self) -> _Scalar:
+        try:
+            value, end = cast("tuple[_Scalar, int]", _SCALARS.raw_decode(self._text, self._at))
+        except json.JSONDecodeError as error:
+            self._at = error.pos
+            self._fail(f"not JSON: {_MESSAGES.get(error.msg, error.msg)}{self._hint(']')}")
+        except ValueError as error:  # from the hooks above
+            self._fail(str(error))
+        if isinstance(value, str) and SURROGATE.search(value):
+            self._fail("half of a surrogate pair; it is no character")
+        self._at = end
+        return value
+
+    def _hint(self, end: str) -> str:
+        """Say what was probably done here, where the array or object may have its end."""
+        if self._text.startswith(end, self._at):
+            return f"; JSON has no comma before '{end}'"
+        if self._text.startswith(("//", "/*", "#"), self._at):
+            return "; JSON has no comments"
+        return ""
+
+    def _skip(self) -> None:
+        end = _SPACE.match(self._text, self._at)
+        self._at = end.end() if end else self._at
+
+    def _take(self, mark: str) -> bool:
+        """Go past the mark and the spaces around it, or only past the spaces if it is not there."""
+        self._skip()
+        if not self._text.startswith(mark, self._at):
+            return False
+        self._at += 1
+        self._skip()
+        return True
+
+    def _line(self) -> int:
+        return bisect_right(self._lines, self._at)
+
+    def _note(self, message: str, line: int) -> None:
+        self._issues.append(Issue(self._file, line, pointer(tuple(self._path)), message))
+
+    def _fail(self, message: str) -> NoReturn:
+        self._note(message, self._line())
+        raise ProtocolError(self._issues)

@@ -1,0 +1,262 @@
+"""Knows the files of a protocol, the schemas in them, and what a reference leads to.
+
+Above it: references. Below it: load, spots, schemas, mistakes. The network is never asked.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+from enkaku_codegen.errors import Issue, ProtocolError
+from enkaku_codegen.jsontree import Json, Tokens, pointer, tokens
+
+from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
+from .load import Document, load
+from .mistakes import NAME_IN_PYTHON, holds_schemas, mistakes
+from .schemas import check, subschemas
+from .spots import Resource, Spot
+from .words import describe
+
+__all__ = ["Library"]
+
+_MOST_ISSUES: Final = 1000
+_HOLDING: Final = [(holder,) for holder in HOLDERS]
+
+
+class _Enough(ProtocolError):
+    """So much is wrong that the rest is not looked at."""
+
+
+class _DeadEnd(Exception):
+    """A reference leads to nothing, for the reason that is the argument."""
+
+
+class Library:
+    """The files of a protocol, and every schema in them that was looked at.
+
+    Attributes:
+        issues: What is wrong with them; grows with each call.
+        dialects: Every schema that is known, and what it is written in.
+        documents: The files, by every path that leads to one.
+    """
+
+    def __init__(self) -> None:
+        self.issues: list[Issue] = []
+        self.dialects: dict[Spot, Dialect] = {}
+        self.documents: dict[Path, Document] = {}
+        self._homes: dict[Spot, Resource] = {}
+        self._files: dict[str, Resource | None] = {}
+        self._holders: set[Spot] = set()
+
+    def note(self, spot: Spot, message: str) -> None:
+        """Say that something is wrong at a place.
+
+        Raises:
+            ProtocolError: More is wrong than anybody reads.
+        """
+        if len(self.issues) > _MOST_ISSUES:
+            raise _Enough(self.issues)
+        self.issues.append(spot.document.issue(spot.path, message))
+
+    def add_file(self, document: Document) -> Resource:
+        """Take in a file, but no schema of it yet."""
+        uri = Path(document.key).as_uri()
+        self._files[document.key] = file = Resource(Spot(document, ()), uri)
+        self.documents[document.path] = document
+        return file
+
+    def add(self, spot: Spot, home: Resource, dialect: Dialect) -> None:
+        """Take in a schema and all schemas in it, and check them."""
+        waiting = [(spot, spot.value, home, dialect)]
+        while waiting:
+            spot, schema, home, dialect = waiting.pop()
+            if spot in self.dialects:
+                continue
+            if isinstance(schema, dict):
+                dialect = self._dialect(spot, schema, dialect)
+                home = self._home(spot, schema, home, dialect)
+                for path, below in reversed(list(subschemas(schema, dialect))):
+                    waiting.append((spot.below(path), below, home, dialect))
+                self._check(spot, schema, dialect)
+            self.dialects[spot] = dialect
+            self._homes[spot] = home
+
+    def _check(self, spot: Spot, schema: dict[str, Json], dialect: Dialect) -> None:
+        """Say what is wrong with a schema, apart from the schemas within it."""
+        may_hold = not spot.path or spot.path[-2:-1] in _HOLDING
+        if may_hold and holds_schemas(schema, dialect, is_file=not spot.path):
+            self._holders.add(spot)
+            return
+        found: set[Tokens] = set()
+        if NAME_IN_PYTHON in schema and spot.path[-2:-1] != ("properties",):
+            message = "names the attribute of a property, and stands in its schema"
+            self.note(spot.below((NAME_IN_PYTHON,)), message)
+        for path, message in mistakes(schema, dialect):
+            found.add(path)
+            self.note(spot.below(path), message)
+        for path, message in check(schema, dialect):
+            if path not in found:
+                self.note(spot.below(path), message)
+
+    def _dialect(self, spot: Spot, schema: dict[str, Json], around: Dialect) -> Dialect:
+        if "$schema" not in schema:
+            return around
+        dialect = dialect_of(schema["$schema"])
+        if dialect is None:
+            self._note_dialect(spot, schema["$schema"])
+        return dialect or around
+
+    def file_dialect(self, file: Resource) -> Dialect:
+        """Give what the schemas of a protocol file are written in where they don't say it themselves."""
+        value = file.root.value
+        uri = value.get("$schema") if isinstance(value, dict) else None
+        dialect = dialect_of(uri)
+        # Else it is for an editor, which looks there for the schema of protocol files.
+        if dialect is None and isinstance(uri, str) and "json-schema.org/draft" in uri:
+            self._note_dialect(file.root, uri)
+        return dialect or DRAFT_2020_12
+
+    def _note_dialect(self, spot: Spot, uri: Json) -> None:
+        known = "draft 2020-12 or draft-07 of JSON Schema"
+        self.note(spot.below(("$schema",)), f"expected {known}, found {describe(uri)}")
+
+    def _home(
+        self, spot: Spot, schema: dict[str, Json], home: Resource, dialect: Dialect
+    ) -> Resource:
+        """Give the resource of a schema: a new one if it says so, else that of the schema around it."""
+        if dialect.ref_alone and "$ref" in schema:
+            return home
+        anchors = [schema.get("$anchor"), schema.get("$dynamicAnchor")]
+        identity = schema.get("$id")
+        if dialect.ref_alone:
+            anchors = []
+            if isinstance(identity, str) and identity.startswith("#"):
+                anchors, identity = [identity[1:]], None
+        if isinstance(identity, str):
+            try:
+                uri = urldefrag(urljoin(home.uri, identity)).url
+            except ValueError as error:
+                self.note(spot.below(("$id",)), f"not an address: {error}")
+            else:
+                home = Resource(spot, uri, outer=home, ids=home.ids)
+                if home.ids.setdefault(uri, home) is not home:
+                    self.note(
+                        spot.below(("$id",)), f"another schema has the address {describe(identity)}"
+                    )
+        for anchor in anchors:
+            if isinstance(anchor, str) and home.anchors.setdefault(anchor, spot) != spot:
+                other = home.anchors[anchor]
+                self.note(spot, f'the anchor "{anchor}" is also at {other}')
+        return home
+
+    def target(self, spot: Spot, keyword: str = "$ref") -> Spot | None:
+        """Give the schema that a reference of a known schema leads to; None (and an issue) if to none.
+
+        A ``$dynamicRef`` leads where it would if nothing around the schema had its anchor, too.
+        """
+        schema = spot.value
+        reference = schema.get(keyword) if isinstance(schema, dict) else None
+        spot_of_reference = spot.below((keyword,))
+        if not isinstance(reference, str):
+            return None  # already noted by the check of the schema
+        try:
+            found = self._lookup(self._homes[spot], reference)
+        except _Enough:
+            raise
+        except ProtocolError as error:  # in the file that it leads to
+            for issue in error.issues:
+                if issue.line is None:  # the file as a whole
+                    self.note(spot_of_reference, f"{issue.file}: {issue.message}")
+                else:
+                    self.issues.append(issue)
+            return None
+        except _DeadEnd as error:
+            self.note(spot_of_reference, f"{describe(reference)}: {error.args[0]}")
+            return None
+        except ValueError as error:
+            self.note(spot_of_reference, f"{describe(reference)} is not a reference: {error}")
+            return None
+        return found
+
+    def _lookup(self, home: Resource, reference: str) -> Spot | None:
+        url, fragment = urldefrag(reference)
+        fragment = unquote(fragment, errors="strict")
+        start = self._resource(home, url) if url else home
+        if start is None:
+            return None  # a file with issues of its own
+        if fragment and not fragment.startswith("/"):
+            for resource in start.outwards():
+                if fragment in resource.anchors:
+                    return resource.anchors[fragment]
+            raise _DeadEnd(f'there is no anchor "{fragment}"')
+        return self._admitted(start, tokens(fragment))
+
+    def _resource(self, home: Resource, url: str) -> Resource | None:
+        address = urljoin(home.uri, url)
+        for resource in home.outwards():
+            if address in resource.ids:
+                return resource.ids[address]
+        parts = urlsplit(url)
+        if parts.scheme or parts.netloc or parts.query:
+            raise _DeadEnd(
+                "expected a reference within the file or a relative path: nothing is fetched from elsewhere"
+            )
+        here = home.root.document.path.parent
+        path = here / unquote(parts.path, errors="strict")
+        key = os.path.realpath(path)
+        if key not in self._files:
+            self._files[key] = None  # so that a file with issues says so once
+            shorter = Path(os.path.normpath(path))
+            self._add_schemas(load(shorter if os.path.realpath(shorter) == key else path))
+        file = self._files[key]
+        if file is not None:
+            self.documents[path] = file.root.document
+        return file
+
+    def _add_schemas(self, document: Document) -> None:
+        """Take in a file that a reference leads to, and its schemas."""
+        file = self.add_file(document)
+        match document.value:
+            case {"procedures": _, **others}:  # another protocol
+                definitions = others.get("$defs")
+                names = definitions if isinstance(definitions, dict) else {}
+                dialect = self.file_dialect(file)
+                for name, schema in names.items():
+                    if isinstance(schema, dict | bool):
+                        self.add(file.root.below(("$defs", name)), file, dialect)
+            case dict() | bool():
+                self.add(file.root, file, DRAFT_2020_12)
+            case _:
+                self.note(file.root, f"expected a schema, found {describe(document.value)}")
+
+    def _admitted(self, start: Resource, path: Tokens) -> Spot:
+        """Give the schema at a path from a resource, or from one around it."""
+        for resource in start.outwards():
+            spot = resource.root.below(path)
+            try:
+                value = spot.value
+            except KeyError:
+                continue
+            self._known(spot, value)
+            return spot
+        raise _DeadEnd(f"there is no {pointer(path)} in {start.root.document.path}")
+
+    def _known(self, spot: Spot, value: Json) -> None:
+        """See to it that a place is known as a schema, if it can be one."""
+        if not isinstance(value, dict | bool):
+            raise _DeadEnd(f"expected a schema there, found {describe(value)}")
+        for length in range(len(spot.path), -1, -1):
+            around = Spot(spot.document, spot.path[:length])
+            dialect = self.dialects.get(around)
+            if dialect is None:
+                continue
+            if length == len(spot.path) and spot in self._holders:
+                raise _DeadEnd("no schema is there, only others within, by names of no keyword")
+            if length < len(spot.path):
+                # Below a keyword that the dialect does not know, anything may be a schema.
+                if spot.path[length] in dialect.keywords:
+                    break
+                self.add(spot, self._homes[around], dialect)
+            return
+        raise _DeadEnd("no schema is there: a shared schema belongs in $defs")

@@ -1,0 +1,131 @@
+"""Reads a JSON or YAML file: its value, and the line of everything in it.
+
+Above it: references, definition. Below it: the two readers, which know text and not files.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from enkaku_codegen.errors import Issue, ProtocolError
+from enkaku_codegen.jsontree import Json, Place, Tokens, pointer, tokens
+from enkaku_codegen.stamp import digest
+
+from .json_source import read_json
+from .yaml_source import read_yaml
+
+__all__ = ["MAX_BYTES", "Document", "load", "sources"]
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""How many bytes a file may have."""
+
+_READERS: Final = {".json": read_json, ".yaml": read_yaml, ".yml": read_yaml}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """A file that was read.
+
+    Attributes:
+        path: As the user would write it.
+        key: The same for all paths to the same file.
+        digest: What stands for its content in a stamp.
+    """
+
+    path: Path
+    key: str
+    value: Json
+    places: Place
+    digest: str
+
+    def line(self, path: Tokens) -> int:
+        """Give the line of the value at a path, or of the nearest one around it."""
+        place = self.places
+        for token in path:
+            below = place.below.get(token)
+            if below is None:
+                break
+            place = below
+        return place.line
+
+    def issue(self, path: Tokens, message: str) -> Issue:
+        """Say that something is wrong at a path."""
+        return Issue(str(self.path), self.line(path), pointer(path), message)
+
+    def locate(self, error: ProtocolError) -> ProtocolError:
+        """Give the error with file and line where its issues know only pointers into this file."""
+        return ProtocolError(
+            (
+                issue
+                if issue.file is not None
+                else replace(issue, file=str(self.path), line=self.line(tokens(issue.pointer)))
+            )
+            for issue in error.issues
+        )
+
+
+def sources(documents: Mapping[Path, Document], base: Path) -> dict[str, str]:
+    """Give the digest of each file by its path from a directory, sorted.
+
+    Empty if such a path does not lead to the file: what a link to a directory may do to ``..``.
+    """
+    found: dict[str, str] = {}
+    for path, document in documents.items():
+        relative = os.path.relpath(path, base)
+        if os.path.realpath(base / relative) != document.key:
+            return {}
+        found[Path(relative).as_posix()] = document.digest
+    return dict(sorted(found.items()))
+
+
+def load(path: Path) -> Document:
+    """Read a JSON (``.json``) or YAML (``.yaml``, ``.yml``) file.
+
+    Raises:
+        ProtocolError: It can't be read, is too large, or is not what its suffix says.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise _unreadable(path, "expected a file named *.json, *.yaml or *.yml")
+    content = _content(path)
+    text = _decoded(path, content)
+    if not text.strip():
+        raise _unreadable(path, "the file is empty")
+    value, places = reader(str(path), text)
+    return Document(path, os.path.realpath(path), value, places, digest(content))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        # Asked first, because opening a pipe would wait for somebody to write to it.
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise _unreadable(path, "expected a file, found a directory")
+        if not stat.S_ISREG(mode):
+            raise _unreadable(path, "expected a regular file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _unreadable(path, "no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise _unreadable(path, f"can't be read: {reason}") from error
+    if len(content) > MAX_BYTES:
+        raise _unreadable(path, f"larger than {MAX_BYTES} bytes")
+    return content
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}"
+        raise ProtocolError([Issue(str(path), line, "", message)]) from None
+
+
+def _unreadable(path: Path, message: str) -> ProtocolError:
+    return ProtocolError([Issue(str(path), None, "", message)])

@@ -1,0 +1,48 @@
+"""The options of a protocol: what it asks of its generated types beyond what JSON Schema says.
+
+Above it: shape, definition. Below it: words.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from enkaku_codegen.jsontree import Json, Tokens
+
+from .words import describe, nearest
+
+__all__ = ["FORMATS", "OPTIONS", "format_faults", "formats_of"]
+
+OPTIONS: Final = ("formats", "defaults")
+"""The keys of a document that hold options."""
+
+FORMATS: Final[Mapping[str, str]] = {
+    "date-time": "datetime",
+    "date": "date",
+    "time": "time",
+    "duration": "timedelta",
+    "uuid": "UUID",
+    "ipv4": "IPv4Address",
+    "ipv6": "IPv6Address",
+}
+"""The Python type that can be asked for, by the ``format`` of JSON Schema."""
+
+
+def format_faults(value: Json) -> Iterator[tuple[Tokens, str]]:
+    """Give what is wrong with the formats that a protocol asks for."""
+    known = ", ".join(f"{name}: {type_}" for name, type_ in FORMATS.items())
+    if not isinstance(value, dict):
+        yield (), f"expected an object with some of {known}; found {describe(value)}"
+        return
+    for name, type_ in value.items():
+        if name not in FORMATS:
+            hint = nearest(name, FORMATS)
+            yield (name,), f"no type is known for this format{hint}: expected some of {known}"
+        elif type_ != FORMATS[name]:
+            found = describe(type_)
+            yield (name,), f"expected {FORMATS[name]}, found {found}; there are {known}"
+
+
+def formats_of(value: Json) -> Mapping[str, str]:
+    """Give the formats that a protocol asks for, in the order of ``FORMATS``."""
+    asked = value if isinstance(value, dict) else {}
+    return {name: type_ for name, type_ in FORMATS.items() if asked.get(name) == type_}

@@ -1,0 +1,141 @@
+"""What this package knows of JSON Schema: where schemas hold schemas, and whether one is well-formed.
+
+Two dialects are read. Whatever stands above the reading of protocols sees one: ``rebuilt`` says
+draft-07 in the words of draft 2020-12.
+
+Above it: library, references. Below it: dialects, words.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Final
+
+from enkaku_codegen.jsontree import Json, Schema, Tokens
+
+from .dialects import DRAFT_07, HOLDERS, Dialect
+from .words import explain
+
+__all__ = ["applied", "check", "rebuilt", "subschemas"]
+
+_SPENT: Final = HOLDERS | {"$schema", "$id", "$anchor", "$dynamicAnchor", "$vocabulary"}
+
+
+def subschemas(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, Schema]]:
+    """Give the schemas directly within a schema, each with its path there."""
+    for key, value in schema.items():
+        match value:
+            case dict() if key in dialect.named:
+                for name, each in value.items():
+                    if isinstance(each, dict | bool):
+                        yield (key, name), each
+            case list() if key in dialect.listed:
+                for index, each in enumerate(value):
+                    if isinstance(each, dict | bool):
+                        yield (key, str(index)), each
+            case dict() | bool() if key in dialect.one:
+                yield (key,), value
+            case _:
+                pass
+
+
+def applied(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, Schema]]:
+    """Give the schemas within a schema that take part in it, whether or not something refers to them."""
+    if dialect.ref_alone and "$ref" in schema:
+        return
+    for path, each in subschemas(schema, dialect):
+        if path[0] not in HOLDERS:
+            yield path, each
+
+
+def check(schema: Schema, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
+    """Give what is wrong with a schema, apart from the schemas within it."""
+    if isinstance(schema, bool):
+        return ()
+    # The schemas within are checked on their own, so that no schema is too deep for the validator; and
+    # what can't be wrong is left out, so that one answer serves the many schemas that are alike.
+    shallow: dict[str, Json] = {}
+    for key, value in schema.items():
+        match value:
+            case str() if key in ("$comment", "$ref", "description", "title"):
+                pass
+            case list() if key in ("enum", "examples") or (key == "required" and _are_names(value)):
+                pass
+            case dict() if key in dialect.named:
+                wrong = {name: each for name, each in value.items() if not _is_schema(each)}
+                shallow[key] = wrong
+            case list() if key in dialect.listed:
+                hollow: list[Json] = [True if _is_schema(each) else each for each in value]
+                shallow[key] = hollow[:1] if all(map(_is_schema, value)) else hollow
+            case dict() if key in dialect.one:
+                pass
+            case _ if key not in ("const", "default"):
+                shallow[key] = value
+            case _:
+                pass
+    return _faults(json.dumps(shallow, sort_keys=True), dialect)
+
+
+def _is_schema(value: Json) -> bool:
+    return isinstance(value, dict | bool)
+
+
+def _are_names(values: list[Json]) -> bool:
+    names = {value for value in values if isinstance(value, str)}
+    return len(names) == len(values)
+
+
+@lru_cache(maxsize=4096)
+def _faults(text: str, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
+    errors = dialect.validator.iter_errors(json.loads(text))
+    return tuple(dict.fromkeys(fault for error in errors for fault in explain(error)))
+
+
+def rebuilt(
+    schema: dict[str, Json], dialect: Dialect, make: Callable[[Tokens, Schema], Schema]
+) -> dict[str, Json]:
+    """Give a schema of draft 2020-12, with other schemas in it, and without what is not needed then.
+
+    Args:
+        schema: The schema; it is not changed.
+        dialect: What it is written in.
+        make: Gives the new schema for one within, from its path and what is there.
+    """
+    new: dict[str, Json] = {
+        key: (
+            dict(value)
+            if isinstance(value, dict)
+            else list(value) if isinstance(value, list) else value
+        )
+        for key, value in schema.items()
+        if key not in _SPENT
+    }
+    for path, each in applied(schema, dialect):
+        match new[path[0]]:
+            case dict() as named if len(path) == 2:
+                named[path[1]] = make(path, each)
+            case list() as listed:
+                listed[int(path[1])] = make(path, each)
+            case _:
+                new[path[0]] = make(path, each)
+    return _upgraded(new) if dialect is DRAFT_07 else new
+
+
+def _upgraded(schema: dict[str, Json]) -> dict[str, Json]:
+    """Say a schema of draft-07 in draft 2020-12."""
+    if "$ref" in schema:
+        return {"$ref": schema["$ref"]}
+    new = dict(schema)
+    rest = new.pop("additionalItems", None)
+    if isinstance(new.get("items"), list):
+        new["prefixItems"] = new.pop("items")
+        if rest is not None:
+            new["items"] = rest
+    dependencies = new.pop("dependencies", None)
+    if isinstance(dependencies, dict):
+        for key, value in dependencies.items():
+            kind = "dependentRequired" if isinstance(value, list) else "dependentSchemas"
+            into = new.setdefault(kind, {})
+            if isinstance(into, dict):
+                into[key] = value
+    return new

@@ -1,0 +1,59 @@
+"""Places in files, and the schemas that references start from.
+
+Above it: library. Below it: load.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from enkaku_codegen.jsontree import Json, Tokens, find
+
+from .load import Document
+
+__all__ = ["Resource", "Spot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in a file."""
+
+    document: Document
+    path: Tokens
+
+    def below(self, path: Tokens) -> "Spot":
+        """Give the place at a path from here."""
+        return Spot(self.document, self.path + path)
+
+    @property
+    def value(self) -> Json:
+        """What stands there."""
+        return find(self.document.value, self.path)
+
+    def __str__(self) -> str:
+        return str(self.document.issue(self.path, ""))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resource:
+    """A schema with an address of its own: what ``#`` means to the references in it.
+
+    Attributes:
+        root: Where it begins.
+        uri: Its address, which relative references start from.
+        outer: Where to look for what it does not have itself.
+        ids: The resources in the same tree of schemas, by address.
+        anchors: The schemas in it that have a plain name.
+    """
+
+    root: Spot
+    uri: str
+    outer: "Resource | None" = None
+    ids: dict[str, "Resource"] = field(default_factory=dict[str, "Resource"])
+    anchors: dict[str, Spot] = field(default_factory=dict[str, Spot])
+
+    def outwards(self) -> Iterator["Resource"]:
+        """Give the resource and those around it."""
+        resource: Resource | None = self
+        while resource is not None:
+            yield resource
+            resource = resource.outer

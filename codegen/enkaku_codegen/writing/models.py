@@ -1,0 +1,294 @@
+"""The Python types of a plan, by datamodel-code-generator; the one module that knows it.
+
+It is shown the shapes of the types and nothing else: tokens stand for all names, literals and texts of the
+protocol, which are put back into the syntax tree of what it wrote. So no text can become code here, and no
+name is changed on the way. What comes out is data for the templates.
+
+Above it: rendering. Below it: the plan, shapes, restore.
+"""
+
+import ast
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from datamodel_code_generator import GenerateConfig, generate
+from datamodel_code_generator.enums import DataModelType, InputFileType
+from datamodel_code_generator.format import PythonVersion
+from datamodel_code_generator.parser import LiteralType
+
+from enkaku_codegen.errors import CodegenError
+from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
+from enkaku_codegen.proving.atoms import takes_null
+from enkaku_codegen.reading.definition import SlotName
+
+from .annotations import or_default, with_field, with_tag
+from .restore import Restore
+from .shapes import CARRIER, Shapes
+from .tags import tag
+from .text import Text
+
+__all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
+
+
+_LARGEST: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An attribute of a model, ready to be written: ``NAME: ANNOTATION = DEFAULT``.
+
+    Attributes:
+        default: What it is where it is absent, None if it has to be there.
+    """
+
+    name: str
+    annotation: str
+    default: str | None
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A class, ready to be written."""
+
+    name: str
+    fields: tuple[Field, ...]
+    closed: bool
+    text: Text
+    kind: Literal["model"] = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A type with a name, ready to be written.
+
+    Attributes:
+        late: Its annotation is written as a text: it stands inside of itself, through no class, or is
+            large; or it is None, which is no type where an alias is used as a value.
+    """
+
+    name: str
+    annotation: str
+    late: bool
+    text: Text
+    kind: Literal["alias"] = "alias"
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """All types of a package.
+
+    Attributes:
+        named: In an order in which they can be written: an alias stands behind what it is made of.
+        slots: The annotations of the slots, by the procedure's constant.
+        errors: The annotation of the data of each error that has some, by the error's class.
+    """
+
+    named: tuple[Model | Alias, ...]
+    slots: Mapping[str, Mapping[SlotName, str]]
+    errors: Mapping[str, str]
+
+
+def at_run_time(annotation: str) -> str:
+    """Write a type where a value is wanted: None would say that there is none."""
+    return "NoneType" if annotation == "None" else annotation
+
+
+def make_types(plan: Plan) -> Types:
+    """Give the Python types of a plan.
+
+    Raises:
+        CodegenError: The model generator wrote something that is not understood.
+    """
+    shapes = Shapes(plan)
+    written = _Written(_generate(shapes.document()), shapes, plan)
+    slots: dict[str, Mapping[SlotName, str]] = {
+        each.constant: {slot: written.carried(each.constant, slot) for slot in each.slots}
+        for each in plan.procedures
+    }
+    errors = {
+        each.name: written.carried(each.name, "data")
+        for each in plan.errors
+        if each.data is not None
+    }
+    return Types(_named(plan, written), slots, errors)
+
+
+def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
+    parts = {each.name: names_in(each.schema) for each in plan.types if isinstance(each, AliasPlan)}
+    by_reference = reaches_itself(parts) | _large(parts)
+    named: dict[str, Model | Alias] = {}
+    for each in plan.types:
+        if isinstance(each, ObjectPlan):
+            fields = tuple(written.fields(each))
+            named[each.name] = Model(each.name, fields, each.closed, Text(each.text))
+        else:
+            annotation = written.alias(each)
+            late = each.name in by_reference or annotation == "None"
+            named[each.name] = Alias(each.name, annotation, late, Text(each.text))
+    return tuple(_ordered(named, parts))
+
+
+def _large(parts: Mapping[str, Sequence[str]]) -> set[str]:
+    """Name the aliases that would be too large with what they are made of written out, as pydantic does.
+
+    Two of the last in each would double in size with every level.
+    """
+    sizes: dict[str, int] = {}
+    large: set[str] = set()
+
+    def size(name: str) -> int:
+        if name not in sizes:
+            sizes[name] = 1  # for one that stands inside of itself, or is a class
+            whole = 1 + sum(size(part) for part in parts.get(name, ()))
+            if whole > _LARGEST:
+                large.add(name)
+            else:
+                sizes[name] = whole
+        return sizes[name]
+
+    for name in parts:
+        size(name)
+    return large
+
+
+def _ordered(
+    named: Mapping[str, Model | Alias], parts: Mapping[str, Sequence[str]]
+) -> Iterable[Model | Alias]:
+    """Keep the order, but have an alias behind the types that it is made of.
+
+    Annotations in classes are evaluated late, and those of late aliases; others where they stand.
+    """
+    done: set[str] = set()
+
+    def emit(name: str) -> Iterator[Model | Alias]:
+        if name not in done:
+            done.add(name)
+            each = named[name]
+            if each.kind == "alias" and not each.late:
+                for part in parts[name]:
+                    yield from emit(part)
+            yield each
+
+    for name in named:
+        yield from emit(name)
+
+
+class _Written:
+    """What the model generator wrote, with names and literals put back."""
+
+    def __init__(self, source: str, shapes: Shapes, plan: Plan) -> None:
+        self._shapes = shapes
+        self._types = {each.name: each for each in plan.types}
+        self._annotations: dict[tuple[str, str], ast.expr] = {}
+        aliases: dict[str, ast.expr] = {}
+        for statement in ast.parse(source).body:
+            match statement:
+                case ast.ClassDef():
+                    for each in statement.body:
+                        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+                            self._annotations[statement.name, each.target.id] = each.annotation
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[_, value])):
+                    # An alias of its own making, for a type with constraints inside of another.
+                    aliases[name] = value
+                case _:
+                    pass  # imports, and the rebuilding of models, which are done by others
+        for token, field in shapes.hoisted.items():
+            aliases[token] = self._written(CARRIER, field)
+        self._restore = Restore(shapes, aliases)
+
+    def carried(self, *key: str) -> str:
+        """Give the annotation of an alias, or of a slot or error by its key."""
+        token = self._shapes.carried[key[0] if len(key) == 1 else (key[0], key[1])]
+        return ast.unparse(self._annotation(CARRIER, token))
+
+    def alias(self, plan: AliasPlan) -> str:
+        """Give the annotation of an alias."""
+        annotation = self._annotation(CARRIER, self._shapes.carried[plan.name])
+        return ast.unparse(with_tag(annotation, tag(plan.schema, self._types)))
+
+    def fields(self, plan: ObjectPlan) -> Iterator[Field]:
+        """Give the fields of a class."""
+        for place, each in enumerate(plan.fields):
+            annotation = self._annotation(self._shapes.classes[plan.name], f"f{place}")
+            annotation = with_tag(annotation, tag(each.schema, self._types))
+            default = None
+            if each.default:
+                default = repr(each.default[0])
+            elif not each.required:
+                default = "ABSENT" if takes_null(each.schema, self._types) else "None"
+                annotation = or_default(annotation, default)
+            if each.deprecated:
+                annotation = with_field(annotation, deprecated=True)
+            if each.key != each.attribute:
+                annotation = with_field(annotation, alias=each.key)
+            yield Field(each.attribute, ast.unparse(annotation), default, Text(each.text))
+
+    def _annotation(self, type_: str, field: str) -> ast.expr:
+        return self._restore.expression(self._written(type_, field))
+
+    def _written(self, type_: str, field: str) -> ast.expr:
+        annotation = self._annotations.get((type_, field))
+        if annotation is None:
+            raise CodegenError(f"the model generator did not write {type_}.{field}")
+        return annotation
+
+
+def _generate(document: str) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source = generate(document, config=_CONFIG)
+    if not isinstance(source, str):
+        raise CodegenError("the model generator wrote no module")
+    return source
+
+
+# Every option that touches types, or that reads more than the document, whatever its default is.
+_CONFIG: Final = GenerateConfig(
+    input_file_type=InputFileType.JsonSchema,
+    output_model_type=DataModelType.PydanticV2BaseModel,
+    target_python_version=PythonVersion.PY_311,
+    base_class="enkaku.Model",
+    formatters=[],
+    disable_timestamp=True,
+    # names
+    snake_case_field=False,
+    use_title_as_name=False,
+    no_alias=True,
+    parent_scoped_naming=False,
+    collapse_root_models=False,
+    reuse_model=False,
+    skip_root_model=True,
+    keep_model_order=True,
+    # annotations
+    use_annotated=True,
+    field_constraints=True,
+    use_type_alias=True,
+    use_union_operator=True,
+    use_standard_collections=True,
+    use_generic_container_types=False,
+    use_object_type=True,
+    use_tuple_for_fixed_items=True,
+    use_unique_items_as_set=False,
+    use_decimal_for_multiple_of=False,
+    use_non_positive_negative_number_constrained_types=False,
+    strict_types=None,
+    strict_nullable=False,
+    enum_field_as_literal=LiteralType.All,
+    # presence and values
+    force_optional_for_required_fields=False,
+    apply_default_values_for_required_fields=False,
+    use_one_literal_as_default=False,
+    use_default_kwarg=False,
+    # texts
+    use_schema_description=False,
+    use_field_description=False,
+    use_attribute_docstrings=False,
+    field_include_all_keys=False,
+    # the outside
+    allow_remote_refs=False,
+    allow_private_network=False,
+    settings_path=None,
+)

@@ -1,0 +1,120 @@
+"""Renders the files of a package from templates.
+
+Templates see names and annotations as strings, which are safe as they are, and everything that somebody wrote
+as ``Text``, which only the three filters of ``text`` write. Any template can be replaced by the user's own.
+
+Above it: generate. Below it: models, views, imports, text, stamp.
+"""
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import jinja2
+
+from enkaku_codegen.errors import TemplateError
+from enkaku_codegen.planning.plan import Plan
+from enkaku_codegen.proving.checks import Checks
+from enkaku_codegen.stamp import MARKER
+
+from .imports import exports, imports
+from .models import make_types
+from .text import Text, comment, docstring, pyrepr
+from .views import error_view, procedure_view, schema_views
+
+__all__ = ["render"]
+
+_OLDEST_RUNTIME: Final = "0.1"
+_SCHEMAS: Final = "schemas.py"
+_FILES: Final = (
+    "__init__.py",
+    "client.py",
+    "models.py",
+    "procedures.py",
+    "py.typed",
+    _SCHEMAS,
+    "server.py",
+)
+
+
+def render(
+    plan: Plan, checks: Checks, *, title: str, source: str, templates: Path | None = None
+) -> dict[str, str]:
+    """Render the files of a package, not formatted yet.
+
+    Args:
+        plan: What to render.
+        checks: The slots that a validator checks beside their type.
+        title: The protocol's name.
+        source: The protocol file's name, for the header.
+        templates: Where the user's own templates are, which go before ours.
+
+    Raises:
+        TemplateError: A template can't be found, read or rendered.
+    """
+    types = make_types(plan)
+    statements = imports(plan, types, checks)
+    errors = {each.name: error_view(each, types, checks) for each in plan.errors}
+    shared: dict[str, object] = {
+        "title": Text(title),
+        "text": Text(plan.description),
+        "source": Text(source),
+        "marker": MARKER,
+        "runtime": _OLDEST_RUNTIME,
+        "client": plan.client,
+        "handler": plan.handler,
+        "types": types.named,
+        "errors": [*errors.values()],
+        "procedures": [procedure_view(each, types, errors, checks) for each in plan.procedures],
+        "schemas": schema_views(checks),
+        "exports": exports(plan),
+    }
+    environment = _environment(templates)
+    return {
+        name: _rendered(environment, name, shared | {"imports": statements.get(name, [])})
+        for name in _FILES
+        if name != _SCHEMAS or checks.slots
+    }
+
+
+def _environment(templates: Path | None) -> jinja2.Environment:
+    loaders: list[jinja2.BaseLoader] = [jinja2.PackageLoader("enkaku_templates", ".")]
+    if templates is not None:
+        if not templates.is_dir():
+            raise TemplateError(f"{templates}: there is no such directory of templates")
+        known = [f"{name}.jinja" for name in _FILES]
+        if not any((templates / name).exists() for name in ("header.jinja", *known)):
+            raise TemplateError(f"{templates}: there is none of {', '.join(known)}")
+        loaders.insert(0, jinja2.FileSystemLoader(templates))
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(loaders),
+        autoescape=False,  # noqa: S701 # Python is written, not HTML; the filters escape
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+        trim_blocks=True,
+    )
+    environment.filters |= {"comment": comment, "docstring": docstring, "pyrepr": pyrepr}
+    return environment
+
+
+def _place(error: Exception, name: str) -> str:
+    """Give file and line of the innermost template that an error passed through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [
+        f"{each.filename}:{each.lineno}" for each in frames if each.filename.endswith(".jinja")
+    ]
+    return places[-1] if places else f"{name}.jinja"
+
+
+def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, object]) -> str:
+    try:
+        text = environment.get_template(f"{name}.jinja").render(context)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from error
+    except Exception as error:  # a template can run into anything
+        raise TemplateError(f"{_place(error, name)}: {error}") from error
+    if name.endswith(".py") and not text.startswith(MARKER):
+        raise TemplateError(f"{name}.jinja: the first line has to begin with {MARKER!r}")
+    return text

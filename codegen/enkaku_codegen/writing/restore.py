@@ -1,0 +1,117 @@
+"""Reads what the model generator wrote: nothing but type annotations made of tokens.
+
+Above it: models. Below it: shapes.
+"""
+
+import ast
+import copy
+from collections.abc import Mapping
+from typing import Final
+
+from enkaku_codegen.errors import CodegenError
+from enkaku_codegen.jsontree import Json
+
+from .shapes import Shapes
+
+__all__ = ["Restore"]
+
+
+class Restore(ast.NodeTransformer):
+    """Puts names and literals in the place of their tokens, and lets nothing pass that it does not know."""
+
+    _SYNTAX: Final = (
+        ast.BinOp,
+        ast.BitOr,
+        ast.Call,
+        ast.Constant,
+        ast.Load,
+        ast.Name,
+        ast.Subscript,
+        ast.Tuple,
+        ast.USub,
+        ast.UnaryOp,
+        ast.keyword,
+    )
+    _NAMES: Final = frozenset(
+        {"Annotated", "Field", "Literal", "bool", "dict", "float", "int", "list", "object", "str"}
+        | {"tuple"}
+    )
+
+    # Constraints on the keys of maps are written as those on everything else.
+    _RENAMED: Final = {"Any": "object", "StringConstraints": "Field"}
+
+    def __init__(self, shapes: Shapes, aliases: Mapping[str, ast.expr]) -> None:
+        self._names = shapes.names
+        self._literals = shapes.literals
+        self._aliases = aliases
+
+    def expression(self, node: ast.expr) -> ast.expr:
+        """Restore an annotation."""
+        restored = self.visit(node)
+        if not isinstance(restored, ast.expr):
+            raise _unexpected(node)
+        return restored
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Restore what stands in a node of a kind that annotations are made of."""
+        if not isinstance(node, self._SYNTAX):
+            raise _unexpected(node)
+        return super().generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Put back the name of a type, or what an alias of the model generator's stands for."""
+        if node.id in self._names:
+            return ast.Name(self._names[node.id])
+        if node.id in self._aliases:
+            return self.expression(copy.deepcopy(self._aliases[node.id]))
+        if node.id in self._RENAMED:
+            return ast.Name(self._RENAMED[node.id])
+        if node.id not in self._NAMES:
+            raise _unexpected(node)
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """Put back the values of a literal type; a tuple says its length itself."""
+        match node:
+            case ast.Subscript(
+                value=ast.Name(id="Annotated"),
+                slice=ast.Tuple(elts=[ast.Subscript(value=ast.Name(id="tuple")) as inner, _]),
+            ):
+                return self.generic_visit(inner)
+            case ast.Subscript(value=ast.Name(id="Literal")):
+                return self._literals_of(node)
+            case _:
+                return self.generic_visit(node)
+
+    def _literals_of(self, node: ast.Subscript) -> ast.expr:
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        values: list[ast.expr] = []
+        for part in parts:
+            literals = self._literal(part)
+            if not isinstance(literals, list):
+                raise _unexpected(node)
+            for value in literals:
+                if isinstance(value, list | dict):
+                    raise _unexpected(node)
+                values.append(ast.Constant(value))
+        return ast.Subscript(
+            node.value, values[0] if len(values) == 1 else ast.Tuple(values), ast.Load()
+        )
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """Put back a pattern."""
+        if not isinstance(node.value, str):
+            return node
+        literal = self._literal(node)
+        if isinstance(literal, list | dict):
+            raise _unexpected(node)
+        return ast.Constant(literal)
+
+    def _literal(self, node: ast.expr) -> Json:
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            raise _unexpected(node)
+        return self._literals[int(node.value.removeprefix("literal"))]
+
+
+def _unexpected(node: ast.AST) -> CodegenError:
+    return CodegenError(f"the model generator wrote something unexpected: {ast.dump(node)}")

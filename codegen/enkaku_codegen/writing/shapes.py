@@ -1,0 +1,123 @@
+"""A plan as one JSON Schema in which every name, pattern and enum is a token.
+
+A token ends in a letter, because the model generator makes names of its own by adding digits. A type that
+stands in another is shown as one from elsewhere: so it looks at each type by itself, and neither a long chain
+of types nor a circle of them is more work for it than others.
+
+Above it: models. Below it: the plan.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from enkaku_codegen.jsontree import Json
+from enkaku_codegen.planning.plan import ObjectPlan, Plan
+from enkaku_codegen.planning.stdlib import written
+from enkaku_codegen.reading.nodes import Node
+
+__all__ = ["CARRIER", "Shapes"]
+
+CARRIER: Final = "Carrier"
+"""The object that carries everything with an annotation and without a class."""
+
+_SIZES: Final = frozenset({"minProperties", "maxProperties"})
+
+
+class Shapes:
+    """The tokens of a plan, and what they stand for.
+
+    Attributes:
+        classes: Where the fields of each class are, by its name.
+        names: The name of each type, by the token that stands for it in others.
+        literals: Patterns, and the values of enums; the token of each is ``literal`` and its index.
+        carried: The property of the carrier for each alias, ``(constant, slot)`` and ``(error, "data")``.
+        hoisted: The property of the carrier for each token that stands for a part of another type.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._tokens = {each.name: f"Type{index}X" for index, each in enumerate(plan.types)}
+        self.names = {token: name for name, token in self._tokens.items()}
+        self.classes = {name: f"Fields{token}" for name, token in self._tokens.items()}
+        self.literals: list[Json] = []
+        self.carried: dict[str | tuple[str, str], str] = {}
+        self.hoisted: dict[str, str] = {}
+        self._carrier: dict[str, Json] = {}
+
+    def document(self) -> str:
+        """Write the JSON Schema."""
+        definitions: dict[str, Json] = {}
+        for each in self._plan.types:
+            if isinstance(each, ObjectPlan):
+                if not each.fields:
+                    continue  # no annotation to be found
+                definitions[self.classes[each.name]] = self._object(each)
+            else:
+                self._carry(each.name, each.schema)
+        for procedure in self._plan.procedures:
+            for slot, schema in procedure.slots.items():
+                self._carry((procedure.constant, slot), schema)
+        for error in self._plan.errors:
+            if error.data is not None:
+                self._carry((error.name, "data"), error.data)
+        definitions[CARRIER] = _object(self._carrier, [*self._carrier])
+        return json.dumps({"$defs": definitions})
+
+    def _object(self, plan: ObjectPlan) -> Json:
+        properties = {
+            f"f{place}": self._whole(each.schema) for place, each in enumerate(plan.fields)
+        }
+        # What an absent property is, is not the model generator's business.
+        return _object(properties, [*properties])
+
+    def _carry(self, key: str | tuple[str, str], schema: Node) -> None:
+        shape = self._whole(schema)
+        self.carried[key] = self._add(shape)
+
+    def _add(self, shape: Json) -> str:
+        token = f"f{len(self._carrier)}"
+        self._carrier[token] = shape
+        return token
+
+    def _hoist(self, schema: Node) -> Json:
+        """Have a map written by itself: within others, the model generator forgets its sizes."""
+        shape = self._whole(schema)
+        token = f"Part{len(self.hoisted)}X"
+        self.hoisted[token] = self._add(shape)
+        return {"customTypePath": f"elsewhere.{token}"}
+
+    def _shape(self, schema: Json) -> Json:
+        if isinstance(schema, list):
+            return [self._shape(each) for each in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if _SIZES & schema.keys():
+            return self._hoist(schema)
+        return self._whole(schema)
+
+    def _whole(self, schema: Node) -> Json:
+        shape: dict[str, Json] = {}
+        for key, value in schema.items():
+            match key, value:
+                case "$ref", str():
+                    shape["customTypePath"] = f"elsewhere.{self._tokens[value]}"
+                case "format", str():
+                    token = f"Format{value}X"
+                    self.names[token] = written(value)
+                    shape["customTypePath"] = f"elsewhere.{token}"
+                case "enum", list():
+                    shape[key] = [self._literal(value)]
+                case "pattern", str():
+                    shape[key] = self._literal(value)
+                case _:
+                    shape[key] = self._shape(value)
+        return shape
+
+    def _literal(self, value: Json) -> str:
+        self.literals.append(value)
+        return f"literal{len(self.literals) - 1}"
+
+
+def _object(properties: Mapping[str, Json], required: Sequence[str]) -> Json:
+    return {"type": "object", "properties": {**properties}, "required": [*required]}
