@@ -22,6 +22,11 @@ class Room:
         self._queue: deque[asyncio.Future[None]] = deque()
         self._waking = False
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room."""
+        return self._full
+
     def fill(self) -> None:
         """There is no room any more."""
         self._full = True

@@ -1,75 +1,57 @@
-"""A transport over one of asyncio's, whatever socket that has.
+"""A transport over one of asyncio's, whatever socket that has, with TLS or without.
 
-Above it: ``sockets``, which make connections. Below it: asyncio.
+Above it: those who make sockets. Below it: TLS, what the system knows of a socket, and asyncio.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Final, TypeAlias, cast
 
 from .errors import ConnectionLost
-from .transport import Receiver
+from .room import Room
+from .socket_options import describe_address, peer_credentials, set_keepalive
+from .socket_state import NEXT, OVER, READING, State
+from .tls import Tls
+from .transport import PeerCredentials, Receiver
 
-__all__ = ["SocketTransport", "join_address"]
+__all__ = ["OnSettled", "SocketTransport"]
+
+
+_ANSWERS_MAX: Final = 64 * 1024  # bytes of TLS' own that a peer may make this side keep for it
 
 
 class SocketTransport(asyncio.Protocol):
     """An asyncio transport, as the connection and the session see it.
 
     Args:
-        on_connected: Called once with this object as soon as bytes can flow; it calls ``start``.
+        on_settled: Called once: with None as soon as bytes can flow, TLS handshake included; or with what ended
+            the connection before. Nothing that the peer sends is lost before ``start``: it is not read.
         peer: The other end, for messages to people; None for the address that it comes from.
+        tls: This side of a TLS connection; None for none.
+        keepalive: After how many seconds of silence a TCP peer counts as gone; None leaves that to the system.
     """
 
     def __init__(
-        self, on_connected: "Callable[[SocketTransport], None]", peer: str | None = None
+        self,
+        on_settled: "OnSettled",
+        *,
+        peer: str | None = None,
+        tls: Tls | None = None,
+        keepalive: float | None = None,
     ) -> None:
-        self._on_connected = on_connected
-        self._loop = asyncio.get_running_loop()
-        self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._room: asyncio.Future[None] | None = None
-        self._receiver: Receiver | None = None
-        self._ending = False
+        self._on_settled: OnSettled | None = on_settled
         self._peer = peer
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Part of asyncio's protocol."""
-        # asyncio gives stream protocols such a transport; its signature only says less.
-        self._transport = cast(asyncio.Transport, transport)
-        if self._peer is None:
-            self._peer = f"tcp:{join_address(*transport.get_extra_info('peername')[:2])}"
-        self._on_connected(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Part of asyncio's protocol."""
-        if self._receiver is not None:
-            self._receiver.data_received(data)
-
-    def eof_received(self) -> None:
-        """Part of asyncio's protocol, which closes the transport after this."""
-        # Said at once, so that no handler is surprised by a transport that is closing.
-        self._end(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Part of asyncio's protocol."""
-        self._lost.set_result(None)
-        self.resume_writing()
-        self._end(exc)
-
-    def _end(self, error: Exception | None) -> None:
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            receiver.connection_lost(error)
-
-    def pause_writing(self) -> None:
-        """Part of asyncio's protocol."""
-        self._room = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        """Part of asyncio's protocol."""
-        if self._room is not None:
-            self._room.set_result(None)
-            self._room = None
+        self._tls = tls
+        self._keepalive = keepalive
+        self._loop = asyncio.get_running_loop()
+        self._state = State.CONNECTING
+        self._error: Exception | None = None
+        self._answers = 0
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._room = Room()
+        self._credentials: PeerCredentials | None = None
+        self._receiver: Receiver | None = None
 
     @property
     def peer(self) -> str:
@@ -77,47 +59,119 @@ class SocketTransport(asyncio.Protocol):
         return self._peer or "nobody yet"
 
     @property
+    def credentials(self) -> PeerCredentials | None:
+        """Whose process is at the other end of a Unix socket; None for TCP, or where the system does not say."""
+        return self._credentials
+
+    @property
     def buffered(self) -> int:
         """How many written bytes the operating system has not taken yet."""
         return self._transport.get_write_buffer_size()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of asyncio's protocol."""
+        # asyncio gives stream protocols such a transport; its signature only says less.
+        self._transport = cast(asyncio.Transport, transport)
+        if self._state is State.ENDED:  # aborted before there was a socket
+            self._transport.abort()
+            return
+        self._look_at_socket()
+        if self._tls is None:
+            self._open()
+        else:
+            self._become(State.SHAKING)
+            self._shake_hands(self._tls)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio's protocol."""
+        if self._tls is not None:
+            self._tls.feed(data)
+            if self._state is State.SHAKING:
+                self._shake_hands(self._tls)
+            else:
+                self._read(self._tls)
+        elif self._receiver is not None:
+            self._receiver.data_received(data)
+
+    def eof_received(self) -> None:
+        """Part of asyncio's protocol, which closes the transport after this."""
+        if self._state is State.SHAKING:
+            self._fail(
+                ConnectionResetError("the peer ended the connection during the TLS handshake")
+            )
+        elif self._become(State.ENDED):
+            # Said at once, so that no handler is surprised by a transport that is closing.
+            self._tell(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of asyncio's protocol."""
+        self._error = self._error or exc
+        self._become(State.LOST)
+        self._lost.set_result(None)
+        self._room.give_up()
+        self._tell(self._error)
+        self._settle(self._error or ConnectionResetError("the connection ended at once"))
+
+    def pause_writing(self) -> None:
+        """Part of asyncio's protocol."""
+        self._room.fill()
+
+    def resume_writing(self) -> None:
+        """Part of asyncio's protocol."""
+        self._room.clear()
+
     def start(self, receiver: Receiver) -> None:
         """Begin to deliver."""
+        if self._now() in OVER:
+            self._loop.call_soon(receiver.connection_lost, self._error)
+            return
         self._receiver = receiver
+        self.resume_reading()
 
     def write(self, data: bytes) -> None:
-        """Send some bytes."""
-        if not self._ending and not self._transport.is_closing():
+        """Send some bytes: while open, and else drop them."""
+        if self._now() is not State.OPEN:
+            return
+        if self._tls is None:
             self._transport.write(data)
+            return
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            self._fail(error)
+        else:
+            self._transport.write(self._tls.take_outgoing())
 
     async def drain(self) -> None:
-        """Wait until there is room for more.
+        """Return once there is room for more: at once, or in the order in which it was asked for.
 
         Raises:
             ConnectionLost: There never will be.
         """
-        if self._room is not None:
-            await asyncio.shield(self._room)
-        if self._transport.is_closing():
+        await self._room.wait()
+        if self._now() in OVER:
             await asyncio.shield(self._lost)
             raise ConnectionLost(f"the connection to {self.peer} is gone")
 
     def pause_reading(self) -> None:
-        """Deliver nothing until told to."""
-        if not self._ending and not self._transport.is_closing():
+        """Deliver nothing until told to; while this side ends, read on."""
+        if self._now() is State.OPEN:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Deliver again."""
-        if not self._transport.is_closing():
+        """Deliver again, once started."""
+        if self._receiver is None or self._now() not in READING:
+            return
+        if not self._transport.is_reading():
             self._transport.resume_reading()
+            if self._tls is not None:  # which may hold what came with the handshake's last bytes
+                self._loop.call_soon(self._read_on, self._tls)
 
     async def close(self, *, within: float) -> None:
         """Send what was written, then the end; wait for the peer's end."""
         try:
             async with asyncio.timeout(within):
-                if not self._ending:
-                    self._end_writing()
+                self._end_writing()
                 await asyncio.shield(self._lost)
         except TimeoutError:
             self.abort()
@@ -126,24 +180,108 @@ class SocketTransport(asyncio.Protocol):
             self.abort()
             raise
 
-    def _end_writing(self) -> None:
-        # A socket that is closed with unread bytes in it is reset, and what it wrote last is lost:
-        # so read on until the peer has seen the end.
-        self.resume_reading()
-        self._ending = True
-        if self._transport.is_closing():
-            return  # asyncio's TLS transport cannot be closed twice
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
-
     def abort(self) -> None:
-        """End at once."""
-        self._ending = True
-        self._transport.abort()
+        """End at once, in whatever state."""
+        if self._state not in (State.CONNECTING, State.LOST):
+            self._transport.abort()
+        self._become(State.ENDED)
+
+    def _look_at_socket(self) -> None:
+        sock = self._transport.get_extra_info("socket")
+        if self._peer is None:
+            self._peer = describe_address(self._transport.get_extra_info("peername"))
+        self._credentials = peer_credentials(sock)
+        if self._keepalive is not None:
+            set_keepalive(sock, self._keepalive)
+
+    def _open(self) -> None:
+        self._become(State.OPEN)
+        self._transport.pause_reading()  # until the start
+        self._settle(None)
+
+    def _settle(self, error: Exception | None) -> None:
+        on_settled, self._on_settled = self._on_settled, None
+        if on_settled is not None:
+            on_settled(self, error)
+
+    def _shake_hands(self, tls: Tls) -> None:
+        try:
+            done = tls.shake_hands()
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        self._transport.write(tls.take_outgoing())
+        if done:
+            self._open()
+
+    def _read_on(self, tls: Tls) -> None:
+        if self._state is not State.LOST and self._transport.is_reading():
+            self._read(tls)
+
+    def _read(self, tls: Tls) -> None:
+        data, error = tls.read()
+        if data and self._receiver is not None:
+            self._receiver.data_received(data)
+        if error is not None:
+            self._fail(error)
+        elif tls.ended:
+            self._take_end(tls)
+        elif (answer := tls.take_outgoing()) and self._now() is State.OPEN:
+            self._answer(answer)
+
+    def _answer(self, answer: bytes) -> None:
+        """Send what TLS itself answers, to new keys; a peer that reads nothing could have us keep any number."""
+        self._transport.write(answer)
+        self._answers = self._answers + len(answer) if self._room.full else 0
+        if self._answers > _ANSWERS_MAX:
+            self._fail(ConnectionAbortedError("the peer goes on renewing keys, and reads nothing"))
+
+    def _take_end(self, tls: Tls) -> None:
+        unanswered = self._state is State.OPEN
+        if self._become(State.ENDED):
+            self._tell(None)
+            if unanswered:
+                tls.end()
+                self._transport.write(tls.take_outgoing())
+            self._transport.close()  # behind what was written
+
+    def _end_writing(self) -> None:
+        if self._now() in (State.CONNECTING, State.SHAKING):
+            self.abort()
+        elif self._become(State.ENDING):
+            # A socket that is closed with unread bytes in it is reset, and what it wrote last is lost:
+            # so read on until the peer has seen the end.
+            self._transport.resume_reading()
+            if self._tls is not None:
+                self._tls.end()
+                self._transport.write(self._tls.take_outgoing())
+            self._transport.write_eof()
+
+    def _fail(self, error: Exception) -> None:
+        """End at once for a reason, which the peer is told where it can be."""
+        self._error = error
+        if self._tls is not None and self._state in (State.SHAKING, State.OPEN):
+            self._transport.write(self._tls.take_outgoing())
+        self.abort()
+
+    def _tell(self, error: Exception | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.connection_lost(error)
+
+    def _now(self) -> State:
+        """Where the connection stands: asyncio closes by itself where it fails, and says so a turn later."""
+        if self._state not in (State.CONNECTING, *OVER) and self._transport.is_closing():
+            self._become(State.ENDED)
+        return self._state
+
+    def _become(self, state: State) -> bool:
+        """Go on to a state, and return whether that was possible: no state is entered twice, or again."""
+        possible = state in NEXT[self._state]
+        if possible:
+            self._state = state
+        return possible
 
 
-def join_address(host: str, port: int) -> str:
-    """Write host and port as one, with brackets around an IPv6 address (RFC 3986, 3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+OnSettled: TypeAlias = Callable[[SocketTransport, Exception | None], None]
+"""Told that a transport is open, or why it never will be."""

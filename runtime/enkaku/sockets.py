@@ -1,53 +1,64 @@
 """Unix and TCP sockets: the ends of connections that cross a process.
 
-Above it: the programs that connect and serve. Below it: connections, the server, and asyncio's transports.
-Foreign errors (OSError, TimeoutError, SSLError) become ours here.
+Above it: the programs that connect and serve. Below it: connections, the server, dialing and listening.
 """
 
-import asyncio
-import errno
 import os
+import socket
 import ssl as tls
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
-from typing import Final
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final, Unpack
 
 from .client import Connection
-from .errors import AddressInUse, ConnectFailed, TransportError, UsageError
+from .dialing import dial_socket, dial_tcp, dial_unix
 from .handler import Handler
-from .limits import Limits
+from .listening import BACKLOG, Listener, foreign_errors
+from .options import ConnectionOptions, ServerOptions
 from .server import Server
-from .socket_transport import SocketTransport, join_address
+from .socket_options import (
+    KEEPALIVE,
+    check_keepalive,
+    describe_address,
+    is_connected,
+    join_address,
+    require_stream,
+)
+from .tls import server_tls
+from .transport import Dial
 from .unix_path import claim_path
 
-__all__ = ["connect_tcp", "connect_unix", "serve_tcp", "serve_unix"]
+__all__ = [
+    "connect_socket",
+    "connect_tcp",
+    "connect_unix",
+    "serve_socket",
+    "serve_tcp",
+    "serve_unix",
+]
 
-_BACKLOG: Final = (
-    1024  # connections that may wait to be accepted; a small one fails connects in a burst
-)
-_TLS_HANDSHAKE: Final = 10.0  # seconds that a client may take, instead of asyncio's 60
-_TLS_SHUTDOWN: Final = 2.0  # seconds
+_TLS_HANDSHAKE: Final = 10.0  # seconds that a client may take
 
 
 @asynccontextmanager
 async def connect_unix(
-    path: str | os.PathLike[str], *, connect_timeout: float = 10.0, limits: Limits | None = None
+    path: str | os.PathLike[str],
+    *,
+    connect_timeout: float = 10.0,
+    **options: Unpack[ConnectionOptions],
 ) -> AsyncGenerator[Connection, None]:
     """Connect to a server at a Unix socket; the connection ends with the block.
 
     Args:
         path: The socket's path.
         connect_timeout: How long connecting may take, in seconds.
-        limits: What is kept for the server at the most.
+        options: See ``ConnectionOptions``.
 
     Raises:
         ConnectFailed: No server answers there within the time.
     """
-    loop = asyncio.get_running_loop()
-    where = os.fspath(path)
-    make = partial(loop.create_unix_connection, path=where)
-    async with _connect(make, f"unix:{where}", connect_timeout, limits) as connection:
+    dial = dial_unix(os.fspath(path), timeout=connect_timeout)
+    async with _connect(dial, options) as connection:
         yield connection
 
 
@@ -59,7 +70,8 @@ async def connect_tcp(
     ssl: tls.SSLContext | None = None,
     server_hostname: str | None = None,
     connect_timeout: float = 10.0,
-    limits: Limits | None = None,
+    keepalive: float | None = KEEPALIVE,
+    **options: Unpack[ConnectionOptions],
 ) -> AsyncGenerator[Connection, None]:
     """Connect to a server over TCP; the connection ends with the block.
 
@@ -69,64 +81,76 @@ async def connect_tcp(
         ssl: How to check the server, for TLS; None is plain TCP.
         server_hostname: The name that the server's certificate must have; ``host`` by default.
         connect_timeout: How long connecting may take, the TLS handshake included, in seconds.
-        limits: What is kept for the server at the most.
+        keepalive: After how many seconds without an answer of the server's system the connection is lost, also
+            while nothing is sent; 60 by default, None leaves it to this system, which takes hours. On Linux, a
+            server that takes nothing of what was sent for so long counts as gone, too.
+        options: See ``ConnectionOptions``.
 
     Raises:
         ConnectFailed: No server answers there within the time, or its certificate is refused.
+        UsageError: It is no address, or ``keepalive`` no time from 2 to 32,767 seconds.
     """
-    loop = asyncio.get_running_loop()
-    make = partial(
-        loop.create_connection,
-        host=host,
-        port=port,
+    dial = dial_tcp(
+        host,
+        port,
         ssl=ssl,
         server_hostname=server_hostname,
-        ssl_shutdown_timeout=None if ssl is None else _TLS_SHUTDOWN,
+        timeout=connect_timeout,
+        keepalive=keepalive,
     )
-    async with _connect(
-        make, f"tcp:{join_address(host, port)}", connect_timeout, limits
-    ) as connection:
+    async with _connect(dial, options) as connection:
         yield connection
 
 
-_Make = Callable[
-    [Callable[[], SocketTransport]], Awaitable[tuple[asyncio.BaseTransport, SocketTransport]]
-]
+@asynccontextmanager
+async def connect_socket(
+    sock: socket.socket,
+    *,
+    ssl: tls.SSLContext | None = None,
+    server_hostname: str | None = None,
+    connect_timeout: float = 10.0,
+    keepalive: float | None = KEEPALIVE,
+    **options: Unpack[ConnectionOptions],
+) -> AsyncGenerator[Connection, None]:
+    """Connect over a socket that is connected already, such as one half of ``socket.socketpair()``.
+
+    The socket belongs to the connection from then on, and is closed with it.
+
+    Args:
+        sock: A Unix or TCP socket.
+        ssl: How to check the server, for TLS; None is plain.
+        server_hostname: The name that the server's certificate must have; needed for TLS.
+        connect_timeout: How long the TLS handshake may take, in seconds.
+        keepalive: As for ``connect_tcp``; it is nothing to a Unix socket.
+        options: See ``ConnectionOptions``.
+
+    Raises:
+        ConnectFailed: The server's certificate is refused, or there is no answer within the time.
+        UsageError: The socket is of another kind, or not connected; it is left as it is.
+    """
+    dial = dial_socket(
+        sock,
+        ssl=ssl,
+        server_hostname=server_hostname,
+        timeout=connect_timeout,
+        keepalive=keepalive,
+    )
+    async with _connect(dial, options) as connection:
+        yield connection
 
 
 @asynccontextmanager
-async def _connect(
-    make: _Make, where: str, connect_timeout: float, limits: Limits | None
-) -> AsyncGenerator[Connection, None]:
-    made: list[Connection] = []
-
-    def on_connected(transport: SocketTransport) -> None:
-        made.append(Connection(transport, limits=limits))
-
+async def _connect(dial: Dial, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
+    transport = await dial()
     try:
-        async with asyncio.timeout(connect_timeout):
-            await make(lambda: SocketTransport(on_connected, where))
-    except TimeoutError:
-        raise ConnectFailed(f"{where}: nobody answered within {connect_timeout:g} s") from None
-    except (OSError, tls.SSLError) as error:
-        raise ConnectFailed(f"{where}: {error}{_hint(error)}") from error
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"{where} is no address: {error}") from error
-    connection = made[0]
+        connection = Connection(transport, **options)
+    except BaseException:
+        transport.abort()
+        raise
     try:
         yield connection
     finally:
         await connection.close()
-
-
-def _hint(error: OSError) -> str:
-    match error:
-        case FileNotFoundError() | ConnectionRefusedError():
-            return "; is the server running?"
-        case PermissionError():
-            return "; the socket belongs to somebody else"
-        case _:
-            return ""
 
 
 @asynccontextmanager
@@ -135,9 +159,7 @@ async def serve_unix(
     path: str | os.PathLike[str],
     *,
     mode: int = 0o600,
-    limits: Limits | None = None,
-    close_timeout: float = 30.0,
-    explain_refusals: bool = False,
+    **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Server, None]:
     """Serve at a Unix socket; the server stops with the block, and the socket's file goes with it.
 
@@ -147,31 +169,19 @@ async def serve_unix(
         handler: Serves the calls of every connection.
         path: Where the socket's file shall be; its directory must exist.
         mode: The file's permissions; by default, only the same user can connect.
-        limits: What is kept for each client at the most.
-        close_timeout: How long a handler may go on after its call was closed, in seconds.
-        explain_refusals: Whether a client is told why a value of its own was refused; by default it learns that
-            it was, and the reason is logged.
+        options: See ``ServerOptions``.
 
     Raises:
         AddressInUse: A live server answers at the path, or something that is not a socket lies there.
         TransportError: The socket cannot be made.
     """
     where = os.fspath(path)
-    server = Server(
-        handler,
-        limits=limits,
-        close_timeout=close_timeout,
-        explain_refusals=explain_refusals,
-    )
-    with _foreign_errors(f"unix:{where}"):
-        claim = claim_path(where, mode=mode, backlog=_BACKLOG)
+    server = Server(handler, **options)
+    listener = Listener(server.connected, peer=f"a client of unix:{where}")
+    with foreign_errors(f"unix:{where}"):
+        claim = claim_path(where, mode=mode, backlog=BACKLOG)
     try:
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_unix_server(
-            lambda: SocketTransport(server.connected, f"a client of unix:{where}"),
-            sock=claim.socket,
-            backlog=_BACKLOG,
-        )
+        await listener.listen(claim.socket)
         async with server.running(listener, (f"unix:{where}",)):
             yield server
     finally:
@@ -185,9 +195,8 @@ async def serve_tcp(
     port: int = 0,
     *,
     ssl: tls.SSLContext | None = None,
-    limits: Limits | None = None,
-    close_timeout: float = 30.0,
-    explain_refusals: bool = False,
+    keepalive: float | None = KEEPALIVE,
+    **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Server, None]:
     """Serve over TCP; the server stops with the block.
 
@@ -197,45 +206,77 @@ async def serve_tcp(
             connect can call: listen elsewhere behind TLS and something that knows the callers.
         port: The port; 0 takes a free one, which ``server.addresses`` names.
         ssl: The certificate, for TLS; None is plain TCP.
-        limits: What is kept for each client at the most.
-        close_timeout: How long a handler may go on after its call was closed, in seconds.
-        explain_refusals: Whether a client is told why a value of its own was refused; by default it learns that
-            it was, and the reason is logged.
+        keepalive: After how many seconds without an answer of its system a client is dropped, also while nothing
+            is sent; 60 by default, None leaves it to this system, which takes hours. On Linux, a client that
+            takes nothing of what was sent for so long counts as gone, too.
+        options: See ``ServerOptions``.
 
     Raises:
         AddressInUse: Another program listens there.
         TransportError: The socket cannot be made.
+        UsageError: It is no address, or ``keepalive`` no time from 2 to 32,767 seconds.
     """
-    server = Server(
-        handler,
-        limits=limits,
-        close_timeout=close_timeout,
-        explain_refusals=explain_refusals,
-    )
-    loop = asyncio.get_running_loop()
-    with _foreign_errors(f"tcp:{join_address(host, port)}"):
-        listener = await loop.create_server(
-            lambda: SocketTransport(server.connected),
-            host,
-            port,
-            ssl=ssl,
-            backlog=_BACKLOG,
-            ssl_handshake_timeout=None if ssl is None else _TLS_HANDSHAKE,
-            ssl_shutdown_timeout=None if ssl is None else _TLS_SHUTDOWN,
-        )
-    addresses = tuple(
-        f"tcp:{join_address(*socket.getsockname()[:2])}" for socket in listener.sockets
-    )
+    server = Server(handler, **options)
+    listener = _tcp_listener(server, ssl, keepalive)
+    with foreign_errors(f"tcp:{join_address(host, port)}"):
+        addresses = await listener.listen_tcp(host, port)
     async with server.running(listener, addresses):
         yield server
 
 
-@contextmanager
-def _foreign_errors(where: str) -> Generator[None, None, None]:
-    try:
-        yield
-    except OSError as error:
-        kind = AddressInUse if error.errno == errno.EADDRINUSE else TransportError
-        raise kind(f"{where}: {error}") from error
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"{where} is no address: {error}") from error
+@asynccontextmanager
+async def serve_socket(
+    handler: Handler,
+    sock: socket.socket,
+    *,
+    ssl: tls.SSLContext | None = None,
+    keepalive: float | None = KEEPALIVE,
+    **options: Unpack[ServerOptions],
+) -> AsyncGenerator[Server, None]:
+    """Serve at a socket that somebody else has opened; the server stops with the block.
+
+    The socket belongs to the server from then on, and is closed when it stops. The file of a Unix socket stays
+    where it is, and with the permissions that it has: it belongs to whoever made it.
+
+    Args:
+        handler: Serves the calls of every connection.
+        sock: A Unix or TCP socket. One that listens or is bound takes any number of clients, such as those that
+            ``systemd_sockets`` returns. One that is connected, such as one half of ``socket.socketpair()``, is
+            the only client; the server goes on when that has gone.
+        ssl: The certificate, for TLS; None is plain.
+        keepalive: As for ``serve_tcp``; it is nothing to a Unix socket.
+        options: See ``ServerOptions``.
+
+    Raises:
+        TransportError: It cannot listen.
+        UsageError: The socket is of another kind, or not bound; it is left as it is.
+    """
+    server = Server(handler, **options)
+    require_stream(sock)
+    address = describe_address(sock.getsockname())
+    peer = f"a client of {address}" if sock.family == socket.AF_UNIX else None
+    listener = _tcp_listener(server, ssl, keepalive, peer=peer)
+    with foreign_errors(address):
+        if is_connected(sock):
+            await listener.adopt(sock)
+        else:
+            await listener.listen(sock)
+    async with server.running(listener, (address,)):
+        yield server
+
+
+def _tcp_listener(
+    server: Server,
+    ssl: tls.SSLContext | None,
+    keepalive: float | None,
+    *,
+    peer: str | None = None,
+) -> Listener:
+    check_keepalive(keepalive)
+    return Listener(
+        server.connected,
+        peer=peer,
+        make_tls=None if ssl is None else server_tls(ssl),
+        handshake=_TLS_HANDSHAKE,
+        keepalive=keepalive,
+    )

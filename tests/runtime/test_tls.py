@@ -136,6 +136,51 @@ async def test_a_stop_while_a_client_shakes_hands_does_not_wait_for_it(
         await writer.wait_closed()
 
 
+async def test_a_stop_drops_a_client_that_shakes_hands(server_tls: ssl.SSLContext) -> None:
+    async with enkaku.serve_tcp(Serving(), ssl=server_tls) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
+        await turns(20)
+        async with asyncio.timeout(2):
+            await server.stop()
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_that_goes_on_sending_during_a_stop_gets_its_last_answer(
+    server_tls: ssl.SSLContext, authority: trustme.CA, version: ssl.TLSVersion
+) -> None:
+    gate, life = asyncio.Event(), Lifetime()
+
+    async def echo(text: str) -> str:
+        with life:
+            await gate.wait()
+        return text * 3_000_000
+
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.minimum_version = context.maximum_version = version
+    async with enkaku.serve_tcp(Serving(echo=echo), ssl=server_tls) as server:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", tcp_port(server), limit=1024, ssl=context
+        )
+        writer.write(line(typ="request", rid="a", prc="echo", prm="x"))
+        await soon(life.began)
+        stopping = asyncio.create_task(server.stop())
+        await turns()
+        gate.set()
+        for _ in range(200):
+            writer.write(line(typ="event", prc="nobody", data="y" * 10_000))
+            await asyncio.sleep(0)
+        async with asyncio.timeout(WITHIN):
+            answer = await reader.read()
+        assert len(answer) > 3_000_000
+        assert answer.endswith(b"\n")
+        writer.close()
+        await asyncio.wait_for(stopping, WITHIN)
+
+
 async def test_a_stop_answers_the_calls_that_it_cancels(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:

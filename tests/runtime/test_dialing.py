@@ -1,0 +1,407 @@
+"""Dialing: a transport each time, open, of which nothing is lost before somebody reads it."""
+
+import asyncio
+import os
+import socket
+import ssl
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import enkaku
+import pytest
+from enkaku.dialing import Dialer, dial_socket, dial_tcp, dial_unix
+from enkaku.listening import Listener
+from enkaku.socket_transport import SocketTransport
+from enkaku.tls import Tls
+from enkaku.transport import PeerCredentials, Transport, memory_pair
+from support import WITHIN, open_sockets, turns, until
+
+KINDS = ["unix", "tcp", "tls", "pair"]
+
+
+class Log:
+    """Receives, and remembers."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.ends: list[Exception | None] = []
+
+    def data_received(self, data: bytes) -> None:
+        assert not self.ends
+        self.data += data
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.ends.append(error)
+
+
+def tcp_dialer(port: int, context: ssl.SSLContext | None = None, *, timeout: float = 5) -> Dialer:
+    return dial_tcp(
+        "127.0.0.1", port, ssl=context, server_hostname=None, timeout=timeout, keepalive=None
+    )
+
+
+@pytest.fixture
+async def pairing(
+    request: pytest.FixtureRequest,
+    socket_path: Path,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+) -> AsyncGenerator[Callable[[], Awaitable[tuple[SocketTransport, Transport]]], None]:
+    """Makes connections of a kind: the client's end, that is not started, and the server's."""
+    accepted: asyncio.Queue[Transport] = asyncio.Queue()
+    made: list[Transport] = []
+    make_tls = (lambda: Tls(server_tls, server_side=True)) if request.param == "tls" else None
+    listener = Listener(accepted.put_nowait, make_tls=make_tls, peer="a client")
+    match request.param:
+        case "unix":
+            with_file = socket.socket(socket.AF_UNIX)
+            with_file.bind(str(socket_path))
+            await listener.listen(with_file)
+            dial = dial_unix(str(socket_path), timeout=5)
+        case "tcp" | "tls":
+            (address,) = await listener.listen_tcp("127.0.0.1", 0)
+            port = int(address.rpartition(":")[2])
+            dial = tcp_dialer(port, client_tls if request.param == "tls" else None)
+        case _:
+            ours, theirs = socket.socketpair()
+            await listener.adopt(theirs)
+            dial = dial_socket(ours, ssl=None, server_hostname=None, timeout=5, keepalive=None)
+
+    async def connect() -> tuple[SocketTransport, Transport]:
+        async with asyncio.timeout(WITHIN):
+            client = await dial()
+            made.append(client)
+            made.append(await accepted.get())
+        return client, made[-1]
+
+    yield connect
+    listener.close()
+    for transport in made:
+        transport.abort()
+
+
+every_kind = pytest.mark.parametrize("pairing", KINDS, indirect=True)
+Pairing = Callable[[], Awaitable[tuple[SocketTransport, Transport]]]
+
+
+@every_kind
+async def test_what_comes_before_the_start_is_delivered_after_it(pairing: Pairing) -> None:
+    client, server = await pairing()
+    server.start(Log())
+    server.write(b"a" * 300_000)
+    await turns(50)
+    log = Log()
+    client.start(log)
+    assert log.data == b""
+    await until(lambda: len(log.data) == 300_000)
+
+
+@every_kind
+async def test_an_end_that_comes_before_the_start_is_told_after_it(pairing: Pairing) -> None:
+    client, server = await pairing()
+    server.start(Log())
+    server.write(b"last words")
+    closing = asyncio.create_task(server.close(within=WITHIN))
+    await turns(50)
+    log = Log()
+    client.start(log)
+    await until(lambda: bool(log.ends))
+    assert (log.data, log.ends) == (b"last words", [None])
+    await closing
+
+
+@every_kind
+async def test_a_connection_that_is_gone_before_the_start_is_told_after_it(
+    pairing: Pairing,
+) -> None:
+    client, _ = await pairing()
+    client.abort()
+    for _ in range(2):  # before asyncio has told of it, and after
+        log = Log()
+        client.start(log)
+        assert log.ends == []
+        await turns()
+        assert log.ends == [None]
+    with pytest.raises(enkaku.ConnectionLost):
+        await client.drain()
+    await client.close(within=1)
+
+
+@every_kind
+async def test_a_pause_right_after_the_start_holds(pairing: Pairing) -> None:
+    client, server = await pairing()
+    server.start(Log())
+    server.write(b"a" * 100)
+    await turns(50)
+    log = Log()
+    client.start(log)
+    client.pause_reading()
+    await turns(50)
+    assert log.data == b""
+    client.resume_reading()
+    client.resume_reading()
+    await until(lambda: len(log.data) == 100)
+
+
+@every_kind
+async def test_room_is_found_without_a_turn_of_the_loop_and_in_order(pairing: Pairing) -> None:
+    client, server = await pairing()
+    client.start(Log())
+    with pytest.raises(StopIteration):
+        client.drain().send(None)
+    while client.buffered < 1_000_000:  # the server does not read yet
+        client.write(b"a" * 1_000_000)
+    woken: list[int] = []
+
+    async def wait(name: int) -> None:
+        await client.drain()
+        woken.append(name)
+
+    tasks = [asyncio.create_task(wait(name)) for name in range(20)]
+    await turns()
+    assert woken == []
+    server.start(Log())
+    await asyncio.wait(tasks, timeout=WITHIN)
+    assert woken == list(range(20))
+
+
+@every_kind
+async def test_an_end_is_sent_behind_what_was_written_and_the_peer_is_read_on(
+    pairing: Pairing,
+) -> None:
+    client, server = await pairing()
+    client_log, server_log = Log(), Log()
+    client.start(client_log)
+    closing = asyncio.create_task(client.close(within=WITHIN))
+    client.write(b"a" * 3_000_000)
+    client.pause_reading()
+    await turns()
+    client.pause_reading()  # of no use any more
+    client.write(b"too late")
+    server.write(b"b" * 3_000_000)
+    server.start(server_log)
+    await closing
+    assert (len(server_log.data), server_log.ends) == (3_000_000, [None])
+    assert len(client_log.data) <= 3_000_000
+    assert client_log.ends == [None]
+
+
+@every_kind
+async def test_both_may_end_at_once_and_again(pairing: Pairing) -> None:
+    client, server = await pairing()
+    logs = Log(), Log()
+    client.start(logs[0])
+    server.start(logs[1])
+    async with asyncio.timeout(WITHIN):
+        await asyncio.gather(*(end.close(within=5) for end in (client, server) * 3))
+    assert [log.ends for log in logs] == [[None], [None]]
+    for end in (client, server):
+        end.abort()
+        end.write(b"ignored")
+        end.pause_reading()
+        end.resume_reading()
+        await end.close(within=5)
+    assert [log.ends for log in logs] == [[None], [None]]
+
+
+@pytest.mark.parametrize("pairing", ["unix", "tcp", "tls"], indirect=True)
+async def test_a_dialer_connects_again_and_again(pairing: Pairing) -> None:
+    pairs = [await pairing() for _ in range(3)]
+    for number, (client, server) in enumerate(pairs):
+        log = Log()
+        server.start(log)
+        client.write(str(number).encode())
+        await until(lambda log=log: bool(log.data))  # type: ignore[misc] # bound here, and typed there
+        assert log.data == str(number).encode()
+
+
+async def test_a_socket_is_dialed_once() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        dial = dial_socket(ours, ssl=None, server_hostname=None, timeout=5, keepalive=None)
+        transport = await dial()
+        with pytest.raises(enkaku.ConnectFailed, match="used up"):
+            await dial()
+        transport.abort()
+
+
+@pytest.mark.parametrize("pairing", ["unix", "pair"], indirect=True)
+async def test_both_ends_of_a_unix_socket_know_whose_process_the_other_is(
+    pairing: Pairing,
+) -> None:
+    client, server = await pairing()
+    us = PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
+    if sys.platform == "linux":
+        assert (client.credentials, server.credentials) == (us, us)
+    else:
+        assert {client.credentials, server.credentials} <= {us, None}
+
+
+@pytest.mark.parametrize("pairing", ["tcp", "tls"], indirect=True)
+async def test_tcp_does_not_tell_whose_process_it_is(pairing: Pairing) -> None:
+    client, server = await pairing()
+    assert (client.credentials, server.credentials) == (None, None)
+
+
+async def test_both_ends_in_memory_are_of_this_process() -> None:
+    us = PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
+    assert [end.credentials for end in memory_pair()] == [us, us]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system may not say")
+async def test_a_server_knows_the_process_of_its_client(socket_path: Path) -> None:
+    accepted: asyncio.Queue[Transport] = asyncio.Queue()
+    listener = Listener(accepted.put_nowait)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(socket_path))
+    await listener.listen(sock)
+    program = "import socket, sys; s = socket.socket(1); s.connect(sys.argv[1]); sys.stdin.read()"
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(socket_path)), stdin=PIPE
+    )
+    async with asyncio.timeout(WITHIN):
+        server = await accepted.get()
+        assert server.credentials == PeerCredentials(child.pid, os.geteuid(), os.getegid())
+        await child.communicate(b"")
+        assert server.credentials == PeerCredentials(child.pid, os.geteuid(), os.getegid())
+    server.abort()
+    listener.close()
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncGenerator[int, None]:
+    """A server that accepts, and never says anything."""
+    accepted: list[asyncio.StreamWriter] = []
+    listener = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
+    yield listener.sockets[0].getsockname()[1]
+    listener.close()
+    for writer in accepted:
+        writer.transport.abort()
+
+
+async def test_a_handshake_that_is_cancelled_leaves_nothing(client_tls: ssl.SSLContext) -> None:
+    async with silent_server() as port:
+        before = open_sockets()
+        for count in range(10):
+            dialing = asyncio.create_task(tcp_dialer(port, client_tls)())
+            await turns(count)
+            dialing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await dialing
+        await until(lambda: open_sockets() <= before + 10)
+
+
+async def test_a_server_that_ends_the_handshake_is_said(client_tls: ssl.SSLContext) -> None:
+    listener = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    with pytest.raises(enkaku.ConnectFailed, match=r"handshake|reset"):
+        await tcp_dialer(port, client_tls)()
+    listener.close()
+
+
+async def shake_hands(
+    context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Tls:
+    """Be a client up to its last bytes of the handshake, which are still to be sent."""
+    tls = Tls(context, server_side=False, server_hostname="127.0.0.1")
+    while not tls.shake_hands():
+        writer.write(tls.take_outgoing())
+        async with asyncio.timeout(WITHIN):
+            tls.feed(await reader.read(65536))
+    return tls
+
+
+async def test_what_comes_in_the_packet_of_the_handshakes_end_is_not_lost(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    accepted: asyncio.Queue[Transport] = asyncio.Queue()
+    listener = Listener(accepted.put_nowait, make_tls=lambda: Tls(server_tls, server_side=True))
+    (address,) = await listener.listen_tcp("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
+    tls = await shake_hands(client_tls, reader, writer)
+    tls.write(b"at once")
+    tls.end()
+    writer.write(tls.take_outgoing())
+    async with asyncio.timeout(WITHIN):
+        server = await accepted.get()
+    await turns(50)
+    log = Log()
+    server.start(log)
+    await until(lambda: bool(log.ends))
+    assert (log.data, log.ends) == (b"at once", [None])
+    async with asyncio.timeout(WITHIN):
+        tls.feed(await reader.read())
+    assert tls.read() == (b"", None)
+    assert tls.ended
+    writer.close()
+    await writer.wait_closed()
+    listener.close()
+
+
+async def test_bytes_that_are_no_tls_end_the_connection(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    accepted: asyncio.Queue[Transport] = asyncio.Queue()
+    listener = Listener(accepted.put_nowait, make_tls=lambda: Tls(server_tls, server_side=True))
+    (address,) = await listener.listen_tcp("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
+    tls = await shake_hands(client_tls, reader, writer)
+    tls.write(b"good")
+    writer.write(tls.take_outgoing())
+    async with asyncio.timeout(WITHIN):
+        server = await accepted.get()
+    log = Log()
+    server.start(log)
+    writer.write(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    await until(lambda: bool(log.ends))
+    assert log.data == b"good"
+    assert isinstance(log.ends[0], ssl.SSLError)
+    with pytest.raises(enkaku.ConnectionLost):
+        await server.drain()
+    writer.transport.abort()
+    listener.close()
+
+
+class Chatty(Tls):
+    """TLS of which each byte wants an answer, as requests for new keys do."""
+
+    def shake_hands(self) -> bool:
+        return True
+
+    def feed(self, data: bytes) -> None:
+        self.answer = data
+
+    def read(self) -> tuple[bytes, ssl.SSLError | None]:
+        return b"", None
+
+    def take_outgoing(self) -> bytes:
+        answer, self.answer = getattr(self, "answer", b""), b""
+        return answer
+
+
+async def test_a_peer_that_renews_its_keys_and_reads_nothing_is_dropped(
+    server_tls: ssl.SSLContext,
+) -> None:
+    accepted: asyncio.Queue[Transport] = asyncio.Queue()
+    listener = Listener(accepted.put_nowait, make_tls=lambda: Chatty(server_tls, server_side=True))
+    (address,) = await listener.listen_tcp("127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2], limit=1024)
+    writer.write(b"hello")
+    async with asyncio.timeout(WITHIN):
+        server = await accepted.get()
+    log = Log()
+    server.start(log)
+    most = 0
+    async with asyncio.timeout(WITHIN):
+        while not log.ends:
+            if writer.transport.get_write_buffer_size() < 1_000_000:
+                writer.write(b"x" * 100_000)
+            most = max(most, server.buffered)
+            await asyncio.sleep(0)
+    assert isinstance(log.ends[0], ConnectionAbortedError)
+    assert most < 1_000_000
+    writer.transport.abort()
+    listener.close()

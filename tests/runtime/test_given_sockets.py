@@ -1,0 +1,216 @@
+"""Serving at, and connecting over, sockets that somebody else has opened."""
+
+import asyncio
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import enkaku
+import pytest
+from enkaku.sockets import connect_socket, serve_socket
+from support import ECHO, VOID, WITHIN, Lifetime, Serving, line, soon, tcp_port, until
+
+
+async def same(text: str) -> str:
+    return text
+
+
+def bound_unix(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    return sock
+
+
+def listening_unix(path: Path) -> socket.socket:
+    sock = bound_unix(path)
+    sock.listen(1)
+    return sock
+
+
+@pytest.mark.parametrize("make", [bound_unix, listening_unix])
+async def test_a_unix_socket_is_served_and_its_file_left(
+    socket_path: Path, make: Callable[[Path], socket.socket]
+) -> None:
+    sock = make(socket_path)
+    socket_path.chmod(0o640)
+    before = socket_path.stat()
+    async with serve_socket(Serving(echo=same), sock) as server:
+        assert server.addresses == (f"unix:{socket_path}",)
+        with pytest.raises(enkaku.UsageError):
+            assert server.port
+        async with enkaku.connect_unix(socket_path) as connection:
+            assert await connection.request(ECHO, "x") == "x"
+    after = socket_path.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert sock.fileno() == -1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("listens", [False, True])
+async def test_a_tcp_socket_is_served(host: str, listens: bool) -> None:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.bind((host, 0))
+    if listens:
+        sock.listen()
+    port = sock.getsockname()[1]
+    async with serve_socket(Serving(echo=same), sock) as server:
+        assert server.addresses == (f"tcp:[::1]:{port}" if ":" in host else f"tcp:{host}:{port}",)
+        assert server.port == port
+        async with enkaku.connect_tcp(host, port) as connection:
+            assert await connection.request(ECHO, "x") == "x"
+    assert sock.fileno() == -1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux'")
+async def test_an_abstract_name_is_served_and_written_with_an_at() -> None:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(f"\0enkaku-{os.getpid()}")
+    async with serve_socket(Serving(), sock) as server:
+        assert server.addresses == (f"unix:@enkaku-{os.getpid()}",)
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(f"\0enkaku-{os.getpid()}")
+        async with connect_socket(client) as connection:
+            assert connection.peer == server.addresses[0]
+            await connection.request(VOID, None)
+
+
+async def test_clients_that_came_before_the_server_are_served(socket_path: Path) -> None:
+    sock = listening_unix(socket_path)
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(socket_path))
+    client.sendall(line(typ="request", rid="a", prc="echo", prm="early"))
+    async with serve_socket(Serving(echo=same), sock):
+        reader, writer = await asyncio.open_unix_connection(sock=client)
+        async with asyncio.timeout(WITHIN):
+            assert b"early" in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_tls_at_a_given_socket(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    async with serve_socket(Serving(echo=same), sock, ssl=server_tls) as server:
+        for name in ("localhost", "127.0.0.1"):
+            client = socket.create_connection(("127.0.0.1", tcp_port(server)))
+            async with connect_socket(client, ssl=client_tls, server_hostname=name) as connection:
+                assert await connection.request(ECHO, "x") == "x"
+        client = socket.create_connection(("127.0.0.1", tcp_port(server)))
+        with pytest.raises(enkaku.ConnectFailed, match="certificate"):
+            async with connect_socket(client, ssl=client_tls, server_hostname="example.org"):
+                pass
+        await until(lambda: client.fileno() == -1)
+
+
+async def test_the_two_halves_of_a_pair() -> None:
+    ours, theirs = socket.socketpair()
+    life = Lifetime()
+    async with serve_socket(Serving(echo=same, ask=life.forever), theirs) as server:
+        assert server.addresses == ("unix:(no name)",)
+        async with connect_socket(ours) as connection:
+            assert await connection.request(ECHO, "x" * 1_000_000) == "x" * 1_000_000
+        assert ours.fileno() == -1
+        await until(lambda: theirs.fileno() == -1)
+
+
+async def test_a_stop_ends_the_only_client_of_a_pair() -> None:
+    ours, theirs = socket.socketpair()
+    async with connect_socket(ours) as connection:
+        async with serve_socket(Serving(), theirs):
+            await connection.request(VOID, None)
+        await until(lambda: not connection.is_open)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+        lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
+        lambda: socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET),
+        lambda: ssl.create_default_context().wrap_socket(
+            socket.socket(), server_hostname="x", do_handshake_on_connect=False
+        ),
+        lambda: socket.socket(socket.AF_INET),
+        lambda: socket.socket(socket.AF_INET6),
+        lambda: socket.socket(socket.AF_UNIX),
+    ],
+)
+async def test_a_socket_of_no_use_is_refused_and_left(make: Callable[[], socket.socket]) -> None:
+    with make() as sock:
+        for use in (serve_socket(Serving(), sock), connect_socket(sock)):
+            with pytest.raises(enkaku.UsageError):
+                async with use:
+                    pass
+            assert sock.fileno() != -1
+
+
+async def test_a_closed_socket_is_refused() -> None:
+    sock = socket.socket()
+    sock.close()
+    for use in (serve_socket(Serving(), sock), connect_socket(sock)):
+        with pytest.raises(enkaku.UsageError, match="closed"):
+            async with use:
+                pass
+
+
+async def test_tls_over_a_given_socket_needs_the_servers_name(client_tls: ssl.SSLContext) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with pytest.raises(enkaku.UsageError, match="server_hostname"):
+            async with connect_socket(ours, ssl=client_tls):
+                pass
+        with pytest.raises(enkaku.UsageError, match="ssl"):
+            async with connect_socket(ours, server_hostname="localhost"):
+                pass
+        assert ours.fileno() != -1
+
+
+async def test_serving_may_be_left_to_a_child_by_a_pair() -> None:
+    """The child has one half as its descriptor, and ends with its parent's half."""
+    program = (
+        "import asyncio, socket, sys\n"
+        "from enkaku.sockets import serve_socket\n"
+        "from support import Serving\n"
+        "async def main():\n"
+        "    async def echo(text): return text + '!'\n"
+        "    sock = socket.socket(fileno=int(sys.argv[1]))\n"
+        "    async with serve_socket(Serving(echo=echo), sock) as server:\n"
+        "        await server.serve_forever()\n"
+        "asyncio.run(main())\n"
+    )
+    ours, theirs = socket.socketpair()
+    path = os.pathsep.join(sys.path)
+    with theirs:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program, str(theirs.fileno())),
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, "PYTHONPATH": path},
+        )
+    try:
+        async with asyncio.timeout(WITHIN * 3):
+            async with connect_socket(ours) as connection:
+                assert await connection.request(ECHO, "child") == "child!"
+            child.terminate()
+            assert await child.wait() == 0
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+async def test_an_open_call_ends_with_the_server_of_a_given_socket(socket_path: Path) -> None:
+    life = Lifetime()
+    async with serve_socket(Serving(ask=life.forever), bound_unix(socket_path)) as server:
+        reader, writer = await asyncio.open_unix_connection(socket_path)
+        writer.write(line(typ="request", rid="a", prc="ask", prm=1))
+        await soon(life.began)
+        stopping = asyncio.create_task(server.stop(grace=0))
+        async with asyncio.timeout(WITHIN):
+            assert b"EKP01" in await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        await stopping

@@ -1,0 +1,162 @@
+"""TCP connections whose other end is gone without a word."""
+
+import asyncio
+import ctypes
+import os
+import socket
+import ssl
+import struct
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import enkaku
+import pytest
+from support import ASK, VOID, WITHIN, Lifetime, Serving, line, soon, tcp_port, turns
+
+DESCRIPTORS = Path("/proc/self/fd")
+SO_ATTACH_FILTER = 26
+
+pytestmark = pytest.mark.skipif(
+    not (DESCRIPTORS.exists() and hasattr(socket, "TCP_USER_TIMEOUT")),
+    reason="/proc, socket filters and TCP_USER_TIMEOUT are Linux'",
+)
+
+
+def deafen(sock: socket.socket) -> None:
+    """Let the system drop what comes for a socket, without an answer: so it is if the machine is gone."""
+    nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: keep 0 bytes
+    program = struct.pack("HP", 1, ctypes.addressof(nothing))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+
+@contextmanager
+def tcp_connections() -> Generator[list[socket.socket], None, None]:
+    """The ends of TCP connections that this process has open, as copies."""
+    with ExitStack() as stack:
+        found: list[socket.socket] = []
+        for descriptor in DESCRIPTORS.iterdir():
+            try:
+                sock = socket.socket(fileno=os.dup(int(descriptor.name)))
+            except OSError:
+                continue
+            stack.enter_context(sock)
+            try:
+                sock.getpeername()
+            except OSError:
+                continue
+            if sock.family == socket.AF_INET:
+                found.append(sock)
+        yield found
+
+
+def options(sock: socket.socket) -> tuple[int, ...]:
+    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+    alive = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    tcp = (sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names)
+    return (alive, *tcp)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_both_ends_of_a_connection_notice_within_a_minute(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, secure: bool
+) -> None:
+    server_side, client_side = (server_tls, client_tls) if secure else (None, None)
+    async with enkaku.serve_tcp(Serving(), ssl=server_side) as server:
+        async with enkaku.connect_tcp("127.0.0.1", tcp_port(server), ssl=client_side) as connection:
+            await connection.request(VOID, None)
+            with tcp_connections() as ends:
+                assert [options(end) for end in ends] == [(1, 30, 8, 4, 60_000)] * 2
+                for end in ends:
+                    assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (40, (1, 20, 5, 4, 40_000)),
+        (2, (1, 1, 1, 1, 2_000)),
+        (5.5, (1, 3, 1, 3, 5_500)),
+        (32767, (1, 16384, 4096, 4, 32_767_000)),
+    ],
+)
+async def test_the_time_can_be_chosen(seconds: float, expected: tuple[int, ...]) -> None:
+    async with enkaku.serve_tcp(Serving(), keepalive=seconds) as server:
+        async with enkaku.connect_tcp(
+            "127.0.0.1", tcp_port(server), keepalive=seconds
+        ) as connection:
+            await connection.request(VOID, None)
+            with tcp_connections() as ends:
+                assert [options(end) for end in ends] == [expected] * 2
+
+
+async def test_none_leaves_the_sockets_as_the_system_makes_them() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        usual = options(plain)
+    async with enkaku.serve_tcp(Serving(), keepalive=None) as server:
+        async with enkaku.connect_tcp("127.0.0.1", tcp_port(server), keepalive=None) as connection:
+            await connection.request(VOID, None)
+            with tcp_connections() as ends:
+                assert [options(end) for end in ends] == [usual] * 2
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1.9, 32768, float("inf"), float("nan")])
+async def test_a_time_that_no_system_takes_is_refused(seconds: float) -> None:
+    with pytest.raises(enkaku.UsageError, match="keepalive"):
+        async with enkaku.serve_tcp(Serving(), keepalive=seconds):
+            pass
+    with pytest.raises(enkaku.UsageError, match="keepalive"):
+        async with enkaku.connect_tcp("127.0.0.1", 1, keepalive=seconds):
+            pass
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_server_notices_a_client_that_is_gone(busy: bool) -> None:
+    life = Lifetime()
+
+    async def pour(_: int, stream: enkaku.ServerStream[str]) -> int:
+        with life:
+            while True:
+                await stream.send("x" * 1000)
+
+    async with enkaku.serve_tcp(Serving(ask=life.forever, pour=pour), keepalive=2) as server:
+        with socket.create_connection(("127.0.0.1", tcp_port(server))) as client:
+            if busy:
+                client.sendall(line(typ="stream", rid="a", prc="pour", prm=1))
+            else:
+                client.sendall(line(typ="request", rid="a", prc="ask", prm=1))
+            await soon(life.began)
+            await turns()
+            deafen(client)
+            await soon(life.cancelled)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_client_notices_a_server_that_is_gone(busy: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        async with enkaku.connect_tcp(*address, keepalive=2) as connection:
+            accepted, _ = listening.accept()
+            with accepted:
+                if busy:
+                    deafen(accepted)
+                asking = asyncio.create_task(connection.request(ASK, 1))
+                await turns()
+                deafen(accepted)
+                async with asyncio.timeout(WITHIN):
+                    with pytest.raises(enkaku.ConnectionLost) as lost:
+                        await asking
+                assert isinstance(lost.value.__cause__, TimeoutError)
+
+
+async def test_a_peer_that_only_says_nothing_is_not_gone() -> None:
+    """Its system answers, however little the peer itself has to say."""
+    life = Lifetime()
+    async with enkaku.serve_tcp(Serving(ask=life.forever), keepalive=2) as server:
+        async with enkaku.connect_tcp("127.0.0.1", tcp_port(server), keepalive=2) as connection:
+            asking = asyncio.create_task(connection.request(ASK, 1))
+            await soon(life.began)
+            await asyncio.wait([asking], timeout=3)
+            assert not asking.done()
+            asking.cancel()
+            await soon(life.cancelled)
