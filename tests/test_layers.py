@@ -12,35 +12,58 @@ RUNTIME = ROOT / "runtime" / "enkaku"
 CODEGEN = ROOT / "codegen" / "enkaku_codegen"
 
 RUNTIME_LAYERS = (
-    {"absent", "errors", "json_text", "quiet", "words"},
     {
-        "anything",
-        "building",
-        "framing",
-        "inbox",
-        "limits",
-        "messages",
-        "signals",
-        "surrogates",
-        "transport",
-        "unix_path",
-        "version",
+        *(
+            "absent",
+            "conditions",
+            "errors",
+            "framing",
+            "full",
+            "json_text",
+            "quiet",
+            "room",
+            "signals",
+        ),
+        *("silence", "socket_state", "states", "tls", "window", "words"),
     },
-    {"number"},
-    {"unique"},
-    {"checked"},
-    {"declared"},
-    {"exact"},
-    {"alternatives", "model", "problems"},
-    {"pydantic_problems", "schema_problems"},
-    {"slots"},
+    {
+        *(
+            "activation",
+            "anything",
+            "building",
+            "capacity",
+            "deadline",
+            "inbox",
+            "limits",
+            "messages",
+        ),
+        *("outbox", "problems", "surrogates", "transport", "unix_path", "version"),
+    },
+    {"depth", "faulty_wire", "number", "schema_problems", "socket_options"},
+    # values: what a slot reads and writes
+    {"exact", "faults", "socket_transport", "unique"},
+    {
+        "alternatives",
+        "checked",
+        "dialing",
+        "faulty_proxy",
+        "listening",
+        "model",
+        "pydantic_problems",
+    },
+    {"declared", "slots"},
     {"procedures"},
-    {"call", "link", "socket_transport"},
-    {"client", "handler"},
-    {"calls"},
-    {"session"},
+    # calls: what both sides know of one
+    {"facts"},
+    {"observer"},
+    {"call", "life", "link", "options"},
+    {"answers", "handler", "links", "requests"},
+    {"calls", "policy", "streams"},
+    {"client", "session"},
     {"server"},
+    # connections: what people use
     {"sockets", "testing"},
+    {"pytest_plugin"},
 )
 
 
@@ -90,10 +113,17 @@ CODEGEN_LAYERS = (
     {"cli"},
     {"__main__"},
 )
-CLIENT_SIDE = {"client", "link"}
-SERVER_SIDE = {"call", "calls", "handler", "server", "session"}
+CLIENT_SIDE = {"client", "link", "links", "requests", "streams"}
+SERVER_SIDE = {
+    *("answers", "call", "calls", "capacity", "handler", "life", "outbox", "policy", "server"),
+    "session",
+}
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}
-MAY_USE_NETWORK = {"sockets", "unix_path"}
+MAY_USE_NETWORK = {
+    *("activation", "dialing", "faulty_proxy", "listening", "socket_options", "socket_transport"),
+    *("sockets", "tls", "unix_path"),
+}
+PYTEST = {"pytest", "pytest_asyncio"}
 
 
 def modules(package: Path) -> list[str]:
@@ -170,7 +200,22 @@ def test_the_runtime_needs_little_and_nothing_of_the_generator() -> None:
         for name, inside in imports(path)
         if not inside and name not in sys.stdlib_module_names
     }
-    assert foreign == {"jsonschema_rs", "msgspec", "pydantic", "pydantic_core", "typing_extensions"}
+    assert foreign - PYTEST == {
+        "jsonschema_rs",
+        "msgspec",
+        "pydantic",
+        "pydantic_core",
+        "typing_extensions",
+    }
+
+
+def test_one_module_alone_knows_pytest_and_no_other_loads_it() -> None:
+    users = {
+        path.stem
+        for path in RUNTIME.glob("*.py")
+        if {name for name, _ in imports(path)} & (PYTEST | {"pytest_plugin"})
+    }
+    assert users == {"pytest_plugin"}
 
 
 def test_one_module_alone_loads_the_validator_which_is_an_extra() -> None:

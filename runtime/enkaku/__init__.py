@@ -6,7 +6,8 @@ The names that generated code and programs use; what is not in ``__all__`` is pr
 from .absent import ABSENT, Absent
 from .call import ServerCall, ServerChannel, ServerStream, current_call
 from .checked import Checked
-from .client import ClientChannel, ClientStream, Connection
+from .client import Connection
+from .deadline import deadline
 from .declared import DeclaredDataError, DeclaredError
 from .errors import (
     AddressInUse,
@@ -14,6 +15,7 @@ from .errors import (
     CallError,
     ConnectFailed,
     ConnectionLost,
+    DeadlineExceeded,
     DecodeError,
     EncodeError,
     EnkakuError,
@@ -23,19 +25,26 @@ from .errors import (
     InvalidMessage,
     MessageTooLarge,
     MissingExtra,
+    NotSupported,
     PeerError,
     Problem,
     TransportError,
     UsageError,
 )
+from .facts import Call, ConnectionInfo, Outcome, State, StateKey
+from .full import WhenFull
 from .handler import Handler, Route
 from .limits import Limits
 from .model import Model
+from .observer import Interceptor, Lifespan, Observer
+from .options import CallOptions, ConnectionOptions, ServerOptions, StreamOptions
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .server import Server
 from .slots import Slot
 from .sockets import connect_tcp, connect_unix, serve_tcp, serve_unix
+from .streams import ClientChannel, ClientStream
 from .testing import connect_memory
+from .transport import PeerCredentials
 from .version import VERSION, require_runtime
 
 __version__ = VERSION
@@ -45,15 +54,20 @@ __all__ = [
     "VERSION",
     "Absent",
     "AddressInUse",
+    "Call",
     "CallClosed",
     "CallError",
+    "CallOptions",
     "Channel",
     "Checked",
     "ClientChannel",
     "ClientStream",
     "ConnectFailed",
     "Connection",
+    "ConnectionInfo",
     "ConnectionLost",
+    "ConnectionOptions",
+    "DeadlineExceeded",
     "DeclaredDataError",
     "DeclaredError",
     "DecodeError",
@@ -64,11 +78,17 @@ __all__ = [
     "HandlerError",
     "InboxOverflow",
     "IncompatibleRuntime",
+    "Interceptor",
     "InvalidMessage",
+    "Lifespan",
     "Limits",
     "MessageTooLarge",
     "MissingExtra",
     "Model",
+    "NotSupported",
+    "Observer",
+    "Outcome",
+    "PeerCredentials",
     "PeerError",
     "Problem",
     "Procedure",
@@ -77,15 +97,21 @@ __all__ = [
     "Server",
     "ServerCall",
     "ServerChannel",
+    "ServerOptions",
     "ServerStream",
     "Slot",
+    "State",
+    "StateKey",
     "Stream",
+    "StreamOptions",
     "TransportError",
     "UsageError",
+    "WhenFull",
     "connect_memory",
     "connect_tcp",
     "connect_unix",
     "current_call",
+    "deadline",
     "require_runtime",
     "serve_tcp",
     "serve_unix",

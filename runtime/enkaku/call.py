@@ -1,25 +1,29 @@
 """A call as its handler sees it: what it can send, what it is sent, and when it is to finish.
 
-Above it: routes, which hand these objects to methods, and the calls of a session. Below it: procedures, the
+Above it: routes, which hand these objects to methods, and the calls of a session. Below it: the facts of a call, the
 inbox, the transport.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
-from enum import Enum, auto
 from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from .errors import CallClosed, UsageError
+from .facts import Call, ConnectionInfo
+from .full import WhenFull
 from .inbox import End, Inbox
 from .messages import encode_receive
+from .observer import Observers
+from .outbox import Outbox
 from .procedures import Procedure
 from .slots import Slot
+from .states import SERVER, ServerState, Step, after
 from .transport import Transport
+from .window import Window
 
 __all__ = [
-    "CallState",
     "ServerCall",
     "ServerChannel",
     "ServerStream",
@@ -32,47 +36,44 @@ Send = TypeVar("Send")
 Receive = TypeVar("Receive")
 
 _STREAK: Final = 32  # how many items a handler may send before the others get a turn
+_ROOM: Final = 64 * 1024  # bytes that may wait for the socket before a handler has to
+_TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
 
 
-class CallState(Enum):
-    """Where a call stands on the server."""
+class ServerCall(Call):
+    """A call that a handler is serving; ``current_call()`` returns it."""
 
-    RUNNING = auto()
-    CLOSING = auto()  # asked to finish; its result is still wanted
-    ENDED = auto()  # answered, or given up: nothing more is sent
-
-
-class ServerCall:
-    """A call that a handler is serving; ``current_call()`` returns it.
-
-    Attributes:
-        procedure: What is called.
-        peer: Who calls, for messages to people.
-    """
-
-    def __init__(
+    def __init__(  # noqa: PLR0913 # what a session hands down, most of it by name
         self,
-        rid: str,
         procedure: Procedure,
+        connection: ConnectionInfo,
         transport: Transport,
-        decode_item: Callable[[bytes], object] | None = None,
+        observers: Observers,
+        *,
+        rid: str = "",
+        due: float | None = None,
+        window: Window | None = None,
+        outbox_size: int = 0,
     ) -> None:
-        self.procedure: Final = procedure
-        self.peer: Final = transport.peer
-        self.rid: Final = rid
-        self.decode_item: Final = decode_item
+        super().__init__(procedure, connection, rid=rid, due=due)
         self.answered: Final = procedure.kind != "event"
-        self.state = CallState.RUNNING
+        self.window: Final = window if window is not None else Window(None)
+        self.state = ServerState.RUNNING
         self.inbox: Inbox[object] | None = None
+        self.outbox: Outbox | None = None
+        self.decode_item: Callable[[bytes], object] | None = None
         self.task: asyncio.Task[None] | None = None
+        self.stuck = False
         self._transport = transport
+        self._observers = observers
+        self._outbox_size = outbox_size
         self._watchers: set[UntilClosed] = set()
         self._streak = 0
 
     @property
     def closed(self) -> bool:
         """Whether the handler is asked to finish: the client has closed the call, or the server stops."""
-        return self.state is not CallState.RUNNING
+        return self.state not in _TAKES_ITEMS
 
     def until_closed(self) -> "UntilClosed":
         """Make a block that is left quietly as soon as the call is closed.
@@ -81,43 +82,74 @@ class ServerCall:
         """
         return UntilClosed(self, self._watchers)
 
-    def close(self) -> None:
-        """Ask the handler to finish. Called by the session."""
-        if self.state is CallState.RUNNING:
-            self.state = CallState.CLOSING
-            self._stop_sending()
-
-    def end(self) -> None:
-        """Let nothing more be sent. Called by the session."""
-        if self.state is not CallState.ENDED:
-            self.state = CallState.ENDED
-            self._stop_sending()
-
-    def _stop_sending(self) -> None:
-        if self.inbox is not None:
+    def step(self, step: Step) -> bool:
+        """Go on in the life of the call, if the step means anything where it stands. Called by the session."""
+        state = after(SERVER, self.state, step)
+        if state is None:
+            return False
+        self.state = state
+        if step is not Step.RELEASE and self.inbox is not None:
             self.inbox.put_end()
-        for watcher in tuple(self._watchers):
-            watcher.leave()
+        if step in {Step.CLOSE, Step.FINISH}:
+            self.window.end()
+            for watcher in tuple(self._watchers):
+                watcher.leave()
+        return True
+
+    def note_dropped(self, count: int) -> None:
+        """Count items that were dropped. Called by the inbox and the outbox."""
+        self.dropped += count
+        self._observers.item_dropped(self, count)
 
     def _takes_items(self) -> bool:
         # A closed channel's handler may still answer the items that came before the close.
         answering = self.inbox is not None and not self.inbox.finished
-        return self.state is CallState.RUNNING or (self.state is CallState.CLOSING and answering)
+        return self.state in _TAKES_ITEMS or (self.state is ServerState.CLOSING and answering)
 
-    async def send_item(self, slot: Slot[Receive], item: Receive) -> None:
-        """Wait until there is room for an item, and send it. Called by streams."""
-        line = encode_receive(self.rid, slot.encode(item))
+    async def send_item(self, text: bytes, when_full: WhenFull) -> None:
+        """Send an item's JSON text: wait until there is room for it, or put it aside. Called by streams."""
+        line = encode_receive(self.rid, text)
         self._streak += 1
         if self._streak >= _STREAK:
             # A handler whose sends never wait would keep every other call from running.
             self._streak = 0
             await asyncio.sleep(0)
-        if self._takes_items():
+        if when_full == "wait":
+            if self.outbox is not None:
+                await self.outbox.flush()
+            await self.send_line(line)
+        else:
+            self._send_or_keep(line, when_full)
+
+    async def send_line(self, line: bytes) -> None:
+        """Wait until there is room for an item's line, and send it."""
+        while self._takes_items():
             await self._transport.drain()
+            if self.window.fits(len(line)):
+                break
+            await self.window.wait()
         # Nothing is awaited from here on: an item is sent if and only if this returns.
+        self._require_taking_items()
+        self._write_item(line)
+
+    def _send_or_keep(self, line: bytes, when_full: WhenFull) -> None:
+        self._require_taking_items()
+        if self.outbox is None:
+            self.outbox = Outbox(self.send_line, size=self._outbox_size, on_drop=self.note_dropped)
+        has_room = self._transport.buffered < _ROOM and self.window.fits(len(line))
+        if has_room and self.outbox.empty:
+            self._write_item(line)
+        else:
+            self.outbox.put(line, when_full)
+
+    def _write_item(self, line: bytes) -> None:
+        self.window.take(len(line))
+        self.note_sent(len(line), items=1)
+        self._transport.write(line)
+
+    def _require_taking_items(self) -> None:
         if not self._takes_items():
             raise CallClosed(f"{self.procedure.name}: the call takes no more items: it is closed")
-        self._transport.write(line)
 
 
 _current: Final[ContextVar[ServerCall]] = ContextVar("enkaku_current_call")
@@ -188,16 +220,32 @@ class UntilClosed:
 
 
 class ServerStream(Generic[Receive]):
-    """The server's end of a stream: takes the items for the client."""
+    """The server's end of a stream: takes the items for the client.
+
+    Attributes:
+        when_full: What happens to an item that there is no room for; ``"wait"`` at first. With ``"latest"`` or
+            ``"drop_oldest"``, ``send`` does not wait, and older items make room for newer ones.
+    """
 
     def __init__(self, call: ServerCall, receive: Slot[Receive]) -> None:
+        self.when_full: WhenFull = "wait"
         self._call = call
         self._receive = receive
+
+    @property
+    def call(self) -> ServerCall:
+        """The call that the stream is part of."""
+        return self._call
 
     @property
     def closed(self) -> bool:
         """Whether the handler is asked to finish: the client has closed the call, or the server stops."""
         return self._call.closed
+
+    @property
+    def dropped(self) -> int:
+        """How many items were dropped, because there was no room for them and ``when_full`` said so."""
+        return self._call.dropped
 
     def until_closed(self) -> UntilClosed:
         """Make a block that is left quietly as soon as the call is closed."""
@@ -206,18 +254,22 @@ class ServerStream(Generic[Receive]):
     async def send(self, item: Receive) -> None:
         """Wait until there is room for an item, and send it; what was sent is sent when this returns.
 
+        Where ``when_full`` is not ``"wait"``, an item that there is no room for is put aside, and goes as soon as there
+        is some, unless a newer one takes its place.
+
         Raises:
             CallClosed: The handler is asked to finish, or has.
             EncodeError: The item does not fit its schema.
         """
-        await self._call.send_item(self._receive, item)
+        await self._call.send_item(self._receive.encode(item), self.when_full)
 
 
 class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):
     """The server's end of a channel: an async iterator over the client's items, which takes items for it.
 
     After the client has closed the channel, the iterator gives what came before, and then ends; up to then
-    items can still be sent.
+    items can still be sent. After the client has only ended its own side, items can be sent as long as the handler
+    likes.
     """
 
     def __init__(self, call: ServerCall, receive: Slot[Receive], inbox: Inbox[Send]) -> None:

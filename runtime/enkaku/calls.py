@@ -5,29 +5,29 @@ Above it: the session, which reads what the client sends. Below it: what a handl
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
-from .call import CallState, ServerCall, set_current_call
-from .declared import DeclaredError
-from .errors import CallClosed, ConnectionLost, EncodeError, HandlerError
+from .answers import FAILED, describe
+from .call import ServerCall, set_current_call
+from .capacity import Capacity, Refusal
+from .deadline import left, set_due
+from .facts import ConnectionInfo, Outcome
 from .handler import Run
 from .messages import encode_error, encode_result
-from .problems import problem
-from .slots import Slot
+from .observer import Interceptor, Observers, enter_all
+from .procedures import TOO_LONG
+from .states import ServerState, Step
 from .transport import Transport
 
-__all__ = ["FAILED", "STOPPING", "Calls"]
+__all__ = ["STOPPING", "Calls"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
 STOPPING: Final = ("EKP01", "The server is stopping")
-FAILED: Final = ("EK01", "Handler execution failed")
-_TOO_LONG: Final = ("EK05", "The handler did not finish in time")
-_ANY_DATA: Final = Slot[dict[str, object]]("error data", dict[str, object])
-_CODE_MAX: Final = 128
-_DATA_MAX: Final = 64
+_TOO_LONG: Final = (TOO_LONG, "The call took too long")
 
 
 class Calls:
@@ -35,16 +35,35 @@ class Calls:
 
     Args:
         transport: Takes the answers.
+        connection: Lists the calls that are open.
+        capacity: Counts them.
         close_timeout: How long a handler may go on after its call was closed, in seconds.
-        on_idle: Called when the last handler has ended.
+        cleanup: How long a cancelled handler may clean up before it is reported, in seconds.
+        observers: Are told of each call.
+        interceptors: Stand around each handler, the first one outermost.
+        on_end: Called whenever a handler has ended.
     """
 
-    def __init__(
-        self, transport: Transport, *, close_timeout: float, on_idle: Callable[[], None]
+    def __init__(  # what a session hands down, each by name
+        self,
+        transport: Transport,
+        connection: ConnectionInfo,
+        capacity: Capacity,
+        *,
+        close_timeout: float,
+        cleanup: float,
+        observers: Observers,
+        interceptors: Sequence[Interceptor],
+        on_end: Callable[[], None],
     ) -> None:
         self._transport = transport
+        self._connection = connection
+        self._capacity = capacity
         self._close_timeout = close_timeout
-        self._on_idle = on_idle
+        self._cleanup = cleanup
+        self._observers = observers
+        self._interceptors = interceptors
+        self._on_end = on_end
         self._by_rid: dict[str, ServerCall] = {}
         self._running: dict[asyncio.Task[None], ServerCall] = {}
         self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
@@ -64,49 +83,58 @@ class Calls:
         """Return the open call with this id."""
         return self._by_rid.get(rid)
 
+    def refuse(self, kind: str) -> Refusal | None:
+        """Say why one more call is not wanted, or None if it is."""
+        return self._capacity.refuse(kind)
+
     def start(self, call: ServerCall, run: Run) -> None:
         """Run the handler of a call, or of an event."""
         if call.answered:
             self._by_rid[call.rid] = call
+        self._capacity.take(call.kind)
+        self._connection.add_call(call)
+        self._observers.call_started(call)
         task = asyncio.get_running_loop().create_task(self._serve(call, run))
         call.task = task
         self._running[task] = call
         task.add_done_callback(self._done)
+        if call.due is not None:
+            self._set_timer(call, left(call.due), self._exceed)
 
     def close(self, call: ServerCall) -> None:
         """Ask the handler to finish, for a bounded time."""
-        call.close()
-        loop = asyncio.get_running_loop()
-        self._timers[call] = loop.call_later(self._close_timeout, partial(self._expire, call))
+        due_first = call.due is not None and left(call.due) < self._close_timeout
+        if call.step(Step.CLOSE) and not due_first:
+            self._set_timer(call, self._close_timeout, self._overstay)
 
-    def give_up(self, call: ServerCall) -> None:
+    def give_up(self, call: ServerCall, outcome: Outcome = "aborted", code: str = "") -> None:
         """Cancel the handler; nothing more is sent."""
-        call.end()
-        if call.task is not None:
-            call.task.cancel()
+        if call.step(Step.FINISH):
+            call.note_end(outcome, code)
+        self._cancel(call)
 
     def give_up_all(self) -> None:
-        """Cancel every handler; nothing more is sent."""
+        """The connection is lost: cancel every handler; nothing more is sent."""
         for call in tuple(self._running.values()):
-            self.give_up(call)
+            self.give_up(call, "lost")
 
     def cancel_all(self) -> None:
         """Cancel every handler; each caller is told that the server stops."""
         self._stopping = True
-        for task in self._running:
-            task.cancel()
+        for call in tuple(self._running.values()):
+            self._cancel(call)
 
-    async def stop(self, *, grace: float, cleanup: float) -> None:
+    async def stop(self, *, grace: float) -> None:
         """Ask every handler to finish; cancel those that run after ``grace`` seconds; answer every call."""
         self._stopping = True
         for call in self._running.values():
-            call.close()
+            call.step(Step.CLOSE)
         await self._wait(grace)
         self.cancel_all()
-        await self._wait(cleanup)
+        await self._wait(self._cleanup)
         for call in self._running.values():
-            logger.error("%s: the handler ignores its cancellation", call.procedure.name)
-            self._answer(call, encode_error(call.rid, *STOPPING))
+            self._answer_error(call, STOPPING)
+            self._report_stuck(call)
 
     async def _wait(self, within: float) -> None:
         if self._running:
@@ -114,17 +142,32 @@ class Calls:
 
     async def _serve(self, call: ServerCall, run: Run) -> None:
         set_current_call(call)
+        set_due(call.due)
+        try:
+            val = await self._run(call, run)
+        except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes an answer
+            code, line = describe(call, error)
+            self._answer(call, line, "error", code)
+        else:
+            self._answer(call, encode_result(call.rid, val), "result")
+
+    async def _run(self, call: ServerCall, run: Run) -> bytes | None:
+        if not self._interceptors:
+            return await self._run_handler(call, run)
+        async with AsyncExitStack() as stack:
+            await enter_all(stack, self._interceptors, call)
+            return await self._run_handler(call, run)
+        raise RuntimeError("an interceptor has swallowed the exception, and there is no result")
+
+    async def _run_handler(self, call: ServerCall, run: Run) -> bytes | None:
         try:
             val = await run(call)
-        except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes an answer
-            line = _describe(call, error)
-        else:
-            line = encode_result(call.rid, val)
-        self._answer(call, line)
-        try:
-            await self._transport.drain()
-        except ConnectionLost:
-            return
+            if call.outbox is not None:
+                await call.outbox.flush()
+            return val
+        finally:
+            if call.outbox is not None:
+                await call.outbox.close()
 
     def _answer_unfinished(self, call: ServerCall, error: BaseException | None) -> None:
         """Answer a call whose task is done, and did not."""
@@ -133,87 +176,75 @@ class Calls:
         elif not self._stopping:
             logger.error("%s: the handler cancelled itself", call.procedure.name)
         stopped = self._stopping and error is None
-        self._answer(call, encode_error(call.rid, *(STOPPING if stopped else FAILED)))
+        self._answer_error(call, STOPPING if stopped else FAILED)
 
-    def _answer(self, call: ServerCall, line: bytes) -> None:
+    def _answer_error(self, call: ServerCall, error: Refusal) -> None:
+        self._answer(call, encode_error(call.rid, *error), "error", error[0])
+
+    def _answer(self, call: ServerCall, line: bytes, outcome: Outcome, code: str = "") -> None:
         """Send the last message of a call, if it is still wanted, and forget the call."""
-        wanted = call.answered and call.state is not CallState.ENDED
+        if call.step(Step.FINISH):
+            if call.answered:
+                call.note_sent(len(line))
+                self._transport.write(line)
+            call.note_end(outcome, code)
         self._forget(call)
-        if wanted:
-            self._transport.write(line)
 
     def _forget(self, call: ServerCall) -> None:
-        call.end()
         if self._by_rid.get(call.rid) is call:
             del self._by_rid[call.rid]
-        timer = self._timers.pop(call, None)
-        if timer is not None:
-            timer.cancel()
+        self._drop_timer(call)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         # Here, and not in the task: one that is cancelled before its first step runs none of its code.
         call = self._running.pop(task)
-        if call.state is not CallState.ENDED:
+        if call.state is not ServerState.ENDED:
             self._answer_unfinished(call, None if task.cancelled() else task.exception())
         self._forget(call)
+        if call.step(Step.RELEASE):
+            self._capacity.release(call.kind)
         if call.inbox is not None:
             call.inbox.clear()
-        if not self._running:
-            self._on_idle()
+            call.inbox.release()
+        self._connection.remove_call(call)
+        self._observers.call_ended(call)
+        self._on_end()
 
-    def _expire(self, call: ServerCall) -> None:
+    def _cancel(self, call: ServerCall) -> None:
+        if call.task is not None and call.task.cancel():
+            self._set_timer(call, self._cleanup, self._report_stuck)
+
+    def _exceed(self, call: ServerCall) -> None:
+        # Answered here, and not when the handler ends: it may ignore its cancellation.
+        self._answer_error(call, _TOO_LONG)
+        self._cancel(call)
+
+    def _overstay(self, call: ServerCall) -> None:
         logger.error(
             "%s: the handler went on for %g s after its call was closed: it is cancelled",
             call.procedure.name,
             self._close_timeout,
         )
-        # Answered here, and not when the handler ends: it may ignore its cancellation, too.
-        self._answer(call, encode_error(call.rid, *_TOO_LONG))
-        if call.task is not None:
-            call.task.cancel()
+        self._exceed(call)
 
-
-def _describe(call: ServerCall, error: Exception) -> bytes:
-    """Write the answer to a handler that raised; nobody is there to be told about an event's."""
-    try:
-        line = _describe_declared(call, error) if call.answered else None
-    except EncodeError as unfit:
-        error.add_note(f"The caller was told {FAILED[0]} instead: {unfit}")
-        line = None
-    if line is None:
-        _log_failure(call, error)
-        line = encode_error(call.rid, *FAILED)
-    return line
-
-
-def _log_failure(call: ServerCall, error: Exception) -> None:
-    if isinstance(error, CallClosed) and call.closed:
-        logger.warning(
-            "%s: its call was closed, and the handler let CallClosed escape: so there is no result. "
-            "Send inside of 'async with stream.until_closed()', and return the result behind it.",
+    def _report_stuck(self, call: ServerCall) -> None:
+        if call.stuck:
+            return
+        call.stuck = True
+        logger.error(
+            "%s: the handler ignores its cancellation; its call still counts against the limits",
             call.procedure.name,
         )
-    else:
-        logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
+        self._observers.handler_stuck(call)
 
+    def _set_timer(
+        self, call: ServerCall, seconds: float, expire: Callable[[ServerCall], None]
+    ) -> None:
+        self._drop_timer(call)
+        loop = asyncio.get_running_loop()
+        self._timers[call] = loop.call_later(seconds, partial(expire, call))
 
-def _describe_declared(call: ServerCall, error: Exception) -> bytes | None:
-    if isinstance(error, DeclaredError):
-        data = call.procedure.encode_error(error)
-        if data is None:
-            return None
-        code, message = error.code, error.message
-    elif isinstance(error, HandlerError):
-        code, message, members = error.code, error.message, dict(error.data)
-        if len(members) > _DATA_MAX:
-            raise EncodeError(
-                _ANY_DATA.label, (problem((), f"at most {_DATA_MAX} members", members),)
-            )
-        data = _ANY_DATA.encode(members)
-    else:
-        return None
-    if len(code) > _CODE_MAX:
-        raise EncodeError(
-            "error code", (problem((), f"text of at most {_CODE_MAX} characters", code),)
-        )
-    return encode_error(call.rid, code, message, data)
+    def _drop_timer(self, call: ServerCall) -> None:
+        timer = self._timers.pop(call, None)
+        if timer is not None:
+            timer.cancel()

@@ -7,6 +7,7 @@
     │   └── MissingExtra         generated code needs a part that is not installed
     ├── CallClosed               the call takes no more items: it is closing, or has ended
     ├── CallError                the server ended the call with an error
+    │   ├── DeadlineExceeded     the call took too long, here or at the server; also a TimeoutError
     │   └── DeclaredError        one that the protocol declares; base of the generated ones
     │       └── DeclaredDataError  one that carries data
     ├── HandlerError             for handlers to raise: an error that its caller shall see
@@ -14,6 +15,7 @@
     │   ├── InvalidMessage       a line that is not a message
     │   ├── MessageTooLarge      a line over the size limit
     │   ├── DecodeError          a value that the schema of its slot refuses
+    │   ├── NotSupported         the peer does not know what was asked for
     │   └── InboxOverflow        more items than a call may buffer
     └── TransportError           the connection between the two
         ├── AddressInUse         a live server, or something else, has the address
@@ -34,6 +36,7 @@ __all__ = [
     "CallError",
     "ConnectFailed",
     "ConnectionLost",
+    "DeadlineExceeded",
     "DecodeError",
     "EncodeError",
     "EnkakuError",
@@ -43,6 +46,7 @@ __all__ = [
     "InvalidMessage",
     "MessageTooLarge",
     "MissingExtra",
+    "NotSupported",
     "PeerError",
     "Problem",
     "TransportError",
@@ -137,7 +141,7 @@ class CallError(EnkakuError):
     Codes that begin with ``EK`` are Enkaku's own: ``EK01`` the handler failed, ``EK02`` access denied,
     ``EK03`` too many open calls, ``EK04`` too many running handlers, ``EK05`` the call took too long,
     ``EK06`` the message was too large, ``EK07`` encryption required, ``EK08`` invalid message,
-    ``EK09`` replayed message, ``EKP01`` the server stops. Any other code is the handler's.
+    ``EK09`` replayed message, ``EKP01`` the server stops, ``EKP02`` too many unread items. Any other code is the handler's.
 
     Attributes:
         code: Names the error, for programs.
@@ -167,6 +171,13 @@ class CallError(EnkakuError):
     def data(self) -> object:
         """What the server says beyond the message: a mapping, empty when it says nothing."""
         return self._data
+
+
+class DeadlineExceeded(CallError, TimeoutError):
+    """The call took too long: its deadline has passed, on this side, or on the server (``EK05``).
+
+    It is a ``TimeoutError`` as well, as ``asyncio.timeout()`` raises it.
+    """
 
 
 class HandlerError(EnkakuError):
@@ -215,6 +226,10 @@ class MessageTooLarge(PeerError):
 
 class DecodeError(_UnfitValue, PeerError):
     """A value that the peer sent does not fit the schema of its slot."""
+
+
+class NotSupported(PeerError):
+    """The peer does not know what was asked for: an extension of the protocol that is ours."""
 
 
 class InboxOverflow(PeerError):

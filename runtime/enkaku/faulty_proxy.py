@@ -116,23 +116,22 @@ class _Proxy:
             if self._carrying:
                 await asyncio.wait(self._carrying)
 
-    def _accepted(self, near: SocketTransport, error: Exception | None = None) -> None:
+    def _accepted(self, near: SocketTransport, error: Exception | None) -> None:
         if error is None and isinstance(near, _SocketEnd):
             task = asyncio.get_running_loop().create_task(self._carry(near))
             self._carrying.add(task)
             task.add_done_callback(self._carrying.discard)
+            # One that is cancelled before its first step runs none of its code.
+            task.add_done_callback(lambda _: near.abort())
 
     async def _carry(self, near: _SocketEnd) -> None:
         try:
             _, far = await self._dial(lambda: _SocketEnd(_do_nothing))
-        except BaseException as error:
-            near.abort()
-            if isinstance(error, OSError):
-                return
-            raise
+        except OSError:
+            return
         async with self._faults.between(End(near, near.fail), End(far, far.fail)) as wire:
             await wire.over()
 
 
-def _do_nothing(_: SocketTransport, __: Exception | None = None) -> None:
+def _do_nothing(_: SocketTransport, __: Exception | None) -> None:
     return

@@ -151,6 +151,7 @@ class _Direction:
     def finish(self) -> None:
         """Deliver the end, and nothing before it."""
         self._waiting.clear()
+        self._held = 0
         self._ended = True
         self.free()
 

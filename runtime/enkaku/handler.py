@@ -22,7 +22,7 @@ Receive = TypeVar("Receive")
 Result = TypeVar("Result")
 
 Run: TypeAlias = Callable[[ServerCall], Awaitable[bytes | None]]
-Bind: TypeAlias = Callable[[bytes | None], Run]
+Bind: TypeAlias = Callable[[bytes | None], tuple[object, Run]]
 
 
 class Route:
@@ -52,14 +52,14 @@ class Route:
     def event(procedure: Event[Data], method: Callable[..., Awaitable[None]]) -> "Route":
         """Serve an event."""
 
-        def bind(data: bytes | None) -> Run:
+        def bind(data: bytes | None) -> tuple[object, Run]:
             arguments = _read(procedure, procedure.data, data)
 
             async def run(_: ServerCall) -> bytes | None:
                 await method(*arguments)
                 return None
 
-            return run
+            return _only(arguments), run
 
         return Route(procedure, bind)
 
@@ -79,13 +79,13 @@ class Route:
     ) -> "Route":
         """Serve a request."""
 
-        def bind(prm: bytes | None) -> Run:
+        def bind(prm: bytes | None) -> tuple[object, Run]:
             arguments = _read(procedure, procedure.param, prm)
 
             async def run(_: ServerCall) -> bytes | None:
                 return _write(procedure.result, await method(*arguments))
 
-            return run
+            return _only(arguments), run
 
         return Route(procedure, bind)
 
@@ -107,14 +107,14 @@ class Route:
     ) -> "Route":
         """Serve a stream."""
 
-        def bind(prm: bytes | None) -> Run:
+        def bind(prm: bytes | None) -> tuple[object, Run]:
             arguments = _read(procedure, procedure.param, prm)
 
             async def run(call: ServerCall) -> bytes | None:
                 stream = ServerStream(call, procedure.receive)
                 return await _finish(call, procedure.result, method(*arguments, stream))
 
-            return run
+            return _only(arguments), run
 
         return Route(procedure, bind)
 
@@ -136,7 +136,7 @@ class Route:
     ) -> "Route":
         """Serve a channel."""
 
-        def bind(prm: bytes | None) -> Run:
+        def bind(prm: bytes | None) -> tuple[object, Run]:
             arguments = _read(procedure, procedure.param, prm)
 
             async def run(call: ServerCall) -> bytes | None:
@@ -144,7 +144,7 @@ class Route:
                 channel = ServerChannel(call, procedure.receive, inbox)
                 return await _finish(call, procedure.result, method(*arguments, channel))
 
-            return run
+            return _only(arguments), run
 
         return Route(procedure, bind, procedure.send.decode)
 
@@ -155,6 +155,10 @@ def _read(procedure: Procedure, slot: Slot[Param], text: bytes | None) -> tuple[
             raise DecodeError(procedure.name, (Problem("", "no value"),))
         return ()
     return (slot.decode_absent() if text is None else slot.decode(text),)
+
+
+def _only(arguments: tuple[object, ...]) -> object:
+    return arguments[0] if arguments else None
 
 
 async def _finish(

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from .errors import InboxOverflow, UsageError
+from .full import WhenFull
+from .window import EARLY
 
 __all__ = ["End", "Inbox", "ReadGate"]
 
 T = TypeVar("T")
 
-_OVERHEAD: Final = 64  # what an item costs beyond its text, about, in bytes
 _STREAK: Final = 64  # how many items one reader may take before the others get a turn
+_GRANT_DELAY: Final = 0.02  # seconds; a reader that waits for each item need not grant each alone
+_LEAST_WINDOW: Final = 4096
 
 
 class End(Exception):
@@ -23,21 +26,29 @@ class End(Exception):
 
 
 class ReadGate:
-    """Decides whether a connection reads on.
+    """What the inboxes of a connection share: how much they hold, and whether the connection reads on.
 
-    It stops while some inbox is full and nobody waits for anything: the peer is slowed down by its socket.
-    As soon as somebody waits, for a result or for an item of another call, reading goes on, since what he waits for may be
-    behind the items that fill the inbox.
+    A peer that counts credits is held up call by call. With any other, the connection is read no further while some
+    inbox is full and nobody waits for anything: the peer is slowed down by its socket. As soon as somebody waits, for
+    a result or for an item of another call, reading goes on, since what he waits for may be behind the items that
+    fill the inbox.
 
     Args:
         settle: Called when ``paused`` has changed.
+        buffered: How many bytes all inboxes may hold together.
         stall: After how many seconds in which nobody took an item reading goes on all the same: the peer's
             abort, its next call or its end may be behind the items. None is never.
     """
 
-    def __init__(self, settle: Callable[[], None], *, stall: float | None = None) -> None:
+    def __init__(
+        self, settle: Callable[[], None], *, buffered: int, stall: float | None = None
+    ) -> None:
+        self.buffered: Final = buffered
+        self.unread = 0
         self._settle_reading = settle
         self._stall = stall
+        self._promised = 0
+        self._credits = False
         self._full = 0
         self._waiting = 0
         self._paused = False
@@ -46,9 +57,32 @@ class ReadGate:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
+    def credits(self) -> bool:
+        """Whether the peer is known to count credits."""
+        return self._credits
+
+    @property
     def paused(self) -> bool:
         """Whether nothing should be read."""
         return self._paused
+
+    def know_credits(self) -> None:
+        """The peer has shown that it counts credits."""
+        if not self._credits:
+            self._credits = True
+            self._full = 0
+            self._settle()
+
+    def promise(self, window: int) -> int:
+        """Reserve what a new call may buffer: a full window, as long as there is room for all that were promised."""
+        free = (self.buffered - self._promised) // 2
+        window = min(window, max(free, _LEAST_WINDOW))
+        self._promised += window
+        return window
+
+    def release(self, window: int) -> None:
+        """A call needs what it was promised no longer."""
+        self._promised -= window
 
     def count_full(self, step: int) -> None:
         """An inbox has become full (1), or is no longer (-1)."""
@@ -68,6 +102,11 @@ class ReadGate:
         if self._stalled:
             self._stalled = False
             self._settle()
+
+    def close(self) -> None:
+        """The connection is over: nothing is left to be decided."""
+        self._stall = None
+        self._watch()
 
     def _settle(self) -> None:
         paused = self._full > 0 and self._waiting == 0 and not self._stalled
@@ -94,23 +133,41 @@ class Inbox(Generic[T]):
     """The items of one call that its reader has not taken yet.
 
     Args:
-        gate: Told when the inbox is full and when its reader waits.
-        high: From how many bytes on the inbox counts as full. It may go over, while somebody waits for
-            something else on the connection.
-        limit: How many bytes it takes at the most. This is a security limit.
+        gate: What it shares with the other inboxes of the connection.
+        window: How many bytes of items the peer may send before some are taken.
+        limit: How many bytes are kept at the most where the peer does not count credits.
+        grant: Gives the peer credit for so many more bytes.
+        when_full: What happens to an item that comes while others are there; see ``WhenFull``.
+        on_drop: Told how many items were dropped.
     """
 
-    def __init__(self, gate: ReadGate, *, high: int, limit: int) -> None:
+    def __init__(
+        self,
+        gate: ReadGate,
+        *,
+        window: int,
+        limit: int,
+        grant: Callable[[int], None],
+        when_full: WhenFull = "wait",
+        on_drop: Callable[[int], None],
+    ) -> None:
+        self.window: Final = gate.promise(window)
         self._gate = gate
-        self._high = high
         self._limit = limit
+        self._grant = grant
+        self._when_full: WhenFull = when_full
+        self._on_drop = on_drop
         self._items: deque[tuple[T, int]] = deque()
         self._size = 0
+        self._owed = 0  # bytes that were taken, and not granted again yet
+        self._granting: asyncio.TimerHandle | None = None
         self._end: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._streak = 0
         self._lossy = False
+        self._eager = when_full != "wait"  # the sender shall not wait for the reader
         self._in_hand = False
+        self._released = False
 
     @property
     def finished(self) -> bool:
@@ -118,24 +175,23 @@ class Inbox(Generic[T]):
         return self._end is not None and not self._items and not self._in_hand
 
     def put(self, item: T, size: int) -> None:
-        """Add an item of ``size`` bytes; after the end, do nothing.
+        """Add an item that came as ``size`` bytes; after the end, do nothing.
 
         Raises:
-            InboxOverflow: There is no room for it.
+            InboxOverflow: The peer has sent more than it may.
         """
         if self._end is not None:
             return
-        cost = size + _OVERHEAD
-        if self._size + cost > (self._high if self._lossy else self._limit) and self._items:
-            if self._lossy:
-                return
-            raise InboxOverflow(
-                f"{len(self._items)} items, {self._size} bytes, wait unread, and no more than "
-                f"{self._limit} bytes are kept"
-            )
         was_full = self._is_full()
-        self._items.append((item, cost))
-        self._size += cost
+        if self._eager:
+            self._return_credit(size)
+        if self._lossy and self._items and self._size + size > self.window:
+            self._on_drop(1)
+            return
+        self._make_room(size)
+        self._require_room(size)
+        self._items.append((item, size))
+        self._count(size)
         self._tell_full(was_full=was_full)
         self._wake()
 
@@ -148,17 +204,31 @@ class Inbox(Generic[T]):
             self._wake()
 
     def keep_only_what_fits(self) -> None:
-        """From now on, drop an item that would make the inbox full: nobody may be there to take it."""
-        was_full = self._is_full()
-        self._lossy = True
-        self._tell_full(was_full=was_full)
+        """From now on, drop an item that finds no room: nobody may be there to take it, and its sender shall go on."""
+        if not self._lossy:
+            was_full = self._is_full()
+            self._lossy = True
+            if not self._eager:
+                self._eager = True
+                self._return_credit(self._size)
+            self._tell_full(was_full=was_full)
 
     def clear(self) -> None:
         """Throw the items away."""
         was_full = self._is_full()
         self._items.clear()
-        self._size = 0
+        self._count(-self._size)
         self._tell_full(was_full=was_full)
+
+    def release(self) -> None:
+        """The call needs nothing of the connection any longer; what is there can still be taken."""
+        if not self._released:
+            self.put_end()
+            self._gate.unread -= self._size
+            self._released = True
+            self._gate.release(self.window)
+            if self._granting is not None:
+                self._granting.cancel()
 
     async def get(self) -> T:
         """Take the next item, waiting for it if need be.
@@ -176,12 +246,66 @@ class Inbox(Generic[T]):
                 raise self._end.with_traceback(None)  # or it would grow each time
             await self._wait()
         was_full = self._is_full()
-        item, cost = self._items.popleft()
+        item, size = self._take_first()
         self._in_hand = True
-        self._size -= cost
         self._gate.note_taken()
+        if not self._eager:
+            self._return_credit(size)
         self._tell_full(was_full=was_full)
         return item
+
+    def _take_first(self) -> tuple[T, int]:
+        item, size = self._items.popleft()
+        self._count(-size)
+        return item, size
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if not self._released:
+            self._gate.unread += size
+
+    def _make_room(self, size: int) -> None:
+        """Drop what the reader did not take in time, if that is what it wants."""
+        if self._when_full == "wait":
+            return
+        dropped = 0
+        while self._items and (self._when_full == "latest" or self._size + size > self.window):
+            self._take_first()
+            dropped += 1
+        if dropped:
+            self._on_drop(dropped)
+
+    def _require_room(self, size: int) -> None:
+        if self._gate.credits:
+            # One that counts has more outstanding than it was granted only by its first burst, or by one large item.
+            if self._size > self.window + max(self.window, EARLY):
+                raise InboxOverflow(
+                    f"{self._size} bytes wait unread, and the peer was granted {self.window}"
+                )
+        elif self._items and self._size + size > self._limit:
+            raise InboxOverflow(
+                f"{len(self._items)} items, {self._size} bytes, wait unread, and no more than "
+                f"{self._limit} bytes are kept"
+            )
+        elif self._gate.unread and self._gate.unread + size > self._gate.buffered:
+            raise InboxOverflow(
+                f"{self._gate.unread} bytes of all calls wait unread, and no more than "
+                f"{self._gate.buffered} are kept"
+            )
+
+    def _return_credit(self, size: int) -> None:
+        self._owed += size
+        if self._owed * 2 >= self.window:
+            self._settle_credit()
+
+    def _settle_credit(self) -> None:
+        """Grant again what was taken."""
+        if self._granting is not None:
+            self._granting.cancel()
+            self._granting = None
+        if self._owed and self._gate.credits and self._end is None and not self._released:
+            owed, self._owed = self._owed, 0
+            self._grant(owed)
 
     async def _give_way(self) -> None:
         """A reader that never has to wait would keep every other task from running."""
@@ -194,7 +318,11 @@ class Inbox(Generic[T]):
         if self._waiter is not None:
             raise UsageError("another task is already waiting for the next item of this call")
         self._streak = 0
-        self._waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._owed and self._granting is None and self._gate.credits and not self._released:
+            # An item that does not fit what is left of the window may wait for all of it.
+            self._granting = loop.call_later(_GRANT_DELAY, self._settle_credit)
+        self._waiter = loop.create_future()
         self._gate.count_waiting(1)
         try:
             await self._waiter
@@ -207,8 +335,13 @@ class Inbox(Generic[T]):
             self._waiter.set_result(None)
 
     def _is_full(self) -> bool:
-        # An ended or lossy inbox grows no further: it is no reason to stop reading.
-        return self._size >= self._high and self._end is None and not self._lossy
+        # An ended or lossy inbox grows no further: it is no reason to stop reading. Nor is one whose sender counts.
+        return (
+            self._size > self.window
+            and self._end is None
+            and not self._eager
+            and not self._gate.credits
+        )
 
     def _tell_full(self, *, was_full: bool) -> None:
         is_full = self._is_full()

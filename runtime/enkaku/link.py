@@ -5,11 +5,14 @@ slot's value means.
 """
 
 import logging
+from collections.abc import Callable
 from itertools import count
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import UNSET
 
+from .deadline import left
+from .depth import require_depth
 from .errors import (
     ConnectionLost,
     DecodeError,
@@ -18,70 +21,96 @@ from .errors import (
     InvalidMessage,
     MessageTooLarge,
 )
+from .facts import Call, ConnectionInfo
 from .framing import LineSplitter, Oversized
-from .inbox import Inbox, ReadGate
+from .inbox import ReadGate
 from .limits import Limits
 from .messages import (
+    ALIVE,
+    Credit,
     Error,
     Receive,
     Result,
     ServerMessage,
     decode_server_message,
     encode_abort,
+    encode_credit,
     encode_open,
     glance_at,
 )
+from .observer import Observers
 from .procedures import Procedure
+from .silence import Silence
 from .transport import Transport
+from .window import EARLY, Window
 
-__all__ = ["Link", "OpenCall", "Outcome"]
+__all__ = ["Link", "OpenCall", "Reply"]
 
 logger: Final = logging.getLogger("enkaku.client")
 
 _REFUSED: Final = "EK08"
+_SIGN_OF_LIFE: Final = "alive?"  # no call has this rid: theirs are numbers
 
-Outcome = bytes | EnkakuError | None
+Reply: TypeAlias = bytes | EnkakuError | None
 """How a call ended: the text of its result, or None where the procedure has none, or an error."""
 
 
 class OpenCall(Protocol):
     """What a link knows of a call that the server has not ended yet."""
 
-    procedure: Procedure
-    has_sent: bool
-    """Whether items were sent."""
+    @property
+    def call(self) -> Call:
+        """What there is to know about it."""
+        ...
 
-    def take_item(self, text: bytes) -> None:
-        """The server sent an item."""
+    @property
+    def window(self) -> Window | None:
+        """What may be sent into a channel; None where nothing can."""
+        ...
 
-    def take_end(self, outcome: Outcome) -> None:
+    def take_item(self, text: bytes, size: int) -> None:
+        """The server sent an item, in a line of ``size`` bytes."""
+
+    def take_end(self, reply: Reply) -> None:
         """The call is over: with a result, or without one where the procedure has none, or with an error."""
 
 
 class Link:
-    """Carries the calls of one connection.
+    """Carries the calls of one connection, as long as it lasts.
 
     Args:
         transport: What carries the bytes; started here.
         limits: What is kept for the server at the most.
+        observers: Are told what happens.
+        on_lost: Called when no further calls can be made, if anybody wants to know.
     """
 
-    def __init__(self, transport: Transport, limits: Limits) -> None:
-        self.gate: Final = ReadGate(self._settle_reading)
+    def __init__(
+        self,
+        transport: Transport,
+        limits: Limits,
+        observers: Observers,
+        on_lost: Callable[["Link"], None] | None = None,
+    ) -> None:
+        self.info: Final = ConnectionInfo(transport.peer, transport.credentials)
+        self.limits: Final = limits
+        self.observers: Final = observers
+        self.gate: Final = ReadGate(
+            self._settle_reading, buffered=limits.buffered, stall=limits.stall
+        )
+        self.counts_not = False
         self._transport = transport
-        self._limits = limits
+        self._on_lost = on_lost
         self._splitter = LineSplitter(limits.message_size)
+        self._silence = Silence(self._take_silence)
+        self._asked = False
         self._rids = count(1)
         self._calls: dict[str, OpenCall] = {}
         self._lost: str | None = None
         self._cause: Exception | None = None
         self._reported = False
+        observers.connection_opened(self.info)
         transport.start(self)
-
-    @property
-    def peer(self) -> str:
-        """The server's address, for messages to people."""
-        return self._transport.peer
 
     @property
     def is_open(self) -> bool:
@@ -91,7 +120,13 @@ class Link:
     def require_open(self, procedure: Procedure) -> None:
         """Raise ConnectionLost unless calls can be made."""
         if self._lost is not None:
-            raise self._loss(procedure)
+            raise self.loss(procedure)
+
+    def loss(self, procedure: Procedure) -> ConnectionLost:
+        """Make the error of a call that needs the connection, which is over."""
+        error = ConnectionLost(f"{procedure.name}: {self._lost} ({self.info.peer})")
+        error.__cause__ = self._cause
+        return error
 
     def write(self, line: bytes) -> None:
         """Send one line, without waiting."""
@@ -110,98 +145,151 @@ class Link:
         self._lose("this side closed the connection", None)
         await self._transport.close(within=within)
 
-    def new_inbox(self) -> Inbox[bytes]:
-        """Make the inbox of a call."""
-        return Inbox(self.gate, high=self._limits.inbox_size, limit=self._limits.inbox_limit)
+    def new_window(self) -> Window:
+        """Make the window of a channel: unknown, until the server has granted something, or shown that it does not."""
+        return Window(None) if self.counts_not else Window(EARLY, certain=False)
 
-    def open_call(self, call: OpenCall, prm: bytes | None) -> str:
-        """Send what opens a call, and return its id."""
+    def lift(self, window: Window) -> None:
+        """The server grants nothing: what is sent to it is bounded by its socket alone."""
+        self.counts_not = not self.gate.credits
+        window.lift()
+
+    def open_call(self, opened: OpenCall, prm: bytes | None, *, win: int | None = None) -> None:
+        """Send what opens a call, and give it its id."""
+        call = opened.call
         self.require_open(call.procedure)
-        rid = str(next(self._rids))
-        self._calls[rid] = call
-        self._transport.write(encode_open(call.procedure.kind, rid, call.procedure.name, prm))
-        return rid
+        call.rid = str(next(self._rids))
+        ttl = None if call.due is None else max(1, round(left(call.due) * 1000))
+        line = encode_open(call.kind, call.rid, call.procedure.name, prm, win=win, ttl=ttl)
+        call.note_sent(len(line))
+        if not self._calls:
+            self._asked = False
+            self._silence.hear()
+        self._calls[call.rid] = opened
+        self.info.add_call(call)
+        self.observers.call_started(call)
+        if not self._silence.expecting:
+            self._silence.expect(self.limits.silence)
+        self._transport.write(line)
 
-    def abort_call(self, rid: str, reason: str | None) -> None:
+    def abort_call(self, call: Call, reason: str | None) -> None:
         """Ask the server to end a call, unless it has."""
-        if rid in self._calls and self.is_open:
-            self._transport.write(encode_abort(rid, reason))
+        if call.rid in self._calls and self.is_open:
+            self._transport.write(encode_abort(call.rid, reason))
 
-    def forget_call(self, rid: str) -> None:
+    def forget_call(self, call: Call) -> None:
         """Ignore what still comes for a call."""
-        self._calls.pop(rid, None)
+        self._calls.pop(call.rid, None)
+        self.info.remove_call(call)
+
+    def grant(self, call: Call, size: int) -> None:
+        """Give the server credit for so many more bytes of a call's items."""
+        if call.rid in self._calls and self.is_open:
+            self._transport.write(encode_credit(call.rid, size))
 
     def data_received(self, data: bytes) -> None:
         """Take what the server sent."""
+        self._silence.hear()
+        self._asked = False
         for line in self._splitter.feed(data):
             if isinstance(line, Oversized):
                 _, rid = glance_at(line.head)
+                size = self.limits.message_size
                 self._fail(
-                    rid,
-                    MessageTooLarge(
-                        f"a message of more than {self._limits.message_size} bytes was discarded"
-                    ),
+                    rid, MessageTooLarge(f"a message of more than {size} bytes was discarded")
                 )
                 continue
             try:
+                require_depth(line, self.limits.depth)
                 message = decode_server_message(line)
             except InvalidMessage as error:
                 self._fail(error.rid, error)
             else:
-                self._take(message)
+                self._take(message, len(line) + 1)
         if self._splitter.endless:
+            self._lose("the server sent a line without an end", None)
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """End every open call."""
         self._lose("the connection was lost" if error else "the server ended the connection", error)
 
-    def _take(self, message: ServerMessage) -> None:
+    def _take(self, message: ServerMessage, size: int) -> None:
+        if isinstance(message, Credit):
+            self._take_credit(message)
+            return
+        opened = self._calls.get(message.rid)
+        if opened is None:
+            if message.rid != _SIGN_OF_LIFE:
+                logger.debug("%s answered a call that is over: %.128r", self.info.peer, message.rid)
+            return
+        if opened.window is not None and not opened.window.certain:
+            # A server that counts says so before anything else.
+            self.lift(opened.window)
         if isinstance(message, Receive):
-            call = self._calls.get(message.rid)
-            if call is not None:
-                try:
-                    call.take_item(bytes(message.val))
-                except InboxOverflow as error:
-                    self._fail(message.rid, error)
+            opened.call.note_received(size, items=1)
+            try:
+                opened.take_item(bytes(message.val), size)
+            except InboxOverflow as error:
+                self.observers.overloaded(self.info, opened.call.procedure.name, str(error))
+                self._fail(message.rid, error)
             return
-        call = self._calls.get(message.rid)
-        if call is None:
-            logger.debug("%s answered a call that is over: %.128r", self.peer, message.rid)
-            return
+        opened.call.note_received(size)
         if isinstance(message, Result):
-            outcome: Outcome = None if message.val is UNSET else bytes(message.val)
+            reply: Reply = None if message.val is UNSET else bytes(message.val)
         else:
-            outcome = _error(call.procedure, message)
-            if message.code == _REFUSED and call.has_sent:
+            reply = _error(opened.call.procedure, message)
+            if message.code == _REFUSED and opened.call.items_sent:
                 # An item was refused: that ends the call here, and not there.
-                self.abort_call(message.rid, None)
-        self.forget_call(message.rid)
-        call.take_end(outcome)
+                self.abort_call(opened.call, None)
+        self.forget_call(opened.call)
+        opened.take_end(reply)
+
+    def _take_credit(self, message: Credit) -> None:
+        self.gate.know_credits()
+        self.counts_not = False
+        opened = self._calls.get(message.rid)
+        if opened is not None and opened.window is not None:
+            opened.window.grant(message.n)
 
     def _fail(self, rid: str | None, error: EnkakuError) -> None:
         """The server sent what nobody can read: the call that it was for ends, the others go on."""
+        self.observers.invalid_message(self.info, str(error))
         level = logging.DEBUG if self._reported else logging.WARNING
         self._reported = True
-        logger.log(level, "%s sent an invalid message: %.500s", self.peer, error)
-        call = None if rid is None else self._calls.get(rid)
-        if call is not None and rid is not None:
-            self.abort_call(rid, None)
-            self.forget_call(rid)
-            call.take_end(error)
+        logger.log(level, "%s sent an invalid message: %.500s", self.info.peer, error)
+        opened = None if rid is None else self._calls.get(rid)
+        if opened is not None:
+            self.abort_call(opened.call, None)
+            self.forget_call(opened.call)
+            opened.take_end(error)
+
+    def _take_silence(self) -> None:
+        """Nothing came for a while."""
+        if not self._calls:
+            self._silence.expect(None)
+        elif self._asked:
+            seconds = 2 * (self.limits.silence or 0)
+            self._lose(f"the server has sent nothing for {seconds:g} s", None)
+            self._transport.abort()
+        elif self.gate.credits and not self.gate.paused:
+            # Any server answers this, with EK08. One that counts credits is ours, and does so in silence.
+            self._asked = True
+            self._transport.write(encode_open("request", _SIGN_OF_LIFE, ALIVE, None))
 
     def _lose(self, reason: str, cause: Exception | None) -> None:
         if self._lost is not None:
             return
         self._lost, self._cause = reason, cause
+        self._silence.expect(None)
+        self.gate.close()
         calls, self._calls = self._calls, {}
-        for call in calls.values():
-            call.take_end(self._loss(call.procedure))
-
-    def _loss(self, procedure: Procedure) -> ConnectionLost:
-        error = ConnectionLost(f"{procedure.name}: {self._lost} ({self.peer})")
-        error.__cause__ = self._cause
-        return error
+        for opened in calls.values():
+            self.info.remove_call(opened.call)
+            opened.take_end(self.loss(opened.call.procedure))
+        self.observers.connection_lost(self.info, reason if cause is None else f"{reason}: {cause}")
+        if self._on_lost is not None:
+            self._on_lost(self)
 
     def _settle_reading(self) -> None:
         if self.gate.paused:

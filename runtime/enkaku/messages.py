@@ -6,7 +6,7 @@ knows its schema reads it.
 """
 
 import re
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -15,12 +15,18 @@ from .errors import InvalidMessage
 from .json_text import dump_json, load_json
 
 __all__ = [
+    "ALIVE",
+    "ANSWERED",
     "CLOSE",
     "Abort",
     "CallMessage",
+    "ClientLine",
     "ClientMessage",
+    "Credit",
+    "End",
     "Error",
     "Event",
+    "Header",
     "OpenChannel",
     "OpenRequest",
     "OpenStream",
@@ -31,6 +37,8 @@ __all__ = [
     "decode_client_message",
     "decode_server_message",
     "encode_abort",
+    "encode_credit",
+    "encode_end",
     "encode_error",
     "encode_event",
     "encode_open",
@@ -43,6 +51,14 @@ __all__ = [
 CLOSE: Final = "Close"
 """The reason of an abort that asks the handler to finish and to send its result."""
 
+ANSWERED: Final = frozenset({"request", "stream", "channel", "send"})
+"""The kinds of messages whose senders are told where one is invalid."""
+
+ALIVE: Final = "enkaku:alive?"
+"""A procedure that no protocol has: whoever asks for it wants any answer, as a sign of life."""
+
+_COUNT_MAX: Final = 2**53  # what every reader of JSON keeps exact (RFC 8259, 6)
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=_COUNT_MAX)]
 _ID: TypeAlias = Annotated[str, Meta(max_length=128)]
 _MESSAGE_MAX: Final = 4096
 _REASON_MAX: Final = 1024
@@ -84,6 +100,19 @@ class Abort(Struct, tag_field="typ", tag="abort", forbid_unknown_fields=True, fr
     jti: _ID | UnsetType = UNSET
 
 
+class Credit(Struct, tag_field="typ", tag="credit", frozen=True):
+    """Grants ``n`` further bytes of a call's items; in either direction."""
+
+    rid: _ID
+    n: _Count
+
+
+class End(Struct, tag_field="typ", tag="end", frozen=True):
+    """The client sends no further items into a channel, and still receives."""
+
+    rid: _ID
+
+
 class Event(Struct, tag_field="typ", tag="event", forbid_unknown_fields=True, frozen=True):
     """A message that nobody answers."""
 
@@ -116,28 +145,47 @@ class Error(Struct, tag_field="typ", tag="error", frozen=True):
 
 
 CallMessage = OpenRequest | OpenStream | OpenChannel
-ClientMessage = OpenRequest | OpenStream | OpenChannel | Send | Abort | Event
-ServerMessage = Receive | Result | Error
+ClientMessage = OpenRequest | OpenStream | OpenChannel | Send | Abort | Event | Credit | End
+ServerMessage = Receive | Result | Error | Credit
 
 
-class _Header(Struct):
+class Header(Struct, frozen=True):
+    """What a client says beside the message itself.
+
+    Attributes:
+        win: The bytes of ``receive`` lines that it is ready to buffer for the call that this opens.
+        ttl: How long it will wait for the call that this opens, in milliseconds.
+    """
+
     typ: Literal["JWT"]
+    alg: Literal["none", "EdDSA", "ES256"]
+    win: _Count | UnsetType = UNSET
+    ttl: Annotated[float, Meta(ge=0, le=_COUNT_MAX)] | UnsetType = UNSET
+
+
+class _Unsigned(Header, frozen=True):
     alg: Literal["none"]
 
 
+class _SignedHeader(Header, frozen=True):
+    alg: Literal["EdDSA", "ES256"]
+
+
 class _FromClient(Struct, forbid_unknown_fields=True):
-    header: _Header
+    header: _Unsigned
+    payload: ClientMessage
+
+
+class ClientLine(NamedTuple):
+    """A line that a client sent."""
+
+    header: Header
     payload: ClientMessage
 
 
 class _FromServer(Struct):
     # Replies are read leniently: what a newer server adds to them is no reason to lose a call.
     payload: ServerMessage
-
-
-class _SignedHeader(Struct):
-    typ: Literal["JWT"]
-    alg: Literal["EdDSA", "ES256"]
 
 
 class _Signed(Struct, forbid_unknown_fields=True):
@@ -173,7 +221,6 @@ _glance: Final = msgspec.json.Decoder(_Glance)
 _bytes: Final = msgspec.json.Encoder().encode
 
 _BOM: Final = b"\xef\xbb\xbf"
-_ANSWERED: Final = frozenset({"request", "stream", "channel", "send"})
 _SLOTS: Final = frozenset({"prm", "val", "data"})
 _STRING: Final = rb'"(?:[^"\\]|\\.)*"'
 _TEXT_MEMBER: Final = re.compile(rb'"(typ|rid)"\s*:\s*(%b)' % _STRING)
@@ -185,7 +232,7 @@ _HEAD: Final = re.compile(
 _M = TypeVar("_M")
 
 
-def decode_client_message(line: bytes) -> ClientMessage:
+def decode_client_message(line: bytes) -> ClientLine:
     """Read a line that a client sent.
 
     Args:
@@ -195,9 +242,10 @@ def decode_client_message(line: bytes) -> ClientMessage:
         InvalidMessage: It is not a message. ``rid`` is set if the sender expects an answer.
     """
     try:
-        return _from_client.decode(line).payload
+        message = _from_client.decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         return _decode_unusual(line, str(error))
+    return ClientLine(message.header, message.payload)
 
 
 def decode_server_message(line: bytes) -> ServerMessage:
@@ -219,25 +267,27 @@ def decode_server_message(line: bytes) -> ServerMessage:
             raise InvalidMessage(str(error), typ=typ, rid=rid) from None
 
 
-def _decode_unusual(line: bytes, reason: str) -> ClientMessage:
+def _decode_unusual(line: bytes, reason: str) -> ClientLine:
     """Read what the fast way refuses: signed messages, a byte order mark, lone surrogates."""
     line = line.removeprefix(_BOM)
     try:
         if b'"signature"' in line:
             return _decode_signed(line)
-        return _convert(line, _FromClient).payload
+        message = _convert(line, _FromClient)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         typ, rid = _read_glance(line)
-        raise InvalidMessage(reason, typ=typ, rid=rid if typ in _ANSWERED else None) from None
+        raise InvalidMessage(reason, typ=typ, rid=rid if typ in ANSWERED else None) from None
+    return ClientLine(message.header, message.payload)
 
 
-def _decode_signed(line: bytes) -> ClientMessage:
+def _decode_signed(line: bytes) -> ClientLine:
     """Read a signed message; an open server does not check the signature."""
-    payload = _signed.decode(line).payload
+    signed = _signed.decode(line)
+    payload = signed.payload
     for name, claim in _CLAIMS.items():
         if name in payload:
             msgspec.json.decode(payload.pop(name), type=claim)
-    return _payload.decode(_bytes(payload))
+    return ClientLine(signed.header, _payload.decode(_bytes(payload)))
 
 
 def _convert(line: bytes, message_type: type[_M]) -> _M:
@@ -289,9 +339,29 @@ def _text(value: str) -> bytes:
         return dump_json(value)
 
 
-def encode_open(kind: str, rid: str, prc: str, prm: bytes | None) -> bytes:
-    """Write the line that opens a call; ``prm`` is JSON text, None where the procedure has no param."""
-    line = b'%b"%b","rid":%b,"prc":%b' % (_PREFIX, kind.encode(), _text(rid), _text(prc))
+def encode_open(
+    kind: str,
+    rid: str,
+    prc: str,
+    prm: bytes | None,
+    *,
+    win: int | None = None,
+    ttl: int | None = None,
+) -> bytes:
+    """Write the line that opens a call.
+
+    Args:
+        kind: ``"request"``, ``"stream"`` or ``"channel"``.
+        rid: The call's id.
+        prc: The procedure's name.
+        prm: JSON text, None where the procedure has no param.
+        win: The bytes of items that this side is ready to buffer, None to say nothing of it.
+        ttl: How long this side will wait, in milliseconds; None is for ever.
+    """
+    more = b"" if win is None else b',"win":%d' % win
+    more += b"" if ttl is None else b',"ttl":%d' % ttl
+    prefix = b'{"header":{"typ":"JWT","alg":"none"%b},"payload":{"typ":' % more
+    line = b'%b"%b","rid":%b,"prc":%b' % (prefix, kind.encode(), _text(rid), _text(prc))
     return line + (b"}}\n" if prm is None else b',"prm":%b}}\n' % prm)
 
 
@@ -304,6 +374,16 @@ def encode_abort(rid: str, rsn: str | None) -> bytes:
     """Write the line that ends a call from the client's side; a long reason is cut."""
     line = b'%b"abort","rid":%b' % (_PREFIX, _text(rid))
     return line + (b"}}\n" if rsn is None else b',"rsn":%b}}\n' % _text(rsn[:_REASON_MAX]))
+
+
+def encode_credit(rid: str, n: int) -> bytes:
+    """Write the line that grants ``n`` further bytes of a call's items."""
+    return b'%b"credit","rid":%b,"n":%d}}\n' % (_PREFIX, _text(rid), n)
+
+
+def encode_end(rid: str) -> bytes:
+    """Write the line that ends the client's side of a channel."""
+    return b'%b"end","rid":%b}}\n' % (_PREFIX, _text(rid))
 
 
 def encode_event(prc: str, data: bytes | None) -> bytes:

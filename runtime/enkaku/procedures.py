@@ -12,10 +12,13 @@ from typing_extensions import TypeForm
 
 from .checked import Checked
 from .declared import DeclaredDataError, DeclaredError
-from .errors import CallError, DecodeError
+from .errors import CallError, DeadlineExceeded, DecodeError
 from .slots import Slot
 
-__all__ = ["Channel", "Event", "Procedure", "Request", "Stream"]
+__all__ = ["TOO_LONG", "Channel", "Event", "Procedure", "Request", "Stream"]
+
+TOO_LONG: Final = "EK05"
+"""The code of the error that ends a call which took too long."""
 
 T = TypeVar("T")
 Data = TypeVar("Data")
@@ -90,7 +93,8 @@ class Procedure:
                 error = cast(type[DeclaredDataError[object]], declared)(message, value, code=code)
             error.procedure = self.name
             return error
-        return CallError(code, message, _ANY_OBJECT.decode(data), procedure=self.name)
+        kind = DeadlineExceeded if code == TOO_LONG else CallError
+        return kind(code, message, _ANY_OBJECT.decode(data), procedure=self.name)
 
 
 _ANY_OBJECT: Final = Slot[dict[str, object]]("error data", dict[str, object])
@@ -107,7 +111,11 @@ class Event(Procedure, Generic[Data]):
 
 
 class Request(Procedure, Generic[Param, Result]):
-    """One question, one answer. A slot that is None is not there: nothing crosses the wire for it."""
+    """One question, one answer. A slot that is None is not there: nothing crosses the wire for it.
+
+    Attributes:
+        idempotent: Whether it may be sent again where its answer was lost with the connection.
+    """
 
     kind = "request"
 
@@ -118,8 +126,10 @@ class Request(Procedure, Generic[Param, Result]):
         param: TypeForm[Param] | Checked[Param] | None = None,
         result: TypeForm[Result] | Checked[Result] | None = None,
         errors: Sequence[type[DeclaredError]] = (),
+        idempotent: bool = False,
     ) -> None:
         super().__init__(name, errors)
+        self.idempotent: Final = idempotent
         self.param: Final[Slot[Param]] = _slot(f"{name} param", param)
         self.result: Final[Slot[Result]] = _slot(f"{name} result", result)
 

@@ -5,42 +5,53 @@ connections come from.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Final, Protocol, Unpack
 
+from .capacity import Capacity
 from .errors import UsageError
-from .handler import Handler, Route
+from .facts import ConnectionInfo
+from .handler import Handler
 from .limits import Limits
+from .observer import Observers
+from .options import ServerOptions
+from .policy import Policy
 from .session import Session
 from .signals import on_stop_signal
 from .transport import Transport
 
-__all__ = ["Server"]
+__all__ = ["Listening", "Server"]
 
 _AT_ONCE: Final = 1.0  # seconds that handlers may still clean up when the server shall end at once
-_CLEANUP: Final = 5.0  # seconds that cancelled handlers, and then the flushing, may take
+
+
+class Listening(Protocol):
+    """What brings a server its connections."""
+
+    def close(self) -> None:
+        """Bring no more."""
 
 
 class Server:
     """Serves a handler to any number of connections; ``serve_unix`` and ``serve_tcp`` make servers."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        *,
-        limits: Limits | None = None,
-        close_timeout: float = 30.0,
-        explain_refusals: bool = False,
-    ) -> None:
-        self._routes: Mapping[str, Route] = {
-            route.procedure.name: route for route in handler.__routes__()
-        }
-        self._limits = limits if limits is not None else Limits()
-        self._close_timeout = close_timeout
-        self._explain_refusals = explain_refusals
-        self._sessions: set[Session] = set()
-        self._listener: asyncio.Server | None = None
+    def __init__(self, handler: Handler, **options: Unpack[ServerOptions]) -> None:
+        limits = options.get("limits") or Limits()
+        self._limits = limits
+        self._policy = Policy(
+            routes={route.procedure.name: route for route in handler.__routes__()},
+            limits=limits,
+            capacity=Capacity(calls=limits.server_calls, handlers=limits.server_handlers),
+            close_timeout=options.get("close_timeout", 30.0),
+            explain_refusals=options.get("explain_refusals", False),
+            observers=Observers(options.get("observers", ())),
+            interceptors=tuple(options.get("interceptors", ())),
+            lifespan=options.get("lifespan"),
+        )
+        self._sessions: dict[Session, None] = {}
+        self._listener: Listening | None = None
         self._addresses: tuple[str, ...] = ()
         self._stop_wanted = asyncio.Event()
         self._aborted = asyncio.Event()
@@ -62,6 +73,11 @@ class Server:
             if address.startswith("tcp:"):
                 return int(address.rpartition(":")[2])
         raise UsageError(f"the server listens at {', '.join(self._addresses)}, not at a TCP port")
+
+    @property
+    def connections(self) -> tuple[ConnectionInfo, ...]:
+        """The connections as they are now, oldest first; each lists its open calls."""
+        return tuple(session.info for session in self._sessions)
 
     async def serve_forever(self, *, grace: float = 10.0) -> None:
         """Serve until SIGINT, SIGTERM or ``stop()``, then stop gracefully; a second signal ends it at once.
@@ -107,21 +123,20 @@ class Server:
         """Serve a new connection. Called by what listens."""
         if self._stop_wanted.is_set():
             transport.abort()
-            return
-        session = Session(
-            transport,
-            self._routes,
-            limits=self._limits,
-            close_timeout=self._close_timeout,
-            explain_refusals=self._explain_refusals,
-        )
-        self._sessions.add(session)
-        session.ended.add_done_callback(lambda _: self._sessions.discard(session))
-        transport.start(session)
+        elif len(self._sessions) >= self._limits.connections:
+            info = ConnectionInfo(transport.peer, transport.credentials)
+            problem = f"there are {self._limits.connections} connections"
+            self._policy.observers.overloaded(info, "", problem)
+            transport.abort()
+        else:
+            session = Session(transport, self._policy, on_call_end=self._tell_progress)
+            self._sessions[session] = None
+            session.ended.add_done_callback(partial(self._disconnected, session))
+            session.start()
 
     @asynccontextmanager
     async def running(
-        self, listener: asyncio.Server | None, addresses: tuple[str, ...]
+        self, listener: Listening | None, addresses: tuple[str, ...]
     ) -> AsyncGenerator[None, None]:
         """Own what listens; stop with the block, at once if it is left by an exception."""
         self._listener, self._addresses = listener, addresses
@@ -132,9 +147,19 @@ class Server:
             raise
         await self.stop()
 
+    def _disconnected(self, session: Session, _: asyncio.Future[None]) -> None:
+        del self._sessions[session]
+        self._policy.observers.connection_lost(session.info, session.reason)
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        if self._stopping is not None:
+            self._policy.observers.draining(len(self._sessions), self._policy.capacity.running)
+
     async def _stop(self, grace: float) -> None:
         if self._listener is not None:
             self._listener.close()
+        self._tell_progress()
         loop = asyncio.get_running_loop()
         ending = loop.create_task(self._end_sessions(grace))
         aborted = loop.create_task(self._aborted.wait())
@@ -148,9 +173,11 @@ class Server:
 
     async def _end_sessions(self, grace: float) -> None:
         sessions = tuple(self._sessions)
-        await asyncio.gather(*(session.stop(grace=grace, cleanup=_CLEANUP) for session in sessions))
+        await asyncio.gather(*(session.stop(grace=grace) for session in sessions))
         if sessions:
-            await asyncio.wait([session.ended for session in sessions], timeout=_CLEANUP)
+            ended = [session.ended for session in sessions]
+            await asyncio.wait(ended, timeout=self._limits.cleanup)
+            await asyncio.gather(*(session.abandon() for session in sessions))
 
     def _take_signal(self) -> None:
         if self._stop_wanted.is_set():

@@ -6,33 +6,48 @@ not know what carries the bytes, and nothing of the client.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import UNSET, Raw, UnsetType
 
-from .call import CallState, ServerCall
-from .calls import FAILED, STOPPING, Calls
-from .errors import ConnectionLost, DecodeError, InboxOverflow, InvalidMessage
+from .answers import FAILED
+from .call import ServerCall
+from .calls import STOPPING, Calls
+from .capacity import Capacity, Refusal
+from .deadline import due_after
+from .depth import require_depth
+from .errors import DecodeError, InboxOverflow, InvalidMessage
+from .facts import ConnectionInfo
 from .framing import LineSplitter, Oversized
 from .handler import Route
-from .inbox import Inbox, ReadGate
-from .limits import Limits
+from .inbox import Inbox
+from .life import Life
 from .messages import (
+    ALIVE,
+    ANSWERED,
     CLOSE,
     Abort,
     CallMessage,
-    ClientMessage,
+    ClientLine,
+    Credit,
+    End,
     Event,
+    Header,
     OpenChannel,
     OpenRequest,
     OpenStream,
     Send,
     decode_client_message,
+    encode_credit,
     encode_error,
     glance_at,
 )
+from .policy import Policy
+from .procedures import TOO_LONG
+from .states import ServerState, Step
 from .transport import Transport
+from .window import Window
 
 __all__ = ["Session"]
 
@@ -42,14 +57,6 @@ _INVALID: Final = ("EK08", "Invalid protocol message")
 _TOO_LARGE: Final = ("EK06", "Message exceeds maximum size")
 _OVERFLOW: Final = ("EKP02", "Too many items wait to be handled")
 
-_ANSWERED: Final = frozenset({"request", "stream", "channel", "send"})
-_BACKLOG: Final = (
-    1024 * 1024
-)  # bytes of answers that a peer may leave unread before it is read no further
-_LINGER: Final = 5.0  # seconds in which a client that has ended its side may read its last answers
-_STALL: Final = (
-    30.0  # seconds in which a handler may leave a full inbox alone before reading goes on
-)
 _RID_MAX: Final = 1024  # characters of an overlong rid that are worth echoing
 _EXPLANATION_MAX: Final = 1000  # characters that a client is told about a value of its own
 _KINDS: Final[Mapping[type[CallMessage], str]] = {
@@ -57,6 +64,8 @@ _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenStream: "stream",
     OpenChannel: "channel",
 }
+_OPEN: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
+_NO_TIME: Final = (TOO_LONG, "The deadline had passed before the call began")
 
 
 class Session:
@@ -64,40 +73,58 @@ class Session:
 
     Args:
         transport: What carries the bytes; not started yet.
-        routes: The handler's routes by procedure name; shared by the sessions of a server.
-        limits: What is kept for the client at the most.
-        close_timeout: How long a handler may go on after its call was closed, in seconds; then it is
-            cancelled and the caller gets ``EK05``.
-        explain_refusals: Whether a client is told why its value was refused.
-
-    Attributes:
-        ended: Done when the connection is gone and the last handler with it.
+        policy: What holds for all connections of the server.
+        on_call_end: Called whenever a handler has ended.
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        routes: Mapping[str, Route],
-        *,
-        limits: Limits,
-        close_timeout: float,
-        explain_refusals: bool,
+        self, transport: Transport, policy: Policy, *, on_call_end: Callable[[], None]
     ) -> None:
-        self._explain_refusals = explain_refusals
+        limits = policy.limits
         self._transport = transport
-        self._routes = routes
+        self._policy = policy
         self._limits = limits
+        self._on_call_end = on_call_end
         self._splitter = LineSplitter(limits.message_size)
-        self._gate = ReadGate(self._settle_reading, stall=_STALL)
-        self._calls = Calls(transport, close_timeout=close_timeout, on_idle=self._settle_end)
-        self._catching_up: asyncio.Task[None] | None = None
-        self._flushing: asyncio.Task[None] | None = None
+        self._life = Life(
+            transport, limits, lifespan=policy.lifespan, is_busy=lambda: self._calls.running > 0
+        )
+        self._calls = Calls(
+            transport,
+            self._life.info,
+            Capacity(calls=limits.calls, handlers=limits.handlers, whole=policy.capacity),
+            close_timeout=policy.close_timeout,
+            cleanup=limits.cleanup,
+            observers=policy.observers,
+            interceptors=policy.interceptors,
+            on_end=self._take_call_end,
+        )
+        self._shown_credits = False
         self._reported = False
-        self._lost = False
-        self.ended: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """The connection, as observers and handlers see it."""
+        return self._life.info
+
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done when the connection is gone and the last handler with it."""
+        return self._life.ended
+
+    @property
+    def reason(self) -> str:
+        """Why the connection ended, or will; ``""`` while it does not."""
+        return self._life.reason
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._policy.observers.connection_opened(self.info)
+        self._life.start(self)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
+        self._life.hear()
         for line in self._splitter.feed(data):
             if isinstance(line, Oversized):
                 self._refuse_oversized(line)
@@ -105,184 +132,239 @@ class Session:
                 self._take_line(line)
         if self._splitter.endless:
             self._report("a line without an end")
-            self._transport.abort()
-        elif self._transport.buffered > _BACKLOG and self._catching_up is None:
-            self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
-            self._settle_reading()
+            self._life.drop("the client sent a line without an end")
+        else:
+            self._life.check_backlog()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel what still runs: nobody is there to be answered."""
-        self._lost = True
-        logger.debug("%s is gone: %s", self._transport.peer, error or "it ended the connection")
         self._calls.give_up_all()
-        if self._transport.buffered:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
-        self._settle_end()
+        self._life.lose(error)
 
-    async def stop(self, *, grace: float, cleanup: float) -> None:
+    async def stop(self, *, grace: float) -> None:
         """Take no new calls, ask the running handlers to finish, answer every call, close the transport.
 
         Args:
             grace: How long handlers may go on, in seconds.
-            cleanup: How long cancelled handlers, and then the flushing of the answers, may take each.
         """
-        await self._calls.stop(grace=grace, cleanup=cleanup)
-        await self._transport.close(within=cleanup)
+        await self._calls.stop(grace=grace)
+        await self._life.stop()
+
+    async def abandon(self) -> None:
+        """Wait no longer for what stands around the connection."""
+        await self._life.abandon()
 
     def abort(self) -> None:
         """Cancel every handler and drop the connection."""
         self._calls.cancel_all()
-        self._transport.abort()
+        self._life.drop("this server was aborted")
 
     def _take_line(self, line: bytes) -> None:
         try:
+            require_depth(line, self._limits.depth)
             message = decode_client_message(line)
         except InvalidMessage as error:
             self._report(str(error))
-            if error.rid is not None:
-                self._refuse(error.rid, *_INVALID)
+            if error.rid is not None and error.typ in ANSWERED:
+                self._refuse(error.rid, _INVALID)
         else:
-            self._take(message)
+            self._take(message, len(line) + 1)
 
-    def _take(self, message: ClientMessage) -> None:
+    def _take(self, line: ClientLine, size: int) -> None:
+        message = line.payload
         match message:
             case Send():
-                self._send(message)
+                self._send(message, size)
+            case Credit():
+                self._credit(message)
             case Abort():
                 self._abort(message)
             case Event():
-                self._event(message)
+                self._event(message, size)
+            case End():
+                self._end(message)
             case _:
-                self._open(message)
+                self._open(message, line.header, size)
 
-    def _open(self, message: CallMessage) -> None:
+    def _open(self, message: CallMessage, header: Header, size: int) -> None:
         kind = _KINDS[type(message)]
-        route = self._routes.get(message.prc)
+        route = self._policy.routes.get(message.prc)
         if self._calls.get(message.rid) is not None:
             self._refuse_invalid(message.rid, f"the rid {message.rid!r} is in use")
         elif route is None or route.procedure.kind != kind:
-            self._refuse_invalid(message.rid, f"there is no {kind} {message.prc!r}")
+            if message.prc == ALIVE:
+                self._refuse(message.rid, _INVALID)  # which is all that was wanted
+            else:
+                self._refuse_invalid(message.rid, f"there is no {kind} {message.prc!r}")
         elif self._calls.stopping:
-            self._refuse(message.rid, *STOPPING)
+            self._refuse(message.rid, STOPPING)
+        elif refusal := self._calls.refuse(kind):
+            self._report_overload(message.prc, refusal[1])
+            self._refuse(message.rid, refusal)
+        elif header.ttl == 0:
+            self._refuse(message.rid, _NO_TIME)
         else:
             try:
-                run = route.bind(_text(message.prm))
+                param, run = route.bind(_text(message.prm))
             except DecodeError as error:
                 self._refuse_value(message.rid, error)
                 return
             except Exception:
                 logger.exception("%s: reading its param failed", message.prc)
-                self._refuse(message.rid, *FAILED)
+                self._refuse(message.rid, FAILED)
                 return
-            call = ServerCall(message.rid, route.procedure, self._transport, route.decode_item)
-            if route.decode_item is not None:
-                call.inbox = Inbox(
-                    self._gate, high=self._limits.inbox_size, limit=self._limits.inbox_limit
-                )
+            call = self._make_call(message.rid, route, header)
+            call.param = param
+            call.note_received(size)
             self._calls.start(call, run)
 
-    def _event(self, message: Event) -> None:
-        route = self._routes.get(message.prc)
+    def _make_call(self, rid: str, route: Route, header: Header) -> ServerCall:
+        win = None if header.win is UNSET else header.win
+        ttl = None if header.ttl is UNSET else header.ttl / 1000
+        if route.procedure.kind == "request":
+            return self._new_call(route, rid, due_after(ttl, self._limits.request_time))
+        call = self._new_call(route, rid, due_after(ttl), Window(win))
+        if route.decode_item is not None:
+            call.decode_item = route.decode_item
+            call.inbox = Inbox(
+                self._life.gate,
+                window=self._limits.window,
+                limit=self._limits.inbox_limit,
+                grant=lambda size: self._transport.write(encode_credit(rid, size)),
+                on_drop=call.note_dropped,
+            )
+        if win is not None:
+            self._show_credits(call)
+        return call
+
+    def _new_call(
+        self, route: Route, rid: str = "", due: float | None = None, window: Window | None = None
+    ) -> ServerCall:
+        return ServerCall(
+            route.procedure,
+            self.info,
+            self._transport,
+            self._policy.observers,
+            rid=rid,
+            due=due,
+            window=window,
+            outbox_size=self._limits.window,
+        )
+
+    def _show_credits(self, call: ServerCall) -> None:
+        """Grant a channel its window; and let a client know, by its first stream, that credits are counted here."""
+        self._life.gate.know_credits()
+        if call.inbox is not None or not self._shown_credits:
+            granted = 0 if call.inbox is None else call.inbox.window
+            self._transport.write(encode_credit(call.rid, granted))
+            self._shown_credits = True
+
+    def _event(self, message: Event, size: int) -> None:
+        route = self._policy.routes.get(message.prc)
         if route is None or route.procedure.kind != "event":
             self._report(f"there is no event {message.prc!r}")
-        elif not self._calls.stopping:
+        elif self._calls.stopping:
+            return
+        elif refusal := self._calls.refuse("event"):
+            self._report_overload(message.prc, refusal[1])
+        else:
             try:
-                run = route.bind(_text(message.data))
+                data, run = route.bind(_text(message.data))
             except DecodeError as error:
                 self._report(str(error))
                 return
             except Exception:
                 logger.exception("%s: reading its data failed", message.prc)
                 return
-            self._calls.start(ServerCall("", route.procedure, self._transport), run)
+            call = self._new_call(route, due=due_after(self._limits.request_time))
+            call.param = data
+            call.note_received(size)
+            self._calls.start(call, run)
 
-    def _send(self, message: Send) -> None:
+    def _send(self, message: Send, size: int) -> None:
         call = self._calls.get(message.rid)
-        if call is None:
+        if call is None or call.state is ServerState.ENDED:
             return
         if call.inbox is None or call.decode_item is None:
             self._report(f"{call.procedure.name!r} takes no items")
             return
         text = bytes(message.val)
         try:
-            call.inbox.put(call.decode_item(text), len(text))
+            call.inbox.put(call.decode_item(text), size)
         except DecodeError as error:
             self._refuse_value(message.rid, error)
         except InboxOverflow as error:
-            self._report(f"{call.procedure.name}: {error}")
-            self._refuse(message.rid, *_OVERFLOW)
-            self._calls.give_up(call)
+            self._report_overload(call.procedure.name, str(error))
+            self._fail(call, _OVERFLOW)
         except Exception:
             logger.exception("%s: reading an item failed", call.procedure.name)
-            self._refuse(message.rid, *FAILED)
-            self._calls.give_up(call)
+            self._fail(call, FAILED)
+        else:
+            call.note_received(size, items=1)
+
+    def _credit(self, message: Credit) -> None:
+        self._life.gate.know_credits()
+        call = self._calls.get(message.rid)
+        if call is not None:
+            call.window.grant(message.n)
+
+    def _end(self, message: End) -> None:
+        call = self._calls.get(message.rid)
+        if call is None:
+            return
+        if call.inbox is None:
+            self._report(f"{call.procedure.name!r} takes no items")
+        else:
+            call.step(Step.HALF_CLOSE)
 
     def _abort(self, message: Abort) -> None:
         call = self._calls.get(message.rid)
-        if call is None or call.state is not CallState.RUNNING:
+        if call is None or call.state not in _OPEN:
             return  # unknown, or ended already: the first end wins
         if message.rsn == CLOSE:
             self._calls.close(call)
         else:
             self._calls.give_up(call)
 
+    def _fail(self, call: ServerCall, refusal: Refusal) -> None:
+        self._refuse(call.rid, refusal)
+        self._calls.give_up(call, "error", refusal[0])
+
     def _refuse_oversized(self, line: Oversized) -> None:
         typ, rid = glance_at(line.head)
         self._report(f"a line of more than {self._limits.message_size} bytes")
-        if rid is not None and typ in _ANSWERED:
-            self._refuse(rid, *_TOO_LARGE)
+        if rid is not None and typ in ANSWERED:
+            self._refuse(rid, _TOO_LARGE)
 
     def _refuse_invalid(self, rid: str, reason: str) -> None:
         self._report(reason)
-        self._refuse(rid, *_INVALID)
+        self._refuse(rid, _INVALID)
 
     def _refuse_value(self, rid: str, error: DecodeError) -> None:
         self._report(str(error))
         code, message = _INVALID
-        if self._explain_refusals:
+        if self._policy.explain_refusals:
             message = f"{message}: {error.reason}"[:_EXPLANATION_MAX]
-        self._refuse(rid, code, message)
+        self._refuse(rid, (code, message))
 
-    def _refuse(self, rid: str, code: str, message: str) -> None:
+    def _refuse(self, rid: str, refusal: Refusal) -> None:
         if len(rid) <= _RID_MAX:
-            self._transport.write(encode_error(rid, code, message))
+            self._transport.write(encode_error(rid, *refusal))
 
     def _report(self, reason: str) -> None:
-        """Log what the client did wrong; once loudly, since a hostile client could fill the disk."""
+        """Tell what the client did wrong; log it once loudly, since a hostile client could fill the disk."""
+        self._policy.observers.invalid_message(self.info, reason)
         level = logging.DEBUG if self._reported else logging.WARNING
         self._reported = True
-        logger.log(level, "%s sent an invalid message: %.500s", self._transport.peer, reason)
+        logger.log(level, "%s sent an invalid message: %.500s", self.info.peer, reason)
 
-    def _settle_reading(self) -> None:
-        if self._gate.paused or self._catching_up is not None:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+    def _report_overload(self, procedure: str, problem: str) -> None:
+        self._policy.observers.overloaded(self.info, procedure, problem)
+        logger.debug("%s: %s: %s", self.info.peer, procedure, problem)
 
-    async def _catch_up(self) -> None:
-        """Read no further until the client has read its answers."""
-        try:
-            await self._transport.drain()
-        except ConnectionLost:
-            return
-        finally:
-            self._catching_up = None
-            self._settle_reading()
-            self._settle_end()
-
-    async def _flush(self) -> None:
-        """A client that has ended its side may still read, but need not: its socket is kept for a while."""
-        try:
-            await self._transport.close(within=_LINGER)
-        finally:
-            self._flushing = None
-            self._settle_end()
-
-    def _settle_end(self) -> None:
-        busy = self._catching_up is not None or self._flushing is not None
-        idle = self._calls.running == 0 and not busy
-        if self._lost and idle and not self.ended.done():
-            self.ended.set_result(None)
+    def _take_call_end(self) -> None:
+        self._on_call_end()
+        self._life.settle_end()
 
 
 def _text(value: Raw | UnsetType) -> bytes | None:

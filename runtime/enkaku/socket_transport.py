@@ -255,7 +255,10 @@ class SocketTransport(asyncio.Protocol):
             if self._tls is not None:
                 self._tls.end()
                 self._transport.write(self._tls.take_outgoing())
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # asyncio has not heard of it yet
+                self._fail(ConnectionResetError("the peer reset the connection"))
 
     def _fail(self, error: Exception) -> None:
         """End at once for a reason, which the peer is told where it can be."""

@@ -1,48 +1,71 @@
-"""For tests: a client of a handler, in one process and without sockets.
+"""For tests: a client of a handler in one process, and a network that can be disturbed.
 
-Above it: users' tests. Below it: connections, the server, the memory transport.
+Above it: users' tests. Below it: connections, the server, transports with and without faults.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Unpack
 
 from .client import Connection
+from .faults import Faults, Flow, faulty_memory_pair
+from .faulty_proxy import faulty_tcp, faulty_unix
+from .faulty_wire import Wire
 from .handler import Handler
-from .limits import Limits
+from .options import ConnectionOptions, ServerOptions
 from .server import Server
-from .transport import memory_pair
+from .transport import Transport, memory_pair
 
-__all__ = ["connect_memory"]
+__all__ = ["Faults", "Flow", "connect_memory", "faulty_tcp", "faulty_unix"]
 
 
 @asynccontextmanager
 async def connect_memory(
     handler: Handler,
     *,
-    limits: Limits | None = None,
-    close_timeout: float = 30.0,
-    explain_refusals: bool = False,
+    faults: Faults | None = None,
+    connection_options: ConnectionOptions | None = None,
+    **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Connection, None]:
     """Connect to a handler in this process: the same messages, validation and errors, without a socket.
 
     Args:
         handler: Serves the calls.
-        limits: What each side keeps for the other at the most.
-        close_timeout: How long a handler may go on after its call was closed, in seconds.
-        explain_refusals: Whether a client is told why a value of its own was refused; by default it learns that
-            it was, and the reason is logged.
+        faults: Disturbs the connection; None, the default, is a perfect one. It is let go when the block ends.
+        connection_options: For the client's side; its limits are the server's where it does not say.
+        options: For the server's side; see ``ServerOptions``.
     """
-    server = Server(
-        handler,
-        limits=limits,
-        close_timeout=close_timeout,
-        explain_refusals=explain_refusals,
-    )
-    client_end, server_end = memory_pair()
-    async with server.running(None, ("memory",)):
+    async with connect_and_serve(handler, faults, connection_options, options) as (connection, _):
+        yield connection
+
+
+@asynccontextmanager
+async def connect_and_serve(
+    handler: Handler,
+    faults: Faults | None,
+    connection_options: ConnectionOptions | None,
+    options: ServerOptions,
+) -> AsyncGenerator[tuple[Connection, Server], None]:
+    """Do what ``connect_memory`` does, and give the server as well. For the pytest plugin."""
+    server = Server(handler, **options)
+    client_options: ConnectionOptions = {"limits": options.get("limits")}
+    client_options.update(connection_options or {})
+    async with AsyncExitStack() as stack:
+        client_end: Transport
+        server_end: Transport
+        wire: Wire | None = None
+        if faults is None:
+            client_end, server_end = memory_pair()
+        else:
+            client_end, server_end, wire = await stack.enter_async_context(
+                faulty_memory_pair(faults)
+            )
+        await stack.enter_async_context(server.running(None, ("memory",)))
         server.connected(server_end)
-        connection = Connection(client_end, limits=limits)
+        connection = Connection(client_end, **client_options)
         try:
-            yield connection
+            yield connection, server
         finally:
+            if wire is not None:
+                wire.let_go()  # nobody wants to wait at the end of a test for a peer that cannot answer
             await connection.close()

@@ -74,7 +74,7 @@ class Transport(Protocol):
         ...
 
     def start(self, receiver: Receiver) -> None:
-        """Begin to deliver; called once."""
+        """Begin to deliver; called once, and before ``close``."""
 
     def write(self, data: bytes) -> None:
         """Send some bytes, without waiting; after the connection is lost they are dropped."""

@@ -24,7 +24,8 @@ from support import (
     turns,
 )
 
-SMALL = enkaku.Limits(inbox_size=50_000, inbox_limit=1_000_000)
+SMALL = enkaku.Limits(window=50_000, inbox_limit=1_000_000)
+STALLED_SOON = enkaku.Limits(window=50_000, inbox_limit=1_000_000, stall=0.05)
 
 
 class Progress:
@@ -262,7 +263,8 @@ async def test_many_requests_whose_answers_nobody_reads_do_not_grow_the_server(
         served.sent += 1
         return text
 
-    async with enkaku.serve_unix(Serving(echo=echo), socket_path):
+    limits = enkaku.Limits(handlers=5000)
+    async with enkaku.serve_unix(Serving(echo=echo), socket_path, limits=limits):
         async with raw_client(socket_path, limit=1024) as peer:
 
             async def flood() -> None:
@@ -338,10 +340,10 @@ async def test_both_sides_may_flood_each_other_while_both_read(connect: Connect)
 
 
 async def test_a_client_that_dies_while_nothing_is_read_from_it_is_noticed(
-    socket_path: Path, stalled_soon: Any
+    socket_path: Path,
 ) -> None:
     life = Lifetime()
-    async with enkaku.serve_unix(Serving(fill=life.forever), socket_path, limits=SMALL):
+    async with enkaku.serve_unix(Serving(fill=life.forever), socket_path, limits=STALLED_SOON):
         async with raw_client(socket_path) as peer:
             peer.send(typ="channel", rid="a", prc="fill", prm=1)
             await soon(life.began)
@@ -351,9 +353,7 @@ async def test_a_client_that_dies_while_nothing_is_read_from_it_is_noticed(
         await soon(life.cancelled)
 
 
-async def test_a_close_behind_items_that_nobody_takes_still_arrives(
-    connect: Connect, stalled_soon: Any
-) -> None:
+async def test_a_close_behind_items_that_nobody_takes_still_arrives(socket_path: Path) -> None:
     life = Lifetime()
 
     async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
@@ -361,58 +361,56 @@ async def test_a_close_behind_items_that_nobody_takes_still_arrives(
             await life.forever()
         return number
 
-    async with connect(Serving(fill=fill), limits=SMALL) as connection:
-        async with connection.channel(FILL, 3) as channel:
-            await soon(life.began)
+    async with enkaku.serve_unix(Serving(fill=fill), socket_path, limits=STALLED_SOON):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="channel", rid="a", prc="fill", prm=3)
             for _ in range(100):
-                await channel.send("x" * 1000)
-            async with asyncio.timeout(WITHIN):
-                assert await channel.close() == 3
+                peer.send(typ="send", prc="fill", rid="a", val="x" * 1000)
+            peer.send(typ="abort", rid="a", rsn="Close")
+            assert await peer.read() == {"typ": "result", "rid": "a", "val": 3}
 
 
-async def test_a_call_behind_items_that_nobody_takes_is_still_answered(
-    connect: Connect, stalled_soon: Any
+async def test_a_call_behind_items_that_nobody_takes_is_still_answered(socket_path: Path) -> None:
+    life = Lifetime()
+    async with enkaku.serve_unix(Serving(fill=life.forever), socket_path, limits=STALLED_SOON):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="channel", rid="a", prc="fill", prm=3)
+            for _ in range(100):
+                peer.send(typ="send", prc="fill", rid="a", val="x" * 1000)
+            assert await peer.settle() == []
+
+
+async def test_a_flood_that_neither_side_reads_holds_both_up_until_one_gives_up(
+    connect: Connect,
 ) -> None:
     life = Lifetime()
-    async with connect(Serving(fill=life.forever), limits=SMALL) as connection:
-        async with connection.channel(FILL, 3) as channel:
-            await soon(life.began)
-            for _ in range(100):
-                await channel.send("x" * 1000)
-            async with asyncio.timeout(WITHIN):
-                await connection.request(VOID, None)
-
-
-async def test_a_flood_that_neither_side_reads_ends_its_handler(
-    connect: Connect, stalled_soon: Any
-) -> None:
-    life = Lifetime()
+    there, here = Progress(), Progress()
 
     async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
         with life:
             while True:
                 await channel.send("x" * 1000)
+                there.sent += 1
+
+    async def flood(channel: enkaku.ClientChannel[str, str, int]) -> None:
+        while True:
+            await channel.send("x" * 1000)
+            here.sent += 1
 
     async with connect(Serving(fill=fill), limits=SMALL) as connection:
         async with connection.channel(FILL, 3) as channel:
-
-            async def flood() -> None:
-                while not life.cancelled.is_set():
-                    await channel.send("x" * 1000)
-
-            async with asyncio.timeout(WITHIN):
-                await flood()
-
-
-@pytest.fixture
-def stalled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that is not read counts as stalled after a moment."""
-    monkeypatch.setattr("enkaku.session._STALL", 0.05)
+            flooding = asyncio.create_task(flood(channel))
+            assert await there.stalls() < 50
+            assert await here.stalls() < 150  # what goes before the first grant is known
+            await connection.request(VOID, None)
+        await soon(life.cancelled)
+        with pytest.raises(enkaku.CallClosed):
+            await flooding
 
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("message_size", 0), ("inbox_size", 0), ("inbox_size", 2**40), ("inbox_limit", 1)],
+    [("message_size", 0), ("window", 0), ("window", 2**40), ("inbox_limit", 1)],
 )
 def test_limits_that_cannot_work_are_refused(name: str, size: int) -> None:
     with pytest.raises(enkaku.UsageError, match=name):

@@ -6,6 +6,7 @@ from typing import Any
 
 import enkaku
 import pytest
+from enkaku.states import Step
 from support import (
     TALK,
     WATCH,
@@ -188,10 +189,10 @@ async def test_a_timeout_that_fires_together_with_the_close_still_fires(
 
                 def fire() -> None:
                     if close_first:
-                        call.close()
+                        call.step(Step.CLOSE)
                     timeout.reschedule(0)
                     if not close_first:
-                        loop.call_soon(call.close)
+                        loop.call_soon(call.step, Step.CLOSE)
 
                 loop.call_soon(fire)
                 entered.set()
@@ -256,7 +257,7 @@ async def test_close_and_cancellation_in_one_turn_leave_by_the_cancellation(
 
         task = asyncio.create_task(part())
         await life.began.wait()
-        call.close()
+        call.step(Step.CLOSE)
         task.cancel()
         await asyncio.wait([task])
         return int(task.cancelled())
@@ -345,7 +346,7 @@ async def test_an_exception_before_the_interruption_arrives_is_not_lost(connect:
     async def watch(_: int, stream: Stream) -> int:
         try:
             async with stream.until_closed():
-                enkaku.current_call().close()
+                enkaku.current_call().step(Step.CLOSE)
                 raise KeyError("mine")  # noqa: TRY301 # that is the test
         except KeyError:
             await turns()
@@ -360,7 +361,7 @@ async def test_an_exception_before_the_interruption_arrives_is_not_lost(connect:
 async def test_a_return_out_of_a_block_that_is_being_left_counts(connect: Connect) -> None:
     async def watch(_: int, stream: Stream) -> int:
         async with stream.until_closed():
-            enkaku.current_call().close()
+            enkaku.current_call().step(Step.CLOSE)
             return 14
         return 0
 

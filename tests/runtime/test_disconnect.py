@@ -114,17 +114,16 @@ async def test_a_message_without_its_newline_at_the_end_is_not_executed(socket_p
 
 
 async def test_a_peer_that_ends_its_side_and_never_reads_is_dropped(
-    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+    socket_path: Path,
 ) -> None:
     """Its answers wait in memory, and its socket stays open, only for a bounded time."""
-    monkeypatch.setattr("enkaku.session._LINGER", 0.2)
-    monkeypatch.setattr("enkaku.server._CLEANUP", 0.2)
+    limits = enkaku.Limits(linger=0.2, cleanup=0.2)
     before = open_sockets()
 
     async def echo(text: str) -> str:
         return text
 
-    async with enkaku.serve_unix(Serving(echo=echo), socket_path) as server:
+    async with enkaku.serve_unix(Serving(echo=echo), socket_path, limits=limits) as server:
         async with raw_client(socket_path, limit=1024) as peer:
             for rid in range(15):
                 peer.send(typ="request", rid=str(rid), prc="echo", prm="x" * 50_000)

@@ -3,29 +3,56 @@
 import asyncio
 from typing import Any
 
+import enkaku
 import pytest
 from enkaku.errors import ConnectionLost, InboxOverflow, UsageError
 from enkaku.inbox import End, Inbox, ReadGate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import WITHIN, turns
+from support import WITHIN, turns, until
 
-ITEM = 936  # with the overhead of an item, 1,000
+ITEM = 1000
 
 
 class Gate(ReadGate):
     """A gate that remembers what it decided."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffered: int = 10**9) -> None:
         self.decisions: list[bool] = []
-        super().__init__(self._note)
+        super().__init__(self._note, buffered=buffered)
 
     def _note(self) -> None:
         self.decisions.append(self.paused)
 
 
-def inbox_of(gate: ReadGate, *, high: int = 3000, limit: int = 10_000) -> Inbox[int]:
-    return Inbox(gate, high=high, limit=limit)
+class Books:
+    """What an inbox has granted to its sender, and what it has dropped."""
+
+    def __init__(self) -> None:
+        self.granted: list[int] = []
+        self.dropped = 0
+
+    def drop(self, count: int) -> None:
+        self.dropped += count
+
+
+def inbox_of(
+    gate: ReadGate,
+    *,
+    window: int = 2999,
+    limit: int = 10_000,
+    when_full: enkaku.WhenFull = "wait",
+    books: Books | None = None,
+) -> Inbox[int]:
+    books = books or Books()
+    return Inbox(
+        gate,
+        window=window,
+        limit=limit,
+        when_full=when_full,
+        grant=books.granted.append,
+        on_drop=books.drop,
+    )
 
 
 async def take(inbox: Inbox[int], count: int) -> list[int]:
@@ -123,13 +150,6 @@ async def test_a_single_item_over_the_limit_is_taken() -> None:
     assert await inbox.get() == 1
 
 
-async def test_many_small_items_count_with_their_overhead() -> None:
-    inbox = inbox_of(Gate(), limit=100_000)
-    with pytest.raises(InboxOverflow):
-        for item in range(10_000):
-            inbox.put(item, 1)
-
-
 @pytest.mark.parametrize("how", ["end", "clear", "lossy", "read"])
 async def test_each_way_out_of_being_full_opens_the_gate(how: str) -> None:
     gate = Gate()
@@ -166,7 +186,7 @@ async def test_a_lossy_inbox_keeps_the_first_items_and_drops_the_rest() -> None:
         inbox.put(item, ITEM)
     assert not gate.paused
     inbox.put_end()
-    assert await take(inbox, 3) == [0, 1, 2]
+    assert await take(inbox, 2) == [0, 1]
     with pytest.raises(End):
         await inbox.get()
 
@@ -189,7 +209,7 @@ async def test_a_cancelled_reader_is_counted_out_and_loses_nothing() -> None:
 
 
 async def test_a_reader_that_never_waits_lets_others_run() -> None:
-    inbox = inbox_of(Gate(), high=10**9, limit=10**9)
+    inbox = inbox_of(Gate(), window=10**9, limit=10**9)
     for item in range(1000):
         inbox.put(item, 1)
     others = 0
@@ -204,6 +224,92 @@ async def test_a_reader_that_never_waits_lets_others_run() -> None:
     await take(inbox, 1000)
     task.cancel()
     assert others >= 10
+
+
+async def test_credit_is_returned_when_half_of_the_window_was_taken() -> None:
+    gate, books = Gate(), Books()
+    gate.know_credits()
+    inbox = inbox_of(gate, window=4000, books=books)
+    for item in range(4):
+        inbox.put(item, ITEM)
+    await inbox.get()
+    assert books.granted == []
+    await take(inbox, 2)
+    assert books.granted == [2000]
+    assert not gate.paused
+
+
+async def test_a_reader_that_waits_returns_what_it_owes_after_a_moment() -> None:
+    gate, books = Gate(), Books()
+    gate.know_credits()
+    inbox = inbox_of(gate, window=100_000, books=books)
+    inbox.put(1, ITEM)
+    await inbox.get()
+    reading = asyncio.create_task(inbox.get())
+    await until(lambda: books.granted == [ITEM])
+    inbox.put_end()
+    with pytest.raises(End):
+        await reading
+
+
+async def test_no_credit_goes_to_a_sender_that_does_not_count() -> None:
+    books = Books()
+    inbox = inbox_of(Gate(), books=books)
+    for item in range(2):
+        inbox.put(item, ITEM)
+    await take(inbox, 2)
+    assert books.granted == []
+
+
+async def test_more_than_a_second_window_unread_is_an_overflow_for_a_sender_that_counts() -> None:
+    gate = Gate()
+    gate.know_credits()
+    inbox = inbox_of(gate, window=100_000)
+    with pytest.raises(InboxOverflow, match="granted 100000"):
+        for item in range(1000):
+            inbox.put(item, ITEM)
+    assert len(await take(inbox, 201)) == 201
+    inbox.put(1, 10**9)  # a single large item goes when nothing is outstanding
+
+
+@pytest.mark.parametrize(("when_full", "kept"), [("latest", [99]), ("drop_oldest", [98, 99])])
+async def test_older_items_make_room_for_newer_ones_and_their_sender_goes_on(
+    when_full: enkaku.WhenFull, kept: list[int]
+) -> None:
+    gate, books = Gate(), Books()
+    gate.know_credits()
+    inbox = inbox_of(gate, when_full=when_full, books=books)
+    for item in range(100):
+        inbox.put(item, ITEM)
+    assert sum(books.granted) == 100 * ITEM
+    assert books.dropped == 100 - len(kept)
+    assert gate.unread == len(kept) * ITEM
+    assert await take(inbox, len(kept)) == kept
+
+
+async def test_all_inboxes_of_a_connection_share_what_may_be_unread() -> None:
+    gate = Gate(buffered=10_000)
+    first, second = inbox_of(gate), inbox_of(gate)
+    for item in range(5):
+        first.put(item, ITEM)
+        second.put(item, ITEM)
+    with pytest.raises(InboxOverflow, match="all calls"):
+        second.put(6, ITEM)
+    first.release()
+    second.put(6, ITEM)
+    assert await take(first, 5) == [0, 1, 2, 3, 4]
+    assert gate.unread == 6 * ITEM
+
+
+def test_calls_are_promised_less_when_most_is_promised_and_never_nothing() -> None:
+    gate = Gate(buffered=100_000)
+    promised = [gate.promise(20_000) for _ in range(10)]
+    assert promised[:3] == [20_000] * 3
+    assert promised == sorted(promised, reverse=True)
+    assert promised[-1] == 4096
+    for each in promised:
+        gate.release(each)
+    assert gate.promise(20_000) == 20_000
 
 
 steps = st.lists(

@@ -74,7 +74,8 @@ async def test_an_abort_after_the_connection_is_gone_raises_nowhere(connect: Con
 
 async def test_handlers_of_cancelled_requests_do_not_run(socket_path: Path) -> None:
     life = Lifetime()
-    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path):
+    limits = enkaku.Limits(handlers=200)
+    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path, limits=limits):
         async with raw_client(socket_path) as peer:
             peer.send_bytes(
                 b"".join(

@@ -8,6 +8,8 @@ import pytest
 from enkaku.errors import InvalidMessage
 from enkaku.messages import (
     Abort,
+    Credit,
+    End,
     Error,
     Event,
     OpenChannel,
@@ -19,6 +21,8 @@ from enkaku.messages import (
     decode_client_message,
     decode_server_message,
     encode_abort,
+    encode_credit,
+    encode_end,
     encode_error,
     encode_event,
     encode_open,
@@ -72,7 +76,7 @@ def test_an_opening_comes_out_as_it_went_in(
     kind: str, rid: str, prc: str, prm: tuple[object] | None
 ) -> None:
     data = encode_open(kind, rid, prc, None if prm is None else text_of(prm[0]))
-    message = decode_client_message(one_line(data))
+    message = decode_client_message(one_line(data)).payload
     expected = {"request": OpenRequest, "stream": OpenStream, "channel": OpenChannel}[kind]
     assert isinstance(message, OpenRequest | OpenStream | OpenChannel)
     assert type(message) is expected
@@ -85,7 +89,7 @@ def test_an_opening_comes_out_as_it_went_in(
 
 @given(ids, names, json_values)
 def test_an_item_comes_out_as_it_went_in(rid: str, prc: str, val: object) -> None:
-    message = decode_client_message(one_line(encode_send(prc, rid, text_of(val))))
+    message = decode_client_message(one_line(encode_send(prc, rid, text_of(val)))).payload
     assert isinstance(message, Send)
     assert (message.rid, message.prc, value_of(message.val)) == (rid, prc, val)
     answer = decode_server_message(one_line(encode_receive(rid, text_of(val))))
@@ -97,7 +101,7 @@ def test_an_item_comes_out_as_it_went_in(rid: str, prc: str, val: object) -> Non
 def test_an_abort_comes_out_as_it_went_in_but_for_a_long_reason(
     rid: str, reason: str | None
 ) -> None:
-    message = decode_client_message(one_line(encode_abort(rid, reason)))
+    message = decode_client_message(one_line(encode_abort(rid, reason))).payload
     assert isinstance(message, Abort)
     assert message.rid == rid
     assert message.rsn == (UNSET if reason is None else reason[:1024])
@@ -106,7 +110,7 @@ def test_an_abort_comes_out_as_it_went_in_but_for_a_long_reason(
 @given(names, st.none() | st.tuples(json_values))
 def test_an_event_comes_out_as_it_went_in(prc: str, data: tuple[object] | None) -> None:
     text = None if data is None else text_of(data[0])
-    message = decode_client_message(one_line(encode_event(prc, text)))
+    message = decode_client_message(one_line(encode_event(prc, text))).payload
     assert isinstance(message, Event)
     assert message.prc == prc
     assert (message.data is UNSET) if data is None else (value_of(message.data) == data[0])
@@ -218,7 +222,7 @@ def test_a_glance_is_not_fooled_by_what_looks_like_an_id() -> None:
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     line = b"\xef\xbb\xbf" + encode_abort("1", None)[:-1]
-    assert decode_client_message(line) == Abort("1")
+    assert decode_client_message(line).payload == Abort("1")
 
 
 def test_lines_are_compact_and_in_the_order_of_the_protocol() -> None:
@@ -242,7 +246,7 @@ def test_lines_are_compact_and_in_the_order_of_the_protocol() -> None:
 
 def test_a_value_keeps_its_text() -> None:
     line = encode_send("p", "1", b'{"a": 1.50, "a":1e2}')[:-1]
-    message = decode_client_message(line)
+    message = decode_client_message(line).payload
     assert isinstance(message, Send)
     assert message.val == Raw(b'{"a": 1.50, "a":1e2}')
 
@@ -267,3 +271,38 @@ def test_a_value_that_is_no_json_makes_no_message(val: bytes) -> None:
         decode_client_message(encode_event("p", val)[:-1])
     with pytest.raises(InvalidMessage):
         decode_server_message(encode_result("\ud800", val)[:-1])
+
+
+@given(st.integers(0, 2**53), st.integers(1, 10**9))
+def test_what_an_opening_says_of_windows_and_deadlines_comes_out(win: int, ttl: int) -> None:
+    header = decode_client_message(
+        one_line(encode_open("stream", "1", "p", None, win=win, ttl=ttl))
+    ).header
+    assert (header.win, header.ttl) == (win, ttl)
+
+
+@pytest.mark.parametrize("name", ["win", "ttl"])
+@pytest.mark.parametrize("value", [b"-1", b'"1"', b"null", b"true", b"1e999", b"[]"])
+def test_a_window_or_deadline_that_is_none_is_refused(name: str, value: bytes) -> None:
+    line = b'{"header":{"typ":"JWT","alg":"none","%b":%b},"payload":%b}' % (
+        name.encode(),
+        value,
+        b'{"typ":"stream","rid":"a","prc":"p"}',
+    )
+    with pytest.raises(InvalidMessage) as caught:
+        decode_client_message(line)
+    assert caught.value.rid == "a"
+
+
+def test_a_signed_opening_may_have_a_window_too() -> None:
+    line = (
+        b'{"header":{"typ":"JWT","alg":"EdDSA","win":5},"payload":{"typ":"stream","rid":"a",'
+        b'"prc":"p","iss":"did:key:x"},"signature":"s"}'
+    )
+    assert decode_client_message(line).header.win == 5
+
+
+def test_credit_and_end_come_out_as_they_went_in() -> None:
+    assert decode_client_message(one_line(encode_credit("a", 7))).payload == Credit("a", 7)
+    assert decode_server_message(one_line(encode_credit("a", 7))) == Credit("a", 7)
+    assert decode_client_message(one_line(encode_end("a"))).payload == End("a")

@@ -118,7 +118,7 @@ async def test_a_thousand_requests_at_once_each_get_their_own_answer(connect: Co
         await all_began.wait()
         return 2 * number
 
-    async with connect(Serving(ask=together)) as connection:
+    async with connect(Serving(ask=together), limits=enkaku.Limits(handlers=1000)) as connection:
         answers = await collect(connection.request(ASK, number) for number in range(1000))
     assert answers == [2 * number for number in range(1000)]
 
@@ -279,7 +279,11 @@ async def test_a_coroutine_of_a_request_can_be_made_into_a_task_that_nobody_awai
 
 
 async def test_messages_of_one_packet_are_all_served(socket_path: Any) -> None:
-    async with enkaku.serve_unix(Serving(ask=double), socket_path), raw_client(socket_path) as peer:
+    limits = enkaku.Limits(handlers=500)
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, limits=limits),
+        raw_client(socket_path) as peer,
+    ):
         packet = b"".join(
             b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"request","rid":"%d",'
             b'"prc":"ask","prm":%d}}\n' % (number, number)

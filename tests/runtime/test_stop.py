@@ -281,15 +281,14 @@ async def test_serve_forever_can_be_cancelled(socket_path: Path) -> None:
 
 
 async def test_a_slow_reader_does_not_hold_up_the_stop_for_ever(
-    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+    socket_path: Path,
 ) -> None:
-    monkeypatch.setattr("enkaku.server._CLEANUP", 0.2)
-
     async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
         while True:
             await stream.send("x" * 100_000)
 
-    async with enkaku.serve_unix(Serving(pour=pour), socket_path) as server:
+    limits = enkaku.Limits(cleanup=0.2)
+    async with enkaku.serve_unix(Serving(pour=pour), socket_path, limits=limits) as server:
         async with raw_client(socket_path, limit=1024) as peer:
             peer.send(typ="stream", rid="a", prc="pour", prm=1)
             await peer.reader.readexactly(1000)
@@ -299,9 +298,9 @@ async def test_a_slow_reader_does_not_hold_up_the_stop_for_ever(
 
 
 async def test_a_handler_that_ignores_its_cancellation_is_reported_and_its_caller_told(
-    socket_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("enkaku.server._CLEANUP", 0.1)
+    limits = enkaku.Limits(cleanup=0.1)
     began, release = asyncio.Event(), asyncio.Event()
 
     async def ask(number: int) -> int:
@@ -313,7 +312,7 @@ async def test_a_handler_that_ignores_its_cancellation_is_reported_and_its_calle
                 continue
         return number
 
-    async with enkaku.serve_unix(Serving(ask=ask), socket_path) as server:
+    async with enkaku.serve_unix(Serving(ask=ask), socket_path, limits=limits) as server:
         async with raw_client(socket_path) as peer:
             peer.send(typ="request", rid="a", prc="ask", prm=1)
             await soon(began)

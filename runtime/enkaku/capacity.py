@@ -1,0 +1,59 @@
+"""How many calls may be open, and how many handlers may run: of a connection, and of its whole server.
+
+Above it: the calls of a session, and the server. Below it: nothing.
+"""
+
+from typing import Final
+
+__all__ = ["Capacity", "Refusal"]
+
+Refusal = tuple[str, str]
+"""Code and message of an error for the client."""
+
+_TOO_MANY_CALLS: Final = ("EK03", "Too many open calls")
+_TOO_MANY_HANDLERS: Final = ("EK04", "Too many running handlers")
+_SHORT: Final = frozenset({"event", "request"})  # a stream is meant to run for long
+
+
+class Capacity:
+    """Counts calls, from their opening to the end of their handlers.
+
+    Args:
+        calls: How many may be open: requests, streams and channels.
+        handlers: How many handlers of requests and events may run.
+        whole: What this is a part of, whose bounds hold as well.
+    """
+
+    def __init__(self, *, calls: int, handlers: int, whole: "Capacity | None" = None) -> None:
+        self._free_calls = calls
+        self._free_handlers = handlers
+        self._whole: Final = whole
+        self._running = 0
+
+    @property
+    def running(self) -> int:
+        """How many handlers run, those of streams and channels among them."""
+        return self._running
+
+    def refuse(self, kind: str) -> Refusal | None:
+        """Say why there is no room for one more, or None if there is."""
+        if kind != "event" and self._free_calls <= 0:
+            return _TOO_MANY_CALLS
+        if kind in _SHORT and self._free_handlers <= 0:
+            return _TOO_MANY_HANDLERS
+        return None if self._whole is None else self._whole.refuse(kind)
+
+    def take(self, kind: str) -> None:
+        """Count one more."""
+        self._step(kind, -1)
+
+    def release(self, kind: str) -> None:
+        """Count one less."""
+        self._step(kind, 1)
+
+    def _step(self, kind: str, step: int) -> None:
+        self._running -= step
+        self._free_calls += step * (kind != "event")
+        self._free_handlers += step * (kind in _SHORT)
+        if self._whole is not None:
+            self._whole._step(kind, step)  # noqa: SLF001 # its own class

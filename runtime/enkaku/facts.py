@@ -1,0 +1,178 @@
+"""What there is to know about a call and about a connection, for those who watch: the same on both sides.
+
+Above it: observers, interceptors, and the calls themselves. Below it: procedures and the transport.
+"""
+
+import time
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
+
+from .deadline import left
+from .procedures import Procedure
+from .transport import PeerCredentials
+
+__all__ = ["Call", "ConnectionInfo", "Outcome", "State", "StateKey"]
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+Outcome: TypeAlias = Literal["result", "error", "aborted", "lost"]
+"""How a call ended: with its result, with an error (whose ``code`` says which), given up by the client, or with
+the connection."""
+
+
+class StateKey(Generic[T]):
+    """Names a value of type ``T`` that a program keeps with a connection; each key is its own, whatever its name.
+
+    Args:
+        name: For people who look at it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+
+    def __repr__(self) -> str:
+        return f"StateKey({self.name!r})"
+
+
+class State:
+    """What a program keeps with a connection, by typed keys."""
+
+    def __init__(self) -> None:
+        self._values: dict[object, object] = {}
+
+    def __getitem__(self, key: StateKey[T]) -> T:
+        return cast(T, self._values[key])
+
+    def __setitem__(self, key: StateKey[T], value: T) -> None:
+        self._values[key] = value
+
+    def __delitem__(self, key: StateKey[T]) -> None:
+        del self._values[key]
+
+    def __contains__(self, key: StateKey[T]) -> bool:
+        return key in self._values
+
+    @overload
+    def get(self, key: StateKey[T]) -> T | None: ...
+    @overload
+    def get(self, key: StateKey[T], default: D) -> T | D: ...
+    def get(self, key: StateKey[T], default: D | None = None) -> T | D | None:
+        """Return the value of a key, or the default where there is none."""
+        return cast(T | D | None, self._values.get(key, default))
+
+
+class ConnectionInfo:
+    """A connection, as observers, interceptors and handlers see it.
+
+    Attributes:
+        peer: The other end, for messages to people, such as ``"tcp:127.0.0.1:53122"``.
+        credentials: The process at the other end of a Unix socket; None where the system does not say.
+        opened: When it was opened, as ``time.monotonic()`` counts.
+        state: A place for what the program wants to keep with it.
+    """
+
+    def __init__(self, peer: str, credentials: PeerCredentials | None) -> None:
+        self.peer: Final = peer
+        self.credentials: Final = credentials
+        self.opened: Final = time.monotonic()
+        self.state: Final = State()
+        self._calls: dict[Call, None] = {}
+
+    @property
+    def calls(self) -> "tuple[Call, ...]":
+        """The calls that have not ended, oldest first; on the server, those whose handlers still run."""
+        return tuple(self._calls)
+
+    @property
+    def duration(self) -> float:
+        """How long it has been open, in seconds."""
+        return time.monotonic() - self.opened
+
+    def __repr__(self) -> str:
+        return f"<connection to {self.peer}, {len(self._calls)} open calls>"
+
+    def add_call(self, call: "Call") -> None:
+        """Count a call. Called by the connection."""
+        self._calls[call] = None
+
+    def remove_call(self, call: "Call") -> None:
+        """Count a call no longer. Called by the connection."""
+        self._calls.pop(call, None)
+
+
+class Call:
+    """A call, or an event, as observers and interceptors see it.
+
+    Attributes:
+        procedure: What is called.
+        connection: Over which connection.
+        rid: Its id on the connection; ``""`` for an event, and before it is sent.
+        param: Its param or data, as the handler gets it; None where there is none.
+        started: When it began, as ``time.monotonic()`` counts.
+        due: When it has to be over, as ``time.monotonic()`` counts; None if it may take for ever.
+        items_sent: How many items this side has sent.
+        items_received: How many items the other side has sent, those that were dropped among them.
+        bytes_sent: How many bytes of messages this side has sent for it.
+        bytes_received: How many bytes of messages the other side has sent for it.
+        dropped: How many items were dropped on this side, because nobody took them in time.
+        outcome: How it ended; None while it has not.
+        code: The code of the error that it ended in; ``""`` where it ended otherwise.
+        ended: When it ended, as ``time.monotonic()`` counts; None while it has not.
+    """
+
+    def __init__(
+        self, procedure: Procedure, connection: ConnectionInfo, *, rid: str = "", due: float | None
+    ) -> None:
+        self.procedure: Final = procedure
+        self.connection: Final = connection
+        self.rid = rid
+        self.param: object = None
+        self.started: Final = time.monotonic()
+        self.due = due
+        self.items_sent: int = 0
+        self.items_received: int = 0
+        self.bytes_sent: int = 0
+        self.bytes_received: int = 0
+        self.dropped: int = 0
+        self.outcome: Outcome | None = None
+        self.code = ""
+        self.ended: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """``"event"``, ``"request"``, ``"stream"`` or ``"channel"``."""
+        return self.procedure.kind
+
+    @property
+    def peer(self) -> str:
+        """The other end, for messages to people."""
+        return self.connection.peer
+
+    @property
+    def remaining(self) -> float | None:
+        """How many seconds are left until the deadline, not less than 0; None if there is none."""
+        return None if self.due is None else left(self.due)
+
+    @property
+    def duration(self) -> float:
+        """How long it took, or has taken so far, in seconds."""
+        return (time.monotonic() if self.ended is None else self.ended) - self.started
+
+    def __repr__(self) -> str:
+        how = "running" if self.outcome is None else f"{self.outcome} {self.code}".rstrip()
+        return f"<{self.kind} {self.procedure.name} of {self.peer}: {how}, {self.duration:.3f} s>"
+
+    def note_sent(self, size: int, *, items: int = 0) -> None:
+        """Count a message that was sent. Called by the connection."""
+        self.bytes_sent += size
+        self.items_sent += items
+
+    def note_received(self, size: int, *, items: int = 0) -> None:
+        """Count a message that came. Called by the connection."""
+        self.bytes_received += size
+        self.items_received += items
+
+    def note_end(self, outcome: Outcome, code: str = "") -> None:
+        """Say how it ended; the first end counts. Called by the connection."""
+        if self.outcome is None:
+            self.outcome, self.code, self.ended = outcome, code, time.monotonic()

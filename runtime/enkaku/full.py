@@ -1,0 +1,15 @@
+"""What happens to an item that nobody takes.
+
+Above it: inboxes, outboxes, broadcasts. Below it: nothing.
+"""
+
+from typing import Literal, TypeAlias
+
+__all__ = ["WhenFull"]
+
+WhenFull: TypeAlias = Literal["wait", "latest", "drop_oldest"]
+"""What happens to a new item where nobody has taken the ones before it.
+
+``"wait"``: its sender waits, and nothing is lost. ``"latest"``: only the newest item is kept. ``"drop_oldest"``:
+as many as fit are kept, and the oldest go first. What was dropped is counted.
+"""

@@ -1,0 +1,166 @@
+"""The life of a connection at the server: when it is read, and how it ends.
+
+Above it: the session, which knows what the client says. Below it: the transport, facts, the inbox' gate.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from .errors import ConnectionLost
+from .facts import ConnectionInfo
+from .inbox import ReadGate
+from .limits import Limits
+from .observer import Lifespan
+from .silence import Silence
+from .transport import Receiver, Transport
+
+__all__ = ["Life"]
+
+logger: Final = logging.getLogger("enkaku.server")
+
+
+class Life:
+    """Reads a connection, or does not, and ends it.
+
+    Args:
+        transport: What carries the bytes; not started yet.
+        lifespan: What stands around the connection, if anything.
+        is_busy: Tells whether handlers run.
+
+    Attributes:
+        info: The connection, as observers and handlers see it.
+        gate: Stops the reading while there is no room for items.
+        reason: Why it ended; ``""`` while it has not.
+        ended: Done when the connection is gone, the last handler with it, and its lifespan is over.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        limits: Limits,
+        *,
+        lifespan: Lifespan | None,
+        is_busy: Callable[[], bool],
+    ) -> None:
+        self.info: Final = ConnectionInfo(transport.peer, transport.credentials)
+        self.gate: Final = ReadGate(
+            self._settle_reading, buffered=limits.buffered, stall=limits.stall
+        )
+        self.ended: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
+        self.reason = ""
+        self._transport = transport
+        self._limits = limits
+        self._lifespan = lifespan
+        self._is_busy = is_busy
+        self._silence = Silence(self._take_silence)
+        self._heard = False
+        self._entered = lifespan is None
+        self._gone = False
+        self._over = asyncio.Event()
+        self._living: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Task[None] | None = None
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to read; with a lifespan, once that has been entered."""
+        self._silence.expect(self._limits.first_byte)
+        self._transport.start(receiver)
+        if self._lifespan is not None:
+            self._settle_reading()
+            self._living = asyncio.get_running_loop().create_task(self._live(self._lifespan))
+
+    def hear(self) -> None:
+        """Something came."""
+        if self._heard:
+            self._silence.hear()
+        else:
+            self._heard = True
+            self._silence.expect(self._limits.idle)
+
+    def check_backlog(self) -> None:
+        """Read no further while the client leaves too many answers unread."""
+        if self._transport.buffered > self._limits.backlog and self._catching_up is None:
+            self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
+            self._settle_reading()
+
+    def drop(self, reason: str) -> None:
+        """End the connection at once."""
+        self.reason = self.reason or reason
+        self._transport.abort()
+
+    def lose(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        self.reason = self.reason or str(error or "the client ended the connection")
+        logger.debug("%s is gone: %s", self.info.peer, self.reason)
+        self._gone = True
+        self._silence.expect(None)
+        self.gate.close()
+        if self._living is not None and not self._entered:
+            self._living.cancel()
+        if self._transport.buffered:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+        self.settle_end()
+
+    def settle_end(self) -> None:
+        """Find out whether it is all over."""
+        self._silence.hear()
+        if not self._gone or self._is_busy() or self._catching_up or self._flushing:
+            return
+        self._over.set()
+        if self._living is None and not self.ended.done():
+            self.ended.set_result(None)
+
+    async def stop(self) -> None:
+        """Send what was written, then the end; bounded."""
+        self.reason = self.reason or "this server has stopped"
+        await self._transport.close(within=self._limits.cleanup)
+
+    async def abandon(self) -> None:
+        """Wait for its lifespan no longer."""
+        if self._living is not None:
+            self._living.cancel()
+            await asyncio.wait({self._living}, timeout=self._limits.cleanup)
+
+    def _settle_reading(self) -> None:
+        if self.gate.paused or self._catching_up is not None or not self._entered:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _take_silence(self) -> None:
+        if not self._is_busy():
+            self.drop("the client was silent for too long")
+
+    async def _live(self, lifespan: Lifespan) -> None:
+        try:
+            async with lifespan(self.info):
+                self._entered = True
+                self._settle_reading()
+                await self._over.wait()
+        except Exception:
+            logger.exception("%s: its lifespan failed", self.info.peer)
+            self.drop("its lifespan failed")
+        finally:
+            self._living = None
+            self.settle_end()
+
+    async def _catch_up(self) -> None:
+        """Read no further until the client has read its answers."""
+        try:
+            await self._transport.drain()
+        except ConnectionLost:
+            return
+        finally:
+            self._catching_up = None
+            self._settle_reading()
+            self.settle_end()
+
+    async def _flush(self) -> None:
+        """A client that has ended its side may still read, but need not: its socket is kept for a while."""
+        try:
+            await self._transport.close(within=self._limits.linger)
+        finally:
+            self._flushing = None
+            self.settle_end()

@@ -1,0 +1,132 @@
+"""Observers, who are told what happens; and interceptors, who stand around a call.
+
+Above it: both sides. Below it: facts.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Final, ParamSpec, TypeAlias
+
+from .facts import Call, ConnectionInfo
+
+__all__ = ["Interceptor", "Lifespan", "Observer", "Observers", "enter_all"]
+
+logger: Final = logging.getLogger("enkaku")
+
+P = ParamSpec("P")
+
+Interceptor: TypeAlias = Callable[[Call], AbstractAsyncContextManager[None]]
+"""Stands around every call, of all four kinds and on either side: an async context manager that is given the call.
+
+What it does before its ``yield`` comes before the call; what the call raises comes out of the ``yield``; what stands
+behind it comes after the call. To refuse a call, raise before the ``yield``: on the server a ``HandlerError``, whose
+code the caller is told, on the client anything, which its caller gets.
+"""
+
+
+Lifespan: TypeAlias = Callable[[ConnectionInfo], AbstractAsyncContextManager[None]]
+"""Stands around every connection of a server: an async context manager that is given the connection.
+
+What it does before its ``yield`` is done before the first call is read; raising there turns the client away. What
+stands behind it is done when the connection is gone, and its last handler with it.
+"""
+
+
+class Observer:
+    """Is told what happens on either side. Override what is wanted; each method returns at once.
+
+    What a method raises is logged, and harms no call.
+    """
+
+    def connection_opened(self, connection: ConnectionInfo) -> None:
+        """A connection is open."""
+
+    def connection_lost(self, connection: ConnectionInfo, reason: str) -> None:
+        """A connection is over; on the server, after its last handler."""
+
+    def call_started(self, call: Call) -> None:
+        """A call, or an event, has begun."""
+
+    def call_ended(self, call: Call) -> None:
+        """A call, or an event, is over; on the server, its handler has ended. ``call.outcome`` says how."""
+
+    def invalid_message(self, connection: ConnectionInfo, problem: str) -> None:
+        """The peer sent what is no message, or a value that its schema refuses."""
+
+    def overloaded(self, connection: ConnectionInfo, procedure: str, problem: str) -> None:
+        """A call was refused, or cut off, or a connection turned away (then ``procedure`` is ``""``), because of a limit."""
+
+    def item_dropped(self, call: Call, count: int) -> None:
+        """Items were dropped, because nobody took them in time, as the call has asked for."""
+
+    def handler_stuck(self, call: Call) -> None:
+        """A handler goes on although it was cancelled; its call still counts against the limits."""
+
+    def draining(self, connections: int, calls: int) -> None:
+        """The server stops; so many connections and calls are left. Told at first, and whenever there is one less."""
+
+
+class Observers(Observer):
+    """Tells several observers, and keeps what they raise from the calls."""
+
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
+        self._observers: Final = tuple(observers)
+
+    def connection_opened(self, connection: ConnectionInfo) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.connection_opened, connection)
+
+    def connection_lost(self, connection: ConnectionInfo, reason: str) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.connection_lost, connection, reason)
+
+    def call_started(self, call: Call) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.call_started, call)
+
+    def call_ended(self, call: Call) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.call_ended, call)
+
+    def invalid_message(self, connection: ConnectionInfo, problem: str) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.invalid_message, connection, problem)
+
+    def overloaded(self, connection: ConnectionInfo, procedure: str, problem: str) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.overloaded, connection, procedure, problem)
+
+    def item_dropped(self, call: Call, count: int) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.item_dropped, call, count)
+
+    def handler_stuck(self, call: Call) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.handler_stuck, call)
+
+    def draining(self, connections: int, calls: int) -> None:
+        """Tell everybody."""
+        for observer in self._observers:
+            _tell(observer.draining, connections, calls)
+
+
+async def enter_all(stack: AsyncExitStack, interceptors: Sequence[Interceptor], call: Call) -> None:
+    """Begin every interceptor, the first one outermost; they end with the stack."""
+    for interceptor in interceptors:
+        await stack.enter_async_context(interceptor(call))
+
+
+def _tell(method: Callable[P, None], *facts: P.args, **more: P.kwargs) -> None:
+    try:
+        method(*facts, **more)
+    except Exception:
+        logger.exception("an observer failed")

@@ -1,0 +1,111 @@
+"""A request, or an event, at the client: sent, and waited for.
+
+Above it: the connection. Below it: the link.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from .deadline import left
+from .errors import CallClosed, CallError, ConnectionLost, DeadlineExceeded, EnkakuError
+from .facts import Call
+from .link import Link, Reply
+from .procedures import TOO_LONG, Procedure
+
+__all__ = ["exceeded", "finish", "require_time", "send_event", "send_request"]
+
+logger: Final = logging.getLogger("enkaku.client")
+
+_CANCELLED: Final = "Cancelled"
+
+
+class _PendingRequest:
+    window = None
+
+    def __init__(self, link: Link, call: Call) -> None:
+        self.call = call
+        self._link = link
+        # An error is a value here: a future whose exception nobody fetches would complain.
+        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def take_item(self, text: bytes, size: int) -> None:  # noqa: ARG002 # part of an OpenCall
+        logger.debug("%s: an item for a request is ignored: %.100r", self.call.procedure.name, text)
+
+    def take_end(self, reply: Reply) -> None:
+        if not self.reply.done():
+            finish(self._link, self.call, reply)
+            self.reply.set_result(reply)
+
+    def give_up(self, reason: str, error: EnkakuError) -> None:
+        self._link.abort_call(self.call, reason)
+        self._link.forget_call(self.call)
+        self.take_end(error)
+
+    def expire(self) -> None:
+        self.give_up("Timeout", exceeded(self.call.procedure))
+
+
+async def send_request(link: Link, call: Call, prm: bytes | None) -> Reply:
+    """Send a request, and wait for its end; the caller's cancellation aborts it."""
+    pending = _PendingRequest(link, call)
+    loop = asyncio.get_running_loop()
+    link.open_call(pending, prm)
+    timer = None if call.due is None else loop.call_later(left(call.due), pending.expire)
+    link.gate.count_waiting(1)
+    try:
+        # Without waiting for room: the answer may come before the last of a large param has left.
+        return await pending.reply
+    except asyncio.CancelledError:
+        pending.give_up(_CANCELLED, CallClosed(f"{call.procedure.name}: cancelled"))
+        raise
+    finally:
+        link.gate.count_waiting(-1)
+        if timer is not None:
+            timer.cancel()
+
+
+async def send_event(link: Link, call: Call, line: bytes) -> None:
+    """Send an event; wait until there is room for more."""
+    link.observers.call_started(call)
+    link.write(line)
+    call.note_sent(len(line))
+    reply: Reply = None
+    try:
+        async with asyncio.timeout(None if call.due is None else left(call.due)):
+            await link.drain()
+    except TimeoutError:
+        reply = exceeded(call.procedure)
+        raise reply from None
+    except ConnectionLost as error:
+        reply = error
+        raise
+    finally:
+        finish(link, call, reply)
+
+
+def exceeded(procedure: Procedure) -> DeadlineExceeded:
+    """Make the error of a call whose deadline has passed on this side."""
+    return DeadlineExceeded(TOO_LONG, "The deadline has passed", procedure=procedure.name)
+
+
+def require_time(procedure: Procedure, due: float | None) -> None:
+    """Raise DeadlineExceeded if no time is left: then nothing is sent."""
+    if due is not None and left(due) <= 0:
+        raise exceeded(procedure)
+
+
+def finish(link: Link, call: Call, reply: Reply) -> None:
+    """Note how a call has ended, and tell who watches."""
+    match reply:
+        case ConnectionLost():
+            call.note_end("lost")
+        case CallClosed():
+            call.note_end("aborted")
+        case CallError(code=code):
+            call.note_end("error", code)
+        case EnkakuError():
+            call.note_end("error")
+        case _:
+            call.note_end("result")
+    link.observers.call_ended(call)

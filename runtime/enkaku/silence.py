@@ -1,0 +1,52 @@
+"""Notices that a peer has sent nothing for a while.
+
+Above it: both ends of a connection. Below it: asyncio.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["Silence"]
+
+
+class Silence:
+    """Calls somebody when nothing was heard for so long; one timer, however much is heard.
+
+    Args:
+        on_silence: Called after each such time.
+    """
+
+    def __init__(self, on_silence: Callable[[], None]) -> None:
+        self._loop: Final = asyncio.get_running_loop()
+        self._on_silence = on_silence
+        self._heard = self._loop.time()
+        self._seconds = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def expecting(self) -> bool:
+        """Whether anything is expected."""
+        return self._timer is not None
+
+    def hear(self) -> None:
+        """Something came, or counts as if it had."""
+        self._heard = self._loop.time()
+
+    def expect(self, seconds: float | None) -> None:
+        """From now on, expect something every so many seconds; None expects nothing."""
+        self.hear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds is not None:
+            self._seconds = seconds
+            self._timer = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        left = self._heard + self._seconds - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+            return
+        self._timer = self._loop.call_later(self._seconds, self._look)
+        self._on_silence()

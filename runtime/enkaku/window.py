@@ -1,0 +1,78 @@
+"""A sender's view of its peer's buffer: how much of a call's items may still be sent.
+
+Above it: the calls of both sides. Below it: asyncio.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+__all__ = ["EARLY", "Window"]
+
+EARLY: Final = 64 * 1024
+"""What a sender may send before it knows whether its peer counts credits, in bytes; no receiver minds so much."""
+
+
+class Window:
+    """The credit of one call in one direction: what the peer has granted, and what was sent of it.
+
+    Args:
+        granted: How many bytes the peer is ready to buffer; None where it does not count: there is no limit.
+        certain: Whether the peer has said so, or this is what may be sent until it does.
+    """
+
+    def __init__(self, granted: int | None, *, certain: bool = True) -> None:
+        self._granted = granted
+        self._certain = certain
+        self._sent = 0
+        self._returned = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def certain(self) -> bool:
+        """Whether the peer has said what it buffers, or is known not to count."""
+        return self._certain
+
+    def fits(self, size: int) -> bool:
+        """Tell whether an item may be sent now. One that no window would hold goes when nothing is outstanding."""
+        if self._granted is None:
+            return True
+        return size <= self._granted - self._sent or self._sent <= self._returned
+
+    def take(self, size: int) -> None:
+        """An item was sent."""
+        self._sent += size
+
+    def grant(self, size: int) -> None:
+        """The peer grants so many bytes: its first grant says how much it buffers, each other one what it has taken."""
+        if self._granted is None or not self._certain:
+            self._granted, self._certain = size, True
+        else:
+            self._granted += size
+            self._returned += size
+        self._wake()
+
+    def lift(self) -> None:
+        """The peer does not count: there is no limit but that of its socket."""
+        self._granted, self._certain = None, True
+        self._wake()
+
+    def end(self) -> None:
+        """The call is over: nobody need wait any longer."""
+        self._wake()
+
+    async def wait(self) -> None:
+        """Wait until something has changed: a grant, or the end. Who waits longest is woken first."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, deque()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
