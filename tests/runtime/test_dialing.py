@@ -4,22 +4,23 @@ import asyncio
 import os
 import socket
 import ssl
+import struct
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import enkaku
 import pytest
 from enkaku.dialing import Dialer, dial_socket, dial_tcp, dial_unix
 from enkaku.listening import Listener
-from enkaku.socket_transport import SocketTransport
 from enkaku.tls import Tls
 from enkaku.transport import PeerCredentials, Transport, memory_pair
-from support import WITHIN, open_sockets, turns, until
+from support import WITHIN, collect, open_sockets, turns, until
 
-KINDS = ["unix", "tcp", "tls", "pair"]
+KINDS = ["unix", "tcp", "tls", "pair", "memory"]
 
 
 class Log:
@@ -49,12 +50,13 @@ async def pairing(
     socket_path: Path,
     server_tls: ssl.SSLContext,
     client_tls: ssl.SSLContext,
-) -> AsyncGenerator[Callable[[], Awaitable[tuple[SocketTransport, Transport]]], None]:
+) -> AsyncGenerator[Callable[[], Awaitable[tuple[Transport, Transport]]], None]:
     """Makes connections of a kind: the client's end, that is not started, and the server's."""
     accepted: asyncio.Queue[Transport] = asyncio.Queue()
     made: list[Transport] = []
     make_tls = (lambda: Tls(server_tls, server_side=True)) if request.param == "tls" else None
     listener = Listener(accepted.put_nowait, make_tls=make_tls, peer="a client")
+    dial: Dialer | None
     match request.param:
         case "unix":
             with_file = socket.socket(socket.AF_UNIX)
@@ -65,12 +67,16 @@ async def pairing(
             (address,) = await listener.listen_tcp("127.0.0.1", 0)
             port = int(address.rpartition(":")[2])
             dial = tcp_dialer(port, client_tls if request.param == "tls" else None)
-        case _:
+        case "pair":
             ours, theirs = socket.socketpair()
             await listener.adopt(theirs)
             dial = dial_socket(ours, ssl=None, server_hostname=None, timeout=5, keepalive=None)
+        case _:
+            dial = None
 
-    async def connect() -> tuple[SocketTransport, Transport]:
+    async def connect() -> tuple[Transport, Transport]:
+        if dial is None:
+            return memory_pair()
         async with asyncio.timeout(WITHIN):
             client = await dial()
             made.append(client)
@@ -84,7 +90,7 @@ async def pairing(
 
 
 every_kind = pytest.mark.parametrize("pairing", KINDS, indirect=True)
-Pairing = Callable[[], Awaitable[tuple[SocketTransport, Transport]]]
+Pairing = Callable[[], Awaitable[tuple[Transport, Transport]]]
 
 
 @every_kind
@@ -114,20 +120,40 @@ async def test_an_end_that_comes_before_the_start_is_told_after_it(pairing: Pair
 
 
 @every_kind
+@pytest.mark.parametrize("turns_between", [0, 10])
 async def test_a_connection_that_is_gone_before_the_start_is_told_after_it(
-    pairing: Pairing,
+    pairing: Pairing, turns_between: int
 ) -> None:
     client, _ = await pairing()
     client.abort()
-    for _ in range(2):  # before asyncio has told of it, and after
-        log = Log()
-        client.start(log)
-        assert log.ends == []
-        await turns()
-        assert log.ends == [None]
+    await turns(turns_between)
+    log = Log()
+    client.start(log)
+    assert log.ends == []
+    await turns()
+    assert log.ends == [None]
     with pytest.raises(enkaku.ConnectionLost):
         await client.drain()
     await client.close(within=1)
+
+
+@pytest.mark.parametrize("pairing", ["tcp", "tls"], indirect=True)
+async def test_closing_a_connection_that_was_reset_a_moment_ago_raises_nothing(
+    pairing: Pairing,
+) -> None:
+    client, server = await pairing()
+    client.start(Log())
+    client.pause_reading()
+    server.write(b"unread")
+    await turns()
+    reset = struct.pack("ii", 1, 0)
+    server._transport.get_extra_info("socket").setsockopt(  # type: ignore[attr-defined] # a socket's
+        socket.SOL_SOCKET, socket.SO_LINGER, reset
+    )
+    server.abort()
+    await turns(2)
+    async with asyncio.timeout(WITHIN):
+        await client.close(within=WITHIN)
 
 
 @every_kind
@@ -187,6 +213,73 @@ async def test_an_end_is_sent_behind_what_was_written_and_the_peer_is_read_on(
     assert (len(server_log.data), server_log.ends) == (3_000_000, [None])
     assert len(client_log.data) <= 3_000_000
     assert client_log.ends == [None]
+
+
+class Side:
+    """One end of a connection, of which anything may be asked."""
+
+    def __init__(self, end: Transport, chance: Random) -> None:
+        self.end = end
+        self.log = Log()
+        self.written = b""
+        self.tasks: list[asyncio.Task[None]] = []
+        self._chance = chance
+        self._started = False
+
+    def act(self) -> None:
+        actions = [self._write, self._write, self._drain]
+        actions += [self.end.pause_reading, self.resume] if self._started else [self.resume]
+        self._chance.choice(actions)()
+
+    def start(self) -> None:
+        if not self._started:
+            self._started = True
+            self.end.start(self.log)
+
+    def resume(self) -> None:
+        self.start()
+        self.end.resume_reading()
+
+    def finish(self) -> None:
+        if self._chance.random() < 0.2:
+            self.end.abort()
+        else:
+            self.start()
+            self.tasks.append(asyncio.create_task(self.end.close(within=WITHIN)))
+
+    def _write(self) -> None:
+        data = bytes([self._chance.randrange(256)]) * self._chance.choice([1, 1000, 300_000])
+        self.written += data
+        self.end.write(data)
+
+    def _drain(self) -> None:
+        self.tasks.append(asyncio.create_task(self.end.drain()))
+
+
+@every_kind
+@pytest.mark.parametrize("seed", range(25))
+async def test_whatever_is_done_in_whatever_order_the_contract_is_kept(
+    pairing: Pairing, seed: int
+) -> None:
+    """What arrives is the beginning of what was written, and then one end is told, to each side."""
+    chance = Random(seed)
+    sides = [Side(end, chance) for end in await pairing()]
+    for _ in range(chance.randrange(40)):
+        chance.choice(sides).act()
+        await turns(chance.choice([0, 0, 1, 3]))
+    for _ in range(3):
+        chance.choice(sides).finish()
+        chance.choice(sides).act()
+        await turns(chance.choice([0, 0, 1, 3]))
+    for side in sides:
+        side.resume()
+    await until(lambda: all(side.log.ends for side in sides))
+    for outcome in await collect(task for side in sides for task in side.tasks):
+        assert outcome is None or isinstance(outcome, enkaku.ConnectionLost)
+    await turns()
+    for side, other in zip(sides, reversed(sides), strict=True):
+        assert other.written.startswith(side.log.data)
+        assert len(side.log.ends) == 1
 
 
 @every_kind
