@@ -149,6 +149,21 @@ async def test_a_client_notices_a_server_that_is_gone(busy: bool) -> None:
                 assert isinstance(lost.value.__cause__, TimeoutError)
 
 
+async def test_a_client_that_takes_nothing_for_the_time_counts_as_gone_too() -> None:
+    """Linux' TCP_USER_TIMEOUT does not tell it from one that is gone; so says the documentation."""
+    life = Lifetime()
+
+    async def pour(_: int, stream: enkaku.ServerStream[str]) -> int:
+        with life:
+            while True:
+                await stream.send("x" * 1000)
+
+    async with enkaku.serve_tcp(Serving(pour=pour), keepalive=2) as server:
+        with socket.create_connection(("127.0.0.1", tcp_port(server))) as client:
+            client.sendall(line(typ="stream", rid="a", prc="pour", prm=1))
+            await soon(life.began, life.cancelled)
+
+
 async def test_a_peer_that_only_says_nothing_is_not_gone() -> None:
     """Its system answers, however little the peer itself has to say."""
     life = Lifetime()
