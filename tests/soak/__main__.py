@@ -19,7 +19,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--connections", type=int, default=1_000)
     parser.add_argument("--clients", type=int, default=4, help="processes, at least two")
-    parser.add_argument("--think", type=float, default=1.0, help="seconds between two actions")
+    parser.add_argument("--think", type=float, default=10.0, help="seconds between two actions")
     parser.add_argument("--seed", default=secrets.token_hex(4))
     return parser.parse_args()
 

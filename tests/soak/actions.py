@@ -94,16 +94,29 @@ async def _count(connection: enkaku.Connection, random: Random) -> None:
 
 
 async def _read_slowly(connection: enkaku.Connection, random: Random) -> None:
-    span = Span(items=1_000, size=1_000)
+    span = Span(items=400, size=1_000)  # more than a window
     async with connection.stream(COUNT, span) as stream:
-        _require(await _take(stream, 10**9, pause=0.02, every=100), span.items)
+        _require(await _take(stream, 10**9, pause=0.02, every=50), span.items)
         _require(await stream.result(), span.items)
 
 
 async def _read_newest(connection: enkaku.Connection, random: Random) -> None:
+    await _look_in(connection.stream(ENDLESS, _span(random), when_full=_policy(random)))
+
+
+async def _read_what_was_not_dropped(connection: enkaku.Connection, random: Random) -> None:
+    span = Span(items=50, size=1_000, when_full=_policy(random))
+    await _look_in(connection.stream(ENDLESS, span))
+
+
+def _policy(random: Random) -> enkaku.WhenFull:
+    return "latest" if random.random() < 0.5 else "drop_oldest"
+
+
+async def _look_in(call: enkaku.ClientStream[str, int]) -> None:
+    """Take an item now and then; there may be gaps."""
     last = -1
-    policy: enkaku.WhenFull = random.choice(("latest", "drop_oldest"))
-    async with connection.stream(ENDLESS, _span(random), when_full=policy) as stream:
+    async with call as stream:
         for _ in range(10):
             number = int((await anext(stream, "-1")).strip())
             if number <= last:
@@ -114,12 +127,12 @@ async def _read_newest(connection: enkaku.Connection, random: Random) -> None:
 
 async def _leave(connection: enkaku.Connection, random: Random) -> None:
     async with connection.stream(ENDLESS, _span(random)) as stream:
-        await _take(stream, random.randrange(1, 300))
+        await _take(stream, random.randrange(1, 150))
 
 
 async def _close(connection: enkaku.Connection, random: Random) -> None:
     async with connection.stream(ENDLESS, _span(random)) as stream:
-        taken = await _take(stream, random.randrange(1, 300))
+        taken = await _take(stream, random.randrange(1, 150))
         if await stream.close() < taken:
             raise Wrong("the handler has sent fewer items than came")
 
@@ -130,7 +143,7 @@ async def _ignore(connection: enkaku.Connection, random: Random) -> None:
 
 
 async def _relay(connection: enkaku.Connection, random: Random) -> None:
-    items = random.randrange(1, 300)
+    items = random.randrange(1, 100)
     size = random.choice((0, 1_000))
     async with connection.channel(RELAY, None) as channel, asyncio.TaskGroup() as group:
 
@@ -144,12 +157,22 @@ async def _relay(connection: enkaku.Connection, random: Random) -> None:
 
 
 async def _collect(connection: enkaku.Connection, random: Random) -> None:
-    items = random.randrange(1, 600)
+    items = random.randrange(1, 400)
     pause = random.choice((0.0, 0.005))
     async with connection.channel(COLLECT, pause) as channel:
         for number in range(items):
             await channel.send(f"{number}".ljust(1_000))
         _require(await channel.close(), items)
+
+
+async def _half_close(connection: enkaku.Connection, random: Random) -> None:
+    items = random.randrange(1, 100)
+    async with connection.channel(RELAY, None) as channel:
+        for number in range(items):
+            await channel.send(f"{number}")
+        await channel.end()
+        _require(await _take(channel, 10**9), items)
+        _require(await channel.result(), items)
 
 
 async def _abandon(connection: enkaku.Connection, random: Random) -> None:
@@ -166,11 +189,13 @@ ACTIONS: Final[dict[str, Action]] = {
     "stream": _count,
     "stream, slow reader": _read_slowly,
     "stream, newest items": _read_newest,
+    "stream, handler drops": _read_what_was_not_dropped,
     "stream, result only": _ignore,
     "stream left early": _leave,
     "stream closed": _close,
     "stream past its deadline": _expire_stream,
     "channel, both ways": _relay,
+    "channel, half closed": _half_close,
     "channel, slow handler": _collect,
     "channel left early": _abandon,
 }

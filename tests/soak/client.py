@@ -17,6 +17,7 @@ from typing import Final
 import enkaku
 
 from .actions import ACTIONS, Wrong
+from .counting import Counting
 from .process import Faults, descriptors, memory
 
 _STUCK: Final = 120.0  # seconds after which a call counts as hung, though the machine may be busy
@@ -38,6 +39,7 @@ class Users:
         self._stop = asyncio.Event()
         self.faults = Faults()
         self.counts: Counter[str] = Counter()
+        self.counting = Counting()
 
     async def run(self, connections: int) -> None:
         """Let so many users do what they do until SIGTERM."""
@@ -69,8 +71,8 @@ class Users:
 
     def _dial(self, random: Random) -> AbstractAsyncContextManager[enkaku.Connection]:
         if random.random() < 0.5:
-            return enkaku.connect_unix(self._path)
-        return enkaku.connect_tcp("127.0.0.1", self._port)
+            return enkaku.connect_unix(self._path, observers=[self.counting])
+        return enkaku.connect_tcp("127.0.0.1", self._port, observers=[self.counting])
 
     async def _connect(self, random: Random) -> None:
         async with self._dial(random) as connection:
@@ -127,6 +129,8 @@ async def _main(options: argparse.Namespace) -> None:
     await asyncio.sleep(0)
     report = {
         "counts": users.counts,
+        "started": users.counting.started,
+        "ended": users.counting.ended,
         "faults": users.faults.texts,
         "tasks": len(asyncio.all_tasks()) - 1,
         "descriptors": descriptors() - before,

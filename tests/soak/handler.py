@@ -4,7 +4,6 @@ Above it: the server process. Below it: the protocol, and what the system says o
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -23,8 +22,8 @@ class Soaked(enkaku.Handler):
     """
 
     def __init__(self, figures: Callable[["Soaked"], Figures]) -> None:
-        self.started: Counter[str] = Counter()
-        self.ended: Counter[str] = Counter()
+        self.began = 0
+        self.ended = 0
         self._figures = figures
 
     def __routes__(self) -> tuple[enkaku.Route, ...]:
@@ -41,39 +40,40 @@ class Soaked(enkaku.Handler):
         )
 
     @contextmanager
-    def _counted(self, kind: str) -> Generator[None, None, None]:
-        self.started[kind] += 1
+    def _counted(self) -> Generator[None, None, None]:
+        self.began += 1
         try:
             yield
         finally:
-            self.ended[kind] += 1
+            self.ended += 1
 
     async def _tell_figures(self) -> Figures:
         return self._figures(self)
 
     async def _echo(self, job: Job) -> str:
-        with self._counted("request"):
+        with self._counted():
             await asyncio.sleep(job.seconds)
             return job.text
 
     async def _wait(self) -> None:
-        with self._counted("request"):
+        with self._counted():
             await asyncio.Event().wait()
 
     async def _take(self, data: str) -> None:
-        with self._counted("event"):
+        with self._counted():
             await asyncio.sleep(0)
 
     async def _count(self, span: Span, stream: enkaku.ServerStream[str]) -> int:
-        with self._counted("stream"):
+        with self._counted():
             async with stream.until_closed():
                 for number in range(span.items):
                     await stream.send(f"{number}".ljust(span.size))
             return span.items
 
     async def _send_on(self, span: Span, stream: enkaku.ServerStream[str]) -> int:
-        with self._counted("stream"):
+        with self._counted():
             number = 0
+            stream.when_full = span.when_full
             async with stream.until_closed():
                 while True:
                     await stream.send(f"{number}".ljust(span.size))
@@ -83,7 +83,7 @@ class Soaked(enkaku.Handler):
             return number
 
     async def _relay(self, channel: enkaku.ServerChannel[str, str]) -> int:
-        with self._counted("channel"):
+        with self._counted():
             number = 0
             async for item in channel:
                 await channel.send(item)
@@ -92,7 +92,7 @@ class Soaked(enkaku.Handler):
 
     async def _collect(self, pause: float, channel: enkaku.ServerChannel[str, int]) -> int:
         """Take items slowly."""
-        with self._counted("channel"):
+        with self._counted():
             number = 0
             async for _ in channel:
                 number += 1

@@ -40,18 +40,23 @@ class Span(enkaku.Model):
     Attributes:
         items: How many.
         size: Characters of each.
+        when_full: What the handler does with an item that there is no room for.
     """
 
     items: int
     size: int
+    when_full: enkaku.WhenFull = "wait"
 
 
 class Figures(enkaku.Model):
     """What a server process says of itself.
 
     Attributes:
-        started: Calls and events whose handlers have begun, by kind.
-        ended: Those whose handlers have ended.
+        started: Of how many calls and events, by kind, and connections its observer was told the start; what asks
+            for the figures is not counted, but its connection is.
+        ended: ... and the end.
+        handlers: How many handlers have begun to run; a call may be over before its handler does.
+        running: How many of them have not ended.
         connections: How many are open.
         calls: How many calls are open on them, this one not counted.
         tasks: How many tasks there are in its event loop.
@@ -62,17 +67,14 @@ class Figures(enkaku.Model):
 
     started: dict[str, int]
     ended: dict[str, int]
+    handlers: int
+    running: int
     connections: int
     calls: int
     tasks: int
     descriptors: int
     memory: int
     faults: list[str]
-
-    @property
-    def open(self) -> int:
-        """How many handlers have begun and not ended."""
-        return sum(self.started.values()) - sum(self.ended.values())
 
 
 FIGURES: Final = enkaku.Request[None, Figures]("figures", result=Figures)

@@ -5,11 +5,11 @@ Above it: the program and the test. Below it: the record.
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .protocol import Figures
+from .counting import CONNECTION
 from .run import Plan, Record
 
 __all__ = ["Row", "faults", "judge", "table"]
@@ -17,6 +17,7 @@ __all__ = ["Row", "faults", "judge", "table"]
 _MIB: Final = 2**20
 _SLACK: Final = 8 * _MIB  # bytes that a process may grow by after its warm-up, whatever its size
 _SHARE: Final = 0.05  # and of its size
+_EACH: Final = 8 * 1024  # and bytes for each connection, whose busiest moment may be still to come
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +35,41 @@ class Row:
 
 def judge(plan: Plan, record: Record) -> list[Row]:
     """Give every figure."""
-    return [*_server(plan, record), *_memory(record), *_clients(record)]
+    return [*_server(plan, record), *_memory(plan, record), *_clients(record)]
 
 
 def _server(plan: Plan, record: Record) -> Iterator[Row]:
-    for figures in record.stopped:
+    for number, figures in enumerate(record.stopped, start=1):
+        name = "last server, stopped" if number == len(record.stopped) else "stopped server"
         if figures is None:
-            yield Row("a server that was stopped", "hung or failed", right=False)
+            yield Row(name, "hung or failed", right=False)
         else:
-            yield _balance("calls of a server that was stopped", figures)
+            yield from _balance(name, figures.started, figures.ended)
+            yield _same("  handlers that run on", figures.running)
     first, last = record.first, record.last
     if first is None or last is None:
         yield Row("the last server", "did not answer", right=False)
         return
-    yield _balance("calls of the last server", last)
-    for kind in sorted(last.started):
-        yield Row(f"  {kind}", f"{last.started[kind]:,}")
-    enough = sum(last.started.values()) >= plan.connections
-    yield Row("calls, at least as many as users", f"{sum(last.started.values()):,}", right=enough)
+    yield from _balance("last server", last.started, last.ended, connections=1)
+    yield Row(
+        "handlers, at least as many as users",
+        f"{last.handlers:,}",
+        right=last.handlers >= plan.connections,
+    )
+    yield _same("handlers that run on", last.running)
     yield _same("tasks left", last.tasks - first.tasks)
     yield _same("descriptors left", last.descriptors - first.descriptors)
     yield _same("calls left", last.calls)
-    yield _same("connections left", last.connections - first.connections)
+    yield _same("connections left", last.connections - 1)
 
 
-def _memory(record: Record) -> Iterator[Row]:
+def _memory(plan: Plan, record: Record) -> Iterator[Row]:
     for name, samples in (("server", record.server_memory), ("a client", record.client_memory)):
         third = len(samples) // 3
         if third:
             before = statistics.median(samples[:third])
             after = statistics.median(samples[-third:])
-            flat = after - before <= _SLACK + _SHARE * before
+            flat = after - before <= _SLACK + _SHARE * before + _EACH * plan.connections
             value = f"{before / _MIB:.1f} to {after / _MIB:.1f} MiB"
             yield Row(f"memory of {name} after its warm-up", value, right=flat)
 
@@ -76,6 +81,7 @@ def _clients(record: Record) -> Iterator[Row]:
     for client in record.clients:
         if client is not None:
             counts.update(client["counts"])
+            yield from _balance("a client", client["started"], client["ended"])
             yield _same("tasks left in a client", client["tasks"])
             yield _same("descriptors left in a client", client["descriptors"])
     for name, count in (*sorted(record.kills.items()), *sorted(counts.items())):
@@ -83,9 +89,17 @@ def _clients(record: Record) -> Iterator[Row]:
     yield _same("faults", len(list(faults(record))))
 
 
-def _balance(name: str, figures: Figures) -> Row:
-    started, ended = sum(figures.started.values()), sum(figures.ended.values())
-    return Row(f"{name}: started, ended", f"{started:,}, {ended:,}", right=started == ended)
+def _balance(
+    name: str, started: Mapping[str, int], ended: Mapping[str, int], connections: int = 0
+) -> Iterator[Row]:
+    """Whatever started has ended; ``connections`` are those that ask."""
+    for kind in sorted(started):
+        still = connections if kind == CONNECTION else 0
+        yield Row(
+            f"{name}: {kind}s started, ended",
+            f"{started[kind]:,}, {ended.get(kind, 0):,}",
+            right=started[kind] == ended.get(kind, 0) + still,
+        )
 
 
 def _same(name: str, value: int) -> Row:

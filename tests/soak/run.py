@@ -171,10 +171,9 @@ class _Running:
         first = self.record.first
         while True:
             figures = await self._figures()
-            clean = first is not None and (figures.open, figures.tasks, figures.descriptors) == (
-                0,
-                first.tasks,
-                first.descriptors,
+            clean = first is not None and (
+                (figures.calls, figures.connections, figures.running) == (0, 1, 0)
+                and (figures.tasks, figures.descriptors) == (first.tasks, first.descriptors)
             )
             if clean or time.monotonic() > deadline:
                 return figures

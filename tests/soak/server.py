@@ -10,9 +10,10 @@ import sys
 
 import enkaku
 
+from .counting import Counting
 from .handler import Soaked
 from .process import Faults, descriptors, memory
-from .protocol import Figures
+from .protocol import FIGURES, Figures
 
 
 class _Watched:
@@ -20,14 +21,19 @@ class _Watched:
 
     def __init__(self) -> None:
         self.faults = Faults()
+        self.counting = Counting(FIGURES)
         self.servers: tuple[enkaku.Server, ...] = ()
 
     def figures(self, handler: Soaked) -> Figures:
+        connections = [each for server in self.servers for each in server.connections]
+        calls = [call for connection in connections for call in connection.calls]
         return Figures(
-            started=dict(handler.started),
-            ended=dict(handler.ended),
-            connections=0,
-            calls=0,
+            started=dict(self.counting.started),
+            ended=dict(self.counting.ended),
+            handlers=handler.began,
+            running=handler.began - handler.ended,
+            connections=len(connections),
+            calls=sum(call.procedure is not FIGURES for call in calls),
             tasks=len(asyncio.all_tasks()),
             descriptors=descriptors(),
             memory=memory(),
@@ -41,9 +47,10 @@ async def _serve(path: str, port: int) -> None:
     handler = Soaked(watched.figures)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    options: enkaku.ServerOptions = {"observers": [watched.counting], "close_timeout": 60.0}
     async with (
-        enkaku.serve_unix(handler, path, close_timeout=10.0) as unix,
-        enkaku.serve_tcp(handler, port=port, close_timeout=10.0) as tcp,
+        enkaku.serve_unix(handler, path, **options) as unix,
+        enkaku.serve_tcp(handler, port=port, **options) as tcp,
     ):
         watched.servers = (unix, tcp)
         _say(str(tcp.port))

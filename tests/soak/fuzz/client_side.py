@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Final
 
 import enkaku
+from soak.counting import Counting
 
 from .handler import ANY, CHAT, COUNTER, DIVIDE, ECHO, LOGS, VOID, Level, Span
 from .lines import MESSAGE_SIZE, Lines, good_line, made_envelope, may_end, pieces
@@ -44,6 +45,7 @@ class ClientSide:
         self._seed = seed
         self._watch = watch
         self._accepted: asyncio.Queue[_Peer] = asyncio.Queue()
+        self._counting = Counting()
         self._limits = enkaku.Limits(message_size=MESSAGE_SIZE)
         self.reached = 0  # how many calls ended well, or in what the server sent
 
@@ -63,7 +65,9 @@ class ClientSide:
             listener.close()
 
     async def _batch(self, random: Random, count: int) -> None:
-        async with enkaku.connect_unix(self._path, limits=self._limits) as connection:
+        async with enkaku.connect_unix(
+            self._path, limits=self._limits, observers=[self._counting]
+        ) as connection:
             peer = await self._accepted.get()
             calls = [asyncio.create_task(self._call(call)) for call in _calls(connection, random)]
             await asyncio.sleep(0)
@@ -84,7 +88,11 @@ class ClientSide:
             for call in calls:
                 call.cancel()
             await asyncio.wait(calls)
+            if connection.calls:
+                self._watch.add(f"calls are left: {connection.calls}")
             peer.transport.abort()
+        if imbalance := self._counting.imbalance():
+            self._watch.add(f"not every start has one end: {imbalance}")
 
     async def _ask(self, connection: enkaku.Connection, data: bytes) -> None:
         for _ in range(_TRIES):
@@ -147,10 +155,14 @@ def _calls(connection: enkaku.Connection, random: Random) -> list[Awaitable[Any]
         connection.request(ECHO, some),
         connection.request(DIVIDE, fraction),
         connection.request(ANY, [1, None]),
+        connection.request(ANY, None, timeout=0.02),
         _read(connection.stream(COUNTER, Span(max=3)), 10_000),
         _read(connection.stream(COUNTER, Span(max=3)), random.randrange(3)),
-        _result(connection.stream(COUNTER, Span(max=3))),
-        _converse(connection.channel(CHAT, {})),
+        _read(connection.stream(COUNTER, Span(max=3), when_full="latest"), 10_000),
+        _read(connection.stream(COUNTER, Span(max=3), when_full="drop_oldest"), 10_000),
+        _result(connection.stream(COUNTER, Span(max=3), timeout=0.02)),
+        _converse(connection.channel(CHAT, {}), ending=False),
+        _converse(connection.channel(CHAT, {}), ending=True),
         _read(connection.channel(LOGS, Level(level="info")), 10_000),
     ]
 
@@ -169,13 +181,18 @@ async def _result(call: enkaku.ClientStream[Any, Any]) -> object:
         return await call.result()
 
 
-async def _converse(call: enkaku.ClientChannel[dict[str, object], Any, Any]) -> object:
+async def _converse(
+    call: enkaku.ClientChannel[dict[str, object], Any, Any], *, ending: bool
+) -> object:
     async with call:
         for number in range(20):
             await call.send({"n": number})
             await asyncio.sleep(0)
+        if ending:
+            await call.end()
         async for item in call:
-            await call.send(item)
+            if not ending:
+                await call.send(item)
         return await call.result()
 
 

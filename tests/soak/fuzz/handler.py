@@ -155,6 +155,7 @@ class Bounded(enkaku.Handler):
 
     async def _flood(self, param: Json, stream: enkaku.ServerStream[str]) -> int:
         with self._counted():
+            stream.when_full = "latest" if len(param) % 2 else "drop_oldest"
             async with stream.until_closed():
                 for number in range(_ITEMS_MOST):
                     await stream.send("x" * 50 * number)

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Final
 
 import enkaku
+from soak.counting import Counting
 
 from .handler import GOOD, PROCEDURES, Bounded
 from .lines import MESSAGE_SIZE, Lines, good_line, made_envelope, may_end, pieces
@@ -43,7 +44,11 @@ class ServerSide:
         self._seed = seed
         self._watch = watch
         self._handler = Bounded()
-        self._limits = enkaku.Limits(message_size=MESSAGE_SIZE)
+        self._counting = Counting()
+        # Few calls at a time: what is not given back is missed soon.
+        self._limits = enkaku.Limits(
+            message_size=MESSAGE_SIZE, server_calls=1_000, server_handlers=500
+        )
 
     @property
     def reached(self) -> int:
@@ -53,16 +58,26 @@ class ServerSide:
     async def run(self, numbers: range, count: int) -> AsyncGenerator[int, None]:
         """Run the batches with these numbers, of so many lines each; say when each is done."""
         async with enkaku.serve_unix(
-            self._handler, self._path, limits=self._limits, close_timeout=5.0
-        ):
+            self._handler,
+            self._path,
+            limits=self._limits,
+            close_timeout=5.0,
+            observers=[self._counting],
+        ) as self._server:
             before = asyncio.all_tasks()
             for number in numbers:
                 with self._watch.batch(f"{self.name}:{number}"):
                     await self._batch(Random(f"{self._seed}.{self.name}.{number}"), count)
                     await self._ask_anew()
                     await self._watch.check_tasks(before)
-                    if (left := self._handler.began - self._handler.ended) != 0:
-                        self._watch.add(f"{left} handlers have not ended")
+                    await self._watch.settle(
+                        lambda: not self._server.connections,
+                        lambda: f"connections are left: {self._server.connections}",
+                    )
+                    if self._handler.ended != self._handler.began:
+                        self._watch.add("handlers have not ended")
+                    if imbalance := self._counting.imbalance():
+                        self._watch.add(f"not every start has one end: {imbalance}")
                 yield number
 
     async def _batch(self, random: Random, count: int) -> None:
@@ -74,6 +89,10 @@ class ServerSide:
             async with asyncio.timeout(_WITHIN):
                 if await self._send(random, data, reader, writer):
                     await self._reuse(rids, reader, writer)
+                    await self._watch.settle(
+                        lambda: not self._known(rids),
+                        lambda: f"calls are left: {self._known(rids)}",
+                    )
         except TimeoutError:
             self._watch.add(f"no answer to a good request within {_WITHIN:g} s")
         except (ConnectionError, asyncio.IncompleteReadError) as error:
@@ -125,6 +144,11 @@ class ServerSide:
         writer.write(_ENDING)
         await self._await_answers(reader, set(rids))
 
+    def _known(self, rids: list[str]) -> list[enkaku.Call]:
+        """Give the open calls that have one of these ids; spoilt lines may have opened others."""
+        calls = (call for each in self._server.connections for call in each.calls)
+        return [call for call in calls if call.rid in rids]
+
     async def _ask_anew(self) -> None:
         reader, writer = await asyncio.open_unix_connection(self._path)
         try:
@@ -160,11 +184,12 @@ def _good(place: int) -> str:
 
 def _mingled(lines: Lines, count: int) -> Iterator[bytes]:
     """Put good lines among the others."""
-    last = b"\n"
+    last, good = b"\n", 0
     for place in range(count):
-        if place % _APART == 0:
+        if place % _APART == 0 or len(last) > MESSAGE_SIZE:
             yield b"" if last.endswith(b"\n") else b"\n"
-            yield good_line(typ="request", rid=_good(place // _APART), prc="void")
+            yield good_line(typ="request", rid=_good(good), prc="void")
+            good += 1
         last = lines.make()
         yield last
 
