@@ -157,6 +157,9 @@ class Raw:
     def send(self, **payload: object) -> None:
         self.writer.write(line(**payload))
 
+    def send_line(self, header: dict[str, Any], payload: dict[str, Any]) -> None:
+        self.writer.write(json.dumps({"header": header, "payload": payload}).encode() + b"\n")
+
     def send_bytes(self, data: bytes) -> None:
         self.writer.write(data)
 

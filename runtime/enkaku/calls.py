@@ -5,6 +5,7 @@ Above it: the session, which reads what the client sends. Below it: what a handl
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -41,7 +42,7 @@ class Calls:
         cleanup: How long a cancelled handler may clean up before it is reported, in seconds.
         observers: Are told of each call.
         interceptors: Stand around each handler, the first one outermost.
-        on_end: Called whenever a handler has ended.
+        on_end: Called whenever a handler has ended, or an event has begun to wait for its turn.
     """
 
     def __init__(  # what a session hands down, each by name
@@ -65,6 +66,7 @@ class Calls:
         self._interceptors = interceptors
         self._on_end = on_end
         self._by_rid: dict[str, ServerCall] = {}
+        self._queued: deque[tuple[ServerCall, Run]] = deque()
         self._running: dict[asyncio.Task[None], ServerCall] = {}
         self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
         self._stopping = False
@@ -73,6 +75,11 @@ class Calls:
     def running(self) -> int:
         """How many handlers have not ended, those of events among them."""
         return len(self._running)
+
+    @property
+    def full(self) -> bool:
+        """Whether events wait for their turn: then there is no room for more."""
+        return bool(self._queued)
 
     @property
     def stopping(self) -> bool:
@@ -101,6 +108,14 @@ class Calls:
         if call.due is not None:
             self._set_timer(call, left(call.due), self._exceed)
 
+    def start_event(self, event: ServerCall, run: Run) -> None:
+        """Run the handler of an event, as soon as there is room: nobody could be told that there is none."""
+        if self._queued or self._capacity.full:
+            self._queued.append((event, run))
+            self._on_end()
+        else:
+            self.start(event, run)
+
     def close(self, call: ServerCall) -> None:
         """Ask the handler to finish, for a bounded time."""
         due_first = call.due is not None and left(call.due) < self._close_timeout
@@ -115,6 +130,7 @@ class Calls:
 
     def give_up_all(self) -> None:
         """The connection is lost: cancel every handler; nothing more is sent."""
+        self._queued.clear()
         for call in tuple(self._running.values()):
             self.give_up(call, "lost")
 
@@ -127,6 +143,7 @@ class Calls:
     async def stop(self, *, grace: float) -> None:
         """Ask every handler to finish; cancel those that run after ``grace`` seconds; answer every call."""
         self._stopping = True
+        self._queued.clear()
         for call in self._running.values():
             call.step(Step.CLOSE)
         await self._wait(grace)
@@ -208,6 +225,8 @@ class Calls:
             call.inbox.release()
         self._connection.remove_call(call)
         self._observers.call_ended(call)
+        while self._queued and not self._capacity.full:
+            self.start(*self._queued.popleft())
         self._on_end()
 
     def _cancel(self, call: ServerCall) -> None:

@@ -43,6 +43,11 @@ class Capacity:
             return _TOO_MANY_HANDLERS
         return None if self._whole is None else self._whole.refuse(kind)
 
+    @property
+    def full(self) -> bool:
+        """Whether as many handlers run as may, on this connection alone."""
+        return self._free_handlers <= 0
+
     def take(self, kind: str) -> None:
         """Count one more."""
         self._step(kind, -1)

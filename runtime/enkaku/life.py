@@ -28,6 +28,7 @@ class Life:
         transport: What carries the bytes; not started yet.
         lifespan: What stands around the connection, if anything.
         is_busy: Tells whether handlers run.
+        is_full: Tells whether there is no room for more of them.
 
     Attributes:
         info: The connection, as observers and handlers see it.
@@ -43,6 +44,7 @@ class Life:
         *,
         lifespan: Lifespan | None,
         is_busy: Callable[[], bool],
+        is_full: Callable[[], bool],
     ) -> None:
         self.info: Final = ConnectionInfo(transport.peer, transport.credentials)
         self.gate: Final = ReadGate(
@@ -54,9 +56,11 @@ class Life:
         self._limits = limits
         self._lifespan = lifespan
         self._is_busy = is_busy
+        self._is_full = is_full
         self._silence = Silence(self._take_silence)
         self._heard = False
         self._entered = lifespan is None
+        self._full = False
         self._gone = False
         self._over = asyncio.Event()
         self._living: asyncio.Task[None] | None = None
@@ -101,10 +105,16 @@ class Life:
             self._living.cancel()
         if self._transport.buffered:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
-        self.settle_end()
+        self._settle_end()
 
-    def settle_end(self) -> None:
-        """Find out whether it is all over."""
+    def settle(self) -> None:
+        """A handler has begun to wait, or has ended: read on or not, and find out whether it is all over."""
+        if self._full != self._is_full():
+            self._full = not self._full
+            self._settle_reading()
+        self._settle_end()
+
+    def _settle_end(self) -> None:
         self._silence.hear()
         if not self._gone or self._is_busy() or self._catching_up or self._flushing:
             return
@@ -124,7 +134,8 @@ class Life:
             await asyncio.wait({self._living}, timeout=self._limits.cleanup)
 
     def _settle_reading(self) -> None:
-        if self.gate.paused or self._catching_up is not None or not self._entered:
+        behind = self._catching_up is not None
+        if self.gate.paused or self._full or behind or not self._entered:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -144,7 +155,7 @@ class Life:
             self.drop("its lifespan failed")
         finally:
             self._living = None
-            self.settle_end()
+            self._settle_end()
 
     async def _catch_up(self) -> None:
         """Read no further until the client has read its answers."""
@@ -155,7 +166,7 @@ class Life:
         finally:
             self._catching_up = None
             self._settle_reading()
-            self.settle_end()
+            self._settle_end()
 
     async def _flush(self) -> None:
         """A client that has ended its side may still read, but need not: its socket is kept for a while."""
@@ -163,4 +174,4 @@ class Life:
             await self._transport.close(within=self._limits.linger)
         finally:
             self._flushing = None
-            self.settle_end()
+            self._settle_end()

@@ -87,7 +87,11 @@ class Session:
         self._on_call_end = on_call_end
         self._splitter = LineSplitter(limits.message_size)
         self._life = Life(
-            transport, limits, lifespan=policy.lifespan, is_busy=lambda: self._calls.running > 0
+            transport,
+            limits,
+            lifespan=policy.lifespan,
+            is_busy=lambda: self._calls.running > 0,
+            is_full=lambda: self._calls.full,
         )
         self._calls = Calls(
             transport,
@@ -265,7 +269,7 @@ class Session:
             self._report(f"there is no event {message.prc!r}")
         elif self._calls.stopping:
             return
-        elif refusal := self._calls.refuse("event"):
+        elif refusal := self._policy.capacity.refuse("event"):
             self._report_overload(message.prc, refusal[1])
         else:
             try:
@@ -279,7 +283,7 @@ class Session:
             call = self._new_call(route, due=due_after(self._limits.request_time))
             call.param = data
             call.note_received(size)
-            self._calls.start(call, run)
+            self._calls.start_event(call, run)
 
     def _send(self, message: Send, size: int) -> None:
         call = self._calls.get(message.rid)
@@ -364,7 +368,7 @@ class Session:
 
     def _take_call_end(self) -> None:
         self._on_call_end()
-        self._life.settle_end()
+        self._life.settle()
 
 
 def _text(value: Raw | UnsetType) -> bytes | None:

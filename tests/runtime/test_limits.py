@@ -1,0 +1,363 @@
+"""Limits: what a peer can make this side keep, and what it is told where it wants more."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from support import (
+    ASK,
+    ECHO,
+    FILL,
+    TALK,
+    TELL,
+    VOID,
+    WATCH,
+    WITHIN,
+    Connect,
+    Lifetime,
+    Serving,
+    facing,
+    line,
+    raw_client,
+    soon,
+    until,
+)
+from watching import Recorder
+
+
+def refused(rid: str, code: str, message: str) -> dict[str, Any]:
+    return {"typ": "error", "rid": rid, "code": code, "msg": message, "data": {}}
+
+
+TOO_MANY_CALLS = ("EK03", "Too many open calls")
+TOO_MANY_HANDLERS = ("EK04", "Too many running handlers")
+
+
+async def test_one_request_too_many_is_refused_and_there_is_room_again_after_an_end(
+    connect: Connect,
+) -> None:
+    life = Lifetime()
+    async with connect(Serving(ask=life.forever), limits=enkaku.Limits(handlers=2)) as connection:
+        first = asyncio.create_task(connection.request(ASK, 1))
+        second = asyncio.create_task(connection.request(ASK, 2))
+        await until(lambda: life.began_count == 2)
+        with pytest.raises(enkaku.CallError) as caught:
+            await connection.request(VOID, None)
+        assert (caught.value.code, caught.value.message) == TOO_MANY_HANDLERS
+        first.cancel()
+        await soon(life.ended)
+        await connection.request(VOID, None)
+        second.cancel()
+
+
+async def test_streams_do_not_count_as_running_handlers_but_as_open_calls(connect: Connect) -> None:
+    life = Lifetime()
+    limits = enkaku.Limits(handlers=1, calls=3)
+    async with connect(Serving(watch=life.forever), limits=limits) as connection:
+        async with connection.stream(WATCH, 1), connection.stream(WATCH, 2):
+            await until(lambda: life.began_count == 2)
+            await connection.request(VOID, None)
+            async with connection.stream(WATCH, 3) as third, connection.stream(WATCH, 4) as fourth:
+                with pytest.raises(enkaku.CallError) as caught:
+                    await fourth.result()
+                assert (caught.value.code, caught.value.message) == TOO_MANY_CALLS
+                with pytest.raises(enkaku.CallError, match="EK03"):
+                    await connection.request(VOID, None)
+                assert third.call.outcome is None
+
+
+@pytest.mark.parametrize("end", ["result", "error", "abort", "deadline", "close", "lost"])
+async def test_a_slot_is_free_again_after_every_end(socket_path: Path, end: str) -> None:
+    life = Lifetime()
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        with life:
+            if end == "error":
+                raise enkaku.HandlerError("X", "x")
+            if end != "result":
+                async with stream.until_closed():
+                    await asyncio.Event().wait()
+        return number
+
+    limits = enkaku.Limits(calls=1, server_calls=1)
+    handler = Serving(watch=watch)
+    async with enkaku.serve_unix(handler, socket_path, limits=limits) as server:
+        for count in range(1, 4):
+            async with raw_client(socket_path) as peer:
+                header: dict[str, Any] = {"typ": "JWT", "alg": "none"}
+                if end == "deadline":
+                    header["ttl"] = 20
+                opening = {"typ": "stream", "rid": "a", "prc": "watch", "prm": 5}
+                peer.send_line(header, opening)
+                await until(lambda: life.began_count == count)  # noqa: B023 # waited for at once
+                if end == "abort":
+                    peer.send(typ="abort", rid="a")
+                if end == "close":
+                    peer.send(typ="abort", rid="a", rsn="Close")
+                if end != "lost":
+                    await until(
+                        lambda: life.ended_count == count
+                    )  # noqa: B023 # waited for at once
+                    last = await peer.settle()
+                    assert [message["typ"] for message in last] == {
+                        "result": ["result"],
+                        "close": ["result"],
+                        "error": ["error"],
+                        "deadline": ["error"],
+                        "abort": [],
+                    }[end]
+            await until(lambda: not server.connections)
+        assert life.ended_count == 3
+
+
+async def test_the_limits_of_a_server_hold_for_all_its_connections(socket_path: Path) -> None:
+    life = Lifetime()
+    limits = enkaku.Limits(server_handlers=1)
+    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path, limits=limits):
+        async with raw_client(socket_path) as one, raw_client(socket_path) as other:
+            one.send(typ="request", rid="a", prc="ask", prm=1)
+            await soon(life.began)
+            other.send(typ="request", rid="b", prc="void")
+            assert await other.read() == refused("b", *TOO_MANY_HANDLERS)
+            one.send(typ="abort", rid="a")
+            await soon(life.ended)
+            assert await other.settle() == []
+
+
+async def test_a_handler_that_ignores_its_cancellation_keeps_its_slot_and_is_reported(
+    socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen, release, began = Recorder(), asyncio.Event(), asyncio.Event()
+
+    async def ask(number: int) -> int:
+        began.set()
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        return number
+
+    limits = enkaku.Limits(handlers=1, cleanup=0.05)
+    async with enkaku.serve_unix(
+        Serving(ask=ask), socket_path, limits=limits, observers=[seen]
+    ) as server:
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="request", rid="a", prc="ask", prm=1)
+            await soon(began)
+            peer.send(typ="abort", rid="a")
+            await until(lambda: seen.names("stuck") == ["ask"])
+            assert "ignores its cancellation" in caplog.text
+            peer.send(typ="request", rid="b", prc="void")
+            assert await peer.read() == refused("b", *TOO_MANY_HANDLERS)
+            assert [call.procedure.name for call in server.connections[0].calls] == ["ask"]
+            release.set()
+            await until(lambda: not server.connections[0].calls)
+            assert await peer.settle() == []
+
+
+async def test_events_beyond_the_limit_wait_for_their_turn(connect: Connect) -> None:
+    told: list[int] = []
+    release, most, running = asyncio.Event(), 0, 0
+
+    async def tell(number: int) -> None:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        await release.wait()
+        running -= 1
+        told.append(number)
+
+    async with connect(Serving(tell=tell), limits=enkaku.Limits(handlers=3)) as connection:
+        for number in range(50):
+            await connection.event(TELL, number)
+        await until(lambda: running == 3)
+        release.set()
+        await until(lambda: len(told) == 50)
+        assert most == 3
+        assert sorted(told) == list(range(50))
+        await connection.request(VOID, None)
+
+
+async def test_one_connection_too_many_is_ended(socket_path: Path) -> None:
+    seen = Recorder()
+    limits = enkaku.Limits(connections=2)
+    async with enkaku.serve_unix(Serving(), socket_path, limits=limits, observers=[seen]) as server:
+        async with raw_client(socket_path) as first, raw_client(socket_path) as second:
+            assert await first.settle() == await second.settle() == []
+            async with raw_client(socket_path) as third:
+                assert await third.reader.read() == b""
+            assert len(server.connections) == 2
+            assert "2 connections" in seen.overloads[0]
+        await until(lambda: not server.connections)
+        async with raw_client(socket_path) as again:
+            assert await again.settle() == []
+
+
+async def test_a_request_that_takes_too_long_is_cancelled_and_a_stream_is_not(
+    connect: Connect,
+) -> None:
+    asked, watched = Lifetime(), Lifetime()
+    limits = enkaku.Limits(request_time=0.05)
+    handler = Serving(ask=asked.forever, watch=watched.forever)
+    async with connect(handler, limits=limits) as connection:
+        async with connection.stream(WATCH, 1):
+            await soon(watched.began)
+            with pytest.raises(enkaku.DeadlineExceeded) as caught:
+                await connection.request(ASK, 1, timeout=None)
+            assert caught.value.code == "EK05"
+            await soon(asked.cancelled)
+            assert not watched.ended.is_set()
+
+
+async def test_a_client_that_says_nothing_in_time_is_dropped(socket_path: Path) -> None:
+    seen = Recorder()
+    limits = enkaku.Limits(first_byte=0.05)
+    async with enkaku.serve_unix(Serving(), socket_path, limits=limits, observers=[seen]):
+        async with raw_client(socket_path) as talks, raw_client(socket_path) as silent:
+            assert await talks.settle() == []
+            async with asyncio.timeout(WITHIN):
+                assert await silent.reader.read() == b""
+            assert await talks.settle() == []
+        await until(lambda: len(seen.lost) == 2)
+    assert "silent" in seen.lost[0]
+
+
+async def test_an_idle_client_is_dropped_and_one_with_an_open_call_is_not(
+    socket_path: Path,
+) -> None:
+    life = Lifetime()
+    limits = enkaku.Limits(idle=0.05)
+    async with enkaku.serve_unix(Serving(watch=life.forever), socket_path, limits=limits):
+        async with raw_client(socket_path) as idle, raw_client(socket_path) as busy:
+            busy.send(typ="stream", rid="a", prc="watch", prm=1)
+            assert await idle.settle() == []
+            async with asyncio.timeout(WITHIN):
+                assert await idle.reader.read() == b""
+            assert await busy.settle() == []
+            busy.send(typ="abort", rid="a")
+            async with asyncio.timeout(WITHIN):
+                assert await busy.reader.read() == b""
+
+
+def nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+@pytest.mark.parametrize("levels", [5, 6, 50])
+async def test_what_is_nested_deeper_than_the_limit_is_refused_before_it_is_parsed(
+    socket_path: Path, levels: int
+) -> None:
+    limits = enkaku.Limits(depth=5)
+    echo = enkaku.Request[object, object]("echo", param=object, result=object)
+
+    class Any(enkaku.Handler):
+        def __routes__(self) -> tuple[enkaku.Route, ...]:
+            return (enkaku.Route.request(echo, self._echo), *Serving().__routes__())
+
+        async def _echo(self, value: object) -> object:
+            return value
+
+    async with enkaku.serve_unix(Any(), socket_path, limits=limits):
+        async with raw_client(socket_path) as peer:
+            brackets = b'["' + b"[" * 50 + b'"]'  # those in a text do not count
+            answers: list[dict[str, object]] = []
+            for rid, value in (("a", nested(levels)), ("b", brackets)):
+                opening = line(typ="request", rid=rid, prc="echo", prm=0)
+                peer.send_bytes(opening.replace(b'"prm":0', b'"prm":' + value))
+                answers.append(await peer.read())
+            first, second = answers
+            if levels > 5:
+                assert first == refused("a", "EK08", "Invalid protocol message")
+            else:
+                assert first["typ"] == "result"
+            assert second["typ"] == "result"
+            assert await peer.settle() == []
+
+
+async def test_a_client_refuses_what_is_nested_too_deep_as_well(socket_path: Path) -> None:
+    echo = enkaku.Request[None, object]("void", result=object)
+    async with facing(socket_path, limits=enkaku.Limits(depth=3)) as (connection, peer):
+        asking = asyncio.create_task(connection.request(echo, None))
+        rid = (await peer.read())["rid"]
+        reply = line(typ="result", rid=rid, val=0).replace(b'"val":0', b'"val":' + nested(30))
+        peer.send_bytes(reply)
+        with pytest.raises(enkaku.InvalidMessage, match="3 levels"):
+            await asking
+
+
+async def test_the_unread_items_of_all_calls_of_a_connection_are_bounded(socket_path: Path) -> None:
+    seen, life = Recorder(), Lifetime()
+    limits = enkaku.Limits(window=1_000_000, inbox_limit=2_000_000, buffered=100_000, stall=0.05)
+    async with enkaku.serve_unix(
+        Serving(fill=life.forever), socket_path, limits=limits, observers=[seen]
+    ):
+        async with raw_client(socket_path) as peer:
+            for rid in ("a", "b"):
+                peer.send(typ="channel", rid=rid, prc="fill", prm=1)
+            for _ in range(60):
+                for rid in ("a", "b"):
+                    peer.send(typ="send", prc="fill", rid=rid, val="x" * 1000)
+            first = await peer.read()
+            assert (first["typ"], first["code"]) == ("error", "EKP02")
+            await until(lambda: len(seen.overloads) == 1)
+            assert "all calls" in seen.overloads[0]
+            assert await peer.settle() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"depth": 201}, {"depth": 0}, {"calls": 0}, {"stall": -1.0}, {"silence": float("nan")}],
+)
+def test_limits_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(enkaku.UsageError, match=next(iter(wrong))):
+        enkaku.Limits(**wrong)
+
+
+async def test_a_payload_of_another_call_is_not_touched_by_a_refusal(connect: Connect) -> None:
+    limits = enkaku.Limits(handlers=1)
+
+    async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        async for item in channel:
+            await channel.send(item)
+        return number
+
+    async def echo(text: str) -> str:
+        return text
+
+    async with connect(Serving(talk=talk, echo=echo), limits=limits) as connection:
+        async with connection.channel(TALK, 1) as channel:
+            for item in range(10):
+                await channel.send(item)
+                assert await anext(channel) == item
+                assert await connection.request(ECHO, "x") == "x"
+            assert await channel.close() == 1
+
+
+async def test_a_window_is_granted_at_once_and_again_as_items_are_taken(socket_path: Path) -> None:
+    take = asyncio.Event()
+
+    async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        await take.wait()
+        return len([item async for item in channel])
+
+    limits = enkaku.Limits(window=10_000)
+    async with enkaku.serve_unix(Serving(fill=fill), socket_path, limits=limits):
+        async with raw_client(socket_path) as peer:
+            opening = {"typ": "channel", "rid": "a", "prc": FILL.name, "prm": 1}
+            peer.send_line({"typ": "JWT", "alg": "none", "win": 5000}, opening)
+            assert await peer.read() == {"typ": "credit", "rid": "a", "n": 10_000}
+            items = [line(typ="send", prc="fill", rid="a", val="x" * 900) for _ in range(8)]
+            peer.send_bytes(b"".join(items))
+            assert await peer.settle() == []
+            take.set()
+            granted = [await peer.read() for _ in range(1)]
+            assert granted[0]["typ"] == "credit"
+            assert granted[0]["n"] >= 5000
+            peer.send(typ="abort", rid="a", rsn="Close")
+            last = await peer.read()
+            if last["typ"] == "credit":
+                last = await peer.read()
+            assert last == {"typ": "result", "rid": "a", "val": 8}
