@@ -1,0 +1,266 @@
+"""The fixtures for users' tests: what they connect and serve ends with the test, and what a test leaves fails it."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+TESTS = Path(__file__).parent.parent
+HEAD = """
+import asyncio, socket
+import enkaku, pytest, pytest_asyncio
+from enkaku.testing import Faults
+from support import ASK, ECHO, TELL, TICK, WATCH, Lifetime, Serving, line, soon, turns
+
+LEFT = []
+
+
+async def ask(number):
+    return -number
+
+
+async def watch(count, stream):
+    for number in range(count):
+        await stream.send(number)
+    return count
+"""
+INI = f"""
+[pytest]
+pythonpath = {TESTS}
+asyncio_mode = %s
+asyncio_default_fixture_loop_scope = function
+filterwarnings = error
+"""
+
+
+def run(
+    pytester: pytest.Pytester, text: str, *options: str, mode: str = "auto"
+) -> pytest.RunResult:
+    pytester.makeini(INI % mode)
+    pytester.makepyfile(HEAD + text)
+    # An installation that is older than the entry point does not load the plugin by itself.
+    installed = entry_points(group="pytest11", name="enkaku")
+    plugin = () if installed else ("-p", "enkaku.pytest_plugin")
+    spare = ("-p", "no:cacheprovider", "-p", "no:timeout")
+    return pytester.runpytest_inprocess(*plugin, *spare, *options)
+
+
+CLEAN = """
+@pytest_asyncio.fixture
+async def stream(enkaku_connect):
+    connection = await enkaku_connect(Serving(ask=ask, watch=watch))
+    async with connection.stream(WATCH, 3) as stream:
+        yield stream
+
+
+%(mark)s
+async def test_a_request(enkaku_connect):
+    connection = await enkaku_connect(Serving(ask=ask))
+    assert await connection.request(ASK, 1) == -1
+
+
+%(mark)s
+async def test_a_call_of_a_fixture_ends_after_the_test(stream, enkaku_connect):
+    assert await anext(stream) == 0
+    other = await enkaku_connect(Serving(ask=ask), close_timeout=1.0)
+    assert await other.request(ASK, 1) == -1
+
+
+%(mark)s
+async def test_what_is_given_up_needs_some_turns_to_end(enkaku_connect):
+    life = Lifetime()
+    async def slowly(*_):
+        try:
+            return await life.forever()
+        finally:
+            await asyncio.sleep(0.05)
+    connection = await enkaku_connect(Serving(watch=slowly))
+    async with connection.stream(WATCH, 1):
+        await soon(life.began)
+
+
+%(mark)s
+async def test_faults(enkaku_connect):
+    faults = Faults()
+    connection = await enkaku_connect(
+        Serving(ask=ask), faults=faults, connection_options={"timeout": 0.02}
+    )
+    faults.stall()
+    with pytest.raises(enkaku.EnkakuError):
+        await connection.request(ASK, 1)
+
+
+%(mark)s
+async def test_a_server(enkaku_server):
+    faults = Faults()
+    for served in (await enkaku_server(Serving(ask=ask)), await enkaku_server(Serving(ask=ask), faults=faults)):
+        assert len(str(served.path)) < 60
+        async with enkaku.connect_unix(served.path) as connection:
+            assert await connection.request(ASK, 1) == -1
+        assert served.server.addresses
+    assert faults.passed > 100
+
+
+class TestClass:
+    %(mark)s
+    async def test_a_method(self, enkaku_connect):
+        connection = await enkaku_connect(Serving(ask=ask))
+        assert await connection.request(ASK, 1) == -1
+
+
+def test_without_a_loop():
+    pass
+"""
+
+
+@pytest.mark.parametrize(("mode", "mark"), [("auto", ""), ("strict", "@pytest.mark.asyncio")])
+def test_tests_that_leave_nothing_pass(pytester: pytest.Pytester, mode: str, mark: str) -> None:
+    run(pytester, CLEAN % {"mark": mark}, mode=mode).assert_outcomes(passed=7)
+
+
+@pytest.mark.skipif(find_spec("anyio") is None, reason="anyio is not installed")
+def test_the_fixtures_work_with_the_plugin_of_anyio(pytester: pytest.Pytester) -> None:
+    backend = "\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
+    clean = CLEAN.replace("@pytest_asyncio.fixture", "@pytest.fixture")
+    text = backend + clean % {"mark": "@pytest.mark.anyio"}
+    run(pytester, text, mode="strict").assert_outcomes(passed=7)
+    alone = ("-p", "no:asyncio", "-o", "filterwarnings=ignore")
+    run(pytester, text, *alone).assert_outcomes(passed=7)
+
+
+NEXT = """
+
+async def test_the_next(enkaku_connect):
+    assert len(asyncio.all_tasks()) < 3
+    for peer in LEFT:
+        peer.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            """
+    connection = await enkaku_connect(Serving(ask=ask))
+    task = asyncio.create_task(asyncio.Event().wait(), name="poller")
+""",
+            ["- a running task: Event.wait (poller) at *.py:*"],
+        ),
+        (
+            """
+    life = Lifetime()
+    connection = await enkaku_connect(Serving(watch=life.forever))
+    stream = await connection.stream(WATCH, 1).__aenter__()
+""",
+            [
+                "- an open call of the client: stream watch",
+                "- a running handler: stream watch",
+            ],
+        ),
+        (
+            """
+    life = Lifetime()
+    connection = await enkaku_connect(Serving(ask=life.forever))
+    asking = asyncio.create_task(connection.request(ASK, 1))
+    await soon(life.began)
+""",
+            ["- an open call of the client: request ask"],
+        ),
+        (
+            """
+    async def spread(number):
+        ask.task = asyncio.create_task(asyncio.sleep(1000))
+        return number
+    connection = await enkaku_connect(Serving(ask=spread))
+    await connection.request(ASK, 1)
+""",
+            ["- a running task: sleep (Task-*) at *"],
+        ),
+        (
+            """
+    async def stubborn(number, stream):
+        for _ in range(10):
+            try:
+                await asyncio.sleep(0.2)
+            except asyncio.CancelledError:
+                pass
+        return number
+    connection = await enkaku_connect(Serving(watch=stubborn))
+    async with connection.stream(WATCH, 1):
+        await turns()
+""",
+            ["- a running handler: stream watch"],
+        ),
+        (
+            """
+    life = Lifetime()
+    served = await enkaku_server(Serving(watch=life.forever))
+    peer = socket.socket(socket.AF_UNIX)
+    LEFT.append(peer)
+    peer.connect(str(served.path))
+    peer.sendall(line(typ="stream", rid="a", prc="watch", prm=1))
+    await soon(life.began)
+""",
+            ["- a running handler: stream watch", "- an open connection: *"],
+        ),
+    ],
+    ids=["task", "stream", "request", "handlers-task", "handler", "raw-client"],
+)
+def test_what_a_test_leaves_fails_it_by_name(
+    pytester: pytest.Pytester, body: str, words: list[str]
+) -> None:
+    result = run(pytester, f"\nasync def test_it(enkaku_connect, enkaku_server):{body}{NEXT}")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["the test has left behind:", *words])
+
+
+def test_a_failure_is_told_without_what_it_left(pytester: pytest.Pytester) -> None:
+    text = """
+async def test_it(enkaku_connect):
+    life = Lifetime()
+    connection = await enkaku_connect(Serving(watch=life.forever))
+    stream = await connection.stream(WATCH, 1).__aenter__()
+    assert life.began_count == 17
+"""
+    result = run(pytester, text)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*assert 0 == 17*"])
+    result.stdout.no_fnmatch_line("*left behind*")
+
+
+def test_a_test_in_another_loop_than_its_fixtures_learns_so(pytester: pytest.Pytester) -> None:
+    text = """
+@pytest.mark.asyncio(loop_scope="module")
+async def test_it(enkaku_connect):
+    await enkaku_connect(Serving(ask=ask))
+"""
+    result = run(pytester, text)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*UsageError: this test runs in another event loop*"])
+
+
+def test_loops_that_several_tests_share_are_fine(pytester: pytest.Pytester) -> None:
+    mark = "@pytest.mark.asyncio(loop_scope='session')"
+    text = CLEAN % {"mark": mark}
+    options = ("-o", "asyncio_default_fixture_loop_scope=session")
+    run(pytester, text, *options).assert_outcomes(passed=7)
+
+
+def test_without_a_plugin_for_asyncio_a_test_learns_what_is_missing(
+    pytester: pytest.Pytester,
+) -> None:
+    text = "\ndef test_it(enkaku_connect):\n    pass\n"
+    result = run(pytester, text, "-p", "no:asyncio", "-o", "filterwarnings=ignore")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*needs pytest-asyncio, or anyio's plugin*"])
+
+
+def test_the_library_does_not_import_pytest() -> None:
+    text = "import sys, enkaku, enkaku.testing; assert not {'pytest', '_pytest'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", text], check=False, timeout=30).returncode == 0
