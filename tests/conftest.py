@@ -84,15 +84,14 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 def _dial(request: pytest.FixtureRequest) -> Connect:
     def connect(
-        handler: enkaku.Handler,
-        *,
-        limits: enkaku.Limits | None = None,
-        close_timeout: float = 30.0,
+        handler: enkaku.Handler, **options: Any
     ) -> AbstractAsyncContextManager[enkaku.Connection]:
-        options: dict[str, Any] = {"limits": limits, "close_timeout": close_timeout}
+        client = {"limits": options.get("limits")}
+        for name in [name for name in options if name.startswith("client_")]:
+            client[name.removeprefix("client_")] = options.pop(name)
         if request.param == "memory":
-            return _bounded(enkaku.connect_memory(handler, **options))
-        return _bounded(_over_socket(request, handler, options))
+            return _bounded(enkaku.connect_memory(handler, connection_options=client, **options))
+        return _bounded(_over_socket(request, handler, options, client))
 
     return connect
 
@@ -107,13 +106,15 @@ async def _bounded(
 
 @asynccontextmanager
 async def _over_socket(
-    request: pytest.FixtureRequest, handler: enkaku.Handler, options: dict[str, Any]
+    request: pytest.FixtureRequest,
+    handler: enkaku.Handler,
+    options: dict[str, Any],
+    client: dict[str, Any],
 ) -> AsyncGenerator[enkaku.Connection, None]:
-    limits = options["limits"]
     if request.param == "unix":
         path = request.getfixturevalue("socket_path")
         async with enkaku.serve_unix(handler, path, **options):
-            async with enkaku.connect_unix(path, limits=limits) as connection:
+            async with enkaku.connect_unix(path, **client) as connection:
                 yield connection
         return
     host = "::1" if request.param == "tcp6" else "127.0.0.1"
@@ -122,7 +123,7 @@ async def _over_socket(
     client_side = request.getfixturevalue("client_tls") if secure else None
     async with enkaku.serve_tcp(handler, host, ssl=server_side, **options) as server:
         async with enkaku.connect_tcp(
-            host, tcp_port(server), ssl=client_side, limits=limits
+            host, tcp_port(server), ssl=client_side, **client
         ) as connection:
             yield connection
 

@@ -129,15 +129,12 @@ async def turns(count: int = 10) -> None:
 
 
 class Connect(Protocol):
-    """Connects to a handler in this process."""
+    """Connects to a handler in this process.
 
-    def __call__(
-        self,
-        handler: enkaku.Handler,
-        *,
-        limits: enkaku.Limits | None = None,
-        close_timeout: float = 30.0,
-    ) -> Any: ...
+    The options are the server's; those whose names begin with ``client_`` are the client's, and so are the limits.
+    """
+
+    def __call__(self, handler: enkaku.Handler, **options: Any) -> Any: ...
 
 
 def line(**payload: object) -> bytes:
@@ -169,12 +166,17 @@ class Raw:
         # The public way to give a stream reader another limit is to make another one.
         self.reader._limit = buffer_limit
 
-    async def read(self) -> dict[str, Any]:
-        """Return the payload of the next line."""
+    async def read_line(self) -> dict[str, Any]:
+        """Return the next line."""
         async with asyncio.timeout(WITHIN):
             data = await self.reader.readline()
         assert data.endswith(b"\n"), f"the connection ended after {data!r}"
-        payload: dict[str, Any] = json.loads(data)["payload"]
+        message: dict[str, Any] = json.loads(data)
+        return message
+
+    async def read(self) -> dict[str, Any]:
+        """Return the payload of the next line."""
+        payload: dict[str, Any] = (await self.read_line())["payload"]
         return payload
 
     async def read_all(self) -> list[dict[str, Any]]:

@@ -117,30 +117,39 @@ class ServerCall(Call):
         if when_full == "wait":
             if self.outbox is not None:
                 await self.outbox.flush()
-            await self.send_line(line)
+            await self._wait_for_room(len(line))
+            # Nothing is awaited from here on: an item is sent if and only if this returns.
+            self._write_item(line)
         else:
             self._send_or_keep(line, when_full)
 
-    async def send_line(self, line: bytes) -> None:
-        """Wait until there is room for an item's line, and send it."""
+    async def _wait_for_room(self, size: int) -> None:
+        """Wait until an item's line of so many bytes may be sent; send it without waiting for anything else."""
         while self._takes_items():
             await self._transport.drain()
-            if self.window.fits(len(line)):
+            if self.window.fits(size):
                 break
             await self.window.wait()
-        # Nothing is awaited from here on: an item is sent if and only if this returns.
         self._require_taking_items()
-        self._write_item(line)
 
     def _send_or_keep(self, line: bytes, when_full: WhenFull) -> None:
         self._require_taking_items()
+        if self._write_if_room(line):
+            return
         if self.outbox is None:
             self.outbox = Outbox(self.send_line, size=self._outbox_size, on_drop=self.note_dropped)
-        has_room = self._transport.buffered < _ROOM and self.window.fits(len(line))
-        if has_room and self.outbox.empty:
-            self._write_item(line)
-        else:
-            self.outbox.put(line, when_full)
+        self.outbox.put(line, when_full)
+
+    def send_now(self, text: bytes) -> bool:
+        """Send an item's JSON text if nobody has to wait for it, and say so. Called by broadcasts."""
+        return self._takes_items() and self._write_if_room(encode_receive(self.rid, text))
+
+    def _write_if_room(self, line: bytes) -> bool:
+        waiting = self.outbox is not None and not self.outbox.empty
+        if waiting or self._transport.buffered >= _ROOM or not self.window.fits(len(line)):
+            return False
+        self._write_item(line)
+        return True
 
     def _write_item(self, line: bytes) -> None:
         self.window.take(len(line))

@@ -18,19 +18,22 @@ class Outbox:
     """Lines of one call that wait for room, in the order in which they were given.
 
     Args:
-        send: Waits for room, and sends a line.
+        wait: Waits until a line of so many bytes may be sent.
+        write: Sends a line.
         size: How many bytes are kept at the most.
         on_drop: Told how many lines were dropped.
     """
 
     def __init__(
         self,
-        send: Callable[[bytes], Awaitable[None]],
+        wait: Callable[[int], Awaitable[None]],
+        write: Callable[[bytes], None],
         *,
         size: int,
         on_drop: Callable[[int], None],
     ) -> None:
-        self._send: Final = send
+        self._wait: Final = wait
+        self._write: Final = write
         self._limit: Final = size
         self._on_drop: Final = on_drop
         self._lines: deque[bytes] = deque()
@@ -70,12 +73,13 @@ class Outbox:
     async def _run(self) -> None:
         try:
             while self._lines:
-                line = self._lines[0]
-                await self._send(line)
-                # What was waiting may have been dropped meanwhile, and what was just sent with it.
-                if self._lines and self._lines[0] is line:
-                    self._lines.popleft()
+                size = len(self._lines[0])
+                await self._wait(size)
+                # Another line may have taken its place meanwhile; only what goes now can no longer be dropped.
+                if len(self._lines[0]) <= size:
+                    line = self._lines.popleft()
                     self._size -= len(line)
+                    self._write(line)
         except (CallClosed, ConnectionLost):
             self._on_drop(len(self._lines))
             self._lines.clear()

@@ -31,6 +31,14 @@ def refused(rid: str, code: str, message: str) -> dict[str, Any]:
     return {"typ": "error", "rid": rid, "code": code, "msg": message, "data": {}}
 
 
+async def began(life: Lifetime, count: int) -> None:
+    await until(lambda: life.began_count == count)
+
+
+async def ended(life: Lifetime, count: int) -> None:
+    await until(lambda: life.ended_count == count)
+
+
 TOO_MANY_CALLS = ("EK03", "Too many open calls")
 TOO_MANY_HANDLERS = ("EK04", "Too many running handlers")
 
@@ -91,15 +99,13 @@ async def test_a_slot_is_free_again_after_every_end(socket_path: Path, end: str)
                     header["ttl"] = 20
                 opening = {"typ": "stream", "rid": "a", "prc": "watch", "prm": 5}
                 peer.send_line(header, opening)
-                await until(lambda: life.began_count == count)  # noqa: B023 # waited for at once
+                await began(life, count)
                 if end == "abort":
                     peer.send(typ="abort", rid="a")
                 if end == "close":
                     peer.send(typ="abort", rid="a", rsn="Close")
                 if end != "lost":
-                    await until(
-                        lambda: life.ended_count == count
-                    )  # noqa: B023 # waited for at once
+                    await ended(life, count)
                     last = await peer.settle()
                     assert [message["typ"] for message in last] == {
                         "result": ["result"],

@@ -1,0 +1,363 @@
+"""Observers, interceptors and lifespans: who is told what, on either side, and who may refuse."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import enkaku
+import pytest
+from support import (
+    ASK,
+    ECHO,
+    TALK,
+    TELL,
+    VOID,
+    WATCH,
+    WITHIN,
+    Connect,
+    Lifetime,
+    Serving,
+    raw_client,
+    soon,
+    until,
+)
+from watching import Recorder
+
+
+async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
+    async for item in channel:
+        await channel.send(item)
+    return number
+
+
+def handler(life: Lifetime) -> Serving:
+    async def ask(number: int) -> int:
+        if number < 0:
+            raise enkaku.HandlerError("NEGATIVE", "less than 0")
+        return number
+
+    async def tell(number: int) -> None:
+        return None
+
+    return Serving(ask=ask, tell=tell, talk=talk, watch=life.forever)
+
+
+async def test_both_sides_are_told_of_every_call_and_how_it_ended(connect: Connect) -> None:
+    here, there, life = Recorder(), Recorder(), Lifetime()
+    async with connect(handler(life), observers=[there], client_observers=[here]) as connection:
+        await connection.request(ASK, 1)
+        with pytest.raises(enkaku.CallError):
+            await connection.request(ASK, -1)
+        await connection.event(TELL, 1)
+        async with connection.channel(TALK, 5) as channel:
+            for item in range(3):
+                await channel.send(item)
+                await anext(channel)
+            await channel.close()
+        async with connection.stream(WATCH, 1):
+            await soon(life.began)
+        await until(lambda: len(there.ended) == 5)
+    for side in (here, there):
+        assert [(call.kind, call.outcome, call.code) for call in side.ended] == [
+            ("request", "result", ""),
+            ("request", "error", "NEGATIVE"),
+            ("event", "result", ""),
+            ("channel", "result", ""),
+            ("stream", "aborted", ""),
+        ]
+        assert side.started == side.ended
+        assert all(call.duration >= 0 and call.ended is not None for call in side.ended)
+        assert len(side.opened) == len(side.lost) == 1
+    ours, theirs = here.ended[3], there.ended[3]
+    assert (ours.items_sent, ours.items_received) == (theirs.items_received, theirs.items_sent)
+    assert (ours.items_sent, ours.items_received) == (3, 3)
+    assert ours.rid == theirs.rid
+    assert ours.bytes_sent > 0
+    assert ours.bytes_received > 0
+    assert (ours.param, theirs.param) == (5, 5)
+    assert "result" in repr(ours)
+
+
+async def test_a_lost_connection_is_told_with_its_reason_and_its_calls(socket_path: Path) -> None:
+    here, there, life = Recorder(), Recorder(), Lifetime()
+    async with enkaku.serve_unix(handler(life), socket_path, observers=[there]) as server:
+        async with enkaku.connect_unix(socket_path, observers=[here]) as connection:
+            async with connection.stream(WATCH, 1):
+                await soon(life.began)
+                (call,) = connection.calls
+                (info,) = server.connections
+                assert (call.procedure.name, info.calls[0].procedure.name) == ("watch", "watch")
+                assert "1 open calls" in repr(info)
+                assert info.duration >= 0
+                server.abort()
+                await until(lambda: bool(here.lost))
+                assert here.ended[0].outcome == "lost"
+        await until(lambda: bool(there.lost))
+    assert [kind for kind, _ in there.told if kind != "draining"] == [
+        *("opened", "started", "ended", "lost"),
+    ]
+
+
+async def test_invalid_messages_are_told_to_observers(socket_path: Path) -> None:
+    seen = Recorder()
+    async with enkaku.serve_unix(Serving(), socket_path, observers=[seen]):
+        async with raw_client(socket_path) as peer:
+            peer.send_bytes(b"nonsense\n")
+            peer.send(typ="request", rid="a", prc="nobody")
+            await peer.settle()
+    assert len(seen.invalid) == 2
+    assert "nobody" in seen.invalid[1]
+
+
+async def test_an_observer_that_fails_harms_nobody(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(enkaku.Observer):
+        def call_started(self, call: enkaku.Call) -> None:
+            raise RuntimeError("broken observer")
+
+        call_ended = call_started
+
+    seen = Recorder()
+    both = [Broken(), seen]
+    async with connect(Serving(), observers=both, client_observers=both) as connection:
+        await connection.request(VOID, None)
+    assert len(seen.ended) == 2
+    assert "broken observer" in caplog.text
+
+
+async def test_a_drain_tells_how_many_are_left(socket_path: Path) -> None:
+    seen, life = Recorder(), Lifetime()
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        with life:
+            async with stream.until_closed():
+                await asyncio.Event().wait()
+        return number
+
+    async with enkaku.serve_unix(Serving(watch=watch), socket_path, observers=[seen]) as server:
+        async with enkaku.connect_unix(socket_path) as one, enkaku.connect_unix(socket_path) as two:
+            async with one.stream(WATCH, 1) as first, two.stream(WATCH, 2) as second:
+                await until(lambda: life.began_count == 2)
+                async with asyncio.timeout(WITHIN):
+                    await server.stop(grace=WITHIN)
+                assert (await first.result(), await second.result()) == (1, 2)
+    assert seen.progress[0] == (2, 2)
+    assert seen.progress[-1] == (0, 0)
+    assert sorted(seen.progress, reverse=True) == seen.progress
+
+
+def noting(notes: list[str], name: str) -> enkaku.Interceptor:
+    @asynccontextmanager
+    async def interceptor(call: enkaku.Call) -> AsyncGenerator[None, None]:
+        notes.append(f"{name} before {call.kind}")
+        try:
+            yield
+        except BaseException as error:
+            notes.append(f"{name} {type(error).__name__}")
+            raise
+        notes.append(f"{name} after")
+
+    return interceptor
+
+
+async def test_interceptors_stand_around_all_four_kinds_on_both_sides(connect: Connect) -> None:
+    here: list[str] = []
+    there: list[str] = []
+    life = Lifetime()
+    async with connect(
+        handler(life),
+        interceptors=[noting(there, "a"), noting(there, "b")],
+        client_interceptors=[noting(here, "a"), noting(here, "b")],
+    ) as connection:
+        await connection.request(ASK, 1)
+        await connection.event(TELL, 1)
+        async with connection.channel(TALK, 1) as channel:
+            await channel.close()
+        with pytest.raises(enkaku.CallError):
+            await connection.request(ASK, -1)
+        async with connection.stream(WATCH, 1):
+            await soon(life.began)
+        await until(lambda: len(there) == 20)
+    around = ["a before {}", "b before {}", "b after", "a after"]
+    failed = ["a before {}", "b before {}", "b {}", "a {}"]
+    calls = [each.format(kind) for kind in ("request", "event", "channel") for each in around]
+    for side, error, stream in (
+        (here, "CallError", ["b after", "a after"]),
+        (there, "HandlerError", ["b CancelledError", "a CancelledError"]),
+    ):
+        assert side[:12] == calls
+        assert side[12:16] == [failed[0].format("request"), failed[1].format("request")] + [
+            each.format(error) for each in failed[2:]
+        ]
+        assert side[16:] == ["a before stream", "b before stream", *stream]
+
+
+async def test_an_interceptor_may_refuse_a_call_with_an_error(connect: Connect) -> None:
+    life = Lifetime()
+
+    @asynccontextmanager
+    async def only_positive(call: enkaku.Call) -> AsyncGenerator[None, None]:
+        if call.param == 0:
+            raise enkaku.HandlerError("EK02", "Access denied")
+        yield
+
+    @asynccontextmanager
+    async def never_nine(call: enkaku.Call) -> AsyncGenerator[None, None]:
+        if call.param == 9:
+            raise PermissionError("not nine")
+        yield
+
+    async with connect(
+        handler(life), interceptors=[only_positive], client_interceptors=[never_nine]
+    ) as connection:
+        assert await connection.request(ASK, 1) == 1
+        with pytest.raises(enkaku.CallError, match="Access denied") as caught:
+            await connection.request(ASK, 0)
+        assert caught.value.code == "EK02"
+        async with connection.channel(TALK, 0) as channel:
+            with pytest.raises(enkaku.CallError, match="EK02"):
+                await channel.result()
+        with pytest.raises(PermissionError):
+            await connection.request(ASK, 9)
+        with pytest.raises(PermissionError):
+            async with connection.stream(WATCH, 9):
+                pass
+        assert connection.calls == ()
+    assert not life.began.is_set()
+
+
+async def test_an_interceptor_that_swallows_an_error_hides_no_failure(connect: Connect) -> None:
+    @asynccontextmanager
+    async def swallowing(call: enkaku.Call) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        except (enkaku.CallError, enkaku.HandlerError):
+            return
+
+    life = Lifetime()
+    async with connect(handler(life), interceptors=[swallowing]) as connection:
+        with pytest.raises(enkaku.CallError, match="EK01"):
+            await connection.request(ASK, -1)
+    async with connect(handler(life), client_interceptors=[swallowing]) as connection:
+        with pytest.raises(enkaku.UsageError, match="swallowed"):
+            await connection.request(ASK, -1)
+
+
+USER = enkaku.StateKey[str]("user")
+COUNT = enkaku.StateKey[int]("count")
+
+
+async def test_a_connection_has_a_lifespan_and_state_that_its_handlers_share(
+    connect: Connect,
+) -> None:
+    ended: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(connection: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        await asyncio.sleep(0)
+        connection.state[USER] = "ada"
+        try:
+            yield
+        finally:
+            ended.append(f"{connection.state[USER]} {connection.state.get(COUNT, 0)}")
+
+    async def echo(text: str) -> str:
+        state = enkaku.current_call().connection.state
+        state[COUNT] = state.get(COUNT, 0) + 1
+        return f"{text} {state[USER]}"
+
+    async with connect(Serving(echo=echo), lifespan=lifespan) as connection:
+        assert await connection.request(ECHO, "hello") == "hello ada"
+        assert await connection.request(ECHO, "again") == "again ada"
+        assert ended == []
+        await connection.close()
+        await until(lambda: ended == ["ada 2"])
+
+
+async def test_a_lifespan_ends_after_the_last_handler(connect: Connect) -> None:
+    order: list[str] = []
+    life = Lifetime()
+
+    @asynccontextmanager
+    async def lifespan(_: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        yield
+        order.append("lifespan")
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        try:
+            await life.forever()
+        finally:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            order.append("handler")
+        return number
+
+    async with connect(Serving(watch=watch), lifespan=lifespan) as connection:
+        async with connection.stream(WATCH, 1):
+            await soon(life.began)
+            await connection.close()
+    assert order == ["handler", "lifespan"]
+
+
+async def test_a_lifespan_may_turn_a_client_away(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    @asynccontextmanager
+    async def lifespan(connection: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        raise PermissionError(f"nobody knows {connection.peer}")
+        yield
+
+    async with connect(Serving(), lifespan=lifespan) as connection:
+        with pytest.raises(enkaku.ConnectionLost):
+            await connection.request(VOID, None)
+    assert "nobody knows" in caplog.text
+
+
+async def test_a_lifespan_that_never_begins_or_ends_holds_up_no_stop(socket_path: Path) -> None:
+    at: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        at.append("opening")
+        if len(at) == 1:
+            await asyncio.Event().wait()
+        yield
+        at.append("ending")
+        await asyncio.Event().wait()
+
+    limits = enkaku.Limits(cleanup=0.05)
+    async with enkaku.serve_unix(Serving(), socket_path, lifespan=lifespan, limits=limits):
+        async with raw_client(socket_path):
+            await until(lambda: at == ["opening"])
+        async with raw_client(socket_path) as peer:
+            await peer.settle()
+    assert at == ["opening", "opening", "ending"]
+
+
+async def test_whose_process_is_at_the_other_end_is_known(socket_path: Path) -> None:
+    seen = Recorder()
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        async with enkaku.connect_unix(socket_path, observers=[seen]) as connection:
+            await connection.request(VOID, None)
+            for info in (server.connections[0], connection.info, seen.opened[0]):
+                credentials = info.credentials
+                assert credentials is not None
+                assert (credentials.pid, credentials.uid) == (os.getpid(), os.getuid())
+
+
+def test_state_is_found_by_its_key_and_not_by_its_name() -> None:
+    state = enkaku.State()
+    other = enkaku.StateKey[str]("user")
+    state[USER] = "ada"
+    assert USER in state
+    assert other not in state
+    assert state.get(other) is None
+    assert state.get(other, 7) == 7
+    with pytest.raises(KeyError):
+        state[other]
+    del state[USER]
+    assert USER not in state
+    assert repr(USER) == "StateKey('user')"
