@@ -137,7 +137,12 @@ class ServerCall(Call):
         if self._write_if_room(line):
             return
         if self.outbox is None:
-            self.outbox = Outbox(self.send_line, size=self._outbox_size, on_drop=self.note_dropped)
+            self.outbox = Outbox(
+                self._wait_for_room,
+                self._write_item,
+                size=self._outbox_size,
+                on_drop=self.note_dropped,
+            )
         self.outbox.put(line, when_full)
 
     def send_now(self, text: bytes) -> bool:
