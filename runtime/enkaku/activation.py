@@ -8,16 +8,12 @@ import socket
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from .errors import UsageError
+from .errors import NotActivated, UsageError
 
-__all__ = ["NotActivated", "PassedSocket", "systemd_sockets"]
+__all__ = ["PassedSocket", "systemd_sockets"]
 
 _FIRST: Final = 3  # the first descriptor that is passed; the others follow it
 _NO_NAME: Final = "unknown"  # what systemd says of a socket without a name
-
-
-class NotActivated(UsageError):
-    """No socket was passed to this process: it was not started by socket activation."""
 
 
 class PassedSocket(NamedTuple):

@@ -4,7 +4,8 @@
     ├── UsageError               this program asked for what the library does not allow
     │   ├── EncodeError          a value that the schema of its slot refuses
     │   ├── IncompatibleRuntime  generated code needs a newer enkaku
-    │   └── MissingExtra         generated code needs a part that is not installed
+    │   ├── MissingExtra         generated code needs a part that is not installed
+    │   └── NotActivated         no socket was passed to this process
     ├── CallClosed               the call takes no more items: it is closing, or has ended
     ├── CallError                the server ended the call with an error
     │   ├── DeadlineExceeded     the call took too long, here or at the server; also a TimeoutError
@@ -46,6 +47,7 @@ __all__ = [
     "InvalidMessage",
     "MessageTooLarge",
     "MissingExtra",
+    "NotActivated",
     "NotSupported",
     "PeerError",
     "Problem",
@@ -129,6 +131,10 @@ class IncompatibleRuntime(UsageError, ImportError):
 
 class MissingExtra(UsageError, ImportError):
     """Generated code needs a part of ``enkaku`` that is not installed; the text says how to install it."""
+
+
+class NotActivated(UsageError):
+    """No socket was passed to this process: it was not started by socket activation."""
 
 
 class CallClosed(EnkakuError):
