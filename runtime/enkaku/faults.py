@@ -192,6 +192,7 @@ class _Fallible:
     """A transport whose end can be made an error; in memory nothing else fails."""
 
     def __init__(self, transport: Transport) -> None:
+        self.limit_unread: Final = transport.limit_unread
         self.write: Final = transport.write
         self.drain: Final = transport.drain
         self.pause_reading: Final = transport.pause_reading

@@ -70,6 +70,7 @@ class Life:
     def start(self, receiver: Receiver) -> None:
         """Begin to read; with a lifespan, once that has been entered."""
         self._silence.expect(self._limits.first_byte)
+        self._transport.limit_unread(self._limits.unread_time)
         self._transport.start(receiver)
         if self._lifespan is not None:
             self._settle_reading()

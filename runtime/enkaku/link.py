@@ -109,6 +109,7 @@ class Link:
         self._lost: str | None = None
         self._cause: Exception | None = None
         self._reported = False
+        transport.limit_unread(limits.unread_time)
         observers.connection_opened(self.info)
         transport.start(self)
 

@@ -1,22 +1,29 @@
-"""Room for more bytes on a connection, and the queue of those who wait for it.
+"""Room for more bytes on a connection, the queue of those who wait for it, and for how long there may be none.
 
 Above it: the transports. Below it: asyncio.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["Room"]
+__all__ = ["Room", "Unread"]
 
 _AT_ONCE: Final = 8  # writers that are woken together: each may write before there is no room again
+_LOOKS: Final = 4  # in the time that a peer may read nothing: the more, the less it gets beyond it
 
 
 class Room:
-    """Says whether a writer may go on; those who may not wait in a queue, and leave it in order."""
+    """Says whether a writer may go on; those who may not wait in a queue, and leave it in order.
 
-    def __init__(self) -> None:
+    Args:
+        unread: Gives the peer up if there is no room for long; None waits for ever.
+    """
+
+    def __init__(self, unread: "Unread | None" = None) -> None:
+        self._unread = unread
         self._loop = asyncio.get_running_loop()
         self._full = False
         self._queue: deque[asyncio.Future[None]] = deque()
@@ -30,16 +37,18 @@ class Room:
     def fill(self) -> None:
         """There is no room any more."""
         self._full = True
+        if self._unread is not None:
+            self._unread.watch()
 
     def clear(self) -> None:
         """There is room again."""
-        self._full = False
+        self._have_room()
         if self._queue and not self._waking:
             self._wake()
 
     def give_up(self) -> None:
         """There will never be room: let everybody go, at once."""
-        self._full = False
+        self._have_room()
         while self._queue:
             self._wake_one()
 
@@ -54,6 +63,11 @@ class Room:
         finally:
             with suppress(ValueError):  # the usual case: whoever was woken is in the queue no more
                 self._queue.remove(turn)
+
+    def _have_room(self) -> None:
+        self._full = False
+        if self._unread is not None:
+            self._unread.rest()
 
     def _wake(self) -> None:
         # A few in each turn of the event loop: woken all at once, a thousand writers would write a thousand
@@ -71,3 +85,50 @@ class Room:
         turn = self._queue.popleft()
         if not turn.done():
             turn.set_result(None)
+
+
+class Unread:
+    """Gives a peer up that reads nothing of what waits for it; looks a few times in the time, and only while told to.
+
+    Args:
+        count_left: Tells how many bytes have left so far, give or take a constant.
+        give_up: Called with what to say, once, when none have left for the time, or for a quarter more.
+
+    Attributes:
+        seconds: The time; None is for ever.
+    """
+
+    def __init__(self, count_left: Callable[[], int], give_up: Callable[[Exception], None]) -> None:
+        self.seconds: float | None = None
+        self._count_left = count_left
+        self._give_up = give_up
+        self._left = 0
+        self._vain = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        """Something waits, and there is no room for more; may be repeated."""
+        if self._timer is None and self.seconds is not None:
+            self._left, self._vain = self._count_left(), 0
+            self._look_after(self.seconds)
+
+    def rest(self) -> None:
+        """There is room again, or nobody to read; may be repeated."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_after(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds / _LOOKS, self._look, seconds)
+
+    def _look(self, seconds: float) -> None:
+        before, self._left = self._left, self._count_left()
+        self._vain = self._vain + 1 if self._left == before else 0
+        if self._vain < _LOOKS:
+            self._look_after(seconds)
+        else:
+            self._timer = None
+            self._give_up(
+                TimeoutError(f"the peer has read nothing of what waits for it for {seconds:g} s")
+            )

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
 from .errors import ConnectionLost
-from .room import Room
+from .room import Room, Unread
 from .socket_options import describe_address, peer_credentials, set_keepalive
 from .socket_state import NEXT, OVER, READING, State
 from .tls import Tls
 from .transport import PeerCredentials, Receiver
 
 __all__ = ["OnSettled", "SocketTransport"]
-
 
 _ANSWERS_MAX: Final = 64 * 1024  # bytes of TLS' own that a peer may make this side keep for it
 
@@ -49,7 +48,9 @@ class SocketTransport(asyncio.Protocol):
         self._error: Exception | None = None
         self._answers = 0
         self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._room = Room()
+        self._written = 0
+        self._unread = Unread(lambda: self._written - self.buffered, self._fail)
+        self._room = Room(self._unread)
         self._credentials: PeerCredentials | None = None
         self._receiver: Receiver | None = None
 
@@ -120,6 +121,10 @@ class SocketTransport(asyncio.Protocol):
         """Part of asyncio's protocol."""
         self._room.clear()
 
+    def limit_unread(self, seconds: float | None) -> None:
+        """Let the peer read nothing for so long, while there is no room."""
+        self._unread.seconds = seconds
+
     def start(self, receiver: Receiver) -> None:
         """Begin to deliver."""
         if self._now() in OVER:
@@ -133,14 +138,14 @@ class SocketTransport(asyncio.Protocol):
         if self._now() is not State.OPEN:
             return
         if self._tls is None:
-            self._transport.write(data)
+            self._put(data)
             return
         try:
             self._tls.write(data)
         except ssl.SSLError as error:
             self._fail(error)
         else:
-            self._transport.write(self._tls.take_outgoing())
+            self._put(self._tls.take_outgoing())
 
     async def drain(self) -> None:
         """Return once there is room for more: at once, or in the order in which it was asked for.
@@ -151,7 +156,7 @@ class SocketTransport(asyncio.Protocol):
         await self._room.wait()
         if self._now() in OVER:
             await asyncio.shield(self._lost)
-            raise ConnectionLost(f"the connection to {self.peer} is gone")
+            raise ConnectionLost(f"the connection to {self.peer} is gone") from self._error
 
     def pause_reading(self) -> None:
         """Deliver nothing until told to; while this side ends, read on."""
@@ -199,6 +204,10 @@ class SocketTransport(asyncio.Protocol):
         self._transport.pause_reading()  # until the start
         self._settle(None)
 
+    def _put(self, data: bytes) -> None:
+        self._written += len(data)
+        self._transport.write(data)
+
     def _settle(self, error: Exception | None) -> None:
         on_settled, self._on_settled = self._on_settled, None
         if on_settled is not None:
@@ -210,7 +219,7 @@ class SocketTransport(asyncio.Protocol):
         except ssl.SSLError as error:
             self._fail(error)
             return
-        self._transport.write(tls.take_outgoing())
+        self._put(tls.take_outgoing())
         if done:
             self._open()
 
@@ -231,7 +240,7 @@ class SocketTransport(asyncio.Protocol):
 
     def _answer(self, answer: bytes) -> None:
         """Send what TLS itself answers, to new keys; a peer that reads nothing could have us keep any number."""
-        self._transport.write(answer)
+        self._put(answer)
         self._answers = self._answers + len(answer) if self._room.full else 0
         if self._answers > _ANSWERS_MAX:
             self._fail(ConnectionAbortedError("the peer goes on renewing keys, and reads nothing"))
@@ -242,7 +251,7 @@ class SocketTransport(asyncio.Protocol):
             self._tell(None)
             if unanswered:
                 tls.end()
-                self._transport.write(tls.take_outgoing())
+                self._put(tls.take_outgoing())
             self._transport.close()  # behind what was written
 
     def _end_writing(self) -> None:
@@ -254,7 +263,7 @@ class SocketTransport(asyncio.Protocol):
             self._transport.resume_reading()
             if self._tls is not None:
                 self._tls.end()
-                self._transport.write(self._tls.take_outgoing())
+                self._put(self._tls.take_outgoing())
             try:
                 self._transport.write_eof()
             except OSError:  # asyncio has not heard of it yet
@@ -264,7 +273,7 @@ class SocketTransport(asyncio.Protocol):
         """End at once for a reason, which the peer is told where it can be."""
         self._error = error
         if self._tls is not None and self._state in (State.SHAKING, State.OPEN):
-            self._transport.write(self._tls.take_outgoing())
+            self._put(self._tls.take_outgoing())
         self.abort()
 
     def _tell(self, error: Exception | None) -> None:

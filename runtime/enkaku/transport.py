@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from .errors import ConnectionLost
-from .room import Room
+from .room import Room, Unread
 
 __all__ = [
     "Dial",
@@ -73,6 +73,12 @@ class Transport(Protocol):
         """How many written bytes have not left yet."""
         ...
 
+    def limit_unread(self, seconds: float | None) -> None:
+        """Let the peer read nothing for so long, while there is no room, and then end at once, with an error.
+
+        None, as it is at first, is for ever. Called before ``start``.
+        """
+
     def start(self, receiver: Receiver) -> None:
         """Begin to deliver; called once, and before ``close``."""
 
@@ -118,12 +124,15 @@ class _Pipe:
 
     def __init__(self) -> None:
         self.size = 0
+        self.taken = 0
         self._loop = asyncio.get_running_loop()
         self._items: deque[bytes | None] = deque()
         self._take: Callable[[bytes | None], None] | None = None
         self._reading = True
         self._scheduled = False
-        self.room: Final = Room()
+        self.unread: Final = Unread(lambda: self.taken, self._give_up)
+        self.room: Final = Room(self.unread)
+        self.on_unread: Callable[[Exception], None] | None = None
 
     def put(self, data: bytes | None) -> None:
         self._items.append(data)
@@ -158,8 +167,13 @@ class _Pipe:
         self._scheduled = False
         while self._items and self._reading and self._take is not None:
             data = self._items.popleft()
+            self.taken += len(data or b"")
             self._resize(-len(data or b""))
             self._take(data)
+
+    def _give_up(self, error: Exception) -> None:
+        if self.on_unread is not None:
+            self.on_unread(error)
 
 
 class MemoryTransport:
@@ -169,7 +183,9 @@ class MemoryTransport:
         self._peer = peer
         self._incoming = incoming
         self._outgoing = outgoing
+        outgoing.on_unread = self._fail
         self._receiver: Receiver | None = None
+        self._error: Exception | None = None
         self._ending = False
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -187,6 +203,10 @@ class MemoryTransport:
     def buffered(self) -> int:
         """How many written bytes the other end has not been given yet."""
         return self._outgoing.size
+
+    def limit_unread(self, seconds: float | None) -> None:
+        """Let the other end take nothing for so long, while there is no room."""
+        self._outgoing.unread.seconds = seconds
 
     def start(self, receiver: Receiver) -> None:
         """Begin to deliver."""
@@ -206,7 +226,7 @@ class MemoryTransport:
         """
         await self._outgoing.room.wait()
         if self._lost.done():
-            raise ConnectionLost(f"the connection to {self._peer} is gone")
+            raise ConnectionLost(f"the connection to {self._peer} is gone") from self._error
 
     def pause_reading(self) -> None:
         """Deliver nothing until told to."""
@@ -247,7 +267,11 @@ class MemoryTransport:
         self._lost.set_result(None)
         self._end_writing()
         self._outgoing.room.give_up()
-        self._receiver.connection_lost(None)
+        self._receiver.connection_lost(self._error)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self.abort()
 
     def _end_writing(self) -> None:
         if not self._ending:

@@ -1,0 +1,297 @@
+"""A peer that reads nothing of what waits for it is given up, after ``Limits.unread_time`` and no earlier."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import enkaku
+import pytest
+from enkaku.room import Unread
+from enkaku.testing import Faults, connect_memory, faulty_tcp
+from enkaku.transport import memory_pair
+from silence.timing import Stopwatch, pass_time
+from support import (
+    ECHO,
+    VOID,
+    Lifetime,
+    Serving,
+    collect,
+    facing,
+    raw_client,
+    soon,
+    tcp_port,
+    turns,
+    until,
+)
+from watching import Recorder
+
+TIME = 0.3
+LIMITS = enkaku.Limits(unread_time=TIME)
+READS_NOTHING = "the peer has read nothing of what waits for it for 0.3 s"
+BIG = "x" * 100_000
+
+
+NOTE = enkaku.Event[str]("note", data=str)
+
+
+def serving(life: Lifetime) -> Serving:
+    async def pour(_: int, stream: enkaku.ServerStream[str]) -> int:
+        with life:
+            while True:
+                await stream.send(BIG)
+
+    async def echo(text: str) -> str:
+        return text
+
+    return Serving(pour=pour, echo=echo)
+
+
+@asynccontextmanager
+async def disturbed(
+    how: str, faults: Faults, tls: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> AsyncGenerator[tuple[enkaku.Connection, Recorder, Recorder], None]:
+    """A connection over a network with faults, and what is told at the client's side and at the server's."""
+    handler = serving(Lifetime())
+    server_told, client_told = Recorder(), Recorder()
+    server_side: enkaku.ServerOptions = {"limits": LIMITS, "observers": [server_told]}
+    client_side: enkaku.ConnectionOptions = {"limits": LIMITS, "observers": [client_told]}
+    if how == "memory":
+        async with connect_memory(
+            handler, faults=faults, connection_options=client_side, **server_side
+        ) as connection:
+            yield connection, client_told, server_told
+        return
+    async with enkaku.serve_tcp(
+        handler, ssl=tls[0] if how == "tls" else None, **server_side
+    ) as server:
+        async with faulty_tcp("127.0.0.1", tcp_port(server), faults) as port:
+            async with enkaku.connect_tcp(
+                "127.0.0.1", port, ssl=tls[1] if how == "tls" else None, **client_side
+            ) as connection:
+                yield connection, client_told, server_told
+                faults.cut()
+
+
+TRANSPORTS = pytest.mark.parametrize("how", ["memory", "tcp", "tls"])
+
+
+async def ask_until_lost(connection: enkaku.Connection) -> enkaku.ConnectionLost:
+    """Ask for more than any system buffers, until nobody answers any more."""
+    asking = [asyncio.create_task(connection.request(ECHO, BIG)) for _ in range(300)]
+    ends = await collect(asking)
+    lost = [end for end in ends if end != BIG]
+    assert lost
+    assert all(isinstance(end, enkaku.ConnectionLost) for end in lost)
+    assert isinstance(lost[0], enkaku.ConnectionLost)
+    return lost[0]
+
+
+@TRANSPORTS
+async def test_a_client_gives_up_a_server_that_reads_nothing(
+    how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    faults = Faults()
+    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, told, _):
+        await connection.request(VOID, None)
+        faults.to_server.stall()
+        watch = Stopwatch()
+        lost = await ask_until_lost(connection)
+        watch.require(TIME, or_more=0.25)
+        assert str(lost.__cause__) == READS_NOTHING
+        assert told.lost == [f"the connection was lost: {READS_NOTHING}"]
+        assert len(told.started) == len(told.ended)
+
+
+@TRANSPORTS
+async def test_a_server_gives_up_a_client_that_reads_nothing(
+    how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    faults = Faults()
+    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, _, told):
+        await connection.request(VOID, None)
+        faults.to_client.stall()
+        watch = Stopwatch()
+        asking = asyncio.create_task(ask_until_lost(connection))
+        await until(lambda: told.lost != [])
+        watch.require(TIME, or_more=0.25)
+        assert told.lost == [READS_NOTHING]
+        assert len(told.started) == len(told.ended)
+        faults.cut()
+        await asking
+
+
+async def test_a_handler_that_waits_for_room_is_cancelled_with_its_client(
+    socket_path: Path,
+) -> None:
+    life = Lifetime()
+    async with enkaku.serve_unix(serving(life), socket_path, limits=LIMITS) as server:
+        async with raw_client(socket_path) as client:
+            client.stall()
+            client.send(typ="stream", rid="a", prc="pour", prm=1)
+            await soon(life.began)
+            watch = Stopwatch()
+            await soon(life.cancelled)
+            watch.require(TIME, or_more=0.25)
+            await until(lambda: server.connections == ())
+
+
+async def test_an_event_that_waits_for_room_is_told_why_there_will_be_none(
+    socket_path: Path,
+) -> None:
+    async with facing(socket_path, limits=LIMITS) as (connection, server):
+        server.stall()
+        with pytest.raises(enkaku.ConnectionLost) as caught:
+            while True:
+                await connection.event(NOTE, BIG)
+        assert str(caught.value.__cause__) == READS_NOTHING
+
+
+async def test_who_reads_slowly_is_waited_for(socket_path: Path) -> None:
+    life = Lifetime()
+    async with enkaku.serve_unix(serving(life), socket_path, limits=LIMITS):
+        async with raw_client(socket_path) as client:
+            client.stall()
+            client.send(typ="stream", rid="a", prc="pour", prm=1)
+            await soon(life.began)
+            watch = Stopwatch()
+            while watch.passed < 4 * TIME:
+                await client.reader.readexactly(len(BIG) * 4)
+                await pass_time(TIME / 4)
+            assert not life.ended.is_set()
+
+
+@TRANSPORTS
+async def test_who_catches_up_and_has_nothing_more_to_read_is_left_alone(
+    how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    faults = Faults()
+    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, told, other):
+        faults.stall()
+        asking = [asyncio.create_task(connection.request(ECHO, BIG)) for _ in range(100)]
+        await pass_time(TIME / 3)
+        faults.resume()
+        assert await collect(asking) == [BIG] * 100
+        await pass_time(2 * TIME)
+        assert await connection.request(ECHO, "") == ""
+        assert told.lost == other.lost == []
+
+
+@TRANSPORTS
+async def test_what_is_written_meanwhile_does_not_count_as_read(
+    how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    faults = Faults()
+    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, told, _):
+        faults.to_server.stall()
+        asking = [asyncio.create_task(connection.request(ECHO, BIG)) for _ in range(300)]
+        watch = Stopwatch()
+        while told.lost == [] and watch.passed < 5 * TIME:
+            asking.append(asyncio.create_task(connection.request(ECHO, "")))
+            await pass_time(TIME / 20)
+        watch.require(TIME, or_more=0.25)
+        assert told.lost == [f"the connection was lost: {READS_NOTHING}"]
+        await collect(asking)
+
+
+@pytest.mark.parametrize(("within", "expected"), [(0.1, 0.1), (30.0, TIME)])
+async def test_a_close_ends_with_the_first_of_both_times(
+    socket_path: Path, within: float, expected: float
+) -> None:
+    async with facing(socket_path, limits=LIMITS) as (connection, server):
+        server.stall()
+        watch = Stopwatch()
+        asking = [asyncio.create_task(connection.request(ECHO, BIG)) for _ in range(100)]
+        await turns()
+        await connection.close(within=within)
+        watch.require(expected)
+        assert all(isinstance(end, enkaku.ConnectionLost) for end in await collect(asking))
+
+
+async def test_in_memory_a_close_ends_with_the_first_of_both_times_too() -> None:
+    ours, theirs = memory_pair()
+    receiver, deaf = Received(), Received()
+    theirs.start(deaf)
+    theirs.pause_reading()
+    ours.limit_unread(TIME)
+    ours.start(receiver)
+    ours.write(bytes(100_000))
+    watch = Stopwatch()
+    await ours.close(within=30.0)
+    watch.require(TIME)
+    assert str(receiver.ended_with) == READS_NOTHING
+    theirs.resume_reading()
+    await until(lambda: deaf.ended)
+
+
+async def test_by_default_a_transport_waits_for_ever() -> None:
+    ours, theirs = memory_pair()
+    receiver, deaf = Received(), Received()
+    theirs.start(deaf)
+    theirs.pause_reading()
+    ours.start(receiver)
+    ours.write(bytes(100_000))
+    await pass_time(2 * TIME)
+    assert not receiver.ended
+    await ours.close(within=0)
+
+
+class Received:
+    """What a transport delivers to."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.ended_with: Exception | None = None
+
+    def data_received(self, data: bytes) -> None:
+        return
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.ended, self.ended_with = True, error
+
+
+async def test_nobody_looks_while_there_is_room() -> None:
+    looks, ended = list[None](), asyncio.Event()
+
+    def look() -> int:
+        looks.append(None)
+        return 0
+
+    unread = Unread(look, lambda _: ended.set())
+    unread.seconds = 0.04
+    await pass_time(0.08)
+    assert looks == []
+    unread.watch()
+    unread.watch()
+    await soon(ended)
+    assert len(looks) == 5
+    unread.watch()
+    unread.rest()
+    unread.rest()
+    await pass_time(0.08)
+    assert len(looks) == 6
+
+
+async def test_none_is_for_ever() -> None:
+    unread = Unread(lambda: 0, lambda _: pytest.fail("it was given up"))
+    unread.watch()
+    await pass_time(0.05)
+
+
+async def test_what_leaves_now_and_then_starts_the_time_anew() -> None:
+    left, since = 0, Stopwatch()
+
+    def leave() -> int:
+        nonlocal left, since
+        if left < 5:
+            left, since = left + 1, Stopwatch()
+        return left
+
+    ended = asyncio.Event()
+    unread = Unread(leave, lambda _: ended.set())
+    unread.seconds = TIME
+    unread.watch()
+    await soon(ended)
+    since.require(TIME)
+    assert left == 5
