@@ -1,0 +1,338 @@
+"""Credits on the wire: what each side grants, and what it does with a peer that grants nothing."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from support import (
+    FILL,
+    POUR,
+    VOID,
+    WATCH,
+    Connect,
+    Lifetime,
+    Raw,
+    Serving,
+    facing,
+    line,
+    raw_client,
+    soon,
+    turns,
+    until,
+)
+from watching import Recorder
+
+ITEM = "x" * 1000
+SIZE = len(line(typ="receive", rid="a", val=ITEM))
+WINDOW = 10_000
+
+
+def open_with(peer: Raw, win: int, typ: str = "stream", prc: str = "pour", prm: int = 1000) -> None:
+    header = {"typ": "JWT", "alg": "none", "win": win}
+    peer.send_line(header, {"typ": typ, "rid": "a", "prc": prc, "prm": prm})
+
+
+async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+    for _ in range(number):
+        await stream.send(ITEM)
+    return number
+
+
+async def items_until_quiet(peer: Raw) -> int:
+    """Count the items that come until a round trip brings none."""
+    count = 0
+    while True:
+        seen = await peer.settle()
+        count += sum(message["typ"] == "receive" for message in seen)
+        if not seen:
+            return count
+
+
+async def test_a_handler_sends_no_more_than_was_granted(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(pour=pour), socket_path):
+        async with raw_client(socket_path) as peer:
+            open_with(peer, WINDOW)
+            assert await items_until_quiet(peer) == WINDOW // SIZE
+            for granted in (SIZE, 5 * SIZE):
+                peer.send(typ="credit", rid="a", n=granted)
+                assert await items_until_quiet(peer) == granted // SIZE
+            peer.send(
+                typ="credit", rid="a", n=SIZE - 50
+            )  # with what is left of the window, one more
+            assert await items_until_quiet(peer) == 1
+
+
+async def test_an_item_larger_than_the_window_goes_when_nothing_is_outstanding(
+    socket_path: Path,
+) -> None:
+    async def large(_: int, stream: enkaku.ServerStream[str]) -> int:
+        await stream.send("small")
+        for _ in range(2):
+            await stream.send("x" * 5000)
+        return 3
+
+    async with enkaku.serve_unix(Serving(pour=large), socket_path):
+        async with raw_client(socket_path) as peer:
+            open_with(peer, 500)
+            assert (await peer.read())["typ"] == "credit"
+            small = await peer.read()
+            assert small["val"] == "small"
+            assert await items_until_quiet(peer) == 0
+            peer.send(typ="credit", rid="a", n=len(line(**small)))
+            assert await items_until_quiet(peer) == 1
+            peer.send(typ="credit", rid="a", n=5100)
+            assert len((await peer.read())["val"]) == 5000
+            assert (await peer.read())["typ"] == "result"
+
+
+async def test_a_window_of_nothing_lets_items_through_one_by_one(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(pour=pour), socket_path):
+        async with raw_client(socket_path) as peer:
+            open_with(peer, 0, prm=4)
+            for _ in range(3):
+                assert await items_until_quiet(peer) == 1
+                peer.send(typ="credit", rid="a", n=SIZE)
+            assert [(await peer.read())["typ"] for _ in range(2)] == ["receive", "result"]
+
+
+async def test_a_handler_that_waits_for_credit_sees_its_abort_and_its_close(
+    socket_path: Path,
+) -> None:
+    life = Lifetime()
+
+    async def endless(number: int, stream: enkaku.ServerStream[str]) -> int:
+        with life:
+            async with stream.until_closed():
+                while True:
+                    await stream.send(ITEM)
+        return number
+
+    async with enkaku.serve_unix(Serving(pour=endless), socket_path):
+        for reason in (None, "Close"):
+            async with raw_client(socket_path) as peer:
+                open_with(peer, WINDOW, prm=7)
+                await items_until_quiet(peer)
+                peer.send(typ="abort", rid="a", **({} if reason is None else {"rsn": reason}))
+                if reason is None:
+                    await soon(life.cancelled)
+                else:
+                    assert await peer.read() == {"typ": "result", "rid": "a", "val": 7}
+
+
+async def test_a_client_that_grants_nothing_is_held_up_by_its_socket_alone(
+    socket_path: Path,
+) -> None:
+    async with enkaku.serve_unix(Serving(pour=pour), socket_path):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="stream", rid="a", prc="pour", prm=1000)
+            typs = [(await peer.read())["typ"] for _ in range(1001)]
+            assert typs == ["receive"] * 1000 + ["result"]
+
+
+async def test_credit_for_a_call_that_nobody_knows_is_ignored_on_both_sides(
+    socket_path: Path,
+) -> None:
+    async with enkaku.serve_unix(Serving(pour=pour), socket_path.with_name("other")):
+        async with raw_client(socket_path.with_name("other")) as peer:
+            peer.send(typ="credit", rid="nobody", n=5)
+            assert await peer.settle() == []
+    async with facing(socket_path) as (connection, server):
+        server.send(typ="credit", rid="nobody", n=5)
+        asking = asyncio.create_task(connection.request(VOID, None))
+        rid = (await server.read())["rid"]
+        server.send(typ="credit", rid=rid, n=5)  # a request has no items
+        server.send(typ="result", rid=rid)
+        await asking
+
+
+async def test_a_client_that_exceeds_its_grant_by_more_than_a_window_loses_the_call(
+    socket_path: Path,
+) -> None:
+    life, seen = Lifetime(), Recorder()
+    limits = enkaku.Limits(window=100_000)
+    async with enkaku.serve_unix(
+        Serving(fill=life.forever), socket_path, limits=limits, observers=[seen]
+    ):
+        async with raw_client(socket_path) as peer:
+            open_with(peer, WINDOW, "channel", "fill")
+            assert await peer.read() == {"typ": "credit", "rid": "a", "n": 100_000}
+            await soon(life.began)
+            item = line(typ="send", prc="fill", rid="a", val=ITEM)
+            for _ in range(150_000 // len(item)):
+                peer.send_bytes(item)
+            assert await peer.settle() == []
+            for _ in range(100_000 // len(item)):
+                peer.send_bytes(item)
+            error = await peer.read()
+            assert (error["rid"], error["code"]) == ("a", "EKP02")
+            await soon(life.cancelled)
+            assert await peer.settle() == []
+    assert "granted" in seen.overloads[0]
+
+
+async def test_a_server_that_exceeds_its_grant_by_more_than_a_window_loses_the_call(
+    socket_path: Path,
+) -> None:
+    limits = enkaku.Limits(window=100_000)
+    async with facing(socket_path, limits=limits) as (connection, peer):
+        async with connection.stream(POUR, 1) as stream:
+            rid = (await peer.read())["rid"]
+            peer.send(typ="credit", rid=rid, n=0)
+            for _ in range(250):
+                peer.send(typ="receive", rid=rid, val=ITEM)
+            assert (await peer.read())["typ"] == "abort"
+            with pytest.raises(enkaku.InboxOverflow, match="granted"):
+                while True:
+                    await anext(stream)
+
+
+async def test_a_client_says_its_window_and_returns_credit_to_a_server_that_counts(
+    socket_path: Path,
+) -> None:
+    async with facing(socket_path, limits=enkaku.Limits(window=WINDOW)) as (connection, peer):
+        async with connection.stream(POUR, 1) as stream:
+            opened = await peer.read_line()
+            assert opened["header"]["win"] == WINDOW
+            rid = opened["payload"]["rid"]
+            peer.send(typ="credit", rid=rid, n=0)
+            granted = 0
+            for _ in range(100):
+                peer.send(typ="receive", rid=rid, val=ITEM)
+                await anext(stream)
+            while granted < 95 * SIZE:
+                credit = await peer.read()
+                assert credit["typ"] == "credit"
+                assert credit["n"] >= WINDOW // 2
+                granted += credit["n"]
+            assert granted <= 100 * SIZE
+
+
+async def test_a_client_returns_no_credit_to_a_server_that_has_not_shown_that_it_counts(
+    socket_path: Path,
+) -> None:
+    async with facing(socket_path, limits=enkaku.Limits(window=WINDOW)) as (connection, peer):
+        async with connection.stream(POUR, 1) as stream:
+            rid = (await peer.read())["rid"]
+            for _ in range(100):
+                peer.send(typ="receive", rid=rid, val=ITEM)
+            for _ in range(100):
+                await anext(stream)
+        assert [message["typ"] for message in await peer.outlive(connection)] == ["abort"]
+
+
+async def test_a_channel_keeps_to_the_grant_of_its_server(socket_path: Path) -> None:
+    async with facing(socket_path) as (connection, peer):
+        async with connection.channel(FILL, 1) as channel:
+            rid = (await peer.read())["rid"]
+            peer.send(typ="credit", rid=rid, n=WINDOW)
+            asking = asyncio.create_task(connection.request(VOID, None))
+            peer.send(typ="result", rid=(await peer.read())["rid"])
+            await asking
+            sent = 0
+
+            async def flood() -> None:
+                nonlocal sent
+                while True:
+                    await channel.send(ITEM)
+                    sent += 1
+
+            flooding = asyncio.create_task(flood())
+            item = len(line(typ="send", prc="fill", rid=rid, val=ITEM))
+            seen = [await peer.read() for _ in range(WINDOW // item)]
+            await turns(50)
+            assert sent == len(seen)
+            peer.send(typ="credit", rid=rid, n=3 * item)
+            seen += [await peer.read() for _ in range(3)]
+            await turns(50)
+            assert sent == len(seen)
+            flooding.cancel()
+
+
+@pytest.mark.parametrize("shown_by", ["item", "time", "another channel"])
+async def test_a_channel_of_a_server_that_does_not_count_is_not_held_up(
+    socket_path: Path, shown_by: str
+) -> None:
+    async with facing(socket_path) as (connection, peer):
+        async with connection.channel(FILL, 1) as first:
+            rid = (await peer.read())["rid"]
+            if shown_by != "time":
+                peer.send(typ="receive", rid=rid, val="first")
+                assert await anext(first) == "first"
+            channel: Any = first
+            if shown_by == "another channel":
+                channel = connection.channel(FILL, 2)
+                await channel.__aenter__()
+                await peer.read()
+            reading = asyncio.create_task(read_items(peer, 300))
+            for _ in range(300):
+                await channel.send(ITEM)
+            await reading
+            if channel is not first:
+                await channel.__aexit__(None, None, None)
+
+
+async def read_items(peer: Raw, count: int) -> None:
+    for _ in range(count):
+        assert (await peer.read())["typ"] == "send"
+
+
+async def test_a_channel_sends_little_before_the_first_grant(socket_path: Path) -> None:
+    async with facing(socket_path) as (connection, peer):
+        async with connection.channel(FILL, 1) as channel:
+            rid = (await peer.read())["rid"]
+            flooding = asyncio.create_task(_flood(channel))
+            await until(lambda: channel.call.bytes_sent > 60_000)
+            await turns(50)
+            assert channel.call.bytes_sent < 70_000
+            peer.send(typ="credit", rid=rid, n=200_000)
+            await until(lambda: channel.call.bytes_sent > 190_000)
+            flooding.cancel()
+
+
+async def _flood(channel: enkaku.ClientChannel[str, str, int]) -> None:
+    while True:
+        await channel.send(ITEM)
+
+
+async def test_what_nobody_iterates_over_does_not_hold_up_the_result(connect: Connect) -> None:
+    limits = enkaku.Limits(window=WINDOW)
+    async with connect(Serving(pour=pour), limits=limits) as connection:
+        async with connection.stream(POUR, 5000) as stream:
+            assert await stream.result() == 5000
+            assert stream.dropped > 4900
+
+
+async def test_items_of_every_size_get_through_a_small_window(connect: Connect) -> None:
+    """Also those that fit only an empty window, behind others that leave less than half of it free."""
+    sizes = [10, 3000, 700, 9000, 1, 9999, 4000, 4000, 20_000, 5, 60_000, 4999]
+
+    async def each(_: int, stream: enkaku.ServerStream[str]) -> int:
+        for size in sizes * 3:
+            await stream.send("x" * size)
+        return len(sizes)
+
+    async with connect(Serving(pour=each), limits=enkaku.Limits(window=WINDOW)) as connection:
+        async with connection.stream(POUR, 1) as stream:
+            assert [len(item) async for item in stream] == sizes * 3
+
+
+async def test_many_calls_share_what_a_connection_may_buffer_and_none_is_refused(
+    connect: Connect,
+) -> None:
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        for item in range(200):
+            await stream.send(item)
+        return number
+
+    limits = enkaku.Limits(window=50_000, buffered=100_000)
+    async with connect(Serving(watch=watch), limits=limits) as connection:
+        streams = [connection.stream(WATCH, number) for number in range(30)]
+        for stream in streams:
+            await stream.__aenter__()
+        await turns(300)
+        for number, stream in enumerate(streams):
+            assert [item async for item in stream] == list(range(200))
+            assert await stream.result() == number
+            await stream.__aexit__(None, None, None)
