@@ -90,6 +90,10 @@ class Calls:
         """Return the open call with this id."""
         return self._by_rid.get(rid)
 
+    def runs_in(self, task: asyncio.Task[object] | None) -> bool:
+        """Tell whether a handler runs in a task."""
+        return task in self._running
+
     def refuse(self, kind: str) -> Refusal | None:
         """Say why one more call is not wanted, or None if it is."""
         return self._capacity.refuse(kind)

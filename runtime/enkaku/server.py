@@ -96,12 +96,19 @@ class Server:
 
         Handlers are asked to finish as if their clients had closed the calls; those that go on after
         ``grace`` are cancelled, and their callers get ``EKP01``. If the task that waits here is cancelled,
-        the handlers are cancelled at once. A handler that wants to stop its own server starts a task for
-        it: it would wait for itself here.
+        the handlers are cancelled at once.
 
         Args:
             grace: How long running handlers may go on, in seconds.
+
+        Raises:
+            UsageError: A handler of this server waits here, and would wait for itself. It can start a task for it.
         """
+        task = asyncio.current_task()
+        if any(session.is_served_by(task) for session in self._sessions):
+            raise UsageError(
+                "a handler cannot wait for the end of its own server: start a task that stops it"
+            )
         self._stop_wanted.set()
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop(grace))

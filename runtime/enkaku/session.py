@@ -121,6 +121,10 @@ class Session:
         """Why the connection ended, or will; ``""`` while it does not."""
         return self._life.reason
 
+    def is_served_by(self, task: asyncio.Task[object] | None) -> bool:
+        """Tell whether a handler of this connection runs in a task."""
+        return self._calls.runs_in(task)
+
     def start(self) -> None:
         """Begin to serve."""
         self._policy.observers.connection_opened(self.info)

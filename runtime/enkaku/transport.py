@@ -165,7 +165,12 @@ class _Pipe:
 
     def _deliver(self) -> None:
         self._scheduled = False
+        delivered = False
         while self._items and self._reading and self._take is not None:
+            if delivered and self._items[0] is None:
+                self._schedule()  # as from a socket, the end comes a turn later: what was asked for has begun
+                return
+            delivered = True
             data = self._items.popleft()
             self.taken += len(data or b"")
             self._resize(-len(data or b""))

@@ -6,7 +6,7 @@ from typing import Any
 
 import enkaku
 import pytest
-from support import PING, TELL, VOID, Connect, Lifetime, Serving, facing, raw_client, soon
+from support import PING, TELL, VOID, Connect, Lifetime, Serving, facing, raw_client, soon, until
 
 
 async def test_an_event_reaches_its_handler(connect_anyhow: Connect) -> None:
@@ -100,3 +100,16 @@ async def test_an_event_has_no_rid_that_anybody_could_abort(socket_path: Any) ->
             peer.send(typ="abort", rid="")
             assert await peer.settle() == []
             assert not life.cancelled.is_set()
+
+
+async def test_an_event_just_before_the_end_of_its_connection_is_begun(connect: Connect) -> None:
+    told: list[int] = []
+
+    async def tell(number: int) -> None:
+        told.append(number)
+
+    async with connect(Serving(tell=tell)) as connection:
+        for number in range(5):
+            await connection.event(TELL, number)
+        await connection.close()
+        await until(lambda: told == [0, 1, 2, 3, 4])

@@ -257,6 +257,30 @@ async def test_a_connection_that_comes_during_the_stop_is_dropped(socket_path: P
         await writer.wait_closed()
 
 
+async def test_a_handler_that_waits_for_the_end_of_its_own_server_is_told(
+    socket_path: Path,
+) -> None:
+    servers: list[enkaku.Server] = []
+    problems: list[str] = []
+    stopping: list[asyncio.Task[None]] = []
+
+    async def ask(number: int) -> int:
+        try:
+            await servers[0].stop()
+        except enkaku.UsageError as error:
+            problems.append(str(error))
+        stopping.append(asyncio.create_task(servers[0].stop()))
+        return number
+
+    async with enkaku.serve_unix(Serving(ask=ask), socket_path) as server:
+        servers.append(server)
+        async with enkaku.connect_unix(socket_path) as connection:
+            assert await connection.request(ASK, 3) == 3
+            async with asyncio.timeout(WITHIN):
+                await stopping[0]
+    assert "start a task" in problems[0]
+
+
 async def test_serve_forever_ends_with_stop(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         serving = asyncio.create_task(server.serve_forever())
