@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from ssl import SSLContext
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from .errors import ConnectFailed, UsageError
 from .socket_options import check_keepalive, describe_address, join_address, require_stream
@@ -20,6 +20,9 @@ from .tls import MakeTls, client_tls
 __all__ = ["Dialer", "dial_socket", "dial_tcp", "dial_unix"]
 
 _Make: TypeAlias = Callable[[Callable[[], SocketTransport]], Awaitable[object]]
+
+_FIRST_PAUSE: Final = 0.005  # seconds
+_LONGEST_PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,17 @@ class Dialer:
 
 def dial_unix(path: str, *, timeout: float) -> Dialer:
     """Return what connects to a Unix socket."""
-    make = partial(asyncio.get_running_loop().create_unix_connection, path=path)
+
+    async def make(protocol: Callable[[], SocketTransport]) -> object:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(0)
+            await _reach(sock, path)
+        except BaseException:
+            sock.close()
+            raise
+        return await asyncio.get_running_loop().create_unix_connection(protocol, sock=sock)
+
     return Dialer(f"unix:{path}", make, timeout)
 
 
@@ -131,6 +144,18 @@ def dial_socket(
         return await loop.create_connection(protocol, sock=unused.pop())
 
     return Dialer(where, take, timeout, make_tls, keepalive)
+
+
+async def _reach(sock: socket.socket, path: str) -> None:
+    """Connect a Unix socket, as soon as the server's queue has a place for it."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return sock.connect(path)
+        except BlockingIOError:
+            # The queue is full. The system does not tell when it no longer is, and asyncio takes this for a connection.
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _make_tls(ssl: SSLContext | None, name: str, *, given: bool) -> MakeTls | None:

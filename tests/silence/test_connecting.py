@@ -1,0 +1,98 @@
+"""Servers that nobody gets through to: connecting ends in time, and leaves nothing behind."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import enkaku
+import pytest
+from silence.timing import Stopwatch
+from support import VOID, WITHIN, Serving, names_in, open_sockets, turns, until
+
+TIME = 0.2
+
+
+@contextmanager
+def full_queue(listening: socket.socket) -> Generator[None, None, None]:
+    """Fill the queue of a server that accepts nobody."""
+    with ExitStack() as stack:
+        for _ in range(3):  # a queue of 0 takes one or two
+            client = stack.enter_context(socket.socket(listening.family))
+            client.setblocking(False)
+            client.connect_ex(listening.getsockname())
+        yield
+
+
+def unix_server(path: Path) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen(0)
+    return listening
+
+
+async def test_a_unix_server_that_accepts_nobody_is_waited_for_and_no_longer(
+    socket_path: Path,
+) -> None:
+    with unix_server(socket_path) as listening, full_queue(listening):
+        before, watch = open_sockets(), Stopwatch()
+        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.2 s"):
+            async with enkaku.connect_unix(socket_path, connect_timeout=TIME):
+                pytest.fail("nobody is there")
+        watch.require(TIME)
+        await until(lambda: open_sockets() == before)
+
+
+async def test_a_unix_server_that_accepts_somebody_in_time_is_reached(socket_path: Path) -> None:
+    with unix_server(socket_path) as listening:
+        with full_queue(listening):
+            connecting = asyncio.create_task(_connect_and_ask(socket_path))
+            await turns()
+            assert not connecting.done()
+        async with enkaku.serve_socket(Serving(), listening):
+            async with asyncio.timeout(WITHIN):
+                await connecting
+
+
+async def _connect_and_ask(path: Path) -> None:
+    async with enkaku.connect_unix(path) as connection:
+        await connection.request(VOID, None)
+
+
+async def test_who_no_longer_wants_to_connect_leaves_nothing(socket_path: Path) -> None:
+    with unix_server(socket_path) as listening, full_queue(listening):
+        before = open_sockets()
+        connecting = asyncio.create_task(_connect_and_ask(socket_path))
+        await turns()
+        assert open_sockets() == before + 1
+        connecting.cancel()
+        await asyncio.wait([connecting], timeout=WITHIN)
+        assert connecting.cancelled()
+        await until(lambda: open_sockets() == before)
+    assert names_in(socket_path.parent) == ["s"]
+
+
+async def test_a_tcp_server_that_accepts_nobody_is_waited_for_and_no_longer() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening, full_queue(listening):
+        before, watch = open_sockets(), Stopwatch()
+        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.2 s"):
+            async with enkaku.connect_tcp(*listening.getsockname(), connect_timeout=TIME):
+                pytest.fail("nobody is there")
+        watch.require(TIME)
+        await until(lambda: open_sockets() == before)
+
+
+async def test_a_server_that_never_answers_the_tls_handshake_is_left(
+    client_tls: ssl.SSLContext,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        before, watch = open_sockets(), Stopwatch()
+        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.2 s"):
+            async with enkaku.connect_tcp(
+                *listening.getsockname(), ssl=client_tls, connect_timeout=TIME
+            ):
+                pytest.fail("nobody is there")
+        watch.require(TIME)
+        await until(lambda: open_sockets() == before)
