@@ -19,6 +19,7 @@ MESSAGE_SIZE: Final = (
     64 * 1024
 )  # bytes of the longest line that is read, so that longer ones can be tried
 
+_PIECES: Final = 10_000  # of a batch at the most, about
 _LONGEST: Final = 20_000  # bytes of a recorded line
 _HEADERS: Final = ("win", "ttl", "traceparent", "tracestate", "alg", "typ", "kid")
 _MEMBERS: Final = (
@@ -94,7 +95,7 @@ def may_end(data: bytes) -> bool:
 
 def pieces(random: Random, data: bytes) -> Iterator[bytes]:
     """Cut bytes at random places: a few bytes at a time, or many lines at once."""
-    usual = random.choice((3, 50, 1_000, 20_000, 200_000))
+    usual = max(random.choice((3, 50, 1_000, 20_000, 200_000)), len(data) // _PIECES)
     place = 0
     while place < len(data):
         size = 1 + int(random.expovariate(1 / usual))

@@ -118,7 +118,7 @@ class Flatness:
         size: By how many bytes the process may grow: what is large.
     """
 
-    def __init__(self, *, blocks: int = 1_000, size: int = 24 * 2**20) -> None:
+    def __init__(self, *, blocks: int = 700, size: int = 24 * 2**20) -> None:
         self._most = blocks, size
         self._first: tuple[int, int] | None = None
         self.last: tuple[int, int] = (0, 0)
