@@ -5,8 +5,7 @@ Above it: the session, which reads what the client sends. Below it: what a handl
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
@@ -18,7 +17,8 @@ from .deadline import left, set_due
 from .facts import ConnectionInfo, Outcome
 from .handler import Run
 from .messages import encode_error, encode_result
-from .observer import Interceptor, Observers, enter_all
+from .observer import enter_all
+from .policy import Policy
 from .procedures import TOO_LONG
 from .states import ServerState, Step
 from .transport import Transport
@@ -37,36 +37,30 @@ class Calls:
     Args:
         transport: Takes the answers.
         connection: Lists the calls that are open.
-        capacity: Counts them.
-        close_timeout: How long a handler may go on after its call was closed, in seconds.
-        cleanup: How long a cancelled handler may clean up before it is reported, in seconds.
-        observers: Are told of each call.
-        interceptors: Stand around each handler, the first one outermost.
-        on_end: Called whenever a handler has ended, or an event has begun to wait for its turn.
+        policy: What holds for all connections of the server.
+        on_end: Called whenever a handler has ended.
     """
 
-    def __init__(  # what a session hands down, each by name
+    def __init__(
         self,
         transport: Transport,
         connection: ConnectionInfo,
-        capacity: Capacity,
+        policy: Policy,
         *,
-        close_timeout: float,
-        cleanup: float,
-        observers: Observers,
-        interceptors: Sequence[Interceptor],
         on_end: Callable[[], None],
     ) -> None:
+        limits = policy.limits
         self._transport = transport
         self._connection = connection
-        self._capacity = capacity
-        self._close_timeout = close_timeout
-        self._cleanup = cleanup
-        self._observers = observers
-        self._interceptors = interceptors
+        self._capacity = Capacity(
+            calls=limits.calls, handlers=limits.handlers, whole=policy.capacity
+        )
+        self._close_timeout = policy.close_timeout
+        self._cleanup = limits.cleanup
+        self._observers = policy.observers
+        self._interceptors = policy.interceptors
         self._on_end = on_end
         self._by_rid: dict[str, ServerCall] = {}
-        self._queued: deque[tuple[ServerCall, Run]] = deque()
         self._running: dict[asyncio.Task[None], ServerCall] = {}
         self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
         self._stopping = False
@@ -75,11 +69,6 @@ class Calls:
     def running(self) -> int:
         """How many handlers have not ended, those of events among them."""
         return len(self._running)
-
-    @property
-    def full(self) -> bool:
-        """Whether events wait for their turn: then there is no room for more."""
-        return bool(self._queued)
 
     @property
     def stopping(self) -> bool:
@@ -112,14 +101,6 @@ class Calls:
         if call.due is not None:
             self._set_timer(call, left(call.due), self._exceed)
 
-    def start_event(self, event: ServerCall, run: Run) -> None:
-        """Run the handler of an event, as soon as there is room: nobody could be told that there is none."""
-        if self._queued or self._capacity.full:
-            self._queued.append((event, run))
-            self._on_end()
-        else:
-            self.start(event, run)
-
     def close(self, call: ServerCall) -> None:
         """Ask the handler to finish, for a bounded time."""
         due_first = call.due is not None and left(call.due) < self._close_timeout
@@ -134,7 +115,6 @@ class Calls:
 
     def give_up_all(self) -> None:
         """The connection is lost: cancel every handler; nothing more is sent."""
-        self._queued.clear()
         for call in tuple(self._running.values()):
             self.give_up(call, "lost")
 
@@ -147,7 +127,6 @@ class Calls:
     async def stop(self, *, grace: float) -> None:
         """Ask every handler to finish; cancel those that run after ``grace`` seconds; answer every call."""
         self._stopping = True
-        self._queued.clear()
         for call in self._running.values():
             call.step(Step.CLOSE)
         await self._wait(grace)
@@ -229,8 +208,6 @@ class Calls:
             call.inbox.release()
         self._connection.remove_call(call)
         self._observers.call_ended(call)
-        while self._queued and not self._capacity.full:
-            self.start(*self._queued.popleft())
         self._on_end()
 
     def _cancel(self, call: ServerCall) -> None:

@@ -12,7 +12,6 @@ Refusal = tuple[str, str]
 
 _TOO_MANY_CALLS: Final = ("EK03", "Too many open calls")
 _TOO_MANY_HANDLERS: Final = ("EK04", "Too many running handlers")
-_SHORT: Final = frozenset({"event", "request"})  # a stream is meant to run for long
 
 
 class Capacity:
@@ -20,13 +19,13 @@ class Capacity:
 
     Args:
         calls: How many may be open: requests, streams and channels.
-        handlers: How many handlers of requests and events may run.
+        handlers: How many handlers of requests may run, and how many of events; a stream is meant to run for long.
         whole: What this is a part of, whose bounds hold as well.
     """
 
     def __init__(self, *, calls: int, handlers: int, whole: "Capacity | None" = None) -> None:
         self._free_calls = calls
-        self._free_handlers = handlers
+        self._free_handlers = {"event": handlers, "request": handlers}
         self._whole: Final = whole
         self._running = 0
 
@@ -39,14 +38,9 @@ class Capacity:
         """Say why there is no room for one more, or None if there is."""
         if kind != "event" and self._free_calls <= 0:
             return _TOO_MANY_CALLS
-        if kind in _SHORT and self._free_handlers <= 0:
+        if self._free_handlers.get(kind, 1) <= 0:
             return _TOO_MANY_HANDLERS
         return None if self._whole is None else self._whole.refuse(kind)
-
-    @property
-    def full(self) -> bool:
-        """Whether as many handlers run as may, on this connection alone."""
-        return self._free_handlers <= 0
 
     def take(self, kind: str) -> None:
         """Count one more."""
@@ -59,6 +53,7 @@ class Capacity:
     def _step(self, kind: str, step: int) -> None:
         self._running -= step
         self._free_calls += step * (kind != "event")
-        self._free_handlers += step * (kind in _SHORT)
+        if kind in self._free_handlers:
+            self._free_handlers[kind] += step
         if self._whole is not None:
             self._whole._step(kind, step)  # noqa: SLF001 # its own class

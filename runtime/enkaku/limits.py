@@ -48,10 +48,11 @@ class Limits:
 
     Attributes:
         calls: Open calls of one connection; 10,000 by default. One more gets ``EK03``.
-        handlers: Running handlers of requests and events of one connection; 100 by default. One more request gets
-            ``EK04``; one more event is dropped.
+        handlers: Running handlers of requests of one connection, and as many of events; 100 by default. One more
+            request gets ``EK04``; before one more event is handled, the connection is read no further.
         server_calls: Open calls of all connections; 100,000 by default (``EK03``).
-        server_handlers: Running handlers of requests and events of all connections; 10,000 by default (``EK04``).
+        server_handlers: The same of all connections; 10,000 by default. One more request gets ``EK04``, one more event is
+            dropped.
         connections: Open connections; 10,000 by default. One more is ended at once.
         backlog: Answers that a client may leave unread before it is read no further; 1 MiB by default.
         request_time: How long a request's handler may run; 300 by default. Then it is cancelled, and the caller gets

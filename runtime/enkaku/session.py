@@ -6,6 +6,7 @@ not know what carries the bytes, and nothing of the client.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -14,7 +15,7 @@ from msgspec import UNSET, Raw, UnsetType
 from .answers import FAILED
 from .call import ServerCall
 from .calls import STOPPING, Calls
-from .capacity import Capacity, Refusal
+from .capacity import Refusal
 from .deadline import due_after
 from .depth import require_depth
 from .errors import DecodeError, InboxOverflow, InvalidMessage
@@ -91,18 +92,10 @@ class Session:
             limits,
             lifespan=policy.lifespan,
             is_busy=lambda: self._calls.running > 0,
-            is_full=lambda: self._calls.full,
+            is_full=lambda: bool(self._lines),
         )
-        self._calls = Calls(
-            transport,
-            self._life.info,
-            Capacity(calls=limits.calls, handlers=limits.handlers, whole=policy.capacity),
-            close_timeout=policy.close_timeout,
-            cleanup=limits.cleanup,
-            observers=policy.observers,
-            interceptors=policy.interceptors,
-            on_end=self._take_call_end,
-        )
+        self._calls = Calls(transport, self._life.info, policy, on_end=self._take_call_end)
+        self._lines: deque[bytes | Oversized] = deque()  # read, and not taken yet
         self._shown_credits = False
         self._reported = False
 
@@ -133,11 +126,8 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         self._life.hear()
-        for line in self._splitter.feed(data):
-            if isinstance(line, Oversized):
-                self._refuse_oversized(line)
-            else:
-                self._take_line(line)
+        self._lines.extend(self._splitter.feed(data))
+        self._take_lines()
         if self._splitter.endless:
             self._report("a line without an end")
             self._life.drop("the client sent a line without an end")
@@ -146,6 +136,7 @@ class Session:
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel what still runs: nobody is there to be answered."""
+        self._lines.clear()
         self._calls.give_up_all()
         self._life.lose(error)
 
@@ -167,7 +158,20 @@ class Session:
         self._calls.cancel_all()
         self._life.drop("this server was aborted")
 
-    def _take_line(self, line: bytes) -> None:
+    def _take_lines(self) -> None:
+        """Take what was read, in its order; an event that there is no room for waits, and what is behind it."""
+        while self._lines:
+            line = self._lines.popleft()
+            if not self._take_line(line):
+                self._lines.appendleft(line)
+                break
+        self._life.settle()
+
+    def _take_line(self, line: bytes | Oversized) -> bool:
+        """Take a line; return False if there is no room for what it wants."""
+        if isinstance(line, Oversized):
+            self._refuse_oversized(line)
+            return True
         try:
             require_depth(line, self._limits.depth)
             message = decode_client_message(line)
@@ -176,9 +180,10 @@ class Session:
             if error.rid is not None and error.typ in ANSWERED:
                 self._refuse(error.rid, _INVALID)
         else:
-            self._take(message, len(line) + 1)
+            return self._take(message, len(line) + 1)
+        return True
 
-    def _take(self, line: ClientLine, size: int) -> None:
+    def _take(self, line: ClientLine, size: int) -> bool:
         message = line.payload
         match message:
             case Send():
@@ -188,11 +193,12 @@ class Session:
             case Abort():
                 self._abort(message)
             case Event():
-                self._event(message, size)
+                return self._event(message, size)
             case End():
                 self._end(message)
             case _:
                 self._open(message, line.header, size)
+        return True
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
         kind = _KINDS[type(message)]
@@ -267,27 +273,34 @@ class Session:
             self._transport.write(encode_credit(call.rid, granted))
             self._shown_credits = True
 
-    def _event(self, message: Event, size: int) -> None:
+    def _event(self, message: Event, size: int) -> bool:
         route = self._policy.routes.get(message.prc)
         if route is None or route.procedure.kind != "event":
             self._report(f"there is no event {message.prc!r}")
         elif self._calls.stopping:
-            return
+            pass
         elif refusal := self._policy.capacity.refuse("event"):
             self._report_overload(message.prc, refusal[1])
+        elif self._calls.refuse("event"):
+            return (
+                False  # an event is never answered, so it cannot be refused; handlers here will end
+            )
         else:
-            try:
-                data, run = route.bind(_text(message.data))
-            except DecodeError as error:
-                self._report(str(error))
-                return
-            except Exception:
-                logger.exception("%s: reading its data failed", message.prc)
-                return
+            self._start_event(route, message, size)
+        return True
+
+    def _start_event(self, route: Route, message: Event, size: int) -> None:
+        try:
+            data, run = route.bind(_text(message.data))
+        except DecodeError as error:
+            self._report(str(error))
+        except Exception:
+            logger.exception("%s: reading its data failed", message.prc)
+        else:
             call = self._new_call(route, due=due_after(self._limits.request_time))
             call.param = data
             call.note_received(size)
-            self._calls.start_event(call, run)
+            self._calls.start(call, run)
 
     def _send(self, message: Send, size: int) -> None:
         call = self._calls.get(message.rid)
@@ -372,7 +385,7 @@ class Session:
 
     def _take_call_end(self) -> None:
         self._on_call_end()
-        self._life.settle()
+        self._take_lines()
 
 
 def _text(value: Raw | UnsetType) -> bytes | None:

@@ -363,6 +363,7 @@ async def test_the_end_is_stalled_behind_the_bytes() -> None:
         assert (server_log.data, server_log.ends, client_log.ends) == (b"", [], [])
         faults.to_server.resume()
         await closing
+        await turns()
         assert (server_log.data, server_log.ends, client_log.ends) == (b"last", [None], [None])
 
 
