@@ -115,8 +115,8 @@ class ClientStream(Generic[_Receive, _Result]):
         self._link = await opening.links.ready(self.procedure, due)
         self._call = Call(self.procedure, self._link.info, due=due)
         self._call.param = opening.param
-        await enter_all(self._stack, opening.interceptors, self._call)
         try:
+            await enter_all(self._stack, opening.interceptors, self._call)
             self._open(due)
         except BaseException as error:
             await self._stack.__aexit__(type(error), error, error.__traceback__)

@@ -229,6 +229,35 @@ async def test_an_interceptor_may_refuse_a_call_with_an_error(connect: Connect) 
     assert not life.began.is_set()
 
 
+async def test_an_interceptor_is_left_where_the_next_one_refuses(connect: Connect) -> None:
+    left = 0
+
+    @asynccontextmanager
+    async def outer(_: enkaku.Call) -> AsyncGenerator[None, None]:
+        nonlocal left
+        try:
+            yield
+        except PermissionError:
+            left += 1
+            raise
+
+    @asynccontextmanager
+    async def refusing(_: enkaku.Call) -> AsyncGenerator[None, None]:
+        raise PermissionError("nobody")
+        yield
+
+    async with connect(handler(Lifetime()), client_interceptors=[outer, refusing]) as connection:
+        with pytest.raises(PermissionError):
+            await connection.request(ASK, 1)
+        with pytest.raises(PermissionError):
+            async with connection.stream(WATCH, 1):
+                pass
+        with pytest.raises(PermissionError):
+            async with connection.channel(TALK, 1):
+                pass
+    assert left == 3
+
+
 async def test_an_interceptor_that_swallows_an_error_hides_no_failure(connect: Connect) -> None:
     @asynccontextmanager
     async def swallowing(call: enkaku.Call) -> AsyncGenerator[None, None]:
