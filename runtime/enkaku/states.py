@@ -1,19 +1,19 @@
 """The life of a call, as data: one table for each side.
 
 Above it: the calls of the client and of the server. Below it: nothing. A pair that a table does not have changes
-nothing: what a peer sends for a call that is past it is ignored.
+nothing: what a peer sends for a call that is past it is ignored. The enums are integers since those hash fast.
 """
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final, TypeVar
 
 __all__ = ["CLIENT", "SERVER", "ClientState", "ServerState", "Step", "after"]
 
-S = TypeVar("S", bound=Enum)
+S = TypeVar("S", bound=IntEnum)
 
 
-class Step(Enum):
+class Step(IntEnum):
     """What can happen to a call."""
 
     OPEN = auto()  # its first message is sent
@@ -23,7 +23,7 @@ class Step(Enum):
     RELEASE = auto()  # the handler has ended
 
 
-class ClientState(Enum):
+class ClientState(IntEnum):
     """Where a call stands at the client."""
 
     NEW = auto()
@@ -33,7 +33,7 @@ class ClientState(Enum):
     ENDED = auto()
 
 
-class ServerState(Enum):
+class ServerState(IntEnum):
     """Where a call stands at the server."""
 
     RUNNING = auto()
