@@ -95,6 +95,9 @@ class Users:
             self.counts[name] += 1
         except* enkaku.ConnectionLost:
             self.counts["connection lost"] += 1
+        except* enkaku.NotSupported:
+            # A server that is too busy to grant anything for five seconds is taken for one that does not count.
+            self.counts["channel, half close not known in time"] += 1
         except* (Wrong, enkaku.CallError, enkaku.CallClosed) as errors:
             # A server that stops has its handlers finish early, and then ends the connection.
             if await _ends_soon(connection):
