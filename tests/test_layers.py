@@ -20,6 +20,7 @@ RUNTIME_LAYERS = (
             "framing",
             "full",
             "json_text",
+            "lifecycle",
             "quiet",
             "room",
             "signals",
@@ -39,7 +40,7 @@ RUNTIME_LAYERS = (
         ),
         *("outbox", "problems", "surrogates", "transport", "unix_path", "version"),
     },
-    {"depth", "faulty_wire", "number", "schema_problems", "socket_options"},
+    {"depth", "faulty_wire", "number", "reconnect", "schema_problems", "socket_options"},
     # values: what a slot reads and writes
     {"exact", "faults", "socket_transport", "unique"},
     {
@@ -58,8 +59,8 @@ RUNTIME_LAYERS = (
     {"observer"},
     {"call", "life", "link", "options"},
     {"answers", "handler", "links", "requests"},
-    {"calls", "policy", "streams"},
-    {"client", "session"},
+    {"calls", "policy", "relinking", "streams"},
+    {"client", "reopen", "session"},
     {"server"},
     # connections: what people use
     {"sockets", "testing"},
@@ -113,7 +114,7 @@ CODEGEN_LAYERS = (
     {"cli"},
     {"__main__"},
 )
-CLIENT_SIDE = {"client", "link", "links", "requests", "streams"}
+CLIENT_SIDE = {"client", "link", "links", "relinking", "reopen", "requests", "streams"}
 SERVER_SIDE = {
     *("answers", "call", "calls", "capacity", "handler", "life", "outbox", "policy", "server"),
     "session",

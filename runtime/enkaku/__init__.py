@@ -34,11 +34,14 @@ from .errors import (
 from .facts import Call, ConnectionInfo, Outcome, State, StateKey
 from .full import WhenFull
 from .handler import Handler, Route
+from .lifecycle import ConnectionState
 from .limits import Limits
 from .model import Model
 from .observer import Interceptor, Lifespan, Observer
 from .options import CallOptions, ConnectionOptions, ServerOptions, StreamOptions
 from .procedures import Channel, Event, Procedure, Request, Stream
+from .reconnect import Reconnect
+from .reopen import Gap, Reopening, reopening
 from .server import Server
 from .slots import Slot
 from .sockets import connect_tcp, connect_unix, serve_tcp, serve_unix
@@ -67,6 +70,7 @@ __all__ = [
     "ConnectionInfo",
     "ConnectionLost",
     "ConnectionOptions",
+    "ConnectionState",
     "DeadlineExceeded",
     "DeclaredDataError",
     "DeclaredError",
@@ -74,6 +78,7 @@ __all__ = [
     "EncodeError",
     "EnkakuError",
     "Event",
+    "Gap",
     "Handler",
     "HandlerError",
     "InboxOverflow",
@@ -92,6 +97,8 @@ __all__ = [
     "PeerError",
     "Problem",
     "Procedure",
+    "Reconnect",
+    "Reopening",
     "Request",
     "Route",
     "Server",
@@ -112,6 +119,7 @@ __all__ = [
     "connect_unix",
     "current_call",
     "deadline",
+    "reopening",
     "require_runtime",
     "serve_tcp",
     "serve_unix",

@@ -4,13 +4,14 @@ Above it: generated clients, ``sockets`` and ``testing``. Below it: procedures, 
 know what carries the bytes, and nothing of the server.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, TypeVar, Unpack
 
 from .deadline import due_within
 from .errors import ConnectionLost, UsageError
 from .facts import Call, ConnectionInfo
+from .lifecycle import ConnectionState, States
 from .limits import Limits
 from .link import Link
 from .links import Links, OneLink
@@ -18,6 +19,8 @@ from .messages import encode_event
 from .observer import Interceptor, Observers, enter_all
 from .options import CallOptions, ConnectionOptions, StreamOptions
 from .procedures import Channel, Event, Procedure, Request, Stream
+from .reconnect import Redialer
+from .relinking import SuccessiveLinks
 from .requests import require_time, send_event, send_request
 from .slots import Slot
 from .streams import ClientChannel, ClientStream, Opening, decode_reply
@@ -42,15 +45,25 @@ class Connection:
 
     Args:
         transport: What carries the bytes; started here.
+        redialer: Makes the transports that follow, where the connection shall come back.
         options: See ``ConnectionOptions``.
     """
 
-    def __init__(self, transport: Transport, **options: Unpack[ConnectionOptions]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        redialer: Redialer | None = None,
+        **options: Unpack[ConnectionOptions],
+    ) -> None:
         limits = options.get("limits") or Limits()
         observers = Observers(options.get("observers", ()))
         self._timeout = options.get("timeout", _TIMEOUT)
         self._interceptors: Sequence[Interceptor] = tuple(options.get("interceptors", ()))
-        self._links: Links = OneLink(Link(transport, limits, observers))
+        self._links: Links
+        if redialer is None:
+            self._links = OneLink(transport, limits, observers)
+        else:
+            self._links = SuccessiveLinks(transport, redialer, limits, observers)
 
     @property
     def peer(self) -> str:
@@ -59,8 +72,21 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls can be made."""
+        """Whether there is a connection to the server now."""
         return self._links.link.is_open
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands."""
+        return self._links.life.state
+
+    def states(self) -> AsyncIterator[ConnectionState]:
+        """Iterate over the states of the connection: the present one, and each that follows, until the last.
+
+        Whoever takes them late sees the newest sixteen; nothing waits for them. The iterator can be left at any
+        time, and any number of tasks may have one.
+        """
+        return States(self._links.life)
 
     @property
     def info(self) -> ConnectionInfo:
@@ -116,7 +142,7 @@ class Connection:
             try:
                 return await self._request(procedure, link, call, prm)
             except ConnectionLost:
-                if not (procedure.idempotent and self._links.comes_back):
+                if link.is_open or not (procedure.idempotent and self._links.comes_back):
                     raise
 
     def stream(

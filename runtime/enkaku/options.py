@@ -1,6 +1,6 @@
 """What may be said of a connection, of a server and of a single call, by name.
 
-Above it: all that connects, serves and calls. Below it: limits, observers.
+Above it: all that connects, serves and calls. Below it: limits, observers, reconnecting.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import TypedDict
 from .full import WhenFull
 from .limits import Limits
 from .observer import Interceptor, Lifespan, Observer
+from .reconnect import Reconnect
 
 __all__ = ["CallOptions", "ConnectionOptions", "ServerOptions", "StreamOptions"]
 
@@ -44,12 +45,15 @@ class ConnectionOptions(TypedDict, total=False):
             None is for ever.
         observers: Are told what happens.
         interceptors: Stand around each call, the first one outermost.
+        reconnect: How the connection is made again when it is lost; None, the default, is not at all. Calls that
+            run when it is lost end with ``ConnectionLost``; new ones wait for the next connection.
     """
 
     limits: Limits | None
     timeout: float | None
     observers: Sequence[Observer]
     interceptors: Sequence[Interceptor]
+    reconnect: Reconnect | None
 
 
 class ServerOptions(TypedDict, total=False):

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from typing import Final, Unpack
 
 from .client import Connection
-from .dialing import dial_socket, dial_tcp, dial_unix
+from .dialing import Dialer, dial_socket, dial_tcp, dial_unix
+from .errors import UsageError
 from .handler import Handler
 from .listening import BACKLOG, Listener, foreign_errors
 from .options import ConnectionOptions, ServerOptions
+from .reconnect import Redialer
 from .server import Server
 from .socket_options import (
     KEEPALIVE,
@@ -25,7 +27,6 @@ from .socket_options import (
     require_stream,
 )
 from .tls import server_tls
-from .transport import Dial
 from .unix_path import claim_path
 
 __all__ = [
@@ -51,7 +52,8 @@ async def connect_unix(
 
     Args:
         path: The socket's path.
-        connect_timeout: How long connecting may take, in seconds.
+        connect_timeout: How long connecting may take, in seconds: all attempts together at first, and each one of
+            those that follow where the connection comes back (``reconnect``).
         options: See ``ConnectionOptions``.
 
     Raises:
@@ -80,7 +82,8 @@ async def connect_tcp(
         port: The server's port.
         ssl: How to check the server, for TLS; None is plain TCP.
         server_hostname: The name that the server's certificate must have; ``host`` by default.
-        connect_timeout: How long connecting may take, the TLS handshake included, in seconds.
+        connect_timeout: How long connecting may take, the TLS handshake included, in seconds: all attempts
+            together at first, and each one of those that follow where the connection comes back (``reconnect``).
         keepalive: After how many seconds without an answer of the server's system the connection is lost, also
             while nothing is sent; 60 by default, None leaves it to this system, which takes hours. On Linux, a
             server that takes nothing of what was sent for so long counts as gone, too.
@@ -114,7 +117,8 @@ async def connect_socket(
 ) -> AsyncGenerator[Connection, None]:
     """Connect over a socket that is connected already, such as one half of ``socket.socketpair()``.
 
-    The socket belongs to the connection from then on, and is closed with it.
+    The socket belongs to the connection from then on, and is closed with it. Nobody can connect it again: there is
+    no ``reconnect``.
 
     Args:
         sock: A Unix or TCP socket.
@@ -126,8 +130,12 @@ async def connect_socket(
 
     Raises:
         ConnectFailed: The server's certificate is refused, or there is no answer within the time.
-        UsageError: The socket is of another kind, or not connected; it is left as it is.
+        UsageError: The socket is of another kind, or not connected, or ``reconnect`` is given; it is left as it is.
     """
+    if options.get("reconnect") is not None:
+        raise UsageError(
+            "a socket is connected once: reconnect is for connect_unix and connect_tcp"
+        )
     dial = dial_socket(
         sock,
         ssl=ssl,
@@ -140,10 +148,12 @@ async def connect_socket(
 
 
 @asynccontextmanager
-async def _connect(dial: Dial, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
-    transport = await dial()
+async def _connect(dial: Dialer, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
+    reconnect = options.get("reconnect")
+    redialer = None if reconnect is None else Redialer(dial, reconnect, dial.where)
+    transport = await (dial() if redialer is None else redialer.first(within=dial.timeout))
     try:
-        connection = Connection(transport, **options)
+        connection = Connection(transport, redialer, **options)
     except BaseException:
         transport.abort()
         raise

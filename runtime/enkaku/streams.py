@@ -82,6 +82,7 @@ class ClientStream(Generic[_Receive, _Result]):
     def __init__(self, opening: Opening, receive: Slot[_Receive], result: Slot[_Result]) -> None:
         self.procedure: Final = opening.procedure
         self._opening = opening
+        self._link = opening.links.link
         self._receive = receive
         self._result = result
         self._state = ClientState.NEW
@@ -219,6 +220,10 @@ class ClientStream(Generic[_Receive, _Result]):
         if self._state not in {ClientState.NEW, ClientState.ENDED}:
             self._inbox.clear()
             self._give_up(CallClosed(f"{self.procedure.name}: this side gave the call up"), reason)
+
+    async def can_follow(self) -> bool:
+        """Wait until the connection of the call is lost, if it may come back, and return whether it may. For ``reopening``."""
+        return await self._opening.links.follows(self._link)
 
     def take_item(self, text: bytes, size: int) -> None:
         """Take an item. Called by the connection."""

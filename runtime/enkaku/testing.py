@@ -13,6 +13,7 @@ from .faulty_proxy import faulty_tcp, faulty_unix
 from .faulty_wire import Wire
 from .handler import Handler
 from .options import ConnectionOptions, ServerOptions
+from .reconnect import Redialer
 from .server import Server
 from .transport import Transport, memory_pair
 
@@ -51,21 +52,28 @@ async def connect_and_serve(
     client_options: ConnectionOptions = {"limits": options.get("limits")}
     client_options.update(connection_options or {})
     async with AsyncExitStack() as stack:
-        client_end: Transport
-        server_end: Transport
-        wire: Wire | None = None
-        if faults is None:
-            client_end, server_end = memory_pair()
-        else:
-            client_end, server_end, wire = await stack.enter_async_context(
-                faulty_memory_pair(faults)
-            )
+        wires: list[Wire] = []
+
+        async def dial() -> Transport:
+            client_end: Transport
+            server_end: Transport
+            if faults is None:
+                client_end, server_end = memory_pair()
+            else:
+                pair = faulty_memory_pair(faults)
+                client_end, server_end, wire = await stack.enter_async_context(pair)
+                wires.append(wire)
+            server.connected(server_end)
+            return client_end
+
+        transport = await dial()
         await stack.enter_async_context(server.running(None, ("memory",)))
-        server.connected(server_end)
-        connection = Connection(client_end, **client_options)
+        reconnect = client_options.get("reconnect")
+        redialer = None if reconnect is None else Redialer(dial, reconnect, transport.peer)
+        connection = Connection(transport, redialer, **client_options)
         try:
             yield connection, server
         finally:
-            if wire is not None:
+            for wire in wires:
                 wire.let_go()  # nobody wants to wait at the end of a test for a peer that cannot answer
             await connection.close()

@@ -57,6 +57,31 @@ async def call(client: DashboardClient) -> None:
     await client.note({})
 
 
+async def reopening(client: DashboardClient) -> None:
+    param = MetricsStreamParam(interval=1)
+    async with enkaku.reopening(lambda: client.metrics_stream(param)) as items:
+        assert_type(items, enkaku.Reopening[MetricsStreamReceive, MetricsStreamResult])
+        async for item in items:
+            if isinstance(item, enkaku.Gap):
+                assert_type(item.seconds, float)
+                assert_type(item.error, enkaku.ConnectionLost | enkaku.CallError)
+            else:
+                assert_type(item, MetricsStreamReceive)
+        assert_type(items.result, MetricsStreamResult)
+    async with enkaku.reopening(lambda: client.logs_watch(LogsWatchParam(level="info"))) as logs:
+        assert_type(logs, enkaku.Reopening[LogsWatchReceive, LogsWatchResult])
+
+
+async def states(connection: enkaku.Connection) -> None:
+    assert_type(connection.state, enkaku.ConnectionState)
+    async for state in connection.states():
+        assert_type(state, enkaku.ConnectionState)
+
+
+def reconnecting() -> enkaku.ConnectionOptions:
+    return {"reconnect": enkaku.Reconnect(first=1, attempts=3)}
+
+
 async def options(client: DashboardClient, patience: float | None) -> None:
     restart, interval = SystemRestartParam(service="a"), MetricsStreamParam(interval=1)
     restarted = await client.system_restart(restart, timeout=1.0)

@@ -54,6 +54,16 @@ async def call(client: DashboardClient, shape: Shape) -> None:
         await stream.send(1)  # told: AttributeAccessIssue, attr-defined
 
 
+async def reopening(client: DashboardClient) -> None:
+    param = MetricsStreamParam(interval=1)
+    enkaku.reopening(client.metrics_stream(param))  # told: ArgumentType, arg-type
+    enkaku.reopening(client.void)  # told: ArgumentType, arg-type
+    enkaku.Reconnect(first="1")  # told: ArgumentType, arg-type
+    async with enkaku.reopening(lambda: client.metrics_stream(param)) as items:
+        async for item in items:
+            item.cpu  # told: AttributeAccessIssue, union-attr
+
+
 async def options(client: DashboardClient) -> None:
     restart, interval = SystemRestartParam(service="a"), MetricsStreamParam(interval=1)
     await client.system_restart(restart, timeout="1")  # told: ArgumentType, arg-type
