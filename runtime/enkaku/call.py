@@ -126,10 +126,13 @@ class ServerCall(Call):
     async def _wait_for_room(self, size: int) -> None:
         """Wait until an item's line of so many bytes may be sent; send it without waiting for anything else."""
         while self._takes_items():
+            # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
+            if not self.window.fits(size):
+                await self.window.wait()
+                continue
             await self._transport.drain()
             if self.window.fits(size):
                 break
-            await self.window.wait()
         self._require_taking_items()
 
     def _send_or_keep(self, line: bytes, when_full: WhenFull) -> None:

@@ -33,8 +33,9 @@ class _PendingRequest:
         logger.debug("%s: an item for a request is ignored: %.100r", self.call.procedure.name, text)
 
     def take_end(self, reply: Reply) -> None:
-        if not self.reply.done():
+        if self.call.outcome is None:
             finish(self._link, self.call, reply)
+        if not self.reply.done():  # it is, if the task that waits for it was cancelled
             self.reply.set_result(reply)
 
     def give_up(self, reason: str, error: EnkakuError) -> None:
