@@ -58,8 +58,8 @@ RUNTIME_LAYERS = (
     {"facts"},
     {"observer"},
     {"call", "life", "link", "options"},
-    {"answers", "handler", "links", "requests"},
-    {"calls", "policy", "relinking", "streams"},
+    {"answers", "handler", "links", "requests", "subscriber"},
+    {"broadcast", "calls", "policy", "relinking", "streams"},
     {"client", "reopen", "session"},
     {"server"},
     # connections: what people use
@@ -116,8 +116,8 @@ CODEGEN_LAYERS = (
 )
 CLIENT_SIDE = {"client", "link", "links", "relinking", "reopen", "requests", "streams"}
 SERVER_SIDE = {
-    *("answers", "call", "calls", "capacity", "handler", "life", "outbox", "policy", "server"),
-    "session",
+    *("answers", "broadcast", "call", "calls", "capacity", "handler", "life", "outbox", "policy"),
+    *("server", "session", "subscriber"),
 }
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}
 MAY_USE_NETWORK = {

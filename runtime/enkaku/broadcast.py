@@ -1,0 +1,222 @@
+"""One value for many: encoded once, and sent to each subscriber, who may be slow at its own cost.
+
+Above it: handlers, and whoever has something to tell their clients. Below it: subscribers.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Generic, Literal, TypeVar
+
+from .call import ServerStream
+from .errors import UsageError
+from .full import WhenFull
+from .procedures import Channel, Procedure, Stream
+from .slots import Slot
+from .subscriber import Subscriber, too_slow
+
+__all__ = ["Broadcast"]
+
+T = TypeVar("T")
+Param = TypeVar("Param")
+Send = TypeVar("Send")
+Result = TypeVar("Result")
+
+_STREAK: Final = 32  # how many items may be written before the other tasks get a turn
+
+
+class Broadcast(Generic[T]):
+    """Sends each value to all those calls of one stream or channel that it serves.
+
+    A handler's method has its call served (``serve``); any task of the same event loop sends (``send``). A value is
+    written as JSON once, however many get it. All get the values in the order in which they were sent.
+
+    Args:
+        procedure: The stream or channel whose items the values are.
+        replay: Whether a new subscriber begins with the last value.
+        queue: How many bytes of items may wait for one subscriber; 64 KiB by default. Each item counts with about
+            100 bytes of its message; one that is larger than all that may wait alone.
+        patience: How long ``send`` waits for a subscriber that is to be waited for, in seconds; 10 by default. Then
+            that subscriber's call ends in an error. None waits for ever.
+
+    Raises:
+        UsageError: ``queue`` or ``patience`` is not positive.
+    """
+
+    def __init__(
+        self,
+        procedure: Stream[Param, T, Result] | Channel[Param, Send, T, Result],
+        *,
+        replay: bool = False,
+        queue: int = 64 * 1024,
+        patience: float | None = 10.0,
+    ) -> None:
+        if not (queue > 0 and (patience is None or patience > 0)):
+            raise UsageError("Broadcast: queue and patience must be more than 0")
+        self._procedure: Final[Procedure] = procedure
+        self._slot: Final[Slot[T]] = procedure.receive
+        self._replay: Final = replay
+        self._queue: Final = queue
+        self._patience: Final = patience
+        self._subscribers: dict[Subscriber[T], None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._last: tuple[T, bytes] | None = None
+        self._closed = False
+        self._streak = 0
+        self._dropped = 0
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._closed else ""
+        return f"<broadcast of {self._procedure.name}: {self.subscribers} subscribers{state}>"
+
+    @property
+    def subscribers(self) -> int:
+        """How many calls are served."""
+        return len(self._subscribers)
+
+    @property
+    def dropped(self) -> int:
+        """How many items were dropped for all subscribers; ``stream.dropped`` counts those of one."""
+        return self._dropped
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._closed
+
+    async def serve(
+        self,
+        stream: ServerStream[T],
+        *,
+        when_full: WhenFull | Literal["disconnect"],
+        where: Callable[[T], bool] | None = None,
+        gap: Callable[[int], T] | None = None,
+    ) -> int:
+        """Send the values to a stream or channel, until its call or the broadcast is closed.
+
+        Other tasks may send to the stream meanwhile.
+
+        Args:
+            stream: What the handler's method was given.
+            when_full: What happens to a value when so much waits for this subscriber that there is no room for it.
+                ``"wait"``: whoever sends waits, no longer than ``patience``, and so do all that are to get the
+                next value. ``"latest"`` and ``"drop_oldest"``: older ones are dropped, all of them or as many as
+                need be. ``"disconnect"``: the call ends in the error ``EKP02``.
+            where: Says which values this subscriber gets; asked once for each, by ``send``. It may change its mind.
+            gap: Makes an item that says how many were dropped; it takes their place.
+
+        Returns:
+            How many items were sent, those of ``gap`` among them.
+
+        Raises:
+            HandlerError: The client reads too slowly (``EKP02``); let it escape, and the client is told.
+            ConnectionLost: The client is gone.
+            EncodeError: What ``gap`` made does not fit its schema.
+            UsageError: The stream is one of another procedure, or runs in another event loop than the others.
+        """
+        if stream.call.procedure is not self._procedure:
+            raise UsageError(
+                f"a broadcast of {self._procedure.name} cannot serve a call of {stream.call.procedure.name}"
+            )
+        self._require_same_loop()
+        subscriber = Subscriber(
+            stream.call, self._slot, when_full, where, gap, self._queue, self._note_dropped
+        )
+        try:
+            async with subscriber.ending(), stream.until_closed():
+                self._add(subscriber)
+                await subscriber.run()
+        finally:
+            self._subscribers.pop(subscriber, None)
+            subscriber.leave()
+        return subscriber.sent
+
+    async def send(self, value: T) -> None:
+        """Send a value to every subscriber.
+
+        All who have room for it, or who are not to be waited for, have been given it before this waits for anybody.
+        If it is cancelled then, those whom it waits for go without the value, which counts as dropped.
+
+        Raises:
+            EncodeError: The value does not fit its schema; nobody got it.
+            UsageError: The broadcast is closed, or its subscribers are those of another event loop.
+        """
+        late = self._offer(value)
+        if late:
+            await self._wait(late)
+        elif self._streak >= _STREAK:
+            # Writes seldom wait: whoever sends again and again would keep everybody else from running.
+            self._streak = 0
+            await asyncio.sleep(0)
+
+    def send_nowait(self, value: T) -> None:
+        """Send a value from where nothing can be awaited, such as a handler of ``logging``.
+
+        A subscriber that ``send`` would wait for has its call ended in the error ``EKP02``.
+
+        Raises:
+            EncodeError: The value does not fit its schema; nobody got it.
+            UsageError: The broadcast is closed, or its subscribers are those of another event loop.
+        """
+        for subscriber in self._offer(value).values():
+            subscriber.fail(too_slow())
+
+    def close(self) -> None:
+        """End every subscription well, behind what still waits for it: ``serve`` returns; may be repeated.
+
+        Calls that come later are served the last value, with ``replay``, and then end in the same way.
+        """
+        self._closed = True
+        for subscriber in self._subscribers:
+            subscriber.finish()
+
+    def _require_same_loop(self) -> None:
+        # Where nobody is served, any loop will do: it may be the next one of the program.
+        if self._subscribers and self._loop is not _running_loop():
+            raise UsageError(
+                f"the broadcast of {self._procedure.name} serves calls of another event loop"
+            )
+
+    def _add(self, subscriber: Subscriber[T]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._subscribers[subscriber] = None
+        if self._last is not None and subscriber.wants(self._last[0]):
+            subscriber.offer(self._last[1])
+        if self._closed:
+            subscriber.finish()
+
+    def _offer(self, value: T) -> dict[asyncio.Future[None], Subscriber[T]]:
+        """Give a value to everybody; return who has to be waited for, by what there is to wait for."""
+        if self._closed:
+            raise UsageError(f"the broadcast of {self._procedure.name} is closed")
+        self._require_same_loop()
+        text = self._slot.encode(value)
+        if self._replay:
+            self._last = value, text
+        late: dict[asyncio.Future[None], Subscriber[T]] = {}
+        for subscriber in tuple(self._subscribers):
+            if subscriber.wants(value):
+                room = subscriber.offer(text)
+                if room is not None:
+                    late[room] = subscriber
+        self._streak += 1 + len(self._subscribers)
+        return late
+
+    async def _wait(self, late: dict[asyncio.Future[None], Subscriber[T]]) -> None:
+        try:
+            _, pending = await asyncio.wait(late, timeout=self._patience)
+        except asyncio.CancelledError:
+            for room, subscriber in late.items():
+                subscriber.withdraw(room)
+            raise
+        for room in pending:
+            late[room].fail(too_slow())
+
+    def _note_dropped(self, count: int) -> None:
+        self._dropped += count
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

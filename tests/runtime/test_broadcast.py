@@ -1,0 +1,595 @@
+"""Broadcasts: one value for many subscribers, each of whom may be slow at its own cost."""
+
+import asyncio
+import gc
+import logging
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from support import HUM, POUR, VOID, WATCH, WITHIN, Connect, Serving, raw_client, soon, turns, until
+from watching import Recorder
+
+SMALL = enkaku.Limits(window=4096)
+"""Three items fit, and then the handler has to wait until they are read."""
+QUEUE = 4096
+"""Three more, for the broadcast's queue."""
+POLICIES = ("wait", "latest", "drop_oldest", "disconnect")
+Policy = Any  # one of them
+
+
+class Hub:
+    """A broadcast of texts of 1,000 characters, and a handler that serves each call as its param says."""
+
+    def __init__(
+        self,
+        *,
+        where: Callable[[str], bool] | None = None,
+        gap: Callable[[int], str] | None = None,
+        **options: Any,
+    ) -> None:
+        self.broadcast = enkaku.Broadcast(POUR, **{"queue": QUEUE, **options})
+        self.handler = Serving(pour=self._pour)
+        self.streams: list[enkaku.ServerStream[str]] = []
+        self.raised: list[BaseException] = []
+        self._how: dict[str, Any] = {"where": where, "gap": gap}
+
+    async def _pour(self, policy: int, stream: enkaku.ServerStream[str]) -> int:
+        self.streams.append(stream)
+        try:
+            return await self.broadcast.serve(stream, when_full=POLICIES[policy], **self._how)
+        except BaseException as error:
+            self.raised.append(error)
+            raise
+
+    @asynccontextmanager
+    async def subscribed(
+        self, connection: enkaku.Connection, policy: Policy, **options: Any
+    ) -> AsyncGenerator[enkaku.ClientStream[str, int], None]:
+        """Open a stream, and wait until the broadcast serves it."""
+        before = len(self.streams)
+        async with connection.stream(POUR, POLICIES.index(policy), **options) as stream:
+            await until(lambda: len(self.streams) > before)
+            yield stream
+
+    async def send(self, *numbers: int) -> None:
+        async with asyncio.timeout(WITHIN):
+            for number in numbers:
+                await self.broadcast.send(text(number))
+
+
+def text(number: int) -> str:
+    return f"{number}".ljust(1000)
+
+
+async def take(stream: enkaku.ClientStream[str, int], count: int) -> list[int]:
+    async with asyncio.timeout(WITHIN):
+        return [int(await anext(stream)) for _ in range(count)]
+
+
+async def rest(stream: enkaku.ClientStream[str, int]) -> list[int]:
+    async with asyncio.timeout(WITHIN):
+        return [int(item) async for item in stream]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_each_subscriber_gets_every_value_in_order(connect: Connect, policy: Policy) -> None:
+    hub = Hub()
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, policy) as one:
+            async with hub.subscribed(connection, policy) as other:
+                for number in range(200):
+                    await hub.send(number)
+                    assert await take(one, 1) == await take(other, 1) == [number]
+                hub.broadcast.close()
+                assert await one.result() == await other.result() == 200
+                assert await rest(one) == await rest(other) == []
+    assert hub.broadcast.dropped == hub.broadcast.subscribers == 0
+
+
+async def test_a_value_is_written_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, object]] = []
+    encode = enkaku.Slot[str].encode
+
+    def count(slot: enkaku.Slot[str], value: str) -> bytes:
+        written.append((slot.label, value))
+        return encode(slot, value)
+
+    hub = Hub(replay=True)
+    async with enkaku.connect_memory(hub.handler) as connection, AsyncExitStack() as stack:
+        subscribing = (hub.subscribed(connection, "wait") for _ in range(20))
+        streams = [await stack.enter_async_context(each) for each in subscribing]
+        with monkeypatch.context() as patch:
+            patch.setattr(enkaku.Slot, "encode", count)
+            await hub.send(0, 1, 2)
+            async with hub.subscribed(connection, "wait") as late:
+                assert await take(late, 1) == [2]
+            for stream in streams:
+                assert await take(stream, 3) == [0, 1, 2]
+    assert [each for each in written if each[0] == "pour receive"] == [
+        ("pour receive", text(number)) for number in range(3)
+    ]
+
+
+async def test_a_channel_is_served_while_its_handler_does_other_things(connect: Connect) -> None:
+    broadcast = enkaku.Broadcast(HUM)
+
+    async def hum(channel: enkaku.ServerChannel[int, int]) -> None:
+        async def answer() -> None:
+            async for item in channel:
+                await channel.send(-item)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(answer())
+            await broadcast.serve(channel, when_full="wait")
+
+    async with connect(Serving(hum=hum)) as connection:
+        async with connection.channel(HUM, None) as channel, asyncio.timeout(WITHIN):
+            await until(lambda: broadcast.subscribers == 1)
+            await broadcast.send(1)
+            assert await anext(channel) == 1
+            await channel.send(2)
+            assert await anext(channel) == -2
+            await channel.end()
+            await broadcast.send(3)
+            assert await anext(channel) == 3
+            assert await channel.close() is None
+    assert broadcast.subscribers == 0
+
+
+async def test_a_new_subscriber_begins_with_the_last_value_if_it_is_to(connect: Connect) -> None:
+    for replay in (True, False):
+        hub = Hub(replay=replay)
+        await hub.send(1, 2)  # to nobody
+        async with connect(hub.handler) as connection:
+            async with hub.subscribed(connection, "wait") as stream:
+                await hub.send(3)
+                assert await take(stream, 1 + replay) == ([2, 3] if replay else [3])
+            async with hub.subscribed(connection, "wait") as stream:
+                hub.broadcast.close()
+                assert await rest(stream) == ([3] if replay else [])
+                assert await stream.result() == int(replay)
+
+
+async def test_who_reads_nothing_keeps_only_the_latest(connect: Connect) -> None:
+    hub, seen = Hub(), Recorder()
+    async with connect(hub.handler, limits=SMALL, observers=[seen]) as connection:
+        async with hub.subscribed(connection, "latest") as slow:
+            async with hub.subscribed(connection, "wait") as fast:
+                for number in range(50):
+                    await hub.send(number)
+                    assert await take(fast, 1) == [number]
+                dropped = hub.streams[0].dropped
+                hub.broadcast.close()
+                got = await rest(slow)
+                assert got[:3] == [0, 1, 2]
+                assert got[-1] == 49
+                assert len(got) == await slow.result() == 50 - dropped <= 6
+    assert dropped == hub.broadcast.dropped == seen.dropped
+    assert hub.streams[1].dropped == 0
+
+
+async def test_who_drops_the_oldest_keeps_what_fits(connect: Connect) -> None:
+    hub, seen = Hub(), Recorder()
+    async with connect(hub.handler, limits=SMALL, observers=[seen]) as connection:
+        async with hub.subscribed(connection, "drop_oldest") as slow:
+            await hub.send(*range(50))
+            dropped = hub.streams[0].dropped
+            hub.broadcast.close()
+            got = await rest(slow)
+            assert got[:3] == [0, 1, 2]
+            assert got[-3:] == [47, 48, 49]
+            assert len(got) == await slow.result() == 50 - dropped <= 8
+    assert dropped == hub.broadcast.dropped == seen.dropped
+
+
+async def test_an_item_larger_than_the_queue_waits_alone(connect: Connect) -> None:
+    hub = Hub(queue=10)
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "drop_oldest") as slow:
+            await hub.send(*range(50))
+            hub.broadcast.close()
+            got = await rest(slow)
+            assert (got[:3], got[-1]) == ([0, 1, 2], 49)
+            assert len(got) <= 6
+
+
+async def test_who_reads_too_slowly_may_be_disconnected(connect: Connect) -> None:
+    hub = Hub()
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "disconnect") as slow:
+            async with hub.subscribed(connection, "wait") as fast:
+                for number in range(50):
+                    await hub.send(number)
+                    assert await take(fast, 1) == [number]
+                assert hub.broadcast.subscribers == 1
+                with pytest.raises(enkaku.CallError, match="reads too slowly") as caught:
+                    await slow.result()
+                assert caught.value.code == "EKP02"
+                await hub.send(50)
+                assert await take(fast, 1) == [50]
+    assert isinstance(hub.raised[0], enkaku.HandlerError)
+
+
+async def test_a_sender_waits_for_who_is_to_be_waited_for_behind_all_others(
+    connect: Connect,
+) -> None:
+    hub = Hub()
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "wait") as slow:
+            async with hub.subscribed(connection, "wait") as fast:
+                sending = asyncio.create_task(hub.send(*range(20)))
+                # Three fit the window, one is on its way, three wait in the queue, and the sender has one more.
+                assert await take(fast, 8) == list(range(8))
+                await turns()
+                assert not sending.done()
+                assert await take(slow, 8) == list(range(8))
+                for number in range(8, 20):
+                    assert await take(slow, 1) == await take(fast, 1) == [number]
+                async with asyncio.timeout(WITHIN):
+                    await sending
+    assert hub.broadcast.dropped == 0
+
+
+async def test_the_wait_for_one_subscriber_has_an_end(connect: Connect) -> None:
+    hub = Hub(patience=0.05)
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "wait") as slow:
+            await hub.send(*range(20))
+            await until(lambda: hub.broadcast.subscribers == 0)
+            with pytest.raises(enkaku.CallError, match="reads too slowly") as caught:
+                await slow.result()
+    assert caught.value.code == "EKP02"
+
+
+@pytest.mark.parametrize("way", ["abort", "close", "break", "finish"])
+async def test_a_sender_waits_no_longer_for_who_has_left(connect: Connect, way: str) -> None:
+    hub = Hub(patience=None)
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "wait") as slow:
+            sending = asyncio.create_task(hub.send(*range(20)))
+            await until(lambda: hub.streams[0].call.items_sent == 3)
+            await turns()
+            assert not sending.done()
+            if way == "abort":
+                slow.abort()
+            elif way == "close":
+                assert await slow.close() == 3
+            elif way == "finish":
+                hub.broadcast.close()
+                await turns()
+                assert not sending.done(), "what was sent before the end is still owed"
+                # The values behind it are too late.
+                assert await rest(slow) == list(range(await slow.result()))
+        async with asyncio.timeout(WITHIN):
+            if way == "finish":
+                with pytest.raises(enkaku.UsageError, match="the broadcast of pour is closed"):
+                    await sending
+            else:
+                await sending
+        await until(lambda: hub.broadcast.subscribers == 0)
+
+
+async def test_a_sender_waits_no_longer_for_who_is_lost(socket_path: Path) -> None:
+    hub = Hub(patience=None)
+    async with enkaku.serve_unix(hub.handler, socket_path) as server:
+        async with raw_client(socket_path) as raw:
+            raw.stall()
+            raw.send(typ="stream", rid="s", prc="pour", prm=0)
+            await until(lambda: hub.broadcast.subscribers == 1)
+            sending = asyncio.create_task(hub.send(*range(2000)))
+            sent = -1
+            while sent != hub.streams[0].call.items_sent:
+                sent = hub.streams[0].call.items_sent
+                await turns()
+            assert not sending.done()
+            raw.writer.transport.abort()
+            async with asyncio.timeout(WITHIN):
+                await sending
+        await until(lambda: not server.connections)
+    assert hub.broadcast.subscribers == 0
+
+
+async def test_senders_who_give_up_leave_nothing_behind(connect: Connect) -> None:
+    hub = Hub()
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "wait") as slow:
+            async with hub.subscribed(connection, "wait") as fast:
+                sending = asyncio.create_task(hub.send(*range(7)))
+                assert await take(fast, 7) == list(range(7))
+                await sending
+                for number in range(7, 100):
+                    sending = asyncio.create_task(hub.send(number))
+                    assert await take(fast, 1) == [number]
+                    sending.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await sending
+                hub.broadcast.close()
+                assert await rest(slow) == list(range(7))
+                assert hub.streams[0].dropped == hub.broadcast.dropped == 93
+
+
+async def test_several_senders_are_served_in_the_order_in_which_they_came(
+    connect: Connect,
+) -> None:
+    hub = Hub()
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "wait") as slow:
+            async with hub.subscribed(connection, "wait") as fast, asyncio.TaskGroup() as tasks:
+                for number in range(30):
+                    tasks.create_task(hub.send(number))
+                assert await take(fast, 30) == list(range(30))
+                assert await take(slow, 30) == list(range(30))
+
+
+async def test_a_subscriber_gets_what_its_filter_wants(connect: Connect) -> None:
+    wanted = {1, 3}
+    hub = Hub(where=lambda item: int(item) in wanted, replay=True)
+    await hub.send(0)
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, "wait") as stream:
+            await hub.send(1, 2, 3)
+            wanted.add(4)  # a filter may change its mind
+            await hub.send(4)
+            assert await stream.close() == 3
+            assert await rest(stream) == [1, 3, 4]
+
+
+async def test_a_filter_that_fails_ends_its_own_call_alone(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = Hub()
+
+    async def watch(_: int, stream: enkaku.ServerStream[int]) -> int:
+        return await numbers.serve(stream, when_full="wait", where=lambda item: 1 // item > 5)
+
+    numbers = enkaku.Broadcast(WATCH, replay=True)
+    async with connect(Serving(watch=watch)) as connection:
+        async with connection.stream(WATCH, 0) as stream:
+            await until(lambda: numbers.subscribers == 1)
+            await numbers.send(1)
+            assert numbers.subscribers == 1
+            await numbers.send(0)
+            with pytest.raises(enkaku.CallError) as caught:
+                await stream.result()
+            assert caught.value.code == "EK01"
+        async with connection.stream(WATCH, 0) as stream:  # and for the replayed one
+            with pytest.raises(enkaku.CallError) as caught:
+                await stream.result()
+            assert caught.value.code == "EK01"
+    assert numbers.subscribers == hub.broadcast.subscribers == 0
+    assert caplog.text.count("ZeroDivisionError") == 2
+
+
+@pytest.mark.parametrize("policy", ["latest", "drop_oldest"])
+async def test_a_gap_is_told_where_it_is(connect: Connect, policy: Policy) -> None:
+    hub = Hub(gap=lambda count: f"-{count}")
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, policy) as slow:
+            await hub.send(*range(50))
+            got = await take(slow, 4)
+            await until(lambda: hub.streams[0].call.items_sent > 6)
+            await hub.send(50)
+            hub.broadcast.close()
+            got += await rest(slow)
+            assert len(got) == await slow.result()
+    expected = 0
+    for number in got:
+        if number < 0:
+            expected += -number
+        else:
+            assert number == expected
+            expected += 1
+    assert expected == 51
+    assert sum(-number for number in got if number < 0) == hub.broadcast.dropped > 30
+
+
+async def test_a_gap_item_that_does_not_fit_fails_its_own_call_alone(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    unfit: Any = 5
+    hub = Hub(gap=lambda _: unfit)
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "latest") as slow:
+            await hub.send(*range(50))
+            with pytest.raises(enkaku.CallError):
+                await rest(slow)
+    assert isinstance(hub.raised[0], enkaku.EncodeError)
+
+
+async def test_a_value_that_does_not_fit_reaches_nobody(connect: Connect) -> None:
+    hub = Hub(replay=True)
+    unfit: Any = 5
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, "wait") as stream:
+            with pytest.raises(enkaku.EncodeError, match="pour receive"):
+                await hub.broadcast.send(unfit)
+            with pytest.raises(enkaku.EncodeError, match="pour receive"):
+                hub.broadcast.send_nowait(unfit)
+            await hub.send(1)
+            assert await take(stream, 1) == [1]
+
+
+async def test_sending_without_waiting_ends_who_would_be_waited_for(connect: Connect) -> None:
+    hub = Hub()
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "wait") as slow:
+            async with hub.subscribed(connection, "drop_oldest") as other:
+                for number in range(20):
+                    hub.broadcast.send_nowait(text(number))
+                    await turns()
+                assert hub.broadcast.subscribers == 1
+                with pytest.raises(enkaku.CallError, match="reads too slowly"):
+                    await slow.result()
+                hub.broadcast.close()
+                assert (await rest(other))[-1] == 19
+
+
+async def test_a_closed_broadcast_takes_nothing_and_can_be_closed_again() -> None:
+    hub = Hub()
+    hub.broadcast.close()
+    hub.broadcast.close()
+    assert hub.broadcast.closed
+    assert repr(hub.broadcast) == "<broadcast of pour: 0 subscribers, closed>"
+    with pytest.raises(enkaku.UsageError, match="the broadcast of pour is closed"):
+        await hub.send(1)
+    with pytest.raises(enkaku.UsageError, match="the broadcast of pour is closed"):
+        hub.broadcast.send_nowait("")
+
+
+async def test_a_stream_of_another_procedure_is_refused(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = Hub()
+    other: Any = enkaku.Broadcast(WATCH)
+    hub.broadcast = other
+    async with connect(hub.handler) as connection:
+        async with connection.stream(POUR, 0) as stream:
+            with pytest.raises(enkaku.CallError):
+                await stream.result()
+    assert "a broadcast of watch cannot serve a call of pour" in caplog.text
+    assert isinstance(hub.raised[0], enkaku.UsageError)
+    assert other.subscribers == 0
+
+
+@pytest.mark.parametrize("options", [{"queue": 0}, {"patience": 0.0}])
+def test_what_bounds_nothing_is_refused(options: Any) -> None:
+    with pytest.raises(enkaku.UsageError, match="queue and patience must be more than 0"):
+        enkaku.Broadcast(POUR, **options)
+
+
+async def test_a_server_that_stops_lets_its_subscribers_have_their_results(
+    socket_path: Path,
+) -> None:
+    hub = Hub()
+    async with enkaku.serve_unix(hub.handler, socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            async with hub.subscribed(connection, "wait") as stream:
+                await hub.send(1, 2)
+                await server.stop()
+                assert await rest(stream) == [1, 2]
+                assert await stream.result() == 2
+    assert hub.broadcast.subscribers == 0
+
+
+async def test_serving_takes_no_task_but_the_handlers(connect: Connect) -> None:
+    hub = Hub()
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "latest"), hub.subscribed(connection, "drop_oldest"):
+            await turns()
+            before = asyncio.all_tasks()
+            await hub.send(*range(20))
+            assert hub.broadcast.dropped > 10
+            assert asyncio.all_tasks() == before
+
+
+async def test_a_sender_that_never_has_to_wait_lets_the_others_run(connect: Connect) -> None:
+    hub = Hub()
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, "latest"):
+
+            async def send() -> None:
+                while True:
+                    await hub.broadcast.send("")
+
+            sending = asyncio.create_task(send())
+            async with asyncio.timeout(WITHIN):
+                for _ in range(5):
+                    await connection.request(VOID, None)
+            assert not sending.done()
+            sending.cancel()
+            await asyncio.wait({sending})
+
+
+async def test_what_is_forgotten_keeps_nothing(connect: Connect) -> None:
+    hub = Hub()
+    async with connect(hub.handler, limits=SMALL) as connection:
+        for policy in POLICIES * 5:
+            async with hub.subscribed(connection, policy):
+                await hub.send(1, 2)
+        await until(lambda: hub.broadcast.subscribers == 0)
+        calls = [weakref.ref(stream.call) for stream in hub.streams]
+        hub.streams.clear()
+        hub.raised.clear()
+        await turns()
+        gc.collect()
+        assert [call() for call in calls] == [None] * 20
+
+
+def test_a_broadcast_may_be_used_by_one_loop_after_the_other() -> None:
+    hub = Hub(replay=True)
+
+    async def use(number: int, expected: list[int]) -> None:
+        async with enkaku.connect_memory(hub.handler) as connection:
+            async with hub.subscribed(connection, "wait") as stream:
+                await hub.send(number)
+                assert await take(stream, len(expected)) == expected
+            await until(lambda: hub.broadcast.subscribers == 0)
+
+    asyncio.run(use(1, [1]))
+    asyncio.run(use(2, [1, 2]))
+    hub.broadcast.send_nowait(text(3))  # to nobody, and from no loop
+    asyncio.run(use(4, [3, 4]))
+
+
+async def test_a_broadcast_belongs_to_the_loop_of_its_subscribers() -> None:
+    hub = Hub()
+    async with enkaku.connect_memory(hub.handler) as connection:
+        async with hub.subscribed(connection, "wait") as stream:
+            for foreign in (
+                lambda: asyncio.run(hub.send(1)),
+                lambda: hub.broadcast.send_nowait(""),
+            ):
+                with pytest.raises(enkaku.UsageError, match="calls of another event loop"):
+                    await asyncio.to_thread(foreign)
+            await hub.send(2)
+            assert await take(stream, 1) == [2]
+
+
+async def test_a_logger_can_be_broadcast(connect: Connect) -> None:
+    hub = Hub()
+
+    class Feed(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            hub.broadcast.send_nowait(record.getMessage())
+
+    logger = logging.getLogger("test_broadcast")
+    logger.addHandler(feed := Feed())
+    try:
+        async with connect(hub.handler) as connection:
+            async with hub.subscribed(connection, "drop_oldest") as stream:
+                logger.error("%d", 7)
+                assert await take(stream, 1) == [7]
+    finally:
+        logger.removeHandler(feed)
+
+
+async def test_a_client_that_stalls_for_ever_costs_the_others_nothing(socket_path: Path) -> None:
+    """Over real sockets, without credits: what fills up is the socket itself."""
+    hub = Hub()
+    done = asyncio.Event()
+    async with enkaku.serve_unix(hub.handler, socket_path) as server:
+        async with raw_client(socket_path) as raw, enkaku.connect_unix(socket_path) as connection:
+            raw.stall()
+            for number, policy in enumerate(POLICIES[1:], 1):
+                raw.send(typ="stream", rid=policy, prc="pour", prm=number)
+            await until(lambda: hub.broadcast.subscribers == 3)
+            async with hub.subscribed(connection, "wait") as stream:
+
+                async def send() -> None:
+                    await hub.send(*range(2000))
+                    done.set()
+
+                sending = asyncio.create_task(send())
+                assert await take(stream, 2000) == list(range(2000))
+                await soon(done)
+                await sending
+                assert hub.broadcast.subscribers == 3  # one of the four was disconnected
+                assert hub.broadcast.dropped > 1000
+                hub.broadcast.close()
+                assert await stream.result() == 2000
+        await until(lambda: not server.connections)
