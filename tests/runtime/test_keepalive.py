@@ -1,53 +1,18 @@
 """TCP connections whose other end is gone without a word."""
 
 import asyncio
-import ctypes
-import os
 import socket
 import ssl
-import struct
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import enkaku
 import pytest
+from silence.deaf import DESCRIPTORS, deafen, tcp_connections
 from support import ASK, VOID, WITHIN, Lifetime, Serving, line, soon, tcp_port, turns
-
-DESCRIPTORS = Path("/proc/self/fd")
-SO_ATTACH_FILTER = 26
 
 pytestmark = pytest.mark.skipif(
     not (DESCRIPTORS.exists() and hasattr(socket, "TCP_USER_TIMEOUT")),
     reason="/proc, socket filters and TCP_USER_TIMEOUT are Linux'",
 )
-
-
-def deafen(sock: socket.socket) -> None:
-    """Let the system drop what comes for a socket, without an answer: so it is if the machine is gone."""
-    nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: keep 0 bytes
-    program = struct.pack("HP", 1, ctypes.addressof(nothing))
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-
-
-@contextmanager
-def tcp_connections() -> Generator[list[socket.socket], None, None]:
-    """The ends of TCP connections that this process has open, as copies."""
-    with ExitStack() as stack:
-        found: list[socket.socket] = []
-        for descriptor in DESCRIPTORS.iterdir():
-            try:
-                sock = socket.socket(fileno=os.dup(int(descriptor.name)))
-            except OSError:
-                continue
-            stack.enter_context(sock)
-            try:
-                sock.getpeername()
-            except OSError:
-                continue
-            if sock.family == socket.AF_INET:
-                found.append(sock)
-        yield found
 
 
 def options(sock: socket.socket) -> tuple[int, ...]:

@@ -1,0 +1,188 @@
+"""The states in which a call can be when its peer goes silent, or dies: how each is reached, and waited in."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import enkaku
+from support import until
+
+from .protocol import NOTE, POUR, QUIET, TALK, WAIT
+from .timing import Stopwatch
+from .ways import Stage
+
+NOTICE = "x" * 10_000
+ITEM = "x" * 1000
+LINE = len(ITEM) + 200  # bytes that an item takes at the most
+
+
+@dataclass
+class Place:
+    """Where a call is made.
+
+    Attributes:
+        connection: By which connection.
+        stage: With whom.
+        timeout: How long a stream or channel may take.
+        within: How long closing the connection may take.
+        arrived: Whether the call is in its state.
+        struck: Whether the peer is silent, or dead.
+        watch: Since when the call waits.
+        since_strike: Since when the peer is silent, or dead.
+    """
+
+    connection: enkaku.Connection
+    stage: Stage
+    timeout: float | None
+    within: float
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    struck: asyncio.Event = field(default_factory=asyncio.Event)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    since_strike: Stopwatch = field(default_factory=Stopwatch)
+
+    async def settle(self) -> None:
+        await self.stage.settle(self.connection)
+
+    async def arrive(self) -> None:
+        await self.settle()
+        self.arrived.set()
+
+    def start_again(self) -> None:
+        self.watch = Stopwatch()
+
+    def strike(self) -> None:
+        self.since_strike = Stopwatch()
+        self.struck.set()
+
+
+@asynccontextmanager
+async def beside(doing: Coroutine[Any, Any, None]) -> AsyncGenerator[asyncio.Task[None], None]:
+    task = asyncio.create_task(doing)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def event(at: Place) -> None:
+    await at.arrive()
+    while True:
+        at.start_again()
+        await at.connection.event(NOTE, NOTICE)
+
+
+async def request(at: Place) -> None:
+    async with beside(at.connection.request(WAIT, None)) as asking:
+        await at.arrive()
+        await asking
+
+
+async def first_item(at: Place) -> None:
+    async with at.connection.stream(QUIET, None, timeout=at.timeout) as stream:
+        await at.arrive()
+        async for _ in stream:
+            pass
+
+
+async def next_item(at: Place) -> None:
+    async with at.connection.stream(POUR, None, timeout=at.timeout) as stream:
+        await anext(stream)
+        await at.arrive()
+        async for _ in stream:
+            pass
+
+
+async def stream_result(at: Place) -> None:
+    async with at.connection.stream(QUIET, None, timeout=at.timeout) as stream:
+        async with beside(stream.result()) as waiting:
+            await at.arrive()
+            await waiting
+
+
+async def stream_close(at: Place) -> None:
+    async with at.connection.stream(QUIET, None, timeout=at.timeout) as stream:
+        async with beside(stream.close()) as closing:
+            await at.arrive()
+            await closing
+
+
+async def no_credit(at: Place) -> None:
+    async def send_on() -> None:
+        while True:
+            await channel.send(ITEM)
+
+    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+        await at.settle()
+        async with beside(send_on()) as sending:
+            window = channel.window
+            assert window is not None
+            await until(lambda: not window.fits(LINE))
+            await at.arrive()
+            await sending
+
+
+async def channel_item(at: Place) -> None:
+    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+        await channel.send(ITEM)
+        await at.arrive()
+        async for _ in channel:
+            pass
+
+
+async def half_closed(at: Place) -> None:
+    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+        await channel.end()
+        await at.arrive()
+        async for _ in channel:
+            pass
+
+
+async def end_of_side(at: Place) -> None:
+    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+        await at.arrive()
+        at.start_again()
+        await channel.end(within=at.within)
+
+
+async def channel_close(at: Place) -> None:
+    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+        async with beside(channel.close()) as closing:
+            await at.arrive()
+            await closing
+
+
+async def closing(at: Place) -> None:
+    await at.arrive()
+    await at.struck.wait()
+    at.start_again()
+    await at.connection.close(within=at.within)
+
+
+async def connecting(at: Place) -> None:
+    await at.arrive()
+    await at.struck.wait()
+    at.start_again()
+    async with at.stage.connect():
+        return
+
+
+WaitsIn: TypeAlias = Callable[[Place], Coroutine[Any, Any, None]]
+
+STATES: dict[str, WaitsIn] = {
+    "an event is being sent": event,
+    "a request waits for its result": request,
+    "a stream waits for its first item": first_item,
+    "a stream is amid its items": next_item,
+    "a stream waits for its result": stream_result,
+    "a stream is closing": stream_close,
+    "a channel sends, and is out of credit": no_credit,
+    "a channel waits for an item": channel_item,
+    "a channel has ended its side": half_closed,
+    "a channel is ending its side": end_of_side,
+    "a channel is closing": channel_close,
+    "the connection is closing": closing,
+    "a client is connecting": connecting,
+}

@@ -1,0 +1,55 @@
+"""The table of docs/failures.md: what is said there is what is tried."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+DOCUMENT: Final = Path(__file__).parent.parent.parent / "docs" / "failures.md"
+
+_HEADING: Final = re.compile(r"^## (.+)$")
+_STATE: Final = re.compile(r"^- (an? .+)$")
+_HEAD: Final = ["The call", "Its caller gets", "Within", "The server"]
+_MANY: Final = {"any open call": 0, "any open stream or channel": 1}  # from which of the list on
+
+
+@dataclass(frozen=True)
+class Row:
+    """What becomes of one call."""
+
+    state: str
+    gets: str
+    within: str
+    server: str
+
+
+def read() -> dict[str, list[Row]]:
+    """Return the rows of each section; a row that names its call stands for it, and not one for any call."""
+    sections: dict[str, list[Row]] = {}
+    rows: list[Row] = []
+    for line in DOCUMENT.read_text().splitlines():
+        if heading := _HEADING.match(line):
+            rows = sections.setdefault(heading[1], [])
+        elif line.startswith("|") and not line.startswith("|--"):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if len(cells) == len(_HEAD) and cells != _HEAD:
+                rows.append(Row(*cells))
+    return {heading: list(_each(rows)) for heading, rows in sections.items() if rows}
+
+
+def open_calls() -> list[str]:
+    """Return the states that stand for any call."""
+    lines = DOCUMENT.read_text().splitlines()
+    return [state[1] for line in lines if (state := _STATE.match(line))]
+
+
+def _each(rows: list[Row]) -> Iterator[Row]:
+    named = {(row.state, row.within) for row in rows}
+    for row in rows:
+        if row.state not in _MANY:
+            yield row
+            continue
+        for state in open_calls()[_MANY[row.state] :]:
+            if (state, row.within) not in named:
+                yield Row(state, row.gets, row.within, row.server)

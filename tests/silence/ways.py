@@ -1,0 +1,288 @@
+"""The ways in which a server can go silent, or die; each is a stage on which calls are made before it happens."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import enkaku
+from enkaku.testing import Faults, faulty_tcp, faulty_unix
+from support import VOID, WITHIN, Serving, raw_server, turns
+
+from .deaf import deafen, tcp_connections
+from .process import Child, running
+from .protocol import BLOCK, FIGURES, PING, Figures
+
+Connecting: TypeAlias = Callable[[], AbstractAsyncContextManager[enkaku.Connection]]
+Doing: TypeAlias = Callable[[], Awaitable[None]]
+
+
+async def nothing() -> None:
+    return
+
+
+async def ping(connection: enkaku.Connection) -> None:
+    await connection.request(PING, None)
+
+
+@dataclass
+class Stage:
+    """Where calls are made.
+
+    Attributes:
+        connect: Makes a connection.
+        strike: Does to the server what is to be done.
+        server: What may become of the server, and how that is seen.
+        settle: Waits until the server has seen what was sent.
+    """
+
+    connect: Connecting
+    strike: Doing
+    server: dict[str, Doing]
+    settle: Callable[[enkaku.Connection], Awaitable[None]] = ping
+
+
+Way: TypeAlias = Callable[[Path, "Settings"], AbstractAsyncContextManager[Stage]]
+
+
+@dataclass
+class Settings:
+    """What is small where a stage is for one bound, and elsewhere as usual.
+
+    Attributes:
+        connection: Options of each connection.
+        stream: How long a stream or channel may take.
+        within: How long closing a connection may take.
+        connecting: How long connecting may take.
+        deadline: How long the calls may take together.
+        server: Options of the server.
+    """
+
+    connection: enkaku.ConnectionOptions = field(default_factory=enkaku.ConnectionOptions)
+    stream: float | None = None
+    within: float = 2.0
+    connecting: float = 10.0
+    deadline: float | None = None
+    server: dict[str, float] = field(default_factory=dict[str, float])
+
+
+@asynccontextmanager
+async def serving(path: Path, settings: Settings) -> AsyncGenerator[tuple[Child, int], None]:
+    async with running("silence.server", str(path), json.dumps(settings.server)) as child:
+        yield child, int(await child.says())
+
+
+async def figures(connect: Connecting) -> Figures:
+    async with connect() as connection:
+        return await connection.request(FIGURES, None)
+
+
+async def lets_all_go(connect: Connecting, usual: Figures) -> None:
+    """The server has nothing open but this connection and this call, as in the beginning, and serves it."""
+    async with connect() as connection, asyncio.timeout(WITHIN):
+        while await connection.request(FIGURES, None) != usual:
+            pass
+
+
+@asynccontextmanager
+async def killed(path: Path, settings: Settings, *, tcp: bool) -> AsyncGenerator[Stage, None]:
+    async with serving(path, settings) as (child, port):
+
+        async def kill() -> None:
+            child.kill()
+            await child.ended()
+
+        async def replaced() -> None:
+            if tcp:
+                async with enkaku.serve_tcp(Serving(), port=port), connect() as connection:
+                    await connection.request(VOID, None)
+            else:
+                async with enkaku.serve_unix(Serving(), path), connect() as connection:
+                    await connection.request(VOID, None)
+
+        connect = partial(enkaku.connect_tcp, "127.0.0.1", port) if tcp else _unix(path)
+        yield Stage(
+            partial(connect, connect_timeout=settings.connecting, **settings.connection),
+            kill,
+            {"is dead, and another can take its address at once": replaced},
+        )
+
+
+@asynccontextmanager
+async def stopped(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
+    async with serving(path, settings) as (child, _):
+        usual = await figures(_unix(path))
+
+        async def stop() -> None:
+            child.stop()
+
+        async def wake() -> None:
+            child.wake()
+            await lets_all_go(_unix(path), usual)
+
+        yield Stage(_connect(path, settings), stop, {_WHEN_IT_GOES_ON: wake})
+
+
+@asynccontextmanager
+async def blocked(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
+    async with serving(path, settings) as (child, _), AsyncExitStack() as stack:
+        usual = await figures(_unix(path))
+
+        async def block() -> None:
+            connection = await stack.enter_async_context(enkaku.connect_unix(path))
+            asking = asyncio.create_task(connection.request(BLOCK, None))
+            stack.callback(asking.cancel)
+            assert await child.says() == "blocked"
+
+        async def unblock() -> None:
+            child.unblock()
+            await stack.aclose()
+            await lets_all_go(_unix(path), usual)
+
+        yield Stage(_connect(path, settings), block, {_WHEN_IT_GOES_ON: unblock})
+
+
+@asynccontextmanager
+async def half_open(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
+    faults = Faults()
+    async with serving(path, settings), faulty_unix(path, faults) as faulty:
+        usual = await figures(_unix(path))
+
+        async def cut() -> None:
+            faults.cut(told="server")
+
+        yield Stage(
+            _connect(faulty, settings),
+            cut,
+            {"lets everything go at once": partial(lets_all_go, _unix(path), usual)},
+        )
+        faults.cut()
+
+
+@asynccontextmanager
+async def machine_gone(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
+    async with serving(path, settings) as (_, port):
+        usual = await figures(_unix(path))
+
+        async def vanish() -> None:
+            with tcp_connections() as ends:
+                for end in ends:
+                    deafen(end)
+
+        yield Stage(
+            partial(enkaku.connect_tcp, "127.0.0.1", port, keepalive=2, **settings.connection),
+            vanish,
+            {"lets everything go within the same time": partial(lets_all_go, _unix(path), usual)},
+        )
+
+
+@asynccontextmanager
+async def cut_in_a_line(
+    path: Path, settings: Settings, *, reset: bool
+) -> AsyncGenerator[Stage, None]:
+    networks: list[tuple[Faults, enkaku.Connection]] = []
+    asking: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def connect() -> AsyncGenerator[enkaku.Connection, None]:
+        faults = Faults()
+        async with (
+            faulty_tcp("127.0.0.1", port, faults) as faulty,
+            enkaku.connect_tcp("127.0.0.1", faulty, **settings.connection) as connection,
+        ):
+            networks.append((faults, connection))
+            yield connection
+
+    async def cut() -> None:
+        for faults, connection in networks:
+            faults.to_client.cut(after=40, reset=reset)  # the shortest answer has 70 bytes
+            asking.append(asyncio.create_task(connection.request(PING, None)))
+
+    async with serving(path, settings) as (_, port):
+        usual = await figures(_unix(path))
+        yield Stage(
+            connect, cut, {"lets everything go at once": partial(lets_all_go, _unix(path), usual)}
+        )
+    ends = await asyncio.gather(*asking, return_exceptions=True)
+    assert all(isinstance(end, enkaku.ConnectionLost) for end in ends)
+
+
+@asynccontextmanager
+async def answers_others(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
+    async with serving(path, settings):
+        usual = await figures(_unix(path))
+        yield Stage(
+            _connect(path, settings),
+            nothing,
+            {"cancels the handler": partial(lets_all_go, _unix(path), usual)},
+        )
+
+
+@asynccontextmanager
+async def stopping(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
+    async with serving(path, settings) as (child, _):
+
+        async def terminate() -> None:
+            child.terminate()
+
+        async def ended() -> None:
+            assert await child.ended() == 0
+
+        yield Stage(_connect(path, settings), terminate, {"cancels the handler, and ends": ended})
+
+
+@asynccontextmanager
+async def never_answers(
+    path: Path, settings: Settings, *, says: bytes = b""
+) -> AsyncGenerator[Stage, None]:
+    async with raw_server(path) as server:
+
+        async def speak() -> None:
+            if says:
+                for _ in range(len(connections)):
+                    (await server.accept()).send_bytes(says)
+
+        connections: list[enkaku.Connection] = []
+
+        @asynccontextmanager
+        async def connect() -> AsyncGenerator[enkaku.Connection, None]:
+            async with _connect(path, settings)() as connection:
+                connections.append(connection)
+                yield connection
+
+        yield Stage(connect, speak, {"is not ours": nothing}, lambda _: turns())
+
+
+def _unix(path: Path) -> Callable[..., AbstractAsyncContextManager[enkaku.Connection]]:
+    return partial(enkaku.connect_unix, path)
+
+
+def _connect(path: Path, settings: Settings) -> Connecting:
+    return partial(
+        enkaku.connect_unix, path, connect_timeout=settings.connecting, **settings.connection
+    )
+
+
+_WHEN_IT_GOES_ON = "lets everything go when it goes on"
+
+_GARBAGE = b'garbage\n\n[]\n42\nnull\n{"payload":{"typ":"result"}}\n\xff\xfe\n'
+
+WAYS: dict[str, list[Way]] = {
+    "The server's process is killed": [partial(killed, tcp=False), partial(killed, tcp=True)],
+    "The server's event loop is blocked": [stopped, blocked],
+    "The connection is half open": [half_open],
+    "The server's machine is gone": [machine_gone],
+    "The connection ends in the middle of a line": [
+        partial(cut_in_a_line, reset=False),
+        partial(cut_in_a_line, reset=True),
+    ],
+    "The server answers other calls, and not this one": [answers_others],
+    "The server stops": [stopping],
+    "The server never answers": [never_answers],
+    "The server sends what is no message": [partial(never_answers, says=_GARBAGE)],
+    "The server sends a line without an end": [partial(never_answers, says=b"x" * 100_000)],
+}
