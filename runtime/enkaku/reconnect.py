@@ -65,7 +65,7 @@ class Redialer:
         where: The address, for messages to people.
 
     Attributes:
-        failure: What the last attempt that failed has failed with.
+        failure: What the last attempt has failed with; None where it has not.
     """
 
     def __init__(self, dial: Dial, reconnect: Reconnect, where: str) -> None:
@@ -114,10 +114,13 @@ class Redialer:
         while True:
             self._attempts += 1
             try:
-                return await self._dial()
+                transport = await self._dial()
             except ConnectFailed as error:
                 self.failure = error
-            await self._pause()
+                await self._pause()
+            else:
+                self.failure = None
+                return transport
 
     async def _pause(self) -> None:
         if self._attempts == self._reconnect.attempts:

@@ -33,7 +33,8 @@ async def connect_memory(
     Args:
         handler: Serves the calls.
         faults: Disturbs the connection; None, the default, is a perfect one. It is let go when the block ends.
-        connection_options: For the client's side; its limits are the server's where it does not say.
+        connection_options: For the client's side; its limits are the server's where it does not say. With
+            ``reconnect``, another connection follows ``faults.cut()``.
         options: For the server's side; see ``ServerOptions``.
     """
     async with connect_and_serve(handler, faults, connection_options, options) as (connection, _):

@@ -17,6 +17,7 @@ import pytest
 from enkaku.client import Connection
 from enkaku.faults import Faults
 from enkaku.reconnect import Redialer
+from enkaku.sockets import connect_socket
 from enkaku.transport import Transport, memory_pair
 from support import (
     ASK,
@@ -30,6 +31,7 @@ from support import (
     Serving,
     collect,
     facing,
+    open_sockets,
     raw_server,
     soon,
     tcp_port,
@@ -49,30 +51,45 @@ async def same(value: Any) -> Any:
 class Place:
     """An address at which servers come and go."""
 
-    def __init__(self, kind: str, path: Path) -> None:
-        self._kind = kind
+    def __init__(
+        self,
+        path: Path | None,
+        server_tls: ssl.SSLContext | None,
+        client_tls: ssl.SSLContext | None,
+    ) -> None:
         self._path = path
+        self._server_tls = server_tls
+        self._client_tls = client_tls
         self._port = 0
 
     @asynccontextmanager
     async def serve(self, handler: enkaku.Handler) -> AsyncGenerator[enkaku.Server, None]:
-        if self._kind == "unix":
+        if self._path is not None:
             async with enkaku.serve_unix(handler, self._path) as server:
                 yield server
         else:
-            async with enkaku.serve_tcp(handler, port=self._port) as server:
+            async with enkaku.serve_tcp(handler, port=self._port, ssl=self._server_tls) as server:
                 self._port = tcp_port(server)
                 yield server
 
     def connect(self, **options: Any) -> AbstractAsyncContextManager[enkaku.Connection]:
-        if self._kind == "unix":
+        if self._path is not None:
             return enkaku.connect_unix(self._path, **options)
-        return enkaku.connect_tcp("127.0.0.1", self._port, **options)
+        return enkaku.connect_tcp("127.0.0.1", self._port, ssl=self._client_tls, **options)
 
 
-@pytest.fixture(params=["unix", "tcp"])
-def place(request: pytest.FixtureRequest, socket_path: Path) -> Place:
-    return Place(request.param, socket_path)
+@pytest.fixture(params=["unix", "tcp", "tls"])
+def place(
+    request: pytest.FixtureRequest,
+    socket_path: Path,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+) -> Place:
+    if request.param == "unix":
+        return Place(socket_path, None, None)
+    if request.param == "tcp":
+        return Place(None, None, None)
+    return Place(None, server_tls, client_tls)
 
 
 def state_is(connection: enkaku.Connection, state: str) -> Callable[[], bool]:
@@ -389,6 +406,12 @@ async def test_the_first_attempt_of_all_waits_for_nothing() -> None:
     assert bounds.seen == pytest.approx([0.1, 0.2])
 
 
+async def test_a_failure_is_forgotten_when_there_is_a_connection() -> None:
+    redialer = Redialer(refusing(1), enkaku.Reconnect(random=Bounds()), "there")
+    await redialer.first(within=WITHIN)
+    assert redialer.failure is None
+
+
 async def test_any_number_of_attempts_may_fail() -> None:
     bounds = Bounds()
     reconnect = enkaku.Reconnect(random=bounds, factor=10)
@@ -445,7 +468,7 @@ async def test_a_given_socket_does_not_come_back(socket_path: Path) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         with pytest.raises(enkaku.UsageError, match="a socket is connected once"):
-            async with enkaku.connect_socket(ours, reconnect=QUICK):
+            async with connect_socket(ours, reconnect=QUICK):
                 raise AssertionError("unreachable")
         ours.send(b"as it was")
         assert theirs.recv(100) == b"as it was"
@@ -461,6 +484,9 @@ async def test_closing_ends_the_waiting_at_once(socket_path: Path) -> None:
         await turns()
         async with asyncio.timeout(WITHIN):
             await connection.close()
+        assert {task for task in asyncio.all_tasks() if not task.done()} - {*waiting} == {
+            asyncio.current_task()
+        }
         for end in await collect(waiting):
             assert isinstance(end, enkaku.ConnectionLost)
             assert "this side closed the connection" in str(end)
@@ -677,6 +703,46 @@ async def test_in_memory_a_cut_is_followed_by_another_connection() -> None:
         await soon(life.cancelled)
         assert await connection.request(ECHO, "again") == "again"
         assert life.began_count == 1
+
+
+async def test_a_half_open_connection_is_followed_by_another() -> None:
+    faults = Faults()
+    options: enkaku.ConnectionOptions = {
+        "reconnect": QUICK,
+        "limits": enkaku.Limits(silence=0.05),
+    }
+    async with enkaku.connect_memory(
+        Serving(ask=same, talk=lambda number, _: same(number)),
+        faults=faults,
+        connection_options=options,
+    ) as connection:
+        async with connection.channel(TALK, 1) as channel:  # shows that the server counts credits
+            assert await channel.close() == 1
+        faults.cut(told="server")
+        with pytest.raises(enkaku.ConnectionLost, match=r"the server has sent nothing for 0\.1 s"):
+            async with asyncio.timeout(WITHIN):
+                await connection.request(ASK, 1)
+        faults.cut()  # or what is half-open would stay so until the end
+        assert await collect([connection.request(ASK, 2)]) == [2]
+
+
+async def test_what_a_lost_connection_has_not_sent_yet_keeps_nothing_open(
+    socket_path: Path,
+) -> None:
+    async with raw_server(socket_path) as server:
+        async with enkaku.connect_unix(socket_path, reconnect=QUICK) as connection:
+            old = await server.accept()
+            before = open_sockets()
+            old.stall()
+            asking = asyncio.create_task(connection.request(ECHO, "x" * 5_000_000))
+            await turns()
+            old.writer.write_eof()
+            assert isinstance((await collect([asking]))[0], enkaku.ConnectionLost)
+            new = await server.accept()
+            await until(state_is(connection, "open"))
+            # Both ends of the new connection have come, and this side's of the old one has gone.
+            await until(lambda: open_sockets() <= before + 2 - 1)
+            await new.outlive(connection)
 
 
 # Servers that are killed
