@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import enkaku
 import pytest
 import yaml
 
@@ -297,41 +298,100 @@ def log_feed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("log_feed")
 
 
-async def test_a_slow_watcher_is_told_how_much_it_missed(
-    log_feed: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def logger(log_feed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
+    """A logger whose records go to a feed."""
     logger = logging.getLogger("test_examples")
     logger.setLevel(1)
-    feed = log_feed.LogFeed()
-    monkeypatch.setattr(logger, "handlers", [feed])
-    with feed.watch("info") as watcher:
-        for number in range(log_feed.KEPT + 300):
+    monkeypatch.setattr(logger, "handlers", [log_feed.LogFeed()])
+    return logger
+
+
+class Watched(enkaku.Handler):
+    """Serves the logger's feed, as the dashboard does."""
+
+    def __init__(self, log_feed: ModuleType, logger: logging.Logger) -> None:
+        self.began = asyncio.Event()
+        self._log_feed = log_feed
+        self._feed: Any = logger.handlers[0]
+
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (enkaku.Route.channel(self._log_feed.LOGS_WATCH, self._watch),)
+
+    async def _watch(self, param: Any, channel: Any) -> Any:
+        self.began.set()
+        await self._feed.serve(channel, self._log_feed.Threshold(param.level))
+        protocol = importlib.import_module("dashboard_protocol")
+        return protocol.LogsWatchResult(total_logs=channel.call.items_sent)
+
+
+@asynccontextmanager
+async def watched(
+    log_feed: ModuleType, logger: logging.Logger, level: str
+) -> AsyncGenerator[Any, None]:
+    """Watch the feed from a client that is ready to keep 4 KiB."""
+    protocol = importlib.import_module("dashboard_protocol")
+    handler = Watched(log_feed, logger)
+    async with asyncio.timeout(WITHIN):
+        async with enkaku.connect_memory(handler, limits=enkaku.Limits(window=4096)) as connection:
+            client = protocol.DashboardClient(connection)
+            async with client.logs_watch(protocol.LogsWatchParam(level=level)) as logs:
+                await handler.began.wait()
+                yield logs
+
+
+async def test_a_slow_watcher_is_told_how_much_it_missed_and_where(
+    log_feed: ModuleType, logger: logging.Logger
+) -> None:
+    expected = missed = 0
+    async with watched(log_feed, logger, "info") as logs:
+        for number in range(3000):
             logger.info("record %d", number)
             logger.debug("not wanted")
-        first = await watcher.next()
-        others = [(await watcher.next()).message for _ in range(log_feed.KEPT)]
-        logger.error("later")
-        last = await watcher.next()
-    assert (first.level, first.message[:25]) == ("warn", "log: 300 records dropped,")
-    assert others == [f"record {number}" for number in range(300, log_feed.KEPT + 300)]
-    assert (last.level, last.message) == ("error", "later")
+        logger.error("last")
+        async for entry in logs:
+            if entry.message == "last":
+                break
+            dropped = re.match(
+                r"log: (\d+) records dropped, this watcher is too slow", entry.message
+            )
+            if dropped is not None:
+                assert entry.level == "warn"
+                missed += int(dropped[1])
+                expected += int(dropped[1])
+            else:
+                assert (entry.level, entry.message) == ("info", f"record {expected}")
+                expected += 1
+    assert expected == 3000
+    assert 1000 < missed < 3000
 
 
-async def test_a_watcher_waits_for_the_next_record(
-    log_feed: ModuleType, monkeypatch: pytest.MonkeyPatch
+async def test_a_watcher_gets_the_records_from_its_level_on(
+    log_feed: ModuleType, logger: logging.Logger
 ) -> None:
-    logger = logging.getLogger("test_examples")
-    logger.setLevel(1)
-    feed = log_feed.LogFeed()
-    monkeypatch.setattr(logger, "handlers", [feed])
-    with feed.watch("debug") as watcher:
-        waiting = asyncio.create_task(watcher.next())
-        await asyncio.sleep(0)
-        assert not waiting.done()
+    async with watched(log_feed, logger, "warn") as logs:
         logger.log(5, "finer than debug")
+        logger.info("fine")
+        logger.warning("worse")
         logger.critical("worse than an error")
-        async with asyncio.timeout(WITHIN):
-            assert (await waiting).level == "error"
+        got = [await anext(logs), await anext(logs)]
+        assert [(each.level, each.message) for each in got] == [
+            ("warn", "worse"),
+            ("error", "worse than an error"),
+        ]
+        assert (await logs.close()).total_logs == 2
+        assert [entry async for entry in logs] == []
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0.0, 6), (-1e308, 6), (1.4, 6), (2.0, 3), (1e300, 1)]
+)
+def test_a_client_gets_samples_at_its_own_pace(
+    count: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(DASHBOARD)
+    passes = importlib.import_module("services").one_in(count)
+    assert [passes(number) for number in range(6)].count(True) == expected
 
 
 def test_the_counter_counts() -> None:

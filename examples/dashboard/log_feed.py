@@ -1,21 +1,16 @@
 """The server's log, for those who watch it from elsewhere.
 
-A slow watcher must not grow the server's memory: its oldest records make room for new ones, and it is
-told how many it has missed. Everything here runs in the event loop's own thread.
+A slow watcher neither holds up the server nor grows its memory: its oldest records make room for new ones, and it
+is told how many it has missed. Everything here runs in the event loop's own thread.
 """
 
-import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Generator
-from contextlib import contextmanager
 
-from dashboard_protocol import LogLevel, LogsWatchReceive
+import enkaku
+from dashboard_protocol import LOGS_WATCH, LogLevel, LogsWatchReceive, LogsWatchSend
 
-KEPT = 200  # records that may wait for a slow watcher
-
-_NUMBERS: dict[LogLevel, int] = {
+_NUMBERS: dict[str, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warn": logging.WARNING,
@@ -23,75 +18,48 @@ _NUMBERS: dict[LogLevel, int] = {
 }
 
 
-class Watcher:
-    """One watcher: its level, and the records that wait for it."""
+class Threshold:
+    """The level from which on a watcher wants to see records; it may change."""
 
     def __init__(self, level: LogLevel) -> None:
-        self._level: LogLevel = level
-        self._waiting: deque[LogsWatchReceive] = deque()
-        self._missed = 0
-        self._arrived = asyncio.Event()
+        self.level: LogLevel = level
 
-    def change_level(self, level: LogLevel) -> None:
-        """Show records of this level and above from now on, and say so in their midst."""
-        self._level = level
-        self._put(_entry("info", f"log: shown from {level} on"))
-
-    def offer(self, record: logging.LogRecord) -> None:
-        """Take a record, if the watcher's level wants it."""
-        if record.levelno >= _NUMBERS[self._level]:
-            self._put(_entry(_name(record.levelno), record.getMessage(), record.created))
-
-    async def next(self) -> LogsWatchReceive:
-        """Wait for the next record."""
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
-        if self._missed:
-            missed, self._missed = self._missed, 0
-            return _entry("warn", f"log: {missed} records dropped, this watcher is too slow")
-        return self._waiting.popleft()
-
-    def _put(self, entry: LogsWatchReceive) -> None:
-        if len(self._waiting) == KEPT:
-            self._waiting.popleft()
-            self._missed += 1
-        self._waiting.append(entry)
-        self._arrived.set()
+    def passes(self, record: LogsWatchReceive) -> bool:
+        """Tell whether a record is wanted."""
+        return _NUMBERS[record.level] >= _NUMBERS[self.level]
 
 
 class LogFeed(logging.Handler):
     """A handler of Python's ``logging`` that passes each record on to those who watch."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._watchers: set[Watcher] = set()
+        super().__init__(logging.DEBUG)
+        self._records = enkaku.Broadcast(LOGS_WATCH)
 
-    @contextmanager
-    def watch(self, level: LogLevel) -> Generator[Watcher, None, None]:
-        """Watch the log while the block runs."""
-        watcher = Watcher(level)
-        self._watchers.add(watcher)
-        try:
-            yield watcher
-        finally:
-            self._watchers.remove(watcher)
+    async def serve(
+        self, channel: enkaku.ServerChannel[LogsWatchSend, LogsWatchReceive], threshold: Threshold
+    ) -> None:
+        """Send records to a watcher, until it closes the channel."""
+        await self._records.serve(
+            channel, when_full="drop_oldest", where=threshold.passes, gap=_tell_missed
+        )
 
     def emit(self, record: logging.LogRecord) -> None:
         """Part of ``logging.Handler``."""
-        for watcher in self._watchers:
-            watcher.offer(record)
+        level = _name(record.levelno)
+        self._records.send_nowait(make_entry(level, record.getMessage(), record.created))
 
 
-def _name(number: int) -> LogLevel:
-    """Name the highest level that the number reaches."""
-    name: LogLevel = "debug"
-    for level, least in _NUMBERS.items():
-        if number >= least:
-            name = level
-    return name
-
-
-def _entry(level: LogLevel, message: str, created: float | None = None) -> LogsWatchReceive:
+def make_entry(level: str, message: str, created: float | None = None) -> LogsWatchReceive:
+    """Make what a watcher is sent; ``created`` is in seconds since 1970, None for now."""
     seconds = time.time() if created is None else created
     return LogsWatchReceive(level=level, message=message, timestamp=round(seconds * 1000))
+
+
+def _name(number: int) -> str:
+    """Name the highest level that the number reaches."""
+    return max((least, name) for name, least in _NUMBERS.items() if number >= least)[1]
+
+
+def _tell_missed(count: int) -> LogsWatchReceive:
+    return make_entry("warn", f"log: {count} records dropped, this watcher is too slow")

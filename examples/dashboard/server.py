@@ -29,8 +29,8 @@ from dashboard_protocol import (
     SystemRestartUnknownService,
     SystemRestartUnknownServiceData,
 )
-from log_feed import LogFeed, Watcher
-from services import SAMPLE_EVERY, Sampler, Service, Watchdog
+from log_feed import LogFeed, Threshold, make_entry
+from services import SAMPLE_EVERY, Sampler, Service, Watchdog, one_in
 
 logger = logging.getLogger("dashboard")
 
@@ -46,29 +46,21 @@ class Dashboard(DashboardHandler):
     async def metrics_stream(
         self, param: MetricsStreamParam, stream: enkaku.ServerStream[MetricsStreamReceive]
     ) -> MetricsStreamResult:
-        """Send the latest figures again and again, until the client closes."""
-        samples = 0
-        async with stream.until_closed():
-            while True:
-                samples += 1  # first: the close interrupts whatever waits, a send as well
-                await stream.send(self._sampler.latest)
-                await asyncio.sleep(max(param.interval / 1000, SAMPLE_EVERY))
+        """Pass on what is sampled once for everybody, at the client's own pace, until it closes."""
+        samples = await self._sampler.samples.serve(
+            stream, when_full="latest", where=one_in(param.interval / 1000 / SAMPLE_EVERY)
+        )
         return MetricsStreamResult(total_samples=samples)  # the client still gets this
 
     async def logs_watch(
         self, param: LogsWatchParam, channel: enkaku.ServerChannel[LogsWatchSend, LogsWatchReceive]
     ) -> LogsWatchResult:
         """Send records in one direction while levels come in the other."""
-        logs = 0
-        with self._feed.watch(param.level) as watcher:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(follow_levels(channel, watcher))
-                async with channel.until_closed():
-                    while True:
-                        record = await watcher.next()
-                        logs += 1
-                        await channel.send(record)
-        return LogsWatchResult(total_logs=logs)
+        threshold = Threshold(param.level)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(follow_levels(channel, threshold))
+            await self._feed.serve(channel, threshold)
+        return LogsWatchResult(total_logs=channel.call.items_sent)
 
     async def system_restart(self, param: SystemRestartParam) -> SystemRestartResult:
         """Restart a service; the error for an unknown one is declared in the protocol."""
@@ -85,11 +77,13 @@ class Dashboard(DashboardHandler):
 
 
 async def follow_levels(
-    channel: enkaku.ServerChannel[LogsWatchSend, LogsWatchReceive], watcher: Watcher
+    channel: enkaku.ServerChannel[LogsWatchSend, LogsWatchReceive], threshold: Threshold
 ) -> None:
-    """Change the watcher's level as the client says, until it closes the channel."""
-    async for update in channel:
-        watcher.change_level(update.level)
+    """Change the watcher's level as the client says, and say so in the midst of the records."""
+    async with channel.until_closed():
+        async for update in channel:
+            threshold.level = update.level
+            await channel.send(make_entry("info", f"log: shown from {update.level} on"))
 
 
 async def main(address: addresses.Address) -> None:

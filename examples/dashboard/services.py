@@ -1,12 +1,15 @@
 """What the server does by itself: services that run side by side, and can be restarted."""
 
 import asyncio
+import itertools
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
+import enkaku
 import psutil
-from dashboard_protocol import MetricsStreamReceive
+from dashboard_protocol import METRICS_STREAM, MetricsStreamReceive
 
 logger = logging.getLogger("dashboard")
 
@@ -75,13 +78,14 @@ class Service(ABC):
 
 
 class Sampler(Service):
-    """Reads the machine's cpu and memory figures, a few times a second."""
+    """Reads the machine's cpu and memory figures, a few times a second, for however many watch."""
 
     name = "sampler"
 
     def __init__(self) -> None:
         super().__init__()
         self.latest = MetricsStreamReceive(cpu=0.0, memory=0.0, timestamp=0.0)
+        self.samples = enkaku.Broadcast(METRICS_STREAM, replay=True)
 
     async def run(self) -> None:
         """Sample for ever."""
@@ -91,8 +95,15 @@ class Sampler(Service):
             cpu, memory = psutil.cpu_percent(), psutil.virtual_memory().percent
             now = round(time.time() * 1000)
             self.latest = MetricsStreamReceive(cpu=cpu, memory=memory, timestamp=now)
+            await self.samples.send(self.latest)
             self.ready.set()
             logger.debug("sampler: cpu %.1f %%, memory %.1f %%", cpu, memory)
+
+
+def one_in(count: float) -> Callable[[object], bool]:
+    """Make a filter that lets the first of each so many items through: a pace for who wants fewer."""
+    numbers, every = itertools.count(), max(round(count), 1)
+    return lambda _: next(numbers) % every == 0
 
 
 class Watchdog(Service):

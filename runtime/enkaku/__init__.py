@@ -4,6 +4,7 @@ The names that generated code and programs use; what is not in ``__all__`` is pr
 """
 
 from .absent import ABSENT, Absent
+from .broadcast import Broadcast
 from .call import ServerCall, ServerChannel, ServerStream, current_call
 from .checked import Checked
 from .client import Connection
@@ -57,6 +58,7 @@ __all__ = [
     "VERSION",
     "Absent",
     "AddressInUse",
+    "Broadcast",
     "Call",
     "CallClosed",
     "CallError",
