@@ -43,9 +43,9 @@ class ReadGate:
     def __init__(
         self, settle: Callable[[], None], *, buffered: int, stall: float | None = None
     ) -> None:
-        self.buffered: Final = buffered
         self.unread = 0
         self._settle_reading = settle
+        self._buffered = buffered
         self._stall = stall
         self._promised = 0
         self._credits = False
@@ -55,6 +55,11 @@ class ReadGate:
         self._took = False
         self._stalled = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def room(self) -> int:
+        """How many bytes all inboxes may hold together: no less than what was promised to them."""
+        return max(self._buffered, self._promised)
 
     @property
     def credits(self) -> bool:
@@ -75,7 +80,7 @@ class ReadGate:
 
     def promise(self, window: int) -> int:
         """Reserve what a new call may buffer: a full window, as long as there is room for all that were promised."""
-        free = (self.buffered - self._promised) // 2
+        free = (self._buffered - self._promised) // 2
         window = min(window, max(free, _LEAST_WINDOW))
         self._promised += window
         return window
@@ -287,10 +292,10 @@ class Inbox(Generic[T]):
                 f"{len(self._items)} items, {self._size} bytes, wait unread, and no more than "
                 f"{self._limit} bytes are kept"
             )
-        elif self._gate.unread and self._gate.unread + size > self._gate.buffered:
+        if self._gate.unread and self._gate.unread + size > self._gate.room:
             raise InboxOverflow(
                 f"{self._gate.unread} bytes of all calls wait unread, and no more than "
-                f"{self._gate.buffered} are kept"
+                f"{self._gate.room} are kept"
             )
 
     def _return_credit(self, size: int) -> None:

@@ -104,6 +104,7 @@ class Link:
         self._splitter = LineSplitter(limits.message_size)
         self._silence = Silence(self._take_silence)
         self._asked = False
+        self._asked_whether = False
         self._rids = count(1)
         self._calls: dict[str, OpenCall] = {}
         self._lost: str | None = None
@@ -221,7 +222,9 @@ class Link:
             return
         opened = self._calls.get(message.rid)
         if opened is None:
-            if message.rid != _SIGN_OF_LIFE:
+            if message.rid == _SIGN_OF_LIFE:
+                self._take_sign_of_life()
+            else:
                 logger.debug("%s answered a call that is over: %.128r", self.info.peer, message.rid)
             return
         if opened.window is not None and not opened.window.certain:
@@ -269,14 +272,31 @@ class Link:
         """Nothing came for a while."""
         if not self._calls:
             self._silence.expect(None)
+        elif self.gate.paused:
+            self._asked = False  # what came is not read, for this side's sake
         elif self._asked:
             seconds = 2 * (self.limits.silence or 0)
             self._lose(f"the server has sent nothing for {seconds:g} s", None)
             self._transport.abort()
-        elif self.gate.credits and not self.gate.paused:
-            # Any server answers this, with EK08. One that counts credits is ours, and does so in silence.
+        elif self.gate.credits:
             self._asked = True
-            self._transport.write(encode_open("request", _SIGN_OF_LIFE, ALIVE, None))
+            self._ask_for_a_sign_of_life()
+
+    def ask_whether_it_counts(self) -> None:
+        """Find out, once, whether the server counts credits: if it does, it shows so before it answers this."""
+        if not (self._asked_whether or self.gate.credits):
+            self._asked_whether = True
+            self._ask_for_a_sign_of_life()
+
+    def _ask_for_a_sign_of_life(self) -> None:
+        # Any server answers this, with EK08. One that counts credits is ours, and does so in silence.
+        self._transport.write(encode_open("request", _SIGN_OF_LIFE, ALIVE, None))
+
+    def _take_sign_of_life(self) -> None:
+        if not self.gate.credits:
+            for opened in self._calls.values():
+                if opened.window is not None:
+                    self.lift(opened.window)
 
     def _lose(self, reason: str, cause: Exception | None) -> None:
         if self._lost is not None:

@@ -40,9 +40,7 @@ _Result = TypeVar("_Result")
 
 _CANCELLED: Final = "Cancelled"
 _STREAK: Final = 32  # how many items a channel may send before other tasks get a turn
-_GRANT_WITHIN: Final = (
-    1.0  # seconds that a server may take for its first grant, before it is taken to give none
-)
+_GRANT_WITHIN: Final = 5.0  # seconds that a server may take to show whether it counts credits
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +343,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         try:
             async with asyncio.timeout(within):
                 while self._state is ClientState.OPEN and not self._window.certain:
+                    self._link.ask_whether_it_counts()
                     await self._window.wait()
         except TimeoutError:
             self._link.lift(self._window)
@@ -364,6 +363,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
     async def _wait_for_credit(self) -> None:
         timer: asyncio.TimerHandle | None = None
         if not self._window.certain:
+            self._link.ask_whether_it_counts()
             loop = asyncio.get_running_loop()
             timer = loop.call_later(_GRANT_WITHIN, self._link.lift, self._window)
         try:

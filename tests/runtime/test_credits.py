@@ -250,14 +250,16 @@ async def test_a_channel_keeps_to_the_grant_of_its_server(socket_path: Path) -> 
             flooding.cancel()
 
 
-@pytest.mark.parametrize("shown_by", ["item", "time", "another channel"])
+@pytest.mark.parametrize("shown_by", ["item", "answer", "time", "another channel"])
 async def test_a_channel_of_a_server_that_does_not_count_is_not_held_up(
-    socket_path: Path, shown_by: str
+    socket_path: Path, shown_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if shown_by == "time":
+        monkeypatch.setattr("enkaku.streams._GRANT_WITHIN", 0.05)
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(FILL, 1) as first:
             rid = (await peer.read())["rid"]
-            if shown_by != "time":
+            if shown_by in {"item", "another channel"}:
                 peer.send(typ="receive", rid=rid, val="first")
                 assert await anext(first) == "first"
             channel: Any = first
@@ -265,7 +267,7 @@ async def test_a_channel_of_a_server_that_does_not_count_is_not_held_up(
                 channel = connection.channel(FILL, 2)
                 await channel.__aenter__()
                 await peer.read()
-            reading = asyncio.create_task(read_items(peer, 300))
+            reading = asyncio.create_task(read_items(peer, 300, answers=shown_by == "answer"))
             for _ in range(300):
                 await channel.send(ITEM)
             await reading
@@ -273,9 +275,31 @@ async def test_a_channel_of_a_server_that_does_not_count_is_not_held_up(
                 await channel.__aexit__(None, None, None)
 
 
-async def read_items(peer: Raw, count: int) -> None:
-    for _ in range(count):
-        assert (await peer.read())["typ"] == "send"
+async def read_items(peer: Raw, count: int, *, answers: bool) -> None:
+    """Read items; answer what no procedure is there for, as any server does, or do not."""
+    items = 0
+    while items < count:
+        message = await peer.read()
+        items += message["typ"] == "send"
+        if message["typ"] == "request" and answers:
+            peer.send(typ="error", rid=message["rid"], code="EK08", msg="Invalid", data={})
+
+
+async def test_a_server_that_is_slow_to_grant_is_not_taken_for_one_that_does_not_count(
+    socket_path: Path,
+) -> None:
+    async with enkaku.serve_unix(Serving(fill=fill_slowly), socket_path):
+        async with enkaku.connect_unix(socket_path) as connection:
+            async with connection.channel(FILL, 1) as channel:
+                for _ in range(1000):
+                    await channel.send(ITEM)
+                await channel.end()
+                assert await channel.result() == 1000
+
+
+async def fill_slowly(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+    await turns(100)
+    return len([item async for item in channel])
 
 
 async def test_a_channel_sends_little_before_the_first_grant(socket_path: Path) -> None:

@@ -86,7 +86,7 @@ async def test_a_server_that_does_not_know_it_is_named(socket_path: Path) -> Non
                 await channel.end(within=0.05)
             await channel.send(1)
         typs = [payload["typ"] for payload in await peer.outlive(connection)]
-        assert typs == ["channel", "send", "abort"]
+        assert typs == ["channel", "request", "send", "abort"]
 
 
 async def test_items_behind_the_end_are_ignored_and_a_stream_has_no_side_to_end(
@@ -114,6 +114,7 @@ async def test_the_end_waits_for_the_first_grant(socket_path: Path) -> None:
         async with connection.channel(TALK, 0) as channel:
             rid = (await peer.read())["rid"]
             ending = asyncio.create_task(channel.end())
+            assert (await peer.read())["typ"] == "request"  # asks for any sign of life
             peer.send(typ="credit", rid=rid, n=1000)
             await ending
             assert await peer.read() == {"typ": "end", "rid": rid}
