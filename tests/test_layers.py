@@ -11,60 +11,39 @@ ROOT = Path(__file__).parent.parent
 RUNTIME = ROOT / "runtime" / "enkaku"
 CODEGEN = ROOT / "codegen" / "enkaku_codegen"
 
+
+def layer(*names: str) -> set[str]:
+    """A layer, its modules written one behind the other."""
+    return set(" ".join(names).split())
+
+
 RUNTIME_LAYERS = (
-    {
-        *(
-            "absent",
-            "conditions",
-            "errors",
-            "framing",
-            "full",
-            "json_text",
-            "lifecycle",
-            "quiet",
-            "room",
-            "signals",
-        ),
-        *("silence", "socket_state", "states", "tls", "window", "words"),
-    },
-    {
-        *(
-            "activation",
-            "anything",
-            "building",
-            "capacity",
-            "deadline",
-            "inbox",
-            "limits",
-            "messages",
-        ),
-        *("outbox", "problems", "surrogates", "transport", "unix_path", "version"),
-    },
-    {"depth", "faulty_wire", "number", "reconnect", "schema_problems", "socket_options"},
+    layer(
+        "absent capacity conditions errors framing full gate json_text lifecycle quiet room signals",
+        "silence socket_state states tls window words",
+    ),
+    layer(
+        "activation anything building deadline inbox limits messages outbox problems surrogates transport",
+        "unix_path version",
+    ),
+    layer("depth faulty_wire number reconnect schema_problems socket_options"),
     # values: what a slot reads and writes
-    {"exact", "faults", "socket_transport", "unique"},
-    {
-        "alternatives",
-        "checked",
-        "dialing",
-        "faulty_proxy",
-        "listening",
-        "model",
-        "pydantic_problems",
-    },
-    {"declared", "slots"},
-    {"procedures"},
-    # calls: what both sides know of one
-    {"facts"},
-    {"observer"},
-    {"call", "life", "link", "options"},
-    {"answers", "handler", "links", "requests", "subscriber"},
-    {"broadcast", "calls", "policy", "relinking", "streams"},
-    {"client", "reopen", "session"},
-    {"server"},
+    layer("exact faults socket_transport unique"),
+    layer("alternatives checked dialing faulty_proxy listening model pydantic_problems"),
+    layer("declared slots"),
+    layer("procedures"),
+    # calls: what both sides know of one, and each side's own view
+    layer("facts"),
+    layer("observer"),
+    layer("call life link options"),
+    layer("answers handler links requests subscriber"),
+    layer("broadcast policy relinking streams"),
+    layer("calls channels reopen"),
+    layer("client session"),
+    layer("server"),
     # connections: what people use
-    {"sockets", "testing"},
-    {"pytest_plugin"},
+    layer("sockets testing"),
+    layer("pytest_plugin"),
 )
 
 
@@ -114,16 +93,14 @@ CODEGEN_LAYERS = (
     {"cli"},
     {"__main__"},
 )
-CLIENT_SIDE = {"client", "link", "links", "relinking", "reopen", "requests", "streams"}
-SERVER_SIDE = {
-    *("answers", "broadcast", "call", "calls", "capacity", "handler", "life", "outbox", "policy"),
-    *("server", "session", "subscriber"),
-}
+CLIENT_SIDE = layer("channels client link links reconnect relinking reopen requests streams")
+SERVER_SIDE = layer(
+    "answers broadcast call calls capacity handler life outbox policy server session subscriber"
+)
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}
-MAY_USE_NETWORK = {
-    *("activation", "dialing", "faulty_proxy", "listening", "socket_options", "socket_transport"),
-    *("sockets", "tls", "unix_path"),
-}
+MAY_USE_NETWORK = layer(
+    "activation dialing faulty_proxy listening socket_options socket_transport sockets tls unix_path"
+)
 PYTEST = {"pytest", "pytest_asyncio"}
 
 

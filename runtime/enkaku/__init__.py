@@ -4,8 +4,10 @@ The names that generated code and programs use; what is not in ``__all__`` is pr
 """
 
 from .absent import ABSENT, Absent
+from .activation import PassedSocket, systemd_sockets
 from .broadcast import Broadcast
 from .call import ServerCall, ServerChannel, ServerStream, current_call
+from .channels import ClientChannel
 from .checked import Checked
 from .client import Connection
 from .deadline import deadline
@@ -26,6 +28,7 @@ from .errors import (
     InvalidMessage,
     MessageTooLarge,
     MissingExtra,
+    NotActivated,
     NotSupported,
     PeerError,
     Problem,
@@ -45,8 +48,15 @@ from .reconnect import Reconnect
 from .reopen import Gap, Reopening, reopening
 from .server import Server
 from .slots import Slot
-from .sockets import connect_tcp, connect_unix, serve_tcp, serve_unix
-from .streams import ClientChannel, ClientStream
+from .sockets import (
+    connect_socket,
+    connect_tcp,
+    connect_unix,
+    serve_socket,
+    serve_tcp,
+    serve_unix,
+)
+from .streams import ClientStream
 from .testing import connect_memory
 from .transport import PeerCredentials
 from .version import VERSION, require_runtime
@@ -92,9 +102,11 @@ __all__ = [
     "MessageTooLarge",
     "MissingExtra",
     "Model",
+    "NotActivated",
     "NotSupported",
     "Observer",
     "Outcome",
+    "PassedSocket",
     "PeerCredentials",
     "PeerError",
     "Problem",
@@ -117,12 +129,15 @@ __all__ = [
     "UsageError",
     "WhenFull",
     "connect_memory",
+    "connect_socket",
     "connect_tcp",
     "connect_unix",
     "current_call",
     "deadline",
     "reopening",
     "require_runtime",
+    "serve_socket",
     "serve_tcp",
     "serve_unix",
+    "systemd_sockets",
 ]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, TypeVar, Unpack
 
+from .channels import ClientChannel
 from .deadline import due_within
 from .errors import ConnectionLost, UsageError
 from .facts import Call, ConnectionInfo
@@ -23,7 +24,7 @@ from .reconnect import Redialer
 from .relinking import SuccessiveLinks
 from .requests import require_time, send_event, send_request
 from .slots import Slot
-from .streams import ClientChannel, ClientStream, Opening, decode_reply
+from .streams import ClientStream, Opening, decode_reply
 from .transport import Transport
 
 __all__ = ["Connection"]

@@ -10,7 +10,7 @@ from typing import Final
 
 from .errors import ConnectionLost
 from .facts import ConnectionInfo
-from .inbox import ReadGate
+from .gate import ReadGate
 from .limits import Limits
 from .observer import Lifespan
 from .silence import Silence

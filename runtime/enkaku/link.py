@@ -23,7 +23,7 @@ from .errors import (
 )
 from .facts import Call, ConnectionInfo
 from .framing import LineSplitter, Oversized
-from .inbox import ReadGate
+from .gate import ReadGate
 from .limits import Limits
 from .messages import (
     ALIVE,

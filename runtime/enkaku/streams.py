@@ -1,6 +1,6 @@
-"""A stream, or a channel, at the client.
+"""A stream at the client.
 
-Above it: the connection. Below it: the link, the inbox.
+Above it: channels, the connection. Below it: the link, the inbox.
 """
 
 import asyncio
@@ -13,10 +13,8 @@ from typing import Final, Generic, Self, TypeVar
 from .deadline import due_within, left
 from .errors import (
     CallClosed,
-    ConnectionLost,
     DecodeError,
     EnkakuError,
-    NotSupported,
     UsageError,
 )
 from .facts import Call
@@ -24,7 +22,7 @@ from .full import WhenFull
 from .inbox import End, Inbox
 from .link import Reply
 from .links import Links
-from .messages import CLOSE, encode_end, encode_send
+from .messages import CLOSE
 from .observer import Interceptor, enter_all
 from .procedures import Procedure
 from .requests import exceeded, finish, require_time
@@ -32,15 +30,12 @@ from .slots import Slot
 from .states import CLIENT, ClientState, Step, after
 from .window import Window
 
-__all__ = ["ClientChannel", "ClientStream", "Opening", "decode_reply"]
+__all__ = ["ClientStream", "Opening", "decode_reply"]
 
-_Send = TypeVar("_Send")
 _Receive = TypeVar("_Receive")
 _Result = TypeVar("_Result")
 
 _CANCELLED: Final = "Cancelled"
-_STREAK: Final = 32  # how many items a channel may send before other tasks get a turn
-_GRANT_WITHIN: Final = 5.0  # seconds that a server may take to show whether it counts credits
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,105 +267,6 @@ class ClientStream(Generic[_Receive, _Result]):
     def _require_opened(self) -> None:
         if self._state is ClientState.NEW:
             raise UsageError(f"{self.procedure.name}: open the call first, by async with")
-
-
-class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _Result]):
-    """A channel: a stream that takes items for the handler as well."""
-
-    def __init__(
-        self,
-        opening: Opening,
-        receive: Slot[_Receive],
-        result: Slot[_Result],
-        send: Slot[_Send],
-    ) -> None:
-        super().__init__(opening, receive, result)
-        self._send = send
-        self._streak = 0
-
-    @property
-    def window(self) -> Window | None:
-        """What the server is ready to buffer."""
-        return self._window
-
-    async def send(self, item: _Send) -> None:
-        """Wait until there is room for an item, and send it.
-
-        Raises:
-            CallClosed: The call is closing, or has ended (its result or error says why), or ``end()`` came before.
-            ConnectionLost: The connection is gone.
-            EncodeError: The item does not fit its schema; nothing was sent.
-        """
-        self._require_opened()
-        line = encode_send(self.procedure.name, self._call.rid, self._send.encode(item))
-        self._streak += 1
-        if self._streak >= _STREAK:
-            # A sender that never has to wait would keep every other task from running.
-            self._streak = 0
-            await asyncio.sleep(0)
-        while self._state is ClientState.OPEN:
-            # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
-            if not self._window.fits(len(line)):
-                await self._wait_for_credit()
-                continue
-            await self._link.drain()
-            if self._window.fits(len(line)):
-                break
-        # Nothing is awaited from here on: an item is sent if and only if this returns.
-        if isinstance(self._reply, ConnectionLost):
-            raise self._reply.with_traceback(None)
-        if self._state is not ClientState.OPEN:
-            raise CallClosed(f"{self.procedure.name}: the call takes no more items")
-        self._window.take(len(line))
-        self._call.note_sent(len(line), items=1)
-        self._link.write(line)
-
-    async def end(self, *, within: float = 5.0) -> None:
-        """Say that no further items come; those of the server still do, and its result.
-
-        The handler's ``async for`` ends as it does when the call is closed, but it may go on sending as long as it
-        likes. After the end of the call, do nothing.
-
-        Args:
-            within: How long to wait for the server to show that it knows this, in seconds.
-
-        Raises:
-            ConnectionLost: The connection is gone.
-            NotSupported: The server does not know it, as the TypeScript original does not: ``close()`` asks for the
-                result.
-        """
-        self._require_opened()
-        try:
-            async with asyncio.timeout(within):
-                while self._state is ClientState.OPEN and not self._window.certain:
-                    self._link.ask_whether_it_counts()
-                    await self._window.wait()
-        except TimeoutError:
-            self._link.lift(self._window)
-        if isinstance(self._reply, ConnectionLost):
-            raise self._reply.with_traceback(None)
-        if self._state is ClientState.OPEN and not self._link.gate.credits:
-            raise NotSupported(
-                f"{self.procedure.name}: the server does not know half-closed channels"
-            )
-        if self._step(Step.HALF_CLOSE):
-            self._link.write(encode_end(self._call.rid))
-
-    def _open(self, due: float | None) -> None:
-        self._window = self._link.new_window()
-        super()._open(due)
-
-    async def _wait_for_credit(self) -> None:
-        timer: asyncio.TimerHandle | None = None
-        if not self._window.certain:
-            self._link.ask_whether_it_counts()
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(_GRANT_WITHIN, self._link.lift, self._window)
-        try:
-            await self._window.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
 
 
 def decode_reply(slot: Slot[_Result], reply: Reply) -> _Result:

@@ -6,7 +6,8 @@ from typing import Any
 import enkaku
 import pytest
 from enkaku.errors import ConnectionLost, InboxOverflow, UsageError
-from enkaku.inbox import End, Inbox, ReadGate
+from enkaku.gate import ReadGate
+from enkaku.inbox import End, Inbox
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import WITHIN, turns, until
