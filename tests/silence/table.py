@@ -10,6 +10,7 @@ DOCUMENT: Final = Path(__file__).parent.parent.parent / "docs" / "failures.md"
 
 _HEADING: Final = re.compile(r"^## (.+)$")
 _STATE: Final = re.compile(r"^- (an? .+)$")
+_TEST: Final = re.compile(r"`(test_\w+)`")
 _HEAD: Final = ["The call", "Its caller gets", "Within", "The server"]
 _MANY: Final = {"any open call": 0, "any open stream or channel": 1}  # from which of the list on
 
@@ -28,13 +29,15 @@ def read() -> dict[str, list[Row]]:
     """Return the rows of each section; a row that names its call stands for it, and not one for any call."""
     sections: dict[str, list[Row]] = {}
     rows: list[Row] = []
+    ours = False
     for line in DOCUMENT.read_text().splitlines():
         if heading := _HEADING.match(line):
             rows = sections.setdefault(heading[1], [])
-        elif line.startswith("|") and not line.startswith("|--"):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            if len(cells) == len(_HEAD) and cells != _HEAD:
-                rows.append(Row(*cells))
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if ours and line.startswith("| "):
+            rows.append(Row(*cells))
+        elif not line.startswith("|--"):
+            ours = cells == _HEAD
     return {heading: list(_each(rows)) for heading, rows in sections.items() if rows}
 
 
@@ -42,6 +45,11 @@ def open_calls() -> list[str]:
     """Return the states that stand for any call."""
     lines = DOCUMENT.read_text().splitlines()
     return [state[1] for line in lines if (state := _STATE.match(line))]
+
+
+def named_tests() -> set[str]:
+    """Return the tests that the document names."""
+    return set(_TEST.findall(DOCUMENT.read_text()))
 
 
 def _each(rows: list[Row]) -> Iterator[Row]:

@@ -10,11 +10,12 @@ import enkaku
 import pytest
 from silence.server import GRACE
 from silence.states import STATES, Place
-from silence.table import Row, open_calls, read
+from silence.table import Row, open_calls, read, named_tests
 from silence.timing import SLACK
 from silence.ways import WAYS, Settings, Stage, Way
 from support import LONG
 
+ROOT = Path(__file__).parent.parent
 TABLE = read()
 
 
@@ -141,3 +142,11 @@ def test_every_way_and_every_state_is_in_the_table() -> None:
     assert tried == set(STATES)
     assert set(open_calls()) < tried
     assert {row.within for rows in TABLE.values() for row in rows} == set(BOUNDS)
+
+
+def test_each_test_that_the_document_names_is_there() -> None:
+    sources = "".join(path.read_text() for path in ROOT.rglob("test_*.py"))
+    names = named_tests()
+    assert len(names) > 30
+    missing = [name for name in names if f"def {name}(" not in sources]
+    assert missing == []

@@ -1,0 +1,237 @@
+"""What a server does about clients that die, or go silent, in the middle of their calls."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from enkaku.testing import Faults, faulty_unix
+from silence.process import Child, running
+from silence.server import Silent
+from silence.table import open_calls
+from silence.timing import SLACK, Stopwatch, pass_time
+from support import LONG, VOID, WITHIN, Lifetime, Serving, line, raw_client, soon, until
+from watching import Recorder
+
+TIME = 0.4
+
+
+@asynccontextmanager
+async def serving(
+    path: Path, **limits: Any
+) -> AsyncGenerator[tuple[enkaku.Server, Recorder], None]:
+    handler, told = Silent(), Recorder()
+    options: enkaku.ServerOptions = {
+        "limits": enkaku.Limits(cleanup=TIME, **limits),
+        "observers": [told],
+    }
+    async with enkaku.serve_unix(handler, path, **options) as server:
+        handler.servers = (server,)
+        async with asyncio.timeout(LONG):
+            yield server, told
+
+
+@asynccontextmanager
+async def client(path: Path, **settings: Any) -> AsyncGenerator[Child, None]:
+    """A process that has calls open, one on each connection."""
+    async with running("silence.client", str(path), json.dumps(settings)) as child:
+        assert await child.says() == "ready"
+        yield child
+
+
+def open_now(server: enkaku.Server) -> list[enkaku.Call]:
+    return [call for connection in server.connections for call in connection.calls]
+
+
+async def all_gone(server: enkaku.Server, told: Recorder) -> None:
+    """Nothing is left of the clients, and another one is served."""
+    await until(lambda: server.connections == ())
+    assert {id(call) for call in told.started} == {id(call) for call in told.ended}
+    assert len(told.opened) == len(told.lost)
+    async with enkaku.connect_unix(server.addresses[0].removeprefix("unix:")) as connection:
+        await connection.request(enkaku.Request[None, None]("ping"), None)
+
+
+async def test_of_a_client_that_is_killed_nothing_is_left(socket_path: Path) -> None:
+    async with serving(socket_path) as (server, told), client(socket_path) as child:
+        before = open_now(server)
+        assert len(before) == len(server.connections) == len(open_calls())
+        child.kill()
+        watch = Stopwatch()
+        await until(lambda: server.connections == ())
+        watch.require(0)
+        assert {call.outcome for call in before} == {"lost"}
+        await all_gone(server, told)
+
+
+async def test_calls_of_a_stopped_client_end_when_their_time_is_over(socket_path: Path) -> None:
+    async with serving(socket_path) as (server, told), client(socket_path, timeout=2.0) as child:
+        before = open_now(server)
+        assert before
+        child.stop()
+        await until(lambda: open_now(server) == [])
+        assert {(call.outcome, call.code) for call in before} == {("error", "EK05")}
+        assert all(call.duration >= 1.9 for call in before)
+        assert len(server.connections) == len(open_calls())
+        child.wake()
+        child.unblock()
+        assert await child.ended() == 0
+        await all_gone(server, told)
+
+
+async def test_calls_of_a_stopped_client_that_have_no_end_wait_for_it(socket_path: Path) -> None:
+    quiet = [state for state in open_calls() if state != "a stream is amid its items"]
+    async with serving(socket_path, unread_time=TIME) as (server, told):
+        async with client(socket_path, states=quiet) as child:
+            before = open_now(server)
+            child.stop()
+            await pass_time(2 * TIME)
+            assert open_now(server) == before
+            child.wake()
+            child.unblock()
+            assert await child.ended() == 0
+            await all_gone(server, told)
+
+
+async def test_a_stopped_client_that_much_waits_for_is_given_up(socket_path: Path) -> None:
+    async with serving(socket_path, unread_time=TIME) as (server, told):
+        async with client(socket_path, floods=True) as child:
+            child.stop()
+            await until(lambda: server.connections == ())
+            assert told.lost == ["the peer has read nothing of what waits for it for 0.4 s"]
+            await all_gone(server, told)
+
+
+async def test_a_stopped_client_does_not_hold_up_the_stop(socket_path: Path) -> None:
+    async with serving(socket_path) as (server, told), client(socket_path) as child:
+        child.stop()
+        watch = Stopwatch()
+        await server.stop(grace=TIME)
+        assert TIME <= watch.passed <= 3 * TIME + SLACK
+        assert server.connections == ()
+        assert len(told.started) == len(told.ended)
+
+
+async def test_a_client_that_ends_in_the_middle_of_a_line_leaves_nothing(
+    socket_path: Path,
+) -> None:
+    async with serving(socket_path) as (server, told):
+        async with raw_client(socket_path) as raw:
+            raw.send(typ="channel", rid="a", prc="talk")
+            await until(lambda: len(told.started) == 1)
+            raw.send_bytes(line(typ="send", prc="talk", rid="a", val="x")[:-5])
+        await all_gone(server, told)
+        assert told.started[0].outcome == "lost"
+        assert told.started[0].items_received == 0
+
+
+async def test_of_a_half_open_connection_what_waits_unread_is_given_up(socket_path: Path) -> None:
+    faults = Faults()
+    async with serving(socket_path, unread_time=TIME) as (server, told):
+        async with (
+            faulty_unix(socket_path, faults) as faulty,
+            enkaku.connect_unix(faulty) as connection,
+        ):
+            async with asyncio.TaskGroup() as group:
+                for _ in range(20):
+                    group.create_task(_be_lost(connection))
+                await until(lambda: len(told.started) == 20)
+                faults.cut(told="client")
+            watch = Stopwatch()
+            await until(lambda: server.connections == ())
+            assert watch.passed <= 1.25 * TIME + SLACK
+            await all_gone(server, told)
+            faults.cut()
+
+
+async def _be_lost(connection: enkaku.Connection) -> None:
+    pour = enkaku.Stream[None, str, None]("pour", receive=str)
+    with pytest.raises(enkaku.ConnectionLost):
+        async with connection.stream(pour, None) as stream:
+            await stream.result()
+
+
+@pytest.mark.parametrize("sent", [b"garbage\n" * 100, b"\xff\xfe\n", b'{"payload":{}}\n'])
+async def test_what_is_no_message_is_reported_and_the_calls_go_on(
+    socket_path: Path, sent: bytes
+) -> None:
+    async with serving(socket_path) as (server, told), raw_client(socket_path) as raw:
+        raw.send(typ="stream", rid="a", prc="quiet")
+        raw.send_bytes(sent)
+        raw.send(typ="request", rid="b", prc="ping")
+        assert (await raw.read())["rid"] == "b"
+        assert len(told.invalid) == sent.count(b"\n")
+        assert [call.rid for call in open_now(server)] == ["a"]
+
+
+async def test_a_line_without_an_end_ends_the_connection(socket_path: Path) -> None:
+    async with serving(socket_path, message_size=1000) as (server, told):
+        async with raw_client(socket_path) as raw:
+            raw.send(typ="stream", rid="a", prc="quiet")
+            raw.send_bytes(b"x" * 10_000)
+            await until(lambda: told.lost == ["the client sent a line without an end"])
+        await all_gone(server, told)
+
+
+async def test_a_client_that_the_stop_cannot_reach_is_dropped_by_it(socket_path: Path) -> None:
+    """It reads nothing, and its calls have much to say."""
+    async with serving(socket_path) as (server, told), raw_client(socket_path) as raw:
+        raw.stall()
+        raw.send(typ="stream", rid="a", prc="pour")
+        await until(lambda: len(told.started) == 1)
+        await pass_time(TIME / 4)
+        watch = Stopwatch()
+        await server.stop(grace=TIME)
+        assert watch.passed <= 3 * TIME + SLACK
+        assert server.connections == ()
+        assert len(told.started) == len(told.ended)
+
+
+async def test_a_lifespan_that_is_never_entered_ends_with_the_stop(socket_path: Path) -> None:
+    life = Lifetime()
+
+    @asynccontextmanager
+    async def lifespan(_: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        await life.forever()
+        yield
+
+    limits = enkaku.Limits(cleanup=TIME)
+    async with enkaku.serve_unix(
+        Serving(), socket_path, lifespan=lifespan, limits=limits
+    ) as server:
+        async with enkaku.connect_unix(socket_path, timeout=TIME) as connection:
+            watch = Stopwatch()
+            with pytest.raises(enkaku.DeadlineExceeded):
+                await connection.request(VOID, None)
+            watch.require(TIME)
+            async with asyncio.timeout(WITHIN):
+                await server.stop(grace=0)
+        assert life.cancelled.is_set()
+        assert server.connections == ()
+
+
+async def test_a_lifespan_that_does_not_end_is_left_by_the_stop(socket_path: Path) -> None:
+    life = Lifetime()
+
+    @asynccontextmanager
+    async def lifespan(_: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        yield
+        await life.forever()
+
+    limits = enkaku.Limits(cleanup=TIME)
+    async with enkaku.serve_unix(
+        Serving(), socket_path, lifespan=lifespan, limits=limits
+    ) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(VOID, None)
+        await soon(life.began)
+        watch = Stopwatch()
+        async with asyncio.timeout(WITHIN):
+            await server.stop(grace=0)
+        watch.require(TIME, or_more=2)
+        assert life.cancelled.is_set()
+        assert server.connections == ()

@@ -1,0 +1,217 @@
+"""A handler that ignores its cancellation: its caller is answered, it is reported, and it counts until it ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import enkaku
+import pytest
+from silence.timing import Stopwatch, pass_time
+from support import ASK, TALK, TELL, VOID, WATCH, Serving, soon, until
+from watching import Recorder
+
+CLEANUP = 0.3
+BOUND = 0.3
+
+
+@dataclass
+class Stubborn:
+    """Serves any call, and goes on until it is let go, whatever is asked of it."""
+
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, *_: object) -> int:
+        self.began.set()
+        while not self.let_go.is_set():
+            try:
+                await self.let_go.wait()
+            except asyncio.CancelledError:
+                continue
+        return 1
+
+
+@asynccontextmanager
+async def stuck(
+    path: Path, **options: float
+) -> AsyncGenerator[tuple[enkaku.Server, Stubborn, Recorder], None]:
+    """A server with room for one call."""
+    handler, told = Stubborn(), Recorder()
+    limits = enkaku.Limits(
+        cleanup=CLEANUP,
+        server_calls=1,
+        server_handlers=1,
+        request_time=options.get("request_time", 60.0),
+    )
+    server_options: enkaku.ServerOptions = {
+        "limits": limits,
+        "observers": [told],
+        "close_timeout": options.get("close_timeout", 60.0),
+    }
+    serving = Serving(
+        ask=handler.serve, watch=handler.serve, talk=handler.serve, tell=handler.serve
+    )
+    async with enkaku.serve_unix(serving, path, **server_options) as server:
+        try:
+            yield server, handler, told
+        finally:
+            handler.let_go.set()
+
+
+async def stays_counted_until_it_ends(
+    path: Path, server: enkaku.Server, handler: Stubborn, told: Recorder
+) -> None:
+    async with enkaku.connect_unix(path) as another:
+        with pytest.raises(enkaku.CallError) as refused:
+            await another.request(VOID, None)
+        assert refused.value.code in {"EK03", "EK04"}
+        await until(lambda: told.names("stuck") != [])
+        assert [len(each.calls) for each in server.connections] == [1, 0]
+        with pytest.raises(enkaku.CallError):
+            await another.request(VOID, None)
+        assert told.ended == []
+        handler.let_go.set()
+        await until(lambda: len(told.ended) == 1)
+        assert told.names("stuck") == [told.ended[0].procedure.name]
+        await another.request(VOID, None)
+
+
+async def ask(connection: enkaku.Connection, seconds: float | None) -> None:
+    await connection.request(ASK, 1, timeout=seconds)
+
+
+async def watch(connection: enkaku.Connection, seconds: float | None) -> None:
+    async with connection.stream(WATCH, 1, timeout=seconds) as stream:
+        await stream.result()
+
+
+async def talk(connection: enkaku.Connection, seconds: float | None) -> None:
+    async with connection.channel(TALK, 1, timeout=seconds) as channel:
+        await channel.result()
+
+
+async def close(connection: enkaku.Connection, seconds: float | None) -> None:
+    async with connection.stream(WATCH, 1, timeout=seconds) as stream:
+        await stream.close()
+
+
+CALLS = pytest.mark.parametrize("call", [ask, watch, talk, close])
+Calling = Callable[[enkaku.Connection, float | None], Awaitable[None]]
+
+
+@CALLS
+async def test_a_caller_whose_time_is_over_is_not_kept(socket_path: Path, call: Calling) -> None:
+    async with stuck(socket_path) as (server, handler, told):
+        async with enkaku.connect_unix(socket_path) as connection:
+            passed = Stopwatch()
+            with pytest.raises(enkaku.DeadlineExceeded):
+                await call(connection, BOUND)
+            passed.require(BOUND)
+            await stays_counted_until_it_ends(socket_path, server, handler, told)
+
+
+@CALLS
+async def test_a_caller_who_gives_up_is_not_kept(socket_path: Path, call: Calling) -> None:
+    async with stuck(socket_path) as (server, handler, told):
+        async with enkaku.connect_unix(socket_path) as connection:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(BOUND):
+                    await call(connection, None)
+            if (
+                call is close
+            ):  # the first abort wins: the handler is still asked to finish, and not cancelled
+                await connection.close()
+            await stays_counted_until_it_ends(socket_path, server, handler, told)
+
+
+@CALLS
+async def test_a_connection_that_is_lost_is_kept_for_its_handler(
+    socket_path: Path, call: Calling
+) -> None:
+    async with stuck(socket_path) as (server, handler, told):
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(enkaku.connect_unix(socket_path))
+            calling = asyncio.ensure_future(call(connection, None))
+            await soon(handler.began)
+            await stack.aclose()
+            with pytest.raises(enkaku.ConnectionLost):
+                await calling
+        await stays_counted_until_it_ends(socket_path, server, handler, told)
+        await until(lambda: server.connections == ())
+
+
+async def test_a_request_ends_with_the_servers_time(socket_path: Path) -> None:
+    async with stuck(socket_path, request_time=BOUND) as (server, handler, told):
+        async with enkaku.connect_unix(socket_path) as connection:
+            passed = Stopwatch()
+            with pytest.raises(enkaku.DeadlineExceeded):
+                await connection.request(ASK, 1)
+            passed.require(BOUND)
+            await stays_counted_until_it_ends(socket_path, server, handler, told)
+
+
+async def test_a_close_ends_with_the_servers_time(socket_path: Path) -> None:
+    async with stuck(socket_path, close_timeout=BOUND) as (server, handler, told):
+        async with enkaku.connect_unix(socket_path) as connection:
+            passed = Stopwatch()
+            with pytest.raises(enkaku.DeadlineExceeded):
+                await close(connection, None)
+            passed.require(BOUND)
+            await stays_counted_until_it_ends(socket_path, server, handler, told)
+
+
+async def test_an_event_counts_too(socket_path: Path) -> None:
+    async with stuck(socket_path, request_time=BOUND) as (server, handler, told):
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.event(TELL, 1)
+            await soon(handler.began)
+            await until(lambda: told.names("stuck") == ["tell"])
+            async with enkaku.connect_unix(socket_path) as another:
+                await another.event(TELL, 2)
+                await until(lambda: told.names("overloaded") == ["tell"])
+                assert [len(each.calls) for each in server.connections] == [1, 0]
+                handler.let_go.set()
+                await until(lambda: len(told.ended) == 1)
+                await another.event(TELL, 3)
+                await until(lambda: len(told.ended) == 2)
+
+
+async def test_it_is_reported_after_the_time_to_clean_up_and_not_before(socket_path: Path) -> None:
+    async with stuck(socket_path) as (_, handler, told):
+        async with enkaku.connect_unix(socket_path) as connection:
+            with pytest.raises(enkaku.DeadlineExceeded):
+                await connection.request(ASK, 1, timeout=0.05)
+            await soon(handler.began)
+            passed = Stopwatch()
+            await until(lambda: told.names("stuck") != [])
+            passed.require(CLEANUP - 0.05)
+
+
+async def test_who_cleans_up_in_time_is_not_reported(socket_path: Path) -> None:
+    async with stuck(socket_path) as (_, handler, told):
+        async with enkaku.connect_unix(socket_path) as connection:
+            with pytest.raises(enkaku.DeadlineExceeded):
+                await connection.request(ASK, 1, timeout=0.05)
+            handler.let_go.set()
+            await until(lambda: len(told.ended) == 1)
+            await pass_time(2 * CLEANUP)
+            assert told.names("stuck") == []
+
+
+async def test_the_stop_leaves_it_after_a_bound_and_answers_its_caller(socket_path: Path) -> None:
+    async with stuck(socket_path) as (server, handler, told):
+        async with enkaku.connect_unix(socket_path) as connection:
+            asking = asyncio.create_task(connection.request(ASK, 1))
+            await soon(handler.began)
+            passed = Stopwatch()
+            await server.stop(grace=BOUND)
+            passed.require(BOUND + CLEANUP, or_more=1)
+            with pytest.raises(enkaku.CallError) as told_why:
+                await asking
+            assert told_why.value.code == "EKP01"
+            assert told.names("stuck") == ["ask"]
+            handler.let_go.set()
+            await until(lambda: server.connections == ())
+            assert len(told.ended) == 1
