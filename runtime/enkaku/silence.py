@@ -31,15 +31,16 @@ class Silence:
 
     def hear(self) -> None:
         """Something came, or counts as if it had."""
-        self._heard = self._loop.time()
+        if self._timer is not None:  # or nobody will ask
+            self._heard = self._loop.time()
 
     def expect(self, seconds: float | None) -> None:
         """From now on, expect something every so many seconds; None expects nothing."""
-        self.hear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if seconds is not None:
+            self._heard = self._loop.time()
             self._seconds = seconds
             self._timer = self._loop.call_later(seconds, self._look)
 
