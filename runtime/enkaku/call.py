@@ -63,6 +63,7 @@ class ServerCall(Call):
         self.outbox: Outbox | None = None
         self.decode_item: Callable[[bytes], object] | None = None
         self.task: asyncio.Task[None] | None = None
+        self.cancelled = False
         self.stuck = False
         self._transport = transport
         self._observers = observers

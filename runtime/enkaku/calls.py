@@ -211,7 +211,10 @@ class Calls:
         self._on_end()
 
     def _cancel(self, call: ServerCall) -> None:
+        if call.cancelled and not call.stuck:
+            return  # what it does now is cleaning up, for which it has its time
         if call.task is not None and call.task.cancel():
+            call.cancelled = True
             self._set_timer(call, self._cleanup, self._report_stuck)
 
     def _exceed(self, call: ServerCall) -> None:

@@ -10,7 +10,7 @@ import enkaku
 import pytest
 from silence.server import GRACE
 from silence.states import STATES, Place
-from silence.table import Row, open_calls, read, named_tests
+from silence.table import Row, named_tests, open_calls, read
 from silence.timing import SLACK
 from silence.ways import WAYS, Settings, Stage, Way
 from support import LONG

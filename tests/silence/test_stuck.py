@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import enkaku
 import pytest
 from silence.timing import Stopwatch, pass_time
-from support import ASK, TALK, TELL, VOID, WATCH, Serving, soon, until
+from support import ASK, TALK, TELL, VOID, WATCH, Lifetime, Serving, soon, turns, until
 from watching import Recorder
 
 CLEANUP = 0.3
@@ -215,3 +216,71 @@ async def test_the_stop_leaves_it_after_a_bound_and_answers_its_caller(socket_pa
             handler.let_go.set()
             await until(lambda: server.connections == ())
             assert len(told.ended) == 1
+
+
+async def lose(connection: enkaku.Connection, server: enkaku.Server) -> None:
+    await connection.close()
+    await until(lambda: server.connections == () or not connection.is_open)
+    await turns()
+
+
+async def stop(_: enkaku.Connection, server: enkaku.Server) -> None:
+    asyncio.get_running_loop().call_later(0.05, CLEANED.get().set)
+    await server.stop(grace=0)
+
+
+async def abort(_: enkaku.Connection, server: enkaku.Server) -> None:
+    server.abort()
+    await turns()
+
+
+CLEANED: ContextVar[asyncio.Event] = ContextVar("cleaned")
+
+
+@pytest.mark.parametrize("then", [lose, stop, abort])
+async def test_who_cleans_up_is_not_cancelled_again(
+    socket_path: Path, then: Callable[[enkaku.Connection, enkaku.Server], Awaitable[None]]
+) -> None:
+    life, cleaning, cleaned = Lifetime(), Lifetime(), asyncio.Event()
+    CLEANED.set(cleaned)
+
+    async def serve(*_: object) -> int:
+        try:
+            return await life.forever()
+        finally:
+            with cleaning:
+                await cleaned.wait()
+
+    async with enkaku.serve_unix(Serving(watch=serve), socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            async with connection.stream(WATCH, 1):
+                await soon(life.began)
+            await soon(cleaning.began)
+            await then(connection, server)
+            cleaned.set()
+            await soon(cleaning.ended)
+            assert not cleaning.cancelled.is_set()
+
+
+async def test_who_ignored_one_cancellation_is_told_again_when_more_has_happened(
+    socket_path: Path,
+) -> None:
+    first, second, told = Lifetime(), Lifetime(), Recorder()
+
+    async def serve(*_: object) -> int:
+        with suppress(asyncio.CancelledError):
+            await first.forever()
+        return await second.forever()
+
+    async with enkaku.serve_unix(
+        Serving(watch=serve),
+        socket_path,
+        limits=enkaku.Limits(cleanup=CLEANUP),
+        observers=[told],
+    ):
+        async with enkaku.connect_unix(socket_path) as connection:
+            async with connection.stream(WATCH, 1):
+                await soon(first.began)
+            await until(lambda: told.names("stuck") != [])
+            assert not second.ended.is_set()
+        await soon(second.cancelled)
