@@ -809,6 +809,10 @@ async def test_a_server_that_is_killed_and_comes_back(socket_path: Path, kind: s
         first.kill()
         with pytest.raises(enkaku.ConnectionLost):
             await once
+        # While it dies, it may still take a connection: a call on that one would be lost with it.
+        await first.wait()
+        await turns(100)
+        await until(state_is(connection, "connecting"))
         waiting = asyncio.create_task(connection.request(ASK, 5))
         async with server_process(kind, where) as second:
             assert await line_of(second) == where

@@ -286,8 +286,10 @@ async def test_leaving_the_block_while_the_stream_is_lost_leaves_nothing(socket_
         connecting = enkaku.connect_unix(socket_path, reconnect=QUICK)
         connection = await connecting.__aenter__()
 
+        items = enkaku.reopening(lambda: connection.stream(WATCH, 0))
+
         async def use() -> None:
-            async with enkaku.reopening(lambda: connection.stream(WATCH, 0)) as items:
+            async with items:
                 await take(items, 1)
 
         using = asyncio.create_task(use())
@@ -297,6 +299,8 @@ async def test_leaving_the_block_while_the_stream_is_lost_leaves_nothing(socket_
     await turns()
     using.cancel()
     assert isinstance((await collect([using]))[0], asyncio.CancelledError)
+    with pytest.raises(enkaku.UsageError, match="in its block"):
+        await anext(items)
     async with raw_server(socket_path) as server:
         peer = await server.accept()
         await until(lambda: connection.state == "open")
