@@ -50,9 +50,14 @@ class Wire:
 
     def cut(self, cut: Cut, behind: "_Direction | None" = None) -> None:
         """End the connection: at once, or behind what a direction has delivered."""
-        for side, direction in (("client", self._to_client), ("server", self._to_server)):
+        to_client, to_server = self._to_client, self._to_server
+        for side, direction, back in (
+            ("client", to_client, to_server),
+            ("server", to_server, to_client),
+        ):
             if side not in cut.told:
                 direction.silence()
+                back.ignore()
                 continue
             if cut.reset:
                 direction.sink.fail()
@@ -122,6 +127,7 @@ class _Direction:
         self._held = 0
         self._ended = False
         self._silent = False
+        self._deaf = False
         self._turn = 0
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -148,6 +154,11 @@ class _Direction:
         self._silent = True
         self.settle()
 
+    def ignore(self) -> None:
+        """Receive nothing any more, not even the end."""
+        self._deaf = True
+        self.settle()
+
     def finish(self) -> None:
         """Deliver the end, and nothing before it."""
         self._waiting.clear()
@@ -158,6 +169,7 @@ class _Direction:
     def free(self) -> None:
         """Deliver everything at once from now on, and an end even if it was lost before."""
         self._conditions = Conditions(self._conditions.rng)
+        self._deaf = False
         if self._silent:
             self.sink.transport.abort()
         elif self._ended:
@@ -169,7 +181,7 @@ class _Direction:
         if self._conditions.passage is Passage.DROPPING:
             self._waiting.clear()
             self._held = 0
-        if self._blocked or self._held > _HELD:
+        if self._blocked or self._deaf or self._held > _HELD:
             self._source.pause_reading()
         else:
             self._source.resume_reading()

@@ -12,6 +12,7 @@ from pathlib import Path
 from support import WITHIN
 
 _TESTS = Path(__file__).parent.parent
+_PATH = [path for path in [os.environ.get("PYTHONPATH")] if path]
 
 
 class Child:
@@ -56,7 +57,7 @@ async def running(module: str, *words: str) -> AsyncGenerator[Child, None]:
         *(sys.executable, "-m", module, *words),
         stdin=PIPE,
         stdout=PIPE,
-        env={**os.environ, "PYTHONPATH": str(_TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (_TESTS, *_PATH)))},
     )
     try:
         yield Child(process)
