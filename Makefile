@@ -27,9 +27,10 @@ test: $(READY)  ## run the tests
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
 
-soak: $(READY)  ## a million spoilt lines, then ten minutes of 1,000 connections; LINES=, SOAK="--help"
+soak: $(READY)  ## a million spoilt lines, ten minutes of 1,000 connections, a million programs; LINES=, SOAK=, PROGRAMS="--help"
 	PYTHONPATH=tests $(BIN)/python -m soak.fuzz $(LINES)
 	PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
+	PYTHONPATH=tests $(BIN)/python -m stateful $(PROGRAMS)
 
 check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/ruff check .

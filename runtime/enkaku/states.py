@@ -45,7 +45,6 @@ class ServerState(IntEnum):
 
 CLIENT: Final[Mapping[tuple[ClientState, Step], ClientState]] = {
     (ClientState.NEW, Step.OPEN): ClientState.OPEN,
-    (ClientState.NEW, Step.FINISH): ClientState.ENDED,
     (ClientState.OPEN, Step.HALF_CLOSE): ClientState.HALF_CLOSED,
     (ClientState.OPEN, Step.CLOSE): ClientState.CLOSING,
     (ClientState.OPEN, Step.FINISH): ClientState.ENDED,

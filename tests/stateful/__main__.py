@@ -1,0 +1,52 @@
+"""Drives a client and a server through random programs, and compares both with a model after each step.
+
+It says which seed it uses; with the same one, and the number of a batch, it runs the same programs again.
+"""
+
+import argparse
+import os
+import secrets
+import sys
+
+from .loop import Clock, SteppedLoop
+from .program import run
+from .search import search, search_batch
+
+_SHOWN = 3
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m stateful", description=__doc__)
+    parser.add_argument("--programs", type=int, default=1_000_000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", default=secrets.token_hex(4))
+    parser.add_argument("--batch", type=int, help="only this one")
+    parser.add_argument("--program", metavar="HEX", help="only this one, as a finding gives it")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    options = _arguments()
+    if options.program:
+        run(SteppedLoop(Clock()), bytes.fromhex(options.program))
+        return 0
+    _say(f"seed {options.seed}, {options.programs} programs")
+    if options.batch is not None:
+        outcome = search_batch(options.batch, options.seed)
+    else:
+        outcome = search(options.programs, options.seed, processes=options.processes, loudly=True)
+    _say(f"{outcome.programs} programs, {len(outcome.found)} findings")
+    for what, count in [*sorted(outcome.steps.items()), *sorted(outcome.reached.items())]:
+        _say(f"{count:12}  {what if isinstance(what, str) else ' '.join(what)}")
+    for found in outcome.found[:_SHOWN]:
+        _say(f"\n{found}")
+    return 1 if outcome.found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

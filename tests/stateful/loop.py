@@ -1,0 +1,53 @@
+"""An event loop whose clock stands still until a test moves it on."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import TypeVarTuple, Unpack
+
+__all__ = ["Clock", "SteppedLoop"]
+
+Ts = TypeVarTuple("Ts")
+
+
+class Clock:
+    """The time of a run; it stands in for the module ``time`` where the runtime reads it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class SteppedLoop(asyncio.SelectorEventLoop):
+    """Runs on the clock of a test, and notes its timers and whatever upsets it."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.upset: list[str] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        self.set_exception_handler(lambda _, context: self.upset.append(str(context)))
+
+    def time(self) -> float:
+        return self.clock.now
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        timer = super().call_at(when, callback, *args, context=context)
+        self._timers.append(timer)
+        return timer
+
+    def live_timers(self) -> list[asyncio.TimerHandle]:
+        """Return the timers that would still go off."""
+        now = self.clock.now
+        self._timers = [
+            timer for timer in self._timers if not timer.cancelled() and timer.when() > now
+        ]
+        return self._timers

@@ -1,0 +1,72 @@
+"""What the models of both sides have in common: the calls, and what was noted of them.
+
+What must not be is noted as a fault.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from .calls import SERVER_OPEN, Bounds, CallModel, Way, item_of
+from .wire import Line
+
+__all__ = ["Notes"]
+
+
+class Notes:
+    """All calls of a connection.
+
+    Args:
+        now: Tells the time.
+        limits: How many calls may be open, how many handlers of requests, and of events, may run, and the seconds that a
+            request, or a closed call, may take.
+    """
+
+    def __init__(self, now: Callable[[], float], limits: Bounds) -> None:
+        self.now = now
+        self.limits = limits
+        self.calls: list[CallModel] = []
+        self.faults: list[str] = []
+        self.reached: Counter[str] = Counter()
+        self.transitions: dict[str, Counter[tuple[str, str]]] = {
+            "client": Counter(),
+            "server": Counter(),
+        }
+        self.burst = 0  # the number of the present delivery
+        self.client_lost = False
+        self.server_lost = False
+        self.credits_known = False  # by the client
+        self.stopping = False
+        self.answers_stop: float | None = None  # when callers may be told that the server stops
+        self.is_server_over: Callable[[], bool] = lambda: self.server_lost
+        self.heard = now()
+        self.held: list[tuple[Line, int]] = []  # has arrived at the server, and waits
+        self.rids: dict[str, CallModel] = {}
+
+    def fault(self, text: str, call: CallModel | None = None) -> None:
+        self.faults.append(text if call is None else f"{call.kind} {call.number}: {text}")
+
+    def require(self, right: bool, text: str, call: CallModel | None = None) -> None:
+        if not right:
+            self.fault(text, call)
+
+    def by_rid(self, rid: str) -> CallModel | None:
+        return self.rids.get(rid)
+
+    def running(self, *kinds: str) -> int:
+        """How many calls count against a limit at the server."""
+        return sum(
+            call.kind in kinds and call.server in (*SERVER_OPEN, "ENDED") for call in self.calls
+        )
+
+    def note_sent(self, call: CallModel, way: Way, line: Line, size: int) -> None:
+        self.require(way.may_send(size), f"{size} bytes beyond the credit: {way}", call)
+        item = item_of(line)
+        self.require(not way.written or way.written[-1] < item, "items out of order", call)
+        way.written.append(item)
+        way.size += size
+
+    def note_credit(self, way: Way, size: int) -> None:
+        if way.window is None:
+            way.window = size
+        else:
+            way.returned += size

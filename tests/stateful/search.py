@@ -1,0 +1,102 @@
+"""Searches for programs that break something: hypothesis writes them, and makes shorter what it has found.
+
+A search is made of batches, each of its own seed, so that several processes can share it, and memory stays flat.
+"""
+
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Final
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from .loop import Clock, SteppedLoop
+from .program import run
+
+__all__ = ["Outcome", "search", "search_batch"]
+
+BATCH: Final = 1_000
+_LENGTH: Final = (60, 220)  # of a program, in steps
+
+
+@dataclass
+class Outcome:
+    """What programs have come to.
+
+    Attributes:
+        programs: How many have been run, those that were made shorter among them.
+        steps: How many steps of calls both sides have taken, by side, from where, to where.
+        reached: What else was seen, how many times.
+        found: What was wrong, with the shortest program that shows it.
+    """
+
+    programs: int = 0
+    steps: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
+    reached: Counter[str] = field(default_factory=Counter[str])
+    found: list[str] = field(default_factory=list[str])
+
+    def add(self, other: "Outcome") -> None:
+        self.programs += other.programs
+        self.steps += other.steps
+        self.reached += other.reached
+        self.found += other.found
+
+
+def search_batch(number: int, name: str, programs: int = BATCH, *, shorten: bool = True) -> Outcome:
+    """Run so many programs, and stop at the first that breaks something.
+
+    Args:
+        number: Which batch of the search.
+        name: The seed of the search.
+        shorten: Whether to look for the shortest program that does.
+    """
+    outcome = Outcome()
+    loop = SteppedLoop(Clock())
+
+    def attempt(program: bytes) -> None:
+        nonlocal loop
+        outcome.programs += 1
+        try:
+            world = run(loop, program)
+        except BaseException:
+            loop.close()
+            loop = SteppedLoop(Clock())
+            raise
+        outcome.reached += world.model.reached
+        for side, steps in world.transitions.items():
+            for (before, after), count in steps.items():
+                outcome.steps[side, before, after] += count
+
+    attempts = given(st.binary(min_size=_LENGTH[0], max_size=_LENGTH[1]))(attempt)
+    phases = (Phase.generate, Phase.shrink) if shorten else (Phase.generate,)
+    bounded = settings(
+        max_examples=programs,
+        phases=phases,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        seed(f"{name} {number}")(bounded(attempts))()
+    except Exception as error:  # noqa: BLE001 # whatever a program shows is what was looked for
+        notes = "\n".join(getattr(error, "__notes__", ()))
+        outcome.found.append(f"{type(error).__name__}: {error}\n{notes}")
+    finally:
+        loop.close()
+    return outcome
+
+
+def search(programs: int, name: str, *, processes: int = 2, loudly: bool = False) -> Outcome:
+    """Run so many programs in several processes."""
+    whole, batches = Outcome(), range(-(-programs // BATCH))
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for work in as_completed([pool.submit(search_batch, batch, name) for batch in batches]):
+            whole.add(work.result())
+            if loudly and sys.stdout.isatty():
+                sys.stdout.write(f"\r{whole.programs} programs, {len(whole.found)} findings ")
+                sys.stdout.flush()
+    return whole

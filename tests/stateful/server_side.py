@@ -1,0 +1,156 @@
+"""What the server must do, as the lines say that it writes and gets."""
+
+from .calls import SERVER_OPEN, CallModel, End, step_of
+from .notes import Notes
+from .wire import Line
+
+__all__ = ["ServerModel"]
+
+
+class ServerModel(Notes):
+    """The server's side of a connection."""
+
+    def step_server(self, call: CallModel, step: str, end: End | None = None) -> bool:
+        after = step_of(call.server, step) if call.server != "ABSENT" else None
+        if after is None:
+            return False
+        self.transitions["server"][call.server, after] += 1
+        call.server = after
+        if step == "FINISH":
+            call.server_end = end
+            call.server_burst = self.burst
+        return True
+
+    def server_got(self, line: Line, size: int) -> None:
+        self.held.append((line, size))
+        if len(self.held) == 1:
+            self._take_held()
+
+    def _take_held(self) -> None:
+        """Take what has arrived, in its order; an event that there is no room for waits, and what is behind it."""
+        while self.held:
+            line, size = self.held[0]
+            if line["typ"] == "event" and not self.stopping and not self._has_room("event"):
+                self.reached["an event waited for its turn"] += 1
+                return
+            del self.held[0]
+            self._server_took(line, size)
+
+    def _server_took(self, line: Line, size: int) -> None:
+        typ = line["typ"]
+        if typ == "event":
+            if not self.stopping:
+                event = self.calls[line["data"]]
+                event.server = "RUNNING"
+                event.server_due = self.now() + self.limits.request_time
+            return
+        call = self.by_rid(line["rid"])
+        if call is None:
+            return  # a question for a sign of life is no call
+        if typ in ("request", "stream", "channel"):
+            self._server_opened(call, line)
+        elif typ == "send" and call.server == "RUNNING":
+            call.up.arrive(line, size)
+        elif typ == "end":
+            self.step_server(call, "HALF_CLOSE")
+        elif typ == "credit":
+            call.down.returned += line["n"]
+        elif typ == "abort" and call.server in ("RUNNING", "HALF_CLOSED"):
+            if line.get("rsn") != "Close":
+                call.must_cancel = True
+                self.step_server(call, "FINISH", ("aborted", ""))
+                return
+            self.step_server(call, "CLOSE")
+            until = self.now() + self.limits.close_timeout
+            call.server_due = until if call.server_due is None else min(call.server_due, until)
+
+    def _server_opened(self, call: CallModel, line: Line) -> None:
+        if self.stopping:
+            call.refusal = "EKP01"
+        elif self.running("request", "stream", "channel") >= self.limits.calls:
+            call.refusal = "EK03"
+        elif call.kind == "request" and not self._has_room("request"):
+            call.refusal = "EK04"
+        if call.refusal:
+            self.reached[f"refused by {call.refusal}"] += 1
+            return
+        call.server = "RUNNING"
+        bounds = [line["ttl"] / 1000] if "ttl" in line else []
+        bounds += [self.limits.request_time] if call.kind == "request" else []
+        call.server_due = self.now() + min(bounds) if bounds else None
+
+    def _has_room(self, kind: str) -> bool:
+        return self.running(kind) < self.limits.handlers
+
+    def server_wrote(self, line: Line, size: int) -> None:
+        typ = line["typ"]
+        if line["rid"] == "alive?":
+            return
+        call = self.by_rid(line["rid"])
+        if call is None:
+            self.fault(f"a {typ} for no call")
+        elif typ == "credit":
+            fits = call.server in SERVER_OPEN or call.server_burst == self.burst
+            self.require(fits, "a credit after the end", call)
+            if call.up.granted_first:
+                call.up.granted += line["n"]
+            call.up.granted_first = True
+        elif call.refusal and call.server == "ABSENT":
+            self.require(line.get("code") == call.refusal, f"not refused by {call.refusal}", call)
+            call.server = "REFUSED"
+        elif call.server not in SERVER_OPEN:
+            self.fault(f"a {typ} while {call.server}", call)
+        elif typ == "receive":
+            self.note_sent(call, call.down, line, size)
+        elif typ == "result":
+            self.require(call.returned is not None, "a result before the handler's", call)
+            self.require(line.get("val") == call.returned, "another result", call)
+            self.step_server(call, "FINISH", ("result", ""))
+        else:
+            code = line["code"]
+            self.require(self._may_fail(call, code), f"the error {code}", call)
+            self.step_server(call, "FINISH", ("error", code))
+
+    def _may_fail(self, call: CallModel, code: str) -> bool:
+        if code == "EK05":
+            call.must_cancel = True
+            return call.server_due is not None and call.server_due <= self.now()
+        if code == "EKP01":
+            return self.answers_stop is not None and self.answers_stop <= self.now()
+        return code == call.raised
+
+    def may_cancel(self, call: CallModel) -> bool:
+        """Whether there is a reason to cancel a handler."""
+        late = call.server_due is not None and call.server_due <= self.now()
+        stopped = self.answers_stop is not None and self.answers_stop <= self.now()
+        if late and call.kind == "event" and not stopped:
+            self.step_server(call, "FINISH", ("error", "EK05"))  # nothing on the wire says so
+        return call.must_cancel or late or stopped
+
+    def lose_server(self) -> None:
+        """The server's end is over."""
+        self.server_lost = True
+        self.held.clear()
+        for call in self.calls:
+            if call.server in SERVER_OPEN:
+                call.must_cancel = True
+                self.step_server(call, "FINISH", ("lost", ""))
+
+    def close_all(self) -> None:
+        """The server stops: every handler is asked to finish."""
+        self.stopping = True
+        for call in self.calls:
+            self.step_server(call, "CLOSE")
+
+    def server_call_ended(self, call: CallModel, end: End) -> None:
+        """An observer of the server was told that a handler has ended."""
+        call.server_ended += 1
+        self.require(call.server_ended == 1, "it ended twice at the server", call)
+        self.require(call.finished or not call.begun, "it ended before its handler did", call)
+        if call.kind == "event" and call.server in SERVER_OPEN:
+            self.step_server(call, "FINISH", end)  # nothing on the wire says so
+        if call.server_end != end:
+            self.fault(f"the server says {end}, not {call.server_end}", call)
+        self.require(self.step_server(call, "RELEASE"), f"released while {call.server}", call)
+        self.burst += 1
+        self._take_held()

@@ -1,0 +1,185 @@
+"""The handlers of the runs: each does what it is told, one step at a time."""
+
+import asyncio
+from collections.abc import Coroutine
+
+import enkaku
+from enkaku import CallClosed, ConnectionLost, Route, ServerChannel, ServerStream
+
+from .calls import SERVER_OPEN, CallModel, End
+from .model import Model
+from .protocol import ASK, TALK, TELL, WATCH, item_text
+
+__all__ = ["Served", "Serving"]
+
+
+class Served:
+    """A handler at work.
+
+    Args:
+        call: The call, as the model sees it.
+        stream: What it sends into; None where it cannot.
+        graceful: Whether it waits in an ``until_closed()`` block, so that a close ends it.
+    """
+
+    def __init__(
+        self, model: Model, call: CallModel, stream: ServerStream[str] | None, *, graceful: bool
+    ) -> None:
+        self.model = model
+        self.call = call
+        self.stream = stream
+        self.graceful = graceful
+        self.stubborn = False
+        self.error: Exception | None = None
+        self.sender: asyncio.Task[None] | None = None
+        self.taker: asyncio.Task[None] | None = None
+        self.sent = 0  # items that a send has returned for
+        self._items = 0
+        self._decided = asyncio.Event()
+
+    async def run(self) -> int:
+        self.call.begun = True
+        try:
+            await self._decide()
+        finally:
+            await self._end_tasks()
+        if self.error is not None:
+            code = getattr(self.error, "code", "EK01")
+            self.call.raised = code if self.call.kind != "event" else "EK01"
+            self._finish_event(("error", "EK01"))
+            raise self.error
+        self.call.returned = 1000 + self.call.number
+        self._finish_event(("result", ""))
+        return 1000 + self.call.number
+
+    def decide(self, error: Exception | None = None) -> None:
+        """Let the handler return, or raise."""
+        self.stubborn = False
+        self.error = error
+        self._decided.set()
+
+    def _finish_event(self, end: End) -> None:
+        if self.call.kind == "event":  # nothing on the wire says so
+            self.model.step_server(self.call, "FINISH", end)
+
+    def send(self, size: int) -> bool:
+        if self.call.finished or _busy(self.sender) or self.stream is None:
+            return False
+        self.sender = self._start(self._send(self.stream, self._items, size))
+        self._items += 1
+        return True
+
+    def take(self, *, all_of_them: bool = False) -> bool:
+        if self.call.finished or _busy(self.taker) or not isinstance(self.stream, ServerChannel):
+            return False
+        self.taker = self._start(self._take(self.stream, all_of_them=all_of_them))
+        return True
+
+    async def _decide(self) -> None:
+        decided = False
+        while not decided:
+            try:
+                if self.graceful and self.stream is not None:
+                    async with self.stream.until_closed():
+                        await self._decided.wait()
+                else:
+                    await self._decided.wait()
+                decided = True
+            except asyncio.CancelledError:
+                self.call.cancelled = True
+                reason = self.model.may_cancel(self.call)
+                self.model.require(reason, "cancelled without a reason", self.call)
+                if not self.stubborn:
+                    raise
+                self.model.reached["ignored its cancellation"] += 1
+
+    async def _end_tasks(self) -> None:
+        tasks = {task for task in (self.sender, self.taker) if task is not None}
+        for task in tasks:
+            task.cancel()
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            self.call.cancelled = True
+            raise
+        finally:
+            self.call.finished = True
+
+    async def _send(self, stream: ServerStream[str], item: int, size: int) -> None:
+        kept = stream.when_full != "wait"
+        try:
+            await stream.send(item_text(item, size))
+        except CallClosed:
+            right = self.call.server not in ("RUNNING", "HALF_CLOSED")
+            self.model.require(right, "a send was refused while the call was open", self.call)
+        except ConnectionLost:
+            over = self.model.is_server_over()
+            self.model.require(over, "a send lost its connection", self.call)
+        except asyncio.CancelledError:
+            pass
+        else:
+            self.sent += 1
+            self.model.require(kept or self._is_written(item), "a sent item is not sent", self.call)
+            return
+        self.model.require(not self._is_written(item), "a refused item is sent", self.call)
+
+    def _is_written(self, item: int) -> bool:
+        return item in self.call.down.written[-3:]
+
+    async def _take(self, channel: ServerChannel[str, str], *, all_of_them: bool) -> None:
+        way = self.call.up
+        while True:
+            try:
+                text = await anext(channel)
+            except StopAsyncIteration:
+                over = self.call.server != "RUNNING"
+                self.model.require(over, "its items ended while it was open", self.call)
+                self.model.require(
+                    len(way.taken) == len(way.arrived), "items were lost on the way up", self.call
+                )
+                return
+            right = way.take(int(text.partition(":")[0]), lossy=False)
+            self.model.require(right, f"took {text[:8]} in place of the next item", self.call)
+            if not all_of_them:
+                return
+
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work)
+
+
+def _busy(task: asyncio.Task[None] | None) -> bool:
+    return task is not None and not task.done()
+
+
+class Serving(enkaku.Handler):
+    """Serves the calls of a run.
+
+    Attributes:
+        served: The handlers that have begun, by the numbers of their calls.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.served: dict[int, Served] = {}
+
+    def __routes__(self) -> tuple[Route, ...]:
+        return (
+            Route.request(ASK, self._serve),
+            Route.stream(WATCH, self._serve),
+            Route.channel(TALK, self._serve),
+            Route.event(TELL, self._take_event),
+        )
+
+    async def _take_event(self, number: int) -> None:
+        await self._serve(number)
+
+    async def _serve(self, number: int, stream: ServerStream[str] | None = None) -> int:
+        call = self._model.calls[number]
+        self._model.require(
+            call.server in SERVER_OPEN, f"its handler began while {call.server}", call
+        )
+        self._model.require(not call.begun, "its handler began twice", call)
+        graceful = call.graceful
+        self.served[number] = Served(self._model, call, stream, graceful=graceful)
+        return await self.served[number].run()

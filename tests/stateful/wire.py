@@ -1,0 +1,196 @@
+"""A connection whose bytes move only when a test says so, as many at a time as it says.
+
+Each end behaves as one over a socket does: what was written goes out behind an end, and not behind an abort.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from enkaku.errors import ConnectionLost
+from enkaku.room import Room
+from enkaku.transport import PeerCredentials, Receiver
+
+__all__ = ["End", "Line", "Watcher", "wire"]
+
+_HIGH_WATER = 500  # bytes under way, above which writers wait
+
+Line = dict[str, Any]
+
+
+class Watcher(Protocol):
+    """Is told of each line when it is written, when all of it arrives, and when an end is told of its loss."""
+
+    def wrote(self, line: Line, size: int) -> None: ...
+    def got(self, line: Line, size: int) -> None: ...
+    def lost(self) -> None: ...
+
+
+class Pipe:
+    """The bytes under way in one direction."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.lines: deque[tuple[int, Line, int]] = deque()  # where each ends
+        self.written = 0
+        self.taken = 0
+        self.end: str | None = None  # "eof" behind the bytes, or "reset"
+        self.room = Room()
+
+    def put(self, data: bytes, line: Line) -> None:
+        if self.end is not None:
+            return
+        self.data += data
+        self.written += len(data)
+        self.lines.append((self.written, line, len(data)))
+        self.settle()
+
+    def take(self, count: int) -> tuple[bytes, list[tuple[Line, int]]]:
+        data = bytes(self.data[:count])
+        del self.data[:count]
+        self.taken += len(data)
+        whole: list[tuple[Line, int]] = []
+        while self.lines and self.lines[0][0] <= self.taken:
+            _, line, size = self.lines.popleft()
+            whole.append((line, size))
+        self.settle()
+        return data, whole
+
+    def settle(self) -> None:
+        if len(self.data) > _HIGH_WATER:
+            self.room.fill()
+        elif self.room.full:
+            self.room.clear()
+
+    def cut(self, keep: int) -> None:
+        """Lose all but the first bytes, and whatever would come after them."""
+        if self.end != "reset":
+            del self.data[keep:]
+            self.end = "reset"
+            self.settle()
+
+
+class End:
+    """A transport: one end of the connection."""
+
+    credentials: PeerCredentials | None = None
+
+    def __init__(self, peer: str, incoming: Pipe, outgoing: Pipe, watcher: Watcher) -> None:
+        self.peer = peer
+        self.incoming = incoming
+        self.outgoing = outgoing
+        self.watcher = watcher
+        self._receiver: Receiver | None = None
+        self._reading = True
+        self._ending = False
+        self._over = False
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is read or taken any more."""
+        return self._over
+
+    @property
+    def buffered(self) -> int:
+        return len(self.outgoing.data)
+
+    def limit_unread(self, seconds: float | None) -> None:
+        """Nobody gives up here: the steps of a program say what becomes of the connection."""
+
+    def start(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def write(self, data: bytes) -> None:
+        text = json.loads(data)
+        line = {**text["header"], **text["payload"]}
+        self.watcher.wrote(line, len(data))
+        if not self._over and not self._ending:
+            self.outgoing.put(data, line)
+
+    async def drain(self) -> None:
+        await self.outgoing.room.wait()
+        if self._over:
+            await asyncio.shield(self._lost)
+            raise ConnectionLost(f"the connection to {self.peer} is gone")
+
+    def pause_reading(self) -> None:
+        self._reading = self._ending
+
+    def resume_reading(self) -> None:
+        self._reading = True
+
+    async def close(self, *, within: float) -> None:
+        if not self._over:
+            self._ending = self._reading = True
+            self.outgoing.end = self.outgoing.end or "eof"
+        try:
+            async with asyncio.timeout(within):
+                await asyncio.shield(self._lost)
+        except TimeoutError:
+            self.abort()
+            await asyncio.shield(self._lost)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def abort(self, keep: int = 0) -> None:
+        """End at once; only the first bytes of what is under way may still arrive."""
+        self.outgoing.cut(keep)
+        if not self._lost.done():
+            self._over = True
+            asyncio.get_running_loop().call_soon(self._lose, None)
+
+    def deliver(self, count: int) -> bool:
+        """Take so many bytes of what is under way, or the end that stands behind them; return whether any moved."""
+        pipe = self.incoming
+        if pipe.data and (self._over or self._reading):
+            data, lines = pipe.take(count)
+            if not self._over and self._receiver is not None:
+                for line, size in lines:
+                    self.watcher.got(line, size)
+                self._receiver.data_received(data)
+            return True
+        if self._lost.done():
+            return False
+        if pipe.end == "reset" and not pipe.data:
+            self.outgoing.cut(0)
+            self._lose(ConnectionResetError("the peer reset the connection"))
+            return True
+        if pipe.end == "eof" and not pipe.data and self._reading and not self._over:
+            # No more comes; what was written here may still leave.
+            self._over = True
+            self.outgoing.end = self.outgoing.end or "eof"
+            self._tell(None)
+            return True
+        if self._over and not self.outgoing.data:
+            self._lose(None)
+            return True
+        return False
+
+    def _lose(self, error: Exception | None) -> None:
+        self._over = True
+        if not self._lost.done():
+            self._lost.set_result(None)
+            self.outgoing.room.give_up()
+            self._tell(error)
+
+    def _tell(self, error: Exception | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            self.watcher.lost()
+            receiver.connection_lost(error)
+
+
+def wire(make: Callable[[str], Watcher]) -> tuple[End, End]:
+    """Make both ends of a connection: the client's and the server's.
+
+    Args:
+        make: Makes the watcher of a side.
+    """
+    to_server, to_client = Pipe(), Pipe()
+    client = End("the server", to_client, to_server, make("client"))
+    server = End("the client", to_server, to_client, make("server"))
+    return client, server
