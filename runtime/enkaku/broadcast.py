@@ -102,7 +102,7 @@ class Broadcast(Generic[T]):
                 next value. ``"latest"`` and ``"drop_oldest"``: older ones are dropped, all of them or as many as
                 need be. ``"disconnect"``: the call ends in the error ``EKP02``.
             where: Says which values this subscriber gets; asked once for each, by ``send``. It may change its mind.
-            gap: Makes an item that says how many were dropped; it takes their place.
+            gap: Makes an item that says how many were dropped; it is sent before the next one that was not.
 
         Returns:
             How many items were sent, those of ``gap`` among them.

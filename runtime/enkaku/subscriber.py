@@ -86,8 +86,7 @@ class Subscriber(Generic[T]):
             Where its sender has to wait: what is done as soon as there is room for the item, or nobody wants it.
         """
         # What can be sent at once need not wake the task that serves the call.
-        at_once = self._idle and not self._texts and not self._missed
-        if at_once and self._call.send_now(text):
+        if self._idle and not self._texts and self._call.send_now(text):
             self.sent += 1
         elif not self._late and self._has_room(text):
             self._put(text)
@@ -116,7 +115,6 @@ class Subscriber(Generic[T]):
         """End at once, with an error."""
         if self._error is None:
             self._error = error
-            self.leave()
             self._scope.reschedule(0.0)
 
     def leave(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import random
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -187,15 +188,58 @@ async def test_who_drops_the_oldest_keeps_what_fits(connect: Connect) -> None:
     assert dropped == hub.broadcast.dropped == seen.dropped
 
 
-async def test_an_item_larger_than_the_queue_waits_alone(connect: Connect) -> None:
+@pytest.mark.parametrize("policy", ["wait", "drop_oldest"])
+async def test_an_item_larger_than_the_queue_waits_alone(connect: Connect, policy: Policy) -> None:
     hub = Hub(queue=10)
     async with connect(hub.handler, limits=SMALL) as connection:
-        async with hub.subscribed(connection, "drop_oldest") as slow:
-            await hub.send(*range(50))
+        async with hub.subscribed(connection, policy) as slow, asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(hub.send(*range(50)))
+            await turns()
+            assert sending.done() is (policy != "wait")
+            got = await take(slow, 5)
+            while got[-1] != 49:
+                got += await take(slow, 1)
+            assert got[:3] == [0, 1, 2]
+            assert len(got) + hub.broadcast.dropped == 50
+            assert (hub.broadcast.dropped > 40) is (policy != "wait")
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_values_of_any_size_keep_their_order(connect: Connect, seed: int) -> None:
+    """A small one may find room where a large one before it has to wait: it must not overtake."""
+    chance = random.Random(seed)
+    hub = Hub(gap=lambda count: f"-{count}")
+    got: list[list[int]] = [[], [], []]
+    count = 60
+
+    async def read(stream: enkaku.ClientStream[str, int], into: list[int]) -> None:
+        async for item in stream:
+            into.append(int(item))
+            await turns(chance.randrange(4))
+
+    async def send(numbers: list[int]) -> None:
+        while numbers:
+            number = numbers.pop()
+            await hub.broadcast.send(f"{number}".ljust(chance.choice([1, 10, 1000, 3000, 5000])))
+
+    async with connect(hub.handler, limits=SMALL) as connection, asyncio.timeout(WITHIN):
+        async with (
+            hub.subscribed(connection, "wait") as wait,
+            hub.subscribed(connection, "latest") as latest,
+            hub.subscribed(connection, "drop_oldest") as oldest,
+        ):
+            readers = asyncio.gather(*map(read, (wait, latest, oldest), got))
+            numbers = list(reversed(range(count)))
+            await asyncio.gather(*(send(numbers) for _ in range(3)))
             hub.broadcast.close()
-            got = await rest(slow)
-            assert (got[:3], got[-1]) == ([0, 1, 2], 49)
-            assert len(got) <= 6
+            await readers
+    assert got[0] == list(range(count))
+    for each in got:
+        expected = 0
+        for number in each:
+            assert number < 0 or number == expected
+            expected += -number if number < 0 else 1
+        assert expected == count
 
 
 async def test_who_reads_too_slowly_may_be_disconnected(connect: Connect) -> None:
@@ -313,6 +357,37 @@ async def test_senders_who_give_up_leave_nothing_behind(connect: Connect) -> Non
                 assert hub.streams[0].dropped == hub.broadcast.dropped == 93
 
 
+async def test_who_asked_to_be_told_is_told_of_what_a_sender_gave_up(connect: Connect) -> None:
+    hub = Hub(gap=lambda count: f"-{count}")
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "wait") as slow:
+            await hub.send(*range(7))
+            sending = asyncio.create_task(hub.send(7))
+            await turns()
+            sending.cancel()
+            await asyncio.wait({sending})
+            got = await take(slow, 8)
+            assert sorted(got) == [-1, *range(7)]
+            await hub.send(8)
+            assert await take(slow, 1) == [8]
+    assert hub.broadcast.dropped == 1
+
+
+async def test_several_senders_wait_together_for_no_more_than_the_queue_takes(
+    connect: Connect,
+) -> None:
+    hub = Hub()
+    async with connect(hub.handler, limits=SMALL) as connection:
+        async with hub.subscribed(connection, "wait") as slow, asyncio.TaskGroup() as tasks:
+            sending = [tasks.create_task(hub.send(number)) for number in range(60)]
+            await turns()
+            assert sum(each.done() for each in sending) == 7
+            assert await take(slow, 10) == list(range(10))
+            await turns(50)
+            assert sum(each.done() for each in sending) <= 10 + 7
+            assert await take(slow, 50) == list(range(10, 60))
+
+
 async def test_several_senders_are_served_in_the_order_in_which_they_came(
     connect: Connect,
 ) -> None:
@@ -427,6 +502,16 @@ async def test_sending_without_waiting_ends_who_would_be_waited_for(connect: Con
                     await slow.result()
                 hub.broadcast.close()
                 assert (await rest(other))[-1] == 19
+
+
+async def test_who_comes_too_late_gets_the_last_value_and_the_end(connect: Connect) -> None:
+    hub = Hub(replay=True)
+    await hub.send(1, 2)
+    hub.broadcast.close()
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, "wait") as stream:
+            assert await rest(stream) == [2]
+            assert await stream.result() == 1
 
 
 async def test_a_closed_broadcast_takes_nothing_and_can_be_closed_again() -> None:
