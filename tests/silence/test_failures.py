@@ -115,13 +115,16 @@ async def end_of(row: Row, where: Place, bound: Bound) -> str:
     where.start_again()
     with enkaku.deadline(bound.settings.deadline):
         try:
-            await STATES[row.state](where)
+            async with asyncio.timeout(bound.most + 3 * SLACK):
+                await STATES[row.state](where)
         except enkaku.CallError as error:
             end = f"`{type(error).__name__}`"
             if type(error) is enkaku.CallError:
                 end += f" `{error.code}`"
         except enkaku.EnkakuError as error:
             end = f"`{type(error).__name__}`"
+        except TimeoutError:
+            return "never"
         else:
             connected = row.state == "the connection is closing"
             end = "nothing: it is closed" if connected else "its result"
