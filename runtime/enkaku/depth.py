@@ -13,7 +13,8 @@ from .messages import glance_at
 __all__ = ["require_depth"]
 
 _ENVELOPE: Final = 2  # levels around a value: the line's object, and the payload
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+# Nothing is tried twice, nor remembered in order to be: a string without an end would be, from each of its quotes on.
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[][{}]', re.DOTALL)
 
 
 def require_depth(line: bytes, depth: int) -> None:

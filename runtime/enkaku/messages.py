@@ -62,6 +62,7 @@ _Count: TypeAlias = Annotated[int, Meta(ge=0, le=_COUNT_MAX)]
 _ID: TypeAlias = Annotated[str, Meta(max_length=128)]
 _MESSAGE_MAX: Final = 4096
 _REASON_MAX: Final = 1024
+_GLANCED: Final = 4096  # bytes in which typ and rid are, if they are where everybody writes them
 
 
 class _Open(Struct, tag_field="typ", forbid_unknown_fields=True, frozen=True):
@@ -318,7 +319,7 @@ def glance_at(head: bytes) -> tuple[str | None, str | None]:
     Returns:
         ``(typ, rid)``, each None where it is not among the bytes; ``typ`` also where nobody expects an answer.
     """
-    found = _HEAD.match(head)
+    found = _HEAD.match(head[:_GLANCED])
     if found is None:
         return None, None
     members = dict(_TEXT_MEMBER.findall(found["members"]))
