@@ -250,7 +250,7 @@ async def test_a_client_whose_own_loop_was_blocked_does_not_blame_the_server(
         async with enkaku.connect_unix(socket_path, limits=limits) as connection:
             async with connection.stream(POUR, None) as pouring, connection.stream(QUIET, None):
                 await anext(pouring)
-                asking = asyncio.create_task(connection.request(PING, None, timeout=0.3))
+                asking = asyncio.create_task(connection.request(PING, None))
                 await turns()
                 time.sleep(1.0)  # noqa: ASYNC251 # it is what programs do that block their loop
                 await asking
