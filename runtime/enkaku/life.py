@@ -69,12 +69,14 @@ class Life:
 
     def start(self, receiver: Receiver) -> None:
         """Begin to read; with a lifespan, once that has been entered."""
-        self._silence.expect(self._limits.first_byte)
         self._transport.limit_unread(self._limits.unread_time)
         self._transport.start(receiver)
-        if self._lifespan is not None:
+        if self._lifespan is None:
+            self._silence.expect(self._limits.first_byte)
+        else:
             self._settle_reading()
             self._living = asyncio.get_running_loop().create_task(self._live(self._lifespan))
+            self._living.add_done_callback(self._take_end_of_lifespan)
 
     def hear(self) -> None:
         """Something came."""
@@ -149,14 +151,18 @@ class Life:
         try:
             async with lifespan(self.info):
                 self._entered = True
+                self._silence.expect(None if self._gone else self._limits.first_byte)
                 self._settle_reading()
                 await self._over.wait()
         except Exception:
             logger.exception("%s: its lifespan failed", self.info.peer)
+
+    def _take_end_of_lifespan(self, _: asyncio.Task[None]) -> None:
+        # Here, and not in the task: one that is cancelled before its first step runs none of its code.
+        self._living = None
+        if not self._gone:
             self.drop("its lifespan failed")
-        finally:
-            self._living = None
-            self._settle_end()
+        self._settle_end()
 
     async def _catch_up(self) -> None:
         """Read no further until the client has read its answers."""
