@@ -227,9 +227,10 @@ class Link:
             else:
                 logger.debug("%s answered a call that is over: %.128r", self.info.peer, message.rid)
             return
-        if opened.window is not None and not opened.window.certain:
-            # A server that counts says so before anything else.
-            self.lift(opened.window)
+        window = opened.window
+        if window is not None and not window.certain and not isinstance(message, Error):
+            # A server that counts says so before anything else, where it does not refuse the call.
+            self.lift(window)
         if isinstance(message, Receive):
             opened.call.note_received(size, items=1)
             try:

@@ -41,7 +41,7 @@ async def test_a_connection_that_ends_before_its_lifespan_begins_is_forgotten(
     socket_path: Path,
 ) -> None:
     class Aborting(enkaku.Observer):
-        def connection_opened(self, connection: enkaku.ConnectionInfo) -> None:  # noqa: ARG002
+        def connection_opened(self, connection: enkaku.ConnectionInfo) -> None:
             server.abort()
 
     async with enkaku.serve_unix(
