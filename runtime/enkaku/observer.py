@@ -3,6 +3,7 @@
 Above it: both sides. Below it: facts.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -128,5 +129,5 @@ async def enter_all(stack: AsyncExitStack, interceptors: Sequence[Interceptor], 
 def _tell(method: Callable[P, None], *facts: P.args, **more: P.kwargs) -> None:
     try:
         method(*facts, **more)
-    except Exception:
+    except (Exception, asyncio.CancelledError):  # of what it has looked at: nothing is awaited here
         logger.exception("an observer failed")

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import enkaku
 import pytest
-from support import VOID, Connect, Serving, soon, until
+from support import ASK, VOID, Connect, Serving, soon, until
 
 
 async def _cancelled() -> NoReturn:
@@ -89,3 +89,31 @@ async def test_a_client_that_leaves_before_a_stubborn_lifespan_has_begun_is_forg
             server.abort()
         await soon(over)
         await until(lambda: not server.connections)
+
+
+async def test_an_observer_that_looks_at_what_was_cancelled_harms_no_call(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Looking(enkaku.Observer):
+        def call_started(self, call: enkaku.Call) -> None:
+            self._look(call)
+
+        def call_ended(self, call: enkaku.Call) -> None:
+            self._look(call)
+
+        def _look(self, _: enkaku.Call) -> None:
+            gone = asyncio.get_running_loop().create_future()
+            gone.cancel()
+            gone.result()
+
+    observers = [Looking()]
+    handler = Serving(ask=_echo)
+    async with connect(handler, observers=observers, client_observers=observers) as connection:
+        for _ in range(2):
+            assert await connection.request(ASK, 1) == 1
+        assert connection.calls == ()
+    assert caplog.text.count("an observer failed") == 8
+
+
+async def _echo(number: int) -> int:
+    return number
