@@ -4,9 +4,8 @@ Above it: the transports. Below it: asyncio.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 __all__ = ["Room", "Unread"]
@@ -26,7 +25,7 @@ class Room:
         self._unread = unread
         self._loop = asyncio.get_running_loop()
         self._full = False
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._waking = False
 
     @property
@@ -57,12 +56,11 @@ class Room:
         if not self._full:
             return
         turn: asyncio.Future[None] = self._loop.create_future()
-        self._queue.append(turn)
+        self._queue[turn] = None
         try:
             await turn
         finally:
-            with suppress(ValueError):  # the usual case: whoever was woken is in the queue no more
-                self._queue.remove(turn)
+            self._queue.pop(turn, None)  # as a rule, whoever was woken is in the queue no more
 
     def _have_room(self) -> None:
         self._full = False
@@ -82,7 +80,7 @@ class Room:
             self._loop.call_soon(self._wake)
 
     def _wake_one(self) -> None:
-        turn = self._queue.popleft()
+        turn, _ = self._queue.popitem(last=False)
         if not turn.done():
             turn.set_result(None)
 
