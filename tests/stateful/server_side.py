@@ -23,8 +23,7 @@ class ServerModel(Notes):
 
     def server_got(self, line: Line, size: int) -> None:
         self.held.append((line, size))
-        if len(self.held) == 1:
-            self._take_held()
+        self._take_held()
 
     def _take_held(self) -> None:
         """Take what has arrived, in its order; an event that there is no room for waits, and what is behind it."""

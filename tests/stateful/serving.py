@@ -35,6 +35,7 @@ class Served:
         self.taker: asyncio.Task[None] | None = None
         self.sent = 0  # items that a send has returned for
         self._items = 0
+        self._ending = False
         self._decided = asyncio.Event()
 
     async def run(self) -> int:
@@ -63,14 +64,14 @@ class Served:
             self.model.step_server(self.call, "FINISH", end)
 
     def send(self, size: int) -> bool:
-        if self.call.finished or _busy(self.sender) or self.stream is None:
+        if self._ending or _busy(self.sender) or self.stream is None:
             return False
         self.sender = self._start(self._send(self.stream, self._items, size))
         self._items += 1
         return True
 
     def take(self, *, all_of_them: bool = False) -> bool:
-        if self.call.finished or _busy(self.taker) or not isinstance(self.stream, ServerChannel):
+        if self._ending or _busy(self.taker) or not isinstance(self.stream, ServerChannel):
             return False
         self.taker = self._start(self._take(self.stream, all_of_them=all_of_them))
         return True
@@ -94,6 +95,7 @@ class Served:
                 self.model.reached["ignored its cancellation"] += 1
 
     async def _end_tasks(self) -> None:
+        self._ending = True  # a handler that starts tasks outlives them
         tasks = {task for task in (self.sender, self.taker) if task is not None}
         for task in tasks:
             task.cancel()

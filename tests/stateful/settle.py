@@ -119,13 +119,16 @@ def _decide(world: World, *kinds: str) -> None:
 
 async def _return(world: World, *kinds: str) -> None:
     """Let handlers return, and those whose calls were held behind an event until then."""
-    while _unfinished(world, *kinds):
-        before = len(_unfinished(world, *kinds)), len(world.model.held)
+    ended = -1
+    while _unfinished(world, *kinds) and ended < _ended(world):
+        ended = _ended(world)
         _decide(world, *kinds)
         await world.turns()
         await world.flush()
-        if before == (len(_unfinished(world, *kinds)), len(world.model.held)):
-            break
+
+
+def _ended(world: World) -> int:
+    return sum(call.finished for call in world.model.calls)
 
 
 def _unfinished(world: World, *kinds: str) -> list[Served]:
