@@ -20,13 +20,15 @@ def layer(*names: str) -> set[str]:
 RUNTIME_LAYERS = (
     layer(
         "absent capacity conditions errors framing full gate json_text lifecycle quiet room signals",
-        "silence socket_state states tls window words",
+        "silence socket_state states window words",
     ),
     layer(
-        "activation anything building deadline inbox limits messages outbox problems surrogates transport",
-        "unix_path version",
+        "activation anything building inbox messages outbox problems surrogates tls transport",
+        "usage version",
     ),
-    layer("depth faulty_wire number reconnect schema_problems socket_options"),
+    layer(
+        "deadline depth faulty_wire limits number reconnect schema_problems socket_options unix_path"
+    ),
     # values: what a slot reads and writes
     layer("exact faults socket_transport unique"),
     layer("alternatives checked dialing faulty_proxy listening model pydantic_problems"),

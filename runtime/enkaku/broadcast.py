@@ -9,10 +9,11 @@ from typing import Final, Generic, Literal, TypeVar
 
 from .call import ServerStream
 from .errors import UsageError
-from .full import WhenFull
+from .full import POLICIES, WhenFull
 from .procedures import Channel, Procedure, Stream
 from .slots import Slot
 from .subscriber import Subscriber, too_slow
+from .usage import require_one_of, require_seconds
 
 __all__ = ["Broadcast"]
 
@@ -39,7 +40,7 @@ class Broadcast(Generic[T]):
             that subscriber's call ends in an error. None waits for ever.
 
     Raises:
-        UsageError: ``queue`` or ``patience`` is not positive.
+        UsageError: ``queue`` or ``patience`` is not positive, or the procedure has no items for its clients.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Broadcast(Generic[T]):
         queue: int = 64 * 1024,
         patience: float | None = 10.0,
     ) -> None:
+        _require_items(procedure)
+        require_seconds("Broadcast: patience", patience, optional=True)
         if not (queue > 0 and (patience is None or patience > 0)):
             raise UsageError("Broadcast: queue and patience must be more than 0")
         self._procedure: Final[Procedure] = procedure
@@ -111,8 +114,9 @@ class Broadcast(Generic[T]):
             HandlerError: The client reads too slowly (``EKP02``); let it escape, and the client is told.
             ConnectionLost: The client is gone.
             EncodeError: What ``gap`` made does not fit its schema.
-            UsageError: The stream is one of another procedure, or runs in another event loop than the others.
+            UsageError: ``when_full`` is none of these, the stream is one of another procedure, or runs in another event loop than the others.
         """
+        require_one_of("when_full", when_full, (*POLICIES, "disconnect"))
         if stream.call.procedure is not self._procedure:
             raise UsageError(
                 f"a broadcast of {self._procedure.name} cannot serve a call of {stream.call.procedure.name}"
@@ -213,6 +217,11 @@ class Broadcast(Generic[T]):
 
     def _note_dropped(self, count: int) -> None:
         self._dropped += count
+
+
+def _require_items(procedure: object) -> None:
+    if not isinstance(procedure, Stream | Channel):
+        raise UsageError(f"Broadcast: a stream or channel has items to send, {procedure!r} has not")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from .errors import CallClosed, UsageError
 from .facts import Call, ConnectionInfo
-from .full import WhenFull
+from .full import POLICIES, WhenFull
 from .inbox import End, Inbox
 from .messages import encode_receive
 from .observer import Observers
@@ -21,6 +21,7 @@ from .procedures import Procedure
 from .slots import Slot
 from .states import SERVER, ServerState, Step, after
 from .transport import Transport
+from .usage import require_loop, require_one_of
 from .window import Window
 
 __all__ = [
@@ -70,6 +71,7 @@ class ServerCall(Call):
         self._outbox_size = outbox_size
         self._watchers: set[UntilClosed] = set()
         self._streak = 0
+        self._loop = asyncio.get_running_loop()
 
     @property
     def closed(self) -> bool:
@@ -109,6 +111,7 @@ class ServerCall(Call):
 
     async def send_item(self, text: bytes, when_full: WhenFull) -> None:
         """Send an item's JSON text: wait until there is room for it, or put it aside. Called by streams."""
+        require_loop(self._loop, "the stream")
         line = encode_receive(self.rid, text)
         self._streak += 1
         if self._streak >= _STREAK:
@@ -238,15 +241,10 @@ class UntilClosed:
 
 
 class ServerStream(Generic[Receive]):
-    """The server's end of a stream: takes the items for the client.
-
-    Attributes:
-        when_full: What happens to an item that there is no room for; ``"wait"`` at first. With ``"latest"`` or
-            ``"drop_oldest"``, ``send`` does not wait, and older items make room for newer ones.
-    """
+    """The server's end of a stream: takes the items for the client."""
 
     def __init__(self, call: ServerCall, receive: Slot[Receive]) -> None:
-        self.when_full: WhenFull = "wait"
+        self._when_full: WhenFull = "wait"
         self._call = call
         self._receive = receive
 
@@ -254,6 +252,19 @@ class ServerStream(Generic[Receive]):
     def call(self) -> ServerCall:
         """The call that the stream is part of."""
         return self._call
+
+    @property
+    def when_full(self) -> WhenFull:
+        """What happens to an item that there is no room for; ``"wait"`` at first.
+
+        With ``"latest"`` or ``"drop_oldest"``, ``send`` does not wait, and older items make room for newer ones.
+        """
+        return self._when_full
+
+    @when_full.setter
+    def when_full(self, policy: WhenFull) -> None:
+        require_one_of("when_full", policy, POLICIES)
+        self._when_full = policy
 
     @property
     def closed(self) -> bool:
@@ -279,7 +290,7 @@ class ServerStream(Generic[Receive]):
             CallClosed: The handler is asked to finish, or has.
             EncodeError: The item does not fit its schema.
         """
-        await self._call.send_item(self._receive.encode(item), self.when_full)
+        await self._call.send_item(self._receive.encode(item), self._when_full)
 
 
 class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):

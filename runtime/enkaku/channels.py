@@ -11,6 +11,7 @@ from .messages import encode_end, encode_send
 from .slots import Slot
 from .states import ClientState, Step
 from .streams import ClientStream, Opening
+from .usage import require_seconds
 from .window import Window
 
 __all__ = ["ClientChannel"]
@@ -40,6 +41,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
     @property
     def window(self) -> Window | None:
         """What the server is ready to buffer."""
+        self._require_known()
         return self._window
 
     async def send(self, item: _Send) -> None:
@@ -69,7 +71,9 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         if isinstance(self._reply, ConnectionLost):
             raise self._reply.with_traceback(None)
         if self._state is not ClientState.OPEN:
-            raise CallClosed(f"{self.procedure.name}: the call takes no more items")
+            raise CallClosed(
+                f"{self.procedure.name}: the call takes no more items: {self._why_not()}"
+            )
         self._window.take(len(line))
         self._call.note_sent(len(line), items=1)
         self._link.write(line)
@@ -87,7 +91,9 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             ConnectionLost: The connection is gone.
             NotSupported: The server does not know it, as the TypeScript original does not: ``close()`` asks for the
                 result.
+            UsageError: ``within`` is no time.
         """
+        require_seconds("within", within)
         self._require_opened()
         try:
             async with asyncio.timeout(within):
@@ -108,6 +114,11 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
     def _open(self, due: float | None) -> None:
         self._window = self._link.new_window()
         super()._open(due)
+
+    def _why_not(self) -> str:
+        if self._state is ClientState.HALF_CLOSED:
+            return "end() has said that none come"
+        return "it is closing" if self._state is ClientState.CLOSING else "it has ended"
 
     async def _wait_for_credit(self) -> None:
         timer: asyncio.TimerHandle | None = None

@@ -4,6 +4,7 @@ Above it: generated clients, ``sockets`` and ``testing``. Below it: procedures, 
 know what carries the bytes, and nothing of the server.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, TypeVar, Unpack
@@ -18,7 +19,13 @@ from .link import Link
 from .links import Links, OneLink
 from .messages import encode_event
 from .observer import Interceptor, Observers, enter_all
-from .options import CallOptions, ConnectionOptions, StreamOptions
+from .options import (
+    CallOptions,
+    ConnectionOptions,
+    StreamOptions,
+    check_call,
+    check_stream,
+)
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .reconnect import Redialer
 from .relinking import SuccessiveLinks
@@ -26,6 +33,7 @@ from .requests import require_time, send_event, send_request
 from .slots import Slot
 from .streams import ClientStream, Opening, decode_reply
 from .transport import Transport
+from .usage import require_loop, require_seconds
 
 __all__ = ["Connection"]
 
@@ -58,6 +66,7 @@ class Connection:
     ) -> None:
         limits = options.get("limits") or Limits()
         observers = Observers(options.get("observers", ()))
+        self._loop = asyncio.get_running_loop()
         self._timeout = options.get("timeout", _TIMEOUT)
         self._interceptors: Sequence[Interceptor] = tuple(options.get("interceptors", ()))
         self._links: Links
@@ -179,7 +188,12 @@ class Connection:
 
         Args:
             within: How long the server may take to end its side, in seconds.
+
+        Raises:
+            UsageError: ``within`` is no time, or the connection belongs to another event loop.
         """
+        require_seconds("within", within)
+        require_loop(self._loop, "the connection")
         await self._links.close(within=within)
 
     async def _request(
@@ -193,6 +207,9 @@ class Connection:
         raise UsageError(f"{procedure.name}: an interceptor has swallowed the error of the call")
 
     def _due(self, procedure: Procedure, options: CallOptions) -> float | None:
+        require_loop(self._loop, "the connection")
+        if options:
+            check_call(procedure.name, options)
         due = due_within(options.get("timeout", self._timeout))
         require_time(procedure, due)
         return due
@@ -200,6 +217,8 @@ class Connection:
     def _opening(
         self, procedure: Procedure, slot: Slot[_Param], param: _Param, options: StreamOptions
     ) -> Opening:
+        if options:
+            check_stream(procedure.name, options)
         return Opening(
             self._links,
             procedure,

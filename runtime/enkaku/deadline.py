@@ -1,6 +1,6 @@
 """Deadlines: how long the calls that a task makes may still take, and what a handler inherits.
 
-Above it: the calls of both sides. Below it: contextvars. Points in time are those of ``time.monotonic()``.
+Above it: the calls of both sides. Below it: what looks at times. Points in time are those of ``time.monotonic()``.
 """
 
 import time
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from .errors import UsageError
+from .usage import require_seconds
 
 __all__ = ["deadline", "due", "due_after", "due_within", "left", "set_due"]
 
@@ -26,10 +26,12 @@ def deadline(seconds: float | None) -> Generator[None, None, None]:
 
     Args:
         seconds: How long the calls may take. None makes the block free of a deadline from outside, for work that shall
-            outlive the call which starts it.
+            outlive the call which starts it. 0 or less is over already: nothing is sent.
+
+    Raises:
+        UsageError: It is no time.
     """
-    if seconds is not None and not seconds >= 0:
-        raise UsageError(f"a deadline lies 0 or more seconds ahead, not {seconds}")
+    require_seconds("a deadline", seconds, optional=True, least=None)
     token = _due.set(None if seconds is None else due_within(seconds))
     try:
         yield

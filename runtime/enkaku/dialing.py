@@ -16,6 +16,7 @@ from .errors import ConnectFailed, UsageError
 from .socket_options import check_keepalive, describe_address, join_address, require_stream
 from .socket_transport import SocketTransport
 from .tls import MakeTls, client_tls
+from .usage import require_seconds
 
 __all__ = ["Dialer", "dial_socket", "dial_tcp", "dial_unix"]
 
@@ -42,6 +43,9 @@ class Dialer:
     timeout: float
     make_tls: MakeTls | None = None
     keepalive: float | None = None
+
+    def __post_init__(self) -> None:
+        require_seconds("connect_timeout", self.timeout)
 
     async def __call__(self) -> SocketTransport:
         """Connect; what comes is not read before the transport's ``start``.

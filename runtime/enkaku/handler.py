@@ -5,10 +5,11 @@ Above it: the server, which runs the methods. Below it: procedures, and the call
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from inspect import isasyncgenfunction
 from typing import Final, TypeAlias, TypeVar, cast, overload
 
 from .call import ServerCall, ServerChannel, ServerStream
-from .errors import CallClosed, DecodeError, Problem
+from .errors import CallClosed, DecodeError, Problem, UsageError
 from .inbox import Inbox
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .slots import Slot
@@ -106,6 +107,7 @@ class Route:
         procedure: Stream[Param, Receive, Result], method: Callable[..., Awaitable[Result]]
     ) -> "Route":
         """Serve a stream."""
+        _require_plain(procedure, method)
 
         def bind(prm: bytes | None) -> tuple[object, Run]:
             arguments = _read(procedure, procedure.param, prm)
@@ -135,6 +137,7 @@ class Route:
         procedure: Channel[Param, Send, Receive, Result], method: Callable[..., Awaitable[Result]]
     ) -> "Route":
         """Serve a channel."""
+        _require_plain(procedure, method)
 
         def bind(prm: bytes | None) -> tuple[object, Run]:
             arguments = _read(procedure, procedure.param, prm)
@@ -147,6 +150,14 @@ class Route:
             return _only(arguments), run
 
         return Route(procedure, bind, procedure.send.decode)
+
+
+def _require_plain(procedure: Procedure, method: object) -> None:
+    if isasyncgenfunction(method):
+        raise UsageError(
+            f"{procedure.name}: a handler's method does not yield its items: it awaits stream.send(item), and "
+            "returns the result"
+        )
 
 
 def _read(procedure: Procedure, slot: Slot[Param], text: bytes | None) -> tuple[Param, ...]:

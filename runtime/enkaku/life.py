@@ -6,6 +6,7 @@ Above it: the session, which knows what the client says. Below it: the transport
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Final
 
 from .errors import ConnectionLost
@@ -15,6 +16,7 @@ from .limits import Limits
 from .observer import Lifespan
 from .silence import Silence
 from .transport import Receiver, Transport
+from .usage import enter_block
 
 __all__ = ["Life"]
 
@@ -149,7 +151,8 @@ class Life:
 
     async def _live(self, lifespan: Lifespan) -> None:
         try:
-            async with lifespan(self.info):
+            async with AsyncExitStack() as stack:
+                await enter_block(stack, lifespan, self.info, "the lifespan")
                 self._entered = True
                 self._silence.expect(None if self._gone else self._limits.first_byte)
                 self._settle_reading()

@@ -1,12 +1,14 @@
 """What one side keeps for the other, and how long it waits for it, at the most.
 
-Above it: all that connects and serves. Below it: nothing.
+Above it: all that connects and serves. Below it: errors.
 """
 
 from dataclasses import dataclass, fields
+from typing import get_args
 
 from .errors import UsageError
 from .json_text import DEPTH_MAX
+from .usage import require_seconds, require_whole
 
 __all__ = ["Limits"]
 
@@ -63,7 +65,7 @@ class Limits:
             default.
 
     Raises:
-        UsageError: A limit is not positive, ``depth`` is more than 200, or ``inbox_limit`` is not above ``window``.
+        UsageError: A limit is not positive, or no number, ``depth`` is more than 200, or ``inbox_limit`` is not above ``window``.
     """
 
     message_size: int = 10 * _MIB
@@ -88,9 +90,14 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value: float | None = getattr(self, field.name)
-            if value is not None and not value > 0:
-                raise UsageError(f"Limits: {field.name} must be more than 0, and is {value}")
+            value: object = getattr(self, field.name)
+            name = f"Limits: {field.name}"
+            if field.type is not int:
+                require_seconds(name, value, optional=type(None) in get_args(field.type))
+            else:
+                require_whole(name, value)
+            if isinstance(value, int | float) and value <= 0:
+                raise UsageError(f"{name} must be more than 0, and is {value}")
         if self.depth > DEPTH_MAX:
             raise UsageError(f"Limits: depth is {DEPTH_MAX} at the most, and not {self.depth}")
         if self.inbox_limit <= self.window:

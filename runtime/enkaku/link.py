@@ -4,6 +4,7 @@ Above it: ``client``, the calls themselves. Below it: messages, framing, the inb
 slot's value means.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from itertools import count
@@ -92,6 +93,7 @@ class Link:
         observers: Observers,
         on_lost: Callable[["Link"], None] | None = None,
     ) -> None:
+        self.loop: Final = asyncio.get_running_loop()
         self.info: Final = ConnectionInfo(transport.peer, transport.credentials)
         self.limits: Final = limits
         self.observers: Final = observers

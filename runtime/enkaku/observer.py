@@ -7,11 +7,22 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from inspect import iscoroutinefunction
 from typing import Final, ParamSpec, TypeAlias
 
+from .errors import UsageError
 from .facts import Call, ConnectionInfo
+from .usage import enter_block, require_block_maker, require_instances, require_list
 
-__all__ = ["Interceptor", "Lifespan", "Observer", "Observers", "enter_all"]
+__all__ = [
+    "Interceptor",
+    "Lifespan",
+    "Observer",
+    "Observers",
+    "enter_all",
+    "require_interceptors",
+    "require_observers",
+]
 
 logger: Final = logging.getLogger("enkaku")
 
@@ -68,6 +79,9 @@ class Observer:
         """The server stops; so many connections and calls are left. Told at first, and whenever there is one less."""
 
 
+_TOLD: Final = tuple(name for name in vars(Observer) if not name.startswith("_"))
+
+
 class Observers(Observer):
     """Tells several observers, and keeps what they raise from the calls."""
 
@@ -120,10 +134,29 @@ class Observers(Observer):
             _tell(observer.draining, connections, calls)
 
 
+def require_observers(values: Sequence[Observer]) -> None:
+    """Raise UsageError unless a value is a sequence of observers whose methods return at once."""
+    require_instances("observers", values, Observer)
+    for observer in values:
+        for name in _TOLD:
+            if iscoroutinefunction(getattr(observer, name)):
+                raise UsageError(
+                    f"observers: {type(observer).__name__}.{name} is async, and nobody would await it: "
+                    "an observer's methods return at once, and may start a task"
+                )
+
+
+def require_interceptors(values: Sequence[Interceptor]) -> None:
+    """Raise UsageError unless a value is a sequence of what may be interceptors."""
+    require_list("interceptors", values)
+    for value in values:
+        require_block_maker("an interceptor", value)
+
+
 async def enter_all(stack: AsyncExitStack, interceptors: Sequence[Interceptor], call: Call) -> None:
     """Begin every interceptor, the first one outermost; they end with the stack."""
     for interceptor in interceptors:
-        await stack.enter_async_context(interceptor(call))
+        await enter_block(stack, interceptor, call, "the interceptor")
 
 
 def _tell(method: Callable[P, None], *facts: P.args, **more: P.kwargs) -> None:

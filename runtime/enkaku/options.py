@@ -3,15 +3,31 @@
 Above it: all that connects, serves and calls. Below it: limits, observers, reconnecting.
 """
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, TypedDict
 
-from .full import WhenFull
+from .full import POLICIES, WhenFull
 from .limits import Limits
-from .observer import Interceptor, Lifespan, Observer
+from .observer import Interceptor, Lifespan, Observer, require_interceptors, require_observers
 from .reconnect import Reconnect
+from .usage import (
+    require_block_maker,
+    require_instances,
+    require_known,
+    require_one_of,
+    require_seconds,
+)
 
-__all__ = ["CallOptions", "ConnectionOptions", "ServerOptions", "StreamOptions"]
+__all__ = [
+    "CallOptions",
+    "ConnectionOptions",
+    "ServerOptions",
+    "StreamOptions",
+    "check_call",
+    "check_connection",
+    "check_server",
+    "check_stream",
+]
 
 
 class CallOptions(TypedDict, total=False):
@@ -75,3 +91,58 @@ class ServerOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     interceptors: Sequence[Interceptor]
     lifespan: Lifespan | None
+
+
+_NAMES: Final[Mapping[str, Collection[str]]] = {
+    "a connection (connect_memory: connection_options)": ConnectionOptions.__annotations__,
+    "a server": ServerOptions.__annotations__,
+    "a request or event": CallOptions.__annotations__,
+    "a stream or channel": StreamOptions.__annotations__,
+}
+_CONNECTION, _SERVER, _CALL, _STREAM = _NAMES
+
+
+def check_call(procedure: str, options: CallOptions) -> None:
+    """Raise UsageError for an option that a request or event does not have, or a value that it cannot have."""
+    require_known(f"{procedure}: {_CALL}", options, _NAMES[_CALL], _NAMES)
+    require_seconds("timeout", options.get("timeout"), optional=True, least=None)
+
+
+def check_stream(procedure: str, options: StreamOptions) -> None:
+    """Raise UsageError for an option that a stream or channel does not have, or a value that it cannot have."""
+    require_known(f"{procedure}: {_STREAM}", options, _NAMES[_STREAM], _NAMES)
+    require_seconds("timeout", options.get("timeout"), optional=True, least=None)
+    require_one_of("when_full", options.get("when_full", "wait"), POLICIES)
+
+
+def check_connection(options: ConnectionOptions) -> None:
+    """Raise UsageError for an option that a connection does not have, or a value that it cannot have."""
+    require_known("a connection", options, _NAMES[_CONNECTION], _NAMES)
+    _require_common(
+        options.get("limits"), options.get("observers", ()), options.get("interceptors", ())
+    )
+    require_seconds("timeout", options.get("timeout"), optional=True)
+    reconnect = options.get("reconnect")
+    if reconnect is not None:
+        require_instances("reconnect", [reconnect], Reconnect)
+
+
+def check_server(options: ServerOptions) -> None:
+    """Raise UsageError for an option that a server does not have, or a value that it cannot have."""
+    require_known(_SERVER, options, _NAMES[_SERVER], _NAMES)
+    _require_common(
+        options.get("limits"), options.get("observers", ()), options.get("interceptors", ())
+    )
+    require_seconds("close_timeout", options.get("close_timeout", 0))
+    lifespan = options.get("lifespan")
+    if lifespan is not None:
+        require_block_maker("a lifespan", lifespan)
+
+
+def _require_common(
+    limits: object, observers: Sequence[Observer], interceptors: Sequence[Interceptor]
+) -> None:
+    if limits is not None:
+        require_instances("limits", [limits], Limits)
+    require_observers(observers)
+    require_interceptors(interceptors)

@@ -12,6 +12,7 @@ from typing import Final
 
 from .errors import ConnectFailed, TransportError, UsageError
 from .transport import Dial, Transport
+from .usage import require_seconds, require_whole
 
 __all__ = ["Reconnect", "Redialer"]
 
@@ -44,15 +45,20 @@ class Reconnect:
     random: Random = field(default_factory=SystemRandom, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        require_seconds("Reconnect: first", self.first)
+        require_seconds("Reconnect: longest", self.longest)
         if not self.first > 0:
             raise UsageError(f"Reconnect: first must be more than 0 s, and is {self.first}")
         if not 1 <= self.factor < math.inf:
             raise UsageError(f"Reconnect: factor must be 1 or more, and is {self.factor}")
-        if not self.first <= self.longest < math.inf:
+        if not self.first <= self.longest:
             raise UsageError(
                 f"Reconnect: longest must be a time from first ({self.first:g} s) on, and is {self.longest}"
             )
-        if self.attempts is not None and self.attempts < 1:
+        if self.attempts is None:
+            return
+        require_whole("Reconnect: attempts", self.attempts)
+        if self.attempts < 1:
             raise UsageError(f"Reconnect: attempts must be 1 or more, and is {self.attempts}")
 
 

@@ -153,5 +153,10 @@ def reopening(opener: Callable[[], ClientStream[T, R]]) -> Reopening[T, R]:
 
     Raises:
         ConnectionLost: The connection was lost, and does not come back.
+        UsageError: It is given a stream, which could be opened once.
     """
+    if not callable(opener):
+        raise UsageError(
+            f"reopening() takes a function that makes the stream, each time: lambda: ..., not {opener!r}"
+        )
     return Reopening(opener)

@@ -16,11 +16,12 @@ from .facts import ConnectionInfo
 from .handler import Handler
 from .limits import Limits
 from .observer import Observers
-from .options import ServerOptions
+from .options import ServerOptions, check_server
 from .policy import Policy
 from .session import Session
 from .signals import on_stop_signal
 from .transport import Transport
+from .usage import require_instances, require_loop, require_seconds
 
 __all__ = ["Listening", "Server"]
 
@@ -38,7 +39,10 @@ class Server:
     """Serves a handler to any number of connections; ``serve_unix`` and ``serve_tcp`` make servers."""
 
     def __init__(self, handler: Handler, **options: Unpack[ServerOptions]) -> None:
+        require_instances("handler", [handler], Handler)
+        check_server(options)
         limits = options.get("limits") or Limits()
+        self._loop = asyncio.get_running_loop()
         self._limits = limits
         self._policy = Policy(
             routes={route.procedure.name: route for route in handler.__routes__()},
@@ -86,7 +90,12 @@ class Server:
 
         Args:
             grace: How long running handlers may go on after the signal, in seconds.
+
+        Raises:
+            UsageError: ``grace`` is no time, or the server belongs to another event loop.
         """
+        require_seconds("grace", grace)
+        require_loop(self._loop, "the server")
         with on_stop_signal(self._take_signal):
             await self._stop_wanted.wait()
             await self.stop(grace=grace)
@@ -103,7 +112,10 @@ class Server:
 
         Raises:
             UsageError: A handler of this server waits here, and would wait for itself. It can start a task for it.
+                Or ``grace`` is no time, or the server belongs to another event loop.
         """
+        require_seconds("grace", grace)
+        require_loop(self._loop, "the server")
         task = asyncio.current_task()
         if any(session.is_served_by(task) for session in self._sessions):
             raise UsageError(

@@ -13,6 +13,7 @@ from typing import Final
 
 from .errors import UsageError
 from .transport import PeerCredentials
+from .usage import require_instances, require_seconds
 
 __all__ = [
     "KEEPALIVE",
@@ -37,6 +38,7 @@ _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred of unix(7)
 
 def require_stream(sock: socket.socket) -> None:
     """Raise UsageError unless a connection can be made with a socket of this kind."""
+    require_instances("sock", [sock], socket.socket)
     families = {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6}
     if sock.fileno() < 0:
         raise UsageError(f"{sock} is closed")
@@ -65,6 +67,7 @@ def require_bound(sock: socket.socket) -> None:
 
 def check_keepalive(seconds: float | None) -> None:
     """Raise UsageError unless a connection can be kept alive so."""
+    require_seconds("keepalive", seconds, optional=True)
     if seconds is not None and not _SHORTEST <= seconds <= _LONGEST:
         raise UsageError(
             f"keepalive={seconds!r}: from {_SHORTEST:g} to {_LONGEST:g} seconds, or None to leave it to the system"

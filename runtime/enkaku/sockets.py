@@ -15,7 +15,7 @@ from .dialing import Dialer, dial_socket, dial_tcp, dial_unix
 from .errors import UsageError
 from .handler import Handler
 from .listening import BACKLOG, Listener, foreign_errors
-from .options import ConnectionOptions, ServerOptions
+from .options import ConnectionOptions, ServerOptions, check_connection
 from .reconnect import Redialer
 from .server import Server
 from .socket_options import (
@@ -149,6 +149,7 @@ async def connect_socket(
 
 @asynccontextmanager
 async def _connect(dial: Dialer, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
+    check_connection(options)
     reconnect = options.get("reconnect")
     redialer = None if reconnect is None else Redialer(dial, reconnect, dial.where)
     transport = await (dial() if redialer is None else redialer.first(within=dial.timeout))

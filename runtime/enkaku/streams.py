@@ -28,6 +28,7 @@ from .procedures import Procedure
 from .requests import exceeded, finish, require_time
 from .slots import Slot
 from .states import CLIENT, ClientState, Step, after
+from .usage import require_loop
 from .window import Window
 
 __all__ = ["ClientStream", "Opening", "decode_reply"]
@@ -87,7 +88,7 @@ class ClientStream(Generic[_Receive, _Result]):
     @property
     def call(self) -> Call:
         """What there is to know about the call, once it is open."""
-        self._require_opened()
+        self._require_known()
         return self._call
 
     @property
@@ -206,8 +207,10 @@ class ClientStream(Generic[_Receive, _Result]):
             reason: For the server, at most 1,024 characters.
 
         Raises:
-            UsageError: The reason is ``"Close"``, which means something else on the wire.
+            UsageError: The reason is ``"Close"``, which means something else on the wire; or the connection belongs to
+                another event loop.
         """
+        require_loop(self._link.loop, "the connection")
         if reason == CLOSE:
             raise UsageError(f"{CLOSE!r} asks the handler to finish: await close() does that")
         if self._state not in {ClientState.NEW, ClientState.ENDED}:
@@ -265,6 +268,10 @@ class ClientStream(Generic[_Receive, _Result]):
         return decode_reply(self._result, self._reply)
 
     def _require_opened(self) -> None:
+        self._require_known()
+        require_loop(self._link.loop, "the connection")
+
+    def _require_known(self) -> None:
         if self._state is ClientState.NEW:
             raise UsageError(f"{self.procedure.name}: open the call first, by async with")
 

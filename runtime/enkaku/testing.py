@@ -12,7 +12,7 @@ from .faults import Faults, Flow, faulty_memory_pair
 from .faulty_proxy import faulty_tcp, faulty_unix
 from .faulty_wire import Wire
 from .handler import Handler
-from .options import ConnectionOptions, ServerOptions
+from .options import ConnectionOptions, ServerOptions, check_connection
 from .reconnect import Redialer
 from .server import Server
 from .transport import Transport, memory_pair
@@ -52,6 +52,7 @@ async def connect_and_serve(
     server = Server(handler, **options)
     client_options: ConnectionOptions = {"limits": options.get("limits")}
     client_options.update(connection_options or {})
+    check_connection(client_options)
     async with AsyncExitStack() as stack:
         wires: list[Wire] = []
 

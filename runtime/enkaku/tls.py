@@ -1,6 +1,6 @@
 """TLS as bytes in and bytes out.
 
-Above it: ``socket_transport``, which moves the bytes. Below it: Python's ``ssl``. It is here instead of asyncio's own
+Above it: ``socket_transport``, which moves the bytes. Below it: Python's ``ssl``, errors. It is here instead of asyncio's own
 since that resets a connection whose peer still sends when this side has ended, and so loses the last answers.
 """
 
@@ -8,6 +8,8 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
+
+from .errors import UsageError
 
 __all__ = ["MakeTls", "Tls", "client_tls", "server_tls"]
 
@@ -102,9 +104,18 @@ MakeTls: TypeAlias = Callable[[], Tls]
 
 def client_tls(context: ssl.SSLContext, server_hostname: str) -> MakeTls:
     """Return what makes the client's side."""
+    _require_context(context)
     return partial(Tls, context, server_side=False, server_hostname=server_hostname)
 
 
 def server_tls(context: ssl.SSLContext) -> MakeTls:
     """Return what makes the server's side."""
+    _require_context(context)
     return partial(Tls, context, server_side=True)
+
+
+def _require_context(context: object) -> None:
+    if not isinstance(context, ssl.SSLContext):
+        raise UsageError(
+            f"ssl is an ssl.SSLContext, as ssl.create_default_context() makes it, and not {context!r}"
+        )

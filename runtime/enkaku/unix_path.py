@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import AddressInUse, UsageError
+from .usage import require_whole
 
 __all__ = ["Claim", "claim_path"]
 
@@ -57,11 +58,14 @@ def claim_path(path: str, *, mode: int, backlog: int) -> Claim:
 
     Raises:
         AddressInUse: A live server answers there, or something that is not a socket lies there.
-        UsageError: No file can have this path.
+        UsageError: No file can have this path, or these permissions.
         OSError: The operating system refuses.
     """
     if not path or "\0" in path:
         raise UsageError(f"{path!r} cannot be the path of a socket")
+    require_whole("mode", mode)
+    if not 0 <= mode <= 0o777:
+        raise UsageError(f"mode is a number from 0 to 0o777, such as 0o600, and not {mode}")
     size = len(os.fsencode(path))
     if size > _PATH_MAX:
         raise UsageError(

@@ -1,0 +1,474 @@
+"""What becomes of a programmer's mistake: it is told at once, where it was made, with what to do instead.
+
+Type checkers find most of these before; here they are made by programs that nobody has checked.
+"""
+
+import asyncio
+import datetime as dt
+import math
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from support import ASK, TALK, TELL, VOID, WATCH, WITHIN, Connect, Serving
+
+
+async def echo(number: int) -> int:
+    return number
+
+
+async def count(number: int, stream: enkaku.ServerStream[int]) -> int:
+    for item in range(number):
+        await stream.send(item)
+    return number
+
+
+async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
+    async for item in channel:
+        await channel.send(item)
+    return number
+
+
+async def tell(_: int) -> None:
+    return None
+
+
+def serving() -> Serving:
+    return Serving(ask=echo, watch=count, talk=talk, tell=tell)
+
+
+class Silent(enkaku.Observer):
+    """An observer that does nothing."""
+
+
+class Async(enkaku.Observer):
+    async def call_ended(self, call: enkaku.Call) -> None:  # type: ignore[override] # the mistake
+        """Do nothing."""
+
+
+async def plain(_: object) -> None:
+    """No block at all."""
+
+
+async def undecorated(_: object) -> AsyncGenerator[None, None]:
+    yield
+
+
+def makes_nothing(_: object) -> None:
+    """Nor here."""
+
+
+@asynccontextmanager  # type: ignore[arg-type] # the mistake
+async def without_yield(_: object) -> None:
+    """Nor here."""
+
+
+@asynccontextmanager
+async def with_return(_: object) -> AsyncGenerator[None, None]:
+    if asyncio.current_task() is not None:
+        return
+    yield
+
+
+@asynccontextmanager
+async def failing(_: object) -> AsyncGenerator[None, None]:
+    if asyncio.current_task() is not None:
+        raise TypeError("of its own")
+    yield
+
+
+# Options.
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"timout": 5},
+            r"ask: a request or event has no option 'timout': did you mean 'timeout'\?",
+        ),
+        ({"when_full": "latest"}, "has no option 'when_full': that is one of a stream or channel"),
+        ({"xyz": 1}, "has no option 'xyz': there are timeout"),
+        ({"timeout": "5"}, "timeout is a number of seconds, or None for ever, and not '5'"),
+        ({"timeout": True}, "and not True"),
+        ({"timeout": math.nan}, "and not nan"),
+        ({"timeout": math.inf}, "and not inf"),
+        ({"timeout": dt.timedelta(seconds=5)}, "timeout is a number of seconds"),
+    ],
+)
+async def test_an_option_of_a_request(connect: Connect, options: dict[str, Any], told: str) -> None:
+    async with connect(serving()) as connection:
+        with pytest.raises(enkaku.UsageError, match=told):
+            await connection.request(ASK, 1, **options)
+        assert await connection.request(ASK, 2) == 2
+        assert connection.calls == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"when_ful": "latest"},
+            r"a stream or channel has no option 'when_ful': did you mean 'when_full'\?",
+        ),
+        (
+            {"when_full": "newest"},
+            'when_full is one of "wait", "latest", "drop_oldest", and not \'newest\'',
+        ),
+        ({"when_full": None}, "and not None"),
+        ({"timeout": "5"}, "timeout is a number of seconds"),
+    ],
+)
+async def test_an_option_of_a_stream_or_channel(
+    connect: Connect, options: dict[str, Any], told: str
+) -> None:
+    async with connect(serving()) as connection:
+        with pytest.raises(enkaku.UsageError, match=told):
+            connection.stream(WATCH, 1, **options)
+        with pytest.raises(enkaku.UsageError, match=told):
+            connection.channel(TALK, 1, **options)
+
+
+async def test_an_option_of_an_event(connect: Connect) -> None:
+    async with connect(serving()) as connection:
+        with pytest.raises(enkaku.UsageError, match="tell: a request or event has no option"):
+            await connection.event(TELL, 1, tmeout=1)
+
+
+COMMON = [
+    ({"limit": enkaku.Limits()}, r"has no option 'limit': did you mean 'limits'\?"),
+    ({"limits": {"calls": 3}}, "limits: {'calls': 3} is no instance of Limits"),
+    ({"observers": Silent()}, "observers is a list, and not"),
+    ({"observers": [Silent]}, r"observers: an instance is wanted, Silent\(\), and not the class"),
+    ({"observers": [object()]}, "is no instance of Observer"),
+    ({"observers": [Async()]}, "Async.call_ended is async, and nobody would await it"),
+    ({"observers": None}, "observers is a list"),
+    ({"interceptors": with_return}, "interceptors is a list, and not"),
+    ({"interceptors": [None]}, "an interceptor is a function that makes an async context manager"),
+    ({"interceptors": [plain]}, "an interceptor plain makes no async context manager: it wants @asynccontext"),
+    ({"interceptors": [undecorated]}, "an interceptor undecorated makes no async context manager"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        *COMMON,
+        ({"timout": 5}, r"a connection has no option 'timout': did you mean 'timeout'\?"),
+        (
+            {"close_timeout": 5},
+            "a connection has no option 'close_timeout': that is one of a server",
+        ),
+        ({"timeout": "5"}, "timeout is a number of seconds, or None for ever"),
+        ({"timeout": -1}, "timeout is 0 seconds or more"),
+        (
+            {"reconnect": True},
+            r"reconnect: True is no instance of Reconnect; Reconnect\(\) makes one",
+        ),
+        ({"reconnect": enkaku.Reconnect}, r"an instance is wanted, Reconnect\(\)"),
+        ({"connect_timeout": "1"}, "connect_timeout is a number of seconds"),
+    ],
+)
+async def test_an_option_of_a_connection(
+    socket_path: Path, options: dict[str, Any], told: str
+) -> None:
+    # It is told before anything is tried: nobody serves there.
+    with pytest.raises(enkaku.UsageError, match=told):
+        async with enkaku.connect_unix(socket_path, **options):
+            raise AssertionError("unreachable")
+    if "connect_timeout" not in options:
+        with pytest.raises(enkaku.UsageError, match=told):
+            async with enkaku.connect_memory(serving(), connection_options=options):  # type: ignore[arg-type] # the mistake
+                raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        *COMMON,
+        ({"timeout": 5}, r"a server has no option 'timeout': that is one of a connection \(connect_memory: conn"),
+        ({"close_timeout": "5"}, "close_timeout is a number of seconds, and not '5'"),
+        ({"close_timeout": None}, "close_timeout is a number of seconds, and not None"),
+        ({"close_timeout": -1}, "close_timeout is 0 seconds or more"),
+        ({"lifespan": plain}, "a lifespan plain makes no async context manager"),
+        ({"lifespan": [with_return]}, "a lifespan is a function"),
+    ],
+)  # fmt: skip
+async def test_an_option_of_a_server(socket_path: Path, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(enkaku.UsageError, match=told):
+        async with enkaku.serve_unix(serving(), socket_path, **options):
+            raise AssertionError("unreachable")
+    assert not socket_path.exists()
+
+
+@pytest.mark.parametrize("mode", [600, -1])
+async def test_the_mode_of_a_socket(socket_path: Path, mode: Any) -> None:
+    with pytest.raises(enkaku.UsageError, match="mode is a number from 0 to 0o777"):
+        async with enkaku.serve_unix(serving(), socket_path, mode=mode):
+            raise AssertionError("unreachable")
+    assert not socket_path.exists()
+
+
+async def test_what_is_no_tls_context() -> None:
+    wrong: Any = True
+    with pytest.raises(enkaku.UsageError, match=r"ssl is an ssl\.SSLContext"):
+        async with enkaku.serve_tcp(serving(), ssl=wrong):
+            raise AssertionError("unreachable")
+    with pytest.raises(enkaku.UsageError, match=r"ssl is an ssl\.SSLContext"):
+        async with enkaku.connect_tcp("127.0.0.1", 1, ssl=wrong):
+            raise AssertionError("unreachable")
+
+
+async def test_what_is_no_socket() -> None:
+    with socket.socket() as bare:
+        wrong: Any = enkaku.PassedSocket("web", bare)
+        with pytest.raises(enkaku.UsageError, match=r"PassedSocket.* is no instance of socket"):
+            async with enkaku.serve_socket(serving(), wrong):
+                raise AssertionError("unreachable")
+
+
+async def test_a_handlers_class(connect: Connect) -> None:
+    wrong: Any = Serving
+    with pytest.raises(enkaku.UsageError, match=r"handler: an instance is wanted, Serving\(\)"):
+        async with connect(wrong):
+            raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize("name", ["pour", "fill"])
+async def test_a_handler_that_yields_its_items(connect: Connect, name: str) -> None:
+    async def yields(*_: object) -> AsyncGenerator[str, None]:
+        yield "item"
+
+    wrong: Any = yields
+    with pytest.raises(enkaku.UsageError, match=rf"{name}: a handler's method does not yield"):
+        async with connect(Serving(**{name: wrong})):
+            raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"calls": "10"}, "calls is a whole number, and not '10'"),
+        ({"calls": 1.5}, "calls is a whole number, and not 1.5"),
+        ({"calls": None}, "calls is a whole number, and not None"),
+        ({"calls": True}, "calls is a whole number, and not True"),
+        ({"idle": "10"}, "idle is a number of seconds, or None for ever, and not '10'"),
+        ({"idle": math.inf}, "idle is a number of seconds, or None for ever, and not inf"),
+        ({"cleanup": None}, "cleanup is a number of seconds, and not None"),
+        ({"idle": -1}, "idle is 0 seconds or more"),
+        ({"idle": 0}, "idle must be more than 0"),
+        ({"calls": -1}, "calls must be more than 0"),
+    ],
+)
+def test_limits_that_are_none(limits: dict[str, Any], told: str) -> None:
+    with pytest.raises(enkaku.UsageError, match=told):
+        enkaku.Limits(**limits)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"first": "1"}, {"longest": None}, {"attempts": 2.5}, {"attempts": "3"}],
+)
+def test_waits_that_are_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(enkaku.UsageError, match=f"Reconnect: {next(iter(wrong))} "):
+        enkaku.Reconnect(**wrong)
+
+
+@pytest.mark.parametrize("wrong", ["5", math.nan, math.inf, True])
+def test_deadlines_that_are_none(wrong: Any) -> None:
+    with (
+        pytest.raises(enkaku.UsageError, match="a deadline is a number of seconds"),
+        enkaku.deadline(wrong),
+    ):
+        raise AssertionError("unreachable")
+
+
+# What stands around calls and connections.
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'without_yield'")
+@pytest.mark.parametrize("wrong", [makes_nothing, without_yield, with_return])
+async def test_an_interceptor_of_a_client_that_makes_no_block(connect: Connect, wrong: Any) -> None:
+    told = f"the interceptor {wrong.__qualname__} makes no async context manager"
+    async with connect(serving(), client_interceptors=[wrong]) as connection:
+        with pytest.raises(enkaku.UsageError, match=told):
+            await connection.request(ASK, 1)
+        with pytest.raises(enkaku.UsageError, match=told):
+            async with connection.stream(WATCH, 1):
+                raise AssertionError("unreachable")
+        with pytest.raises(enkaku.UsageError, match=told):
+            await connection.event(TELL, 1)
+        assert connection.calls == ()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'without_yield'")
+@pytest.mark.parametrize("wrong", [makes_nothing, without_yield, with_return])
+async def test_an_interceptor_of_a_server_that_makes_no_block(
+    connect: Connect, wrong: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(serving(), interceptors=[wrong]) as connection:
+        with pytest.raises(enkaku.CallError, match="EK01"):
+            await connection.request(ASK, 1)
+    assert f"the interceptor {wrong.__qualname__} makes no async context manager" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'without_yield'")
+@pytest.mark.parametrize("wrong", [makes_nothing, without_yield, with_return])
+async def test_a_lifespan_that_makes_no_block(
+    connect: Connect, wrong: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(serving(), lifespan=wrong) as connection:
+        with pytest.raises(enkaku.ConnectionLost):
+            await connection.request(ASK, 1)
+    assert f"the lifespan {wrong.__qualname__} makes no async context manager" in caplog.text
+
+
+async def test_what_an_interceptor_raises_itself_is_left_as_it_is(connect: Connect) -> None:
+    async with connect(serving(), client_interceptors=[failing]) as connection:
+        with pytest.raises(TypeError, match=r"^of its own$"):
+            await connection.request(ASK, 1)
+
+
+# Calls.
+
+
+async def test_a_call_before_its_block(connect: Connect) -> None:
+    async with connect(serving()) as connection:
+        channel = connection.channel(TALK, 1)
+        uses: list[Callable[[], Awaitable[object]]] = [
+            lambda: channel.send(1),
+            lambda: anext(channel),
+            channel.result,
+            channel.close,
+            channel.end,
+        ]
+        for use in uses:
+            with pytest.raises(enkaku.UsageError, match="talk: open the call first, by async with"):
+                await use()
+        for name in ("call", "dropped", "window"):
+            with pytest.raises(enkaku.UsageError, match="talk: open the call first, by async with"):
+                getattr(channel, name)
+
+
+async def test_who_may_not_send_is_told_why(connect: Connect) -> None:
+    async with connect(serving()) as connection:
+        async with connection.channel(TALK, 1) as channel:
+            await channel.end()
+            with pytest.raises(enkaku.CallClosed, match=r"end\(\) has said that none come"):
+                await channel.send(1)
+            assert await channel.result() == 1
+            with pytest.raises(enkaku.CallClosed, match="it has ended"):
+                await channel.send(1)
+
+
+async def test_a_policy_that_a_handlers_stream_does_not_know(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def newest(_: int, stream: Any) -> int:
+        stream.when_full = "newest"
+        raise AssertionError("unreachable")
+
+    async with connect(Serving(watch=newest)) as connection:
+        async with connection.stream(WATCH, 1) as stream:
+            with pytest.raises(enkaku.CallError, match="EK01"):
+                await stream.result()
+    assert "when_full is one of" in caplog.text
+    assert "and not 'newest'" in caplog.text
+
+
+async def test_a_stream_in_place_of_what_makes_one(connect: Connect) -> None:
+    async with connect(serving()) as connection:
+        wrong: Any = connection.stream(WATCH, 1)
+        with pytest.raises(enkaku.UsageError, match="takes a function that makes the stream"):
+            enkaku.reopening(wrong)
+
+
+@pytest.mark.parametrize("wrong", [VOID, TELL, "watch", Serving])
+def test_a_broadcast_of_what_has_no_items(wrong: Any) -> None:
+    with pytest.raises(enkaku.UsageError, match="a stream or channel has items to send"):
+        enkaku.Broadcast(wrong)
+
+
+async def test_a_broadcasts_patience_and_policy() -> None:
+    wrong: Any = "1"
+    with pytest.raises(enkaku.UsageError, match="patience is a number of seconds"):
+        enkaku.Broadcast(WATCH, patience=wrong)
+    with pytest.raises(enkaku.UsageError, match=r'when_full is one of .*"disconnect"'):
+        await enkaku.Broadcast(WATCH).serve(wrong, when_full=wrong)
+
+
+@pytest.mark.parametrize("grace", ["1", None, -1, math.nan])
+async def test_a_stop_without_a_time(socket_path: Path, grace: Any) -> None:
+    async with enkaku.serve_unix(serving(), socket_path) as server:
+        for end in (server.stop, server.serve_forever):
+            with pytest.raises(enkaku.UsageError, match="grace is"):
+                await end(grace=grace)
+
+
+# Event loops.
+
+
+async def in_another_loop(use: Callable[[], Awaitable[object]]) -> None:
+    """Do something in a thread that has an event loop of its own, where it is refused."""
+
+    async def run() -> None:
+        async with asyncio.timeout(WITHIN):
+            with pytest.raises(enkaku.UsageError, match="belongs to another event loop"):
+                await use()
+
+    await asyncio.to_thread(asyncio.run, run())
+
+
+async def test_a_connection_in_another_event_loop(connect: Connect) -> None:
+    async with connect(serving()) as connection:
+
+        async def opening() -> None:
+            async with connection.stream(WATCH, 1):
+                raise AssertionError("unreachable")
+
+        await in_another_loop(lambda: connection.request(ASK, 1))
+        await in_another_loop(lambda: connection.event(TELL, 1))
+        await in_another_loop(opening)
+        await in_another_loop(connection.close)
+        assert await connection.request(ASK, 1) == 1
+
+
+async def test_a_call_in_another_event_loop(connect: Connect) -> None:
+    async with connect(serving()) as connection, connection.channel(TALK, 1) as channel:
+
+        async def aborting() -> None:
+            channel.abort()
+
+        await in_another_loop(lambda: channel.send(1))
+        await in_another_loop(lambda: anext(channel))
+        await in_another_loop(channel.result)
+        await in_another_loop(channel.close)
+        await in_another_loop(channel.end)
+        await in_another_loop(aborting)
+        with pytest.raises(enkaku.UsageError, match="belongs to another event loop"):
+            await asyncio.to_thread(channel.abort)  # where none runs at all
+        await channel.send(1)
+        assert await anext(channel) == 1
+
+
+async def test_a_handlers_stream_in_another_event_loop(connect: Connect) -> None:
+    async def threaded(number: int, stream: enkaku.ServerStream[int]) -> int:
+        await in_another_loop(lambda: stream.send(1))
+        await stream.send(2)
+        return number
+
+    async with connect(Serving(watch=threaded)) as connection:
+        async with connection.stream(WATCH, 1) as stream:
+            assert [item async for item in stream] == [2]
+
+
+async def test_a_server_in_another_event_loop(socket_path: Path) -> None:
+    async with enkaku.serve_unix(serving(), socket_path) as server:
+        await in_another_loop(server.stop)
+        await in_another_loop(server.serve_forever)
+        async with enkaku.connect_unix(socket_path) as connection:
+            assert await connection.request(ASK, 1) == 1
