@@ -129,14 +129,18 @@ class ServerCall(Call):
 
     async def _wait_for_room(self, size: int) -> None:
         """Wait until an item's line of so many bytes may be sent; send it without waiting for anything else."""
-        while self._takes_items():
-            # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
-            if not self.window.fits(size):
-                await self.window.wait()
-                continue
-            await self._transport.drain()
-            if self.window.fits(size):
-                break
+        await self.window.turn.acquire()
+        try:
+            while self._takes_items():
+                # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
+                if not self.window.fits(size):
+                    await self.window.wait()
+                    continue
+                await self._transport.drain()
+                if self.window.fits(size):
+                    break
+        finally:
+            self.window.turn.release()
         self._require_taking_items()
 
     def _send_or_keep(self, line: bytes, when_full: WhenFull) -> None:
@@ -157,8 +161,8 @@ class ServerCall(Call):
         return self._takes_items() and self._write_if_room(encode_receive(self.rid, text))
 
     def _write_if_room(self, line: bytes) -> bool:
-        waiting = self.outbox is not None and not self.outbox.empty
-        if waiting or self._transport.buffered >= _ROOM or not self.window.fits(len(line)):
+        others = self.window.turn.locked() or not (self.outbox is None or self.outbox.empty)
+        if others or self._transport.buffered >= _ROOM or not self.window.fits(len(line)):
             return False
         self._write_item(line)
         return True

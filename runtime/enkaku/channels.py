@@ -59,14 +59,18 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             # A sender that never has to wait would keep every other task from running.
             self._streak = 0
             await asyncio.sleep(0)
-        while self._state is ClientState.OPEN:
-            # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
-            if not self._window.fits(len(line)):
-                await self._wait_for_credit()
-                continue
-            await self._link.drain()
-            if self._window.fits(len(line)):
-                break
+        await self._window.turn.acquire()
+        try:
+            while self._state is ClientState.OPEN:
+                # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
+                if not self._window.fits(len(line)):
+                    await self._wait_for_credit()
+                    continue
+                await self._link.drain()
+                if self._window.fits(len(line)):
+                    break
+        finally:
+            self._window.turn.release()
         # Nothing is awaited from here on: an item is sent if and only if this returns.
         if isinstance(self._reply, ConnectionLost):
             raise self._reply.with_traceback(None)

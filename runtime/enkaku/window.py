@@ -19,9 +19,14 @@ class Window:
     Args:
         granted: How many bytes the peer is ready to buffer; None where it does not count: there is no limit.
         certain: Whether the peer has said so, or this is what may be sent until it does.
+
+    Attributes:
+        turn: Held by who waits for room. Those who come later wait for it behind him: small items would take all the
+            room that a large one waits for.
     """
 
     def __init__(self, granted: int | None, *, certain: bool = True) -> None:
+        self.turn: Final = asyncio.Lock()
         self._granted = granted
         self._certain = certain
         self._sent = 0
