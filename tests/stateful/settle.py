@@ -21,6 +21,7 @@ async def settle(world: World) -> None:
     await world.turns()
     _note_what_was_reached(world)
     await world.flush()
+    _require_sends_told(world)
     ending = world.client_end.incoming.end or world.client_end.outgoing.end
     over = world.client_end.over or world.server_end.over or world.model.stopping
     if not over and not ending:
@@ -42,6 +43,23 @@ def _note_what_was_reached(world: World) -> None:
     for served in world.serving.served.values():
         if served.sender is not None and not served.sender.done():
             reached["a handler's send waited"] += 1
+
+
+def _require_sends_told(world: World) -> None:
+    """Where there is room, nobody waits to send into a call that takes no more."""
+    for caller in world.callers:
+        hangs = caller.busy("send") and caller.call.client != "OPEN"
+        if hangs and world.client_end.has_room:
+            world.model.fault("its send waits, though it is over", caller.call)
+    for served in world.serving.served.values():
+        call = served.call
+        told = call.server in ("ENDED", "RELEASED") or (
+            call.server == "CLOSING" and call.kind == "stream"
+        )
+        hangs = told and served.sender is not None and not served.sender.done()
+        if hangs and world.server_end.has_room:
+            world.model.fault("its handler's send waits, though it is over", call)
+    world.check()
 
 
 async def _finish_all(world: World) -> None:

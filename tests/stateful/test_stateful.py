@@ -7,7 +7,7 @@ from stateful.search import search, search_batch
 from stateful.steps import STEPS
 
 _PROGRAMS = 10_000
-_ENOUGH = 500  # programs, to find any of the mistakes; most are found by the first ten
+_ENOUGH = 1_000  # programs, to find any of the mistakes; most are found by the first ten
 
 _SEEN = (
     "all calls had to end well",

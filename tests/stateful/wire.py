@@ -94,6 +94,11 @@ class End:
         return self._over
 
     @property
+    def has_room(self) -> bool:
+        """Whether a writer need not wait."""
+        return not self._over and not self.outgoing.room.full
+
+    @property
     def buffered(self) -> int:
         return len(self.outgoing.data)
 
