@@ -6,7 +6,7 @@ Above it: the session, which knows what the client says. Below it: the transport
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 from .errors import ConnectionLost
@@ -92,6 +92,7 @@ class Life:
         """Read no further while the client leaves too many answers unread."""
         if self._transport.buffered > self._limits.backlog and self._catching_up is None:
             self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
+            self._catching_up.add_done_callback(self._take_catching_up)
             self._settle_reading()
 
     def drop(self, reason: str) -> None:
@@ -109,7 +110,10 @@ class Life:
         if self._living is not None and not self._entered:
             self._living.cancel()
         if self._transport.buffered:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+            # A client that has ended its side may still read, but need not: its socket is kept for a while.
+            flushing = self._transport.close(within=self._limits.linger)
+            self._flushing = asyncio.get_running_loop().create_task(flushing)
+            self._flushing.add_done_callback(self._take_flushing)
         self._settle_end()
 
     def settle(self) -> None:
@@ -168,20 +172,15 @@ class Life:
         self._settle_end()
 
     async def _catch_up(self) -> None:
-        """Read no further until the client has read its answers."""
-        try:
+        """Wait until the client has read its answers."""
+        with suppress(ConnectionLost):
             await self._transport.drain()
-        except ConnectionLost:
-            return
-        finally:
-            self._catching_up = None
-            self._settle_reading()
-            self._settle_end()
 
-    async def _flush(self) -> None:
-        """A client that has ended its side may still read, but need not: its socket is kept for a while."""
-        try:
-            await self._transport.close(within=self._limits.linger)
-        finally:
-            self._flushing = None
-            self._settle_end()
+    def _take_catching_up(self, _: asyncio.Task[None]) -> None:
+        self._catching_up = None
+        self._settle_reading()
+        self._settle_end()
+
+    def _take_flushing(self, _: asyncio.Task[None]) -> None:
+        self._flushing = None
+        self._settle_end()

@@ -43,7 +43,7 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return self._pump is None
+        return self._pump is None or self._pump.done()
 
     def put(self, line: bytes, when_full: WhenFull) -> None:
         """Add a line; drop older ones, or all of them (``"latest"``), to make room for it."""
@@ -55,7 +55,7 @@ class Outbox:
         self._size += len(line)
         if dropped:
             self._on_drop(dropped)
-        if self._pump is None:
+        if self.empty:
             self._pump = asyncio.get_running_loop().create_task(self._run())
 
     async def flush(self) -> None:
@@ -83,5 +83,3 @@ class Outbox:
         except (CallClosed, ConnectionLost):
             self._on_drop(len(self._lines))
             self._lines.clear()
-        finally:
-            self._pump = None
