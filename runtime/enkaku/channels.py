@@ -6,7 +6,7 @@ Above it: the connection. Below it: streams, the link.
 import asyncio
 from typing import Final, Generic, TypeVar
 
-from .errors import CallClosed, ConnectionLost, NotSupported
+from .errors import CallClosed, ConnectionLost, DeadlineExceeded, NotSupported
 from .messages import encode_end, encode_send
 from .slots import Slot
 from .states import ClientState, Step
@@ -50,6 +50,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         Raises:
             CallClosed: The call is closing, or has ended (its result or error says why), or ``end()`` came before.
             ConnectionLost: The connection is gone.
+            DeadlineExceeded: The call has taken too long.
             EncodeError: The item does not fit its schema; nothing was sent.
         """
         self._require_opened()
@@ -72,7 +73,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         finally:
             self._window.turn.release()
         # Nothing is awaited from here on: an item is sent if and only if this returns.
-        if isinstance(self._reply, ConnectionLost):
+        if isinstance(self._reply, ConnectionLost | DeadlineExceeded):
             raise self._reply.with_traceback(None)
         if self._state is not ClientState.OPEN:
             raise CallClosed(
