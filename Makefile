@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test fuzz check format generate clean bench bench-backpressure soak
+.PHONY: help demo test fuzz check format generate clean bench bench-backpressure bench-broadcast soak
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -46,6 +46,9 @@ bench: $(READY)  ## measure what reading and writing a value costs
 
 bench-backpressure: $(READY)  ## measure what slow readers cost, and how fair a connection is; takes two minutes
 	@$(BIN)/python benchmarks/backpressure.py
+
+bench-broadcast: $(READY)  ## measure what a broadcast costs, beside sending to each
+	@$(BIN)/python benchmarks/broadcast.py
 
 format: $(READY)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .
