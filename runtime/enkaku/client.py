@@ -117,6 +117,7 @@ class Connection:
             ConnectionLost: It was not sent.
             DeadlineExceeded: There was no room for it in time.
             EncodeError: The data does not fit its schema.
+            UsageError: There is no such option, or the connection belongs to another event loop.
         """
         line = encode_event(procedure.name, _encode(procedure, procedure.data, data))
         due = self._due(procedure, options)
@@ -143,6 +144,7 @@ class Connection:
             DeadlineExceeded: It took longer than its ``timeout``, or than the ``deadline()`` around it.
             DecodeError: The result does not fit its schema.
             EncodeError: The param does not fit its schema; nothing was sent.
+            UsageError: There is no such option, or the connection belongs to another event loop.
         """
         prm = _encode(procedure, procedure.param, param)
         due = self._due(procedure, options)
@@ -165,6 +167,7 @@ class Connection:
 
         Raises:
             EncodeError: The param does not fit its schema.
+            UsageError: There is no such option, or an option cannot have this value.
         """
         opening = self._opening(procedure, procedure.param, param, options)
         return ClientStream(opening, procedure.receive, procedure.result)
@@ -179,6 +182,7 @@ class Connection:
 
         Raises:
             EncodeError: The param does not fit its schema.
+            UsageError: There is no such option, or an option cannot have this value.
         """
         opening = self._opening(procedure, procedure.param, param, options)
         return ClientChannel(opening, procedure.receive, procedure.result, procedure.send)

@@ -57,8 +57,8 @@ class Limits:
             dropped.
         connections: Open connections; 10,000 by default. One more is ended at once.
         backlog: Answers that a client may leave unread before it is read no further; 1 MiB by default.
-        request_time: How long a request's handler may run; 300 by default. Then it is cancelled, and the caller gets
-            ``EK05``. Streams and channels have no such limit.
+        request_time: How long the handler of a request or event may run; 300 by default. Then it is cancelled, and the
+            caller of a request gets ``EK05``. Streams and channels have no such limit.
         first_byte: How long a client may take to send anything; None by default.
         idle: How long a client may send nothing while it has no open call; None by default.
         cleanup: How long cancelled handlers, and then the last answers, may take each when the server stops; 5 by

@@ -32,8 +32,9 @@ Interceptor: TypeAlias = Callable[[Call], AbstractAsyncContextManager[None]]
 """Stands around every call, of all four kinds and on either side: an async context manager that is given the call.
 
 What it does before its ``yield`` comes before the call; what the call raises comes out of the ``yield``; what stands
-behind it comes after the call. To refuse a call, raise before the ``yield``: on the server a ``HandlerError``, whose
-code the caller is told, on the client anything, which its caller gets.
+behind it comes after the call, on the server before its answer, which is when ``call.outcome`` becomes known. To
+refuse a call, raise before the ``yield``: on the server a ``HandlerError``, whose code the caller is told, on the client
+anything, which its caller gets.
 """
 
 
