@@ -5,8 +5,11 @@ The end of a line says what has to be told there: by pyright (``report...``), by
 
 # ruff: noqa: B018, T201 # these are mistakes, too
 
+from collections.abc import AsyncGenerator
+
 import enkaku
 from dashboard import (
+    SYSTEM_RESTART,
     DashboardClient,
     DashboardHandler,
     LogsWatchParam,
@@ -75,6 +78,39 @@ async def options(client: DashboardClient) -> None:
     client.metrics_stream(interval, when_full="never")  # told: ArgumentType, arg-type
     client.metrics_stream(interval, when_full=None)  # told: ArgumentType, arg-type
     client.logs_watch(LogsWatchParam(level="info"), tmeout=1)  # told: CallIssue, call-arg
+
+
+class Watching(enkaku.Observer):
+    async def call_ended(  # told: IncompatibleMethodOverride, override
+        self, call: enkaku.Call
+    ) -> None:
+        pass
+
+
+async def no_block(_: enkaku.Call) -> None:
+    pass
+
+
+async def undecorated(_: enkaku.Call) -> AsyncGenerator[None, None]:
+    yield
+
+
+async def connecting(handler: DashboardHandler, client: DashboardClient) -> None:
+    enkaku.connect_unix("s", reconnect=True)  # told: ArgumentType, arg-type
+    enkaku.connect_unix("s", reconnect=enkaku.Reconnect)  # told: ArgumentType, arg-type
+    enkaku.connect_unix("s", close_timeout=1)  # told: CallIssue, call-arg
+    enkaku.connect_unix("s", observers=[Watching])  # told: ArgumentType, list-item
+    enkaku.connect_unix("s", observers=Watching())  # told: ArgumentType, arg-type
+    enkaku.connect_unix("s", interceptors=[no_block])  # told: ArgumentType, list-item
+    enkaku.connect_unix("s", interceptors=[undecorated])  # told: ArgumentType, list-item
+    enkaku.serve_unix(handler, "s", lifespan=no_block)  # told: ArgumentType, arg-type
+    enkaku.serve_unix(DashboardHandler, "s")  # told: ArgumentType, arg-type
+    enkaku.connect_memory(handler, timeout=1)  # told: CallIssue, call-arg
+    enkaku.Limits(calls="3")  # told: ArgumentType, arg-type
+    enkaku.Broadcast(SYSTEM_RESTART)  # told: ArgumentType, arg-type
+    DashboardClient(enkaku.connect_unix("s"))  # told: ArgumentType, arg-type
+    await enkaku.connect_unix("s")  # told: GeneralTypeIssues, misc
+    await client.metrics_stream(MetricsStreamParam(interval=1))  # told: GeneralTypeIssues, misc
 
 
 class Items(ErrorsHandler):
