@@ -6,7 +6,6 @@ not know what carries the bytes, and nothing of the client.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -44,6 +43,7 @@ from .messages import (
     encode_error,
     glance_at,
 )
+from .pending import PendingLines
 from .policy import Policy
 from .procedures import TOO_LONG
 from .states import ServerState, Step
@@ -95,7 +95,7 @@ class Session:
             is_full=lambda: bool(self._lines),
         )
         self._calls = Calls(transport, self._life.info, policy, on_end=self._take_call_end)
-        self._lines: deque[bytes | Oversized] = deque()  # read, and not taken yet
+        self._lines = PendingLines()
         self._shown_credits = False
         self._reported = False
 
@@ -126,7 +126,7 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         self._life.hear()
-        self._lines.extend(self._splitter.feed(data))
+        self._lines.add(self._splitter.feed(data))
         self._take_lines()
         if self._splitter.endless:
             self._report("a line without an end")
@@ -161,9 +161,9 @@ class Session:
     def _take_lines(self) -> None:
         """Take what was read, in its order; an event that there is no room for waits, and what is behind it."""
         while self._lines:
-            line = self._lines.popleft()
+            line = self._lines.take()
             if not self._take_line(line):
-                self._lines.appendleft(line)
+                self._lines.put_back(line)
                 break
         self._life.settle()
 
@@ -281,10 +281,11 @@ class Session:
             pass
         elif refusal := self._policy.capacity.refuse("event"):
             self._report_overload(message.prc, refusal[1])
-        elif self._calls.refuse("event"):
-            return (
-                False  # an event is never answered, so it cannot be refused; handlers here will end
-            )
+        elif refusal := self._calls.refuse("event"):
+            # An event is never answered, so it cannot be refused; handlers here will end, sooner or later.
+            if not (self._life.reads_on and self._lines.size > self._limits.inbox_limit):
+                return False
+            self._report_overload(message.prc, refusal[1])
         else:
             self._start_event(route, message, size)
         return True
@@ -385,7 +386,10 @@ class Session:
 
     def _take_call_end(self) -> None:
         self._on_call_end()
+        waiting = len(self._lines)
         self._take_lines()
+        if len(self._lines) < waiting:
+            self._life.note_taken()
 
 
 def _text(value: Raw | UnsetType) -> bytes | None:
