@@ -23,7 +23,7 @@ RUNTIME_LAYERS = (
         "silence socket_state states window words",
     ),
     layer(
-        "activation anything building inbox messages outbox pending problems surrogates tls transport",
+        "activation anything building inbox messages outbox problems surrogates tls transport",
         "usage version",
     ),
     layer(
@@ -40,7 +40,7 @@ RUNTIME_LAYERS = (
     layer("call life link options"),
     layer("answers handler links requests subscriber"),
     layer("broadcast policy relinking streams"),
-    layer("calls channels reopen"),
+    layer("calls channels refusals reopen"),
     layer("client session"),
     layer("server"),
     # connections: what people use
@@ -97,7 +97,7 @@ CODEGEN_LAYERS = (
 )
 CLIENT_SIDE = layer("channels client link links reconnect relinking reopen requests streams")
 SERVER_SIDE = layer(
-    "answers broadcast call calls capacity handler life outbox pending policy server session subscriber"
+    "answers broadcast call calls capacity handler life outbox policy refusals server session subscriber until_closed"
 )
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}
 MAY_USE_NETWORK = layer(

@@ -7,7 +7,6 @@ inbox, the transport.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from .errors import CallClosed, UsageError
@@ -21,6 +20,7 @@ from .procedures import Procedure
 from .slots import Slot
 from .states import SERVER, ServerState, Step, after
 from .transport import Transport
+from .until_closed import UntilClosed
 from .usage import require_loop, require_one_of
 from .window import Window
 
@@ -28,7 +28,6 @@ __all__ = [
     "ServerCall",
     "ServerChannel",
     "ServerStream",
-    "UntilClosed",
     "current_call",
     "set_current_call",
 ]
@@ -83,7 +82,7 @@ class ServerCall(Call):
 
         It suits a request that waits for something: ``async with current_call().until_closed(): ...``
         """
-        return UntilClosed(self, self._watchers)
+        return UntilClosed(lambda: self.closed, self._watchers)
 
     def step(self, step: Step) -> bool:
         """Go on in the life of the call, if the step means anything where it stands. Called by the session."""
@@ -197,53 +196,6 @@ def set_current_call(call: ServerCall) -> None:
     _current.set(call)
 
 
-class UntilClosed:
-    """A block that the close of its call ends quietly; made by ``until_closed()``."""
-
-    def __init__(self, call: ServerCall, watchers: "set[UntilClosed]") -> None:
-        self._call = call
-        self._watchers = watchers
-        self._task: asyncio.Task[object] | None = None
-        self._cancelling = 0
-        self._left = False
-
-    async def __aenter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None or self._task is not None:
-            raise UsageError("until_closed() makes a block for one task, to be entered once")
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._watchers.add(self)
-        if self._call.closed:
-            self.leave()
-
-    def leave(self) -> None:
-        """Interrupt the block where it waits next."""
-        if self._task is not None and not self._left:
-            self._left = True
-            self._task.cancel()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        self._watchers.discard(self)
-        if not self._left or self._task is None:
-            return False
-        if not isinstance(error, asyncio.CancelledError):
-            # The block was over before the cancellation reached it: take it here.
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError as late:
-                if self._task.cancelling() > self._cancelling + 1:
-                    raise
-                error = error if error is not None and not isinstance(error, CallClosed) else late
-        outer = self._task.uncancel() > self._cancelling
-        return isinstance(error, asyncio.CancelledError | CallClosed) and not outer
-
-
 class ServerStream(Generic[Receive]):
     """The server's end of a stream: takes the items for the client."""
 
@@ -292,6 +244,7 @@ class ServerStream(Generic[Receive]):
 
         Raises:
             CallClosed: The handler is asked to finish, or has.
+            ConnectionLost: The client is gone; the handler's own task has been cancelled by then.
             EncodeError: The item does not fit its schema.
         """
         await self._call.send_item(self._receive.encode(item), self._when_full)

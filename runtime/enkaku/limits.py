@@ -34,8 +34,8 @@ class Limits:
             default. Past that the call ends: on the client with ``InboxOverflow``, on the server with ``EKP02``.
         buffered: What all calls of a connection keep together; 64 MiB by default. Calls that are opened when most
             of it is promised get smaller windows; a call that goes past it ends as above.
-        stall: How long a full inbox, or events that wait for a handler, may be left alone before a connection that is
-            not read for their sake is read on: its end may be behind them; 30 by default.
+        stall: How long a full inbox may be left alone before a connection that is not read for its sake is read
+            on, and how long an event may wait for its turn before it is dropped; 30 by default.
         unread_time: How long the peer may read nothing of what waits for it, while more waits than the system
             takes, before the connection is given up; 60 by default.
         linger: How long a peer that has ended its side may read its last answers; 5 by default.
@@ -51,8 +51,7 @@ class Limits:
     Attributes:
         calls: Open calls of one connection; 10,000 by default. One more gets ``EK03``.
         handlers: Running handlers of requests of one connection, and as many of events; 100 by default. One more
-            request gets ``EK04``; before one more event is handled, the connection is read no further. After ``stall``
-            it is read on all the same, and what is more than ``inbox_limit`` of events is dropped.
+            request gets ``EK04``; before one more event is handled, the connection is read no further.
         server_calls: Open calls of all connections; 100,000 by default (``EK03``).
         server_handlers: The same of all connections; 10,000 by default. One more request gets ``EK04``, one more event is
             dropped.

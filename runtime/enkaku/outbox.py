@@ -64,8 +64,10 @@ class Outbox:
             await asyncio.shield(self._pump)
 
     async def close(self) -> None:
-        """Send nothing more."""
-        self._lines.clear()
+        """Send nothing more; what still waits is dropped."""
+        if self._lines:
+            self._on_drop(len(self._lines))
+            self._lines.clear()
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.wait({self._pump})

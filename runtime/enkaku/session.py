@@ -6,6 +6,7 @@ not know what carries the bytes, and nothing of the client.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -40,12 +41,10 @@ from .messages import (
     Send,
     decode_client_message,
     encode_credit,
-    encode_error,
-    glance_at,
 )
-from .pending import PendingLines
 from .policy import Policy
 from .procedures import TOO_LONG
+from .refusals import INVALID, Refusals
 from .states import ServerState, Step
 from .transport import Transport
 from .window import Window
@@ -54,12 +53,8 @@ __all__ = ["Session"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
-_INVALID: Final = ("EK08", "Invalid protocol message")
-_TOO_LARGE: Final = ("EK06", "Message exceeds maximum size")
 _OVERFLOW: Final = ("EKP02", "Too many items wait to be handled")
 
-_RID_MAX: Final = 1024  # characters of an overlong rid that are worth echoing
-_EXPLANATION_MAX: Final = 1000  # characters that a client is told about a value of its own
 _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenRequest: "request",
     OpenStream: "stream",
@@ -94,10 +89,11 @@ class Session:
             is_busy=lambda: self._calls.running > 0,
             is_full=lambda: bool(self._lines),
         )
+        self._refusals = Refusals(transport, self._life.info, policy)
         self._calls = Calls(transport, self._life.info, policy, on_end=self._take_call_end)
-        self._lines = PendingLines()
+        self._lines: deque[bytes | Oversized] = deque()  # read, and not taken yet
+        self._holding: asyncio.TimerHandle | None = None
         self._shown_credits = False
-        self._reported = False
 
     @property
     def info(self) -> ConnectionInfo:
@@ -126,10 +122,10 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         self._life.hear()
-        self._lines.add(self._splitter.feed(data))
+        self._lines.extend(self._splitter.feed(data))
         self._take_lines()
         if self._splitter.endless:
-            self._report("a line without an end")
+            self._refusals.report("a line without an end")
             self._life.drop("the client sent a line without an end")
         else:
             self._life.check_backlog()
@@ -137,6 +133,7 @@ class Session:
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel what still runs: nobody is there to be answered."""
         self._lines.clear()
+        self._stop_holding()
         self._calls.give_up_all()
         self._life.lose(error)
 
@@ -160,25 +157,45 @@ class Session:
 
     def _take_lines(self) -> None:
         """Take what was read, in its order; an event that there is no room for waits, and what is behind it."""
+        self._stop_holding()
         while self._lines:
-            line = self._lines.take()
+            line = self._lines.popleft()
             if not self._take_line(line):
-                self._lines.put_back(line)
+                self._lines.appendleft(line)
+                self._hold()
                 break
         self._life.settle()
+
+    def _hold(self) -> None:
+        """Let an event wait for its turn, but not for ever: what is behind it may be an abort."""
+        if self._limits.stall is not None:
+            loop = asyncio.get_running_loop()
+            self._holding = loop.call_later(self._limits.stall, self._drop_held)
+
+    def _stop_holding(self) -> None:
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
+
+    def _drop_held(self) -> None:
+        self._lines.popleft()
+        self._refusals.overload(
+            "", f"an event has waited for its turn for {self._limits.stall:g} s"
+        )
+        self._take_lines()
 
     def _take_line(self, line: bytes | Oversized) -> bool:
         """Take a line; return False if there is no room for what it wants."""
         if isinstance(line, Oversized):
-            self._refuse_oversized(line)
+            self._refusals.oversized(line)
             return True
         try:
             require_depth(line, self._limits.depth)
             message = decode_client_message(line)
         except InvalidMessage as error:
-            self._report(str(error))
+            self._refusals.report(str(error))
             if error.rid is not None and error.typ in ANSWERED:
-                self._refuse(error.rid, _INVALID)
+                self._refusals.refuse(error.rid, INVALID)
         else:
             return self._take(message, len(line) + 1)
         return True
@@ -204,28 +221,28 @@ class Session:
         kind = _KINDS[type(message)]
         route = self._policy.routes.get(message.prc)
         if self._calls.get(message.rid) is not None:
-            self._refuse_invalid(message.rid, f"the rid {message.rid!r} is in use")
+            self._refusals.invalid(message.rid, f"the rid {message.rid!r} is in use")
         elif route is None or route.procedure.kind != kind:
             if message.prc == ALIVE:
-                self._refuse(message.rid, _INVALID)  # which is all that was wanted
+                self._refusals.refuse(message.rid, INVALID)  # which is all that was wanted
             else:
-                self._refuse_invalid(message.rid, f"there is no {kind} {message.prc!r}")
+                self._refusals.invalid(message.rid, f"there is no {kind} {message.prc!r}")
         elif self._calls.stopping:
-            self._refuse(message.rid, STOPPING)
+            self._refusals.refuse(message.rid, STOPPING)
         elif refusal := self._calls.refuse(kind):
-            self._report_overload(message.prc, refusal[1])
-            self._refuse(message.rid, refusal)
+            self._refusals.overload(message.prc, refusal[1])
+            self._refusals.refuse(message.rid, refusal)
         elif header.ttl == 0:
-            self._refuse(message.rid, _NO_TIME)
+            self._refusals.refuse(message.rid, _NO_TIME)
         else:
             try:
                 param, run = route.bind(_text(message.prm))
             except DecodeError as error:
-                self._refuse_value(message.rid, error)
+                self._refusals.value(message.rid, error)
                 return
             except Exception:
                 logger.exception("%s: reading its param failed", message.prc)
-                self._refuse(message.rid, FAILED)
+                self._refusals.refuse(message.rid, FAILED)
                 return
             call = self._make_call(message.rid, route, header)
             call.param = param
@@ -276,16 +293,15 @@ class Session:
     def _event(self, message: Event, size: int) -> bool:
         route = self._policy.routes.get(message.prc)
         if route is None or route.procedure.kind != "event":
-            self._report(f"there is no event {message.prc!r}")
+            self._refusals.report(f"there is no event {message.prc!r}")
         elif self._calls.stopping:
             pass
         elif refusal := self._policy.capacity.refuse("event"):
-            self._report_overload(message.prc, refusal[1])
-        elif refusal := self._calls.refuse("event"):
-            # An event is never answered, so it cannot be refused; handlers here will end, sooner or later.
-            if not (self._life.reads_on and self._lines.size > self._limits.inbox_limit):
-                return False
-            self._report_overload(message.prc, refusal[1])
+            self._refusals.overload(message.prc, refusal[1])
+        elif self._calls.refuse("event"):
+            return (
+                False  # an event is never answered, so it cannot be refused; handlers here will end
+            )
         else:
             self._start_event(route, message, size)
         return True
@@ -294,7 +310,7 @@ class Session:
         try:
             data, run = route.bind(_text(message.data))
         except DecodeError as error:
-            self._report(str(error))
+            self._refusals.report(str(error))
         except Exception:
             logger.exception("%s: reading its data failed", message.prc)
         else:
@@ -308,15 +324,15 @@ class Session:
         if call is None or call.state is ServerState.ENDED:
             return
         if call.inbox is None or call.decode_item is None:
-            self._report(f"{call.procedure.name!r} takes no items")
+            self._refusals.report(f"{call.procedure.name!r} takes no items")
             return
         text = bytes(message.val)
         try:
             call.inbox.put(call.decode_item(text), size)
         except DecodeError as error:
-            self._refuse_value(message.rid, error)
+            self._refusals.value(message.rid, error)
         except InboxOverflow as error:
-            self._report_overload(call.procedure.name, str(error))
+            self._refusals.overload(call.procedure.name, str(error))
             self._fail(call, _OVERFLOW)
         except Exception:
             logger.exception("%s: reading an item failed", call.procedure.name)
@@ -335,7 +351,7 @@ class Session:
         if call is None:
             return
         if call.inbox is None:
-            self._report(f"{call.procedure.name!r} takes no items")
+            self._refusals.report(f"{call.procedure.name!r} takes no items")
         else:
             call.step(Step.HALF_CLOSE)
 
@@ -349,47 +365,12 @@ class Session:
             self._calls.give_up(call)
 
     def _fail(self, call: ServerCall, refusal: Refusal) -> None:
-        self._refuse(call.rid, refusal)
+        self._refusals.refuse(call.rid, refusal)
         self._calls.give_up(call, "error", refusal[0])
-
-    def _refuse_oversized(self, line: Oversized) -> None:
-        typ, rid = glance_at(line.head)
-        self._report(f"a line of more than {self._limits.message_size} bytes")
-        if rid is not None and typ in ANSWERED:
-            self._refuse(rid, _TOO_LARGE)
-
-    def _refuse_invalid(self, rid: str, reason: str) -> None:
-        self._report(reason)
-        self._refuse(rid, _INVALID)
-
-    def _refuse_value(self, rid: str, error: DecodeError) -> None:
-        self._report(str(error))
-        code, message = _INVALID
-        if self._policy.explain_refusals:
-            message = f"{message}: {error.reason}"[:_EXPLANATION_MAX]
-        self._refuse(rid, (code, message))
-
-    def _refuse(self, rid: str, refusal: Refusal) -> None:
-        if len(rid) <= _RID_MAX:
-            self._transport.write(encode_error(rid, *refusal))
-
-    def _report(self, reason: str) -> None:
-        """Tell what the client did wrong; log it once loudly, since a hostile client could fill the disk."""
-        self._policy.observers.invalid_message(self.info, reason)
-        level = logging.DEBUG if self._reported else logging.WARNING
-        self._reported = True
-        logger.log(level, "%s sent an invalid message: %.500s", self.info.peer, reason)
-
-    def _report_overload(self, procedure: str, problem: str) -> None:
-        self._policy.observers.overloaded(self.info, procedure, problem)
-        logger.debug("%s: %s: %s", self.info.peer, procedure, problem)
 
     def _take_call_end(self) -> None:
         self._on_call_end()
-        waiting = len(self._lines)
         self._take_lines()
-        if len(self._lines) < waiting:
-            self._life.note_taken()
 
 
 def _text(value: Raw | UnsetType) -> bytes | None:

@@ -187,6 +187,23 @@ async def test_events_beyond_the_limit_wait_for_their_turn(connect: Connect) -> 
         await connection.request(VOID, None)
 
 
+async def test_an_event_that_waits_too_long_for_its_turn_is_dropped(socket_path: Path) -> None:
+    """What is behind it is read then, such as the abort of a call."""
+    seen, told, watched = Recorder(), Lifetime(), Lifetime()
+    limits = enkaku.Limits(handlers=1, stall=0.05)
+    handler = Serving(tell=told.forever, watch=watched.forever)
+    async with enkaku.serve_unix(handler, socket_path, limits=limits, observers=[seen]):
+        async with raw_client(socket_path) as peer:
+            peer.send(typ="stream", rid="a", prc="watch", prm=1)
+            for number in range(3):
+                peer.send(typ="event", prc="tell", data=number)
+            peer.send(typ="abort", rid="a")
+            await soon(watched.cancelled)
+            assert len(seen.overloads) == 2
+            assert told.began_count == 1
+            assert await peer.settle() == []
+
+
 async def test_one_connection_too_many_is_ended(socket_path: Path) -> None:
     seen = Recorder()
     limits = enkaku.Limits(connections=2)
