@@ -63,19 +63,11 @@ class Life:
         self._heard = False
         self._entered = lifespan is None
         self._full = False
-        self._queue = ReadGate(
-            self._settle_reading, buffered=limits.inbox_limit, stall=limits.stall
-        )
         self._gone = False
         self._over = asyncio.Event()
         self._living: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
-
-    @property
-    def reads_on(self) -> bool:
-        """Whether the connection is read although there is no room: nothing has become of what waits for it."""
-        return self._full and not self._queue.paused
 
     def start(self, receiver: Receiver) -> None:
         """Begin to read; with a lifespan, once that has been entered."""
@@ -115,7 +107,6 @@ class Life:
         self._gone = True
         self._silence.expect(None)
         self.gate.close()
-        self._queue.close()
         if self._living is not None and not self._entered:
             self._living.cancel()
         if self._transport.buffered:
@@ -125,15 +116,11 @@ class Life:
             self._flushing.add_done_callback(self._take_flushing)
         self._settle_end()
 
-    def note_taken(self) -> None:
-        """There was room for something that waited."""
-        self._queue.note_taken()
-
     def settle(self) -> None:
         """A handler has begun to wait, or has ended: read on or not, and find out whether it is all over."""
         if self._full != self._is_full():
             self._full = not self._full
-            self._queue.count_full(1 if self._full else -1)
+            self._settle_reading()
         self._settle_end()
 
     def _settle_end(self) -> None:
@@ -157,7 +144,7 @@ class Life:
 
     def _settle_reading(self) -> None:
         behind = self._catching_up is not None
-        if self.gate.paused or self._queue.paused or behind or not self._entered:
+        if self.gate.paused or self._full or behind or not self._entered:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
