@@ -24,7 +24,7 @@ RUNTIME_LAYERS = (
     ),
     layer(
         "activation anything building inbox messages outbox problems surrogates tls transport",
-        "usage version",
+        "until_closed usage version",
     ),
     layer(
         "deadline depth faulty_wire limits number reconnect schema_problems socket_options unix_path"

@@ -35,7 +35,7 @@ class Limits:
         buffered: What all calls of a connection keep together; 64 MiB by default. Calls that are opened when most
             of it is promised get smaller windows; a call that goes past it ends as above.
         stall: How long a full inbox may be left alone before a connection that is not read for its sake is read
-            on, and how long an event may wait for its turn before it is dropped; 30 by default.
+            on, and how long events may wait for a handler before those that find none are dropped; 30 by default.
         unread_time: How long the peer may read nothing of what waits for it, while more waits than the system
             takes, before the connection is given up; 60 by default.
         linger: How long a peer that has ended its side may read its last answers; 5 by default.

@@ -93,6 +93,7 @@ class Session:
         self._calls = Calls(transport, self._life.info, policy, on_end=self._take_call_end)
         self._lines: deque[bytes | Oversized] = deque()  # read, and not taken yet
         self._holding: asyncio.TimerHandle | None = None
+        self._crowded = False
         self._shown_credits = False
 
     @property
@@ -170,18 +171,16 @@ class Session:
         """Let an event wait for its turn, but not for ever: what is behind it may be an abort."""
         if self._limits.stall is not None:
             loop = asyncio.get_running_loop()
-            self._holding = loop.call_later(self._limits.stall, self._drop_held)
+            self._holding = loop.call_later(self._limits.stall, self._crowd_out)
 
     def _stop_holding(self) -> None:
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None
 
-    def _drop_held(self) -> None:
-        self._lines.popleft()
-        self._refusals.overload(
-            "", f"an event has waited for its turn for {self._limits.stall:g} s"
-        )
+    def _crowd_out(self) -> None:
+        """From now on, until one finds room again, drop events that find none."""
+        self._crowded = True
         self._take_lines()
 
     def _take_line(self, line: bytes | Oversized) -> bool:
@@ -298,11 +297,13 @@ class Session:
             pass
         elif refusal := self._policy.capacity.refuse("event"):
             self._refusals.overload(message.prc, refusal[1])
-        elif self._calls.refuse("event"):
-            return (
-                False  # an event is never answered, so it cannot be refused; handlers here will end
-            )
+        elif refusal := self._calls.refuse("event"):
+            # An event is never answered, so it cannot be refused; handlers here will end, sooner or later.
+            if not self._crowded:
+                return False
+            self._refusals.overload(message.prc, refusal[1])
         else:
+            self._crowded = False
             self._start_event(route, message, size)
         return True
 
