@@ -11,6 +11,7 @@ from enkaku import (
     ClientStream,
     Connection,
     ConnectionLost,
+    DeadlineExceeded,
     EnkakuError,
 )
 from enkaku.errors import NotSupported
@@ -197,6 +198,9 @@ class Caller:
             self.model.require(refused, "a send was refused while the call was open", call)
         except ConnectionLost:
             self.model.require(self.model.client_lost, "a send lost its connection", call)
+        except DeadlineExceeded:
+            late = call.client_end == ("error", "EK05")
+            self.model.require(late, "a send was told of a deadline", call)
         except asyncio.CancelledError:
             pass
         else:
