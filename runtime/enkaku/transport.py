@@ -234,8 +234,9 @@ class MemoryTransport:
             raise ConnectionLost(f"the connection to {self._peer} is gone") from self._error
 
     def pause_reading(self) -> None:
-        """Deliver nothing until told to."""
-        self._incoming.set_reading(False)
+        """Deliver nothing until told to; while this side ends, read on."""
+        if not self._ending:
+            self._incoming.set_reading(False)
 
     def resume_reading(self) -> None:
         """Deliver again."""

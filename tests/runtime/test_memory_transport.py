@@ -167,3 +167,15 @@ async def test_an_exception_in_the_block_comes_out_of_it() -> None:
         async with enkaku.connect_memory(Serving()) as connection:
             await connection.request(VOID, None)
             raise KeyError
+
+
+async def test_a_pause_does_not_keep_an_end_from_being_told() -> None:
+    client, client_log, server, server_log = started()
+    server.abort()
+    server.pause_reading()  # as somebody may who has not heard of it
+    closing = asyncio.create_task(client.close(within=WITHIN))
+    await turns(1)
+    client.pause_reading()
+    await turns()
+    assert (client_log.ends, server_log.ends) == ([None], [None])
+    await closing
