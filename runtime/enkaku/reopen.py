@@ -69,7 +69,7 @@ class Reopening(Generic[T, R]):
         if self._entered:
             raise UsageError("what reopening() returns can be entered once")
         self._entered = True
-        self._stream = await self._opener().__aenter__()
+        self._stream = await self._make().__aenter__()
         return self
 
     async def __aexit__(
@@ -97,6 +97,14 @@ class Reopening(Generic[T, R]):
         finally:
             self._taking = False
 
+    def _make(self) -> ClientStream[T, R]:
+        stream = self._opener()
+        if not _is_stream(stream):
+            raise UsageError(
+                f"the function of reopening() has to return a stream, and not {stream!r}"
+            )
+        return stream
+
     async def _take(self, stream: ClientStream[T, R]) -> T | Gap:
         try:
             return await anext(stream)
@@ -118,7 +126,7 @@ class Reopening(Generic[T, R]):
             raise UsageError("the items of reopening() are taken in its block")
         # A server that stops refuses calls until it ends the connection: that is waited for.
         while await loss.stream.can_follow():
-            stream = self._opener()
+            stream = self._make()
             try:
                 await stream.__aenter__()
             except ConnectionLost as error:
@@ -128,6 +136,10 @@ class Reopening(Generic[T, R]):
             self._gaps += 1
             return Gap(time.monotonic() - loss.at, loss.error, self._gaps)
         raise loss.error.with_traceback(None)
+
+
+def _is_stream(value: object) -> bool:
+    return isinstance(value, ClientStream)
 
 
 def reopening(opener: Callable[[], ClientStream[T, R]]) -> Reopening[T, R]:

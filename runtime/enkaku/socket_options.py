@@ -13,7 +13,7 @@ from typing import Final
 
 from .errors import UsageError
 from .transport import PeerCredentials
-from .usage import require_instances, require_seconds
+from .usage import require_instances, require_seconds, require_text, require_whole
 
 __all__ = [
     "KEEPALIVE",
@@ -126,5 +126,11 @@ def describe_address(name: str | bytes | tuple[str, int] | None) -> str:
 
 
 def join_address(host: str, port: int) -> str:
-    """Write host and port as one, with brackets around an IPv6 address (RFC 3986, 3.2.2)."""
+    """Write host and port as one, with brackets around an IPv6 address (RFC 3986, 3.2.2).
+
+    Raises:
+        UsageError: The host is no text, or the port no number.
+    """
+    require_text("host", host)
+    require_whole("port", port)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -186,8 +186,8 @@ async def serve_unix(
         AddressInUse: A live server answers at the path, or something that is not a socket lies there.
         TransportError: The socket cannot be made.
     """
-    where = os.fspath(path)
     server = Server(handler, **options)
+    where = os.fspath(path)
     listener = Listener(server.connected, peer=f"a client of unix:{where}")
     with foreign_errors(f"unix:{where}"):
         claim = claim_path(where, mode=mode, backlog=BACKLOG)

@@ -16,6 +16,7 @@ from .options import ConnectionOptions, ServerOptions, check_connection
 from .reconnect import Redialer
 from .server import Server
 from .transport import Transport, memory_pair
+from .usage import require_instances
 
 __all__ = ["Faults", "Flow", "connect_memory", "faulty_tcp", "faulty_unix"]
 
@@ -49,6 +50,8 @@ async def connect_and_serve(
     options: ServerOptions,
 ) -> AsyncGenerator[tuple[Connection, Server], None]:
     """Do what ``connect_memory`` does, and give the server as well. For the pytest plugin."""
+    if faults is not None:
+        require_instances("faults", [faults], Faults)
     server = Server(handler, **options)
     client_options: ConnectionOptions = {"limits": options.get("limits")}
     client_options.update(connection_options or {})

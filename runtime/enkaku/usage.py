@@ -21,6 +21,7 @@ __all__ = [
     "require_loop",
     "require_one_of",
     "require_seconds",
+    "require_text",
     "require_whole",
 ]
 
@@ -78,6 +79,12 @@ def require_whole(name: str, value: object) -> None:
     """Raise UsageError unless a value is a whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{name} is a whole number, and not {value!r}")
+
+
+def require_text(name: str, value: object) -> None:
+    """Raise UsageError unless a value is a text."""
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is a text, and not {value!r}")
 
 
 def require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:

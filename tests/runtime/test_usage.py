@@ -223,6 +223,38 @@ async def test_what_is_no_tls_context() -> None:
             raise AssertionError("unreachable")
 
 
+async def test_arguments_in_each_others_place(socket_path: Path) -> None:
+    path: Any = socket_path
+    handler: Any = serving()
+    with pytest.raises(enkaku.UsageError, match=r"handler: .* is no instance of Handler"):
+        async with enkaku.serve_unix(path, handler):
+            raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "told"),
+    [
+        (8000, 0, "host is a text, and not 8000"),
+        (None, 0, "host is a text"),
+        ("::1", None, "port is a whole"),
+    ],
+)
+async def test_what_is_no_address(host: Any, port: Any, told: str) -> None:
+    with pytest.raises(enkaku.UsageError, match=told):
+        async with enkaku.serve_tcp(serving(), host, port):
+            raise AssertionError("unreachable")
+    with pytest.raises(enkaku.UsageError, match=told):
+        async with enkaku.connect_tcp(host, port):
+            raise AssertionError("unreachable")
+
+
+async def test_what_are_no_faults() -> None:
+    wrong: Any = True
+    with pytest.raises(enkaku.UsageError, match="faults: True is no instance of Faults"):
+        async with enkaku.connect_memory(serving(), faults=wrong):
+            raise AssertionError("unreachable")
+
+
 async def test_what_is_no_socket() -> None:
     with socket.socket() as bare:
         wrong: Any = enkaku.PassedSocket("web", bare)
@@ -385,6 +417,10 @@ async def test_a_stream_in_place_of_what_makes_one(connect: Connect) -> None:
         wrong: Any = connection.stream(WATCH, 1)
         with pytest.raises(enkaku.UsageError, match="takes a function that makes the stream"):
             enkaku.reopening(wrong)
+        makes_none: Any = lambda: 5  # noqa: E731 # as a program would write it there
+        with pytest.raises(enkaku.UsageError, match="has to return a stream, and not 5"):
+            async with enkaku.reopening(makes_none):
+                raise AssertionError("unreachable")
 
 
 @pytest.mark.parametrize("wrong", [VOID, TELL, "watch", Serving])
