@@ -2,7 +2,9 @@
 
 import importlib
 import re
+from dataclasses import fields
 from pathlib import Path
+from textwrap import indent
 from typing import get_origin
 
 import enkaku
@@ -45,3 +47,26 @@ def test_nothing_else_is_reachable_without_an_underscore() -> None:
 def test_the_reference_documents_exactly_the_public_names() -> None:
     documented = re.findall(r"^### `(\w+)", REFERENCE.read_text(), flags=re.MULTILINE)
     assert sorted(documented) == sorted(enkaku.__all__)
+
+
+def test_the_table_of_limits_names_each_of_them() -> None:
+    _, _, behind = (ROOT / "docs" / "serving.md").read_text().partition("| limit | default |")
+    rows = behind.partition("\n\n")[0].splitlines()[2:]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(each.name for each in fields(enkaku.Limits))
+
+
+def test_the_reference_draws_the_tree_of_the_errors() -> None:
+    drawn = re.search(
+        r"^EnkakuError\n.*?(?=^```$)", REFERENCE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert drawn is not None
+    told = importlib.import_module("enkaku.errors").__doc__ or ""
+    assert indent(drawn.group(), "    ") in told
+    classes = [getattr(enkaku, name) for name in enkaku.__all__]
+    errors = {
+        each.__name__
+        for each in classes
+        if isinstance(each, type) and issubclass(each, enkaku.EnkakuError)
+    }
+    assert set(re.findall(r"^[│├└─ ]*(\w+)", drawn.group(), re.MULTILINE)) == errors
