@@ -107,6 +107,7 @@ class World:
             silence=BOUNDS.silence,
             backlog=1000,
             linger=1.0,
+            stall=None,  # the model lets events wait for their turn for ever
         )
         self.server = enkaku.Server(
             self.serving,
