@@ -11,7 +11,6 @@ from enkaku.calls import Calls
 from enkaku.capacity import Capacity
 from enkaku.inbox import Inbox
 from enkaku.link import Link
-from enkaku.outbox import Outbox
 from enkaku.requests import _PendingRequest
 from enkaku.session import Session
 from enkaku.states import CLIENT, SERVER, ClientState, ServerState, Step
@@ -147,7 +146,6 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "a call that has ended is kept": _nothing(Link, "forget_call"),
     "a loss forgets a call": _instead(Link, "_lose", _keep_one),
     "a loss goes on with the handlers": _nothing(Calls, "give_up_all"),
-    "the result comes before the last item": _instead(Outbox, "flush", lambda _: asyncio.sleep(0)),
     "a cancelled request has no end": _instead(_PendingRequest, "take_end", _silent_end),
     # Credit.
     "credit is never returned": _nothing(Inbox, "_settle_credit"),
