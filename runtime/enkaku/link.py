@@ -142,7 +142,12 @@ class Link:
         Raises:
             ConnectionLost: There never will be.
         """
-        await self._transport.drain()
+        # A server that writes before it reads on may have to be read before it reads this.
+        self.gate.count_waiting(1)
+        try:
+            await self._transport.drain()
+        finally:
+            self.gate.count_waiting(-1)
 
     async def close(self, *, within: float) -> None:
         """End every call, and the connection."""

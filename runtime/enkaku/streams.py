@@ -133,8 +133,14 @@ class ClientStream(Generic[_Receive, _Result]):
         self._step(Step.OPEN)
         try:
             self._link.open_call(self, self._opening.prm, win=self._inbox.window)
-        except BaseException:
+        except BaseException as error:
             self._step(Step.FINISH)
+            closed = CallClosed(f"{self.procedure.name}: the call was not opened")
+            self._reply = error if isinstance(error, EnkakuError) else closed
+            self._ended.set_result(
+                None
+            )  # or who asks for the result all the same would wait for ever
+            self._inbox.put_end(self._reply)
             self._inbox.release()
             raise
         if due is not None:

@@ -338,6 +338,34 @@ async def test_both_sides_may_flood_each_other_while_both_read(connect: Connect)
             assert await channel.result() == 20_000
 
 
+async def test_a_server_that_writes_before_it_reads_on_does_not_block_a_reader_that_sends(
+    socket_path: Path,
+) -> None:
+    """It counts no credits, and answers each item with two: the client has to read while it waits to send."""
+    large = "x" * 20_000
+
+    async def answer(peer: Raw, rid: str, count: int) -> None:
+        for _ in range(count):
+            while (await peer.read())["typ"] != "send":
+                continue
+            for _ in range(2):
+                peer.send(typ="receive", rid=rid, val=large)
+                await peer.writer.drain()
+        peer.send(typ="result", rid=rid, val=count)
+
+    limits = enkaku.Limits(window=50_000, inbox_limit=10_000_000)
+    async with facing(socket_path, limits=limits) as (connection, peer):
+        async with connection.channel(FILL, 1) as channel:
+            rid = (await peer.read())["rid"]
+            answering = asyncio.create_task(answer(peer, rid, 100))
+            for _ in range(100):
+                await channel.send(large)
+            async with asyncio.timeout(WITHIN):
+                assert len([item async for item in channel]) == 200
+                assert await channel.result() == 100
+            await answering
+
+
 async def test_a_client_that_dies_while_nothing_is_read_from_it_is_noticed(
     socket_path: Path,
 ) -> None:

@@ -1,6 +1,9 @@
 """Many items from the server, then one result."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import enkaku
@@ -314,3 +317,27 @@ async def test_values_written_just_before_the_return_are_not_lost(connect: Conne
 
 def _void() -> enkaku.Request[None, None]:
     return enkaku.Request[None, None]("void")
+
+
+async def test_a_stream_that_could_not_be_opened_has_no_result_to_wait_for(
+    socket_path: Path,
+) -> None:
+    connections: list[enkaku.Connection] = []
+
+    @asynccontextmanager
+    async def closing(_: enkaku.Call) -> AsyncGenerator[None, None]:
+        await connections[0].close()
+        yield
+
+    async with (
+        enkaku.serve_unix(Serving(), socket_path),
+        enkaku.connect_unix(socket_path, interceptors=[closing]) as connection,
+    ):
+        connections.append(connection)
+        stream = connection.stream(WATCH, 1)
+        with pytest.raises(enkaku.ConnectionLost):
+            await stream.__aenter__()
+        async with asyncio.timeout(WITHIN):
+            for ask in (stream.result, stream.close, stream.__anext__):
+                with pytest.raises(enkaku.ConnectionLost):
+                    await ask()
