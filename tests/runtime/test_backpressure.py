@@ -342,14 +342,14 @@ async def test_a_server_that_writes_before_it_reads_on_does_not_block_a_reader_t
     socket_path: Path,
 ) -> None:
     """It counts no credits, and answers each item with two: the client has to read while it waits to send."""
-    large = "x" * 20_000
+    item = "x" * 700
 
     async def answer(peer: Raw, rid: str, count: int) -> None:
         for _ in range(count):
             while (await peer.read())["typ"] != "send":
                 continue
             for _ in range(2):
-                peer.send(typ="receive", rid=rid, val=large)
+                peer.send(typ="receive", rid=rid, val=item)
                 await peer.writer.drain()
         peer.send(typ="result", rid=rid, val=count)
 
@@ -357,12 +357,13 @@ async def test_a_server_that_writes_before_it_reads_on_does_not_block_a_reader_t
     async with facing(socket_path, limits=limits) as (connection, peer):
         async with connection.channel(FILL, 1) as channel:
             rid = (await peer.read())["rid"]
-            answering = asyncio.create_task(answer(peer, rid, 100))
-            for _ in range(100):
-                await channel.send(large)
+            peer.stall()  # it reads no further than it is asked to
+            answering = asyncio.create_task(answer(peer, rid, 3000))
+            for _ in range(3000):
+                await channel.send(item)
             async with asyncio.timeout(WITHIN):
-                assert len([item async for item in channel]) == 200
-                assert await channel.result() == 100
+                assert len([item async for item in channel]) == 6000
+                assert await channel.result() == 3000
             await answering
 
 
