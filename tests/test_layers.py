@@ -19,7 +19,7 @@ def layer(*names: str) -> set[str]:
 
 RUNTIME_LAYERS = (
     layer(
-        "absent capacity conditions errors framing full gate json_text lifecycle quiet room signals",
+        "absent capacity conditions errors framing full gate gathering json_text lifecycle quiet room signals",
         "silence socket_state states window words",
     ),
     layer(

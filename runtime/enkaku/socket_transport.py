@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias, cast
 
 from .errors import ConnectionLost
+from .gathering import Gathering
 from .room import Room, Unread
 from .socket_options import describe_address, peer_credentials, set_keepalive
 from .socket_state import NEXT, OVER, READING, State
@@ -49,7 +50,8 @@ class SocketTransport(asyncio.Protocol):
         self._answers = 0
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._written = 0
-        self._unread = Unread(lambda: self._written - self.buffered, self._fail)
+        self._gathering = Gathering(self._send)
+        self._unread = Unread(self._count_left, self._fail)
         self._room = Room(self._unread)
         self._credentials: PeerCredentials | None = None
         self._receiver: Receiver | None = None
@@ -67,7 +69,7 @@ class SocketTransport(asyncio.Protocol):
     @property
     def buffered(self) -> int:
         """How many written bytes the operating system has not taken yet."""
-        return self._transport.get_write_buffer_size()
+        return self._gathering.size + self._transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio's protocol."""
@@ -85,6 +87,7 @@ class SocketTransport(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's protocol."""
+        self._gathering.arrive()
         if self._tls is not None:
             self._tls.feed(data)
             if self._state is State.SHAKING:
@@ -100,7 +103,9 @@ class SocketTransport(asyncio.Protocol):
             self._fail(
                 ConnectionResetError("the peer ended the connection during the TLS handshake")
             )
-        elif self._become(State.ENDED):
+            return
+        self._gathering.flush()
+        if self._become(State.ENDED):
             # Said at once, so that no handler is surprised by a transport that is closing.
             self._tell(None)
 
@@ -108,6 +113,7 @@ class SocketTransport(asyncio.Protocol):
         """Part of asyncio's protocol."""
         self._error = self._error or exc
         self._become(State.LOST)
+        self._gathering.clear()
         self._lost.set_result(None)
         self._room.give_up()
         self._tell(self._error)
@@ -134,18 +140,9 @@ class SocketTransport(asyncio.Protocol):
         self.resume_reading()
 
     def write(self, data: bytes) -> None:
-        """Send some bytes: while open, and else drop them."""
-        if self._now() is not State.OPEN:
-            return
-        if self._tls is None:
-            self._put(data)
-            return
-        try:
-            self._tls.write(data)
-        except ssl.SSLError as error:
-            self._fail(error)
-        else:
-            self._put(self._tls.take_outgoing())
+        """Send some bytes, some of them together: while open, and else drop them."""
+        if self._state is State.OPEN:
+            self._gathering.add(data)
 
     async def drain(self) -> None:
         """Return once there is room for more: at once, or in the order in which it was asked for.
@@ -189,6 +186,7 @@ class SocketTransport(asyncio.Protocol):
         """End at once, in whatever state."""
         if self._state not in (State.CONNECTING, State.LOST):
             self._transport.abort()
+        self._gathering.clear()
         self._become(State.ENDED)
 
     def _look_at_socket(self) -> None:
@@ -203,6 +201,22 @@ class SocketTransport(asyncio.Protocol):
         self._become(State.OPEN)
         self._transport.pause_reading()  # until the start
         self._settle(None)
+
+    def _send(self, data: bytes) -> None:
+        if self._now() is not State.OPEN:
+            return
+        if self._tls is None:
+            self._put(data)
+            return
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            self._fail(error)
+        else:
+            self._put(self._tls.take_outgoing())
+
+    def _count_left(self) -> int:
+        return self._written - self._transport.get_write_buffer_size()
 
     def _put(self, data: bytes) -> None:
         self._written += len(data)
@@ -247,6 +261,7 @@ class SocketTransport(asyncio.Protocol):
 
     def _take_end(self, tls: Tls) -> None:
         unanswered = self._state is State.OPEN
+        self._gathering.flush()
         if self._become(State.ENDED):
             self._tell(None)
             if unanswered:
@@ -257,7 +272,9 @@ class SocketTransport(asyncio.Protocol):
     def _end_writing(self) -> None:
         if self._now() in (State.CONNECTING, State.SHAKING):
             self.abort()
-        elif self._become(State.ENDING):
+            return
+        self._gathering.flush()
+        if self._become(State.ENDING):
             # A socket that is closed with unread bytes in it is reset, and what it wrote last is lost:
             # so read on until the peer has seen the end.
             self._transport.resume_reading()
