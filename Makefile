@@ -40,6 +40,7 @@ check: $(READY)  ## lint, format, types, generated code up to date
 	MYPYPATH=examples/counter:examples/dashboard $(BIN)/mypy examples
 	$(BIN)/enkaku check examples/counter/protocol.json --out examples/counter/counter_protocol
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
+	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
 bench: $(READY)  ## measure what reading and writing a value costs
 	@$(BIN)/python benchmarks/codec.py
@@ -57,6 +58,7 @@ format: $(READY)  ## format the code, and mend what the linter can
 generate: $(READY)  ## generate the examples' packages again
 	$(BIN)/enkaku generate examples/counter/protocol.json --out examples/counter/counter_protocol
 	$(BIN)/enkaku generate examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
+	$(BIN)/enkaku generate benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
 clean:  ## remove everything that the other targets made
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,108 @@
+"""The client's process: ``python -m compare.drive PEER PATH WORKLOAD SERVER_PID`` runs one workload, and prints a line of JSON.
+
+It warms up, and then takes the clocks of both processes around what it measures. Work on a shared machine is measured
+in CPU time: how long it takes by the clock on the wall says as much about the neighbours.
+"""
+
+import argparse
+import asyncio
+import re
+import resource
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from compare.peer import MODULES, Peer, load_peer
+from compare.serve import LOOPS, allow_many_files, loop_factory
+from compare.workloads import WORKLOADS, Workload
+
+__all__ = ["Measured"]
+
+
+class Measured(BaseModel):
+    """What one round of a workload took.
+
+    Attributes:
+        messages: How many were moved, and checked.
+        wall: Seconds.
+        client_cpu: Seconds of the client's process.
+        server_cpu: Seconds of the server's process.
+        client_rss: Peak memory of the client's process since its start, in bytes.
+        server_rss: The same of the server's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    messages: int
+    wall: float
+    client_cpu: float
+    server_cpu: float
+    client_rss: int
+    server_rss: int
+
+
+class Clocks:
+    """The clocks of both processes, from now on."""
+
+    def __init__(self, server: int) -> None:
+        self._server = (~server) << 3 | 2  # Linux: the CPU clock of another process
+        self._start = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        return time.perf_counter(), time.process_time(), time.clock_gettime(self._server)
+
+    def read(self) -> tuple[float, float, float]:
+        """Give the seconds since the start: on the wall, of the client, of the server."""
+        wall, client, server = (
+            now - start for now, start in zip(self._now(), self._start, strict=True)
+        )
+        return wall, client, server
+
+
+async def drive(peer: Peer, path: str, workload: Workload, server: int, scale: float) -> Measured:
+    """Measure one round, of about ``scale`` seconds of the busier process."""
+    async with workload.enter(peer, path) as run:
+        await run(workload.warmup)
+        clocks = Clocks(server)
+        await run(workload.warmup)
+        rate = workload.warmup / max(clocks.read())
+        count = workload.fixed or max(1, round(rate * scale / workload.batch)) * workload.batch
+        clocks = Clocks(server)
+        await run(count)
+        wall, client_cpu, server_cpu = clocks.read()
+    return Measured(
+        messages=count,
+        wall=wall,
+        client_cpu=client_cpu,
+        server_cpu=server_cpu,
+        client_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        server_rss=_peak_of(server),
+    )
+
+
+def _peak_of(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def main() -> None:
+    """Be the client."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peer", choices=MODULES)
+    parser.add_argument("path", help="of the server's Unix socket")
+    parser.add_argument("workload", choices=WORKLOADS)
+    parser.add_argument("server", type=int, help="the server's process id")
+    parser.add_argument("--loop", choices=LOOPS, default=LOOPS[0])
+    parser.add_argument("--scale", type=float, default=1.0, help="seconds to measure, about")
+    options = parser.parse_args()
+    allow_many_files()
+    peer, workload = load_peer(options.peer), WORKLOADS[options.workload]
+    with asyncio.Runner(loop_factory=loop_factory(options.loop)) as runner:
+        found = runner.run(drive(peer, options.path, workload, options.server, options.scale))
+    print(found.model_dump_json(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

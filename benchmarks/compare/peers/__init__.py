@@ -1,0 +1,1 @@
+"""One module for each peer; peer.py says what it holds."""
