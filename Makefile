@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test fuzz check format generate clean bench bench-backpressure bench-broadcast soak
+.PHONY: help demo test fuzz check format generate clean bench bench-backpressure bench-broadcast bench-startup soak
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +50,9 @@ bench-backpressure: $(READY)  ## measure what slow readers cost, and how fair a 
 
 bench-broadcast: $(READY)  ## measure what a broadcast costs, beside sending to each
 	@$(BIN)/python benchmarks/broadcast.py
+
+bench-startup: $(READY)  ## measure what imports and the command line take
+	@$(BIN)/python benchmarks/startup.py
 
 format: $(READY)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .

@@ -19,8 +19,8 @@ def layer(*names: str) -> set[str]:
 
 RUNTIME_LAYERS = (
     layer(
-        "absent capacity conditions errors framing full gate gathering json_text lifecycle quiet room signals",
-        "silence socket_state states window words",
+        "absent capacity conditions errors framing full gate gathering json_text later lifecycle loops quiet room",
+        "signals silence socket_state states window words",
     ),
     layer(
         "activation anything building inbox messages outbox problems surrogates tls transport",
@@ -186,7 +186,20 @@ def test_the_runtime_needs_little_and_nothing_of_the_generator() -> None:
         "pydantic",
         "pydantic_core",
         "typing_extensions",
+        "uvloop",
     }
+
+
+def test_one_module_alone_loads_uvloop_which_is_an_extra() -> None:
+    users = {
+        path.stem
+        for path in RUNTIME.glob("*.py")
+        if any(
+            isinstance(node, ast.ImportFrom) and node.module == "uvloop"
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+    }
+    assert users == {"loops"}
 
 
 def test_one_module_alone_knows_pytest_and_no_other_loads_it() -> None:

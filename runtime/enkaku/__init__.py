@@ -3,9 +3,9 @@
 The names that generated code and programs use; what is not in ``__all__`` is private.
 """
 
+import typing as _typing
+
 from .absent import ABSENT, Absent
-from .activation import PassedSocket, systemd_sockets
-from .broadcast import Broadcast
 from .call import ServerCall, ServerChannel, ServerStream, current_call
 from .channels import ClientChannel
 from .checked import Checked
@@ -40,26 +40,51 @@ from .full import WhenFull
 from .handler import Handler, Route
 from .lifecycle import ConnectionState
 from .limits import Limits
+from .loops import run
 from .model import Model
 from .observer import Interceptor, Lifespan, Observer
 from .options import CallOptions, ConnectionOptions, ServerOptions, StreamOptions
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .reconnect import Reconnect
-from .reopen import Gap, Reopening, reopening
-from .server import Server
 from .slots import Slot
-from .sockets import (
-    connect_socket,
-    connect_tcp,
-    connect_unix,
-    serve_socket,
-    serve_tcp,
-    serve_unix,
-)
 from .streams import ClientStream
-from .testing import connect_memory
 from .transport import PeerCredentials
 from .version import VERSION, require_runtime
+
+if _typing.TYPE_CHECKING:
+    from .activation import PassedSocket, systemd_sockets
+    from .broadcast import Broadcast
+    from .reopen import Gap, Reopening, reopening
+    from .server import Server
+    from .sockets import (
+        connect_socket,
+        connect_tcp,
+        connect_unix,
+        serve_socket,
+        serve_tcp,
+        serve_unix,
+    )
+    from .testing import connect_memory
+else:
+    # What generated code does without is loaded when somebody asks for it: sockets, a server, what tests use.
+    from .later import load_later as _load_later
+
+    __getattr__ = _load_later(
+        __name__,
+        activation=("PassedSocket", "systemd_sockets"),
+        broadcast=("Broadcast",),
+        reopen=("Gap", "Reopening", "reopening"),
+        server=("Server",),
+        sockets=(
+            "connect_socket",
+            "connect_tcp",
+            "connect_unix",
+            "serve_socket",
+            "serve_tcp",
+            "serve_unix",
+        ),
+        testing=("connect_memory",),
+    )
 
 __version__ = VERSION
 
@@ -136,8 +161,13 @@ __all__ = [
     "deadline",
     "reopening",
     "require_runtime",
+    "run",
     "serve_socket",
     "serve_tcp",
     "serve_unix",
     "systemd_sockets",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,123 @@
+"""How long a program waits before its first line: CPU time of imports and of the command line, in fresh interpreters.
+
+    make bench-startup
+
+The processes of a round follow each other, so that a busy moment of the machine hits all of them; the figures are
+medians. The generated package has ten procedures: six requests, two streams, a channel and an event.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+PROGRAMS: Final = {
+    "the interpreter": "pass",
+    "import asyncio": "import asyncio",
+    "import pydantic": "import pydantic",
+    "from pydantic import BaseModel": "from pydantic import BaseModel",
+    "a pydantic program": (
+        "from pydantic import BaseModel, Field\n"
+        "class Point(BaseModel, defer_build=True):\n"
+        "    x: float = Field(alias='X')"
+    ),
+    "import enkaku": "import enkaku",
+    "... and ten procedures": "import enkaku, ten",
+    "... and a server": "import enkaku, ten; enkaku.serve_unix, enkaku.connect_unix",
+}
+COMMANDS: Final = {
+    "enkaku --help": ["--help"],
+    "enkaku check, up to date": ["check", "ten.json", "--out", "ten"],
+}
+_CPU: Final = "\nimport time; print(time.process_time())"
+UNTRACED: Final = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+
+
+def protocol() -> Mapping[str, object]:
+    """Write a protocol of ten procedures, with objects of a few members each."""
+
+    def record(*names: str) -> dict[str, object]:
+        members = {name: {"type": "number"} for name in names} | {"label": {"type": "string"}}
+        return {
+            "type": "object",
+            "properties": members,
+            "required": list(members),
+            "additionalProperties": False,
+        }
+
+    param, value = record("from", "until"), record("cpu", "memory", "timestamp")
+    requests: dict[str, object] = {
+        f"records/{verb}": {"type": "request", "param": param, "result": value}
+        for verb in ("add", "change", "count", "find", "join", "split")
+    }
+    streams: dict[str, object] = {
+        f"watch/{what}": {"type": "stream", "param": param, "receive": value, "result": value}
+        for what in ("all", "one")
+    }
+    channel = {"type": "channel", "param": param, "send": value, "receive": value}
+    return requests | streams | {"talk": channel, "note": {"type": "event", "data": value}}
+
+
+def program(code: str, directory: str) -> float:
+    """Run some code in a fresh interpreter; give its CPU time in ms, without that of the interpreter's end."""
+    command = [sys.executable, "-c", code + _CPU]
+    done = subprocess.run(  # noqa: S603 # ours
+        command, cwd=directory, env=UNTRACED, check=True, capture_output=True, text=True
+    )
+    return float(done.stdout) * 1e3
+
+
+def command_line(arguments: list[str], directory: str) -> float:
+    """Run the command line; give its CPU time in ms, from beginning to end."""
+    command = [sys.executable, str(Path(sys.executable).with_name("enkaku")), *arguments]
+    with subprocess.Popen(  # noqa: S603 # ours
+        command, cwd=directory, env=UNTRACED, stdout=subprocess.DEVNULL
+    ) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(arguments)}: exited with {process.returncode}")
+    return (usage.ru_utime + usage.ru_stime) * 1e3
+
+
+def measure(directory: str, rounds: int) -> dict[str, list[float]]:
+    """Run everything in turn, so many times after a first time that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in (*PROGRAMS, *COMMANDS)}
+    for number in range(rounds + 1):
+        for name, taken in times.items():
+            if name in PROGRAMS:
+                took = program(PROGRAMS[name], directory)
+            else:
+                took = command_line(COMMANDS[name], directory)
+            if number:  # the first time writes the bytecode
+                taken.append(took)
+    return times
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="enk-") as directory:
+        Path(directory, "ten.json").write_text(json.dumps(protocol()))
+        command_line(["generate", "ten.json", "--out", "ten"], directory)
+        times = measure(directory, options.rounds)
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    for name, each in times.items():
+        print(f"  {name:<34}{medians[name]:7.1f} ms ({min(each):.1f} to {max(each):.1f})")
+    package = medians["... and ten procedures"]
+    print(
+        f"enkaku and ten procedures: {package - medians['import pydantic']:.1f} ms more than `import pydantic`,"
+        f" {package - medians['a pydantic program']:.1f} more than a program that has one model"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""``enkaku.run``: uvloop where it is installed, asyncio's own event loop where it is not."""
+
+import asyncio
+import subprocess
+import sys
+
+import enkaku
+import pytest
+import uvloop
+
+
+async def loop_type() -> type[asyncio.AbstractEventLoop]:
+    return type(asyncio.get_running_loop())
+
+
+def test_a_program_runs_on_uvloop() -> None:
+    assert enkaku.run(loop_type()) is uvloop.Loop
+
+
+def test_a_program_runs_on_asyncio_where_uvloop_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert enkaku.run(loop_type()) is asyncio.SelectorEventLoop
+
+
+def test_what_the_program_raises_comes_out() -> None:
+    async def fail() -> None:
+        raise KeyError("it")
+
+    with pytest.raises(KeyError, match="it"):
+        enkaku.run(fail())
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_the_loop_checks_the_program_if_asked_to(debug: bool) -> None:
+    async def checks() -> bool:
+        return asyncio.get_running_loop().get_debug()
+
+    assert enkaku.run(checks(), debug=debug) is debug
+
+
+def test_the_first_interrupt_cancels_the_program_as_with_asyncio() -> None:
+    code = (
+        "import asyncio, enkaku, os, signal\n"
+        "async def main():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        await asyncio.sleep(30)\n"
+        "    finally:\n"
+        "        print('cleaned up')\n"
+        "enkaku.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr.splitlines()[-1]) == ("cleaned up\n", "KeyboardInterrupt")

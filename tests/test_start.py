@@ -1,0 +1,79 @@
+"""What a program loads at its start, and what only when it asks for it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import enkaku
+import pytest
+
+SOURCE = Path(enkaku.__file__)
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def test_importing_the_runtime_loads_no_more_than_generated_code_needs() -> None:
+    loaded = run("import sys, enkaku; print(*sys.modules)").split()
+    late = {
+        f"enkaku.{name}"
+        for name in ("activation", "broadcast", "server", "session", "sockets", "testing")
+    }
+    foreign = {"enkaku_codegen", "jsonschema_rs", "uvloop", "pytest", "yaml", "jinja2", "black"}
+    assert not (late | foreign) & set(loaded)
+
+
+@pytest.mark.parametrize("name", enkaku.__all__)
+def test_each_public_name_is_there_whoever_asked_for_what_before(name: str) -> None:
+    # Its module may be loaded already, by another test, and must not stand in its place.
+    assert getattr(enkaku, name) is vars(enkaku)[name]
+
+
+def test_a_fresh_program_finds_every_name() -> None:
+    assert run("import enkaku; print(set(enkaku.__all__) - set(dir(enkaku)))") == "set()"
+    assert run("from enkaku import *; print(serve_unix.__module__)") == "enkaku.sockets"
+    assert run("import enkaku; print(enkaku.Broadcast.__module__)") == "enkaku.broadcast"
+    # "reopening" is no module, but "broadcast" is one: loading it must not hide anything.
+    assert run("import enkaku.broadcast; print(enkaku.Broadcast.__name__)") == "Broadcast"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'enkaku' has no attribute 'serve_pigeon'"):
+        enkaku.serve_pigeon  # type: ignore[attr-defined] # noqa: B018 # that is the point
+
+
+def test_type_checkers_are_told_of_the_same_names_that_are_loaded_later() -> None:
+    branch = next(each for each in ast.parse(SOURCE.read_text()).body if isinstance(each, ast.If))
+    told = {
+        each.module: tuple(name.name for name in each.names)
+        for each in branch.body
+        if isinstance(each, ast.ImportFrom)
+    }
+    calls = [each for each in ast.walk(branch) if isinstance(each, ast.Call)]
+    assert len(calls) == 1
+    later = {each.arg: ast.literal_eval(each.value) for each in calls[0].keywords}
+    assert told == later
+
+
+def test_the_help_of_the_command_loads_nothing_of_the_generators_dependencies() -> None:
+    loaded = run(
+        "import sys, contextlib, io\n"
+        "from enkaku_codegen.cli import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): run(['--help'])\n"
+        "print(*sys.modules)"
+    ).split()
+    assert "enkaku_codegen.cli" in loaded
+    assert not {
+        "datamodel_code_generator",
+        "jsonschema",
+        "jinja2",
+        "black",
+        "yaml",
+        "pydantic",
+        "enkaku",
+    } & set(loaded)
