@@ -30,8 +30,8 @@ RUNTIME_LAYERS = (
         "deadline depth faulty_wire limits number reconnect schema_problems socket_options unix_path"
     ),
     # values: what a slot reads and writes
-    layer("exact faults socket_transport unique"),
-    layer("alternatives checked dialing faulty_proxy listening model pydantic_problems"),
+    layer("exact faults plain_scalars socket_transport unique"),
+    layer("alternatives checked dialing faulty_proxy listening model plain pydantic_problems"),
     layer("declared slots"),
     layer("procedures"),
     # calls: what both sides know of one, and each side's own view

@@ -11,10 +11,16 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
 
 from .json_text import DEPTH_MAX
 
-__all__ = ["DONE", "Foreign", "Writable", "any_schema", "find_foreign"]
+__all__ = ["BOUNDS", "CONSTANTS", "DONE", "Foreign", "Writable", "any_schema", "find_foreign"]
 
 DONE: Final = "enkaku"
 """The key of the metadata of schemas that already have their exact meaning."""
+
+BOUNDS: Final = "enkaku_bounds"
+"""The key of the bounds of a number, in the metadata of its schema; pydantic's names for them."""
+
+CONSTANTS: Final = "enkaku_constants"
+"""The key of the values of a Literal that are not all text, in the metadata of its schema."""
 
 _N, _I = b"NI"  # what NaN and Infinity begin with: a byte is looked for faster than bytes
 _PLAIN: Final = frozenset({str, int, bool, type(None)})

@@ -12,17 +12,22 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .absent import ABSENT, Absent
-from .anything import DONE, any_schema
+from .anything import CONSTANTS, DONE, any_schema
 from .number import integer_schema, number_schema, whole_of
 from .words import one_of
 
-__all__ = ["CHOICE", "TAG", "Exact", "make_exact"]
+__all__ = ["ABSENT_IF", "CHOICE", "TAG", "Exact", "make_exact"]
 
 CHOICE: Final = "\0choice "
 """What the names of a union's choices begin with, in the places that pydantic tells: no member is called so."""
 
 TAG: Final = "\0tag"
 """What follows the name of a tagged union's choice there, which could be that of a member."""
+
+ABSENT_IF: Final = {
+    default: cast(Callable[[Any], bool], partial(is_, default)) for default in (None, ABSENT)
+}
+"""What tells that a member is not written, by its default."""
 
 _ALIAS_FIRST: Final = "enkaku_alias_first"
 
@@ -46,9 +51,6 @@ _NEVER_NULL: Final = frozenset(
     {"bool", "dataclass", "date", "datetime", "decimal", "dict", "enum", "float", "int", "is-instance", "list", "model", "set", "str", "tagged-union", "time", "timedelta", "tuple", "typed-dict", "url", "uuid"}
 )  # fmt: skip
 _KINDS: Final = (str, int, bool, type(None))
-_ABSENT_IF: Final = {
-    default: cast(Callable[[Any], bool], partial(is_, default)) for default in (None, ABSENT)
-}
 
 
 class Exact:
@@ -204,7 +206,7 @@ class _Walk:
             "python_schema": made,
             "metadata": {"optional": True},
         }
-        field.setdefault("serialization_exclude_if", _ABSENT_IF[default])
+        field.setdefault("serialization_exclude_if", ABSENT_IF[default])
 
     def _not_null(self, schema: Node) -> Node:
         match schema["type"]:
@@ -263,6 +265,6 @@ def _literal_schema(schema: Node) -> Mapping[str, Any]:
     return core_schema.no_info_wrap_validator_function(
         check,
         cast(CoreSchema, {"type": "literal", "expected": expected}),
-        metadata={DONE: True},
+        metadata={DONE: True, CONSTANTS: expected},
         serialization=core_schema.simple_ser_schema("any"),
     )

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json
 
-from .anything import DONE
+from .anything import BOUNDS, DONE
 
 __all__ = ["integer_schema", "number_schema", "read_tree", "whole_of"]
 
@@ -39,7 +39,7 @@ def number_schema(given: Mapping[str, Any]) -> CoreSchema:
         mode="left_to_right",
         custom_error_type="expected",
         custom_error_message=_describe("a number", bounds),
-        metadata={DONE: True},
+        metadata={DONE: True, BOUNDS: bounds},
         serialization=_NATIVE,
     )
 
@@ -62,7 +62,7 @@ def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
         custom_error_message=_describe("a whole number", bounds),
     )
     return core_schema.json_or_python_schema(
-        read, whole, metadata={DONE: True}, serialization=_NATIVE
+        read, whole, metadata={DONE: True, BOUNDS: bounds}, serialization=_NATIVE
     )
 
 

@@ -22,6 +22,7 @@ from .errors import DecodeError, EncodeError, Problem
 from .exact import Exact
 from .json_text import DEPTH_MAX, dump_json, dump_text, load_json
 from .number import read_tree
+from .plain import plain_writer
 from .problems import problem
 from .pydantic_problems import from_pydantic, is_invalid_json
 from .schema_problems import from_schema
@@ -41,6 +42,7 @@ _AMBIGUOUS: Final = Problem("", "a value whose alternatives can be told apart in
 _NESTED: Final = Problem(
     "", f"at most {DEPTH_MAX} levels of arrays and objects, none of which holds itself", "more"
 )
+_UNMADE: Final = Problem("", "objects that their classes made, where objects are due", "another")
 
 
 class Slot(Generic[T]):
@@ -67,6 +69,7 @@ class Slot(Generic[T]):
         self.declared: Final = declared
         self._checked: Final = checked
         self._rules: Final = Rules(label, checked) if checked else None
+        self._attempts: Final = Attempts()
 
     def __repr__(self) -> str:
         return f"Slot({self.label!r}, {self.type_form!r})"
@@ -97,12 +100,14 @@ class Slot(Generic[T]):
         return adapter.core_schema, validator, adapter.serializer
 
     @cached_property
+    def _routed(self) -> SchemaValidator | None:
+        return build(self.label, lambda: route(self._codec[0], self._attempts))
+
+    @cached_property
     def _read(self) -> Callable[..., T]:
-        schema, validator, _ = self._codec
-        attempts = Attempts()
-        routed = build(self.label, lambda: route(schema, attempts))
+        routed, attempts = self._routed, self._attempts
         if routed is None:
-            return validator.validate_json
+            return self._codec[1].validate_json
 
         def read(data: bytes, **settings: bool) -> T:
             attempts.begin(len(data))
@@ -178,12 +183,20 @@ class Slot(Generic[T]):
             return rewrite(value, lambda text: text.translate(back))
         raise DecodeError(self.label, _restore(refusal.problems, back), more=refusal.more)
 
-    def encode(self, value: T) -> bytes:
+    @cached_property
+    def encode(self) -> Callable[[T], bytes]:
         """Write a value as compact JSON, in UTF-8.
+
+        It is a function, made at the first use.
 
         Raises:
             EncodeError: The schema refuses the value, or JSON cannot express it.
         """
+        if self._rules is not None or self._routed is not None:
+            return self._encode  # what is plain may be refused all the same
+        return build(self.label, lambda: plain_writer(self._codec[0], self._encode))
+
+    def _encode(self, value: T) -> bytes:
         try:
             text = self._dump(value)
             if _REPLACED[0] in text and _REPLACED in text:
@@ -214,6 +227,8 @@ class Slot(Generic[T]):
         except ValidationError as error:
             told = from_pydantic(error, value, python=True)
             raise EncodeError(self.label, _restore(told, back)) from None
+        except (AttributeError, TypeError):
+            raise EncodeError(self.label, (_UNMADE,)) from None
         except ValueError:
             raise EncodeError(self.label, (self._foreign(value),)) from None
         return text.encode("utf-8", "backslashreplace")
@@ -225,6 +240,8 @@ class Slot(Generic[T]):
             find_foreign(value)  # what the writer takes for text, such as a fraction
         except Foreign as error:
             return problem(error.path, error.expected, error.value)
+        except (AttributeError, TypeError):
+            return _UNMADE
         except (ValueError, RecursionError):
             pass
         return _NESTED
