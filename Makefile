@@ -54,6 +54,10 @@ bench-broadcast: $(READY)  ## measure what a broadcast costs, beside sending to 
 bench-startup: $(READY)  ## measure what imports and the command line take
 	@$(BIN)/python benchmarks/startup.py
 
+.PHONY: bench-connections
+bench-connections: $(READY)  ## measure what connections cost, idle and opened
+	@$(BIN)/python benchmarks/connections.py
+
 format: $(READY)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/black --quiet .
