@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test fuzz check format generate clean bench bench-backpressure bench-broadcast bench-startup soak
+.PHONY: help demo test fuzz check format generate clean bench bench-quick bench-codec bench-check bench-backpressure bench-broadcast bench-startup soak
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,7 +42,13 @@ check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
 	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
-bench: $(READY)  ## measure what reading and writing a value costs
+bench: $(READY)  ## compare with what people use instead; takes half an hour; BENCH="--help" prints the options
+	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
+
+bench-quick: $(READY)  ## compare with the floor of asyncio alone; takes three minutes
+	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers floor enkaku --rounds 3 --name quick $(BENCH)
+
+bench-codec: $(READY)  ## measure what reading and writing a value costs
 	@$(BIN)/python benchmarks/codec.py
 
 bench-backpressure: $(READY)  ## measure what slow readers cost, and how fair a connection is; takes two minutes
@@ -68,5 +74,5 @@ generate: $(READY)  ## generate the examples' packages again
 	$(BIN)/enkaku generate benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
 clean:  ## remove everything that the other targets made
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

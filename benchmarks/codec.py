@@ -1,6 +1,6 @@
 """What a value costs: decode and encode of 100 bytes and of 2 KB, beside pydantic, msgspec and jsonschema-rs alone.
 
-    make bench
+    make bench-codec
 
 Rounds are interleaved, so that a busy moment of the machine hits everybody; the figure is the median, in
 nanoseconds, with the ratio to plain pydantic. What is compared does not do the same work: plain pydantic and

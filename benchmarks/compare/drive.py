@@ -6,8 +6,8 @@ in CPU time: how long it takes by the clock on the wall says as much about the n
 
 import argparse
 import asyncio
+import os
 import re
-import resource
 import time
 from pathlib import Path
 
@@ -76,12 +76,13 @@ async def drive(peer: Peer, path: str, workload: Workload, server: int, scale: f
         wall=wall,
         client_cpu=client_cpu,
         server_cpu=server_cpu,
-        client_rss=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        client_rss=_peak_of(os.getpid()),
         server_rss=_peak_of(server),
     )
 
 
 def _peak_of(pid: int) -> int:
+    # Not getrusage, whose figure begins with that of the process that started this one.
     status = Path(f"/proc/{pid}/status").read_text()
     found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

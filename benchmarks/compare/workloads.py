@@ -45,6 +45,11 @@ class Workload:
     batch: int = 1
     size: int = 0
 
+    @property
+    def unit(self) -> float:
+        """What a message counts for in the rate: itself, or its megabytes."""
+        return self.size / 1e6 if self.size else 1.0
+
 
 @asynccontextmanager
 async def one_at_a_time(peer: Peer, path: str) -> AsyncGenerator[Run, None]:

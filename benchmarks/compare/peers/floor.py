@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import msgspec
 from typing_extensions import override
@@ -106,8 +106,7 @@ class Lines(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 # for the type checker
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # by its looks: uvloop has its own
 
     def pause_writing(self) -> None:
         """Let the senders of streams wait."""

@@ -1,0 +1,87 @@
+"""Runs the comparison: ``PYTHONPATH=benchmarks python -m compare``, or ``make bench``."""
+
+import argparse
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from compare.environments import ROOT, Failed, python_of
+from compare.measuring import measure
+from compare.peer import MODULES
+from compare.plot import draw
+from compare.results import Case, Comparison
+from compare.serve import LOOPS
+from compare.table import render
+from compare.workloads import WORKLOADS
+
+_RESULTS: Final = ROOT / "benchmarks" / "results"
+
+
+def compare(options: argparse.Namespace) -> Comparison:
+    """Measure; rounds are interleaved over peers, so that a busy moment of the machine hits everybody."""
+    found = Comparison(
+        python=platform.python_version(),
+        machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+    )
+    pythons = dict[str, Path]()
+    for peer in options.peers:
+        try:
+            pythons[peer] = python_of(peer)
+        except Failed as error:
+            found.problems[peer] = f"cannot be installed: {error}"
+    found.cases = [
+        Case(peer=peer, loop=loop, workload=workload)
+        for loop in options.loops
+        for workload in options.workloads
+        for peer in pythons
+    ]
+    for number in range(options.rounds):
+        print(f"round {number + 1} of {options.rounds}", flush=True)
+        run_round(found.cases, pythons, options.scale)
+    return found
+
+
+def run_round(cases: Iterable[Case], pythons: dict[str, Path], scale: float) -> None:
+    """Measure every case once; one that has failed is left alone."""
+    for case in cases:
+        if case.problem:
+            continue
+        try:
+            measured = measure(pythons[case.peer], case.peer, case.loop, case.workload, scale)
+        except Failed as error:
+            case.problem = str(error)
+            print(f"  {case.peer}, {case.workload}, {case.loop}: {error}", flush=True)
+        else:
+            case.rounds.append(measured)
+
+
+def parse_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="compare", description=__doc__)
+    parser.add_argument("--peers", nargs="+", choices=MODULES, default=list(MODULES))
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=list(LOOPS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=0.5, help="CPU seconds of a round, about")
+    parser.add_argument("--name", default="compare", help="of the files in benchmarks/results")
+    parser.add_argument("--show", type=Path, metavar="JSON", help="print what an earlier run found")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, and write the results down."""
+    options = parse_options()
+    if options.show:
+        found = Comparison.model_validate_json(options.show.read_bytes())
+    else:
+        found = compare(options)
+        _RESULTS.mkdir(exist_ok=True)
+        (_RESULTS / f"{options.name}.json").write_text(found.model_dump_json(indent=1) + "\n")
+        draw(found, _RESULTS / options.name)
+    print(render(found))
+
+
+if __name__ == "__main__":
+    main()

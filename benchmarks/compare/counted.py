@@ -1,0 +1,65 @@
+"""The process whose instructions the guard counts: client and server of one peer in one loop, over a Unix socket.
+
+``python -m compare.counted PEER``, under callgrind: between two marks there is one workload, warmed up before. All of it
+is in one thread, and nothing is left to chance but the kernel, so that a run counts what the one before has counted.
+"""
+
+import argparse
+import asyncio
+import gc
+import sys
+import tempfile
+from typing import Final
+
+from compare.peer import MODULES, Peer, load_peer
+from compare.workloads import WORKLOADS
+
+__all__ = ["COUNTS", "MARK"]
+
+MARK: Final = "_PyEval_CallTracing"
+"""The C function that callgrind writes its counts down at: nobody else calls it."""
+
+COUNTS: Final = {
+    "request": 400,
+    "flight": 1_280,
+    "stream": 3_000,
+    "streams": 3_000,
+    "channel": 400,
+    "large": 60,
+    "connections": 1_000,
+}
+"""The messages of each workload."""
+
+
+def mark() -> None:
+    """Have callgrind write down what it has counted, and begin anew."""
+    sys.call_tracing(int, ())
+
+
+async def run(peer: Peer, path: str) -> None:
+    """Run every workload, after a run that is like it."""
+    ready = asyncio.Event()
+    serving = asyncio.ensure_future(peer.serve(path, ready.set))
+    await ready.wait()
+    for name, count in COUNTS.items():
+        async with WORKLOADS[name].enter(peer, path) as work:
+            await work(count)
+            gc.collect()
+            mark()
+            await work(count)
+            mark()
+    serving.cancel()
+    await asyncio.wait({serving})
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peer", choices=MODULES)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="enk-") as directory:
+        asyncio.run(run(load_peer(options.peer), f"{directory}/s"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""An environment for each peer, with what it requires and nothing of the others: ``.bench/<peer>``."""
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from compare.peer import MODULES
+
+__all__ = ["Failed", "python_of", "requirements_of"]
+
+ROOT: Final = Path(__file__).parents[2]
+_PEERS: Final = Path(__file__).parent / "peers"
+_EVERYBODY: Final = ("pydantic", "msgspec", "typing-extensions", "uvloop")
+_OURSELVES: Final = "enkaku"
+
+
+class Failed(Exception):
+    """A peer cannot be installed, or fails; the reason is one line."""
+
+
+def requirements_of(peer: str) -> tuple[str, ...]:
+    """Read what a peer's module requires, without importing it: what it imports need not be there."""
+    path = _PEERS / f"{MODULES[peer]}.py"
+    if not path.exists():
+        raise Failed(f"{path.name} is missing")
+    for node in ast.parse(path.read_text()).body:
+        match node:
+            case ast.AnnAssign(
+                target=ast.Name(id="REQUIREMENTS"), value=ast.expr() as value
+            ) | ast.Assign(targets=[ast.Name(id="REQUIREMENTS")], value=value):
+                return tuple(str(each) for each in ast.literal_eval(value))
+            case _:
+                pass
+    raise Failed(f"{path.name} does not say what it requires")
+
+
+def python_of(peer: str) -> Path:
+    """Make a peer's environment, or bring it up to date, and give its interpreter.
+
+    Raises:
+        Failed: Something cannot be installed.
+    """
+    folder = ROOT / ".bench" / peer
+    python, stamp = folder / "bin" / "python", folder / ".ready"
+    common = [f"{name}=={importlib.metadata.version(name)}" for name in _EVERYBODY]
+    wanted = [*common, *requirements_of(peer)]
+    if peer == _OURSELVES:
+        wanted += "--editable", str(ROOT)
+    text = "\n".join([sys.version, *wanted])
+    if not stamp.exists() or stamp.read_text() != text:
+        print(f"installing {peer} into {folder.relative_to(ROOT)}", flush=True)
+        _run(sys.executable, "-m", "venv", "--clear", str(folder))
+        _run(str(python), "-m", "pip", "install", "--quiet", *wanted)
+        stamp.write_text(text)
+    return python
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 # ours
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR")]
+        raise Failed((errors or lines or ["it says nothing"])[-1])
