@@ -11,13 +11,25 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
 
 from .json_text import DEPTH_MAX
 
-__all__ = ["BOUNDS", "CONSTANTS", "DONE", "Foreign", "Writable", "any_schema", "find_foreign"]
+__all__ = [
+    "CONSTANTS",
+    "DONE",
+    "NUMBER",
+    "WHOLE",
+    "Foreign",
+    "Writable",
+    "any_schema",
+    "find_foreign",
+]
 
 DONE: Final = "enkaku"
 """The key of the metadata of schemas that already have their exact meaning."""
 
-BOUNDS: Final = "enkaku_bounds"
-"""The key of the bounds of a number, in the metadata of its schema; pydantic's names for them."""
+NUMBER: Final = "enkaku_number"
+"""The key of the bounds of a number, in the metadata of its schema: by pydantic's names for them."""
+
+WHOLE: Final = "enkaku_whole"
+"""The key of the bounds of a whole number, likewise."""
 
 CONSTANTS: Final = "enkaku_constants"
 """The key of the values of a Literal that are not all text, in the metadata of its schema."""

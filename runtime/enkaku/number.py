@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json
 
-from .anything import BOUNDS, DONE
+from .anything import DONE, NUMBER, WHOLE
 
 __all__ = ["integer_schema", "number_schema", "read_tree", "whole_of"]
 
@@ -34,12 +34,16 @@ _WORDS: Final = {
 def number_schema(given: Mapping[str, Any]) -> CoreSchema:
     """Make the schema of a JSON number from pydantic's for ``float``; whole ones stay ``int``."""
     bounds = _bounds(given)
-    return core_schema.union_schema(
-        [_whole_schema(bounds), _float_schema(bounds)],
-        mode="left_to_right",
-        custom_error_type="expected",
-        custom_error_message=_describe("a number", bounds),
-        metadata={DONE: True, BOUNDS: bounds},
+    whole, real = _whole_schema(bounds), _float_schema(bounds)
+    words: Any = {
+        "custom_error_type": "expected",
+        "custom_error_message": _describe("a number", bounds),
+    }
+    return core_schema.json_or_python_schema(
+        # Most are no whole ones; those that are fit both, and exactly only the second.
+        core_schema.union_schema([real, whole], mode="smart", **words),
+        core_schema.union_schema([whole, real], mode="left_to_right", **words),
+        metadata={DONE: True, NUMBER: bounds},
         serialization=_NATIVE,
     )
 
@@ -62,7 +66,7 @@ def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
         custom_error_message=_describe("a whole number", bounds),
     )
     return core_schema.json_or_python_schema(
-        read, whole, metadata={DONE: True, BOUNDS: bounds}, serialization=_NATIVE
+        read, whole, metadata={DONE: True, WHOLE: bounds}, serialization=_NATIVE
     )
 
 

@@ -16,7 +16,6 @@ from msgspec.json import Encoder
 from pydantic_core import CoreSchema
 
 from .absent import ABSENT
-from .anything import BOUNDS
 from .exact import ABSENT_IF
 from .plain_scalars import LENGTHS, Node, NotPlain, know, sized, test_of
 
@@ -263,7 +262,7 @@ def _alternatives(node: Node) -> list[Node]:
     if node["type"] == "nullable":
         know(node, {"schema"})
         return [{"type": "none"}, *_alternatives(node["schema"])]
-    if node["type"] != "union" or BOUNDS in node.get("metadata", {}):
+    if node["type"] != "union":
         return [node]
     know(node, {"auto_collapse", "choices", "mode"})
     choices = cast(list[Node | tuple[Node, str]], node["choices"])

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from pydantic_core import CoreSchema, SchemaValidator
 
-from .anything import BOUNDS, CONSTANTS
+from .anything import CONSTANTS, NUMBER, WHOLE
 
 __all__ = ["LENGTHS", "Node", "NotPlain", "know", "sized", "test_of"]
 
@@ -19,6 +19,8 @@ LENGTHS: Final = frozenset({"max_length", "min_length"})
 """What may be said of the length of a text, an array or a map."""
 
 _SILENT: Final = frozenset({"fail_fast", "metadata", "ref", "strict", "type"})
+_LARGE: Final = 1e16  # from here on, floats are written with an exponent
+_EXACT: Final = 2**53  # below it, every whole number is a float
 _COMPARED: Final = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 Name = Callable[[object], str]
@@ -46,12 +48,16 @@ def sized(node: Node, value: str) -> str:
 def test_of(node: Node, name: Name) -> str | None:
     """Return an expression that is true if ``{0}`` is plain, or None if the node is no scalar's."""
     metadata = node.get("metadata", {})
-    if BOUNDS in metadata or CONSTANTS in metadata:
-        if node.get("serialization") != {"type": "any"}:
-            raise NotPlain  # it is written in another way
-        if BOUNDS in metadata:
-            return _number(node, metadata[BOUNDS], name)
+    marks = metadata.keys() & {CONSTANTS, NUMBER, WHOLE}
+    if marks and node.get("serialization") != {"type": "any"}:
+        raise NotPlain  # it is written in another way
+    if CONSTANTS in marks:
         return _constants(metadata[CONSTANTS], name)
+    if WHOLE in marks:
+        return _number(node, metadata[WHOLE], name)[0]
+    if NUMBER in marks:
+        whole, real = _number(node, metadata[NUMBER], name)
+        return f"({real} or {whole})"
     match node["type"]:
         case "str":
             know(node, LENGTHS | {"pattern"})
@@ -80,17 +86,26 @@ def _constants(expected: list[object], name: Name) -> str:
     return f"type({{0}}) in {name(kinds)} and (type({{0}}), {{0}}) in {name(pairs)}"
 
 
-def _number(node: Node, bounds: dict[str, float], name: Name) -> str:
-    if bounds.keys() <= _COMPARED.keys():
-        tests = [f"{{0}} {_COMPARED[each]} {name(limit)}" for each, limit in bounds.items()]
+def _number(node: Node, bounds: dict[str, float], name: Name) -> tuple[str, str]:
+    """Return the tests of whole numbers, and of others."""
+    whole, real = ["type({0}) is int"], ["type({0}) is float"]
+    if not bounds.keys() <= _COMPARED.keys():
+        whole.append(_judge(node, name))
+        real.append(whole[-1])
     else:
-        tests = [_judge(node, name)]
-    whole = " and ".join(["type({0}) is int", *tests])
-    if node["type"] == "json-or-python":
-        return whole
-    # Neither NaN nor an infinity; what is larger is written in another form, and so is minus zero.
-    finite = ["type({0}) is float", "-1e16 < {0} < 1e16", "({0} or str({0}) == '0.0')"]
-    return f"({' and '.join([*finite, *tests])} or {whole})"
+        for each, limit in bounds.items():
+            whole.append(f"{{0}} {_COMPARED[each]} {_limit(limit, name)}")
+            real.append(f"{{0}} {_COMPARED[each]} {_limit(limit, name, float)}")
+    # Neither NaN nor an infinity. What is larger is written in another form, and so is minus zero.
+    real[1:1] = [f"{{0}} > -{_LARGE}", f"{{0}} < {_LARGE}", "({0} or str({0}) == '0.0')"]
+    return " and ".join(whole), " and ".join(real)
+
+
+def _limit(limit: float, name: Name, kind: type[float] = int) -> str:
+    """Return how a bound is written; as a number of the kind it is compared with, if it is the same: that is faster."""
+    if type(limit) not in {int, float}:
+        raise NotPlain
+    return repr(kind(limit)) if abs(limit) < _EXACT and kind(limit) == limit else name(limit)
 
 
 def _judge(node: Node, name: Name) -> str:

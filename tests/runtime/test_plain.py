@@ -348,6 +348,35 @@ def test_names_of_members_are_no_source() -> None:
         assert isinstance(agree(slot, model.model_construct(member="1")), str)
 
 
+LIMITS: list[Any] = [
+    0,
+    1.5,
+    -2.5,
+    2**53,
+    2**53 + 1,
+    2.0**53,
+    10**16 - 1,
+    1e16,
+    1e23,
+    10**23,
+    -(2**63),
+    10**400,
+]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("kind", ["ge", "gt", "le", "lt"])
+def test_bounds_hold_to_the_last_digit(limit: Any, kind: str) -> None:
+    near: list[Any] = [limit, math.floor(limit) - 1, math.ceil(limit), math.floor(limit) + 1]
+    if abs(limit) < 1e300:
+        real = float(limit)
+        near += [real, math.nextafter(real, math.inf), math.nextafter(real, -math.inf), -real]
+    for form in (float, int):
+        slot: Slot[Any] = Slot("bound", Annotated[form, Field(**{kind: limit})])
+        for value in near:
+            agree(slot, value)
+
+
 def test_a_type_as_deep_as_no_text_may_be_is_written_as_ever() -> None:
     form: Any = int
     value: object = 1
