@@ -130,21 +130,37 @@ class Slot(Generic[T]):
     def _write(self) -> Callable[..., bytes]:
         return self._codec[2].to_json
 
-    def decode(self, data: bytes) -> T:
+    @cached_property
+    def decode(self) -> Callable[[bytes], T]:
         """Read a value from its JSON text.
+
+        It is a function, made at the first use.
 
         Raises:
             DecodeError: The text is not JSON, or the schema refuses the value.
             UsageError: The type is nested too deep to be built, which happens at the first use.
         """
+        if self._rules is not None:
+            return self._decode_checked
+        read, unusual = self._read, self._decode_unusual
+
+        def decode(data: bytes) -> T:
+            try:
+                return read(data, strict=True, by_alias=True, by_name=False)
+            except ValidationError as error:
+                return unusual(data, error)
+
+        return decode
+
+    def _decode_checked(self, data: bytes) -> T:
+        """Read a value whose schema says more than its type."""
         try:
             value = self._read(data, strict=True, by_alias=True, by_name=False)
         except ValidationError as error:
             return self._decode_unusual(data, error)
-        if self._rules is not None:
-            if self._rules.surrogates:
-                return self._decode_slowly(load_json(data))
-            self._require_accepted(read_tree(data), None)
+        if self._rules is not None and self._rules.surrogates:
+            return self._decode_slowly(load_json(data))
+        self._require_accepted(read_tree(data), None)
         return value
 
     def _require_accepted(self, tree: object, there: StandIns | None) -> None:
