@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test fuzz check format generate clean bench bench-quick bench-codec bench-check bench-backpressure bench-broadcast bench-startup soak
+.PHONY: help demo test fuzz check format generate clean bench bench-quick bench-codec bench-check bench-renew bench-backpressure bench-broadcast bench-startup soak
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,6 +47,12 @@ bench: $(READY)  ## compare with what people use instead; takes half an hour; BE
 
 bench-quick: $(READY)  ## compare with the floor of asyncio alone; takes three minutes
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers floor enkaku --rounds 3 --name quick $(BENCH)
+
+bench-check: $(READY)  ## fail where a message costs 10 % more instructions than benchmarks/baseline.json says; needs valgrind
+	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard
+
+bench-renew: $(READY)  ## write benchmarks/baseline.json anew, after a change that is meant to cost what it costs
+	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard --renew
 
 bench-codec: $(READY)  ## measure what reading and writing a value costs
 	@$(BIN)/python benchmarks/codec.py

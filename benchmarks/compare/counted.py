@@ -22,11 +22,11 @@ MARK: Final = "_PyEval_CallTracing"
 COUNTS: Final = {
     "request": 400,
     "flight": 1_280,
-    "stream": 3_000,
-    "streams": 3_000,
+    "stream": 2_000,
+    "streams": 2_000,
     "channel": 400,
     "large": 60,
-    "connections": 1_000,
+    "connections": 500,
 }
 """The messages of each workload."""
 
@@ -37,13 +37,13 @@ def mark() -> None:
 
 
 async def run(peer: Peer, path: str) -> None:
-    """Run every workload, after a run that is like it."""
+    """Run every workload, after a shorter run that is like it."""
     ready = asyncio.Event()
     serving = asyncio.ensure_future(peer.serve(path, ready.set))
     await ready.wait()
     for name, count in COUNTS.items():
         async with WORKLOADS[name].enter(peer, path) as work:
-            await work(count)
+            await work(max(count // 4, WORKLOADS[name].least))
             gc.collect()
             mark()
             await work(count)

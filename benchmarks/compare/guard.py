@@ -74,8 +74,6 @@ def _start(peer: str, directory: Path) -> subprocess.Popen[str]:
     options = [f"--dump-before={MARK}", sys.executable, "-m", "compare.counted", peer]
     # Neither the order of sets nor that of dictionaries of objects may differ from run to run.
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks"), "PYTHONHASHSEED": "0"}
-    if runtime := os.environ.get("PYTHONPATH"):
-        environment["PYTHONPATH"] += f":{runtime}"
     return subprocess.Popen(  # noqa: S603 # ours
         [*command, *options],
         env=environment,

@@ -35,6 +35,7 @@ class Workload:
         fixed: The measured number of messages, where it is part of the workload.
         batch: A measured number is a multiple of it.
         size: Bytes that a message counts for, where the rate is in MB/s; 0 where messages are counted.
+        least: The smallest number of messages that is run.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Workload:
     fixed: int = 0
     batch: int = 1
     size: int = 0
+    least: int = 1
 
     @property
     def unit(self) -> float:
@@ -163,7 +165,7 @@ WORKLOADS: Final = {
         Workload("channel", "channel, round trips/s", round_trips, 500),
         Workload("large", "64 KiB items, MB/s", large_items, 200, size=ITEM),
         Workload(
-            "connections", "500 connections x 20, calls/s", many_connections, 1_000, fixed=10_000
+            "connections", "500 connections x 20, calls/s", many_connections, 1_000, fixed=10_000, least=CONNECTIONS
         ),
     )
 }
