@@ -7,7 +7,7 @@ the schema of a slot whose type is wider.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
@@ -69,10 +69,14 @@ class Slot(Generic[T]):
         self.declared: Final = declared
         self._checked: Final = checked
         self._rules: Final = Rules(label, checked) if checked else None
-        self._attempts: Final = Attempts()
 
     def __repr__(self) -> str:
         return f"Slot({self.label!r}, {self.type_form!r})"
+
+    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
+        # A copy makes its own functions: those that were compiled cannot be pickled.
+        form = self._checked or self.type_form
+        return partial(Slot, self.label, form, declared=self.declared), ()
 
     @property
     def schema(self) -> Mapping[str, object] | bool | None:
@@ -100,14 +104,16 @@ class Slot(Generic[T]):
         return adapter.core_schema, validator, adapter.serializer
 
     @cached_property
-    def _routed(self) -> SchemaValidator | None:
-        return build(self.label, lambda: route(self._codec[0], self._attempts))
+    def _routed(self) -> tuple[SchemaValidator, Attempts] | None:
+        schema, attempts = self._codec[0], Attempts()
+        routed = build(self.label, lambda: route(schema, attempts))
+        return None if routed is None else (routed, attempts)
 
     @cached_property
     def _read(self) -> Callable[..., T]:
-        routed, attempts = self._routed, self._attempts
-        if routed is None:
+        if self._routed is None:
             return self._codec[1].validate_json
+        routed, attempts = self._routed
 
         def read(data: bytes, **settings: bool) -> T:
             attempts.begin(len(data))

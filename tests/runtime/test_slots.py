@@ -1,8 +1,10 @@
 """Values of slots: exactly what the schema accepts, in exactly JSON's form."""
 
+import copy
 import datetime as dt
 import json
 import math
+import pickle
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -179,6 +181,16 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         ANY.encode(loop)
     with pytest.raises(EncodeError):
         ANY.encode({"loop": loop, "text": "\ud800"})
+
+
+def test_a_slot_may_be_copied_before_it_is_used_and_after() -> None:
+    request = enkaku.Request[Point, None]("point", param=Point)
+    for _ in range(2):
+        pickled = pickle.loads(pickle.dumps(request))  # noqa: S301 # our own
+        for copied in (pickled, copy.deepcopy(request)):
+            assert copied.param.encode(copied.param.decode(b'{"xAxis":1}')) == b'{"xAxis":1}'
+            assert not copied.result.declared
+        request.param.encode(request.param.decode(b'{"xAxis":1}'))
 
 
 class Inside(enkaku.Model):
