@@ -1,0 +1,54 @@
+"""The websockets library, a text of JSON a message, without compression, over a Unix socket."""
+
+# pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
+# (what it imports is installed in an environment of its own)
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from websockets.asyncio.client import unix_connect
+from websockets.asyncio.server import ServerConnection, unix_serve
+
+from compare.peers.by_hand import ASK, Answer, Ask, Calls, answer_one
+
+REQUIREMENTS: Final = ("websockets==17.4",)
+
+
+async def _serve_one(socket: ServerConnection) -> None:
+    async def send(answer: Answer) -> None:
+        await socket.send(answer.model_dump_json())
+
+    async with asyncio.TaskGroup() as tasks:
+        async for text in socket:
+            await answer_one(ASK.validate_json(text), send, tasks)
+
+
+async def serve(path: str, ready: Callable[[], None]) -> None:
+    """Serve until cancelled."""
+    async with unix_serve(_serve_one, path, compression=None, backlog=1000) as server:
+        ready()
+        await server.serve_forever()
+
+
+@asynccontextmanager
+async def connect(path: str) -> AsyncGenerator[Calls, None]:
+    """Connect."""
+    async with unix_connect(path, compression=None) as socket:
+
+        async def send(ask: Ask) -> None:
+            await socket.send(ask.model_dump_json())
+
+        calls = Calls(send)
+
+        async def read() -> None:
+            async for text in socket:
+                calls.take(Answer.model_validate_json(text))
+
+        reading = asyncio.create_task(read())
+        try:
+            yield calls
+        finally:
+            await socket.close()
+            await reading
