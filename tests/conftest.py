@@ -2,11 +2,12 @@
 
 import asyncio
 import inspect
+import os
 import shutil
 import signal
 import ssl
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,31 @@ from typing import Any
 import enkaku
 import pytest
 import trustme
+import uvloop
 from hypothesis import settings
 from support import LONG, Connect, open_sockets, tcp_port
 
 _SPARE_TURNS = 200
+
+# The event loop of all tests where ENKAKU_TEST_LOOP names it; else some modules run on each, and all others on asyncio's.
+_LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+_ON_EACH_LOOP = {
+    "test_broadcast",
+    "test_channels",
+    "test_disconnect",
+    "test_given_sockets",
+    "test_half_close",
+    "test_requests",
+    "test_room",
+    "test_stop",
+    "test_streams",
+    "test_tcp",
+    "test_tls",
+    "test_unix_path",
+}
 
 # A shell that starts the tests in the background has them ignore SIGINT, and whatever they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -26,6 +48,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Name the event loops that a test runs on. Called by pytest-asyncio."""
+    wanted = os.environ.get("ENKAKU_TEST_LOOP")
+    if wanted is None:
+        return _LOOPS if item.path.stem in _ON_EACH_LOOP else {"asyncio": asyncio.new_event_loop}
+    return {wanted: _LOOPS[wanted]}
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import enkaku
+import pytest
 
+ON_ASYNCIO = pytest.mark.asyncio(loop_factories=["asyncio"])
+"""Marks a test that is of asyncio's own event loop, and runs on no other."""
 WITHIN = 10.0
 """Seconds that anything may take before a test calls it hung."""
 LONG = 45.0

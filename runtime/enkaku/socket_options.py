@@ -33,6 +33,7 @@ KEEPALIVE: Final = 60.0
 _SHORTEST: Final = 2.0  # seconds: one of rest, one for a probe
 _LONGEST: Final = 32767.0  # seconds, of what Linux takes
 _PROBES: Final = 4
+_LAST_PORT: Final = 65535
 _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred of unix(7)
 
 
@@ -129,8 +130,10 @@ def join_address(host: str, port: int) -> str:
     """Write host and port as one, with brackets around an IPv6 address (RFC 3986, 3.2.2).
 
     Raises:
-        UsageError: The host is no text, or the port no number.
+        UsageError: The host is no text, or the port none.
     """
     require_text("host", host)
     require_whole("port", port)
+    if not 0 <= port <= _LAST_PORT:  # some event loops take the remainder
+        raise UsageError(f"tcp:{host}:{port} is no address: a port is from 0 to {_LAST_PORT}")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -76,13 +76,14 @@ def arguments(program: str, sockets: list[Any], *variables: str) -> dict[str, An
         "args": [sys.executable, "-c", STARTER, joined, program, *variables],
         "pass_fds": numbers,
         "env": environment,
-        "text": True,
     }
 
 
 def tell(sockets: list[Any], *variables: str) -> Any:
     options = arguments(TELL, sockets, *variables)
-    done = subprocess.run(**options, stdout=subprocess.PIPE, timeout=WITHIN * 3, check=True)
+    done = subprocess.run(
+        **options, text=True, stdout=subprocess.PIPE, timeout=WITHIN * 3, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -168,9 +169,7 @@ async def test_an_activated_program_serves(socket_path: Path) -> None:
         sock.bind(str(socket_path))
         sock.listen()
         options = arguments(SERVE, [sock])
-        child = await asyncio.create_subprocess_exec(
-            *options.pop("args"), **(options | {"text": False}), stdout=PIPE
-        )
+        child = await asyncio.create_subprocess_exec(*options.pop("args"), **options, stdout=PIPE)
         try:
             # The socket is open already: whoever connects before the program runs waits for it.
             async with asyncio.timeout(WITHIN * 3):

@@ -340,7 +340,7 @@ async def test_the_first_connection_takes_connect_timeout_altogether(socket_path
     ):
         async with enkaku.connect_unix(socket_path, connect_timeout=0.1, reconnect=QUICK):
             raise AssertionError("unreachable")
-    assert 0.1 <= loop.time() - began < WITHIN
+    assert 0.09 < loop.time() - began < WITHIN  # uvloop's clock has steps of a millisecond
 
 
 async def test_the_first_connection_is_not_tried_for_ever(socket_path: Path) -> None:
