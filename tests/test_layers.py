@@ -19,8 +19,8 @@ def layer(*names: str) -> set[str]:
 
 RUNTIME_LAYERS = (
     layer(
-        "absent capacity conditions errors framing full gate gathering json_text later lifecycle loops quiet room",
-        "signals silence socket_state states window words",
+        "absent capacity conditions errors expiries framing full gate gathering json_text later lifecycle loops quiet",
+        "read_buffer room signals silence socket_state states window words",
     ),
     layer(
         "activation anything building inbox messages outbox problems surrogates tls transport",
@@ -38,7 +38,8 @@ RUNTIME_LAYERS = (
     layer("facts"),
     layer("observer"),
     layer("call life link options"),
-    layer("answers handler links requests subscriber"),
+    layer("answers links requests stream_call"),
+    layer("handler subscriber"),
     layer("broadcast policy relinking streams"),
     layer("calls channels refusals reopen"),
     layer("client session"),

@@ -6,7 +6,7 @@ The names that generated code and programs use; what is not in ``__all__`` is pr
 import typing as _typing
 
 from .absent import ABSENT, Absent
-from .call import ServerCall, ServerChannel, ServerStream, current_call
+from .call import ServerCall, current_call
 from .channels import ClientChannel
 from .checked import Checked
 from .client import Connection
@@ -47,6 +47,7 @@ from .options import CallOptions, ConnectionOptions, ServerOptions, StreamOption
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .reconnect import Reconnect
 from .slots import Slot
+from .stream_call import ServerChannel, ServerStream
 from .streams import ClientStream
 from .transport import PeerCredentials
 from .version import VERSION, require_runtime

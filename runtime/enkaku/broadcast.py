@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Generic, Literal, TypeVar
 
-from .call import ServerStream
 from .errors import UsageError
 from .full import POLICIES, WhenFull
 from .procedures import Channel, Procedure, Stream
 from .slots import Slot
+from .stream_call import ServerStream
 from .subscriber import Subscriber, too_slow
 from .usage import require_one_of, require_seconds
 

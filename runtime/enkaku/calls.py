@@ -5,9 +5,10 @@ Above it: the session, which reads what the client sends. Below it: what a handl
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack
 from functools import partial
+from types import coroutine
 from typing import Final
 
 from .answers import FAILED, describe
@@ -15,7 +16,7 @@ from .call import ServerCall, set_current_call
 from .capacity import Capacity, Refusal
 from .deadline import left, set_due
 from .facts import ConnectionInfo, Outcome
-from .handler import Run
+from .handler import Route, Run
 from .messages import encode_error, encode_result
 from .observer import enter_all
 from .policy import Policy
@@ -39,7 +40,29 @@ class Calls:
         connection: Lists the calls that are open.
         policy: What holds for all connections of the server.
         on_end: Called whenever a handler has ended.
+
+    Attributes:
+        by_rid: The calls that have not been answered.
+        capacity: Says whether one more call is wanted, and why not.
+        stopping: Whether no new calls are wanted.
     """
+
+    __slots__ = (
+        "_cleanup",
+        "_close_timeout",
+        "_connection",
+        "_expiries",
+        "_interceptors",
+        "_loop",
+        "_observers",
+        "_on_end",
+        "_running",
+        "_timers",
+        "_transport",
+        "by_rid",
+        "capacity",
+        "stopping",
+    )
 
     def __init__(
         self,
@@ -50,56 +73,49 @@ class Calls:
         on_end: Callable[[], None],
     ) -> None:
         limits = policy.limits
+        self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._connection = connection
-        self._capacity = Capacity(
+        self.by_rid: dict[str, ServerCall] = {}
+        self.capacity: Final = Capacity(
             calls=limits.calls, handlers=limits.handlers, whole=policy.capacity
         )
         self._close_timeout = policy.close_timeout
         self._cleanup = limits.cleanup
         self._observers = policy.observers
+        self._expiries = policy.expiries
         self._interceptors = policy.interceptors
         self._on_end = on_end
-        self._by_rid: dict[str, ServerCall] = {}
-        self._running: dict[asyncio.Task[None], ServerCall] = {}
+        self._running: dict[ServerCall, None] = {}
         self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
-        self._stopping = False
+        self.stopping = False
 
     @property
     def running(self) -> int:
         """How many handlers have not ended, those of events among them."""
         return len(self._running)
 
-    @property
-    def stopping(self) -> bool:
-        """Whether no new calls are wanted."""
-        return self._stopping
-
-    def get(self, rid: str) -> ServerCall | None:
-        """Return the open call with this id."""
-        return self._by_rid.get(rid)
-
     def runs_in(self, task: asyncio.Task[object] | None) -> bool:
         """Tell whether a handler runs in a task."""
-        return task in self._running
+        return task is not None and any(call.task is task for call in self._running)
 
-    def refuse(self, kind: str) -> Refusal | None:
-        """Say why one more call is not wanted, or None if it is."""
-        return self._capacity.refuse(kind)
-
-    def start(self, call: ServerCall, run: Run) -> None:
+    def start(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         """Run the handler of a call, or of an event."""
+        if arguments:
+            call.param = arguments[0]
         if call.answered:
-            self._by_rid[call.rid] = call
-        self._capacity.take(call.kind)
+            self.by_rid[call.rid] = call
+        self.capacity.take(call.kind)
         self._connection.add_call(call)
-        self._observers.call_started(call)
-        task = asyncio.get_running_loop().create_task(self._serve(call, run))
-        call.task = task
-        self._running[task] = call
-        task.add_done_callback(self._done)
+        self._running[call] = None
         if call.due is not None:
-            self._set_timer(call, left(call.due), self._exceed)
+            call.expiry = self._expiries.add(call.due, partial(self._exceed, call))
+        self._observers.call_started(call)
+        serving = self._serve(call, route.run, arguments)
+        serving.send(None)  # as far as its pause
+        task = self._loop.create_task(serving)
+        if call.task is None:
+            call.task = task
 
     def close(self, call: ServerCall) -> None:
         """Ask the handler to finish, for a bounded time."""
@@ -115,97 +131,113 @@ class Calls:
 
     def give_up_all(self) -> None:
         """The connection is lost: cancel every handler; nothing more is sent."""
-        for call in tuple(self._running.values()):
+        for call in tuple(self._running):
             self.give_up(call, "lost")
 
     def cancel_all(self) -> None:
         """Cancel every handler; each caller is told that the server stops."""
-        self._stopping = True
-        for call in tuple(self._running.values()):
+        self.stopping = True
+        for call in tuple(self._running):
             self._cancel(call)
 
     async def stop(self, *, grace: float) -> None:
         """Ask every handler to finish; cancel those that run after ``grace`` seconds; answer every call."""
-        self._stopping = True
-        for call in self._running.values():
+        self.stopping = True
+        for call in tuple(self._running):
             call.step(Step.CLOSE)
         await self._wait(grace)
         self.cancel_all()
         await self._wait(self._cleanup)
-        for call in self._running.values():
+        for call in tuple(self._running):
             self._answer_error(call, STOPPING)
+            self._forget(call)
             self._report_stuck(call)
 
     async def _wait(self, within: float) -> None:
-        if self._running:
-            await asyncio.wait(self._running, timeout=within)
+        tasks = [call.task for call in self._running if call.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=within)
 
-    async def _serve(self, call: ServerCall, run: Run) -> None:
-        set_current_call(call)
-        set_due(call.due)
+    async def _serve(self, call: ServerCall, run: Run, arguments: tuple[object, ...]) -> None:
+        """Run the handler of a call, and answer; this is all that its task does."""
         try:
-            val = await self._run(call, run)
+            # A task that is cancelled before its first step would run none of this: so it begins before there is one.
+            await _pause()
+            if call.task is None:
+                call.task = asyncio.current_task()  # an eager one, which runs while it is made
+            set_current_call(call)
+            set_due(call.due)
+            if self._interceptors:
+                val = await self._intercept(call, run, arguments)
+            else:
+                val = await run(call, *arguments)
         except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes an answer
-            code, line = describe(call, error)
-            self._answer(call, line, "error", code)
+            self._answer_failure(call, error)
+        except (asyncio.CancelledError, GeneratorExit):
+            self._answer_unfinished(call, None)
+            raise
+        except BaseException as error:  # those that a test framework raises, above all
+            self._answer_unfinished(call, error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
         else:
             self._answer(call, encode_result(call.rid, val), "result")
+        finally:
+            self._end(call)
 
-    async def _run(self, call: ServerCall, run: Run) -> bytes | None:
-        if not self._interceptors:
-            return await self._run_handler(call, run)
+    async def _intercept(
+        self, call: ServerCall, run: Run, arguments: tuple[object, ...]
+    ) -> bytes | None:
         async with AsyncExitStack() as stack:
             await enter_all(stack, self._interceptors, call)
-            return await self._run_handler(call, run)
+            return await run(call, *arguments)
         raise RuntimeError("an interceptor has swallowed the exception, and there is no result")
 
-    async def _run_handler(self, call: ServerCall, run: Run) -> bytes | None:
+    def _answer_failure(self, call: ServerCall, error: Exception) -> None:
         try:
-            val = await run(call)
-            if call.outbox is not None:
-                await call.outbox.flush()
-            return val
-        finally:
-            if call.outbox is not None:
-                await call.outbox.close()
+            code, line = describe(call, error)
+        except Exception as worse:  # noqa: BLE001 # what it says of itself cannot be written
+            self._answer_unfinished(call, worse)
+        else:
+            self._answer(call, line, "error", code)
 
     def _answer_unfinished(self, call: ServerCall, error: BaseException | None) -> None:
-        """Answer a call whose task is done, and did not."""
+        """Answer a call whose task ends, and did not."""
+        if call.state is ServerState.ENDED:
+            return
         if error is not None:
             logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
-        elif not self._stopping:
+        elif not self.stopping:
             logger.error("%s: the handler cancelled itself", call.procedure.name)
-        stopped = self._stopping and error is None
+        stopped = self.stopping and error is None
         self._answer_error(call, STOPPING if stopped else FAILED)
 
     def _answer_error(self, call: ServerCall, error: Refusal) -> None:
         self._answer(call, encode_error(call.rid, *error), "error", error[0])
 
     def _answer(self, call: ServerCall, line: bytes, outcome: Outcome, code: str = "") -> None:
-        """Send the last message of a call, if it is still wanted, and forget the call."""
+        """Send the last message of a call, if it is still wanted."""
         if call.step(Step.FINISH):
             if call.answered:
-                call.note_sent(len(line))
+                call.bytes_sent += len(line)
                 self._transport.write(line)
             call.note_end(outcome, code)
-        self._forget(call)
 
     def _forget(self, call: ServerCall) -> None:
-        if self._by_rid.get(call.rid) is call:
-            del self._by_rid[call.rid]
-        self._drop_timer(call)
+        if self.by_rid.get(call.rid) is call:
+            del self.by_rid[call.rid]
+        self._expiries.forget(call.expiry)
+        if self._timers:
+            self._drop_timer(call)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        # Here, and not in the task: one that is cancelled before its first step runs none of its code.
-        call = self._running.pop(task)
-        if call.state is not ServerState.ENDED:
-            self._answer_unfinished(call, None if task.cancelled() else task.exception())
+    def _end(self, call: ServerCall) -> None:
+        """Count a call no longer: its handler has ended."""
+        call.task = None  # or the two would keep each other until the garbage collector comes
+        del self._running[call]
         self._forget(call)
         if call.step(Step.RELEASE):
-            self._capacity.release(call.kind)
-        if call.inbox is not None:
-            call.inbox.clear()
-            call.inbox.release()
+            self.capacity.release(call.kind)
+        call.release()
         self._connection.remove_call(call)
         self._observers.call_ended(call)
         self._on_end()
@@ -220,6 +252,7 @@ class Calls:
     def _exceed(self, call: ServerCall) -> None:
         # Answered here, and not when the handler ends: it may ignore its cancellation.
         self._answer_error(call, _TOO_LONG)
+        self._forget(call)
         self._cancel(call)
 
     def _overstay(self, call: ServerCall) -> None:
@@ -243,11 +276,17 @@ class Calls:
     def _set_timer(
         self, call: ServerCall, seconds: float, expire: Callable[[ServerCall], None]
     ) -> None:
+        self._expiries.forget(call.expiry)
         self._drop_timer(call)
-        loop = asyncio.get_running_loop()
-        self._timers[call] = loop.call_later(seconds, partial(expire, call))
+        self._timers[call] = self._loop.call_later(seconds, partial(expire, call))
 
     def _drop_timer(self, call: ServerCall) -> None:
         timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
+
+
+@coroutine
+def _pause() -> Generator[None, None, None]:
+    """Wait for the next ``send``."""
+    yield

@@ -23,6 +23,8 @@ class Capacity:
         whole: What this is a part of, whose bounds hold as well.
     """
 
+    __slots__ = ("_free_calls", "_free_handlers", "_running", "_whole")
+
     def __init__(self, *, calls: int, handlers: int, whole: "Capacity | None" = None) -> None:
         self._free_calls = calls
         self._free_handlers = {"event": handlers, "request": handlers}
@@ -44,16 +46,20 @@ class Capacity:
 
     def take(self, kind: str) -> None:
         """Count one more."""
-        self._step(kind, -1)
+        self._running += 1
+        if kind != "event":
+            self._free_calls -= 1
+        if kind in self._free_handlers:
+            self._free_handlers[kind] -= 1
+        if self._whole is not None:
+            self._whole.take(kind)
 
     def release(self, kind: str) -> None:
         """Count one less."""
-        self._step(kind, 1)
-
-    def _step(self, kind: str, step: int) -> None:
-        self._running -= step
-        self._free_calls += step * (kind != "event")
+        self._running -= 1
+        if kind != "event":
+            self._free_calls += 1
         if kind in self._free_handlers:
-            self._free_handlers[kind] += step
+            self._free_handlers[kind] += 1
         if self._whole is not None:
-            self._whole._step(kind, step)  # noqa: SLF001 # its own class
+            self._whole.release(kind)

@@ -7,12 +7,11 @@ import asyncio
 from typing import Final, Generic, TypeVar
 
 from .errors import CallClosed, ConnectionLost, DeadlineExceeded, NotSupported
-from .messages import encode_end, encode_send
+from .messages import encode_end, encode_item, send_head
 from .slots import Slot
 from .states import ClientState, Step
 from .streams import ClientStream, Opening
 from .usage import require_seconds
-from .window import Window
 
 __all__ = ["ClientChannel"]
 
@@ -20,7 +19,8 @@ _Send = TypeVar("_Send")
 _Receive = TypeVar("_Receive")
 _Result = TypeVar("_Result")
 
-_STREAK: Final = 32  # how many items a channel may send before other tasks get a turn
+_OPEN: Final = ClientState.OPEN
+_STREAK: Final = 64  # how many items a channel may send before other tasks get a turn
 _GRANT_WITHIN: Final = 5.0  # seconds that a server may take to show whether it counts credits
 
 
@@ -38,12 +38,6 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         self._send = send
         self._streak = 0
 
-    @property
-    def window(self) -> Window | None:
-        """What the server is ready to buffer."""
-        self._require_known()
-        return self._window
-
     async def send(self, item: _Send) -> None:
         """Wait until there is room for an item, and send it.
 
@@ -54,7 +48,30 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             EncodeError: The item does not fit its schema; nothing was sent.
         """
         self._require_opened()
-        line = encode_send(self.procedure.name, self._call.rid, self._send.encode(item))
+        line = encode_item(self._head, self._send.encode(item))
+        if self._streak < _STREAK and self._state is _OPEN:
+            self._streak += 1
+            if self._window.passes(len(line)) and self._link.has_room:
+                self._write_item(line)
+                return
+        await self._wait_for_room(line)
+        # Nothing is awaited from here on: an item is sent if and only if this returns.
+        if isinstance(self._reply, ConnectionLost | DeadlineExceeded):
+            raise self._reply.with_traceback(None)
+        if self._state is not _OPEN:
+            raise CallClosed(
+                f"{self.procedure.name}: the call takes no more items: {self._why_not()}"
+            )
+        self._write_item(line)
+
+    def _write_item(self, line: bytes) -> None:
+        size = len(line)
+        self._window.take(size)
+        self.facts.items_sent += 1
+        self.facts.bytes_sent += size
+        self._link.write(line)
+
+    async def _wait_for_room(self, line: bytes) -> None:
         self._streak += 1
         if self._streak >= _STREAK:
             # A sender that never has to wait would keep every other task from running.
@@ -62,7 +79,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             await asyncio.sleep(0)
         await self._window.turn.acquire()
         try:
-            while self._state is ClientState.OPEN:
+            while self._state is _OPEN:
                 # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
                 if not self._window.fits(len(line)):
                     await self._wait_for_credit()
@@ -72,16 +89,6 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
                     break
         finally:
             self._window.turn.release()
-        # Nothing is awaited from here on: an item is sent if and only if this returns.
-        if isinstance(self._reply, ConnectionLost | DeadlineExceeded):
-            raise self._reply.with_traceback(None)
-        if self._state is not ClientState.OPEN:
-            raise CallClosed(
-                f"{self.procedure.name}: the call takes no more items: {self._why_not()}"
-            )
-        self._window.take(len(line))
-        self._call.note_sent(len(line), items=1)
-        self._link.write(line)
 
     async def end(self, *, within: float = 5.0) -> None:
         """Say that no further items come; those of the server still do, and its result.
@@ -114,11 +121,12 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
                 f"{self.procedure.name}: the server does not know half-closed channels"
             )
         if self._step(Step.HALF_CLOSE):
-            self._link.write(encode_end(self._call.rid))
+            self._link.write(encode_end(self.facts.rid))
 
     def _open(self, due: float | None) -> None:
-        self._window = self._link.new_window()
+        self.window = self._window = self._link.new_window()
         super()._open(due)
+        self._head = send_head(self.procedure.name, self.facts.rid)
 
     def _why_not(self) -> str:
         if self._state is ClientState.HALF_CLOSED:

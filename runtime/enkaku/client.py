@@ -122,7 +122,8 @@ class Connection:
         line = encode_event(procedure.name, _encode(procedure, procedure.data, data))
         due = self._due(procedure, options)
         link = await self._links.ready(procedure, due)
-        call = _new_call(procedure, link, due, data)
+        call = Call(procedure, link.info, due=due)
+        call.param = data
         async with AsyncExitStack() as stack:
             await enter_all(stack, self._interceptors, call)
             await send_event(link, call, line)
@@ -149,10 +150,15 @@ class Connection:
         prm = _encode(procedure, procedure.param, param)
         due = self._due(procedure, options)
         while True:
-            link = await self._links.ready(procedure, due)
-            call = _new_call(procedure, link, due, param)
+            link = self._links.link
+            if not link.is_open:
+                link = await self._links.ready(procedure, due)
+            call = Call(procedure, link.info, due=due)
+            call.param = param
             try:
-                return await self._request(procedure, link, call, prm)
+                if self._interceptors:
+                    return await self._intercept(procedure, link, call, prm)
+                return decode_reply(procedure.result, await send_request(link, call, prm))
             except ConnectionLost:
                 if link.is_open or not (procedure.idempotent and self._links.comes_back):
                     raise
@@ -200,21 +206,22 @@ class Connection:
         require_loop(self._loop, "the connection")
         await self._links.close(within=within)
 
-    async def _request(
+    async def _intercept(
         self, procedure: Request[_Param, _Result], link: Link, call: Call, prm: bytes | None
     ) -> _Result:
-        if not self._interceptors:
-            return decode_reply(procedure.result, await send_request(link, call, prm))
         async with AsyncExitStack() as stack:
             await enter_all(stack, self._interceptors, call)
             return decode_reply(procedure.result, await send_request(link, call, prm))
         raise UsageError(f"{procedure.name}: an interceptor has swallowed the error of the call")
 
     def _due(self, procedure: Procedure, options: CallOptions) -> float | None:
-        require_loop(self._loop, "the connection")
+        if asyncio.get_running_loop() is not self._loop:
+            require_loop(self._loop, "the connection")
+        timeout = self._timeout
         if options:
             check_call(procedure.name, options)
-        due = due_within(options.get("timeout", self._timeout))
+            timeout = options.get("timeout", timeout)
+        due = due_within(timeout)
         require_time(procedure, due)
         return due
 
@@ -232,12 +239,6 @@ class Connection:
             when_full=options.get("when_full", "wait"),
             interceptors=self._interceptors,
         )
-
-
-def _new_call(procedure: Procedure, link: Link, due: float | None, param: object) -> Call:
-    call = Call(procedure, link.info, due=due)
-    call.param = param
-    return call
 
 
 def _encode(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | None:

@@ -53,10 +53,11 @@ def due_within(seconds: float | None) -> float | None:
     return own if outer is None else min(own, outer)
 
 
-def due_after(*seconds: float | None) -> float | None:
-    """Return when the first of several spans of time is over; None is for ever."""
-    bounded = [each for each in seconds if each is not None]
-    return time.monotonic() + min(bounded) if bounded else None
+def due_after(seconds: float | None, at_most: float | None = None) -> float | None:
+    """Return when the first of two spans of time is over; None is for ever."""
+    if seconds is None or (at_most is not None and at_most < seconds):
+        seconds = at_most
+    return None if seconds is None else time.monotonic() + seconds
 
 
 def left(at: float) -> float:

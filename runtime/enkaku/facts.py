@@ -37,6 +37,8 @@ class StateKey(Generic[T]):
 class State:
     """What a program keeps with a connection, by typed keys."""
 
+    __slots__ = ("_values",)
+
     def __init__(self) -> None:
         self._values: dict[object, object] = {}
 
@@ -68,15 +70,23 @@ class ConnectionInfo:
         peer: The other end, for messages to people, such as ``"tcp:127.0.0.1:53122"``.
         credentials: The process at the other end of a Unix socket; None where the system does not say.
         opened: When it was opened, as ``time.monotonic()`` counts.
-        state: A place for what the program wants to keep with it.
     """
+
+    __slots__ = ("__weakref__", "_calls", "_state", "credentials", "opened", "peer")
 
     def __init__(self, peer: str, credentials: PeerCredentials | None) -> None:
         self.peer: Final = peer
         self.credentials: Final = credentials
         self.opened: Final = time.monotonic()
-        self.state: Final = State()
+        self._state: State | None = None  # made for those who want it: most do not
         self._calls: dict[Call, None] = {}
+
+    @property
+    def state(self) -> State:
+        """A place for what the program wants to keep with it."""
+        if self._state is None:
+            self._state = State()
+        return self._state
 
     @property
     def calls(self) -> "tuple[Call, ...]":
@@ -120,23 +130,25 @@ class Call:
         ended: When it ended, as ``time.monotonic()`` counts; None while it has not.
     """
 
+    # What most calls leave as it is costs them nothing here.
+    param: object = None
+    items_sent: int = 0
+    items_received: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    dropped: int = 0
+    outcome: Outcome | None = None
+    code: str = ""
+    ended: float | None = None
+
     def __init__(
         self, procedure: Procedure, connection: ConnectionInfo, *, rid: str = "", due: float | None
     ) -> None:
         self.procedure: Final = procedure
         self.connection: Final = connection
         self.rid = rid
-        self.param: object = None
-        self.started: Final = time.monotonic()
         self.due = due
-        self.items_sent: int = 0
-        self.items_received: int = 0
-        self.bytes_sent: int = 0
-        self.bytes_received: int = 0
-        self.dropped: int = 0
-        self.outcome: Outcome | None = None
-        self.code = ""
-        self.ended: float | None = None
+        self.started: Final = time.monotonic()
 
     @property
     def kind(self) -> str:
@@ -161,16 +173,6 @@ class Call:
     def __repr__(self) -> str:
         how = "running" if self.outcome is None else f"{self.outcome} {self.code}".rstrip()
         return f"<{self.kind} {self.procedure.name} of {self.peer}: {how}, {self.duration:.3f} s>"
-
-    def note_sent(self, size: int, *, items: int = 0) -> None:
-        """Count a message that was sent. Called by the connection."""
-        self.bytes_sent += size
-        self.items_sent += items
-
-    def note_received(self, size: int, *, items: int = 0) -> None:
-        """Count a message that came. Called by the connection."""
-        self.bytes_received += size
-        self.items_received += items
 
     def note_end(self, outcome: Outcome, code: str = "") -> None:
         """Say how it ended; the first end counts. Called by the connection."""

@@ -214,6 +214,10 @@ class _Fallible:
     def buffered(self) -> int:
         return self._transport.buffered
 
+    @property
+    def has_room(self) -> bool:
+        return self._transport.has_room
+
     def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._transport.start(self)

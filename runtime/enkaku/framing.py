@@ -31,6 +31,12 @@ class LineSplitter:
             what is longer is discarded while it streams in.
     """
 
+    __slots__ = (
+        "_discarded",
+        "_max_size",
+        "_rest",
+    )
+
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         # A bytearray, because joining whole pieces again and again would be quadratic.
@@ -49,6 +55,21 @@ class LineSplitter:
             The lines that they complete, without newlines; blank ones are left out. A line over the limit
             is reported once, as soon as it is known to be.
         """
+        if self._discarded or len(self._rest) + len(data) > self._max_size:
+            return self._feed_slowly(data)
+        lines = data.split(b"\n")  # none of which can be too long
+        if self._rest:
+            self._rest += lines[0]
+            if len(lines) == 1:
+                return []
+            lines[0] = bytes(self._rest)
+            self._rest.clear()
+        if tail := lines.pop():
+            self._rest += tail
+        whole: list[bytes | Oversized] = [line for line in lines if line and not line.isspace()]
+        return whole
+
+    def _feed_slowly(self, data: bytes) -> list[bytes | Oversized]:
         found: list[bytes | Oversized] = []
         *ends, tail = data.split(b"\n")
         for end in ends:

@@ -25,17 +25,39 @@ class ReadGate:
         buffered: How many bytes all inboxes may hold together.
         stall: After how many seconds in which nobody took an item reading goes on all the same: the peer's
             abort, its next call or its end may be behind the items. None is never.
+
+    Attributes:
+        unread: How many bytes all inboxes hold.
+        room: How many they may hold: no less than what was promised to them.
+        credits: Whether the peer is known to count credits.
     """
+
+    __slots__ = (
+        "_buffered",
+        "_full",
+        "_paused",
+        "_promised",
+        "_settle_reading",
+        "_stall",
+        "_stalled",
+        "_timer",
+        "_took",
+        "_waiting",
+        "credits",
+        "room",
+        "unread",
+    )
 
     def __init__(
         self, settle: Callable[[], None], *, buffered: int, stall: float | None = None
     ) -> None:
         self.unread = 0
+        self.credits = False
+        self.room = buffered
         self._settle_reading = settle
         self._buffered = buffered
         self._stall = stall
         self._promised = 0
-        self._credits = False
         self._full = 0
         self._waiting = 0
         self._paused = False
@@ -44,24 +66,14 @@ class ReadGate:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def room(self) -> int:
-        """How many bytes all inboxes may hold together: no less than what was promised to them."""
-        return max(self._buffered, self._promised)
-
-    @property
-    def credits(self) -> bool:
-        """Whether the peer is known to count credits."""
-        return self._credits
-
-    @property
     def paused(self) -> bool:
         """Whether nothing should be read."""
         return self._paused
 
     def know_credits(self) -> None:
         """The peer has shown that it counts credits."""
-        if not self._credits:
-            self._credits = True
+        if not self.credits:
+            self.credits = True
             self._full = 0
             self._settle()
 
@@ -70,11 +82,13 @@ class ReadGate:
         free = (self._buffered - self._promised) // 2
         window = min(window, max(free, _LEAST_WINDOW))
         self._promised += window
+        self.room = max(self._buffered, self._promised)
         return window
 
     def release(self, window: int) -> None:
         """A call needs what it was promised no longer."""
         self._promised -= window
+        self.room = max(self._buffered, self._promised)
 
     def count_full(self, step: int) -> None:
         """An inbox has become full (1), or is no longer (-1)."""

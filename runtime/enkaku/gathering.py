@@ -30,6 +30,17 @@ class Gathering:
         size: How many bytes wait.
     """
 
+    __slots__ = (
+        "_alone",
+        "_answering",
+        "_loop",
+        "_scheduled",
+        "_send",
+        "_sent_at",
+        "_waiting",
+        "size",
+    )
+
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self.size = 0
         self._loop = asyncio.get_running_loop()
@@ -48,14 +59,13 @@ class Gathering:
         """Send some bytes: now, or with what else is written in this turn."""
         self._waiting.append(data)
         self.size += len(data)
-        if self.size < _ENOUGH and monotonic() - self._sent_at < _LONG_AGO:
-            if not (self._answering and self._alone >= _ALONE):
-                if not self._scheduled:
-                    self._scheduled = True
-                    self._loop.call_soon(self._end_turn)
-                return
-        self._answering = False
-        self.flush()
+        alone = self._answering and self._alone >= _ALONE
+        if alone or self.size >= _ENOUGH or monotonic() - self._sent_at > _LONG_AGO:
+            self._answering = False
+            self.flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._end_turn)
 
     def flush(self) -> None:
         """Send what waits."""

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from inspect import isasyncgenfunction
 from typing import Final, TypeAlias, TypeVar, cast, overload
 
-from .call import ServerCall, ServerChannel, ServerStream
+from .call import ServerCall
 from .errors import CallClosed, DecodeError, Problem, UsageError
 from .inbox import Inbox
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .slots import Slot
+from .stream_call import ServerChannel, ServerStream, StreamCall
 
 __all__ = ["Handler", "Route", "Run"]
 
@@ -22,8 +23,8 @@ Send = TypeVar("Send")
 Receive = TypeVar("Receive")
 Result = TypeVar("Result")
 
-Run: TypeAlias = Callable[[ServerCall], Awaitable[bytes | None]]
-Bind: TypeAlias = Callable[[bytes | None], tuple[object, Run]]
+Read: TypeAlias = Callable[[bytes | None], tuple[object, ...]]
+Run: TypeAlias = Callable[..., Awaitable[bytes | None]]
 
 
 class Route:
@@ -36,11 +37,13 @@ class Route:
     def __init__(
         self,
         procedure: Procedure,
-        bind: Bind,
+        read: Read,
+        run: Run,
         decode_item: Callable[[bytes], object] | None = None,
     ) -> None:
         self.procedure: Final = procedure
-        self.bind: Final = bind
+        self.read: Final = read
+        self.run: Final = run
         self.decode_item: Final = decode_item
 
     @overload
@@ -53,16 +56,11 @@ class Route:
     def event(procedure: Event[Data], method: Callable[..., Awaitable[None]]) -> "Route":
         """Serve an event."""
 
-        def bind(data: bytes | None) -> tuple[object, Run]:
-            arguments = _read(procedure, procedure.data, data)
+        async def run(_: ServerCall, *arguments: object) -> bytes | None:
+            await method(*arguments)
+            return None
 
-            async def run(_: ServerCall) -> bytes | None:
-                await method(*arguments)
-                return None
-
-            return _only(arguments), run
-
-        return Route(procedure, bind)
+        return Route(procedure, _reader(procedure, procedure.data), run)
 
     @overload
     @staticmethod
@@ -79,16 +77,13 @@ class Route:
         procedure: Request[Param, Result], method: Callable[..., Awaitable[Result]]
     ) -> "Route":
         """Serve a request."""
+        result = procedure.result
 
-        def bind(prm: bytes | None) -> tuple[object, Run]:
-            arguments = _read(procedure, procedure.param, prm)
+        async def run(_: ServerCall, *arguments: object) -> bytes | None:
+            value = await method(*arguments)
+            return result.encode(value) if result.declared else None
 
-            async def run(_: ServerCall) -> bytes | None:
-                return _write(procedure.result, await method(*arguments))
-
-            return _only(arguments), run
-
-        return Route(procedure, bind)
+        return Route(procedure, _reader(procedure, procedure.param), run)
 
     @overload
     @staticmethod
@@ -109,16 +104,11 @@ class Route:
         """Serve a stream."""
         _require_plain(procedure, method)
 
-        def bind(prm: bytes | None) -> tuple[object, Run]:
-            arguments = _read(procedure, procedure.param, prm)
+        async def run(call: StreamCall, *arguments: object) -> bytes | None:
+            stream = ServerStream(call, procedure.receive)
+            return await _finish(call, procedure.result, method(*arguments, stream))
 
-            async def run(call: ServerCall) -> bytes | None:
-                stream = ServerStream(call, procedure.receive)
-                return await _finish(call, procedure.result, method(*arguments, stream))
-
-            return _only(arguments), run
-
-        return Route(procedure, bind)
+        return Route(procedure, _reader(procedure, procedure.param), run)
 
     @overload
     @staticmethod
@@ -139,17 +129,12 @@ class Route:
         """Serve a channel."""
         _require_plain(procedure, method)
 
-        def bind(prm: bytes | None) -> tuple[object, Run]:
-            arguments = _read(procedure, procedure.param, prm)
+        async def run(call: StreamCall, *arguments: object) -> bytes | None:
+            inbox = cast(Inbox[Send], call.inbox)
+            channel = ServerChannel(call, procedure.receive, inbox)
+            return await _finish(call, procedure.result, method(*arguments, channel))
 
-            async def run(call: ServerCall) -> bytes | None:
-                inbox = cast(Inbox[Send], call.inbox)
-                channel = ServerChannel(call, procedure.receive, inbox)
-                return await _finish(call, procedure.result, method(*arguments, channel))
-
-            return _only(arguments), run
-
-        return Route(procedure, bind, procedure.send.decode)
+        return Route(procedure, _reader(procedure, procedure.param), run, procedure.send.decode)
 
 
 def _require_plain(procedure: Procedure, method: object) -> None:
@@ -160,32 +145,44 @@ def _require_plain(procedure: Procedure, method: object) -> None:
         )
 
 
-def _read(procedure: Procedure, slot: Slot[Param], text: bytes | None) -> tuple[Param, ...]:
-    if not slot.declared:
+def _reader(procedure: Procedure, slot: Slot[Param]) -> Read:
+    """Make what reads the arguments of a method: one value, or none where the protocol declares none."""
+
+    def read(text: bytes | None) -> tuple[object, ...]:
+        return (slot.decode_absent() if text is None else slot.decode(text),)
+
+    def read_nothing(text: bytes | None) -> tuple[object, ...]:
         if text is not None:
             raise DecodeError(procedure.name, (Problem("", "no value"),))
         return ()
-    return (slot.decode_absent() if text is None else slot.decode(text),)
 
-
-def _only(arguments: tuple[object, ...]) -> object:
-    return arguments[0] if arguments else None
+    return read if slot.declared else read_nothing
 
 
 async def _finish(
-    call: ServerCall, slot: Slot[Result], returned: Awaitable[Result]
+    call: StreamCall, slot: Slot[Result], returned: Awaitable[Result]
 ) -> bytes | None:
     try:
-        return _write(slot, await returned)
+        val = await _result(call, slot, returned)
+        if call.outbox is not None:
+            await call.outbox.flush()
+        return val
+    finally:
+        if call.outbox is not None:
+            await call.outbox.close()
+
+
+async def _result(
+    call: StreamCall, slot: Slot[Result], returned: Awaitable[Result]
+) -> bytes | None:
+    try:
+        value = await returned
+        return slot.encode(value) if slot.declared else None
     except CallClosed:
         # Where no result is wanted, a loop that sends until it is told to stop is a whole handler.
         if not slot.declared and call.closed:
             return None
         raise
-
-
-def _write(slot: Slot[Result], value: Result) -> bytes | None:
-    return slot.encode(value) if slot.declared else None
 
 
 class Handler(ABC):

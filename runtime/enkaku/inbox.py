@@ -6,19 +6,30 @@ Above it: the client and the server. Below it: asyncio, and no sockets.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from enum import Enum, auto
+from typing import Final, Generic, Literal, TypeVar
 
 from .errors import InboxOverflow, UsageError
 from .full import WhenFull
 from .gate import ReadGate
 from .window import EARLY
 
-__all__ = ["End", "Inbox"]
+__all__ = ["NOTHING", "End", "Inbox"]
 
 T = TypeVar("T")
 
 _STREAK: Final = 64  # how many items one reader may take before the others get a turn
 _GRANT_DELAY: Final = 0.02  # seconds; a reader that waits for each item need not grant each alone
+
+
+class Nothing(Enum):
+    """What there is where no item can be taken at once."""
+
+    NOTHING = auto()
+
+
+NOTHING: Final = Nothing.NOTHING
+"""The one value of its type, so that a type checker can tell it from any item."""
 
 
 class End(Exception):
@@ -36,6 +47,26 @@ class Inbox(Generic[T]):
         when_full: What happens to an item that comes while others are there; see ``WhenFull``.
         on_drop: Told how many items were dropped.
     """
+
+    __slots__ = (
+        "_eager",
+        "_end",
+        "_gate",
+        "_grant",
+        "_granting",
+        "_in_hand",
+        "_items",
+        "_limit",
+        "_lossy",
+        "_on_drop",
+        "_owed",
+        "_released",
+        "_size",
+        "_streak",
+        "_waiter",
+        "_when_full",
+        "window",
+    )
 
     def __init__(
         self,
@@ -78,10 +109,24 @@ class Inbox(Generic[T]):
         """
         if self._end is not None:
             return
+        gate = self._gate
+        usual = gate.credits and not self._eager
+        if usual and self._size + size <= self.window and gate.unread + size <= gate.room:
+            self._items.append((item, size))
+            self._size += size
+            gate.unread += size
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+        else:
+            self._put(item, size)
+
+    def _put(self, item: T, size: int) -> None:
+        """Add an item of a peer that does not count, or where it may be that something is dropped or refused."""
         was_full = self._is_full()
         if self._eager:
             self._return_credit(size)
-        if self._lossy and self._items and self._size + size > self.window:
+        fits = not self._items or self._size + size <= self.window
+        if self._lossy and self._when_full == "wait" and not fits:
             self._on_drop(1)
             return
         self._make_room(size)
@@ -126,6 +171,17 @@ class Inbox(Generic[T]):
             if self._granting is not None:
                 self._granting.cancel()
 
+    def take_now(self) -> "T | Literal[Nothing.NOTHING]":
+        """Take the next item if nothing is to be waited for, not even for the sake of others."""
+        if not self._items or self._streak >= _STREAK or not self._gate.credits:
+            return NOTHING
+        self._streak += 1
+        item, size = self._take_first()
+        self._in_hand = True
+        if not self._eager:
+            self._return_credit(size)
+        return item
+
     async def get(self) -> T:
         """Take the next item, waiting for it if need be.
 
@@ -151,9 +207,12 @@ class Inbox(Generic[T]):
         return item
 
     def _take_first(self) -> tuple[T, int]:
-        item, size = self._items.popleft()
-        self._count(-size)
-        return item, size
+        taken = self._items.popleft()
+        size = taken[1]
+        self._size -= size
+        if not self._released:
+            self._gate.unread -= size
+        return taken
 
     def _count(self, size: int) -> None:
         self._size += size

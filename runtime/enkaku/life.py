@@ -30,7 +30,6 @@ class Life:
         transport: What carries the bytes; not started yet.
         lifespan: What stands around the connection, if anything.
         is_busy: Tells whether handlers run.
-        is_full: Tells whether there is no room for more of them.
 
     Attributes:
         info: The connection, as observers and handlers see it.
@@ -39,6 +38,26 @@ class Life:
         ended: Done when the connection is gone, the last handler with it, and its lifespan is over.
     """
 
+    __slots__ = (
+        "_catching_up",
+        "_entered",
+        "_flushing",
+        "_full",
+        "_gone",
+        "_heard",
+        "_is_busy",
+        "_lifespan",
+        "_limits",
+        "_living",
+        "_over",
+        "_silence",
+        "_transport",
+        "ended",
+        "gate",
+        "info",
+        "reason",
+    )
+
     def __init__(
         self,
         transport: Transport,
@@ -46,7 +65,6 @@ class Life:
         *,
         lifespan: Lifespan | None,
         is_busy: Callable[[], bool],
-        is_full: Callable[[], bool],
     ) -> None:
         self.info: Final = ConnectionInfo(transport.peer, transport.credentials)
         self.gate: Final = ReadGate(
@@ -58,13 +76,12 @@ class Life:
         self._limits = limits
         self._lifespan = lifespan
         self._is_busy = is_busy
-        self._is_full = is_full
         self._silence = Silence(self._take_silence)
         self._heard = False
         self._entered = lifespan is None
         self._full = False
         self._gone = False
-        self._over = asyncio.Event()
+        self._over: asyncio.Event | None = None
         self._living: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -77,7 +94,8 @@ class Life:
             self._silence.expect(self._limits.first_byte)
         else:
             self._settle_reading()
-            self._living = asyncio.get_running_loop().create_task(self._live(self._lifespan))
+            self._over = over = asyncio.Event()
+            self._living = asyncio.get_running_loop().create_task(self._live(self._lifespan, over))
             self._living.add_done_callback(self._take_end_of_lifespan)
 
     def hear(self) -> None:
@@ -116,18 +134,26 @@ class Life:
             self._flushing.add_done_callback(self._take_flushing)
         self._settle_end()
 
-    def settle(self) -> None:
-        """A handler has begun to wait, or has ended: read on or not, and find out whether it is all over."""
-        if self._full != self._is_full():
-            self._full = not self._full
+    def settle(self, *, full: bool) -> None:
+        """What was read has been taken, or a handler has ended: read on or not, and find out whether it is all over.
+
+        Args:
+            full: Whether there is no room for more handlers, and what was read waits for it.
+        """
+        if self._full != full:
+            self._full = full
             self._settle_reading()
-        self._settle_end()
+        if self._gone:
+            self._settle_end()
+        elif self._silence.expecting:
+            self._silence.hear()
 
     def _settle_end(self) -> None:
         self._silence.hear()
         if not self._gone or self._is_busy() or self._catching_up or self._flushing:
             return
-        self._over.set()
+        if self._over is not None:
+            self._over.set()
         if self._living is None and not self.ended.done():
             self.ended.set_result(None)
 
@@ -153,14 +179,14 @@ class Life:
         if not self._is_busy():
             self.drop("the client was silent for too long")
 
-    async def _live(self, lifespan: Lifespan) -> None:
+    async def _live(self, lifespan: Lifespan, over: asyncio.Event) -> None:
         try:
             async with AsyncExitStack() as stack:
                 await enter_block(stack, lifespan, self.info, "the lifespan")
                 self._entered = True
                 self._silence.expect(None if self._gone else self._limits.first_byte)
                 self._settle_reading()
-                await self._over.wait()
+                await over.wait()
         except Exception:
             logger.exception("%s: its lifespan failed", self.info.peer)
 

@@ -22,9 +22,11 @@ from .errors import (
     InvalidMessage,
     MessageTooLarge,
 )
+from .expiries import Expiries
 from .facts import Call, ConnectionInfo
 from .framing import LineSplitter, Oversized
 from .gate import ReadGate
+from .json_text import DEPTH_MAX
 from .limits import Limits
 from .messages import (
     ALIVE,
@@ -60,7 +62,7 @@ class OpenCall(Protocol):
     """What a link knows of a call that the server has not ended yet."""
 
     @property
-    def call(self) -> Call:
+    def facts(self) -> Call:
         """What there is to know about it."""
         ...
 
@@ -84,6 +86,9 @@ class Link:
         limits: What is kept for the server at the most.
         observers: Are told what happens.
         on_lost: Called when no further calls can be made, if anybody wants to know.
+
+    Attributes:
+        is_open: Whether calls can be made.
     """
 
     def __init__(
@@ -107,9 +112,12 @@ class Link:
         self._silence = Silence(self._take_silence)
         self._asked = False
         self._asked_whether = False
+        self.expiries: Final = Expiries()
+        self._shallow = limits.depth < DEPTH_MAX
         self._rids = count(1)
         self._calls: dict[str, OpenCall] = {}
-        self._lost: str | None = None
+        self.is_open = True
+        self._lost = ""
         self._cause: Exception | None = None
         self._reported = False
         transport.limit_unread(limits.unread_time)
@@ -117,13 +125,13 @@ class Link:
         transport.start(self)
 
     @property
-    def is_open(self) -> bool:
-        """Whether calls can be made."""
-        return self._lost is None
+    def has_room(self) -> bool:
+        """Whether ``drain`` would return at once."""
+        return self._transport.has_room
 
     def require_open(self, procedure: Procedure) -> None:
         """Raise ConnectionLost unless calls can be made."""
-        if self._lost is not None:
+        if not self.is_open:
             raise self.loss(procedure)
 
     def loss(self, procedure: Procedure) -> ConnectionLost:
@@ -165,12 +173,13 @@ class Link:
 
     def open_call(self, opened: OpenCall, prm: bytes | None, *, win: int | None = None) -> None:
         """Send what opens a call, and give it its id."""
-        call = opened.call
-        self.require_open(call.procedure)
+        call = opened.facts
+        procedure = call.procedure
+        self.require_open(procedure)
         call.rid = str(next(self._rids))
         ttl = None if call.due is None else max(1, round(left(call.due) * 1000))
-        line = encode_open(call.kind, call.rid, call.procedure.name, prm, win=win, ttl=ttl)
-        call.note_sent(len(line))
+        line = encode_open(procedure.kind, call.rid, procedure.name, prm, win=win, ttl=ttl)
+        call.bytes_sent = len(line)
         if not self._calls:
             self._asked = False
             self._silence.hear()
@@ -209,7 +218,8 @@ class Link:
                 )
                 continue
             try:
-                require_depth(line, self.limits.depth)
+                if self._shallow:
+                    require_depth(line, self.limits.depth)
                 message = decode_server_message(line)
             except InvalidMessage as error:
                 self._fail(error.rid, error)
@@ -224,10 +234,10 @@ class Link:
         self._lose("the connection was lost" if error else "the server ended the connection", error)
 
     def _take(self, message: ServerMessage, size: int) -> None:
-        if isinstance(message, Credit):
-            self._take_credit(message)
-            return
         opened = self._calls.get(message.rid)
+        if isinstance(message, Credit):
+            self._take_credit(message.n, opened)
+            return
         if opened is None:
             if message.rid == _SIGN_OF_LIFE:
                 self._take_sign_of_life()
@@ -238,31 +248,31 @@ class Link:
         if window is not None and not window.certain and not isinstance(message, Error):
             # A server that counts says so before anything else, where it does not refuse the call.
             self.lift(window)
+        call = opened.facts
+        call.bytes_received += size
         if isinstance(message, Receive):
-            opened.call.note_received(size, items=1)
+            call.items_received += 1
             try:
                 opened.take_item(bytes(message.val), size)
             except InboxOverflow as error:
-                self.observers.overloaded(self.info, opened.call.procedure.name, str(error))
+                self.observers.overloaded(self.info, call.procedure.name, str(error))
                 self._fail(message.rid, error)
             return
-        opened.call.note_received(size)
         if isinstance(message, Result):
             reply: Reply = None if message.val is UNSET else bytes(message.val)
         else:
-            reply = _error(opened.call.procedure, message)
-            if message.code == _REFUSED and opened.call.items_sent:
+            reply = _error(call.procedure, message)
+            if message.code == _REFUSED and call.items_sent:
                 # An item was refused: that ends the call here, and not there.
-                self.abort_call(opened.call, None)
-        self.forget_call(opened.call)
+                self.abort_call(call, None)
+        self.forget_call(call)
         opened.take_end(reply)
 
-    def _take_credit(self, message: Credit) -> None:
+    def _take_credit(self, size: int, opened: OpenCall | None) -> None:
         self.gate.know_credits()
         self.counts_not = False
-        opened = self._calls.get(message.rid)
         if opened is not None and opened.window is not None:
-            opened.window.grant(message.n)
+            opened.window.grant(size)
 
     def _fail(self, rid: str | None, error: EnkakuError) -> None:
         """The server sent what nobody can read: the call that it was for ends, the others go on."""
@@ -272,8 +282,8 @@ class Link:
         logger.log(level, "%s sent an invalid message: %.500s", self.info.peer, error)
         opened = None if rid is None else self._calls.get(rid)
         if opened is not None:
-            self.abort_call(opened.call, None)
-            self.forget_call(opened.call)
+            self.abort_call(opened.facts, None)
+            self.forget_call(opened.facts)
             opened.take_end(error)
 
     def _take_silence(self) -> None:
@@ -307,15 +317,17 @@ class Link:
                     self.lift(opened.window)
 
     def _lose(self, reason: str, cause: Exception | None) -> None:
-        if self._lost is not None:
+        if not self.is_open:
             return
+        self.is_open = False
         self._lost, self._cause = reason, cause
         self._silence.expect(None)
         self.gate.close()
+        self.expiries.close()
         calls, self._calls = self._calls, {}
         for opened in calls.values():
-            self.info.remove_call(opened.call)
-            opened.take_end(self.loss(opened.call.procedure))
+            self.info.remove_call(opened.facts)
+            opened.take_end(self.loss(opened.facts.procedure))
         self.observers.connection_lost(self.info, reason if cause is None else f"{reason}: {cause}")
         if self._on_lost is not None:
             self._on_lost(self)

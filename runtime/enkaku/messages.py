@@ -6,7 +6,9 @@ knows its schema reads it.
 """
 
 import re
-from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -41,11 +43,13 @@ __all__ = [
     "encode_end",
     "encode_error",
     "encode_event",
+    "encode_item",
+    "encode_items",
     "encode_open",
-    "encode_receive",
     "encode_result",
-    "encode_send",
     "glance_at",
+    "receive_head",
+    "send_head",
 ]
 
 CLOSE: Final = "Close"
@@ -172,16 +176,15 @@ class _SignedHeader(Header, frozen=True):
     alg: Literal["EdDSA", "ES256"]
 
 
-class _FromClient(Struct, forbid_unknown_fields=True):
-    header: _Unsigned
-    payload: ClientMessage
-
-
-class ClientLine(NamedTuple):
+class ClientLine(Struct, forbid_unknown_fields=True, frozen=True):
     """A line that a client sent."""
 
     header: Header
     payload: ClientMessage
+
+
+class _FromClient(ClientLine, forbid_unknown_fields=True, frozen=True):
+    header: _Unsigned
 
 
 class _FromServer(Struct):
@@ -243,10 +246,9 @@ def decode_client_message(line: bytes) -> ClientLine:
         InvalidMessage: It is not a message. ``rid`` is set if the sender expects an answer.
     """
     try:
-        message = _from_client.decode(line)
+        return _from_client.decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         return _decode_unusual(line, str(error))
-    return ClientLine(message.header, message.payload)
 
 
 def decode_server_message(line: bytes) -> ServerMessage:
@@ -274,11 +276,10 @@ def _decode_unusual(line: bytes, reason: str) -> ClientLine:
     try:
         if b'"signature"' in line:
             return _decode_signed(line)
-        message = _convert(line, _FromClient)
+        return _convert(line, _FromClient)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         typ, rid = _read_glance(line)
         raise InvalidMessage(reason, typ=typ, rid=rid if typ in ANSWERED else None) from None
-    return ClientLine(message.header, message.payload)
 
 
 def _decode_signed(line: bytes) -> ClientLine:
@@ -330,6 +331,7 @@ def glance_at(head: bytes) -> tuple[str | None, str | None]:
     return typ, rid
 
 
+_KINDS: Final = {"request": b"request", "stream": b"stream", "channel": b"channel"}
 _PREFIX: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":'
 
 
@@ -338,6 +340,11 @@ def _text(value: str) -> bytes:
         return _bytes(value)
     except UnicodeEncodeError:
         return dump_json(value)
+
+
+@lru_cache(maxsize=1024)  # of the names that this side calls, which are those of its protocols
+def _name(procedure: str) -> bytes:
+    return _text(procedure)
 
 
 def encode_open(
@@ -359,16 +366,18 @@ def encode_open(
         win: The bytes of items that this side is ready to buffer, None to say nothing of it.
         ttl: How long this side will wait, in milliseconds; None is for ever.
     """
-    more = b"" if win is None else b',"win":%d' % win
-    more += b"" if ttl is None else b',"ttl":%d' % ttl
-    prefix = b'{"header":{"typ":"JWT","alg":"none"%b},"payload":{"typ":' % more
-    line = b'%b"%b","rid":%b,"prc":%b' % (prefix, kind.encode(), _text(rid), _text(prc))
-    return line + (b"}}\n" if prm is None else b',"prm":%b}}\n' % prm)
+    prefix = _PREFIX
+    if win is not None or ttl is not None:
+        more = b"" if win is None else b',"win":%d' % win
+        more += b"" if ttl is None else b',"ttl":%d' % ttl
+        prefix = b'{"header":{"typ":"JWT","alg":"none"%b},"payload":{"typ":' % more
+    head = b'%b"%b","rid":%b,"prc":%b' % (prefix, _KINDS[kind], _text(rid), _name(prc))
+    return b"%b}}\n" % head if prm is None else b'%b,"prm":%b}}\n' % (head, prm)
 
 
-def encode_send(prc: str, rid: str, val: bytes) -> bytes:
-    """Write the line of an item into a channel."""
-    return b'%b"send","prc":%b,"rid":%b,"val":%b}}\n' % (_PREFIX, _text(prc), _text(rid), val)
+def send_head(prc: str, rid: str) -> bytes:
+    """Write what stands before the value in each line of a channel's client; see ``encode_item``."""
+    return b'%b"send","prc":%b,"rid":%b,"val":' % (_PREFIX, _name(prc), _text(rid))
 
 
 def encode_abort(rid: str, rsn: str | None) -> bytes:
@@ -393,15 +402,26 @@ def encode_event(prc: str, data: bytes | None) -> bytes:
     return line + (b"}}\n" if data is None else b',"data":%b}}\n' % data)
 
 
-def encode_receive(rid: str, val: bytes) -> bytes:
-    """Write the line of an item from the server."""
-    return b'%b"receive","rid":%b,"val":%b}}\n' % (_PREFIX, _text(rid), val)
+def receive_head(rid: str) -> bytes:
+    """Write what stands before the value in each line of an item from the server; see ``encode_item``."""
+    return b'%b"receive","rid":%b,"val":' % (_PREFIX, _text(rid))
+
+
+def encode_item(head: bytes, val: bytes) -> bytes:
+    """Write the line of an item, whose beginning is the same for all items of a call."""
+    return b"%b%b}}\n" % (head, val)
+
+
+def encode_items(head: bytes, vals: Sequence[bytes]) -> bytes:
+    """Write the lines of some items of a call, one at least."""
+    return b"%b%b}}\n" % (head, (b"}}\n" + head).join(vals))
 
 
 def encode_result(rid: str, val: bytes | None) -> bytes:
     """Write the line that ends a call well; ``val`` is None where the procedure has no result."""
-    line = b'%b"result","rid":%b' % (_PREFIX, _text(rid))
-    return line + (b"}}\n" if val is None else b',"val":%b}}\n' % val)
+    if val is None:
+        return b'%b"result","rid":%b}}\n' % (_PREFIX, _text(rid))
+    return b'%b"result","rid":%b,"val":%b}}\n' % (_PREFIX, _text(rid), val)
 
 
 def encode_error(rid: str, code: str, message: str, data: bytes = b"{}") -> bytes:

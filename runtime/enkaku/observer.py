@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from inspect import iscoroutinefunction
-from typing import Final, ParamSpec, TypeAlias
+from typing import Final, TypeAlias, TypeVarTuple, Unpack
 
 from .errors import UsageError
 from .facts import Call, ConnectionInfo
@@ -26,7 +26,7 @@ __all__ = [
 
 logger: Final = logging.getLogger("enkaku")
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 
 Interceptor: TypeAlias = Callable[[Call], AbstractAsyncContextManager[None]]
 """Stands around every call, of all four kinds and on either side: an async context manager that is given the call.
@@ -87,52 +87,66 @@ class Observers(Observer):
     """Tells several observers, and keeps what they raise from the calls."""
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
-        self._observers: Final = tuple(observers)
+        def told(name: str) -> tuple[Callable[..., None], ...]:
+            methods = [getattr(observer, name) for observer in observers]
+            # What an observer leaves as it is need not be called.
+            ours = vars(Observer)[name]
+            return tuple(each for each in methods if getattr(each, "__func__", None) is not ours)
+
+        self._opened: Final = told("connection_opened")
+        self._lost: Final = told("connection_lost")
+        self._started: Final = told("call_started")
+        self._ended: Final = told("call_ended")
+        self._invalid: Final = told("invalid_message")
+        self._overloaded: Final = told("overloaded")
+        self._dropped: Final = told("item_dropped")
+        self._stuck: Final = told("handler_stuck")
+        self._draining: Final = told("draining")
 
     def connection_opened(self, connection: ConnectionInfo) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.connection_opened, connection)
+        for method in self._opened:
+            _tell(method, connection)
 
     def connection_lost(self, connection: ConnectionInfo, reason: str) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.connection_lost, connection, reason)
+        for method in self._lost:
+            _tell(method, connection, reason)
 
     def call_started(self, call: Call) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.call_started, call)
+        for method in self._started:
+            _tell(method, call)
 
     def call_ended(self, call: Call) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.call_ended, call)
+        for method in self._ended:
+            _tell(method, call)
 
     def invalid_message(self, connection: ConnectionInfo, problem: str) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.invalid_message, connection, problem)
+        for method in self._invalid:
+            _tell(method, connection, problem)
 
     def overloaded(self, connection: ConnectionInfo, procedure: str, problem: str) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.overloaded, connection, procedure, problem)
+        for method in self._overloaded:
+            _tell(method, connection, procedure, problem)
 
     def item_dropped(self, call: Call, count: int) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.item_dropped, call, count)
+        for method in self._dropped:
+            _tell(method, call, count)
 
     def handler_stuck(self, call: Call) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.handler_stuck, call)
+        for method in self._stuck:
+            _tell(method, call)
 
     def draining(self, connections: int, calls: int) -> None:
         """Tell everybody."""
-        for observer in self._observers:
-            _tell(observer.draining, connections, calls)
+        for method in self._draining:
+            _tell(method, connections, calls)
 
 
 def require_observers(values: Sequence[Observer]) -> None:
@@ -160,8 +174,8 @@ async def enter_all(stack: AsyncExitStack, interceptors: Sequence[Interceptor], 
         await enter_block(stack, interceptor, call, "the interceptor")
 
 
-def _tell(method: Callable[P, None], *facts: P.args, **more: P.kwargs) -> None:
+def _tell(method: Callable[[Unpack[Ts]], None], *facts: *Ts) -> None:
     try:
-        method(*facts, **more)
+        method(*facts)
     except (Exception, asyncio.CancelledError):  # of what it has looked at: nothing is awaited here
         logger.exception("an observer failed")

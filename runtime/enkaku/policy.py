@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .capacity import Capacity
+from .expiries import Expiries
 from .handler import Route
 from .limits import Limits
 from .observer import Interceptor, Lifespan, Observers
@@ -22,6 +23,7 @@ class Policy:
         routes: The handler's routes by procedure name.
         limits: What is kept for a client at the most.
         capacity: Counts the calls of all connections.
+        expiries: Knows when each of them has to be over.
         close_timeout: How long a handler may go on after its call was closed, in seconds; then it is cancelled and
             the caller gets ``EK05``.
         explain_refusals: Whether a client is told why its value was refused.
@@ -33,6 +35,7 @@ class Policy:
     routes: Mapping[str, Route]
     limits: Limits
     capacity: Capacity
+    expiries: Expiries
     close_timeout: float
     explain_refusals: bool
     observers: Observers

@@ -33,6 +33,13 @@ class Refusals:
         policy: Says whom to tell, and how much.
     """
 
+    __slots__ = (
+        "_connection",
+        "_policy",
+        "_reported",
+        "_transport",
+    )
+
     def __init__(self, transport: Transport, connection: ConnectionInfo, policy: Policy) -> None:
         self._transport = transport
         self._connection = connection

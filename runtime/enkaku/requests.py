@@ -21,38 +21,41 @@ _CANCELLED: Final = "Cancelled"
 
 
 class _PendingRequest:
+    __slots__ = ("_link", "facts", "reply")
+
     window = None
 
     def __init__(self, link: Link, call: Call) -> None:
-        self.call = call
+        self.facts = call
         self._link = link
         # An error is a value here: a future whose exception nobody fetches would complain.
-        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.reply: asyncio.Future[Reply] = link.loop.create_future()
 
     def take_item(self, text: bytes, size: int) -> None:  # noqa: ARG002 # part of an OpenCall
-        logger.debug("%s: an item for a request is ignored: %.100r", self.call.procedure.name, text)
+        logger.debug(
+            "%s: an item for a request is ignored: %.100r", self.facts.procedure.name, text
+        )
 
     def take_end(self, reply: Reply) -> None:
-        if self.call.outcome is None:
-            finish(self._link, self.call, reply)
+        if self.facts.outcome is None:
+            finish(self._link, self.facts, reply)
         if not self.reply.done():  # it is, if the task that waits for it was cancelled
             self.reply.set_result(reply)
 
     def give_up(self, reason: str, error: EnkakuError) -> None:
-        self._link.abort_call(self.call, reason)
-        self._link.forget_call(self.call)
+        self._link.abort_call(self.facts, reason)
+        self._link.forget_call(self.facts)
         self.take_end(error)
 
     def expire(self) -> None:
-        self.give_up("Timeout", exceeded(self.call.procedure))
+        self.give_up("Timeout", exceeded(self.facts.procedure))
 
 
 async def send_request(link: Link, call: Call, prm: bytes | None) -> Reply:
     """Send a request, and wait for its end; the caller's cancellation aborts it."""
     pending = _PendingRequest(link, call)
-    loop = asyncio.get_running_loop()
     link.open_call(pending, prm)
-    timer = None if call.due is None else loop.call_later(left(call.due), pending.expire)
+    expiry = 0 if call.due is None else link.expiries.add(call.due, pending.expire)
     link.gate.count_waiting(1)
     try:
         # Without waiting for room: the answer may come before the last of a large param has left.
@@ -62,15 +65,14 @@ async def send_request(link: Link, call: Call, prm: bytes | None) -> Reply:
         raise
     finally:
         link.gate.count_waiting(-1)
-        if timer is not None:
-            timer.cancel()
+        link.expiries.forget(expiry)
 
 
 async def send_event(link: Link, call: Call, line: bytes) -> None:
     """Send an event; wait until there is room for more."""
     link.observers.call_started(call)
     link.write(line)
-    call.note_sent(len(line))
+    call.bytes_sent = len(line)
     reply: Reply = None
     try:
         async with asyncio.timeout(None if call.due is None else left(call.due)):
@@ -99,6 +101,8 @@ def require_time(procedure: Procedure, due: float | None) -> None:
 def finish(link: Link, call: Call, reply: Reply) -> None:
     """Note how a call has ended, and tell who watches."""
     match reply:
+        case bytes() | None:
+            call.note_end("result")
         case ConnectionLost():
             call.note_end("lost")
         case CallClosed():
@@ -107,6 +111,4 @@ def finish(link: Link, call: Call, reply: Reply) -> None:
             call.note_end("error", code)
         case EnkakuError():
             call.note_end("error")
-        case _:
-            call.note_end("result")
     link.observers.call_ended(call)

@@ -19,23 +19,29 @@ class Room:
 
     Args:
         unread: Gives the peer up if there is no room for long; None waits for ever.
+
+    Attributes:
+        full: Whether there is no room.
     """
+
+    __slots__ = (
+        "_loop",
+        "_queue",
+        "_unread",
+        "_waking",
+        "full",
+    )
 
     def __init__(self, unread: "Unread | None" = None) -> None:
         self._unread = unread
         self._loop = asyncio.get_running_loop()
-        self._full = False
-        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self.full = False
+        self._queue: OrderedDict[asyncio.Future[None], None] | None = None  # until somebody waits
         self._waking = False
-
-    @property
-    def full(self) -> bool:
-        """Whether there is no room."""
-        return self._full
 
     def fill(self) -> None:
         """There is no room any more."""
-        self._full = True
+        self.full = True
         if self._unread is not None:
             self._unread.watch()
 
@@ -49,12 +55,14 @@ class Room:
         """There will never be room: let everybody go, at once."""
         self._have_room()
         while self._queue:
-            self._wake_one()
+            self._wake_one(self._queue)
 
     async def wait(self) -> None:
         """Return once there is room: at once if there is some, else when it is this one's turn."""
-        if not self._full:
+        if not self.full:
             return
+        if self._queue is None:
+            self._queue = OrderedDict()
         turn: asyncio.Future[None] = self._loop.create_future()
         self._queue[turn] = None
         try:
@@ -63,7 +71,7 @@ class Room:
             self._queue.pop(turn, None)  # as a rule, whoever was woken is in the queue no more
 
     def _have_room(self) -> None:
-        self._full = False
+        self.full = False
         if self._unread is not None:
             self._unread.rest()
 
@@ -72,15 +80,15 @@ class Room:
         # items where there is room for one.
         self._waking = False
         for _ in range(_AT_ONCE):
-            if self._full or not self._queue:
+            if self.full or not self._queue:
                 return
-            self._wake_one()
+            self._wake_one(self._queue)
         if self._queue:
             self._waking = True
             self._loop.call_soon(self._wake)
 
-    def _wake_one(self) -> None:
-        turn, _ = self._queue.popitem(last=False)
+    def _wake_one(self, queue: OrderedDict[asyncio.Future[None], None]) -> None:
+        turn, _ = queue.popitem(last=False)
         if not turn.done():
             turn.set_result(None)
 
@@ -95,6 +103,15 @@ class Unread:
     Attributes:
         seconds: The time; None is for ever.
     """
+
+    __slots__ = (
+        "_count_left",
+        "_give_up",
+        "_left",
+        "_timer",
+        "_vain",
+        "seconds",
+    )
 
     def __init__(self, count_left: Callable[[], int], give_up: Callable[[Exception], None]) -> None:
         self.seconds: float | None = None

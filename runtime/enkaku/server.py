@@ -12,6 +12,7 @@ from typing import Final, Protocol, Unpack
 
 from .capacity import Capacity
 from .errors import UsageError
+from .expiries import Expiries
 from .facts import ConnectionInfo
 from .handler import Handler
 from .limits import Limits
@@ -48,6 +49,7 @@ class Server:
             routes={route.procedure.name: route for route in handler.__routes__()},
             limits=limits,
             capacity=Capacity(calls=limits.server_calls, handlers=limits.server_handlers),
+            expiries=Expiries(),
             close_timeout=options.get("close_timeout", 30.0),
             explain_refusals=options.get("explain_refusals", False),
             observers=Observers(options.get("observers", ())),
@@ -189,6 +191,7 @@ class Server:
             ending.cancel()
             aborted.cancel()
             await asyncio.wait({ending, aborted})
+            self._policy.expiries.close()
 
     async def _end_sessions(self, grace: float) -> None:
         sessions = tuple(self._sessions)

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import UNSET, Raw, UnsetType
 
 from .answers import FAILED
-from .call import ServerCall
+from .call import Context, ServerCall
 from .calls import STOPPING, Calls
 from .capacity import Refusal
 from .deadline import due_after
@@ -23,6 +23,7 @@ from .facts import ConnectionInfo
 from .framing import LineSplitter, Oversized
 from .handler import Route
 from .inbox import Inbox
+from .json_text import DEPTH_MAX
 from .life import Life
 from .messages import (
     ALIVE,
@@ -30,7 +31,6 @@ from .messages import (
     CLOSE,
     Abort,
     CallMessage,
-    ClientLine,
     Credit,
     End,
     Event,
@@ -46,6 +46,7 @@ from .policy import Policy
 from .procedures import TOO_LONG
 from .refusals import INVALID, Refusals
 from .states import ServerState, Step
+from .stream_call import StreamCall
 from .transport import Transport
 from .window import Window
 
@@ -70,8 +71,27 @@ class Session:
     Args:
         transport: What carries the bytes; not started yet.
         policy: What holds for all connections of the server.
-        on_call_end: Called whenever a handler has ended.
+        on_call_end: Called whenever a handler has ended while the session stops.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_calls",
+        "_context",
+        "_crowded",
+        "_held",
+        "_holding",
+        "_life",
+        "_limits",
+        "_on_call_end",
+        "_policy",
+        "_refusals",
+        "_shallow",
+        "_shown_credits",
+        "_splitter",
+        "_taking",
+        "_transport",
+    )
 
     def __init__(
         self, transport: Transport, policy: Policy, *, on_call_end: Callable[[], None]
@@ -86,12 +106,20 @@ class Session:
             transport,
             limits,
             lifespan=policy.lifespan,
-            is_busy=lambda: self._calls.running > 0,
-            is_full=lambda: bool(self._lines),
+            is_busy=self._is_busy,
         )
         self._refusals = Refusals(transport, self._life.info, policy)
         self._calls = Calls(transport, self._life.info, policy, on_end=self._take_call_end)
-        self._lines: deque[bytes | Oversized] = deque()  # read, and not taken yet
+        self._context = Context(
+            connection=self._life.info,
+            transport=transport,
+            observers=policy.observers,
+            outbox_size=limits.window,
+            loop=asyncio.get_running_loop(),
+        )
+        self._shallow = limits.depth < DEPTH_MAX
+        self._held: deque[bytes | Oversized] | None = None  # read, and without room to be taken
+        self._taking = False
         self._holding: asyncio.TimerHandle | None = None
         self._crowded = False
         self._shown_credits = False
@@ -123,8 +151,11 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         self._life.hear()
-        self._lines.extend(self._splitter.feed(data))
-        self._take_lines()
+        lines = self._splitter.feed(data)
+        if self._held is None:
+            self._take_lines(lines)
+        else:
+            self._held.extend(lines)
         if self._splitter.endless:
             self._refusals.report("a line without an end")
             self._life.drop("the client sent a line without an end")
@@ -133,7 +164,7 @@ class Session:
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel what still runs: nobody is there to be answered."""
-        self._lines.clear()
+        self._held = None
         self._stop_holding()
         self._calls.give_up_all()
         self._life.lose(error)
@@ -156,16 +187,30 @@ class Session:
         self._calls.cancel_all()
         self._life.drop("this server was aborted")
 
-    def _take_lines(self) -> None:
+    def _take_lines(self, lines: list[bytes | Oversized]) -> None:
         """Take what was read, in its order; an event that there is no room for waits, and what is behind it."""
-        self._stop_holding()
-        while self._lines:
-            line = self._lines.popleft()
+        for number, line in enumerate(lines):
             if not self._take_line(line):
-                self._lines.appendleft(line)
+                self._held = deque(lines[number:])
                 self._hold()
                 break
-        self._life.settle()
+        self._life.settle(full=self._held is not None)
+
+    def _take_held(self) -> None:
+        """Take what has waited, as far as there is room now."""
+        held = self._held
+        if held is None or self._taking:  # by now: an eager task has ended
+            return
+        self._taking = True
+        self._stop_holding()
+        while held and self._take_line(held[0]):
+            held.popleft()
+        self._taking = False
+        if held:
+            self._hold()
+        else:
+            self._held = None
+        self._life.settle(full=self._held is not None)
 
     def _hold(self) -> None:
         """Let an event wait for its turn, but not for ever: what is behind it may be an abort."""
@@ -181,7 +226,7 @@ class Session:
     def _crowd_out(self) -> None:
         """From now on, until one finds room again, drop events that find none."""
         self._crowded = True
-        self._take_lines()
+        self._take_held()
 
     def _take_line(self, line: bytes | Oversized) -> bool:
         """Take a line; return False if there is no room for what it wants."""
@@ -189,37 +234,34 @@ class Session:
             self._refusals.oversized(line)
             return True
         try:
-            require_depth(line, self._limits.depth)
+            if self._shallow:
+                require_depth(line, self._limits.depth)
             message = decode_client_message(line)
         except InvalidMessage as error:
             self._refusals.report(str(error))
             if error.rid is not None and error.typ in ANSWERED:
                 self._refusals.refuse(error.rid, INVALID)
-        else:
-            return self._take(message, len(line) + 1)
-        return True
-
-    def _take(self, line: ClientLine, size: int) -> bool:
-        message = line.payload
-        match message:
+            return True
+        payload, size = message.payload, len(line) + 1
+        match payload:
+            case OpenRequest() | OpenStream() | OpenChannel():
+                self._open(payload, message.header, size)
             case Send():
-                self._send(message, size)
+                self._send(payload, size)
             case Credit():
-                self._credit(message)
+                self._credit(payload)
             case Abort():
-                self._abort(message)
+                self._abort(payload)
             case Event():
-                return self._event(message, size)
+                return self._event(payload, size)
             case End():
-                self._end(message)
-            case _:
-                self._open(message, line.header, size)
+                self._end(payload)
         return True
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
         kind = _KINDS[type(message)]
         route = self._policy.routes.get(message.prc)
-        if self._calls.get(message.rid) is not None:
+        if message.rid in self._calls.by_rid:
             self._refusals.invalid(message.rid, f"the rid {message.rid!r} is in use")
         elif route is None or route.procedure.kind != kind:
             if message.prc == ALIVE:
@@ -228,32 +270,34 @@ class Session:
                 self._refusals.invalid(message.rid, f"there is no {kind} {message.prc!r}")
         elif self._calls.stopping:
             self._refusals.refuse(message.rid, STOPPING)
-        elif refusal := self._calls.refuse(kind):
+        elif refusal := self._calls.capacity.refuse(kind):
             self._refusals.overload(message.prc, refusal[1])
             self._refusals.refuse(message.rid, refusal)
         elif header.ttl == 0:
             self._refusals.refuse(message.rid, _NO_TIME)
         else:
-            try:
-                param, run = route.bind(_text(message.prm))
-            except DecodeError as error:
-                self._refusals.value(message.rid, error)
-                return
-            except Exception:
-                logger.exception("%s: reading its param failed", message.prc)
-                self._refusals.refuse(message.rid, FAILED)
-                return
+            self._start_call(route, message, header, size)
+
+    def _start_call(self, route: Route, message: CallMessage, header: Header, size: int) -> None:
+        try:
+            arguments = route.read(_text(message.prm))
+        except DecodeError as error:
+            self._refusals.value(message.rid, error)
+        except Exception:
+            logger.exception("%s: reading its param failed", message.prc)
+            self._refusals.refuse(message.rid, FAILED)
+        else:
             call = self._make_call(message.rid, route, header)
-            call.param = param
-            call.note_received(size)
-            self._calls.start(call, run)
+            call.bytes_received = size
+            self._calls.start(call, route, arguments)
 
     def _make_call(self, rid: str, route: Route, header: Header) -> ServerCall:
-        win = None if header.win is UNSET else header.win
         ttl = None if header.ttl is UNSET else header.ttl / 1000
         if route.procedure.kind == "request":
-            return self._new_call(route, rid, due_after(ttl, self._limits.request_time))
-        call = self._new_call(route, rid, due_after(ttl), Window(win))
+            due = due_after(ttl, self._limits.request_time)
+            return ServerCall(route.procedure, self._context, rid=rid, due=due)
+        win = None if header.win is UNSET else header.win
+        call = StreamCall(route.procedure, self._context, Window(win), rid=rid, due=due_after(ttl))
         if route.decode_item is not None:
             call.decode_item = route.decode_item
             call.inbox = Inbox(
@@ -267,21 +311,7 @@ class Session:
             self._show_credits(call)
         return call
 
-    def _new_call(
-        self, route: Route, rid: str = "", due: float | None = None, window: Window | None = None
-    ) -> ServerCall:
-        return ServerCall(
-            route.procedure,
-            self.info,
-            self._transport,
-            self._policy.observers,
-            rid=rid,
-            due=due,
-            window=window,
-            outbox_size=self._limits.window,
-        )
-
-    def _show_credits(self, call: ServerCall) -> None:
+    def _show_credits(self, call: StreamCall) -> None:
         """Grant a channel its window; and let a client know, by its first stream, that credits are counted here."""
         self._life.gate.know_credits()
         if call.inbox is not None or not self._shown_credits:
@@ -297,7 +327,7 @@ class Session:
             pass
         elif refusal := self._policy.capacity.refuse("event"):
             self._refusals.overload(message.prc, refusal[1])
-        elif refusal := self._calls.refuse("event"):
+        elif refusal := self._calls.capacity.refuse("event"):
             # An event is never answered, so it cannot be refused; handlers here will end, sooner or later.
             if not self._crowded:
                 return False
@@ -309,22 +339,22 @@ class Session:
 
     def _start_event(self, route: Route, message: Event, size: int) -> None:
         try:
-            data, run = route.bind(_text(message.data))
+            arguments = route.read(_text(message.data))
         except DecodeError as error:
             self._refusals.report(str(error))
         except Exception:
             logger.exception("%s: reading its data failed", message.prc)
         else:
-            call = self._new_call(route, due=due_after(self._limits.request_time))
-            call.param = data
-            call.note_received(size)
-            self._calls.start(call, run)
+            due = due_after(self._limits.request_time)
+            call = ServerCall(route.procedure, self._context, due=due)
+            call.bytes_received = size
+            self._calls.start(call, route, arguments)
 
     def _send(self, message: Send, size: int) -> None:
-        call = self._calls.get(message.rid)
+        call = self._calls.by_rid.get(message.rid)
         if call is None or call.state is ServerState.ENDED:
             return
-        if call.inbox is None or call.decode_item is None:
+        if not isinstance(call, StreamCall) or call.inbox is None or call.decode_item is None:
             self._refusals.report(f"{call.procedure.name!r} takes no items")
             return
         text = bytes(message.val)
@@ -339,25 +369,26 @@ class Session:
             logger.exception("%s: reading an item failed", call.procedure.name)
             self._fail(call, FAILED)
         else:
-            call.note_received(size, items=1)
+            call.bytes_received += size
+            call.items_received += 1
 
     def _credit(self, message: Credit) -> None:
         self._life.gate.know_credits()
-        call = self._calls.get(message.rid)
-        if call is not None:
+        call = self._calls.by_rid.get(message.rid)
+        if isinstance(call, StreamCall):
             call.window.grant(message.n)
 
     def _end(self, message: End) -> None:
-        call = self._calls.get(message.rid)
+        call = self._calls.by_rid.get(message.rid)
         if call is None:
             return
-        if call.inbox is None:
+        if not isinstance(call, StreamCall) or call.inbox is None:
             self._refusals.report(f"{call.procedure.name!r} takes no items")
         else:
             call.step(Step.HALF_CLOSE)
 
     def _abort(self, message: Abort) -> None:
-        call = self._calls.get(message.rid)
+        call = self._calls.by_rid.get(message.rid)
         if call is None or call.state not in _OPEN:
             return  # unknown, or ended already: the first end wins
         if message.rsn == CLOSE:
@@ -369,9 +400,16 @@ class Session:
         self._refusals.refuse(call.rid, refusal)
         self._calls.give_up(call, "error", refusal[0])
 
+    def _is_busy(self) -> bool:
+        return self._calls.running > 0
+
     def _take_call_end(self) -> None:
-        self._on_call_end()
-        self._take_lines()
+        if self._calls.stopping:
+            self._on_call_end()
+        if self._held is not None:
+            self._take_held()
+        else:
+            self._life.settle(full=False)
 
 
 def _text(value: Raw | UnsetType) -> bytes | None:

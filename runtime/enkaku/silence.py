@@ -15,23 +15,24 @@ class Silence:
 
     Args:
         on_silence: Called after each such time.
+
+    Attributes:
+        expecting: Whether anything is expected.
     """
+
+    __slots__ = ("_heard", "_loop", "_on_silence", "_seconds", "_timer", "expecting")
 
     def __init__(self, on_silence: Callable[[], None]) -> None:
         self._loop: Final = asyncio.get_running_loop()
         self._on_silence = on_silence
         self._heard = self._loop.time()
         self._seconds = 0.0
+        self.expecting = False
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def expecting(self) -> bool:
-        """Whether anything is expected."""
-        return self._timer is not None
 
     def hear(self) -> None:
         """Something came, or counts as if it had."""
-        if self._timer is not None:  # or nobody will ask
+        if self.expecting:  # or nobody will ask
             self._heard = self._loop.time()
 
     def expect(self, seconds: float | None) -> None:
@@ -39,6 +40,7 @@ class Silence:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.expecting = seconds is not None
         if seconds is not None:
             self._heard = self._loop.time()
             self._seconds = seconds

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, cast
 
 from .errors import ConnectionLost
 from .gathering import Gathering
+from .read_buffer import shared_buffer
 from .room import Room, Unread
 from .socket_options import describe_address, peer_credentials, set_keepalive
 from .socket_state import NEXT, OVER, READING, State
@@ -21,7 +22,7 @@ __all__ = ["OnSettled", "SocketTransport"]
 _ANSWERS_MAX: Final = 64 * 1024  # bytes of TLS' own that a peer may make this side keep for it
 
 
-class SocketTransport(asyncio.Protocol):
+class SocketTransport(asyncio.BufferedProtocol):
     """An asyncio transport, as the connection and the session see it.
 
     Args:
@@ -51,6 +52,7 @@ class SocketTransport(asyncio.Protocol):
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._written = 0
         self._gathering = Gathering(self._send)
+        self._buffer = shared_buffer(self._loop)
         self._unread = Unread(self._count_left, self._fail)
         self._room = Room(self._unread)
         self._credentials: PeerCredentials | None = None
@@ -71,6 +73,11 @@ class SocketTransport(asyncio.Protocol):
         """How many written bytes the operating system has not taken yet."""
         return self._gathering.size + self._transport.get_write_buffer_size()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether ``drain`` would return at once."""
+        return self._state is State.OPEN and not self._room.full
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio's protocol."""
         # asyncio gives stream protocols such a transport; its signature only says less.
@@ -85,8 +92,13 @@ class SocketTransport(asyncio.Protocol):
             self._become(State.SHAKING)
             self._shake_hands(self._tls)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 # any size is asked for
         """Part of asyncio's protocol."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Part of asyncio's protocol."""
+        data = bytes(memoryview(self._buffer)[:nbytes])
         self._gathering.arrive()
         if self._tls is not None:
             self._tls.feed(data)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
-from .deadline import due_within, left
+from .deadline import due_within
 from .errors import (
     CallClosed,
     DecodeError,
@@ -19,7 +19,7 @@ from .errors import (
 )
 from .facts import Call
 from .full import WhenFull
-from .inbox import End, Inbox
+from .inbox import NOTHING, End, Inbox
 from .link import Reply
 from .links import Links
 from .messages import CLOSE
@@ -37,6 +37,7 @@ _Receive = TypeVar("_Receive")
 _Result = TypeVar("_Result")
 
 _CANCELLED: Final = "Cancelled"
+_NEW: Final = ClientState.NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,9 @@ class ClientStream(Generic[_Receive, _Result]):
             result = await stream.result()
     """
 
+    facts: Call  # once it is open; ``call`` says so to those who come too early
+    window: Window | None = None  # what may be sent: nothing
+
     def __init__(self, opening: Opening, receive: Slot[_Receive], result: Slot[_Result]) -> None:
         self.procedure: Final = opening.procedure
         self._opening = opening
@@ -83,18 +87,13 @@ class ClientStream(Generic[_Receive, _Result]):
         self._iterated = False
         self._reply: Reply = None
         self._stack = AsyncExitStack()
-        self._timer: asyncio.TimerHandle | None = None
+        self._expiry = 0
 
     @property
     def call(self) -> Call:
         """What there is to know about the call, once it is open."""
         self._require_known()
-        return self._call
-
-    @property
-    def window(self) -> Window | None:
-        """What may be sent; None, since a stream takes no items."""
-        return None
+        return self.facts
 
     @property
     def dropped(self) -> int:
@@ -108,10 +107,10 @@ class ClientStream(Generic[_Receive, _Result]):
         due = due_within(opening.timeout)
         require_time(self.procedure, due)
         self._link = await opening.links.ready(self.procedure, due)
-        self._call = Call(self.procedure, self._link.info, due=due)
-        self._call.param = opening.param
+        self.facts = Call(self.procedure, self._link.info, due=due)
+        self.facts.param = opening.param
         try:
-            await enter_all(self._stack, opening.interceptors, self._call)
+            await enter_all(self._stack, opening.interceptors, self.facts)
             self._open(due)
         except BaseException as error:
             await self._stack.__aexit__(type(error), error, error.__traceback__)
@@ -126,7 +125,7 @@ class ClientStream(Generic[_Receive, _Result]):
             self._link.gate,
             window=limits.window,
             limit=limits.inbox_limit,
-            grant=lambda size: self._link.grant(self._call, size),
+            grant=lambda size: self._link.grant(self.facts, size),
             when_full=self._opening.when_full,
             on_drop=self._count_dropped,
         )
@@ -144,7 +143,7 @@ class ClientStream(Generic[_Receive, _Result]):
             self._inbox.release()
             raise
         if due is not None:
-            self._timer = loop.call_later(left(due), self._expire)
+            self._expiry = self._link.expiries.add(due, self._expire)
 
     async def __aexit__(
         self,
@@ -162,10 +161,12 @@ class ClientStream(Generic[_Receive, _Result]):
     async def __anext__(self) -> _Receive:
         self._require_opened()
         self._iterated = True
-        try:
-            text = await self._inbox.get()
-        except End:
-            raise StopAsyncIteration from None
+        text = self._inbox.take_now()
+        if text is NOTHING:
+            try:
+                text = await self._inbox.get()
+            except End:
+                raise StopAsyncIteration from None
         try:
             return self._receive.decode(text)
         except DecodeError as error:
@@ -202,7 +203,7 @@ class ClientStream(Generic[_Receive, _Result]):
         """
         self._require_opened()
         if self._step(Step.CLOSE):
-            self._link.abort_call(self._call, CLOSE)
+            self._link.abort_call(self.facts, CLOSE)
         self._inbox.keep_only_what_fits()
         return await self._wait_result()
 
@@ -235,11 +236,10 @@ class ClientStream(Generic[_Receive, _Result]):
         """Take the end. Called by the connection."""
         if self._step(Step.FINISH):
             self._reply = reply
-            if self._timer is not None:
-                self._timer.cancel()
+            self._link.expiries.forget(self._expiry)
             self._inbox.put_end(reply if isinstance(reply, EnkakuError) else None)
             self._ended.set_result(None)
-            finish(self._link, self._call, reply)
+            finish(self._link, self.facts, reply)
 
     def _step(self, step: Step) -> bool:
         state = after(CLIENT, self._state, step)
@@ -257,13 +257,13 @@ class ClientStream(Generic[_Receive, _Result]):
         if (
             self._state is not ClientState.CLOSING
         ):  # the first abort wins: another would not be heard
-            self._link.abort_call(self._call, reason)
-        self._link.forget_call(self._call)
+            self._link.abort_call(self.facts, reason)
+        self._link.forget_call(self.facts)
         self.take_end(error)
 
     def _count_dropped(self, count: int) -> None:
-        self._call.dropped += count
-        self._link.observers.item_dropped(self._call, count)
+        self.facts.dropped += count
+        self._link.observers.item_dropped(self.facts, count)
 
     async def _wait_result(self) -> _Result:
         self._link.gate.count_waiting(1)
@@ -274,11 +274,12 @@ class ClientStream(Generic[_Receive, _Result]):
         return decode_reply(self._result, self._reply)
 
     def _require_opened(self) -> None:
-        self._require_known()
-        require_loop(self._link.loop, "the connection")
+        if self._state is _NEW or asyncio.get_running_loop() is not self._link.loop:
+            self._require_known()
+            require_loop(self._link.loop, "the connection")
 
     def _require_known(self) -> None:
-        if self._state is ClientState.NEW:
+        if self._state is _NEW:
             raise UsageError(f"{self.procedure.name}: open the call first, by async with")
 
 

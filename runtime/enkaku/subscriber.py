@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Generic, Literal, TypeVar
 
-from .call import ServerCall
 from .errors import HandlerError
 from .full import WhenFull
 from .slots import Slot
+from .stream_call import StreamCall
 
 __all__ = ["Subscriber", "too_slow"]
 
@@ -41,7 +41,7 @@ class Subscriber(Generic[T]):
 
     def __init__(  # what one says of a subscriber, and what its broadcast says of all
         self,
-        call: ServerCall,
+        call: StreamCall,
         slot: Slot[T],
         when_full: WhenFull | Literal["disconnect"],
         where: Callable[[T], bool] | None,

@@ -73,6 +73,11 @@ class Transport(Protocol):
         """How many written bytes have not left yet."""
         ...
 
+    @property
+    def has_room(self) -> bool:
+        """Whether ``drain`` would return at once."""
+        ...
+
     def limit_unread(self, seconds: float | None) -> None:
         """Let the peer read nothing for so long, while there is no room, and then end at once, with an error.
 
@@ -83,7 +88,10 @@ class Transport(Protocol):
         """Begin to deliver; called once, and before ``close``."""
 
     def write(self, data: bytes) -> None:
-        """Send some bytes, without waiting; after the connection is lost they are dropped."""
+        """Send some bytes, without waiting; after the connection is lost they are dropped.
+
+        What is written in one turn of the event loop may leave together at its end.
+        """
 
     async def drain(self) -> None:
         """Return once there is room for more: at once, or in the order in which it was asked for.
@@ -208,6 +216,11 @@ class MemoryTransport:
     def buffered(self) -> int:
         """How many written bytes the other end has not been given yet."""
         return self._outgoing.size
+
+    @property
+    def has_room(self) -> bool:
+        """Whether ``drain`` would return at once."""
+        return not (self._outgoing.room.full or self._lost.done())
 
     def limit_unread(self, seconds: float | None) -> None:
         """Let the other end take nothing for so long, while there is no room."""

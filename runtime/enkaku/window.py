@@ -25,6 +25,8 @@ class Window:
             room that a large one waits for.
     """
 
+    __slots__ = ("_certain", "_granted", "_returned", "_sent", "_waiters", "turn")
+
     def __init__(self, granted: int | None, *, certain: bool = True) -> None:
         self.turn: Final = asyncio.Lock()
         self._granted = granted
@@ -43,6 +45,10 @@ class Window:
         if self._granted is None:
             return True
         return size <= self._granted - self._sent or self._sent <= self._returned
+
+    def passes(self, size: int) -> bool:
+        """Tell whether an item may be sent now without overtaking one that waits."""
+        return self.fits(size) and not self.turn.locked()
 
     def take(self, size: int) -> None:
         """An item was sent."""

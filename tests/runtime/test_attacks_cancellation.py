@@ -145,12 +145,14 @@ async def _start(use: Use, connection: enkaku.Connection) -> None:
 def _left(connection: enkaku.Connection, server: Server) -> list[object]:
     """What anybody still counts."""
     sessions = list(server._sessions)
-    capacities = [server._policy.capacity, *(session._calls._capacity for session in sessions)]
+    capacities = [server._policy.capacity, *(session._calls.capacity for session in sessions)]
     gates = [connection._links.link.gate, *(session._life.gate for session in sessions)]
     calls = [*connection.calls, *(call for info in server.connections for call in info.calls)]
     timers = [timer for session in sessions for timer in session._calls._timers.values()]
+    expiries = [connection._links.link.expiries, server._policy.expiries]
     counts = [count for gate in gates for count in _counts(gate)]
     counts += [capacity.running for capacity in capacities]
+    counts += [len(each) for each in expiries]
     return [*calls, *timers, *filter(None, counts)]
 
 

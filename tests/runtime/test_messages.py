@@ -25,11 +25,12 @@ from enkaku.messages import (
     encode_end,
     encode_error,
     encode_event,
+    encode_item,
     encode_open,
-    encode_receive,
     encode_result,
-    encode_send,
     glance_at,
+    receive_head,
+    send_head,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -89,10 +90,12 @@ def test_an_opening_comes_out_as_it_went_in(
 
 @given(ids, names, json_values)
 def test_an_item_comes_out_as_it_went_in(rid: str, prc: str, val: object) -> None:
-    message = decode_client_message(one_line(encode_send(prc, rid, text_of(val)))).payload
+    message = decode_client_message(
+        one_line(encode_item(send_head(prc, rid), text_of(val)))
+    ).payload
     assert isinstance(message, Send)
     assert (message.rid, message.prc, value_of(message.val)) == (rid, prc, val)
-    answer = decode_server_message(one_line(encode_receive(rid, text_of(val))))
+    answer = decode_server_message(one_line(encode_item(receive_head(rid), text_of(val))))
     assert isinstance(answer, Receive)
     assert (answer.rid, value_of(answer.val)) == (rid, val)
 
@@ -156,7 +159,7 @@ def mutations(text: bytes) -> st.SearchStrategy[bytes]:
 SEEDS = [
     encode_open("request", "1", "p", b'{"a":[1,"\\ud83d"]}')[:-1],
     encode_open("request", "1", "p", b'{"a":[1]}')[:-1],
-    encode_send("p", "1", b"1")[:-1],
+    encode_item(send_head("p", "1"), b"1")[:-1],
     encode_abort("1", "Close")[:-1],
     encode_event("p", b"null")[:-1],
     encode_error("1", "C", "m")[:-1],
@@ -231,7 +234,8 @@ def test_lines_are_compact_and_in_the_order_of_the_protocol() -> None:
         head + b'{"typ":"stream","rid":"1","prc":"a/b","prm":{}}}\n'
     )
     assert (
-        encode_send("a/b", "1", b"2") == head + b'{"typ":"send","prc":"a/b","rid":"1","val":2}}\n'
+        encode_item(send_head("a/b", "1"), b"2")
+        == head + b'{"typ":"send","prc":"a/b","rid":"1","val":2}}\n'
     )
     assert encode_abort("1", "Close") == head + b'{"typ":"abort","rid":"1","rsn":"Close"}}\n'
     assert encode_event("p", b'"\xc3\xa9"') == (
@@ -240,12 +244,12 @@ def test_lines_are_compact_and_in_the_order_of_the_protocol() -> None:
     assert encode_error("1", "C", "m") == (
         head + b'{"typ":"error","rid":"1","code":"C","data":{},"msg":"m"}}\n'
     )
-    assert encode_receive("1", b"3") == head + b'{"typ":"receive","rid":"1","val":3}}\n'
+    assert encode_item(receive_head("1"), b"3") == head + b'{"typ":"receive","rid":"1","val":3}}\n'
     assert encode_result("1", None) == head + b'{"typ":"result","rid":"1"}}\n'
 
 
 def test_a_value_keeps_its_text() -> None:
-    line = encode_send("p", "1", b'{"a": 1.50, "a":1e2}')[:-1]
+    line = encode_item(send_head("p", "1"), b'{"a": 1.50, "a":1e2}')[:-1]
     message = decode_client_message(line).payload
     assert isinstance(message, Send)
     assert message.val == Raw(b'{"a": 1.50, "a":1e2}')

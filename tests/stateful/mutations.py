@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from unittest import mock
 
-from enkaku.call import ServerCall
 from enkaku.calls import Calls
 from enkaku.capacity import Capacity
 from enkaku.inbox import Inbox
@@ -14,6 +13,7 @@ from enkaku.link import Link
 from enkaku.requests import _PendingRequest
 from enkaku.session import Session
 from enkaku.states import CLIENT, SERVER, ClientState, ServerState, Step
+from enkaku.stream_call import StreamCall
 from enkaku.streams import ClientStream
 from enkaku.window import Window
 
@@ -82,7 +82,7 @@ async def _impatient_get(self: Any) -> Any:
 async def _drain_first(self: Any, size: int) -> None:
     """Wait for credit without another look at the call."""
     while self._takes_items():
-        await self._transport.drain()
+        await self.context.transport.drain()
         if self.window.fits(size):
             break
         await self.window.wait()
@@ -97,7 +97,7 @@ def _silent_end(self: Any, reply: Any) -> None:
 
 def _keep_one(self: Any, reason: str, cause: Any) -> None:
     """Forget one of the calls of a connection that is lost."""
-    if self._lost is None and self._calls:
+    if self.is_open and self._calls:
         self._calls.popitem()
     _lose(self, reason, cause)
 
@@ -109,11 +109,12 @@ def _last_first(self: Any) -> Any:
 
 
 def _keep_timer(self: Any, call: Any) -> None:
-    self._timers.pop(call, None)
+    """Forget the call, and not its deadline."""
+    self.by_rid.pop(call.rid, None)
 
 
 def _forget_timer(self: Any, reply: Any) -> None:
-    self._timer = None
+    self._expiry = 0
     _take_stream_end(self, reply)
 
 
@@ -142,7 +143,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "an abort is not sent": _nothing(Link, "abort_call"),
     "a close is swallowed": _nothing(Calls, "close"),
     "a half-close is swallowed": _nothing(Session, "_end"),
-    "items are sent after the end": _nothing(ServerCall, "_require_taking_items"),
+    "items are sent after the end": _instead(StreamCall, "_takes_items", lambda _: True),
     "a call that has ended is kept": _nothing(Link, "forget_call"),
     "a loss forgets a call": _instead(Link, "_lose", _keep_one),
     "a loss goes on with the handlers": _nothing(Calls, "give_up_all"),
@@ -157,7 +158,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "an item does not count": _unless(Window, "take", lambda _, size: size > 300),
     "who waits for credit is not told of the end": _nothing(Window, "end"),
     "a handler waits for credit of a call that has ended": _instead(
-        ServerCall, "_wait_for_room", _drain_first
+        StreamCall, "_wait_for_room", _drain_first
     ),
     # Items.
     "items overtake one another": _instead(Inbox, "_take_first", _last_first),
@@ -171,6 +172,6 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "no call is refused": _instead(Capacity, "refuse", lambda *_: None),
     "a deadline passes unnoticed at the client": _nothing(ClientStream, "_expire"),
     "a deadline passes unnoticed at the server": _nothing(Calls, "_exceed"),
-    "a timer is left at the server": _instead(Calls, "_drop_timer", _keep_timer),
+    "a timer is left at the server": _instead(Calls, "_forget", _keep_timer),
     "a timer is left at the client": _instead(ClientStream, "take_end", _forget_timer),
 }

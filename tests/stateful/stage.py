@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from enkaku import call as server_call
-from enkaku import facts, streams
+from enkaku import expiries, facts, streams
 from enkaku.states import Step, after
 
 from .calls import step_of
@@ -49,6 +49,7 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
             # Not by attributes: the package has a function of that name.
             mock.patch.object(sys.modules["enkaku.deadline"], "time", loop.clock),
             mock.patch.object(facts, "time", loop.clock),
+            mock.patch.object(expiries, "time", loop.clock),
             mock.patch.object(streams, "after", noted),
             mock.patch.object(server_call, "after", noted),
         ):
