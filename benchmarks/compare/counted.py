@@ -20,12 +20,12 @@ MARK: Final = "_PyEval_CallTracing"
 """The C function that callgrind writes its counts down at: nobody else calls it."""
 
 COUNTS: Final = {
-    "request": 400,
-    "flight": 1_280,
-    "stream": 2_000,
-    "streams": 2_000,
-    "channel": 400,
-    "large": 60,
+    "request": 200,
+    "flight": 640,
+    "stream": 1_000,
+    "streams": 1_000,
+    "channel": 200,
+    "large": 30,
     "connections": 500,
 }
 """The messages of each workload."""

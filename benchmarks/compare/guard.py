@@ -98,48 +98,57 @@ def _read(directory: Path, peer: str) -> Counts:
 def judge(baseline: Baseline, counts: dict[str, Counts]) -> list[str]:
     """Print what was counted, and give the workloads that have become slower."""
     slower: list[str] = []
-    print(
-        f"  {'instructions a message':<28}{'floor':>12}{OURS:>12}{'x floor':>9}{'baseline':>10}{'':>9}"
-    )
+    heads = ("floor", OURS, "x floor", "baseline", "change")
+    print(f"  {'instructions a message':<24}" + "".join(f"{head:>12}" for head in heads))
     for name, ours in counts[OURS].items():
         floor, expected = counts[FLOOR][name], baseline.ratios[name]
         change = ours / floor / expected - 1
-        mark = ""
         if change > TOLERANCE:
             slower.append(name)
-            mark = "  SLOWER"
         title = WORKLOADS[name].title.rpartition(", ")[0]
-        print(
-            f"  {title:<28}{floor:>12,.0f}{ours:>12,.0f}{ours / floor:>9.3f}{expected:>10.3f}{change:>+9.1%}{mark}"
-        )
+        figures = f"{floor:12,.0f}{ours:12,.0f}{ours / floor:12.3f}{expected:12.3f}{change:+12.1%}"
+        print(f"  {title:<24}{figures}{'  SLOWER' if name in slower else ''}")
     return slower
+
+
+def check() -> int:
+    """Compare with the baseline; give the exit code."""
+    baseline, here = Baseline.model_validate_json(BASELINE.read_bytes()), _versions()
+    if baseline.python != here.python:
+        wanted = f"The baseline holds for Python {baseline.python}, and this is {here.python}"
+        print(f"{wanted}: nothing is checked.")
+        return 0
+    if baseline.libraries != here.libraries:
+        print(f"  (The baseline is of {baseline.libraries}, and this is {here.libraries}.)")
+    slower = judge(baseline, count())
+    for name in slower:
+        print(f"{name} has become slower by more than {TOLERANCE:.0%}", file=sys.stderr)
+    return 1 if slower else 0
+
+
+def renew() -> int:
+    """Write the baseline anew; give the exit code."""
+    counts = count()
+    ratios = {name: round(counts[OURS][name] / counts[FLOOR][name], 4) for name in COUNTS}
+    baseline = _versions().model_copy(update={"ratios": ratios})
+    BASELINE.write_text(json.dumps(baseline.model_dump(), indent=2) + "\n")
+    judge(baseline, counts)
+    return 0
+
+
+def _versions() -> Baseline:
+    return Baseline(
+        python=".".join(map(str, sys.version_info[:2])),
+        libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        ratios={},
+    )
 
 
 def main() -> int:
     """Check, or renew the baseline."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--renew", action="store_true", help="write the baseline anew")
-    options = parser.parse_args()
-    python = ".".join(map(str, sys.version_info[:2]))
-    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    if not options.renew:
-        baseline = Baseline.model_validate_json(BASELINE.read_bytes())
-        if baseline.python != python:
-            print(
-                f"The baseline holds for Python {baseline.python}, and this is {python}: nothing is checked."
-            )
-            return 0
-        if baseline.libraries != libraries:
-            print(f"  (The baseline was made with {baseline.libraries}, and this is {libraries}.)")
-    counts = count()
-    if options.renew:
-        ratios = {name: round(counts[OURS][name] / counts[FLOOR][name], 4) for name in COUNTS}
-        baseline = Baseline(python=python, libraries=libraries, ratios=ratios)
-        BASELINE.write_text(json.dumps(baseline.model_dump(), indent=2) + "\n")
-    slower = judge(baseline, counts)
-    for name in slower:
-        print(f"{name} has become slower by more than {TOLERANCE:.0%}", file=sys.stderr)
-    return 1 if slower else 0
+    return renew() if parser.parse_args().renew else check()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ def render(comparison: Comparison) -> str:
         lines += details(comparison, loop)
     for loop in comparison.loops():
         lines += ["", *summary(comparison, loop)]
-    lines += _problems(comparison)
     return "\n".join(lines)
 
 
@@ -27,16 +26,14 @@ def details(comparison: Comparison, loop: str) -> Iterator[str]:
     heads += ("MiB client", "server")
     for workload in comparison.workloads():
         yield f"\n{workload.title}  ({loop})"
-        rows: list[Sequence[str]] = [heads]
-        for peer in comparison.peers():
-            case = comparison.case(peer, loop, workload.name)
-            if case is not None and case.rounds:
-                rows.append(_row(comparison, case))
-        yield from _aligned(rows)
+        cases = [comparison.case(peer, loop, workload.name) for peer in comparison.peers()]
+        found = [case for case in cases if case is not None]
+        yield from _aligned([heads, *(_row(comparison, case) for case in found if case.rounds)])
+        yield from (f"  {case.peer}: {case.problem}" for case in found if case.problem)
 
 
 def summary(comparison: Comparison, loop: str) -> Iterator[str]:
-    """Write the judge's rate of each peer and workload, and the ratio to the floor."""
+    """Write the judge's rate of each peer and workload, and the ratio to the floor; ``!`` is where a round failed."""
     yield f"Messages (MB) a CPU second of the busier process, its least disturbed round, and x floor; {loop}"
     titles = [workload.title.rpartition(", ")[0] for workload in comparison.workloads()]
     rows: list[Sequence[str]] = [("", *titles)]
@@ -47,6 +44,7 @@ def summary(comparison: Comparison, loop: str) -> Iterator[str]:
         ]
         rows.append((peer, *cells))
     yield from _aligned(rows)
+    yield from (f"  {peer} {problem}" for peer, problem in comparison.problems.items())
 
 
 def _row(comparison: Comparison, case: Case) -> Sequence[str]:
@@ -67,19 +65,10 @@ def _row(comparison: Comparison, case: Case) -> Sequence[str]:
 
 def _cell(comparison: Comparison, case: Case | None) -> str:
     if case is None or not case.rounds:
-        return "-"
+        return "failed"
     ratio = comparison.ratio(case)
-    return f"{case.cpu_rate:,.0f}" + ("" if ratio is None else f" {ratio:5.2f}")
-
-
-def _problems(comparison: Comparison) -> Iterator[str]:
-    if comparison.problems or any(case.problem for case in comparison.cases):
-        yield "\nMissing:"
-    for peer, problem in comparison.problems.items():
-        yield f"  {peer}: {problem}"
-    for case in comparison.cases:
-        if case.problem:
-            yield f"  {case.peer}, {case.workload}, {case.loop}: {case.problem}"
+    text = f"{case.cpu_rate:,.0f}" + ("" if ratio is None else f" {ratio:5.2f}")
+    return f"{text}!" if case.problem else text
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -165,7 +165,12 @@ WORKLOADS: Final = {
         Workload("channel", "channel, round trips/s", round_trips, 500),
         Workload("large", "64 KiB items, MB/s", large_items, 200, size=ITEM),
         Workload(
-            "connections", "500 connections x 20, calls/s", many_connections, 1_000, fixed=10_000, least=CONNECTIONS
+            "connections",
+            "500 connections x 20, calls/s",
+            many_connections,
+            1_000,
+            fixed=10_000,
+            least=CONNECTIONS,
         ),
     )
 }
