@@ -20,7 +20,10 @@ _RESULTS: Final = ROOT / "benchmarks" / "results"
 
 
 def compare(options: argparse.Namespace) -> Comparison:
-    """Measure; rounds are interleaved over peers, so that a busy moment of the machine hits everybody."""
+    """Measure, and write down what there is after each round.
+
+    Rounds are interleaved over peers, so that a busy moment of the machine hits everybody.
+    """
     found = Comparison(
         python=platform.python_version(),
         machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
@@ -40,6 +43,7 @@ def compare(options: argparse.Namespace) -> Comparison:
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", flush=True)
         run_round(found.cases, pythons, options.scale)
+        (_RESULTS / f"{options.name}.json").write_text(found.model_dump_json(indent=1) + "\n")
     return found
 
 
@@ -76,9 +80,8 @@ def main() -> None:
     if options.show:
         found = Comparison.model_validate_json(options.show.read_bytes())
     else:
-        found = compare(options)
         _RESULTS.mkdir(exist_ok=True)
-        (_RESULTS / f"{options.name}.json").write_text(found.model_dump_json(indent=1) + "\n")
+        found = compare(options)
         draw(found, _RESULTS / options.name)
     print(render(found))
 
