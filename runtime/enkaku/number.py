@@ -21,7 +21,7 @@ _Bounds = dict[str, int | float]
 
 _NATIVE: Final = core_schema.simple_ser_schema("any")
 _EXACT: Final = 2**53  # below it, every whole number is a float
-_LONG: Final = re.compile(rb"[0-9][eE]|[0-9]{16}")  # what a float from there on is written with
+_LONG: Final = re.compile(rb"[0-9](?:[eE]|[0-9]{15})")  # what a float from there on is written with
 _WORDS: Final = {
     "ge": "{} or more",
     "gt": "more than {}",

@@ -5,7 +5,7 @@ the schema of a slot whose type is wider.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
@@ -26,7 +26,7 @@ from .plain import plain_writer
 from .problems import problem
 from .pydantic_problems import from_pydantic, is_invalid_json
 from .schema_problems import from_schema
-from .surrogates import StandIns, replace, rewrite, stand_in
+from .surrogates import StandIns, replace, restore, rewrite, stand_in
 
 __all__ = ["Slot"]
 
@@ -34,9 +34,8 @@ T = TypeVar("T")
 
 # What pydantic writes, three times, for a lone surrogate in a name, without a word.
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}".encode()
-# The original writes it as 0; a text may hold it, too.
 _MINUS: Final = ord("-")  # a byte is looked for faster than bytes
-_MINUS_ZERO: Final = re.compile(rb"-0\.0(?=[],}]|$)")
+_MINUS_ZERO: Final = re.compile(rb"-0\.0(?=[],}]|$)")  # the original writes 0; a text may hold it
 _FALSY: Final = (b"null", b"false", b"0", b'""')
 _AMBIGUOUS: Final = Problem("", "a value whose alternatives can be told apart in time", "another")
 _NESTED: Final = Problem(
@@ -133,14 +132,8 @@ class Slot(Generic[T]):
         return self._codec[1].validate_python
 
     @cached_property
-    def _write(self) -> Callable[..., bytes]:
-        return self._codec[2].to_json
-
-    @cached_property
     def decode(self) -> Callable[[bytes], T]:
-        """Read a value from its JSON text.
-
-        It is a function, made at the first use.
+        """Read a value from its JSON text: a function, which is made at the first use.
 
         Raises:
             DecodeError: The text is not JSON, or the schema refuses the value.
@@ -203,20 +196,34 @@ class Slot(Generic[T]):
             refusal = error
         else:
             return rewrite(value, lambda text: text.translate(back))
-        raise DecodeError(self.label, _restore(refusal.problems, back), more=refusal.more)
+        raise DecodeError(self.label, restore(refusal.problems, back), more=refusal.more)
 
     @cached_property
     def encode(self) -> Callable[[T], bytes]:
-        """Write a value as compact JSON, in UTF-8.
-
-        It is a function, made at the first use.
+        """Write a value as compact JSON, in UTF-8: a function, which is made at the first use.
 
         Raises:
             EncodeError: The schema refuses the value, or JSON cannot express it.
         """
-        if self._rules is not None or self._routed is not None:
-            return self._encode  # what is plain may be refused all the same
-        return build(self.label, lambda: plain_writer(self._codec[0], self._encode))
+        if self._routed is not None:
+            return self._encode  # what is plain may have too many alternatives all the same
+        if self._rules is None:
+            return build(self.label, lambda: plain_writer(self._codec[0], self._encode))
+        return self._encode if self._rules.surrogates else self._encode_checked(self._rules)
+
+    def _encode_checked(self, rules: Rules) -> Callable[[T], bytes]:
+        """Return what writes values whose schema says more than their type."""
+
+        def leave(_: T) -> bytes:
+            return b""
+
+        write = build(self.label, lambda: plain_writer(self._codec[0], leave))
+
+        def encode(value: T) -> bytes:
+            text = write(value)
+            return text if text and rules.accept(read_tree(text)) else self._encode(value)
+
+        return encode
 
     def _encode(self, value: T) -> bytes:
         try:
@@ -234,7 +241,7 @@ class Slot(Generic[T]):
 
     def _dump(self, value: T) -> bytes:
         self._check(value, strict=True, by_alias=False, by_name=True)
-        text = self._write(value, by_alias=True, exclude_unset=True, warnings=False)
+        text = self._codec[2].to_json(value, by_alias=True, exclude_unset=True, warnings=False)
         if _MINUS in text and _MINUS_ZERO.search(text) is not None:
             return dump_json(load_json(text))
         return text
@@ -248,7 +255,7 @@ class Slot(Generic[T]):
             text = self._dump(value).decode().translate(back)
         except ValidationError as error:
             told = from_pydantic(error, value, python=True)
-            raise EncodeError(self.label, _restore(told, back)) from None
+            raise EncodeError(self.label, restore(told, back)) from None
         except (AttributeError, TypeError):
             raise EncodeError(self.label, (_UNMADE,)) from None
         except ValueError:
@@ -290,8 +297,3 @@ class Slot(Generic[T]):
         if len(self._when_absent) != 1:
             raise DecodeError(self.label, (Problem("", "a value", "nothing"),))
         return self._when_absent[0]
-
-
-def _restore(told: Iterable[Problem], back: StandIns) -> tuple[Problem, ...]:
-    texts = ((each.pointer, each.expected, each.found) for each in told)
-    return tuple(Problem(*(text.translate(back) for text in each)) for each in texts)

@@ -5,14 +5,15 @@ equality and almost every pattern stay what they were. Above it: checked and slo
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from pydantic import BaseModel
 
+from .errors import Problem
 from .json_text import DEPTH_MAX
 
-__all__ = ["StandIns", "find_surrogates", "replace", "rewrite", "stand_in"]
+__all__ = ["StandIns", "find_surrogates", "replace", "restore", "rewrite", "stand_in"]
 
 _T = TypeVar("_T")
 
@@ -47,6 +48,12 @@ def replace(*texts: str) -> tuple[StandIns, StandIns]:
         {ord(char): stand_in for char, stand_in in there.items()},
         {ord(stand_in): char for char, stand_in in there.items()},
     )
+
+
+def restore(told: Iterable[Problem], back: StandIns) -> tuple[Problem, ...]:
+    """Tell problems with the lone surrogates that something stood in for."""
+    texts = ((each.pointer, each.expected, each.found) for each in told)
+    return tuple(Problem(*(text.translate(back) for text in each)) for each in texts)
 
 
 def stand_in(value: _T, *texts: str) -> tuple[_T, StandIns]:

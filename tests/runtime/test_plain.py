@@ -377,6 +377,21 @@ def test_bounds_hold_to_the_last_digit(limit: Any, kind: str) -> None:
             agree(slot, value)
 
 
+CHECKED: Slot[Point] = Slot(
+    "checked",
+    enkaku.Checked(Point, {"not": {"properties": {"xAxis": {"const": 7}}, "required": ["label"]}}),
+)
+
+
+@pytest.mark.parametrize(
+    "members", [*WRONG, {}, {"label": "a"}, {"x_axis": 7}, {"x_axis": 7, "label": "a"}]
+)
+def test_what_is_plain_is_still_checked_with_the_schema(members: Any) -> None:
+    agree(CHECKED, made(**members))
+    refused = {"x_axis": 7, "label": "a"}
+    assert isinstance(agree(CHECKED, made(**refused)), str)
+
+
 def test_a_type_as_deep_as_no_text_may_be_is_written_as_ever() -> None:
     form: Any = int
     value: object = 1
