@@ -105,7 +105,7 @@ class Calls:
             call.param = arguments[0]
         if call.answered:
             self.by_rid[call.rid] = call
-        self.capacity.take(call.kind)
+        self.capacity.take(call.procedure.kind)
         self._connection.add_call(call)
         self._running[call] = None
         if call.due is not None:
@@ -236,7 +236,7 @@ class Calls:
         del self._running[call]
         self._forget(call)
         if call.step(Step.RELEASE):
-            self.capacity.release(call.kind)
+            self.capacity.release(call.procedure.kind)
         call.release()
         self._connection.remove_call(call)
         self._observers.call_ended(call)

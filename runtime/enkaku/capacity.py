@@ -21,45 +21,44 @@ class Capacity:
         calls: How many may be open: requests, streams and channels.
         handlers: How many handlers of requests may run, and how many of events; a stream is meant to run for long.
         whole: What this is a part of, whose bounds hold as well.
+
+    Attributes:
+        running: How many handlers run, those of streams and channels among them.
+        free_calls: How many more calls may be open here.
+        free_handlers: How many more handlers may run here, by kind of call.
     """
 
-    __slots__ = ("_free_calls", "_free_handlers", "_running", "_whole")
+    __slots__ = ("_chain", "free_calls", "free_handlers", "running")
 
     def __init__(self, *, calls: int, handlers: int, whole: "Capacity | None" = None) -> None:
-        self._free_calls = calls
-        self._free_handlers = {"event": handlers, "request": handlers}
-        self._whole: Final = whole
-        self._running = 0
-
-    @property
-    def running(self) -> int:
-        """How many handlers run, those of streams and channels among them."""
-        return self._running
+        self.running = 0
+        self.free_calls = calls
+        self.free_handlers = {"event": handlers, "request": handlers}
+        self._chain: Final[tuple[Capacity, ...]] = (self,) if whole is None else (self, whole)
 
     def refuse(self, kind: str) -> Refusal | None:
         """Say why there is no room for one more, or None if there is."""
-        if kind != "event" and self._free_calls <= 0:
-            return _TOO_MANY_CALLS
-        if self._free_handlers.get(kind, 1) <= 0:
-            return _TOO_MANY_HANDLERS
-        return None if self._whole is None else self._whole.refuse(kind)
+        for each in self._chain:
+            if kind != "event" and each.free_calls <= 0:
+                return _TOO_MANY_CALLS
+            if each.free_handlers.get(kind, 1) <= 0:
+                return _TOO_MANY_HANDLERS
+        return None
 
     def take(self, kind: str) -> None:
         """Count one more."""
-        self._running += 1
-        if kind != "event":
-            self._free_calls -= 1
-        if kind in self._free_handlers:
-            self._free_handlers[kind] -= 1
-        if self._whole is not None:
-            self._whole.take(kind)
+        for each in self._chain:
+            each.running += 1
+            if kind != "event":
+                each.free_calls -= 1
+            if kind in each.free_handlers:
+                each.free_handlers[kind] -= 1
 
     def release(self, kind: str) -> None:
         """Count one less."""
-        self._running -= 1
-        if kind != "event":
-            self._free_calls += 1
-        if kind in self._free_handlers:
-            self._free_handlers[kind] += 1
-        if self._whole is not None:
-            self._whole.release(kind)
+        for each in self._chain:
+            each.running -= 1
+            if kind != "event":
+                each.free_calls += 1
+            if kind in each.free_handlers:
+                each.free_handlers[kind] += 1

@@ -11,7 +11,7 @@ from typing import Final
 
 from .usage import require_seconds
 
-__all__ = ["deadline", "due", "due_after", "due_within", "left", "set_due"]
+__all__ = ["deadline", "due", "due_after", "due_within", "left", "passed", "set_due"]
 
 _due: Final[ContextVar[float | None]] = ContextVar("enkaku_deadline", default=None)
 
@@ -63,6 +63,11 @@ def due_after(seconds: float | None, at_most: float | None = None) -> float | No
 def left(at: float) -> float:
     """Return how many seconds are left; not less than 0."""
     return max(0.0, at - time.monotonic())
+
+
+def passed(at: float) -> bool:
+    """Tell whether no time is left."""
+    return at <= time.monotonic()
 
 
 def set_due(at: float | None) -> None:

@@ -175,7 +175,8 @@ class Link:
         """Send what opens a call, and give it its id."""
         call = opened.facts
         procedure = call.procedure
-        self.require_open(procedure)
+        if not self.is_open:
+            raise self.loss(procedure)
         call.rid = str(next(self._rids))
         ttl = None if call.due is None else max(1, round(left(call.due) * 1000))
         line = encode_open(procedure.kind, call.rid, procedure.name, prm, win=win, ttl=ttl)

@@ -69,26 +69,27 @@ _REASON_MAX: Final = 1024
 _GLANCED: Final = 4096  # bytes in which typ and rid are, if they are where everybody writes them
 
 
-class _Open(Struct, tag_field="typ", forbid_unknown_fields=True, frozen=True):
+# None of these can be part of a cycle (gc=False): nothing that they hold refers to anything.
+class _Open(Struct, tag_field="typ", forbid_unknown_fields=True, frozen=True, gc=False):
     rid: _ID
     prc: str
     prm: Raw | UnsetType = UNSET
     jti: _ID | UnsetType = UNSET
 
 
-class OpenRequest(_Open, tag="request", frozen=True):
+class OpenRequest(_Open, tag="request", frozen=True, gc=False):
     """Opens a request."""
 
 
-class OpenStream(_Open, tag="stream", frozen=True):
+class OpenStream(_Open, tag="stream", frozen=True, gc=False):
     """Opens a stream."""
 
 
-class OpenChannel(_Open, tag="channel", frozen=True):
+class OpenChannel(_Open, tag="channel", frozen=True, gc=False):
     """Opens a channel."""
 
 
-class Send(Struct, tag_field="typ", tag="send", forbid_unknown_fields=True, frozen=True):
+class Send(Struct, tag_field="typ", tag="send", forbid_unknown_fields=True, frozen=True, gc=False):
     """An item from the client into a channel; early releases of the original leave ``prc`` out."""
 
     rid: _ID
@@ -97,7 +98,9 @@ class Send(Struct, tag_field="typ", tag="send", forbid_unknown_fields=True, froz
     jti: _ID | UnsetType = UNSET
 
 
-class Abort(Struct, tag_field="typ", tag="abort", forbid_unknown_fields=True, frozen=True):
+class Abort(
+    Struct, tag_field="typ", tag="abort", forbid_unknown_fields=True, frozen=True, gc=False
+):
     """The client gives a call up, or asks it to finish (``rsn`` is ``CLOSE``)."""
 
     rid: _ID
@@ -105,20 +108,22 @@ class Abort(Struct, tag_field="typ", tag="abort", forbid_unknown_fields=True, fr
     jti: _ID | UnsetType = UNSET
 
 
-class Credit(Struct, tag_field="typ", tag="credit", frozen=True):
+class Credit(Struct, tag_field="typ", tag="credit", frozen=True, gc=False):
     """Grants ``n`` further bytes of a call's items; in either direction."""
 
     rid: _ID
     n: _Count
 
 
-class End(Struct, tag_field="typ", tag="end", frozen=True):
+class End(Struct, tag_field="typ", tag="end", frozen=True, gc=False):
     """The client sends no further items into a channel, and still receives."""
 
     rid: _ID
 
 
-class Event(Struct, tag_field="typ", tag="event", forbid_unknown_fields=True, frozen=True):
+class Event(
+    Struct, tag_field="typ", tag="event", forbid_unknown_fields=True, frozen=True, gc=False
+):
     """A message that nobody answers."""
 
     prc: str
@@ -126,21 +131,21 @@ class Event(Struct, tag_field="typ", tag="event", forbid_unknown_fields=True, fr
     jti: _ID | UnsetType = UNSET
 
 
-class Receive(Struct, tag_field="typ", tag="receive", frozen=True):
+class Receive(Struct, tag_field="typ", tag="receive", frozen=True, gc=False):
     """An item from the server."""
 
     rid: str
     val: Raw
 
 
-class Result(Struct, tag_field="typ", tag="result", frozen=True):
+class Result(Struct, tag_field="typ", tag="result", frozen=True, gc=False):
     """Ends a call well."""
 
     rid: str
     val: Raw | UnsetType = UNSET
 
 
-class Error(Struct, tag_field="typ", tag="error", frozen=True):
+class Error(Struct, tag_field="typ", tag="error", frozen=True, gc=False):
     """Ends a call badly."""
 
     rid: str
@@ -154,7 +159,7 @@ ClientMessage = OpenRequest | OpenStream | OpenChannel | Send | Abort | Event | 
 ServerMessage = Receive | Result | Error | Credit
 
 
-class Header(Struct, frozen=True):
+class Header(Struct, frozen=True, gc=False):
     """What a client says beside the message itself.
 
     Attributes:
@@ -168,26 +173,26 @@ class Header(Struct, frozen=True):
     ttl: Annotated[float, Meta(ge=0, le=_COUNT_MAX)] | UnsetType = UNSET
 
 
-class _Unsigned(Header, frozen=True):
+class _Unsigned(Header, frozen=True, gc=False):
     alg: Literal["none"]
 
 
-class _SignedHeader(Header, frozen=True):
+class _SignedHeader(Header, frozen=True, gc=False):
     alg: Literal["EdDSA", "ES256"]
 
 
-class ClientLine(Struct, forbid_unknown_fields=True, frozen=True):
+class ClientLine(Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     """A line that a client sent."""
 
     header: Header
     payload: ClientMessage
 
 
-class _FromClient(ClientLine, forbid_unknown_fields=True, frozen=True):
+class _FromClient(ClientLine, forbid_unknown_fields=True, frozen=True, gc=False):
     header: _Unsigned
 
 
-class _FromServer(Struct):
+class _FromServer(Struct, gc=False):
     # Replies are read leniently: what a newer server adds to them is no reason to lose a call.
     payload: ServerMessage
 

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import Final
 
-from .deadline import left
+from .deadline import left, passed
 from .errors import CallClosed, CallError, ConnectionLost, DeadlineExceeded, EnkakuError
 from .facts import Call
 from .link import Link, Reply
@@ -94,7 +94,7 @@ def exceeded(procedure: Procedure) -> DeadlineExceeded:
 
 def require_time(procedure: Procedure, due: float | None) -> None:
     """Raise DeadlineExceeded if no time is left: then nothing is sent."""
-    if due is not None and left(due) <= 0:
+    if due is not None and passed(due):
         raise exceeded(procedure)
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET
 
 from .answers import FAILED
 from .call import Context, ServerCall
@@ -280,7 +280,8 @@ class Session:
 
     def _start_call(self, route: Route, message: CallMessage, header: Header, size: int) -> None:
         try:
-            arguments = route.read(_text(message.prm))
+            prm = message.prm
+            arguments = route.read(None if prm is UNSET else bytes(prm))
         except DecodeError as error:
             self._refusals.value(message.rid, error)
         except Exception:
@@ -339,7 +340,8 @@ class Session:
 
     def _start_event(self, route: Route, message: Event, size: int) -> None:
         try:
-            arguments = route.read(_text(message.data))
+            data = message.data
+            arguments = route.read(None if data is UNSET else bytes(data))
         except DecodeError as error:
             self._refusals.report(str(error))
         except Exception:
@@ -410,7 +412,3 @@ class Session:
             self._take_held()
         else:
             self._life.settle(full=False)
-
-
-def _text(value: Raw | UnsetType) -> bytes | None:
-    return None if value is UNSET else bytes(value)

@@ -57,6 +57,8 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._room = Room(self._unread)
         self._credentials: PeerCredentials | None = None
         self._receiver: Receiver | None = None
+        self._held = False
+        self._early = b""
 
     @property
     def peer(self) -> str:
@@ -104,8 +106,15 @@ class SocketTransport(asyncio.BufferedProtocol):
             self._tls.feed(data)
             if self._state is State.SHAKING:
                 self._shake_hands(self._tls)
+            elif self._held:
+                self._transport.pause_reading()
             else:
                 self._read(self._tls)
+        elif self._held or self._early:
+            # uvloop begins to read when connection_made has returned, whatever was said in there.
+            self._early += data
+            if self._held:
+                self._transport.pause_reading()
         elif self._receiver is not None:
             self._receiver.data_received(data)
 
@@ -146,6 +155,8 @@ class SocketTransport(asyncio.BufferedProtocol):
     def start(self, receiver: Receiver) -> None:
         """Begin to deliver."""
         if self._now() in OVER:
+            if self._early:
+                self._loop.call_soon(receiver.data_received, self._early)
             self._loop.call_soon(receiver.connection_lost, self._error)
             return
         self._receiver = receiver
@@ -170,16 +181,13 @@ class SocketTransport(asyncio.BufferedProtocol):
     def pause_reading(self) -> None:
         """Deliver nothing until told to; while this side ends, read on."""
         if self._now() is State.OPEN:
-            self._transport.pause_reading()
+            self._hold()
 
     def resume_reading(self) -> None:
         """Deliver again, once started."""
         if self._receiver is None or self._now() not in READING:
             return
-        if not self._transport.is_reading():
-            self._transport.resume_reading()
-            if self._tls is not None:  # which may hold what came with the handshake's last bytes
-                self._loop.call_soon(self._read_on, self._tls)
+        self._let_go()
 
     async def close(self, *, within: float) -> None:
         """Send what was written, then the end; wait for the peer's end."""
@@ -211,8 +219,21 @@ class SocketTransport(asyncio.BufferedProtocol):
 
     def _open(self) -> None:
         self._become(State.OPEN)
-        self._transport.pause_reading()  # until the start
+        self._hold()  # until the start
         self._settle(None)
+
+    def _hold(self) -> None:
+        self._held = True
+        self._transport.pause_reading()
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._held = False
+            self._transport.resume_reading()
+            if (
+                self._tls is not None or self._early
+            ):  # TLS may hold what came with the handshake's last bytes
+                self._loop.call_soon(self._read_on)
 
     def _send(self, data: bytes) -> None:
         if self._now() is not State.OPEN:
@@ -249,9 +270,13 @@ class SocketTransport(asyncio.BufferedProtocol):
         if done:
             self._open()
 
-    def _read_on(self, tls: Tls) -> None:
-        if self._state is not State.LOST and self._transport.is_reading():
-            self._read(tls)
+    def _read_on(self) -> None:
+        if self._state is State.LOST or self._held:
+            return
+        if self._tls is not None:
+            self._read(self._tls)
+        else:
+            self._deliver_early()
 
     def _read(self, tls: Tls) -> None:
         data, error = tls.read()
@@ -289,7 +314,7 @@ class SocketTransport(asyncio.BufferedProtocol):
         if self._become(State.ENDING):
             # A socket that is closed with unread bytes in it is reset, and what it wrote last is lost:
             # so read on until the peer has seen the end.
-            self._transport.resume_reading()
+            self._let_go()
             if self._tls is not None:
                 self._tls.end()
                 self._put(self._tls.take_outgoing())
@@ -305,7 +330,13 @@ class SocketTransport(asyncio.BufferedProtocol):
             self._put(self._tls.take_outgoing())
         self.abort()
 
+    def _deliver_early(self) -> None:
+        if self._early and self._receiver is not None:
+            early, self._early = self._early, b""
+            self._receiver.data_received(early)
+
     def _tell(self, error: Exception | None) -> None:
+        self._deliver_early()
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.connection_lost(error)
