@@ -1,9 +1,9 @@
 """What one value for many subscribers costs, and what one of them that never reads costs the others.
 
-    python benchmarks/broadcast.py
+    make bench-broadcast
 
-Two processes: a server that sends as fast as it can, and subscribers, each at the end of a Unix socket of its own, who
-count lines and do nothing else. Every figure is a median of several rounds.
+Two processes: a server that sends as fast as it can, or one value in each turn of its event loop, and subscribers, at
+the ends of Unix sockets, who count lines and do nothing else. Every figure is a median of several rounds.
 """
 
 import argparse
@@ -67,7 +67,7 @@ class Sending(enkaku.Handler):
 
     async def send(self, param: list[str]) -> Round:
         """Send for so many seconds."""
-        how, seconds = param[0], float(param[1])
+        how, pace, seconds = param[0], param[1], float(param[2])
         dropped, sent = self._broadcast.dropped, 0
         for _ in range(50 if how == "fill" else 0):  # more than a socket takes
             await self._broadcast.send(LARGE)
@@ -79,6 +79,8 @@ class Sending(enkaku.Handler):
                     await stream.send(FIGURES)
             else:
                 await self._broadcast.send(FIGURES)
+            if pace == "turn":
+                await asyncio.sleep(0)
             last = time.perf_counter()
             sent += 1
         dropped = self._broadcast.dropped - dropped
@@ -90,80 +92,114 @@ class Sending(enkaku.Handler):
 class Subscriber(asyncio.Protocol):
     """Counts lines."""
 
-    def __init__(self, policy: str) -> None:
+    def __init__(self, policy: str, calls: int = 1) -> None:
         self.lines = 0
+        self.calls = calls
         self._policy = policy
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Subscribe."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 # for the type checker
         self.transport = transport
-        payload = {"typ": "stream", "rid": "s", "prc": "watch", "prm": self._policy}
-        message = {"header": {"typ": "JWT", "alg": "none"}, "payload": payload}
-        transport.write(json.dumps(message).encode() + b"\n")
+        for number in range(self.calls):
+            payload = {"typ": "stream", "rid": f"{number}", "prc": "watch", "prm": self._policy}
+            message = {"header": {"typ": "JWT", "alg": "none"}, "payload": payload}
+            transport.write(json.dumps(message).encode() + b"\n")
 
     def data_received(self, data: bytes) -> None:
         """Count."""
         self.lines += data.count(b"\n")
 
 
-async def subscribe(path: str, policy: str) -> Subscriber:
-    """Connect a subscriber."""
+async def subscribe(path: str, policy: str, calls: int = 1) -> Subscriber:
+    """Connect a client with so many calls."""
     loop = asyncio.get_running_loop()
-    return (await loop.create_unix_connection(lambda: Subscriber(policy), path))[1]
+    return (await loop.create_unix_connection(lambda: Subscriber(policy, calls), path))[1]
 
 
 async def settled(subscribers: list[Subscriber]) -> None:
     """Wait until everybody has read as much as the others, for a while."""
-    lines, since = set[int](), time.monotonic()
+    lines, since = set[float](), time.monotonic()
     while len(lines) != 1 or time.monotonic() < since + 0.2:
-        if (now := {each.lines for each in subscribers}) != lines:
+        if (now := {each.lines / each.calls for each in subscribers}) != lines:
             lines, since = now, time.monotonic()
         await asyncio.sleep(0.02)
 
 
+class Measurement:
+    """Rounds of sending, with all that is to arrive counted.
+
+    Args:
+        connection: Has the server send.
+        others: Those who read.
+        options: How many rounds of which length.
+    """
+
+    def __init__(
+        self, connection: enkaku.Connection, others: list[Subscriber], options: argparse.Namespace
+    ) -> None:
+        self._connection = connection
+        self._others = others
+        self._options = options
+
+    async def row(self, name: str, how: str, pace: str = "full") -> float:
+        """Measure and print one way to send; give its CPU seconds for each value."""
+        rounds: list[Round] = []
+        rates: list[float] = []
+        for _ in range(self._options.rounds):
+            before = [each.lines for each in self._others]
+            param = [how, pace, f"{self._options.round}"]
+            done = await self._connection.request(SEND, param, timeout=None)
+            rounds.append(done)
+            pairs = zip(before, self._others, strict=True)
+            goal = [lines + done.sent * each.calls for lines, each in pairs]
+            start = time.monotonic()
+            while [each.lines for each in self._others] != goal:  # noqa: ASYNC110 # others count
+                await asyncio.sleep(0.01)
+            rates.append(done.sent / (done.seconds + time.monotonic() - start))
+        cpu = statistics.median(each.cpu / each.sent for each in rounds)
+        dropped = sum(each.dropped for each in rounds)
+        print(
+            f"  {name:<52}{cpu * 1e3:7.2f} ms of cpu a value,{statistics.median(rates):7,.0f} values/s for each,"
+            f" {dropped:,} dropped",
+            flush=True,
+        )
+        return cpu
+
+    async def pair(self, name: str, pace: str) -> None:
+        """Compare sending to each by itself with a broadcast."""
+        each = await self.row(f"stream.send for each, {name}", "each", pace)
+        all_ = await self.row(f"broadcast.send, {name}", "broadcast", pace)
+        print(f"  {'':<52}{each / all_:7.1f} x")
+
+    async def beside(self, path: str, policy: Policy) -> None:
+        """Broadcast beside one who never reads."""
+        never = await subscribe(path, policy)
+        never.transport.pause_reading()
+        await self._connection.request(SEND, ["fill", "full", "0"], timeout=None)
+        await settled(self._others)
+        await self.row(f"broadcast.send beside one that never reads: {policy}", "broadcast")
+        never.transport.abort()
+
+
 async def measure(path: str, options: argparse.Namespace) -> None:
-    """Print the table."""
-    print(
-        f"{options.subscribers:,} subscribers, items of {len(WATCH.receive.encode(FIGURES))} bytes"
-    )
-    others = [await subscribe(path, "wait") for _ in range(options.subscribers)]
-    async with enkaku.connect_unix(path) as connection:
-        for name, how, stalled in (
-            ("stream.send for each", "each", None),
-            ("broadcast.send", "broadcast", None),
-            ("  beside one that never reads: latest", "broadcast", "latest"),
-            ("  beside one that never reads: drop_oldest", "broadcast", "drop_oldest"),
-            ("  beside one that never reads: disconnect", "broadcast", "disconnect"),
-        ):
-            never = None if stalled is None else await subscribe(path, stalled)
-            if never is not None:
-                never.transport.pause_reading()
-                await connection.request(SEND, ["fill", "0"], timeout=None)
-                await settled(others)
-            rounds: list[Round] = []
-            rates: list[float] = []
-            for _ in range(options.rounds):
-                before = [each.lines for each in others]
-                done = await connection.request(SEND, [how, f"{options.round}"], timeout=None)
-                rounds.append(done)
-                goal = [lines + done.sent for lines in before]
-                start = time.monotonic()
-                while [each.lines for each in others] != goal:  # noqa: ASYNC110 # others count
-                    await asyncio.sleep(0.01)
-                rates.append(done.sent / (done.seconds + time.monotonic() - start))
-            took = statistics.median(each.seconds / each.sent for each in rounds)
-            cpu = statistics.median(each.cpu / each.sent for each in rounds)
-            print(
-                f"  {name:<44}{took * 1e3:7.2f} ms a send ({cpu * 1e3:.2f} of cpu),"
-                f"{statistics.median(rates):7,.0f} items/s for each,"
-                f" {sum(each.dropped for each in rounds):,} dropped",
-                flush=True,
-            )
-            if never is not None:
-                never.transport.abort()
-    for each in others:
-        each.transport.abort()
+    """Print the tables."""
+    for connections in (options.subscribers, options.subscribers // 50):
+        calls = options.subscribers // connections
+        print(
+            f"{options.subscribers:,} subscribers on {connections:,} connections,"
+            f" items of {len(WATCH.receive.encode(FIGURES))} bytes"
+        )
+        others = [await subscribe(path, "wait", calls) for _ in range(connections)]
+        async with enkaku.connect_unix(path) as connection:
+            measurement = Measurement(connection, others, options)
+            await measurement.pair("as fast as it can", "full")
+            await measurement.pair("one value a turn", "turn")
+            if calls == 1:
+                for policy in ("latest", "drop_oldest", "disconnect"):
+                    await measurement.beside(path, policy)
+        for each in others:
+            each.transport.abort()
 
 
 async def serve(path: str) -> None:

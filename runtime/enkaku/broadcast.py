@@ -12,7 +12,7 @@ from .full import POLICIES, WhenFull
 from .procedures import Channel, Procedure, Stream
 from .slots import Slot
 from .stream_call import ServerStream
-from .subscriber import Subscriber, too_slow
+from .subscriber import Subscriber, item_size, too_slow
 from .usage import require_one_of, require_seconds
 
 __all__ = ["Broadcast"]
@@ -22,7 +22,8 @@ Param = TypeVar("Param")
 Send = TypeVar("Send")
 Result = TypeVar("Result")
 
-_STREAK: Final = 32  # how many items may be written before the other tasks get a turn
+_STREAK: Final = 32  # how many items may be sent before the other tasks get a turn
+_TOGETHER: Final = 64 * 1024  # bytes of items that are written together
 
 
 class Broadcast(Generic[T]):
@@ -60,7 +61,13 @@ class Broadcast(Generic[T]):
         self._replay: Final = replay
         self._queue: Final = queue
         self._patience: Final = patience
-        self._subscribers: dict[Subscriber[T], None] = {}
+        # Those who have been sent everything get all that comes in one turn of the event loop by one write each; the
+        # others, and who wants only some of the values, get each value by itself.
+        self._abreast: dict[Subscriber[T], None] = {}
+        self._apart: dict[Subscriber[T], None] = {}
+        self._texts: list[bytes] = []
+        self._size = 0
+        self._passing: asyncio.Handle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last: tuple[T, bytes] | None = None
         self._closed = False
@@ -74,7 +81,7 @@ class Broadcast(Generic[T]):
     @property
     def subscribers(self) -> int:
         """How many calls are served."""
-        return len(self._subscribers)
+        return len(self._abreast) + len(self._apart)
 
     @property
     def dropped(self) -> int:
@@ -128,9 +135,14 @@ class Broadcast(Generic[T]):
         try:
             async with subscriber.ending(), stream.until_closed():
                 self._add(subscriber)
+                stream.call.before += (self._pass_on,)
                 await subscriber.run()
         finally:
-            self._subscribers.pop(subscriber, None)
+            self._pass_on()
+            before = stream.call.before
+            stream.call.before = tuple(each for each in before if each != self._pass_on)
+            self._abreast.pop(subscriber, None)
+            self._apart.pop(subscriber, None)
             subscriber.leave()
         return subscriber.sent
 
@@ -170,19 +182,19 @@ class Broadcast(Generic[T]):
         Calls that come later are served the last value, with ``replay``, and then end in the same way.
         """
         self._closed = True
-        for subscriber in self._subscribers:
+        for subscriber in (*self._abreast, *self._apart):
             subscriber.finish()
 
     def _require_same_loop(self) -> None:
         # Where nobody is served, any loop will do: it may be the next one of the program.
-        if self._subscribers and self._loop is not _running_loop():
+        if self.subscribers and self._loop is not _running_loop():
             raise UsageError(
                 f"the broadcast of {self._procedure.name} serves calls of another event loop"
             )
 
     def _add(self, subscriber: Subscriber[T]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._subscribers[subscriber] = None
+        self._apart[subscriber] = None
         if self._last is not None and subscriber.wants(self._last[0]):
             subscriber.offer(self._last[1])
         if self._closed:
@@ -196,14 +208,38 @@ class Broadcast(Generic[T]):
         text = self._slot.encode(value)
         if self._replay:
             self._last = value, text
+        if self._texts and self._size + item_size(text) > min(self._queue, _TOGETHER):
+            self._pass_on()
+            self._streak = _STREAK
         late: dict[asyncio.Future[None], Subscriber[T]] = {}
-        for subscriber in tuple(self._subscribers):
-            if subscriber.wants(value):
+        for subscriber in tuple(self._apart):
+            if not self._texts and subscriber.abreast:
+                del self._apart[subscriber]
+                self._abreast[subscriber] = None
+            elif subscriber.wants(value):
                 room = subscriber.offer(text)
                 if room is not None:
                     late[room] = subscriber
-        self._streak += 1 + len(self._subscribers)
+        self._streak += 1 + len(self._apart)
+        if self._abreast:
+            self._texts.append(text)
+            self._size += item_size(text)
+            if self._passing is None:
+                self._passing = asyncio.get_running_loop().call_soon(self._pass_on)
         return late
+
+    def _pass_on(self) -> None:
+        """Send what was kept. Who has no room for it goes on apart; his queue has, since no more than that is kept."""
+        if self._passing is not None:
+            self._passing.cancel()
+            self._passing = None
+        texts, self._texts, self._size = self._texts, [], 0
+        behind = [each for each in self._abreast if not each.send_together(texts)] if texts else []
+        for subscriber in behind:
+            del self._abreast[subscriber]
+            self._apart[subscriber] = None
+            for text in texts:
+                subscriber.offer(text)
 
     async def _wait(self, late: dict[asyncio.Future[None], Subscriber[T]]) -> None:
         try:

@@ -5,7 +5,7 @@ Above it: broadcasts. Below it: the call as a handler sees it.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Generic, Literal, TypeVar
 
@@ -14,11 +14,16 @@ from .full import WhenFull
 from .slots import Slot
 from .stream_call import StreamCall
 
-__all__ = ["Subscriber", "too_slow"]
+__all__ = ["Subscriber", "item_size", "too_slow"]
 
 T = TypeVar("T")
 
 _ENVELOPE: Final = 100  # bytes of a message around its item, about
+
+
+def item_size(text: bytes) -> int:
+    """Tell how much of a queue an item takes up."""
+    return _ENVELOPE + len(text)
 
 
 def too_slow() -> HandlerError:
@@ -78,6 +83,18 @@ class Subscriber(Generic[T]):
         except Exception as error:  # noqa: BLE001 # raised where the subscriber is served
             self.fail(error)
             return False
+
+    @property
+    def abreast(self) -> bool:
+        """Whether it has been sent all that there was, and gets all that there will be."""
+        return self._idle and not self._texts and self._where is None and self._error is None
+
+    def send_together(self, texts: Sequence[bytes]) -> bool:
+        """Send some items if nobody has to wait for any of them, and say so."""
+        done = self._call.send_together(texts)
+        if done:
+            self.sent += len(texts)
+        return done
 
     def offer(self, text: bytes) -> asyncio.Future[None] | None:
         """Give it an item: send it, let it wait, or drop something.
@@ -146,17 +163,25 @@ class Subscriber(Generic[T]):
                 self._news.clear()
                 await self._news.wait()
                 self._idle = False
-                continue
-            for text in self._take():
-                await self._call.send_item(text, "wait")
-                self.sent += 1
+            elif not self._send_waiting():
+                for text in self._take():
+                    await self._call.send_item(text, "wait")
+                    self.sent += 1
+
+    def _send_waiting(self) -> bool:
+        """Send all that waits, if nobody has to wait for it, nor be told of anything between."""
+        sent = not (self._missed or self._late) and self.send_together(self._texts)
+        if sent:
+            self._texts.clear()
+            self._size = 0
+        return sent
 
     def _has_room(self, text: bytes) -> bool:
-        return not self._texts or self._size + _ENVELOPE + len(text) <= self._limit
+        return not self._texts or self._size + item_size(text) <= self._limit
 
     def _put(self, text: bytes) -> None:
         self._texts.append(text)
-        self._size += _ENVELOPE + len(text)
+        self._size += item_size(text)
         self._news.set()
 
     def _make_room(self, text: bytes) -> None:
@@ -167,7 +192,7 @@ class Subscriber(Generic[T]):
 
     def _pop(self) -> bytes:
         text = self._texts.popleft()
-        self._size -= _ENVELOPE + len(text)
+        self._size -= item_size(text)
         return text
 
     def _take(self) -> tuple[bytes, ...]:

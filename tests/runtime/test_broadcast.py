@@ -2,16 +2,18 @@
 
 import asyncio
 import gc
+import json
 import logging
 import random
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import enkaku
 import pytest
+from enkaku.stream_call import StreamCall
 from support import HUM, POUR, VOID, WATCH, WITHIN, Connect, Serving, raw_client, soon, turns, until
 from watching import Recorder
 
@@ -93,27 +95,68 @@ async def test_each_subscriber_gets_every_value_in_order(connect: Connect, polic
 
 
 async def test_a_value_is_written_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, object]] = []
-    encode = enkaku.Slot[str].encode
+    written: list[str] = []
+    slot, encode = POUR.receive, POUR.receive.encode
 
-    def count(slot: enkaku.Slot[str], value: str) -> bytes:
-        written.append((slot.label, value))
-        return encode(slot, value)
+    def count(value: str) -> bytes:
+        written.append(value)
+        return encode(value)
 
     hub = Hub(replay=True)
     async with enkaku.connect_memory(hub.handler) as connection, AsyncExitStack() as stack:
         subscribing = (hub.subscribed(connection, "wait") for _ in range(20))
         streams = [await stack.enter_async_context(each) for each in subscribing]
         with monkeypatch.context() as patch:
-            patch.setattr(enkaku.Slot, "encode", count)
+            patch.setattr(slot, "encode", count)
             await hub.send(0, 1, 2)
             async with hub.subscribed(connection, "wait") as late:
                 assert await take(late, 1) == [2]
             for stream in streams:
                 assert await take(stream, 3) == [0, 1, 2]
-    assert [each for each in written if each[0] == "pour receive"] == [
-        ("pour receive", text(number)) for number in range(3)
-    ]
+    assert written == [text(number) for number in range(3)]
+
+
+async def test_values_of_one_turn_go_to_those_who_keep_up_by_one_write_each(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[list[int]] = []
+    send = StreamCall.send_together
+
+    def note(call: StreamCall, texts: Sequence[bytes]) -> bool:
+        together.append([int(json.loads(each)) for each in texts])
+        return send(call, texts)
+
+    hub = Hub()
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, "wait") as one:
+            async with hub.subscribed(connection, "latest") as other:
+                await turns()
+                monkeypatch.setattr(StreamCall, "send_together", note)
+                await hub.send(0, 1, 2)
+                assert await take(one, 3) == await take(other, 3) == [0, 1, 2]
+    assert together == [[0, 1, 2], [0, 1, 2]]
+
+
+async def test_a_handlers_own_items_keep_their_place_among_the_values(connect: Connect) -> None:
+    hub = Hub(queue=100_000)
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, "wait") as stream:
+            await turns()
+            for number in range(0, 9, 3):
+                await hub.send(number, number + 1)
+                await hub.streams[0].send(text(number + 2))
+            assert await take(stream, 9) == list(range(9))
+
+
+async def test_what_was_sent_before_the_end_in_the_same_turn_arrives(connect: Connect) -> None:
+    hub = Hub()
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, "wait") as stream:
+            await turns()
+            await hub.send(0, 1, 2)
+            hub.broadcast.close()
+            assert await rest(stream) == [0, 1, 2]
+            assert await stream.result() == 3
 
 
 async def test_a_channel_is_served_while_its_handler_does_other_things(connect: Connect) -> None:
