@@ -138,7 +138,7 @@ class Broadcast(Generic[T]):
                 stream.call.before += (self._pass_on,)
                 await subscriber.run()
         finally:
-            self._pass_on()
+            self._pass_on()  # or what is kept would outlive its event loop
             before = stream.call.before
             stream.call.before = tuple(each for each in before if each != self._pass_on)
             self._abreast.pop(subscriber, None)
@@ -213,7 +213,7 @@ class Broadcast(Generic[T]):
             self._streak = _STREAK
         late: dict[asyncio.Future[None], Subscriber[T]] = {}
         for subscriber in tuple(self._apart):
-            if not self._texts and subscriber.abreast:
+            if subscriber.abreast and not self._texts:  # of which it may have some already
                 del self._apart[subscriber]
                 self._abreast[subscriber] = None
             elif subscriber.wants(value):

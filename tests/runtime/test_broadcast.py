@@ -285,6 +285,22 @@ async def test_values_of_any_size_keep_their_order(connect: Connect, seed: int) 
         assert expected == count
 
 
+async def test_who_catches_up_within_a_turn_gets_nothing_twice(connect: Connect) -> None:
+    hub = Hub()
+    async with connect(hub.handler) as connection:
+        async with hub.subscribed(connection, "wait") as one:
+            async with hub.subscribed(connection, "wait") as other:
+                await turns()
+                busy = list(hub.broadcast._apart)[1]
+                busy._idle = False  # its task is in the middle of sending
+                await hub.send(0)
+                assert busy._send_waiting()
+                busy._idle = True
+                await hub.send(1)
+                hub.broadcast.close()
+                assert await rest(one) == await rest(other) == [0, 1]
+
+
 async def test_who_reads_too_slowly_may_be_disconnected(connect: Connect) -> None:
     hub = Hub()
     async with connect(hub.handler, limits=SMALL) as connection:
