@@ -27,8 +27,10 @@ _LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 _ON_EACH_LOOP = {
+    "test_attacks_lifespans",
     "test_broadcast",
     "test_channels",
+    "test_dialing",
     "test_disconnect",
     "test_given_sockets",
     "test_half_close",
