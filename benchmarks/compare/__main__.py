@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -77,6 +78,8 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, and write the results down."""
     options = parse_options()
+    # As Ctrl-C does: whoever is under way must not stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.show:
         found = Comparison.model_validate_json(options.show.read_bytes())
     else:
