@@ -15,7 +15,7 @@ from .answers import FAILED, describe
 from .call import ServerCall, set_current_call
 from .capacity import Capacity, Refusal
 from .deadline import left, set_due
-from .facts import ConnectionInfo, Outcome
+from .facts import Outcome
 from .handler import Route, Run
 from .messages import encode_error, encode_result
 from .observer import enter_all
@@ -37,12 +37,12 @@ class Calls:
 
     Args:
         transport: Takes the answers.
-        connection: Lists the calls that are open.
         policy: What holds for all connections of the server.
         on_end: Called whenever a handler has ended.
 
     Attributes:
         by_rid: The calls that have not been answered.
+        running: The calls whose handlers have not ended, those of events among them; oldest first.
         capacity: Says whether one more call is wanted, and why not.
         stopping: Whether no new calls are wanted.
     """
@@ -50,24 +50,22 @@ class Calls:
     __slots__ = (
         "_cleanup",
         "_close_timeout",
-        "_connection",
         "_expiries",
         "_interceptors",
         "_loop",
         "_observers",
         "_on_end",
-        "_running",
         "_timers",
         "_transport",
         "by_rid",
         "capacity",
+        "running",
         "stopping",
     )
 
     def __init__(
         self,
         transport: Transport,
-        connection: ConnectionInfo,
         policy: Policy,
         *,
         on_end: Callable[[], None],
@@ -75,7 +73,6 @@ class Calls:
         limits = policy.limits
         self._loop = asyncio.get_running_loop()
         self._transport = transport
-        self._connection = connection
         self.by_rid: dict[str, ServerCall] = {}
         self.capacity: Final = Capacity(
             calls=limits.calls, handlers=limits.handlers, whole=policy.capacity
@@ -86,18 +83,13 @@ class Calls:
         self._expiries = policy.expiries
         self._interceptors = policy.interceptors
         self._on_end = on_end
-        self._running: dict[ServerCall, None] = {}
+        self.running: dict[ServerCall, None] = {}
         self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
         self.stopping = False
 
-    @property
-    def running(self) -> int:
-        """How many handlers have not ended, those of events among them."""
-        return len(self._running)
-
     def runs_in(self, task: asyncio.Task[object] | None) -> bool:
         """Tell whether a handler runs in a task."""
-        return task is not None and any(call.task is task for call in self._running)
+        return task is not None and any(call.task is task for call in self.running)
 
     def start(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         """Run the handler of a call, or of an event."""
@@ -106,15 +98,14 @@ class Calls:
         if call.answered:
             self.by_rid[call.rid] = call
         self.capacity.take(call.procedure.kind)
-        self._connection.add_call(call)
-        self._running[call] = None
+        self.running[call] = None
         if call.due is not None:
             call.expiry = self._expiries.add(call.due, partial(self._exceed, call))
         self._observers.call_started(call)
         serving = self._serve(call, route.run, arguments)
         serving.send(None)  # as far as its pause
         task = self._loop.create_task(serving)
-        if call.task is None:
+        if call.task is None and call in self.running:
             call.task = task
 
     def close(self, call: ServerCall) -> None:
@@ -131,30 +122,30 @@ class Calls:
 
     def give_up_all(self) -> None:
         """The connection is lost: cancel every handler; nothing more is sent."""
-        for call in tuple(self._running):
+        for call in tuple(self.running):
             self.give_up(call, "lost")
 
     def cancel_all(self) -> None:
         """Cancel every handler; each caller is told that the server stops."""
         self.stopping = True
-        for call in tuple(self._running):
+        for call in tuple(self.running):
             self._cancel(call)
 
     async def stop(self, *, grace: float) -> None:
         """Ask every handler to finish; cancel those that run after ``grace`` seconds; answer every call."""
         self.stopping = True
-        for call in tuple(self._running):
+        for call in tuple(self.running):
             call.step(Step.CLOSE)
         await self._wait(grace)
         self.cancel_all()
         await self._wait(self._cleanup)
-        for call in tuple(self._running):
+        for call in tuple(self.running):
             self._answer_error(call, STOPPING)
             self._forget(call)
             self._report_stuck(call)
 
     async def _wait(self, within: float) -> None:
-        tasks = [call.task for call in self._running if call.task is not None]
+        tasks = [call.task for call in self.running if call.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=within)
 
@@ -233,12 +224,11 @@ class Calls:
     def _end(self, call: ServerCall) -> None:
         """Count a call no longer: its handler has ended."""
         call.task = None  # or the two would keep each other until the garbage collector comes
-        del self._running[call]
+        del self.running[call]
         self._forget(call)
         if call.step(Step.RELEASE):
             self.capacity.release(call.procedure.kind)
         call.release()
-        self._connection.remove_call(call)
         self._observers.call_ended(call)
         self._on_end()
 

@@ -51,7 +51,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         line = encode_item(self._head, self._send.encode(item))
         if self._streak < _STREAK and self._state is _OPEN:
             self._streak += 1
-            if self._window.passes(len(line)) and self._link.has_room:
+            if self._link.has_room and self._window.take_now(len(line)):
                 self._write_item(line)
                 return
         await self._wait_for_room(line)
@@ -62,11 +62,11 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             raise CallClosed(
                 f"{self.procedure.name}: the call takes no more items: {self._why_not()}"
             )
+        self._window.take(len(line))
         self._write_item(line)
 
     def _write_item(self, line: bytes) -> None:
         size = len(line)
-        self._window.take(size)
         self.facts.items_sent += 1
         self.facts.bytes_sent += size
         self._link.write(line)
@@ -124,7 +124,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             self._link.write(encode_end(self.facts.rid))
 
     def _open(self, due: float | None) -> None:
-        self.window = self._window = self._link.new_window()
+        self.outgoing = self._window = self._link.new_window()
         super()._open(due)
         self._head = send_head(self.procedure.name, self.facts.rid)
 

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Final, TypeVar, Unpack
 
 from .channels import ClientChannel
-from .deadline import due_within
+from .deadline import due_within, passed
 from .errors import ConnectionLost, UsageError
 from .facts import Call, ConnectionInfo
 from .lifecycle import ConnectionState, States
@@ -29,7 +29,7 @@ from .options import (
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .reconnect import Redialer
 from .relinking import SuccessiveLinks
-from .requests import require_time, send_event, send_request
+from .requests import exceeded, send_event, send_request
 from .slots import Slot
 from .streams import ClientStream, Opening, decode_reply
 from .transport import Transport
@@ -222,7 +222,8 @@ class Connection:
             check_call(procedure.name, options)
             timeout = options.get("timeout", timeout)
         due = due_within(timeout)
-        require_time(procedure, due)
+        if due is not None and passed(due):
+            raise exceeded(procedure)
         return due
 
     def _opening(

@@ -4,6 +4,7 @@ Above it: observers, interceptors, and the calls themselves. Below it: procedure
 """
 
 import time
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from .deadline import left
@@ -72,14 +73,19 @@ class ConnectionInfo:
         opened: When it was opened, as ``time.monotonic()`` counts.
     """
 
-    __slots__ = ("__weakref__", "_calls", "_state", "credentials", "opened", "peer")
+    __slots__ = ("__weakref__", "_list_calls", "_state", "credentials", "opened", "peer")
 
-    def __init__(self, peer: str, credentials: PeerCredentials | None) -> None:
+    def __init__(
+        self,
+        peer: str,
+        credentials: PeerCredentials | None,
+        list_calls: "Callable[[], Iterable[Call]]" = tuple,
+    ) -> None:
         self.peer: Final = peer
         self.credentials: Final = credentials
         self.opened: Final = time.monotonic()
         self._state: State | None = None  # made for those who want it: most do not
-        self._calls: dict[Call, None] = {}
+        self._list_calls = list_calls
 
     @property
     def state(self) -> State:
@@ -91,7 +97,7 @@ class ConnectionInfo:
     @property
     def calls(self) -> "tuple[Call, ...]":
         """The calls that have not ended, oldest first; on the server, those whose handlers still run."""
-        return tuple(self._calls)
+        return tuple(self._list_calls())
 
     @property
     def duration(self) -> float:
@@ -99,15 +105,7 @@ class ConnectionInfo:
         return time.monotonic() - self.opened
 
     def __repr__(self) -> str:
-        return f"<connection to {self.peer}, {len(self._calls)} open calls>"
-
-    def add_call(self, call: "Call") -> None:
-        """Count a call. Called by the connection."""
-        self._calls[call] = None
-
-    def remove_call(self, call: "Call") -> None:
-        """Count a call no longer. Called by the connection."""
-        self._calls.pop(call, None)
+        return f"<connection to {self.peer}, {len(self.calls)} open calls>"
 
 
 class Call:

@@ -5,12 +5,12 @@ Above it: the session, which knows what the client says. Below it: the transport
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 from .errors import ConnectionLost
-from .facts import ConnectionInfo
+from .facts import Call, ConnectionInfo
 from .gate import ReadGate
 from .limits import Limits
 from .observer import Lifespan
@@ -29,7 +29,7 @@ class Life:
     Args:
         transport: What carries the bytes; not started yet.
         lifespan: What stands around the connection, if anything.
-        is_busy: Tells whether handlers run.
+        list_calls: Gives the calls whose handlers run.
 
     Attributes:
         info: The connection, as observers and handlers see it.
@@ -45,9 +45,9 @@ class Life:
         "_full",
         "_gone",
         "_heard",
-        "_is_busy",
         "_lifespan",
         "_limits",
+        "_list_calls",
         "_living",
         "_over",
         "_silence",
@@ -64,9 +64,9 @@ class Life:
         limits: Limits,
         *,
         lifespan: Lifespan | None,
-        is_busy: Callable[[], bool],
+        list_calls: Callable[[], Collection[Call]],
     ) -> None:
-        self.info: Final = ConnectionInfo(transport.peer, transport.credentials)
+        self.info: Final = ConnectionInfo(transport.peer, transport.credentials, list_calls)
         self.gate: Final = ReadGate(
             self._settle_reading, buffered=limits.buffered, stall=limits.stall
         )
@@ -75,7 +75,7 @@ class Life:
         self._transport = transport
         self._limits = limits
         self._lifespan = lifespan
-        self._is_busy = is_busy
+        self._list_calls = list_calls
         self._silence = Silence(self._take_silence)
         self._heard = False
         self._entered = lifespan is None
@@ -150,7 +150,7 @@ class Life:
 
     def _settle_end(self) -> None:
         self._silence.hear()
-        if not self._gone or self._is_busy() or self._catching_up or self._flushing:
+        if not self._gone or self._list_calls() or self._catching_up or self._flushing:
             return
         if self._over is not None:
             self._over.set()
@@ -176,7 +176,7 @@ class Life:
             self._transport.resume_reading()
 
     def _take_silence(self) -> None:
-        if not self._is_busy():
+        if not self._list_calls():
             self.drop("the client was silent for too long")
 
     async def _live(self, lifespan: Lifespan, over: asyncio.Event) -> None:

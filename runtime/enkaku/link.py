@@ -6,7 +6,7 @@ slot's value means.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Final, Protocol, TypeAlias
 
@@ -67,7 +67,7 @@ class OpenCall(Protocol):
         ...
 
     @property
-    def window(self) -> Window | None:
+    def outgoing(self) -> Window | None:
         """What may be sent into a channel; None where nothing can."""
         ...
 
@@ -99,7 +99,7 @@ class Link:
         on_lost: Callable[["Link"], None] | None = None,
     ) -> None:
         self.loop: Final = asyncio.get_running_loop()
-        self.info: Final = ConnectionInfo(transport.peer, transport.credentials)
+        self.info: Final = ConnectionInfo(transport.peer, transport.credentials, self._list_calls)
         self.limits: Final = limits
         self.observers: Final = observers
         self.gate: Final = ReadGate(
@@ -185,7 +185,6 @@ class Link:
             self._asked = False
             self._silence.hear()
         self._calls[call.rid] = opened
-        self.info.add_call(call)
         self.observers.call_started(call)
         if not self._silence.expecting:
             self._silence.expect(self.limits.silence)
@@ -199,7 +198,6 @@ class Link:
     def forget_call(self, call: Call) -> None:
         """Ignore what still comes for a call."""
         self._calls.pop(call.rid, None)
-        self.info.remove_call(call)
 
     def grant(self, call: Call, size: int) -> None:
         """Give the server credit for so many more bytes of a call's items."""
@@ -245,7 +243,7 @@ class Link:
             else:
                 logger.debug("%s answered a call that is over: %.128r", self.info.peer, message.rid)
             return
-        window = opened.window
+        window = opened.outgoing
         if window is not None and not window.certain and not isinstance(message, Error):
             # A server that counts says so before anything else, where it does not refuse the call.
             self.lift(window)
@@ -272,8 +270,8 @@ class Link:
     def _take_credit(self, size: int, opened: OpenCall | None) -> None:
         self.gate.know_credits()
         self.counts_not = False
-        if opened is not None and opened.window is not None:
-            opened.window.grant(size)
+        if opened is not None and opened.outgoing is not None:
+            opened.outgoing.grant(size)
 
     def _fail(self, rid: str | None, error: EnkakuError) -> None:
         """The server sent what nobody can read: the call that it was for ends, the others go on."""
@@ -314,8 +312,8 @@ class Link:
     def _take_sign_of_life(self) -> None:
         if not self.gate.credits:
             for opened in self._calls.values():
-                if opened.window is not None:
-                    self.lift(opened.window)
+                if opened.outgoing is not None:
+                    self.lift(opened.outgoing)
 
     def _lose(self, reason: str, cause: Exception | None) -> None:
         if not self.is_open:
@@ -327,11 +325,13 @@ class Link:
         self.expiries.close()
         calls, self._calls = self._calls, {}
         for opened in calls.values():
-            self.info.remove_call(opened.facts)
             opened.take_end(self.loss(opened.facts.procedure))
         self.observers.connection_lost(self.info, reason if cause is None else f"{reason}: {cause}")
         if self._on_lost is not None:
             self._on_lost(self)
+
+    def _list_calls(self) -> Iterable[Call]:
+        return (opened.facts for opened in self._calls.values())
 
     def _settle_reading(self) -> None:
         if self.gate.paused:

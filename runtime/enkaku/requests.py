@@ -23,7 +23,7 @@ _CANCELLED: Final = "Cancelled"
 class _PendingRequest:
     __slots__ = ("_link", "facts", "reply")
 
-    window = None
+    outgoing = None
 
     def __init__(self, link: Link, call: Call) -> None:
         self.facts = call

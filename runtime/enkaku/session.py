@@ -7,7 +7,7 @@ not know what carries the bytes, and nothing of the client.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from msgspec import UNSET
@@ -19,7 +19,7 @@ from .capacity import Refusal
 from .deadline import due_after
 from .depth import require_depth
 from .errors import DecodeError, InboxOverflow, InvalidMessage
-from .facts import ConnectionInfo
+from .facts import Call, ConnectionInfo
 from .framing import LineSplitter, Oversized
 from .handler import Route
 from .inbox import Inbox
@@ -106,10 +106,10 @@ class Session:
             transport,
             limits,
             lifespan=policy.lifespan,
-            is_busy=self._is_busy,
+            list_calls=self._list_calls,
         )
         self._refusals = Refusals(transport, self._life.info, policy)
-        self._calls = Calls(transport, self._life.info, policy, on_end=self._take_call_end)
+        self._calls = Calls(transport, policy, on_end=self._take_call_end)
         self._context = Context(
             connection=self._life.info,
             transport=transport,
@@ -402,8 +402,8 @@ class Session:
         self._refusals.refuse(call.rid, refusal)
         self._calls.give_up(call, "error", refusal[0])
 
-    def _is_busy(self) -> bool:
-        return self._calls.running > 0
+    def _list_calls(self) -> Collection[Call]:
+        return self._calls.running.keys()
 
     def _take_call_end(self) -> None:
         if self._calls.stopping:

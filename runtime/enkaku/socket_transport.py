@@ -31,6 +31,10 @@ class SocketTransport(asyncio.BufferedProtocol):
         peer: The other end, for messages to people; None for the address that it comes from.
         tls: This side of a TLS connection; None for none.
         keepalive: After how many seconds of silence a TCP peer counts as gone; None leaves that to the system.
+
+    Attributes:
+        write: Sends some bytes, some of them together: while open, and else drops them.
+        has_room: Whether ``drain`` would return at once.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class SocketTransport(asyncio.BufferedProtocol):
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._written = 0
         self._gathering = Gathering(self._send)
+        self.write: Final = self._gathering.add
+        self.has_room = False
         self._buffer = shared_buffer(self._loop)
         self._unread = Unread(self._count_left, self._fail)
         self._room = Room(self._unread)
@@ -74,11 +80,6 @@ class SocketTransport(asyncio.BufferedProtocol):
     def buffered(self) -> int:
         """How many written bytes the operating system has not taken yet."""
         return self._gathering.size + self._transport.get_write_buffer_size()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether ``drain`` would return at once."""
-        return self._state is State.OPEN and not self._room.full
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio's protocol."""
@@ -143,9 +144,11 @@ class SocketTransport(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Part of asyncio's protocol."""
         self._room.fill()
+        self.has_room = False
 
     def resume_writing(self) -> None:
         """Part of asyncio's protocol."""
+        self.has_room = self._state is State.OPEN
         self._room.clear()
 
     def limit_unread(self, seconds: float | None) -> None:
@@ -161,11 +164,6 @@ class SocketTransport(asyncio.BufferedProtocol):
             return
         self._receiver = receiver
         self.resume_reading()
-
-    def write(self, data: bytes) -> None:
-        """Send some bytes, some of them together: while open, and else drop them."""
-        if self._state is State.OPEN:
-            self._gathering.add(data)
 
     async def drain(self) -> None:
         """Return once there is room for more: at once, or in the order in which it was asked for.
@@ -352,6 +350,7 @@ class SocketTransport(asyncio.BufferedProtocol):
         possible = state in NEXT[self._state]
         if possible:
             self._state = state
+            self.has_room = state is State.OPEN and not self._room.full
         return possible
 
 

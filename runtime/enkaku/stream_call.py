@@ -92,22 +92,16 @@ class StreamCall(ServerCall):
         return self.send_now(text)
 
     def send_now(self, text: bytes) -> bool:
-        """Send an item's JSON text if nobody has to wait for it, and say so. Called by broadcasts."""
-        if self.state is _RUNNING or self._takes_items():
-            line = encode_item(self._head, text)
-            if self._has_room(len(line)):
-                self._write_item(line)
-                return True
-        return False
+        """Send an item's JSON text if nobody has to wait for it, and say so."""
+        if self.state is not _RUNNING and not self._takes_items():
+            return False
+        return self._write_now(encode_item(self._head, text))
 
     def send_together(self, texts: Sequence[bytes]) -> bool:
         """Send some items' JSON texts if nobody has to wait for any of them, and say so. Called by broadcasts."""
-        lines = encode_items(self._head, texts)
-        # They may have been given before the call was closed.
-        if self.state >= ServerState.ENDED or not self._has_room(len(lines)):
+        if self.state >= ServerState.ENDED:  # they may have been given before the call was closed
             return False
-        self._write_item(lines, len(texts))
-        return True
+        return self._write_now(encode_items(self._head, texts), len(texts))
 
     def _takes_items(self) -> bool:
         # A closed channel's handler may still answer the items that came before the close.
@@ -132,8 +126,7 @@ class StreamCall(ServerCall):
 
     def _send_or_keep(self, line: bytes, when_full: WhenFull) -> None:
         self._require_taking_items()
-        if self._has_room(len(line)):
-            self._write_item(line)
+        if self._write_now(line):
             return
         if self.outbox is None:
             self.outbox = Outbox(
@@ -144,16 +137,22 @@ class StreamCall(ServerCall):
             )
         self.outbox.put(line, when_full)
 
-    def _has_room(self, size: int) -> bool:
-        """Tell whether an item may be sent now without overtaking one that waits."""
+    def _write_now(self, line: bytes, items: int = 1) -> bool:
+        """Write the line of an item, or those of some, if nothing has to be waited for, or overtaken."""
         if self.outbox is not None and not self.outbox.empty:
             return False
-        return self.context.transport.has_room and self.window.passes(size)
+        transport, size = self.context.transport, len(line)
+        if not (transport.has_room and self.window.take_now(size)):
+            return False
+        self.items_sent += items
+        self.bytes_sent += size
+        transport.write(line)
+        return True
 
-    def _write_item(self, line: bytes, items: int = 1) -> None:
+    def _write_item(self, line: bytes) -> None:
         size = len(line)
         self.window.take(size)
-        self.items_sent += items
+        self.items_sent += 1
         self.bytes_sent += size
         self.context.transport.write(line)
 

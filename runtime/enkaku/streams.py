@@ -75,7 +75,7 @@ class ClientStream(Generic[_Receive, _Result]):
     """
 
     facts: Call  # once it is open; ``call`` says so to those who come too early
-    window: Window | None = None  # what may be sent: nothing
+    outgoing: Window | None = None  # what may be sent: nothing, as long as this is no channel
 
     def __init__(self, opening: Opening, receive: Slot[_Receive], result: Slot[_Result]) -> None:
         self.procedure: Final = opening.procedure
@@ -94,6 +94,12 @@ class ClientStream(Generic[_Receive, _Result]):
         """What there is to know about the call, once it is open."""
         self._require_known()
         return self.facts
+
+    @property
+    def window(self) -> Window | None:
+        """What the server is ready to buffer; None where nothing can be sent."""
+        self._require_known()
+        return self.outgoing
 
     @property
     def dropped(self) -> int:
@@ -246,8 +252,8 @@ class ClientStream(Generic[_Receive, _Result]):
         if state is None:
             return False
         self._state = state
-        if self.window is not None:
-            self.window.end()  # whoever waits for room looks again
+        if self.outgoing is not None:
+            self.outgoing.end()  # whoever waits for room looks again
         return True
 
     def _expire(self) -> None:

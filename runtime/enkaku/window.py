@@ -20,15 +20,12 @@ class Window:
         granted: How many bytes the peer is ready to buffer; None where it does not count: there is no limit.
         certain: Whether the peer has said so, or this is what may be sent until it does.
 
-    Attributes:
-        turn: Held by who waits for room. Those who come later wait for it behind him: small items would take all the
-            room that a large one waits for.
     """
 
-    __slots__ = ("_certain", "_granted", "_returned", "_sent", "_waiters", "turn")
+    __slots__ = ("_certain", "_granted", "_returned", "_sent", "_turn", "_waiters")
 
     def __init__(self, granted: int | None, *, certain: bool = True) -> None:
-        self.turn: Final = asyncio.Lock()
+        self._turn: asyncio.Lock | None = None  # until somebody has to wait
         self._granted = granted
         self._certain = certain
         self._sent = 0
@@ -46,9 +43,22 @@ class Window:
             return True
         return size <= self._granted - self._sent or self._sent <= self._returned
 
-    def passes(self, size: int) -> bool:
-        """Tell whether an item may be sent now without overtaking one that waits."""
-        return self.fits(size) and not self.turn.locked()
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Held by who waits for room.
+
+        Those who come later wait for it behind him: small items would take all the room that a large one waits for.
+        """
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        return self._turn
+
+    def take_now(self, size: int) -> bool:
+        """Count an item as sent if it may be sent now without overtaking one that waits, and say so."""
+        if (self._turn is not None and self._turn.locked()) or not self.fits(size):
+            return False
+        self._sent += size
+        return True
 
     def take(self, size: int) -> None:
         """An item was sent."""
