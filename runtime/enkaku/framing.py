@@ -59,10 +59,10 @@ class LineSplitter:
             return self._feed_slowly(data)
         lines = data.split(b"\n")  # none of which can be too long
         if self._rest:
-            self._rest += lines[0]
             if len(lines) == 1:
+                self._rest += data
                 return []
-            lines[0] = bytes(self._rest)
+            lines[0] = b"".join((self._rest, lines[0]))
             self._rest.clear()
         if tail := lines.pop():
             self._rest += tail

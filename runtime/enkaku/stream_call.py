@@ -88,13 +88,9 @@ class StreamCall(ServerCall):
         """Send an item's JSON text if nobody has to wait for it, nor the others for their turn, and say so."""
         if self._streak >= _STREAK or self.before or get_running_loop() is not self.context.loop:
             return False
-        self._streak += 1
-        return self.send_now(text)
-
-    def send_now(self, text: bytes) -> bool:
-        """Send an item's JSON text if nobody has to wait for it, and say so."""
         if self.state is not _RUNNING and not self._takes_items():
             return False
+        self._streak += 1
         return self._write_now(encode_item(self._head, text))
 
     def send_together(self, texts: Sequence[bytes]) -> bool:

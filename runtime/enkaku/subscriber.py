@@ -103,7 +103,7 @@ class Subscriber(Generic[T]):
             Where its sender has to wait: what is done as soon as there is room for the item, or nobody wants it.
         """
         # What can be sent at once need not wake the task that serves the call.
-        if self._idle and not self._texts and self._call.send_now(text):
+        if self._idle and not self._texts and self._call.send_together((text,)):
             self.sent += 1
         elif not self._late and self._has_room(text):
             self._put(text)

@@ -55,7 +55,7 @@ class Window:
 
     def take_now(self, size: int) -> bool:
         """Count an item as sent if it may be sent now without overtaking one that waits, and say so."""
-        if (self._turn is not None and self._turn.locked()) or not self.fits(size):
+        if not self.fits(size) or (self._turn is not None and self._turn.locked()):
             return False
         self._sent += size
         return True
