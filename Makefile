@@ -70,6 +70,10 @@ bench-startup: $(READY)  ## measure what imports and the command line take
 bench-connections: $(READY)  ## measure what connections cost, idle and opened
 	@$(BIN)/python benchmarks/connections.py
 
+.PHONY: bench-scaling
+bench-scaling: $(READY)  ## measure how costs grow with procedures, calls, connections and sizes; takes five minutes
+	@$(BIN)/python benchmarks/scaling.py
+
 format: $(READY)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/black --quiet .
