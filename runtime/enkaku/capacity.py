@@ -21,44 +21,45 @@ class Capacity:
         calls: How many may be open: requests, streams and channels.
         handlers: How many handlers of requests may run, and how many of events; a stream is meant to run for long.
         whole: What this is a part of, whose bounds hold as well.
-
-    Attributes:
-        running: How many handlers run, those of streams and channels among them.
-        free_calls: How many more calls may be open here.
-        free_handlers: How many more handlers may run here, by kind of call.
     """
 
-    __slots__ = ("_chain", "free_calls", "free_handlers", "running")
+    __slots__ = ("_calls", "_counts", "_handlers", "_whole", "_whole_counts")
 
     def __init__(self, *, calls: int, handlers: int, whole: "Capacity | None" = None) -> None:
-        self.running = 0
-        self.free_calls = calls
-        self.free_handlers = {"event": handlers, "request": handlers}
-        self._chain: Final[tuple[Capacity, ...]] = (self,) if whole is None else (self, whole)
+        self._calls: Final = calls
+        self._handlers: Final = handlers
+        self._whole: Final = whole
+        self._counts: Final = {"event": 0, "request": 0, "stream": 0, "channel": 0}
+        self._whole_counts: Final = self._counts.copy() if whole is None else whole.counts
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many handlers run, by kind of call."""
+        return self._counts
+
+    @property
+    def running(self) -> int:
+        """How many handlers run."""
+        return sum(self._counts.values())
 
     def refuse(self, kind: str) -> Refusal | None:
         """Say why there is no room for one more, or None if there is."""
-        for each in self._chain:
-            if kind != "event" and each.free_calls <= 0:
-                return _TOO_MANY_CALLS
-            if each.free_handlers.get(kind, 1) <= 0:
+        counts = self._counts
+        if kind == "event":
+            if counts["event"] >= self._handlers:
                 return _TOO_MANY_HANDLERS
-        return None
+        elif counts["request"] + counts["stream"] + counts["channel"] >= self._calls:
+            return _TOO_MANY_CALLS
+        elif kind == "request" and counts["request"] >= self._handlers:
+            return _TOO_MANY_HANDLERS
+        return None if self._whole is None else self._whole.refuse(kind)
 
     def take(self, kind: str) -> None:
-        """Count one more."""
-        for each in self._chain:
-            each.running += 1
-            if kind != "event":
-                each.free_calls -= 1
-            if kind in each.free_handlers:
-                each.free_handlers[kind] -= 1
+        """Count one more, here and in the whole."""
+        self._counts[kind] += 1
+        self._whole_counts[kind] += 1
 
     def release(self, kind: str) -> None:
-        """Count one less."""
-        for each in self._chain:
-            each.running -= 1
-            if kind != "event":
-                each.free_calls += 1
-            if kind in each.free_handlers:
-                each.free_handlers[kind] += 1
+        """Count one less, here and in the whole."""
+        self._counts[kind] -= 1
+        self._whole_counts[kind] -= 1

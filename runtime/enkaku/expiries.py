@@ -12,7 +12,7 @@ from typing import Final
 
 __all__ = ["Expiries"]
 
-_FEW: Final = 64  # deadlines of what has ended, which are not worth looking for
+_FEW: Final = 256  # deadlines of what has ended, which are not worth looking for
 _SOON: Final = 0.001  # seconds: a timer need not be more exact
 
 

@@ -59,13 +59,15 @@ class Gathering:
         """Send some bytes: now, or with what else is written in this turn."""
         self._waiting.append(data)
         self.size += len(data)
-        alone = self._answering and self._alone >= _ALONE
-        if alone or self.size >= _ENOUGH or monotonic() - self._sent_at > _LONG_AGO:
-            self._answering = False
-            self.flush()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._end_turn)
+        if self.size < _ENOUGH and monotonic() - self._sent_at < _LONG_AGO:
+            if self._scheduled:
+                return
+            if self._alone < _ALONE or not self._answering:
+                self._scheduled = True
+                self._loop.call_soon(self._end_turn)
+                return
+        self._answering = False
+        self.flush()
 
     def flush(self) -> None:
         """Send what waits."""

@@ -337,6 +337,9 @@ def glance_at(head: bytes) -> tuple[str | None, str | None]:
 
 
 _KINDS: Final = {"request": b"request", "stream": b"stream", "channel": b"channel"}
+_OPENING: Final = (
+    b'{"header":{"typ":"JWT","alg":"none"%b},"payload":{"typ":"%b","rid":%b,"prc":%b%b}}\n'
+)
 _PREFIX: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":'
 
 
@@ -371,13 +374,11 @@ def encode_open(
         win: The bytes of items that this side is ready to buffer, None to say nothing of it.
         ttl: How long this side will wait, in milliseconds; None is for ever.
     """
-    prefix = _PREFIX
-    if win is not None or ttl is not None:
-        more = b"" if win is None else b',"win":%d' % win
-        more += b"" if ttl is None else b',"ttl":%d' % ttl
-        prefix = b'{"header":{"typ":"JWT","alg":"none"%b},"payload":{"typ":' % more
-    head = b'%b"%b","rid":%b,"prc":%b' % (prefix, _KINDS[kind], _text(rid), _name(prc))
-    return b"%b}}\n" % head if prm is None else b'%b,"prm":%b}}\n' % (head, prm)
+    more = b"" if ttl is None else b',"ttl":%d' % ttl
+    if win is not None:
+        more = b',"win":%d%b' % (win, more)
+    slot = b"" if prm is None else b',"prm":%b' % prm
+    return _OPENING % (more, _KINDS[kind], _text(rid), _name(prc), slot)
 
 
 def send_head(prc: str, rid: str) -> bytes:
