@@ -54,6 +54,10 @@ bench-check: $(READY)  ## fail where a message costs 10 % more instructions than
 bench-renew: $(READY)  ## write benchmarks/baseline.json anew, after a change that is meant to cost what it costs
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard --renew
 
+.PHONY: bench-steps
+bench-steps: $(READY)  ## measure what each step of a message's way costs
+	@PYTHONPATH=benchmarks $(BIN)/python benchmarks/steps.py
+
 bench-codec: $(READY)  ## measure what reading and writing a value costs
 	@$(BIN)/python benchmarks/codec.py
 

@@ -1,0 +1,205 @@
+"""What a message costs, step by step: each step of its way alone, in nanoseconds of CPU time.
+
+    make bench-steps
+
+The steps are those of docs/performance.md. A step that is measured alone, again and again, finds its code and data in the
+processor's caches: on the way of a single request it does not, and takes two to three times as long. What the figures
+say is which step costs what, beside the others.
+"""
+
+import asyncio
+import itertools
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+import enkaku
+from compare.bench_protocol import Sample
+from compare.bench_protocol.procedures import ECHO
+from enkaku.call import Context, ServerCall
+from enkaku.capacity import Capacity
+from enkaku.expiries import Expiries
+from enkaku.facts import Call, ConnectionInfo
+from enkaku.framing import LineSplitter
+from enkaku.gate import ReadGate
+from enkaku.inbox import Inbox
+from enkaku.messages import (
+    decode_client_message,
+    decode_server_message,
+    encode_item,
+    encode_open,
+    encode_result,
+    receive_head,
+)
+from enkaku.observer import Observers
+from enkaku.states import ServerState, Step
+from enkaku.transport import memory_pair
+from enkaku.window import Window
+
+ROUNDS: Final = 7
+SAMPLE: Final = Sample(
+    cpu=12.5, memory=123456789, timestamp=1764000000.123, label="host-0001 production eu-west"
+)
+
+
+def measure(step: Callable[[], object], times: int = 20_000) -> float:
+    """Give the nanoseconds of CPU time of a step, in the least disturbed of the rounds, less those of an empty one."""
+
+    def run(step: Callable[[], object]) -> float:
+        began = time.process_time_ns()
+        for _ in itertools.repeat(None, times):
+            step()
+        return (time.process_time_ns() - began) / times
+
+    def nothing() -> None:
+        pass
+
+    empty = min(run(nothing) for _ in range(ROUNDS))
+    return max(0.0, min(run(step) for _ in range(ROUNDS)) - empty)
+
+
+def line_steps() -> dict[str, Callable[[], object]]:
+    """Give the steps that bytes go through."""
+    text = ECHO.param.encode(SAMPLE)
+    head = receive_head("1")
+    opening = encode_open("request", "1", "echo", text, ttl=60_000)
+    item = encode_item(head, text)
+    block = item * 64
+    splitter = LineSplitter(10 * 1024 * 1024)
+    return {
+        "write the value: slot.encode": lambda: ECHO.param.encode(SAMPLE),
+        "read the value: slot.decode": lambda: ECHO.param.decode(text),
+        "write the line of a request": lambda: encode_open("request", "1", "echo", text, ttl=60000),
+        "write the line of a result": lambda: encode_result("1", text),
+        "write the line of an item": lambda: encode_item(head, text),
+        "split 64 lines (for all)": lambda: splitter.feed(block),
+        "read the envelope of a request": lambda: decode_client_message(opening[:-1]),
+        "read the envelope of an item": lambda: decode_server_message(item[:-1]),
+    }
+
+
+def call_steps() -> dict[str, Callable[[], object]]:
+    """Give the steps that a call goes through."""
+    transport, _ = memory_pair()
+    connection = ConnectionInfo("nobody", None)
+    loop = asyncio.get_running_loop()
+    context = Context(connection, transport, Observers(), 1024, loop)
+    capacity = Capacity(calls=10, handlers=10, whole=Capacity(calls=10, handlers=10))
+    expiries, due = Expiries(), time.monotonic() + 60
+    observers = Observers([_Counting()])
+    call = Call(ECHO, connection, due=None)
+    gate = ReadGate(lambda: None, buffered=1024 * 1024)
+    gate.know_credits()
+    window = Window(None)
+
+    def count() -> None:
+        capacity.refuse("request")
+        capacity.take("request")
+        capacity.release("request")
+
+    def live() -> None:
+        live = ServerCall(ECHO, context, rid="1")
+        live.step(Step.FINISH)
+        live.step(Step.RELEASE)
+        assert live.state is ServerState.RELEASED  # noqa: S101 # it is what was measured
+
+    def expect() -> None:
+        expiries.forget(expiries.add(due, pass_on))
+
+    def pass_on() -> None:
+        inbox = Inbox[bytes](
+            gate, window=1024 * 1024, limit=1024, grant=lambda _: None, on_drop=lambda _: None
+        )
+        for _ in range(60):
+            inbox.put(b"", 100)
+            inbox.take_now()
+        inbox.release()
+
+    return {
+        "the facts of a call at the client": lambda: Call(ECHO, connection, due=None),
+        "a call at the server, and its two last states": live,
+        "count a call against the limits, and release it": count,
+        "expect a deadline, and forget it": expect,
+        "tell one observer": lambda: observers.call_ended(call),
+        "60 items through an inbox, credit counted (for all)": pass_on,
+        "an item through a sender's window": lambda: window.take_now(100),
+    }
+
+
+async def loop_steps() -> dict[str, float]:
+    """Measure what asyncio does for a call, and the system for a line."""
+    loop = asyncio.get_running_loop()
+
+    async def nothing() -> None:
+        pass
+
+    async def tasks(count: int) -> None:
+        for _ in range(count):
+            await loop.create_task(nothing())
+
+    async def turns(count: int) -> None:
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    async def timed(count: int, work: Callable[[int], "asyncio.Future[None]"]) -> float:
+        best = float("inf")
+        for _ in range(ROUNDS):
+            began = time.process_time_ns()
+            await work(count)
+            best = min(best, (time.process_time_ns() - began) / count)
+        return best
+
+    one, other = socket.socketpair()
+    line, buffer = encode_item(receive_head("1"), ECHO.param.encode(SAMPLE)), bytearray(256 * 1024)
+
+    def cross() -> None:
+        one.send(line)
+        other.recv_into(buffer)
+
+    def cross_as_asyncio_does() -> None:
+        one.send(line)
+        other.recv(256 * 1024)
+
+    try:
+        return {
+            "a turn of the event loop": await timed(
+                5_000, lambda count: asyncio.ensure_future(turns(count))
+            ),
+            "a task that ends at once, its creator woken (2 turns)": await timed(
+                5_000, lambda count: asyncio.ensure_future(tasks(count))
+            ),
+            "send a line, and read it into a buffer": measure(cross, 5_000),
+            "send a line, and read it as asyncio.Protocol does": measure(
+                cross_as_asyncio_does, 5_000
+            ),
+        }
+    finally:
+        one.close()
+        other.close()
+
+
+class _Counting(enkaku.Observer):
+    """Counts the calls that ended."""
+
+    ended = 0
+
+    def call_ended(self, call: enkaku.Call) -> None:  # noqa: ARG002 # it only counts
+        """Count."""
+        self.ended += 1
+
+
+async def main() -> None:
+    """Measure, and print."""
+    steps = {**line_steps(), **call_steps()}
+    figures = {name: measure(step) for name, step in steps.items()}
+    figures |= await loop_steps()
+    version = sys.version.partition(" ")[0]
+    print(f"nanoseconds of CPU time, Python {version}, least disturbed of {ROUNDS} rounds")
+    for name, nanoseconds in figures.items():
+        print(f"  {name:<56}{nanoseconds:>9,.0f}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
