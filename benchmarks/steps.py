@@ -36,6 +36,7 @@ from enkaku.messages import (
 from enkaku.observer import Observers
 from enkaku.states import ServerState, Step
 from enkaku.transport import memory_pair
+from enkaku.turns import Turns
 from enkaku.window import Window
 
 ROUNDS: Final = 7
@@ -85,7 +86,7 @@ def call_steps() -> dict[str, Callable[[], object]]:
     transport, _ = memory_pair()
     connection = ConnectionInfo("nobody", None)
     loop = asyncio.get_running_loop()
-    context = Context(connection, transport, Observers(), 1024, loop)
+    context = Context(connection, transport, Observers(), Turns(), 1024, loop)
     capacity = Capacity(calls=10, handlers=10, whole=Capacity(calls=10, handlers=10))
     expiries, due = Expiries(), time.monotonic() + 60
     observers = Observers([_Counting()])

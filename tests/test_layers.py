@@ -20,7 +20,7 @@ def layer(*names: str) -> set[str]:
 RUNTIME_LAYERS = (
     layer(
         "absent capacity conditions errors expiries framing full gate gathering json_text later lifecycle loops quiet",
-        "read_buffer room signals silence socket_state states window words",
+        "read_buffer room signals silence socket_state states turns window words",
     ),
     layer(
         "activation anything building inbox messages outbox problems surrogates tls transport",

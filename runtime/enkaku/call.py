@@ -15,6 +15,7 @@ from .observer import Observers
 from .procedures import Procedure
 from .states import SERVER, ServerState, Step, after
 from .transport import Transport
+from .turns import Turns
 from .until_closed import UntilClosed
 
 __all__ = ["Context", "ServerCall", "current_call", "set_current_call"]
@@ -31,6 +32,7 @@ class Context:
         connection: Whose they are.
         transport: Takes what they send.
         observers: Are told what happens to them.
+        turns: Says when a sender lets others run.
         outbox_size: How many bytes of items each may put aside.
         loop: The event loop that they belong to.
     """
@@ -38,6 +40,7 @@ class Context:
     connection: ConnectionInfo
     transport: Transport
     observers: Observers
+    turns: Turns
     outbox_size: int
     loop: asyncio.AbstractEventLoop
 

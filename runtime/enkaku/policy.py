@@ -11,6 +11,7 @@ from .expiries import Expiries
 from .handler import Route
 from .limits import Limits
 from .observer import Interceptor, Lifespan, Observers
+from .turns import Turns
 
 __all__ = ["Policy"]
 
@@ -24,6 +25,7 @@ class Policy:
         limits: What is kept for a client at the most.
         capacity: Counts the calls of all connections.
         expiries: Knows when each of them has to be over.
+        turns: Says when a handler that sends lets others run.
         close_timeout: How long a handler may go on after its call was closed, in seconds; then it is cancelled and
             the caller gets ``EK05``.
         explain_refusals: Whether a client is told why its value was refused.
@@ -36,6 +38,7 @@ class Policy:
     limits: Limits
     capacity: Capacity
     expiries: Expiries
+    turns: Turns
     close_timeout: float
     explain_refusals: bool
     observers: Observers

@@ -22,6 +22,7 @@ from .policy import Policy
 from .session import Session
 from .signals import on_stop_signal
 from .transport import Transport
+from .turns import Turns
 from .usage import require_instances, require_loop, require_seconds
 
 __all__ = ["Listening", "Server"]
@@ -50,6 +51,7 @@ class Server:
             limits=limits,
             capacity=Capacity(calls=limits.server_calls, handlers=limits.server_handlers),
             expiries=Expiries(),
+            turns=Turns(),
             close_timeout=options.get("close_timeout", 30.0),
             explain_refusals=options.get("explain_refusals", False),
             observers=Observers(options.get("observers", ())),

@@ -114,6 +114,7 @@ class Session:
             connection=self._life.info,
             transport=transport,
             observers=policy.observers,
+            turns=policy.turns,
             outbox_size=limits.window,
             loop=asyncio.get_running_loop(),
         )

@@ -4,7 +4,6 @@ Above it: routes, which hand these objects to methods, broadcasts, and the sessi
 outbox, the window.
 """
 
-import asyncio
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Generic, TypeVar
@@ -27,7 +26,6 @@ __all__ = ["ServerChannel", "ServerStream", "StreamCall"]
 Send = TypeVar("Send")
 Receive = TypeVar("Receive")
 
-_STREAK: Final = 64  # how many items a handler may send before the others get a turn
 _RUNNING: Final = ServerState.RUNNING
 
 
@@ -46,7 +44,6 @@ class StreamCall(ServerCall):
         super().__init__(procedure, context, rid=rid, due=due)
         self.window: Final = window
         self._head = receive_head(rid)
-        self._streak = 0
 
     def step(self, step: Step) -> bool:
         """Go on in the life of the call, if the step means anything where it stands. Called by the session."""
@@ -70,11 +67,7 @@ class StreamCall(ServerCall):
         for send in self.before:
             send()
         line = encode_item(self._head, text)
-        self._streak += 1
-        if self._streak >= _STREAK:
-            # A handler whose sends never wait would keep every other call from running.
-            self._streak = 0
-            await asyncio.sleep(0)
+        await self.context.turns.give_way()
         if when_full == "wait":
             if self.outbox is not None:
                 await self.outbox.flush()
@@ -86,11 +79,13 @@ class StreamCall(ServerCall):
 
     def send_in_turn(self, text: bytes) -> bool:
         """Send an item's JSON text if nobody has to wait for it, nor the others for their turn, and say so."""
-        if self._streak >= _STREAK or self.before or get_running_loop() is not self.context.loop:
+        context = self.context
+        turns = context.turns
+        if turns.left <= 1 or self.before or get_running_loop() is not context.loop:
             return False
         if self.state is not _RUNNING and not self._takes_items():
             return False
-        self._streak += 1
+        turns.left -= 1
         return self._write_now(encode_item(self._head, text))
 
     def send_together(self, texts: Sequence[bytes]) -> bool:

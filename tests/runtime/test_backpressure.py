@@ -6,6 +6,7 @@ from pathlib import Path
 import enkaku
 import pytest
 from support import (
+    ASK,
     FILL,
     POUR,
     TALK,
@@ -443,3 +444,45 @@ async def test_a_flood_that_neither_side_reads_holds_both_up_until_one_gives_up(
 def test_limits_that_cannot_work_are_refused(name: str, size: int) -> None:
     with pytest.raises(enkaku.UsageError, match=name):
         enkaku.Limits(**{name: size})
+
+
+async def test_a_task_that_sends_to_many_streams_lets_others_run(connect: Connect) -> None:
+    streams: list[enkaku.ServerStream[int]] = []
+    everybody, done = asyncio.Event(), asyncio.Event()
+    sent, most, before = 0, 0, 0
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        streams.append(stream)
+        if len(streams) == number:
+            everybody.set()
+        async with stream.until_closed():
+            await done.wait()
+        return number
+
+    async def ask(number: int) -> int:
+        nonlocal sent
+        for _ in range(number):
+            for stream in streams:
+                await stream.send(1)
+                sent += 1
+        return number
+
+    def look() -> None:
+        nonlocal most, before
+        most, before = max(most, sent - before), sent
+        if not done.is_set():
+            asyncio.get_running_loop().call_soon(look)
+
+    async with connect(Serving(watch=watch, ask=ask)) as connection:
+        opening = [connection.stream(WATCH, 100) for _ in range(100)]
+        for stream in opening:
+            await stream.__aenter__()
+        await soon(everybody)
+        look()
+        assert await connection.request(ASK, 20) == 20
+        done.set()
+        for stream in opening:
+            assert await stream.result() == 100
+            await stream.__aexit__(None, None, None)
+    assert sent == 2000
+    assert 0 < most <= 64
