@@ -133,7 +133,7 @@ class StreamCall(ServerCall):
         if self.outbox is not None and not self.outbox.empty:
             return False
         transport, size = self.context.transport, len(line)
-        if not (transport.has_room and self.window.take_now(size)):
+        if not (transport.has_room and self.window.take_now(size, items)):
             return False
         self.items_sent += items
         self.bytes_sent += size

@@ -53,10 +53,12 @@ class Window:
             self._turn = asyncio.Lock()
         return self._turn
 
-    def take_now(self, size: int) -> bool:
-        """Count an item as sent if it may be sent now without overtaking one that waits, and say so."""
+    def take_now(self, size: int, items: int = 1) -> bool:
+        """Count an item, or some together, as sent if that may be now without overtaking one that waits, and say so."""
         if not self.fits(size) or (self._turn is not None and self._turn.locked()):
             return False
+        if items > 1 and self._granted is not None and size > self._granted - self._sent:
+            return False  # only a single item may be larger than the window
         self._sent += size
         return True
 

@@ -64,6 +64,24 @@ async def test_a_handler_sends_no_more_than_was_granted(socket_path: Path) -> No
             assert await items_until_quiet(peer) == 1
 
 
+async def test_a_broadcast_sends_no_more_together_than_was_granted(socket_path: Path) -> None:
+    broadcast = enkaku.Broadcast(POUR)
+
+    async def serve(_: int, stream: enkaku.ServerStream[str]) -> int:
+        return await broadcast.serve(stream, when_full="wait")
+
+    async with enkaku.serve_unix(Serving(pour=serve), socket_path):
+        async with raw_client(socket_path) as peer:
+            open_with(peer, WINDOW)
+            await until(lambda: broadcast.subscribers == 1)
+            assert await items_until_quiet(peer) == 0
+            for _ in range(30):
+                broadcast.send_nowait(ITEM)
+            assert await items_until_quiet(peer) == WINDOW // SIZE
+            peer.send(typ="credit", rid="a", n=5 * SIZE)
+            assert await items_until_quiet(peer) == 5
+
+
 async def test_an_item_larger_than_the_window_goes_when_nothing_is_outstanding(
     socket_path: Path,
 ) -> None:
