@@ -228,9 +228,8 @@ class SocketTransport(asyncio.BufferedProtocol):
         if self._held:
             self._held = False
             self._transport.resume_reading()
-            if (
-                self._tls is not None or self._early
-            ):  # TLS may hold what came with the handshake's last bytes
+            # TLS may hold what came with the handshake's last bytes.
+            if self._tls is not None or self._early:
                 self._loop.call_soon(self._read_on)
 
     def _send(self, data: bytes) -> None:
