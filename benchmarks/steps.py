@@ -86,11 +86,12 @@ def call_steps() -> dict[str, Callable[[], object]]:
     transport, _ = memory_pair()
     connection = ConnectionInfo("nobody", None)
     loop = asyncio.get_running_loop()
-    context = Context(connection, transport, Observers(), Turns(), 1024, loop)
+    context = Context(connection, transport, Observers(), Turns(), 1024, loop, lambda _: None)
     capacity = Capacity(calls=10, handlers=10, whole=Capacity(calls=10, handlers=10))
     expiries, due = Expiries(), time.monotonic() + 60
     observers = Observers([_Counting()])
-    call = Call(ECHO, connection, due=None)
+    call = Call(ECHO, connection, None)
+    waiting = ServerCall(ECHO, context, None)
     gate = ReadGate(lambda: None, buffered=1024 * 1024)
     gate.know_credits()
     window = Window(None)
@@ -101,13 +102,14 @@ def call_steps() -> dict[str, Callable[[], object]]:
         capacity.release("request")
 
     def live() -> None:
-        live = ServerCall(ECHO, context, rid="1")
+        live = ServerCall(ECHO, context, None, "1")
         live.step(Step.FINISH)
         live.step(Step.RELEASE)
         assert live.state is ServerState.RELEASED  # noqa: S101 # it is what was measured
 
     def expect() -> None:
-        expiries.forget(expiries.add(due, pass_on))
+        expiries.add(due, waiting)
+        expiries.forget(waiting)
 
     def pass_on() -> None:
         inbox = Inbox[bytes](
@@ -119,7 +121,7 @@ def call_steps() -> dict[str, Callable[[], object]]:
         inbox.release()
 
     return {
-        "the facts of a call at the client": lambda: Call(ECHO, connection, due=None),
+        "the facts of a call at the client": lambda: Call(ECHO, connection, None),
         "a call at the server, and its two last states": live,
         "count a call against the limits, and release it": count,
         "expect a deadline, and forget it": expect,

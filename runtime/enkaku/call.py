@@ -5,6 +5,7 @@ transport.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +36,7 @@ class Context:
         turns: Says when a sender lets others run.
         outbox_size: How many bytes of items each may put aside.
         loop: The event loop that they belong to.
+        exceed: Ends one whose time is over.
     """
 
     connection: ConnectionInfo
@@ -43,6 +45,7 @@ class Context:
     turns: Turns
     outbox_size: int
     loop: asyncio.AbstractEventLoop
+    exceed: "Callable[[ServerCall], None]"
 
 
 class ServerCall(Call):
@@ -50,15 +53,14 @@ class ServerCall(Call):
 
     state: ServerState = ServerState.RUNNING
     task: asyncio.Task[None] | None = None
-    expiry: int = 0
     cancelled: bool = False
     stuck: bool = False
     _watchers: set[UntilClosed] | None = None
 
     def __init__(
-        self, procedure: Procedure, context: Context, *, rid: str = "", due: float | None = None
+        self, procedure: Procedure, context: Context, due: float | None, rid: str = ""
     ) -> None:
-        super().__init__(procedure, context.connection, rid=rid, due=due)
+        super().__init__(procedure, context.connection, due, rid)
         self.context: Final = context
         self.answered: Final = procedure.kind != "event"
 
@@ -86,6 +88,10 @@ class ServerCall(Call):
             for watcher in tuple(self._watchers):
                 watcher.leave()
         return True
+
+    def expire(self) -> None:
+        """End, since its time is over."""
+        self.context.exceed(self)
 
     def release(self) -> None:
         """Need nothing of the connection any longer: the handler has ended. Called by the session."""

@@ -29,6 +29,9 @@ __all__ = ["STOPPING", "Calls"]
 logger: Final = logging.getLogger("enkaku.server")
 
 STOPPING: Final = ("EKP01", "The server is stopping")
+# Looking up the members of an enum is slow before Python 3.12.
+_FINISH: Final = Step.FINISH
+_RELEASE: Final = Step.RELEASE
 _TOO_LONG: Final = (TOO_LONG, "The call took too long")
 
 
@@ -100,7 +103,7 @@ class Calls:
         self.capacity.take(call.procedure.kind)
         self.running[call] = None
         if call.due is not None:
-            call.expiry = self._expiries.add(call.due, partial(self._exceed, call))
+            self._expiries.add(call.due, call)
         self._observers.call_started(call)
         serving = self._serve(call, route.run, arguments)
         serving.send(None)  # as far as its pause
@@ -114,9 +117,16 @@ class Calls:
         if call.step(Step.CLOSE) and not due_first:
             self._set_timer(call, self._close_timeout, self._overstay)
 
+    def exceed(self, call: ServerCall) -> None:
+        """End a call whose time is over."""
+        # Answered here, and not when the handler ends: it may ignore its cancellation.
+        self._answer_error(call, _TOO_LONG)
+        self._forget(call)
+        self._cancel(call)
+
     def give_up(self, call: ServerCall, outcome: Outcome = "aborted", code: str = "") -> None:
         """Cancel the handler; nothing more is sent."""
-        if call.step(Step.FINISH):
+        if call.step(_FINISH):
             call.note_end(outcome, code)
         self._cancel(call)
 
@@ -208,7 +218,7 @@ class Calls:
 
     def _answer(self, call: ServerCall, line: bytes, outcome: Outcome, code: str = "") -> None:
         """Send the last message of a call, if it is still wanted."""
-        if call.step(Step.FINISH):
+        if call.step(_FINISH):
             if call.answered:
                 call.bytes_sent += len(line)
                 self._transport.write(line)
@@ -217,7 +227,7 @@ class Calls:
     def _forget(self, call: ServerCall) -> None:
         if self.by_rid.get(call.rid) is call:
             del self.by_rid[call.rid]
-        self._expiries.forget(call.expiry)
+        self._expiries.forget(call)
         if self._timers:
             self._drop_timer(call)
 
@@ -226,7 +236,7 @@ class Calls:
         call.task = None  # or the two would keep each other until the garbage collector comes
         del self.running[call]
         self._forget(call)
-        if call.step(Step.RELEASE):
+        if call.step(_RELEASE):
             self.capacity.release(call.procedure.kind)
         call.release()
         self._observers.call_ended(call)
@@ -239,19 +249,13 @@ class Calls:
             call.cancelled = True
             self._set_timer(call, self._cleanup, self._report_stuck)
 
-    def _exceed(self, call: ServerCall) -> None:
-        # Answered here, and not when the handler ends: it may ignore its cancellation.
-        self._answer_error(call, _TOO_LONG)
-        self._forget(call)
-        self._cancel(call)
-
     def _overstay(self, call: ServerCall) -> None:
         logger.error(
             "%s: the handler went on for %g s after its call was closed: it is cancelled",
             call.procedure.name,
             self._close_timeout,
         )
-        self._exceed(call)
+        self.exceed(call)
 
     def _report_stuck(self, call: ServerCall) -> None:
         if call.stuck:
@@ -266,7 +270,7 @@ class Calls:
     def _set_timer(
         self, call: ServerCall, seconds: float, expire: Callable[[ServerCall], None]
     ) -> None:
-        self._expiries.forget(call.expiry)
+        self._expiries.forget(call)
         self._drop_timer(call)
         self._timers[call] = self._loop.call_later(seconds, partial(expire, call))
 

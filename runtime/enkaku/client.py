@@ -122,7 +122,7 @@ class Connection:
         line = encode_event(procedure.name, _encode(procedure, procedure.data, data))
         due = self._due(procedure, options)
         link = await self._links.ready(procedure, due)
-        call = Call(procedure, link.info, due=due)
+        call = Call(procedure, link.info, due)
         call.param = data
         async with AsyncExitStack() as stack:
             await enter_all(stack, self._interceptors, call)
@@ -153,7 +153,7 @@ class Connection:
             link = self._links.link
             if not link.is_open:
                 link = await self._links.ready(procedure, due)
-            call = Call(procedure, link.info, due=due)
+            call = Call(procedure, link.info, due)
             call.param = param
             try:
                 if self._interceptors:

@@ -5,56 +5,84 @@ Above it: the calls of both sides. Below it: asyncio. Points in time are those o
 
 import asyncio
 import time
-from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from itertools import count
-from typing import Final
+from math import inf
+from typing import Final, Protocol
 
-__all__ = ["Expiries"]
+__all__ = ["Expiries", "Expiring"]
 
 _FEW: Final = 256  # deadlines of what has ended, which are not worth looking for
 _SOON: Final = 0.001  # seconds: a timer need not be more exact
 
 
-class Expiries:
-    """Calls back when the time of something is over.
+class Expiring(Protocol):
+    """What has a deadline. It is told apart from others by what it is, not by what it equals."""
 
-    A timer for each would be made and cancelled for nothing nearly every time. Here the deadlines of what has ended
-    stay in a heap, as numbers, until their time comes or they are more than the others.
+    def expire(self) -> None:
+        """Its time is over."""
+
+
+class Expiries:
+    """Tells things that their time is over.
+
+    A timer for each would be made and cancelled for nothing nearly every time. Most things have as long as the one
+    before had: they stand in a queue, in the order of their deadlines. Those that are due before the last one in
+    the queue go to a heap, where the deadlines of what has ended stay, as numbers, until their time comes or they
+    are more than the others.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._keys = count(1)
-        self._expire: dict[int, Callable[[], None]] = {}
+        self._queue: dict[Expiring, float] = {}
+        self._latest = -inf
+        self._early: dict[int, tuple[float, Expiring]] = {}  # by id
         self._heap: list[tuple[float, int]] = []
         self._most = _FEW
         self._timer: asyncio.TimerHandle | None = None
-        self._wakes = 0.0
+        self._wakes = inf
 
     def __len__(self) -> int:
-        return len(self._expire)
+        return len(self._queue) + len(self._early)
 
-    def add(self, due: float, expire: Callable[[], None]) -> int:
-        """Call back then; return a key, never 0, by which that is forgotten."""
-        key = next(self._keys)
-        self._expire[key] = expire
-        heappush(self._heap, (due, key))
-        if self._timer is None or due < self._wakes:
+    def add(self, due: float, thing: Expiring) -> None:
+        """Tell it then."""
+        if due < self._wakes:
             self._wake_at(due)
-        if len(self._heap) > self._most:
-            self._tidy()
-        return key
+        if due > self._latest or not self._queue:
+            self._latest = due
+        elif due < self._latest - _SOON:
+            self._add_early(due, thing)
+            return
+        self._queue[thing] = due
 
-    def forget(self, key: int) -> None:
-        """Do not call back; a key that is not known does nothing."""
-        self._expire.pop(key, None)
+    def forget(self, thing: Expiring) -> None:
+        """Do not tell it; what was not added does nothing."""
+        if thing in self._queue:
+            del self._queue[thing]
+        elif self._early:
+            self._early.pop(id(thing), None)
 
     def close(self) -> None:
-        """Call nobody back any more."""
-        self._expire.clear()
+        """Tell nobody any more."""
+        self._queue.clear()
+        self._early.clear()
         self._heap.clear()
         self._stop()
+
+    def _add_early(self, due: float, thing: Expiring) -> None:
+        self._early[id(thing)] = due, thing
+        heappush(self._heap, (due, id(thing)))
+        if len(self._heap) > self._most:
+            self._heap = [entry for entry in self._heap if self._is_there(entry)]
+            heapify(self._heap)
+            self._most = max(_FEW, 2 * len(self._heap))
+
+    def _is_there(self, entry: tuple[float, int]) -> bool:
+        due, key = entry
+        found = self._early.get(key)
+        return (
+            found is not None and found[0] == due
+        )  # or it is another, in the same place of memory
 
     def _wake_at(self, due: float) -> None:
         self._stop()
@@ -62,24 +90,38 @@ class Expiries:
         self._timer = self._loop.call_later(max(due - time.monotonic(), _SOON), self._look)
 
     def _stop(self) -> None:
+        self._wakes = inf
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _look(self) -> None:
-        self._timer = None
-        heap, now = self._heap, time.monotonic()
+        self._stop()
+        now = time.monotonic()
         try:
-            while heap and (heap[0][0] <= now or heap[0][1] not in self._expire):
-                _, key = heappop(heap)
-                expire = self._expire.pop(key, None)
-                if expire is not None:
-                    expire()
+            self._look_at_queue(now)
+            self._look_at_heap(now)
         finally:
-            if self._heap and self._timer is None:
-                self._wake_at(self._heap[0][0])
+            # Where one has raised, the others are looked at again.
+            first = next(iter(self._queue.values()), inf)
+            if self._heap:
+                first = min(first, self._heap[0][0])
+            if first < self._wakes:
+                self._wake_at(first)
 
-    def _tidy(self) -> None:
-        self._heap = [entry for entry in self._heap if entry[1] in self._expire]
-        heapify(self._heap)
-        self._most = max(_FEW, 2 * len(self._heap))
+    def _look_at_queue(self, now: float) -> None:
+        over: list[Expiring] = []
+        for thing, due in self._queue.items():
+            if due > now:
+                break
+            over.append(thing)
+        for thing in over:
+            if self._queue.pop(thing, None) is not None:  # it is not, if one before has ended it
+                thing.expire()
+
+    def _look_at_heap(self, now: float) -> None:
+        heap = self._heap
+        while heap and (heap[0][0] <= now or not self._is_there(heap[0])):
+            entry = heappop(heap)
+            if self._is_there(entry):
+                self._early.pop(entry[1])[1].expire()

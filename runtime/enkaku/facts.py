@@ -140,7 +140,7 @@ class Call:
     ended: float | None = None
 
     def __init__(
-        self, procedure: Procedure, connection: ConnectionInfo, *, rid: str = "", due: float | None
+        self, procedure: Procedure, connection: ConnectionInfo, due: float | None, rid: str = ""
     ) -> None:
         self.procedure: Final = procedure
         self.connection: Final = connection

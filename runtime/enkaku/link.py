@@ -178,7 +178,7 @@ class Link:
         if not self.is_open:
             raise self.loss(procedure)
         call.rid = str(next(self._rids))
-        ttl = None if call.due is None else max(1, round(left(call.due) * 1000))
+        ttl = None if call.due is None else round(left(call.due) * 1000) or 1
         line = encode_open(procedure.kind, call.rid, procedure.name, prm, win=win, ttl=ttl)
         call.bytes_sent = len(line)
         if not self._calls:

@@ -116,12 +116,18 @@ class Observers(Observer):
     def call_started(self, call: Call) -> None:
         """Tell everybody."""
         for method in self._started:
-            _tell(method, call)
+            try:  # as _tell does, at half the cost: these two are told of every call
+                method(call)
+            except (Exception, asyncio.CancelledError):
+                logger.exception("an observer failed")
 
     def call_ended(self, call: Call) -> None:
         """Tell everybody."""
         for method in self._ended:
-            _tell(method, call)
+            try:  # as _tell does, at half the cost: these two are told of every call
+                method(call)
+            except (Exception, asyncio.CancelledError):
+                logger.exception("an observer failed")
 
     def invalid_message(self, connection: ConnectionInfo, problem: str) -> None:
         """Tell everybody."""

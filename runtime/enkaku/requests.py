@@ -48,6 +48,7 @@ class _PendingRequest:
         self.take_end(error)
 
     def expire(self) -> None:
+        """Its time is over."""
         self.give_up("Timeout", exceeded(self.facts.procedure))
 
 
@@ -55,7 +56,8 @@ async def send_request(link: Link, call: Call, prm: bytes | None) -> Reply:
     """Send a request, and wait for its end; the caller's cancellation aborts it."""
     pending = _PendingRequest(link, call)
     link.open_call(pending, prm)
-    expiry = 0 if call.due is None else link.expiries.add(call.due, pending.expire)
+    if call.due is not None:
+        link.expiries.add(call.due, pending)
     link.gate.count_waiting(1)
     try:
         # Without waiting for room: the answer may come before the last of a large param has left.
@@ -65,7 +67,7 @@ async def send_request(link: Link, call: Call, prm: bytes | None) -> Reply:
         raise
     finally:
         link.gate.count_waiting(-1)
-        link.expiries.forget(expiry)
+        link.expiries.forget(pending)
 
 
 async def send_event(link: Link, call: Call, line: bytes) -> None:

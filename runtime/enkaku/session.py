@@ -117,6 +117,7 @@ class Session:
             turns=policy.turns,
             outbox_size=limits.window,
             loop=asyncio.get_running_loop(),
+            exceed=self._calls.exceed,
         )
         self._shallow = limits.depth < DEPTH_MAX
         self._held: deque[bytes | Oversized] | None = None  # read, and without room to be taken
@@ -297,9 +298,9 @@ class Session:
         ttl = None if header.ttl is UNSET else header.ttl / 1000
         if route.procedure.kind == "request":
             due = due_after(ttl, self._limits.request_time)
-            return ServerCall(route.procedure, self._context, rid=rid, due=due)
+            return ServerCall(route.procedure, self._context, due, rid)
         win = None if header.win is UNSET else header.win
-        call = StreamCall(route.procedure, self._context, Window(win), rid=rid, due=due_after(ttl))
+        call = StreamCall(route.procedure, self._context, due_after(ttl), rid, Window(win))
         if route.decode_item is not None:
             call.decode_item = route.decode_item
             call.inbox = Inbox(
@@ -349,7 +350,7 @@ class Session:
             logger.exception("%s: reading its data failed", message.prc)
         else:
             due = due_after(self._limits.request_time)
-            call = ServerCall(route.procedure, self._context, due=due)
+            call = ServerCall(route.procedure, self._context, due)
             call.bytes_received = size
             self._calls.start(call, route, arguments)
 

@@ -39,9 +39,9 @@ class StreamCall(ServerCall):
     """Send what a handler's own next item must not overtake. Set by broadcasts."""
 
     def __init__(
-        self, procedure: Procedure, context: Context, window: Window, *, rid: str, due: float | None
+        self, procedure: Procedure, context: Context, due: float | None, rid: str, window: Window
     ) -> None:
-        super().__init__(procedure, context, rid=rid, due=due)
+        super().__init__(procedure, context, due, rid)
         self.window: Final = window
         self._head = receive_head(rid)
 

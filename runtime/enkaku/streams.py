@@ -87,7 +87,6 @@ class ClientStream(Generic[_Receive, _Result]):
         self._iterated = False
         self._reply: Reply = None
         self._stack = AsyncExitStack()
-        self._expiry = 0
 
     @property
     def call(self) -> Call:
@@ -113,7 +112,7 @@ class ClientStream(Generic[_Receive, _Result]):
         due = due_within(opening.timeout)
         require_time(self.procedure, due)
         self._link = await opening.links.ready(self.procedure, due)
-        self.facts = Call(self.procedure, self._link.info, due=due)
+        self.facts = Call(self.procedure, self._link.info, due)
         self.facts.param = opening.param
         try:
             await enter_all(self._stack, opening.interceptors, self.facts)
@@ -149,7 +148,7 @@ class ClientStream(Generic[_Receive, _Result]):
             self._inbox.release()
             raise
         if due is not None:
-            self._expiry = self._link.expiries.add(due, self._expire)
+            self._link.expiries.add(due, self)
 
     async def __aexit__(
         self,
@@ -242,7 +241,7 @@ class ClientStream(Generic[_Receive, _Result]):
         """Take the end. Called by the connection."""
         if self._step(Step.FINISH):
             self._reply = reply
-            self._link.expiries.forget(self._expiry)
+            self._link.expiries.forget(self)
             self._inbox.put_end(reply if isinstance(reply, EnkakuError) else None)
             self._ended.set_result(None)
             finish(self._link, self.facts, reply)
@@ -256,7 +255,8 @@ class ClientStream(Generic[_Receive, _Result]):
             self.outgoing.end()  # whoever waits for room looks again
         return True
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """End, since its time is over. Called by the connection."""
         self._give_up(exceeded(self.procedure), "Timeout")
 
     def _give_up(self, error: EnkakuError, reason: str | None) -> None:

@@ -114,8 +114,8 @@ def _keep_timer(self: Any, call: Any) -> None:
 
 
 def _forget_timer(self: Any, reply: Any) -> None:
-    self._expiry = 0
-    _take_stream_end(self, reply)
+    with mock.patch.object(self._link.expiries, "forget"):
+        _take_stream_end(self, reply)
 
 
 _take_stream_end = ClientStream.take_end
@@ -170,8 +170,8 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "a slot is released twice": _twice(Capacity, "release"),
     "a slot is not released": _unless(Capacity, "release", lambda _, kind: kind == "channel"),
     "no call is refused": _instead(Capacity, "refuse", lambda *_: None),
-    "a deadline passes unnoticed at the client": _nothing(ClientStream, "_expire"),
-    "a deadline passes unnoticed at the server": _nothing(Calls, "_exceed"),
+    "a deadline passes unnoticed at the client": _nothing(ClientStream, "expire"),
+    "a deadline passes unnoticed at the server": _nothing(Calls, "exceed"),
     "a timer is left at the server": _instead(Calls, "_forget", _keep_timer),
     "a timer is left at the client": _instead(ClientStream, "take_end", _forget_timer),
 }
