@@ -19,9 +19,10 @@ from .transport import Transport
 from .turns import Turns
 from .until_closed import UntilClosed
 
-__all__ = ["Context", "ServerCall", "current_call", "set_current_call"]
+__all__ = ["TAKES_ITEMS", "Context", "ServerCall", "current_call", "set_current_call"]
 
-_TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
+TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
+"""Where a handler may send items, and is not asked to finish."""
 _ENDS: Final = frozenset({Step.CLOSE, Step.FINISH})
 
 
@@ -67,7 +68,7 @@ class ServerCall(Call):
     @property
     def closed(self) -> bool:
         """Whether the handler is asked to finish: the client has closed the call, or the server stops."""
-        return self.state not in _TAKES_ITEMS
+        return self.state not in TAKES_ITEMS
 
     def until_closed(self) -> "UntilClosed":
         """Make a block that is left quietly as soon as the call is closed.

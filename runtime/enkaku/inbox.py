@@ -176,10 +176,15 @@ class Inbox(Generic[T]):
         if not self._items or self._streak >= _STREAK or not self._gate.credits:
             return NOTHING
         self._streak += 1
-        item, size = self._take_first()
+        item, size = self._items.popleft()
         self._in_hand = True
+        self._size -= size
+        if not self._released:
+            self._gate.unread -= size
         if not self._eager:
-            self._return_credit(size)
+            self._owed += size
+            if self._owed * 2 >= self.window:
+                self._settle_credit()
         return item
 
     async def get(self) -> T:

@@ -71,7 +71,7 @@ class OpenCall(Protocol):
         """What may be sent into a channel; None where nothing can."""
         ...
 
-    def take_item(self, text: bytes, size: int) -> None:
+    def take_item(self, text: bytes, size: int, /) -> None:
         """The server sent an item, in a line of ``size`` bytes."""
 
     def take_end(self, reply: Reply) -> None:
@@ -234,7 +234,7 @@ class Link:
 
     def _take(self, message: ServerMessage, size: int) -> None:
         opened = self._calls.get(message.rid)
-        if isinstance(message, Credit):
+        if type(message) is Credit:
             self._take_credit(message.n, opened)
             return
         if opened is None:
@@ -244,12 +244,12 @@ class Link:
                 logger.debug("%s answered a call that is over: %.128r", self.info.peer, message.rid)
             return
         window = opened.outgoing
-        if window is not None and not window.certain and not isinstance(message, Error):
+        if window is not None and not window.certain and type(message) is not Error:
             # A server that counts says so before anything else, where it does not refuse the call.
             self.lift(window)
         call = opened.facts
         call.bytes_received += size
-        if isinstance(message, Receive):
+        if type(message) is Receive:
             call.items_received += 1
             try:
                 opened.take_item(bytes(message.val), size)
@@ -257,7 +257,7 @@ class Link:
                 self.observers.overloaded(self.info, call.procedure.name, str(error))
                 self._fail(message.rid, error)
             return
-        if isinstance(message, Result):
+        if type(message) is Result:
             reply: Reply = None if message.val is UNSET else bytes(message.val)
         else:
             reply = _error(call.procedure, message)

@@ -8,7 +8,7 @@ knows its schema reads it.
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast, final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -108,6 +108,7 @@ class Abort(
     jti: _ID | UnsetType = UNSET
 
 
+@final
 class Credit(Struct, tag_field="typ", tag="credit", frozen=True, gc=False):
     """Grants ``n`` further bytes of a call's items; in either direction."""
 
@@ -131,6 +132,7 @@ class Event(
     jti: _ID | UnsetType = UNSET
 
 
+@final
 class Receive(Struct, tag_field="typ", tag="receive", frozen=True, gc=False):
     """An item from the server."""
 
@@ -138,6 +140,7 @@ class Receive(Struct, tag_field="typ", tag="receive", frozen=True, gc=False):
     val: Raw
 
 
+@final
 class Result(Struct, tag_field="typ", tag="result", frozen=True, gc=False):
     """Ends a call well."""
 
@@ -145,6 +148,7 @@ class Result(Struct, tag_field="typ", tag="result", frozen=True, gc=False):
     val: Raw | UnsetType = UNSET
 
 
+@final
 class Error(Struct, tag_field="typ", tag="error", frozen=True, gc=False):
     """Ends a call badly."""
 

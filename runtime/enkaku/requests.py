@@ -31,7 +31,7 @@ class _PendingRequest:
         # An error is a value here: a future whose exception nobody fetches would complain.
         self.reply: asyncio.Future[Reply] = link.loop.create_future()
 
-    def take_item(self, text: bytes, size: int) -> None:  # noqa: ARG002 # part of an OpenCall
+    def take_item(self, text: bytes, size: int, /) -> None:  # noqa: ARG002 # part of an OpenCall
         logger.debug(
             "%s: an item for a request is ignored: %.100r", self.facts.procedure.name, text
         )

@@ -8,7 +8,7 @@ from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from .call import Context, ServerCall
+from .call import TAKES_ITEMS, Context, ServerCall
 from .errors import CallClosed
 from .full import POLICIES, WhenFull
 from .inbox import NOTHING, End, Inbox
@@ -25,8 +25,6 @@ __all__ = ["ServerChannel", "ServerStream", "StreamCall"]
 
 Send = TypeVar("Send")
 Receive = TypeVar("Receive")
-
-_RUNNING: Final = ServerState.RUNNING
 
 
 class StreamCall(ServerCall):
@@ -80,13 +78,20 @@ class StreamCall(ServerCall):
     def send_in_turn(self, text: bytes) -> bool:
         """Send an item's JSON text if nobody has to wait for it, nor the others for their turn, and say so."""
         context = self.context
-        turns = context.turns
-        if turns.left <= 1 or self.before or get_running_loop() is not context.loop:
+        turns, transport = context.turns, context.transport
+        if self.state not in TAKES_ITEMS or self.before or self.outbox is not None:
             return False
-        if self.state is not _RUNNING and not self._takes_items():
+        if turns.left <= 1 or get_running_loop() is not context.loop:
+            return False
+        line = encode_item(self._head, text)
+        size = len(line)
+        if not (transport.has_room and self.window.take_now(size)):
             return False
         turns.left -= 1
-        return self._write_now(encode_item(self._head, text))
+        self.items_sent += 1
+        self.bytes_sent += size
+        transport.write(line)
+        return True
 
     def send_together(self, texts: Sequence[bytes]) -> bool:
         """Send some items' JSON texts if nobody has to wait for any of them, and say so. Called by broadcasts."""

@@ -4,7 +4,8 @@ Above it: channels, the connection. Below it: the link, the inbox.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from asyncio import get_running_loop
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -123,7 +124,7 @@ class ClientStream(Generic[_Receive, _Result]):
         return self
 
     def _open(self, due: float | None) -> None:
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         limits = self._link.limits
         self._ended: asyncio.Future[None] = loop.create_future()
         self._inbox: Inbox[bytes] = Inbox(
@@ -134,6 +135,8 @@ class ClientStream(Generic[_Receive, _Result]):
             when_full=self._opening.when_full,
             on_drop=self._count_dropped,
         )
+        # Called by the connection, with the text of an item and the bytes of its line.
+        self.take_item: Callable[[bytes, int], None] = self._inbox.put
         self._step(Step.OPEN)
         try:
             self._link.open_call(self, self._opening.prm, win=self._inbox.window)
@@ -164,7 +167,8 @@ class ClientStream(Generic[_Receive, _Result]):
         return self
 
     async def __anext__(self) -> _Receive:
-        self._require_opened()
+        if self._state is _NEW or get_running_loop() is not self._link.loop:
+            self._require_opened()
         self._iterated = True
         text = self._inbox.take_now()
         if text is NOTHING:
@@ -233,10 +237,6 @@ class ClientStream(Generic[_Receive, _Result]):
         """Wait until the connection of the call is lost, if it may come back, and return whether it may. For ``reopening``."""
         return await self._opening.links.follows(self._link)
 
-    def take_item(self, text: bytes, size: int) -> None:
-        """Take an item. Called by the connection."""
-        self._inbox.put(text, size)
-
     def take_end(self, reply: Reply) -> None:
         """Take the end. Called by the connection."""
         if self._step(Step.FINISH):
@@ -280,7 +280,7 @@ class ClientStream(Generic[_Receive, _Result]):
         return decode_reply(self._result, self._reply)
 
     def _require_opened(self) -> None:
-        if self._state is _NEW or asyncio.get_running_loop() is not self._link.loop:
+        if self._state is _NEW or get_running_loop() is not self._link.loop:
             self._require_known()
             require_loop(self._link.loop, "the connection")
 

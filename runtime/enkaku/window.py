@@ -55,9 +55,14 @@ class Window:
 
     def take_now(self, size: int, items: int = 1) -> bool:
         """Count an item, or some together, as sent if that may be now without overtaking one that waits, and say so."""
-        if not self.fits(size) or (self._turn is not None and self._turn.locked()):
+        turn, granted = self._turn, self._granted
+        if turn is not None and turn.locked():
             return False
-        if items > 1 and self._granted is not None and size > self._granted - self._sent:
+        if (
+            granted is not None
+            and size > granted - self._sent
+            and (items > 1 or not self.fits(size))
+        ):
             return False  # only a single item may be larger than the window
         self._sent += size
         return True
