@@ -10,6 +10,7 @@ __all__ = ["LineSplitter", "Oversized"]
 
 _HEAD_SIZE: Final = 1024
 _ENDLESS: Final = 4  # times the limit
+_LONG: Final = 4096  # bytes of a line that is worth a call of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class LineSplitter:
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
-        # A bytearray, because joining whole pieces again and again would be quadratic.
-        self._rest = bytearray()
+        # Grows as a bytearray, because joining whole pieces again and again would be quadratic.
+        self._rest: bytes | bytearray = b""
         self._discarded = 0
 
     @property
@@ -57,28 +58,26 @@ class LineSplitter:
         """
         if self._discarded or len(self._rest) + len(data) > self._max_size:
             return self._feed_slowly(data)
-        lines = data.split(b"\n")  # none of which can be too long
+        lines = _split(data)  # none of which can be too long
         if self._rest:
             if len(lines) == 1:
-                self._rest += data
+                self._keep(data)
                 return []
             lines[0] = b"".join((self._rest, lines[0]))
-            self._rest.clear()
-        if tail := lines.pop():
-            self._rest += tail
+        self._rest = lines.pop()
         whole: list[bytes | Oversized] = [line for line in lines if line and not line.isspace()]
         return whole
 
     def _feed_slowly(self, data: bytes) -> list[bytes | Oversized]:
         found: list[bytes | Oversized] = []
-        *ends, tail = data.split(b"\n")
+        *ends, tail = _split(data)
         for end in ends:
             self._take(end, found)
             if self._discarded:
                 self._discarded = 0
             else:
                 line = bytes(self._rest) if self._rest else end
-                self._rest.clear()
+                self._rest = b""
                 if line and not line.isspace():
                     found.append(line)
         if tail:
@@ -94,6 +93,24 @@ class LineSplitter:
             self._discarded = len(self._rest) + len(piece)
             head = bytes(self._rest[:_HEAD_SIZE]) + piece[:_HEAD_SIZE]
             found.append(Oversized(head[:_HEAD_SIZE]))
-            self._rest.clear()
+            self._rest = b""
         elif unfinished or self._rest:
-            self._rest += piece
+            self._keep(piece)
+
+    def _keep(self, piece: bytes) -> None:
+        if isinstance(self._rest, bytes):
+            self._rest = bytearray(self._rest)
+        self._rest += piece
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Split at newlines, as ``bytes.split`` does, which looks at one byte after the other; ``find`` at many at once."""
+    if len(data) < _LONG or data.find(b"\n", 0, _LONG) >= 0:
+        return data.split(b"\n")
+    lines: list[bytes] = []
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        lines.append(data[start:end])
+        start = end + 1
+    lines.append(data[start:])
+    return lines

@@ -37,6 +37,19 @@ def test_any_cuts_of_any_lines_give_the_same_lines(
             assert got == line
 
 
+@given(
+    st.lists(st.integers(min_value=0, max_value=9_000), max_size=8),
+    st.lists(st.integers(min_value=0), max_size=6),
+)
+def test_long_lines_among_short_ones_are_the_same_lines(
+    sizes: list[int], places: list[int]
+) -> None:
+    given_lines = [str(number).encode() * size for number, size in enumerate(sizes)]
+    data = b"".join(line + b"\n" for line in given_lines)
+    found = feed_all(LineSplitter(100_000), cut(data, places))
+    assert found == [line for line in given_lines if line]
+
+
 @given(st.text(), st.lists(st.integers(min_value=0), max_size=20))
 def test_a_character_may_be_cut_in_two(text: str, places: list[int]) -> None:
     line = text.replace("\n", " ").encode("utf-8", "surrogatepass") + b"."
