@@ -5,7 +5,7 @@ Above it: the client and the server. Below it: asyncio, and no sockets.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final, Generic, Literal, TypeVar
 
@@ -107,18 +107,26 @@ class Inbox(Generic[T]):
         Raises:
             InboxOverflow: The peer has sent more than it may.
         """
+        self.put_all(((item, size),), size)
+
+    def put_all(self, items: Sequence[tuple[T, int]], size: int) -> None:
+        """Add items, each with the bytes that it came as, which are ``size`` together; after the end, do nothing.
+
+        Raises:
+            InboxOverflow: The peer has sent more than it may; those before are there.
+        """
         if self._end is not None:
             return
         gate = self._gate
         usual = gate.credits and not self._eager
         if usual and self._size + size <= self.window and gate.unread + size <= gate.room:
-            self._items.append((item, size))
+            self._items.extend(items)
             self._size += size
             gate.unread += size
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+            self._wake()
         else:
-            self._put(item, size)
+            for item, its_size in items:
+                self._put(item, its_size)
 
     def _put(self, item: T, size: int) -> None:
         """Add an item of a peer that does not count, or where it may be that something is dropped or refused."""

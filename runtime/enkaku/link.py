@@ -6,8 +6,9 @@ slot's value means.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
+from operator import itemgetter
 from typing import Final, Protocol, TypeAlias
 
 from msgspec import UNSET
@@ -34,7 +35,6 @@ from .messages import (
     Error,
     Receive,
     Result,
-    ServerMessage,
     decode_server_message,
     encode_abort,
     encode_credit,
@@ -52,6 +52,7 @@ __all__ = ["Link", "OpenCall", "Reply"]
 logger: Final = logging.getLogger("enkaku.client")
 
 _REFUSED: Final = "EK08"
+_size: Final = itemgetter(1)  # of an item's line
 _SIGN_OF_LIFE: Final = "alive?"  # no call has this rid: theirs are numbers
 
 Reply: TypeAlias = bytes | EnkakuError | None
@@ -71,8 +72,8 @@ class OpenCall(Protocol):
         """What may be sent into a channel; None where nothing can."""
         ...
 
-    def take_item(self, text: bytes, size: int, /) -> None:
-        """The server sent an item, in a line of ``size`` bytes."""
+    def take_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
+        """The server sent some items; with each come the bytes of its line, which are ``size`` together."""
 
     def take_end(self, reply: Reply) -> None:
         """The call is over: with a result, or without one where the procedure has none, or with an error."""
@@ -116,6 +117,8 @@ class Link:
         self._shallow = limits.depth < DEPTH_MAX
         self._rids = count(1)
         self._calls: dict[str, OpenCall] = {}
+        self._items: list[tuple[bytes, int]] = []  # of one call, and the bytes of their lines
+        self._rid = ""  # of that call
         self.is_open = True
         self._lost = ""
         self._cause: Exception | None = None
@@ -208,13 +211,10 @@ class Link:
         """Take what the server sent."""
         self._silence.hear()
         self._asked = False
+        items = self._items
         for line in self._splitter.feed(data):
             if isinstance(line, Oversized):
-                _, rid = glance_at(line.head)
-                size = self.limits.message_size
-                self._fail(
-                    rid, MessageTooLarge(f"a message of more than {size} bytes was discarded")
-                )
+                self._take_oversized(line)
                 continue
             try:
                 if self._shallow:
@@ -222,8 +222,17 @@ class Link:
                 message = decode_server_message(line)
             except InvalidMessage as error:
                 self._fail(error.rid, error)
+                continue
+            if type(message) is Receive:
+                if message.rid != self._rid:
+                    if items:
+                        self._pass_items_on()
+                    self._rid = message.rid
+                items.append((bytes(message.val), len(line) + 1))
             else:
                 self._take(message, len(line) + 1)
+        if items:
+            self._pass_items_on()
         if self._splitter.endless:
             self._lose("the server sent a line without an end", None)
             self._transport.abort()
@@ -232,31 +241,51 @@ class Link:
         """End every open call."""
         self._lose("the connection was lost" if error else "the server ended the connection", error)
 
-    def _take(self, message: ServerMessage, size: int) -> None:
-        opened = self._calls.get(message.rid)
-        if type(message) is Credit:
-            self._take_credit(message.n, opened)
+    def _pass_items_on(self) -> None:
+        """Give the items that have come one after the other for one call to it."""
+        items, size = self._items.copy(), sum(map(_size, self._items))
+        self._items.clear()
+        opened = self._known(self._rid)
+        if opened is None:
             return
+        call = opened.facts
+        if opened.outgoing is not None:
+            self._settle_window(opened.outgoing)
+        call.items_received += len(items)
+        call.bytes_received += size
+        try:
+            opened.take_items(items, size)
+        except InboxOverflow as error:
+            self.observers.overloaded(self.info, call.procedure.name, str(error))
+            self._fail(call.rid, error)
+
+    def _known(self, rid: str) -> OpenCall | None:
+        """Find the call that something came for."""
+        opened = self._calls.get(rid)
+        if opened is None and rid != _SIGN_OF_LIFE:
+            logger.debug("%s answered a call that is over: %.128r", self.info.peer, rid)
+        return opened
+
+    def _settle_window(self, window: Window) -> None:
+        """A server that counts says so before anything else, where it does not refuse the call."""
+        if not window.certain:
+            self.lift(window)
+
+    def _take(self, message: Result | Error | Credit, size: int) -> None:
+        if self._items:
+            self._pass_items_on()
+        if type(message) is Credit:
+            self._take_credit(message.n, self._calls.get(message.rid))
+            return
+        opened = self._known(message.rid)
         if opened is None:
             if message.rid == _SIGN_OF_LIFE:
                 self._take_sign_of_life()
-            else:
-                logger.debug("%s answered a call that is over: %.128r", self.info.peer, message.rid)
             return
-        window = opened.outgoing
-        if window is not None and not window.certain and type(message) is not Error:
-            # A server that counts says so before anything else, where it does not refuse the call.
-            self.lift(window)
+        if opened.outgoing is not None and type(message) is not Error:
+            self._settle_window(opened.outgoing)
         call = opened.facts
         call.bytes_received += size
-        if type(message) is Receive:
-            call.items_received += 1
-            try:
-                opened.take_item(bytes(message.val), size)
-            except InboxOverflow as error:
-                self.observers.overloaded(self.info, call.procedure.name, str(error))
-                self._fail(message.rid, error)
-            return
         if type(message) is Result:
             reply: Reply = None if message.val is UNSET else bytes(message.val)
         else:
@@ -273,8 +302,15 @@ class Link:
         if opened is not None and opened.outgoing is not None:
             opened.outgoing.grant(size)
 
+    def _take_oversized(self, line: Oversized) -> None:
+        _, rid = glance_at(line.head)
+        size = self.limits.message_size
+        self._fail(rid, MessageTooLarge(f"a message of more than {size} bytes was discarded"))
+
     def _fail(self, rid: str | None, error: EnkakuError) -> None:
         """The server sent what nobody can read: the call that it was for ends, the others go on."""
+        if self._items:
+            self._pass_items_on()
         self.observers.invalid_message(self.info, str(error))
         level = logging.DEBUG if self._reported else logging.WARNING
         self._reported = True

@@ -5,6 +5,7 @@ Above it: the connection. Below it: the link.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from .deadline import left, passed
@@ -31,10 +32,9 @@ class _PendingRequest:
         # An error is a value here: a future whose exception nobody fetches would complain.
         self.reply: asyncio.Future[Reply] = link.loop.create_future()
 
-    def take_item(self, text: bytes, size: int, /) -> None:  # noqa: ARG002 # part of an OpenCall
-        logger.debug(
-            "%s: an item for a request is ignored: %.100r", self.facts.procedure.name, text
-        )
+    def take_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
+        name = self.facts.procedure.name
+        logger.debug("%s: %d items, %d bytes, for a request are ignored", name, len(items), size)
 
     def take_end(self, reply: Reply) -> None:
         if self.facts.outcome is None:

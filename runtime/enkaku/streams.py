@@ -135,8 +135,8 @@ class ClientStream(Generic[_Receive, _Result]):
             when_full=self._opening.when_full,
             on_drop=self._count_dropped,
         )
-        # Called by the connection, with the text of an item and the bytes of its line.
-        self.take_item: Callable[[bytes, int], None] = self._inbox.put
+        # Called by the connection: items with the bytes of their lines, and the sum of those.
+        self.take_items: Callable[[Sequence[tuple[bytes, int]], int], None] = self._inbox.put_all
         self._step(Step.OPEN)
         try:
             self._link.open_call(self, self._opening.prm, win=self._inbox.window)
