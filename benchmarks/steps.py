@@ -20,19 +20,13 @@ from compare.bench_protocol import Sample
 from compare.bench_protocol.procedures import ECHO
 from enkaku.call import Context, ServerCall
 from enkaku.capacity import Capacity
+from enkaku.encoding import encode_item, encode_open, encode_result, receive_head
 from enkaku.expiries import Expiries
 from enkaku.facts import Call, ConnectionInfo
 from enkaku.framing import LineSplitter
 from enkaku.gate import ReadGate
 from enkaku.inbox import Inbox
-from enkaku.messages import (
-    decode_client_message,
-    decode_server_message,
-    encode_item,
-    encode_open,
-    encode_result,
-    receive_head,
-)
+from enkaku.messages import decode_client_message, decode_server_message
 from enkaku.observer import Observers
 from enkaku.states import ServerState, Step
 from enkaku.transport import memory_pair

@@ -20,10 +20,10 @@ def layer(*names: str) -> set[str]:
 RUNTIME_LAYERS = (
     layer(
         "absent capacity conditions errors expiries framing full gate gathering json_text later lifecycle loops quiet",
-        "read_buffer room signals silence socket_state states turns window words",
+        "read_buffer room signals silence socket_state states turns watched window words",
     ),
     layer(
-        "activation anything building inbox messages outbox problems surrogates tls transport",
+        "activation anything building encoding inbox messages outbox problems surrogates tls transport",
         "until_closed usage version",
     ),
     layer(
@@ -39,7 +39,8 @@ RUNTIME_LAYERS = (
     layer("observer"),
     layer("call life link options"),
     layer("answers links requests stream_call"),
-    layer("handler subscriber"),
+    layer("client_events server_streams subscriber"),
+    layer("handler"),
     layer("broadcast policy relinking streams"),
     layer("calls channels refusals reopen"),
     layer("client session"),
@@ -96,9 +97,11 @@ CODEGEN_LAYERS = (
     {"cli"},
     {"__main__"},
 )
-CLIENT_SIDE = layer("channels client link links reconnect relinking reopen requests streams")
+CLIENT_SIDE = layer(
+    "channels client client_events link links reconnect relinking reopen requests streams"
+)
 SERVER_SIDE = layer(
-    "answers broadcast call calls capacity handler life outbox policy refusals server session subscriber until_closed"
+    "answers broadcast call calls capacity handler life outbox policy refusals server server_streams session subscriber until_closed"
 )
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}
 MAY_USE_NETWORK = layer(

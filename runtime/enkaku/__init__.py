@@ -46,8 +46,8 @@ from .observer import Interceptor, Lifespan, Observer
 from .options import CallOptions, ConnectionOptions, ServerOptions, StreamOptions
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .reconnect import Reconnect
+from .server_streams import ServerChannel, ServerStream
 from .slots import Slot
-from .stream_call import ServerChannel, ServerStream
 from .streams import ClientStream
 from .transport import PeerCredentials
 from .version import VERSION, require_runtime

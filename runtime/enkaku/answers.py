@@ -8,8 +8,8 @@ from typing import Final
 
 from .call import ServerCall
 from .declared import DeclaredError
+from .encoding import encode_error
 from .errors import CallClosed, EncodeError, HandlerError
-from .messages import encode_error
 from .problems import problem
 from .slots import Slot
 

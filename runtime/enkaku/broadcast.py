@@ -10,8 +10,8 @@ from typing import Final, Generic, Literal, TypeVar
 from .errors import UsageError
 from .full import POLICIES, WhenFull
 from .procedures import Channel, Procedure, Stream
+from .server_streams import ServerStream
 from .slots import Slot
-from .stream_call import ServerStream
 from .subscriber import Subscriber, item_size, too_slow
 from .usage import require_one_of, require_seconds
 

@@ -7,8 +7,7 @@ transport.
 import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .errors import UsageError
 from .facts import Call, ConnectionInfo
@@ -26,8 +25,7 @@ TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
 _ENDS: Final = frozenset({Step.CLOSE, Step.FINISH})
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What the calls of a session share.
 
     Attributes:

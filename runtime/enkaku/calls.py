@@ -15,9 +15,9 @@ from .answers import FAILED, describe
 from .call import ServerCall, set_current_call
 from .capacity import Capacity, Refusal
 from .deadline import left, set_due
+from .encoding import encode_error, encode_result
 from .facts import Outcome
 from .handler import Route, Run
-from .messages import encode_error, encode_result
 from .observer import enter_all
 from .policy import Policy
 from .procedures import TOO_LONG

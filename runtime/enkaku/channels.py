@@ -6,8 +6,8 @@ Above it: the connection. Below it: streams, the link.
 import asyncio
 from typing import Final, Generic, TypeVar
 
+from .encoding import encode_end, encode_item, send_head
 from .errors import CallClosed, ConnectionLost, DeadlineExceeded, NotSupported
-from .messages import encode_end, encode_item, send_head
 from .slots import Slot
 from .states import ClientState, Step
 from .streams import ClientStream, Opening

@@ -10,14 +10,15 @@ from contextlib import AsyncExitStack
 from typing import Final, TypeVar, Unpack
 
 from .channels import ClientChannel
+from .client_events import send_event
 from .deadline import due_within, passed
+from .encoding import encode_event
 from .errors import ConnectionLost, UsageError
 from .facts import Call, ConnectionInfo
 from .lifecycle import ConnectionState, States
 from .limits import Limits
 from .link import Link
 from .links import Links, OneLink
-from .messages import encode_event
 from .observer import Interceptor, Observers, enter_all
 from .options import (
     CallOptions,
@@ -29,7 +30,7 @@ from .options import (
 from .procedures import Channel, Event, Procedure, Request, Stream
 from .reconnect import Redialer
 from .relinking import SuccessiveLinks
-from .requests import exceeded, send_event, send_request
+from .requests import exceeded, send_request
 from .slots import Slot
 from .streams import ClientStream, Opening, decode_reply
 from .transport import Transport

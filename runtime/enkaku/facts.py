@@ -10,6 +10,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 from .deadline import left
 from .procedures import Procedure
 from .transport import PeerCredentials
+from .watched import Watched
 
 __all__ = ["Call", "ConnectionInfo", "Outcome", "State", "StateKey"]
 
@@ -21,7 +22,7 @@ Outcome: TypeAlias = Literal["result", "error", "aborted", "lost"]
 the connection."""
 
 
-class StateKey(Generic[T]):
+class StateKey(Watched, Generic[T]):
     """Names a value of type ``T`` that a program keeps with a connection; each key is its own, whatever its name.
 
     Args:
@@ -64,7 +65,7 @@ class State:
         return cast(T | D | None, self._values.get(key, default))
 
 
-class ConnectionInfo:
+class ConnectionInfo(Watched):
     """A connection, as observers, interceptors and handlers see it.
 
     Attributes:
@@ -73,7 +74,7 @@ class ConnectionInfo:
         opened: When it was opened, as ``time.monotonic()`` counts.
     """
 
-    __slots__ = ("__weakref__", "_list_calls", "_state", "credentials", "opened", "peer")
+    __slots__ = ("_list_calls", "_state", "credentials", "opened", "peer")
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class ConnectionInfo:
         return f"<connection to {self.peer}, {len(self.calls)} open calls>"
 
 
-class Call:
+class Call(Watched):
     """A call, or an event, as observers and interceptors see it.
 
     Attributes:

@@ -3,8 +3,7 @@
 Above it: the client and the server. Below it: nothing. It does no I/O and does not know what a line says.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["LineSplitter", "Oversized"]
 
@@ -13,8 +12,7 @@ _ENDLESS: Final = 4  # times the limit
 _LONG: Final = 4096  # bytes of a line that is worth a call of its own
 
 
-@dataclass(frozen=True, slots=True)
-class Oversized:
+class Oversized(NamedTuple):
     """A line over the limit: its first bytes, enough to tell whose it was. The rest is gone.
 
     Attributes:

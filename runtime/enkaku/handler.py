@@ -12,8 +12,9 @@ from .call import ServerCall
 from .errors import CallClosed, DecodeError, Problem, UsageError
 from .inbox import Inbox
 from .procedures import Channel, Event, Procedure, Request, Stream
+from .server_streams import ServerChannel, ServerStream
 from .slots import Slot
-from .stream_call import ServerChannel, ServerStream, StreamCall
+from .stream_call import StreamCall
 
 __all__ = ["Handler", "Route", "Run"]
 

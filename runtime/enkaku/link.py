@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from .deadline import left
 from .depth import require_depth
+from .encoding import encode_abort, encode_credit, encode_open
 from .errors import (
     ConnectionLost,
     DecodeError,
@@ -36,9 +37,6 @@ from .messages import (
     Receive,
     Result,
     decode_server_message,
-    encode_abort,
-    encode_credit,
-    encode_open,
     glance_at,
 )
 from .observer import Observers

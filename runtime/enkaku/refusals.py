@@ -7,10 +7,11 @@ import logging
 from typing import Final
 
 from .capacity import Refusal
+from .encoding import encode_error
 from .errors import DecodeError
 from .facts import ConnectionInfo
 from .framing import Oversized
-from .messages import ANSWERED, encode_error, glance_at
+from .messages import ANSWERED, glance_at
 from .policy import Policy
 from .transport import Transport
 

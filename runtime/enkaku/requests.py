@@ -1,4 +1,4 @@
-"""A request, or an event, at the client: sent, and waited for.
+"""A request at the client: sent, and waited for.
 
 Above it: the connection. Below it: the link.
 """
@@ -8,13 +8,13 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from .deadline import left, passed
+from .deadline import passed
 from .errors import CallClosed, CallError, ConnectionLost, DeadlineExceeded, EnkakuError
 from .facts import Call
 from .link import Link, Reply
 from .procedures import TOO_LONG, Procedure
 
-__all__ = ["exceeded", "finish", "require_time", "send_event", "send_request"]
+__all__ = ["exceeded", "finish", "require_time", "send_request"]
 
 logger: Final = logging.getLogger("enkaku.client")
 
@@ -68,25 +68,6 @@ async def send_request(link: Link, call: Call, prm: bytes | None) -> Reply:
     finally:
         link.gate.count_waiting(-1)
         link.expiries.forget(pending)
-
-
-async def send_event(link: Link, call: Call, line: bytes) -> None:
-    """Send an event; wait until there is room for more."""
-    link.observers.call_started(call)
-    link.write(line)
-    call.bytes_sent = len(line)
-    reply: Reply = None
-    try:
-        async with asyncio.timeout(None if call.due is None else left(call.due)):
-            await link.drain()
-    except TimeoutError:
-        reply = exceeded(call.procedure)
-        raise reply from None
-    except ConnectionLost as error:
-        reply = error
-        raise
-    finally:
-        finish(link, call, reply)
 
 
 def exceeded(procedure: Procedure) -> DeadlineExceeded:

@@ -18,6 +18,7 @@ from .calls import STOPPING, Calls
 from .capacity import Refusal
 from .deadline import due_after
 from .depth import require_depth
+from .encoding import encode_credit
 from .errors import DecodeError, InboxOverflow, InvalidMessage
 from .facts import Call, ConnectionInfo
 from .framing import LineSplitter, Oversized
@@ -40,7 +41,6 @@ from .messages import (
     OpenStream,
     Send,
     decode_client_message,
-    encode_credit,
 )
 from .policy import Policy
 from .procedures import TOO_LONG

@@ -15,15 +15,11 @@ from support import WITHIN, turns, until
 ITEM = 1000
 
 
-class Gate(ReadGate):
-    """A gate that remembers what it decided."""
-
-    def __init__(self, buffered: int = 10**9) -> None:
-        self.decisions: list[bool] = []
-        super().__init__(self._note, buffered=buffered)
-
-    def _note(self) -> None:
-        self.decisions.append(self.paused)
+def gate_of(decisions: list[bool] | None = None, *, buffered: int = 10**9) -> ReadGate:
+    """Make a gate that writes down what it decides."""
+    told = [] if decisions is None else decisions
+    gate = ReadGate(lambda: told.append(gate.paused), buffered=buffered)
+    return gate
 
 
 class Books:
@@ -62,7 +58,7 @@ async def take(inbox: Inbox[int], count: int) -> list[int]:
 
 
 async def test_items_come_out_in_order_and_then_the_end() -> None:
-    inbox = inbox_of(Gate())
+    inbox = inbox_of(gate_of())
     for item in range(3):
         inbox.put(item, 1)
     inbox.put_end()
@@ -73,7 +69,7 @@ async def test_items_come_out_in_order_and_then_the_end() -> None:
 
 
 async def test_the_first_end_wins_and_nothing_comes_after_it() -> None:
-    inbox = inbox_of(Gate())
+    inbox = inbox_of(gate_of())
     inbox.put_end(ConnectionLost("first"))
     inbox.put_end(ConnectionLost("second"))
     inbox.put_end()
@@ -83,7 +79,7 @@ async def test_the_first_end_wins_and_nothing_comes_after_it() -> None:
 
 
 async def test_a_reader_waits_for_an_item_or_the_end() -> None:
-    inbox = inbox_of(Gate())
+    inbox = inbox_of(gate_of())
     reading = asyncio.create_task(inbox.get())
     await turns()
     inbox.put(1, 1)
@@ -96,7 +92,7 @@ async def test_a_reader_waits_for_an_item_or_the_end() -> None:
 
 
 async def test_a_second_reader_is_refused_and_the_first_still_served() -> None:
-    inbox = inbox_of(Gate())
+    inbox = inbox_of(gate_of())
     reading = asyncio.create_task(inbox.get())
     await turns()
     with pytest.raises(UsageError):
@@ -106,7 +102,8 @@ async def test_a_second_reader_is_refused_and_the_first_still_served() -> None:
 
 
 async def test_the_gate_pauses_while_an_inbox_is_full() -> None:
-    gate = Gate()
+    decisions: list[bool] = []
+    gate = gate_of(decisions)
     inbox = inbox_of(gate)
     for item in range(3):
         assert not gate.paused
@@ -114,11 +111,11 @@ async def test_the_gate_pauses_while_an_inbox_is_full() -> None:
     assert gate.paused
     await inbox.get()
     assert not gate.paused
-    assert gate.decisions == [True, False]
+    assert decisions == [True, False]
 
 
 async def test_the_gate_stays_open_while_somebody_waits() -> None:
-    gate = Gate()
+    gate = gate_of()
     full, other = inbox_of(gate), inbox_of(gate)
     reading = asyncio.create_task(other.get())
     await turns()
@@ -137,7 +134,7 @@ async def test_the_gate_stays_open_while_somebody_waits() -> None:
 
 
 async def test_over_the_limit_is_an_overflow_and_what_is_there_stays() -> None:
-    inbox = inbox_of(Gate())
+    inbox = inbox_of(gate_of())
     for item in range(10):
         inbox.put(item, ITEM)
     with pytest.raises(InboxOverflow, match="10 items"):
@@ -146,14 +143,15 @@ async def test_over_the_limit_is_an_overflow_and_what_is_there_stays() -> None:
 
 
 async def test_a_single_item_over_the_limit_is_taken() -> None:
-    inbox = inbox_of(Gate())
+    inbox = inbox_of(gate_of())
     inbox.put(1, 10**9)
     assert await inbox.get() == 1
 
 
 @pytest.mark.parametrize("how", ["end", "clear", "lossy", "read"])
 async def test_each_way_out_of_being_full_opens_the_gate(how: str) -> None:
-    gate = Gate()
+    decisions: list[bool] = []
+    gate = gate_of(decisions)
     inbox = inbox_of(gate)
     for item in range(4):
         inbox.put(item, ITEM)
@@ -170,7 +168,7 @@ async def test_each_way_out_of_being_full_opens_the_gate(how: str) -> None:
     assert not gate.paused
     for finish in (inbox.clear, inbox.put_end, inbox.keep_only_what_fits, inbox.clear):
         finish()
-    assert gate.decisions == [True, False]
+    assert decisions == [True, False]
     other = inbox_of(gate)
     for item in range(3):
         other.put(item, ITEM)
@@ -180,7 +178,7 @@ async def test_each_way_out_of_being_full_opens_the_gate(how: str) -> None:
 
 
 async def test_a_lossy_inbox_keeps_the_first_items_and_drops_the_rest() -> None:
-    gate = Gate()
+    gate = gate_of()
     inbox = inbox_of(gate)
     inbox.keep_only_what_fits()
     for item in range(100):
@@ -193,7 +191,7 @@ async def test_a_lossy_inbox_keeps_the_first_items_and_drops_the_rest() -> None:
 
 
 async def test_a_cancelled_reader_is_counted_out_and_loses_nothing() -> None:
-    gate = Gate()
+    gate = gate_of()
     waited, full = inbox_of(gate), inbox_of(gate)
     for woken in (False, True):
         reading = asyncio.create_task(waited.get())
@@ -210,7 +208,7 @@ async def test_a_cancelled_reader_is_counted_out_and_loses_nothing() -> None:
 
 
 async def test_a_reader_that_never_waits_lets_others_run() -> None:
-    inbox = inbox_of(Gate(), window=10**9, limit=10**9)
+    inbox = inbox_of(gate_of(), window=10**9, limit=10**9)
     for item in range(1000):
         inbox.put(item, 1)
     others = 0
@@ -228,7 +226,7 @@ async def test_a_reader_that_never_waits_lets_others_run() -> None:
 
 
 async def test_credit_is_returned_when_half_of_the_window_was_taken() -> None:
-    gate, books = Gate(), Books()
+    gate, books = gate_of(), Books()
     gate.know_credits()
     inbox = inbox_of(gate, window=4000, books=books)
     for item in range(4):
@@ -241,7 +239,7 @@ async def test_credit_is_returned_when_half_of_the_window_was_taken() -> None:
 
 
 async def test_a_reader_that_waits_returns_what_it_owes_after_a_moment() -> None:
-    gate, books = Gate(), Books()
+    gate, books = gate_of(), Books()
     gate.know_credits()
     inbox = inbox_of(gate, window=100_000, books=books)
     inbox.put(1, ITEM)
@@ -255,7 +253,7 @@ async def test_a_reader_that_waits_returns_what_it_owes_after_a_moment() -> None
 
 async def test_no_credit_goes_to_a_sender_that_does_not_count() -> None:
     books = Books()
-    inbox = inbox_of(Gate(), books=books)
+    inbox = inbox_of(gate_of(), books=books)
     for item in range(2):
         inbox.put(item, ITEM)
     await take(inbox, 2)
@@ -263,7 +261,7 @@ async def test_no_credit_goes_to_a_sender_that_does_not_count() -> None:
 
 
 async def test_more_than_a_second_window_unread_is_an_overflow_for_a_sender_that_counts() -> None:
-    gate = Gate()
+    gate = gate_of()
     gate.know_credits()
     inbox = inbox_of(gate, window=100_000)
     with pytest.raises(InboxOverflow, match="granted 100000"):
@@ -277,7 +275,7 @@ async def test_more_than_a_second_window_unread_is_an_overflow_for_a_sender_that
 async def test_older_items_make_room_for_newer_ones_and_their_sender_goes_on(
     when_full: enkaku.WhenFull, kept: list[int]
 ) -> None:
-    gate, books = Gate(), Books()
+    gate, books = gate_of(), Books()
     gate.know_credits()
     inbox = inbox_of(gate, when_full=when_full, books=books)
     for item in range(100):
@@ -289,7 +287,7 @@ async def test_older_items_make_room_for_newer_ones_and_their_sender_goes_on(
 
 
 async def test_all_inboxes_of_a_connection_share_what_may_be_unread() -> None:
-    gate = Gate(buffered=10_000)
+    gate = gate_of(buffered=10_000)
     first, second = inbox_of(gate), inbox_of(gate)
     for item in range(5):
         first.put(item, ITEM)
@@ -303,7 +301,7 @@ async def test_all_inboxes_of_a_connection_share_what_may_be_unread() -> None:
 
 
 def test_calls_are_promised_less_when_most_is_promised_and_never_nothing() -> None:
-    gate = Gate(buffered=100_000)
+    gate = gate_of(buffered=100_000)
     promised = [gate.promise(20_000) for _ in range(10)]
     assert promised[:3] == [20_000] * 3
     assert promised == sorted(promised, reverse=True)
@@ -330,7 +328,7 @@ def test_whatever_happens_the_gate_is_shut_only_for_a_reason(
 
 
 async def _drive(given_steps: list[tuple[int, str]]) -> None:  # noqa: C901 # a branch for each step
-    gate = Gate()
+    gate = gate_of()
     inboxes = [inbox_of(gate) for _ in range(3)]
     readers: dict[int, asyncio.Task[int]] = {}
     open_ended = {0: True, 1: True, 2: True}

@@ -5,6 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from enkaku.encoding import (
+    encode_abort,
+    encode_credit,
+    encode_end,
+    encode_error,
+    encode_event,
+    encode_item,
+    encode_open,
+    encode_result,
+    receive_head,
+    send_head,
+)
 from enkaku.errors import InvalidMessage
 from enkaku.messages import (
     Abort,
@@ -20,17 +32,7 @@ from enkaku.messages import (
     Send,
     decode_client_message,
     decode_server_message,
-    encode_abort,
-    encode_credit,
-    encode_end,
-    encode_error,
-    encode_event,
-    encode_item,
-    encode_open,
-    encode_result,
     glance_at,
-    receive_head,
-    send_head,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
