@@ -3,6 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# The same with a compiled core: another environment, without the source in runtime/.
+COMPILED := .compiled/bin
+COMPILED_READY := .compiled/.ready
+# Not tests/stateful, which watches the tables of states and sets the clock inside of modules.
+COMPILED_TESTS := $(addprefix tests/,runtime wire silence test_compiled.py test_examples.py test_exports.py)
+
 .PHONY: help demo test fuzz check format generate clean bench bench-quick bench-codec bench-check bench-renew bench-backpressure bench-broadcast bench-startup soak
 
 help:  ## print this list
@@ -18,11 +24,25 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --editable '.[codegen]' --group dev
 	@touch $@
 
+$(COMPILED_READY): $(READY) $(shell find runtime codegen templates -type f -not -name '*.pyc')
+	@echo "Setting up .compiled; this takes two minutes, and needs a C compiler."
+	@test -x $(COMPILED)/python || $(PYTHON) -m venv .compiled
+	@$(COMPILED)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@HATCH_BUILD_HOOKS_ENABLE=1 $(COMPILED)/python -m pip install --quiet '.[codegen]' --group dev
+	@touch $@
+
 demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and over TCP
 	@$(BIN)/python examples/dashboard/demo.py
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -q
+
+.PHONY: compiled
+compiled: $(COMPILED_READY)  ## build the runtime with a compiled core, into .compiled; needs a C compiler
+
+.PHONY: test-compiled
+test-compiled: $(COMPILED_READY)  ## run the tests of the runtime with the compiled core
+	ENKAKU_TEST_COMPILED=1 $(COMPILED)/python -m pytest -q $(COMPILED_TESTS)
 
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
@@ -88,5 +108,5 @@ generate: $(READY)  ## generate the examples' packages again
 	$(BIN)/enkaku generate benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
 clean:  ## remove everything that the other targets made
-	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .compiled .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
