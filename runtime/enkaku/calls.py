@@ -6,7 +6,6 @@ Above it: the session, which reads what the client sends. Below it: what a handl
 import asyncio
 import logging
 from collections.abc import Callable, Generator
-from contextlib import AsyncExitStack
 from functools import partial
 from types import coroutine
 from typing import Final
@@ -18,7 +17,7 @@ from .deadline import left, set_due
 from .encoding import encode_error, encode_result
 from .facts import Outcome
 from .handler import Route, Run
-from .observer import enter_all
+from .observer import run_inside
 from .policy import Policy
 from .procedures import TOO_LONG
 from .states import ServerState, Step
@@ -169,7 +168,7 @@ class Calls:
             set_current_call(call)
             set_due(call.due)
             if self._interceptors:
-                val = await self._intercept(call, run, arguments)
+                val = await run_inside(self._interceptors, call, partial(run, call, *arguments))
             else:
                 val = await run(call, *arguments)
         except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes an answer
@@ -185,14 +184,6 @@ class Calls:
             self._answer(call, encode_result(call.rid, val), "result")
         finally:
             self._end(call)
-
-    async def _intercept(
-        self, call: ServerCall, run: Run, arguments: tuple[object, ...]
-    ) -> bytes | None:
-        async with AsyncExitStack() as stack:
-            await enter_all(stack, self._interceptors, call)
-            return await run(call, *arguments)
-        raise RuntimeError("an interceptor has swallowed the exception, and there is no result")
 
     def _answer_failure(self, call: ServerCall, error: Exception) -> None:
         try:

@@ -7,6 +7,7 @@ know what carries the bytes, and nothing of the server.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final, TypeVar, Unpack
 
 from .channels import ClientChannel
@@ -19,7 +20,7 @@ from .lifecycle import ConnectionState, States
 from .limits import Limits
 from .link import Link
 from .links import Links, OneLink
-from .observer import Interceptor, Observers, enter_all
+from .observer import Interceptor, Observers, enter_all, run_inside
 from .options import (
     CallOptions,
     ConnectionOptions,
@@ -157,9 +158,10 @@ class Connection:
             call = Call(procedure, link.info, due)
             call.param = param
             try:
-                if self._interceptors:
-                    return await self._intercept(procedure, link, call, prm)
-                return decode_reply(procedure.result, await send_request(link, call, prm))
+                if not self._interceptors:
+                    return decode_reply(procedure.result, await send_request(link, call, prm))
+                run = partial(_request, procedure, link, call, prm)
+                return await run_inside(self._interceptors, call, run)
             except ConnectionLost:
                 if link.is_open or not (procedure.idempotent and self._links.comes_back):
                     raise
@@ -207,14 +209,6 @@ class Connection:
         require_loop(self._loop, "the connection")
         await self._links.close(within=within)
 
-    async def _intercept(
-        self, procedure: Request[_Param, _Result], link: Link, call: Call, prm: bytes | None
-    ) -> _Result:
-        async with AsyncExitStack() as stack:
-            await enter_all(stack, self._interceptors, call)
-            return decode_reply(procedure.result, await send_request(link, call, prm))
-        raise UsageError(f"{procedure.name}: an interceptor has swallowed the error of the call")
-
     def _due(self, procedure: Procedure, options: CallOptions) -> float | None:
         if asyncio.get_running_loop() is not self._loop:
             require_loop(self._loop, "the connection")
@@ -241,6 +235,12 @@ class Connection:
             when_full=options.get("when_full", "wait"),
             interceptors=self._interceptors,
         )
+
+
+async def _request(
+    procedure: Request[_Param, _Result], link: Link, call: Call, prm: bytes | None
+) -> _Result:
+    return decode_reply(procedure.result, await send_request(link, call, prm))
 
 
 def _encode(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | None:

@@ -5,10 +5,10 @@ Above it: both sides. Below it: facts.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from inspect import iscoroutinefunction
-from typing import Final, TypeAlias, TypeVarTuple, Unpack
+from typing import Final, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 from .errors import UsageError
 from .facts import Call, ConnectionInfo
@@ -22,10 +22,12 @@ __all__ = [
     "enter_all",
     "require_interceptors",
     "require_observers",
+    "run_inside",
 ]
 
 logger: Final = logging.getLogger("enkaku")
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 Interceptor: TypeAlias = Callable[[Call], AbstractAsyncContextManager[None]]
@@ -178,6 +180,20 @@ async def enter_all(stack: AsyncExitStack, interceptors: Sequence[Interceptor], 
     """Begin every interceptor, the first one outermost; they end with the stack."""
     for interceptor in interceptors:
         await enter_block(stack, interceptor, call, "the interceptor")
+
+
+async def run_inside(
+    interceptors: Sequence[Interceptor], call: Call, run: Callable[[], Awaitable[T]]
+) -> T:
+    """Run a call inside of its interceptors, the first one outermost.
+
+    Raises:
+        UsageError: One of them has swallowed what the call raised: there is nothing to return.
+    """
+    async with AsyncExitStack() as stack:
+        await enter_all(stack, interceptors, call)
+        return await run()
+    raise UsageError(f"{call.procedure.name}: an interceptor has swallowed the error of the call")
 
 
 def _tell(method: Callable[[Unpack[Ts]], None], *facts: *Ts) -> None:

@@ -22,7 +22,6 @@ from .window import Window
 __all__ = ["StreamCall"]
 
 
-
 class StreamCall(ServerCall):
     """A stream or a channel that a handler is serving."""
 
