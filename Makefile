@@ -65,8 +65,8 @@ check: $(READY)  ## lint, format, types, generated code up to date
 bench: $(READY)  ## compare with what people use instead; takes twenty minutes; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
 
-bench-quick: $(READY)  ## compare with the floor of asyncio alone; takes three minutes
-	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers floor enkaku --rounds 3 --name quick $(BENCH)
+bench-quick: $(READY)  ## compare with the floor of asyncio alone, compiled and not; takes five minutes
+	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers floor enkaku "enkaku, compiled" --rounds 3 --name quick $(BENCH)
 
 bench-check: $(READY)  ## fail where a message costs 10 % more instructions than benchmarks/baseline.json says; needs valgrind
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard

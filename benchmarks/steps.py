@@ -75,12 +75,15 @@ def line_steps() -> dict[str, Callable[[], object]]:
     }
 
 
+def _ignore(_: object) -> None: ...
+
+
 def call_steps() -> dict[str, Callable[[], object]]:
     """Give the steps that a call goes through."""
     transport, _ = memory_pair()
     connection = ConnectionInfo("nobody", None)
     loop = asyncio.get_running_loop()
-    context = Context(connection, transport, Observers(), Turns(), 1024, loop, lambda _: None)
+    context = Context(connection, transport, Observers(), Turns(), 1024, loop, _ignore)
     capacity = Capacity(calls=10, handlers=10, whole=Capacity(calls=10, handlers=10))
     expiries, due = Expiries(), time.monotonic() + 60
     observers = Observers([_Counting()])
