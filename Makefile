@@ -62,7 +62,7 @@ check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
 	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
-bench: $(READY)  ## compare with what people use instead; takes twenty minutes; BENCH="--help" prints the options
+bench: $(READY)  ## compare with what people use instead; takes twenty-three minutes; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
 
 bench-quick: $(READY)  ## compare with the floor of asyncio alone, compiled and not; takes five minutes
