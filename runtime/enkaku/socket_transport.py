@@ -22,8 +22,11 @@ __all__ = ["OnSettled", "SocketTransport"]
 _ANSWERS_MAX: Final = 64 * 1024  # bytes of TLS' own that a peer may make this side keep for it
 
 
-class SocketTransport(asyncio.BufferedProtocol):
+class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
     """An asyncio transport, as the connection and the session see it.
+
+    It is a protocol of both kinds, and each event loop takes the one that is cheaper there: asyncio asks for a buffer, into
+    which it reads; uvloop reads into one of its own, and hands out bytes.
 
     Args:
         on_settled: Called once: with None as soon as bytes can flow, TLS handshake included; or with what ended
@@ -101,7 +104,10 @@ class SocketTransport(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Part of asyncio's protocol."""
-        data = bytes(memoryview(self._buffer)[:nbytes])
+        self.data_received(bytes(memoryview(self._buffer)[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio's protocol."""
         self._gathering.arrive()
         if self._tls is not None:
             self._tls.feed(data)

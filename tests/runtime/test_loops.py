@@ -3,10 +3,23 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import enkaku
 import pytest
 import uvloop
+from enkaku.socket_transport import SocketTransport
+
+ECHO = enkaku.Request[int, int]("echo", param=int, result=int)
+
+
+class Echo(enkaku.Handler):
+    async def echo(self, param: int) -> int:
+        return param
+
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (enkaku.Route.request(ECHO, self.echo),)
 
 
 async def loop_type() -> type[asyncio.AbstractEventLoop]:
@@ -55,3 +68,41 @@ def test_the_first_interrupt_cancels_the_program_as_with_asyncio() -> None:
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr.splitlines()[-1]) == ("cleaned up\n", "KeyboardInterrupt")
+
+
+@pytest.mark.parametrize(
+    ("loop", "way"),
+    [(asyncio.new_event_loop, "buffer_updated"), (uvloop.new_event_loop, "data_received")],
+    ids=["asyncio", "uvloop"],
+)
+def test_each_loop_reads_in_the_way_that_is_cheaper_there(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+    way: str,
+    socket_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways: list[str] = []
+
+    def note(name: str) -> None:
+        once = getattr(SocketTransport, name)
+
+        def noting(self: SocketTransport, data: object) -> None:
+            # The buffered way ends in the other one, from within.
+            ways.append(name)
+            once(self, data)
+
+        monkeypatch.setattr(SocketTransport, name, noting)
+
+    for name in ("data_received", "buffer_updated"):
+        note(name)
+
+    async def call() -> None:
+        async with (
+            enkaku.serve_unix(Echo(), socket_path),
+            enkaku.connect_unix(socket_path) as connection,
+        ):
+            assert await connection.request(ECHO, 1) == 1
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(call())
+    assert ways[0] == way
