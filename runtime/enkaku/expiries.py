@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 __all__ = ["Expiries", "Expiring"]
 
-_FEW: Final = 256  # deadlines of what has ended, which are not worth looking for
+_FEW: Final = 64  # deadlines of what has ended, which are not worth looking for
 _SOON: Final = 0.001  # seconds: a timer need not be more exact
 
 
