@@ -21,46 +21,45 @@ class Capacity:
         calls: How many may be open: requests, streams and channels.
         handlers: How many handlers of requests may run, and how many of events; a stream is meant to run for long.
         whole: What this is a part of, whose bounds hold as well.
-
-    Attributes:
-        running: How many handlers run.
     """
 
-    __slots__ = ("_calls", "_counts", "_few", "_handlers", "_whole", "running")
+    __slots__ = ("_calls", "_counts", "_handlers", "_whole", "_whole_counts")
 
     def __init__(self, *, calls: int, handlers: int, whole: "Capacity | None" = None) -> None:
-        self.running = 0
         self._calls: Final = calls
         self._handlers: Final = handlers
-        self._few: Final = min(calls, handlers)
         self._whole: Final = whole
         self._counts: Final = {"event": 0, "request": 0, "stream": 0, "channel": 0}
+        self._whole_counts: Final = self._counts.copy() if whole is None else whole.counts
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many handlers run, by kind of call."""
+        return self._counts
+
+    @property
+    def running(self) -> int:
+        """How many handlers run."""
+        return sum(self._counts.values())
 
     def refuse(self, kind: str) -> Refusal | None:
         """Say why there is no room for one more, or None if there is."""
-        if self.running >= self._few:  # or no bound can be reached
-            refusal = self._refuse(kind)
-            if refusal is not None:
-                return refusal
-        return None if self._whole is None else self._whole.refuse(kind)
-
-    def _refuse(self, kind: str) -> Refusal | None:
-        events, requests = self._counts["event"], self._counts["request"]
-        if kind != "event" and self.running - events >= self._calls:
+        counts = self._counts
+        if kind == "event":
+            if counts["event"] >= self._handlers:
+                return _TOO_MANY_HANDLERS
+        elif counts["request"] + counts["stream"] + counts["channel"] >= self._calls:
             return _TOO_MANY_CALLS
-        running = events if kind == "event" else requests if kind == "request" else 0
-        return _TOO_MANY_HANDLERS if running >= self._handlers else None
+        elif kind == "request" and counts["request"] >= self._handlers:
+            return _TOO_MANY_HANDLERS
+        return None if self._whole is None else self._whole.refuse(kind)
 
     def take(self, kind: str) -> None:
         """Count one more, here and in the whole."""
         self._counts[kind] += 1
-        self.running += 1
-        if self._whole is not None:
-            self._whole.take(kind)
+        self._whole_counts[kind] += 1
 
     def release(self, kind: str) -> None:
         """Count one less, here and in the whole."""
         self._counts[kind] -= 1
-        self.running -= 1
-        if self._whole is not None:
-            self._whole.release(kind)
+        self._whole_counts[kind] -= 1
