@@ -17,6 +17,7 @@ from support import (
     OutOfStock,
     Raw,
     facing,
+    line,
     raw_server,
     turns,
 )
@@ -196,6 +197,33 @@ async def test_a_line_over_the_limit_ends_its_call_alone(socket_path: Path) -> N
                 await asking
         assert (await peer.read())["typ"] == "abort"
         await _works(connection, peer)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [
+        ({"typ": "error", "code": "X", "data": {}, "msg": "x"}, enkaku.CallError),
+        ({"typ": "receive"}, enkaku.InvalidMessage),
+        ({"typ": "receive", "val": "x" * 3000}, enkaku.MessageTooLarge),
+    ],
+    ids=["an error", "an unreadable line", "a line over the limit"],
+)
+async def test_items_that_come_together_are_there_before_what_ends_their_call(
+    socket_path: Path, ending: dict[str, Any], kind: type[enkaku.EnkakuError]
+) -> None:
+    limits = enkaku.Limits(message_size=1000)
+    async with facing(socket_path, limits=limits) as (connection, peer):
+        async with connection.stream(WATCH, 1) as first, connection.stream(WATCH, 2) as second:
+            rids = [(await peer.read())["rid"] for _ in range(2)]
+            sent = [(rids[0], 0), (rids[0], 1), (rids[1], 2), (rids[0], 3), (rids[1], 4)]
+            lines = [line(typ="receive", rid=rid, val=item) for rid, item in sent]
+            peer.send_bytes(b"".join([*lines, line(rid=rids[1], **ending)]))
+            async with asyncio.timeout(WITHIN):
+                assert [await anext(second) for _ in range(2)] == [2, 4]
+                with pytest.raises(kind):
+                    await anext(second)
+                assert [await anext(first) for _ in range(3)] == [0, 1, 3]
+        assert (first.call.items_received, second.call.items_received) == (3, 2)
 
 
 async def test_a_line_without_an_end_is_a_lost_connection(socket_path: Path) -> None:
