@@ -29,7 +29,14 @@ class CoreHook(BuildHookInterface[WheelBuilderConfig]):
             return
         self._made = TemporaryDirectory(prefix="enkaku-")
         made = Path(self._made.name)
-        libraries = compile_modules(Path(self.root, "runtime"), self.config["modules"], made)
+        errors = importlib.import_module("setuptools.errors")
+        try:
+            libraries = compile_modules(Path(self.root, "runtime"), self.config["modules"], made)
+        except (errors.CompileError, errors.LinkError, errors.PlatformError) as error:
+            raise SystemExit(
+                f"The core of enkaku cannot be compiled: {error}. That takes a C compiler and the headers of Python; "
+                "without HATCH_BUILD_HOOKS_ENABLE the wheel is built without both, and does the same."
+            ) from None
         build_data["force_include"] |= {str(made / path): str(path) for path in libraries}
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
