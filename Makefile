@@ -3,12 +3,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# The same with a compiled core: another environment, without the source in runtime/.
-COMPILED := .compiled/bin
-COMPILED_READY := .compiled/.ready
-# Not tests/stateful, which watches the tables of states and sets the clock inside of modules.
-COMPILED_TESTS := $(addprefix tests/,runtime wire silence test_compiled.py test_examples.py test_exports.py)
-
 .PHONY: help demo test fuzz check format generate clean bench bench-quick bench-codec bench-check bench-renew bench-backpressure bench-broadcast bench-startup soak
 
 help:  ## print this list
@@ -24,25 +18,11 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --editable '.[codegen]' --group dev
 	@touch $@
 
-$(COMPILED_READY): $(READY) $(shell find runtime codegen templates -type f -not -name '*.pyc')
-	@echo "Setting up .compiled; this takes two minutes, and needs a C compiler."
-	@test -x $(COMPILED)/python || $(PYTHON) -m venv .compiled
-	@$(COMPILED)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@HATCH_BUILD_HOOKS_ENABLE=1 $(COMPILED)/python -m pip install --quiet '.[codegen]' --group dev
-	@touch $@
-
 demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and over TCP
 	@$(BIN)/python examples/dashboard/demo.py
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -q
-
-.PHONY: compiled
-compiled: $(COMPILED_READY)  ## build the runtime with a compiled core, into .compiled; needs a C compiler
-
-.PHONY: test-compiled
-test-compiled: $(COMPILED_READY)  ## run the tests of the runtime with the compiled core
-	ENKAKU_TEST_COMPILED=1 $(COMPILED)/python -m pytest -q $(COMPILED_TESTS)
 
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
@@ -62,11 +42,11 @@ check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
 	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
-bench: $(READY)  ## compare with what people use instead; takes twenty-three minutes; BENCH="--help" prints the options
+bench: $(READY)  ## compare with what people use instead; takes twenty minutes; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
 
-bench-quick: $(READY)  ## compare with the floor of asyncio alone, compiled and not; takes five minutes
-	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers floor enkaku "enkaku, compiled" --rounds 3 --name quick $(BENCH)
+bench-quick: $(READY)  ## compare with the floor of asyncio alone; takes three minutes
+	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers floor enkaku --rounds 3 --name quick $(BENCH)
 
 bench-check: $(READY)  ## fail where a message costs 10 % more instructions than benchmarks/baseline.json says; needs valgrind
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard
@@ -108,5 +88,5 @@ generate: $(READY)  ## generate the examples' packages again
 	$(BIN)/enkaku generate benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
 clean:  ## remove everything that the other targets made
-	rm -rf .venv .compiled .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

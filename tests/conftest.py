@@ -62,14 +62,6 @@ def pytest_asyncio_loop_factories(
     return {wanted: _LOOPS[wanted]}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what cannot be tried with a compiled core. Called by pytest."""
-    for item in items:
-        marker = item.get_closest_marker("interpreted")
-        if marker is not None and enkaku.COMPILED:
-            item.add_marker(pytest.mark.skip(reason=marker.kwargs["reason"]))
-
-
 @pytest.fixture(autouse=True)
 def clean_loop(request: pytest.FixtureRequest) -> None:
     """Fail an asynchronous test that leaves a task or a socket behind, or that upsets its event loop."""

@@ -8,13 +8,11 @@ from textwrap import indent
 from typing import get_origin
 
 import enkaku
-import pytest
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference.md"
 
 
-@pytest.mark.interpreted(reason="mypyc leaves docstrings out of what it compiles")
 def test_every_public_name_exists_and_is_documented_where_it_is_defined() -> None:
     assert enkaku.__all__ == sorted(
         set(enkaku.__all__), key=lambda name: (not name.isupper(), name)

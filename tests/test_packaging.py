@@ -54,7 +54,7 @@ def bare(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_three_packages_and_what_they_need(dist: Path) -> None:
-    (wheel,) = dist.glob("*-py3-none-any.whl")  # compiled only where that is asked for
+    (wheel,) = dist.glob("*-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {
         "enkaku",

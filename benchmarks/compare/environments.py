@@ -2,10 +2,8 @@
 
 import ast
 import importlib.metadata
-import os
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +15,6 @@ ROOT: Final = Path(__file__).parents[2]
 _PEERS: Final = Path(__file__).parent / "peers"
 _EVERYBODY: Final = ("pydantic", "msgspec", "typing-extensions", "uvloop")
 _OURSELVES: Final = "enkaku"
-_COMPILED: Final = "enkaku, compiled"
 
 
 class Failed(Exception):
@@ -46,35 +43,23 @@ def python_of(peer: str) -> Path:
     Raises:
         Failed: Something cannot be installed.
     """
-    folder = ROOT / ".bench" / peer.replace(", ", "-")
+    folder = ROOT / ".bench" / peer
     python, stamp = folder / "bin" / "python", folder / ".ready"
     common = [f"{name}=={importlib.metadata.version(name)}" for name in _EVERYBODY]
     wanted = [*common, *requirements_of(peer)]
     if peer == _OURSELVES:
         wanted += "--editable", str(ROOT)
-    if peer == _COMPILED:
-        wanted += (str(ROOT),)
-    text = "\n".join([sys.version, *wanted, *(_sources() if peer == _COMPILED else ())])
+    text = "\n".join([sys.version, *wanted])
     if not stamp.exists() or stamp.read_text() != text:
         print(f"installing {peer} into {folder.relative_to(ROOT)}", flush=True)
         _run(sys.executable, "-m", "venv", "--clear", str(folder))
-        compiling = {"HATCH_BUILD_HOOKS_ENABLE": "1"} if peer == _COMPILED else {}
-        _run(str(python), "-m", "pip", "install", "--quiet", *wanted, **compiling)
+        _run(str(python), "-m", "pip", "install", "--quiet", *wanted)
         stamp.write_text(text)
     return python
 
 
-def _sources() -> list[str]:
-    """Tell the state of what would be compiled: unlike the source, what was made of it does not change with it."""
-    files = sorted(ROOT.joinpath("runtime").rglob("*.py"))
-    return [f"{path.name} {zlib.crc32(path.read_bytes())}" for path in files]
-
-
-def _run(*command: str, **more: str) -> None:
-    environment = {**os.environ, **more}
-    done = subprocess.run(  # noqa: S603 # ours
-        command, capture_output=True, text=True, check=False, env=environment
-    )
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 # ours
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")]

@@ -28,7 +28,6 @@ R = TypeVar("R", bound=Figures, default=Record)
 MODULES: Final = {
     "floor": "floor",
     "enkaku": "enkaku_peer",
-    "enkaku, compiled": "enkaku_peer",
     "streams": "streams",
     "websockets": "websockets",
     "grpc.aio": "grpc_aio",

@@ -18,8 +18,7 @@ __all__ = ["draw"]
 
 _COLUMNS: Final = 4
 _OURS: Final = "enkaku"
-_COMPILED: Final = "enkaku, compiled"
-_COLOURS: Final = {FLOOR: "#8c8c8c", _OURS: "#c2410c", _COMPILED: "#7c2d12"}
+_COLOURS: Final = {FLOOR: "#8c8c8c", _OURS: "#c2410c"}
 _OTHERS: Final = "#3b6ea5"
 _FAINT: Final = 0.45  # of the bars of every loop but the first
 
@@ -71,8 +70,6 @@ def _legend(axes: Axes, comparison: Comparison) -> None:
     axes.axis("off")
     patches = [Patch(color=_COLOURS[FLOOR], label="the floor: asyncio alone")]
     patches += [Patch(color=_COLOURS[_OURS], label="Enkaku")]
-    if _COMPILED in comparison.peers():
-        patches += [Patch(color=_COLOURS[_COMPILED], label="Enkaku, its core compiled")]
     patches += [Patch(color=_OTHERS, label="others")]
     patches += [
         Patch(color="#444444", alpha=_FAINT if number else 1.0, label=f"on {loop}")

@@ -50,7 +50,7 @@ from .server_streams import ServerChannel, ServerStream
 from .slots import Slot
 from .streams import ClientStream
 from .transport import PeerCredentials
-from .version import COMPILED, VERSION, require_runtime
+from .version import VERSION, require_runtime
 
 if _typing.TYPE_CHECKING:
     from .activation import PassedSocket, systemd_sockets
@@ -91,7 +91,6 @@ __version__ = VERSION
 
 __all__ = [
     "ABSENT",
-    "COMPILED",
     "VERSION",
     "Absent",
     "AddressInUse",

@@ -1,17 +1,12 @@
 """Which runtime this is, and the check that generated code makes when it is imported."""
 
-from types import FunctionType
 from typing import Final
 
 from .errors import IncompatibleRuntime
-from .gate import ReadGate
 
-__all__ = ["COMPILED", "VERSION", "require_runtime"]
+__all__ = ["VERSION", "require_runtime"]
 
 VERSION: Final = "0.1.0"
-
-COMPILED: Final[bool] = type(ReadGate.promise) is not FunctionType
-"""Whether the core of the runtime is compiled."""
 
 
 def require_runtime(oldest: str) -> None:

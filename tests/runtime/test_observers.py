@@ -1,7 +1,9 @@
 """Observers, interceptors and lifespans: who is told what, on either side, and who may refuse."""
 
 import asyncio
+import gc
 import os
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -390,3 +392,28 @@ def test_state_is_found_by_its_key_and_not_by_its_name() -> None:
     del state[USER]
     assert USER not in state
     assert repr(USER) == "StateKey('user')"
+
+
+async def test_call_takes_attributes_and_weak_references_and_is_freed(connect: Connect) -> None:
+    calls: list[enkaku.Call] = []
+
+    async def ask(number: int) -> int:
+        calls.append(enkaku.current_call())
+        return number
+
+    notes: weakref.WeakKeyDictionary[object, str] = weakref.WeakKeyDictionary()
+    async with connect(Serving(ask=ask, talk=talk)) as connection:
+        assert await connection.request(ASK, 1) == 1
+        async with connection.channel(TALK, 1) as channel:
+            await channel.close()
+            calls.append(channel.call)
+        notes |= dict.fromkeys(calls, "a note")
+        notes[connection.info] = "another"
+        for call in calls:
+            call.mine = call  # type: ignore[attr-defined] # a program's own, and a cycle
+        assert [call.outcome for call in calls] == ["result"] * 2
+        calls.clear()
+        del call, channel
+    del connection
+    gc.collect()
+    assert not notes

@@ -5,8 +5,10 @@ Type checkers find most of these before; here they are made by programs that nob
 
 import asyncio
 import datetime as dt
+import gc
 import math
 import socket
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -508,3 +510,24 @@ async def test_a_server_in_another_event_loop(socket_path: Path) -> None:
         await in_another_loop(server.serve_forever)
         async with enkaku.connect_unix(socket_path) as connection:
             assert await connection.request(ASK, 1) == 1
+
+
+async def test_coroutine_without_await_warns_with_its_public_name(connect: Connect) -> None:
+    async def watch(_: int, stream: enkaku.ServerStream[int]) -> int:
+        with pytest.warns(RuntimeWarning, match=r"ServerStream\.send' was never awaited"):
+            stream.send(1)  # type: ignore[unused-coroutine] # the mistake
+        return 1
+
+    async with connect(Serving(ask=echo, watch=watch, talk=talk)) as connection:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            connection.request(ASK, 1)  # type: ignore[unused-coroutine] # the mistake
+            async with connection.channel(TALK, 0) as channel:
+                channel.send(1)  # type: ignore[unused-coroutine] # the mistake
+            gc.collect()
+        async with connection.stream(WATCH, 0) as stream:
+            assert await stream.result() == 1
+    assert [str(each.message) for each in caught] == [
+        "coroutine 'Connection.request' was never awaited",
+        "coroutine 'ClientChannel.send' was never awaited",
+    ]
