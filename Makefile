@@ -1,28 +1,58 @@
-# Everything sets itself up: a virtual environment in .venv, brought up to date when pyproject.toml changes.
+# Everything sets itself up: an environment in .venv of exactly the versions that requirements-dev.txt locks, by hash.
+# Another Python, such as PYTHON=python3.13, has an environment of its own beside it.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 
-.PHONY: help demo test fuzz check format generate clean bench bench-quick bench-codec bench-check bench-renew bench-backpressure bench-broadcast bench-startup soak
+# Tests run in parallel, on as many processes as there are cores; WORKERS=0 runs them in one.
+WORKERS ?= auto
+PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
+# What leans on dependencies, which "make test-latest" and "make test-oldest" run with other versions of them.
+LEANING := $(addprefix tests/,codegen schema golden runtime/test_exact.py runtime/test_checked.py runtime/test_streams.py)
+
+# $(call install-locked,VENV): make an environment of the locked versions, with the source of this project.
+install-locked = $(PYTHON) -m venv --clear $(1) \
+	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
+# $(call test-resolved,STRATEGY): change what users install to other versions, print which these are, and test.
+test-resolved = @echo "Setting up .venv-$@" && $(call install-locked,.venv-$@) \
+	&& .venv-$@/bin/uv pip install --python .venv-$@ --upgrade --resolution $(1) --editable '.[codegen,exact,fast]' \
+	&& .venv-$@/bin/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup -m "not slow" $(LEANING)
+
+.PHONY: help demo test test-all test-latest test-oldest update fuzz check format generate clean bench bench-quick bench-codec bench-check bench-renew bench-backpressure bench-broadcast bench-startup soak
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-$(READY): pyproject.toml
+$(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
 	  echo "Name another: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up .venv; this takes a minute, once."
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable '.[codegen]' --group dev
+	@echo "Setting up $(VENV); this takes a minute, once."
+	@$(call install-locked,$(VENV))
 	@touch $@
 
 demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and over TCP
 	@$(BIN)/python examples/dashboard/demo.py
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest -q
+test: $(READY)  ## run the tests, without the slow ones; takes three minutes
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY)  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
+	$(PYTEST)
+
+test-latest:  ## run the tests that lean on dependencies with the newest versions that users may have
+	$(call test-resolved,highest)
+
+test-oldest:  ## run the same tests with the oldest versions that users may have
+	$(call test-resolved,lowest-direct)
+
+update: $(READY)  ## renew requirements-dev.txt: the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --group dev \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make update" \
+	  pyproject.toml --output-file requirements-dev.txt
 
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
