@@ -78,7 +78,7 @@ bench: $(READY)  ## compare with what people use instead; takes twenty minutes; 
 bench-quick: $(READY)  ## compare with the floor of asyncio alone; takes three minutes
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers floor enkaku --rounds 3 --name quick $(BENCH)
 
-bench-check: $(READY)  ## fail where a message costs 10 % more instructions than benchmarks/baseline.json says; needs valgrind
+bench-check: $(READY)  ## fail where a message costs 3 % more instructions than benchmarks/baseline.json says; needs valgrind
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard
 
 bench-renew: $(READY)  ## write benchmarks/baseline.json anew, after a change that is meant to cost what it costs

@@ -27,7 +27,7 @@ from compare.workloads import WORKLOADS
 __all__: list[str] = []
 
 OURS: Final = "enkaku"
-TOLERANCE: Final = 0.10
+TOLERANCE: Final = 0.03
 BASELINE: Final = ROOT / "benchmarks" / "baseline.json"
 _TIMEOUT: Final = 600.0  # seconds
 _LIBRARIES: Final = ("pydantic", "pydantic-core", "msgspec")
