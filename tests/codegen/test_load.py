@@ -198,7 +198,7 @@ def test_what_json_does_not_allow(tmp_path: Path, text: str, issue: tuple[int, s
         ("a: !!int x", 1, "/a", "'x' does not fit its tag tag:yaml.org,2002:int"),
         ("a: *b", 1, "/a", "the alias *b has no anchor before it"),
         ("a: &a\n  b: *a", 2, "/a/b", "the alias *a lies within what it stands for"),
-        ("[" * 100_000, 1, "/0" * MAX_DEPTH, f"nested more than {MAX_DEPTH} deep"),
+        ("[" * 500, 1, "/0" * MAX_DEPTH, f"nested more than {MAX_DEPTH} deep"),
         (f"a: &a {'[' * 60}{']' * 60}\nb: {'[' * 60}*a", 2, "/b" + "/0" * 60, "nested more than"),
         ("# nothing\n", None, "", "the file is empty"),
     ],
@@ -209,6 +209,12 @@ def test_what_yaml_does_not_allow(
     found = _issue(tmp_path, "a.yaml", text)
     assert (found[0], found[1]) == (line, pointer)
     assert found[2].startswith(message)
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
+def test_yaml_nested_far_too_deep_is_refused_as_such(tmp_path: Path, opening: str) -> None:
+    line, _, message = _issue(tmp_path, "a.yaml", "# a comment\n" + opening * 20_000)
+    assert (line, message) == (2, f"nested more than {MAX_DEPTH} deep")
 
 
 def test_anchors_that_explode(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ SPACE = r"[\s--\x85]\uFEFF"
         (r"\D", "[^0-9]"),
         (r"^\S+$", f"^[^{SPACE}]+$"),
         (r"[\s,]", f"[{SPACE},]"),
+        (r"^.+\.[.]$", r"^[^\n\r\u2028\u2029]+\.[.]$"),
         ("^é[à-ü]💩$", "^é[à-ü]💩$"),
     ],
 )
@@ -54,6 +55,9 @@ def test_what_may_mean_something_else_is_left_to_the_validator(pattern: str) -> 
     "pattern",
     [
         ".",
+        "[.]",
+        "[^.]",
+        r"\.",
         r"\d",
         r"\D",
         r"\w",

@@ -1,7 +1,8 @@
 r"""Says a regular expression of JSON Schema (ECMA 262) in the words of pydantic's, which is Rust's.
 
-Both read most patterns alike. The differences: ``\d`` and ``\w`` are ASCII in ECMA 262 and Unicode in Rust, and their
-``\s`` differ by two characters. Look-around and references to groups are unknown to Rust.
+Both read most patterns alike. The differences: ``\d`` and ``\w`` are ASCII in ECMA 262 and Unicode in Rust, their
+``\s`` differ by two characters, and ``.`` is any character but four line terminators in ECMA 262, and but ``\n`` in
+Rust. Look-around and references to groups are unknown to Rust.
 """
 
 import re
@@ -21,7 +22,10 @@ _IN_CLASS: Final = {
     r"\W": "[^A-Za-z0-9_]",
     r"\S": f"[^{_SPACE}]",
 }
-_ALONE: Final = {key: text if key.isupper() else f"[{text}]" for key, text in _IN_CLASS.items()}
+_ALONE: Final = {
+    **{key: text if key.isupper() else f"[{text}]" for key, text in _IN_CLASS.items()},
+    ".": r"[^\n\r\u2028\u2029]",
+}
 
 # Characters beyond ASCII stand for themselves, but for surrogates.
 _BEYOND: Final = "\x80-\ud7ff\ue000-\U0010ffff"

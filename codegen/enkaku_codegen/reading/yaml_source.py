@@ -44,6 +44,10 @@ _TAGS: Final[dict[str, type]] = {
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
+_NESTED: Final = f"nested more than {MAX_DEPTH} deep"
+# What libyaml says of a thousand levels, from 0.2.6 on. It looks ahead in a line, and may so find them before this
+# module has seen a hundred.
+_TOO_DEEP: Final = "exceeded maximum nesting depth"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -107,6 +111,8 @@ class _Reader:
             yield from yaml.parse(self._text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
+            if error.problem == _TOO_DEEP:
+                self._fail(_NESTED, mark.line + 1 if mark else None)
             said = ", ".join(part for part in (error.problem, error.context) if part)
             self._fail(
                 f"not YAML: {said}{_hint(self._text, error)}", mark.line + 1 if mark else None
@@ -146,7 +152,7 @@ class _Reader:
         if self._at_key():
             self._fail("expected a string as key, found an object or array", line)
         if len(self._stack) == MAX_DEPTH:
-            self._fail(f"nested more than {MAX_DEPTH} deep", line)
+            self._fail(_NESTED, line)
         node = _Node({} if is_mapping else [], line, height=1, open=True, anchor=event.anchor)
         self._anchor(node)
         self._count(node, line)
@@ -160,7 +166,7 @@ class _Reader:
             self._fail(f"the alias *{anchor} lies within what it stands for", line)
         self._count(node, line)
         if len(self._stack) + node.height > MAX_DEPTH:
-            self._fail(f"nested more than {MAX_DEPTH} deep by the alias *{anchor}", line)
+            self._fail(f"{_NESTED} by the alias *{anchor}", line)
         return _Node(node.value, line, node.below, node.size, node.height)
 
     def _anchor(self, node: _Node) -> None:

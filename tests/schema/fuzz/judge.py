@@ -1,11 +1,11 @@
 """Two implementations of JSON Schema that are not ours, and what both of them say."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 import jsonschema
 import jsonschema_rs
+from json_values import as_written
 
 from .schemas import Draft, Schema
 from .words import python_pattern
@@ -57,7 +57,7 @@ class Judge:
             double that is nearest, or the other way round.
         """
         verdict = self._verdict(value)
-        written = _as_written(value)
+        written = as_written(value)
         return verdict if written == value or self._verdict(written) == verdict else None
 
     def _verdict(self, value: Any) -> bool | None:
@@ -73,18 +73,6 @@ class Judge:
 def _depth(value: Any) -> int:
     within = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max(map(_depth, within), default=-1)
-
-
-def _as_written(value: Any) -> Any:
-    match value:
-        case float() if abs(value) >= 2**53:
-            return int(Decimal(repr(value)))
-        case list():
-            return [_as_written(each) for each in value]
-        case dict():
-            return {key: _as_written(each) for key, each in value.items()}
-        case _:
-            return value
 
 
 def whole_schema(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Any]:
