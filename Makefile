@@ -9,7 +9,9 @@ READY := $(VENV)/.ready
 WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
 # What leans on dependencies, which "make test-latest" and "make test-oldest" run with other versions of them.
-LEANING := $(addprefix tests/,codegen schema golden runtime/test_exact.py runtime/test_checked.py runtime/test_streams.py)
+LEANING := $(addprefix tests/,codegen schema golden generated \
+	$(patsubst %,runtime/test_%.py,pydantic_internals exact checked slots plain numbers problems building \
+	optional hostile_values messages loops requests streams))
 
 # $(call install-locked,VENV): make an environment of the locked versions, with the source of this project.
 install-locked = $(PYTHON) -m venv --clear $(1) \

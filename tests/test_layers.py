@@ -1,6 +1,7 @@
 """The house's layers: a module imports from the layers below its own, and never from beside or above."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ RUNTIME_LAYERS = (
         "absent capacity conditions errors expiries framing full gate gathering json_text later lifecycle loops quiet",
         "read_buffer room signals silence socket_state states turns watched window words",
     ),
+    layer("pydantic_internals"),
     layer(
         "activation anything building encoding inbox messages outbox problems surrogates tls transport",
         "until_closed usage version",
@@ -192,6 +194,17 @@ def test_the_runtime_needs_little_and_nothing_of_the_generator() -> None:
         "typing_extensions",
         "uvloop",
     }
+
+
+def test_one_module_alone_names_what_is_private_to_pydantic() -> None:
+    # A class may say what its schema is by a method that pydantic documents.
+    private = re.compile(r"__pydantic_|pydantic\._|_use_prebuilt|_namespace\b|_namespace_depth")
+    users = {
+        path.stem
+        for path in [*RUNTIME.rglob("*.py"), *CODEGEN.rglob("*.py")]
+        if private.search(path.read_text().replace("__get_pydantic_core_schema__", ""))
+    }
+    assert users == {"pydantic_internals"}
 
 
 def test_one_module_alone_loads_uvloop_which_is_an_extra() -> None:

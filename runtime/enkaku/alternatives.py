@@ -13,27 +13,29 @@ from typing import Any, Final, NamedTuple, cast
 from pydantic_core import CoreSchema, SchemaValidator, to_json
 
 from .exact import CHOICE
+from .pydantic_internals import (
+    INNER_KEYS,
+    JSON_TYPES,
+    OPAQUE_KEYS,
+    Node,
+    choices_of,
+    definitions_of,
+    is_closed,
+    unshared_validator,
+)
 
 __all__ = ["Attempts", "TooManyAttempts", "route"]
 
-Node = dict[str, Any]
 Members = dict[str, object]
 _Judge = Callable[[Members], bool]
 
 _ALL: Final = f"{CHOICE}all"
-_OPAQUE: Final = frozenset({"config", "default", "expected", "metadata", "serialization"})
 _KINDS: Final[Mapping[type, str]] = {
     bool: "boolean", dict: "object", float: "number", int: "number", list: "array", str: "string", type(None): "null"
 }  # fmt: skip
 _EVERY: Final = frozenset(_KINDS.values())
-_KIND_OF: Final[Mapping[str, str]] = {
-    "bool": "boolean", "dataclass": "object", "dict": "object", "float": "number", "frozenset": "array",
-    "int": "number", "list": "array", "model": "object", "model-fields": "object", "none": "null", "set": "array",
-    "str": "string", "tagged-union": "object", "tuple": "array", "typed-dict": "object",
-}  # fmt: skip
-_INNER: Final = {"default": "schema", "function-after": "schema", "json-or-python": "json_schema"}
 _REQUIRED: Final = frozenset(
-    {*_KIND_OF, "definition-ref", "json-or-python", "literal", "nullable", "union"}
+    {*JSON_TYPES, "definition-ref", "json-or-python", "literal", "nullable", "union"}
 )
 _EXPLAINED: Final = 8  # unions none of whose alternatives fits that are explained in full
 _LOOKED_AT: Final = 250_000  # bytes of JSON that unions may look at for a small value
@@ -61,16 +63,14 @@ class Attempts(threading.local):
 def route(schema: CoreSchema, attempts: Attempts) -> SchemaValidator | None:
     """Return a validator that accepts the same, and tries few alternatives; None where it would gain nothing."""
     root = cast(Node, schema)
-    definitions: dict[str, Node] = (
-        {each["ref"]: each for each in root["definitions"]} if root["type"] == "definitions" else {}
-    )
+    _, definitions = definitions_of(root)
     if not definitions:
         return None  # nothing holds itself
     router = _Router(definitions, attempts)
     routed = router.copy(root)
     if not router.routed:
         return None
-    return SchemaValidator(cast(CoreSchema, routed), None, _use_prebuilt=False)
+    return unshared_validator(cast(CoreSchema, routed))
 
 
 class _Router:
@@ -86,11 +86,13 @@ class _Router:
         if not isinstance(node, dict):
             return node
         parts = cast(Node, node)
-        made = {name: each if name in _OPAQUE else self.copy(each) for name, each in parts.items()}
+        made = {
+            name: each if name in OPAQUE_KEYS else self.copy(each) for name, each in parts.items()
+        }
         return self._union(parts, made) if parts.get("type") == "union" else made
 
     def _union(self, union: Node, made: Node) -> Node:
-        choices, copies = _choices(union), _choices(made)
+        choices, copies = choices_of(union), choices_of(made)
         kinds = [self._kinds(choice) for choice in choices]
         if all(sum(kind in each for each in kinds) < 2 for kind in ("array", "object")):
             return made
@@ -111,16 +113,16 @@ class _Router:
     def _kinds(self, node: Node, seen: frozenset[str] = frozenset()) -> frozenset[str]:
         """Return the kinds of JSON values that a schema may accept."""
         kind = node["type"]
-        if kind in _KIND_OF:
-            return frozenset({_KIND_OF[kind]})
-        if kind in _INNER:
-            return self._kinds(node[_INNER[kind]], seen)
+        if kind in JSON_TYPES:
+            return frozenset({JSON_TYPES[kind]})
+        if kind in INNER_KEYS:
+            return self._kinds(node[INNER_KEYS[kind]], seen)
         if kind == "nullable":
             return self._kinds(node["schema"], seen) | {"null"}
         if kind == "union":
             if node.get("custom_error_type") == "expected":
                 return frozenset({"number"})
-            return frozenset[str]().union(*(self._kinds(each, seen) for each in _choices(node)))
+            return frozenset[str]().union(*(self._kinds(each, seen) for each in choices_of(node)))
         if kind == "definition-ref" and node["schema_ref"] not in seen:
             name = node["schema_ref"]
             return self._kinds(self._definitions[name], seen | {name})
@@ -128,8 +130,8 @@ class _Router:
         return _EVERY if values is None else frozenset(_KINDS.get(type(v), "") for v in values)
 
     def _constants(self, node: Node) -> list[object] | None:
-        while node["type"] in _INNER:
-            node = node[_INNER[node["type"]]]
+        while node["type"] in INNER_KEYS:
+            node = node[INNER_KEYS[node["type"]]]
         if node["type"] == "function-wrap" and node["schema"]["type"] == "literal":
             node = node["schema"]
         return node["expected"] if node["type"] == "literal" else None
@@ -137,8 +139,8 @@ class _Router:
     def _judge(self, choice: Node) -> _Judge | None:
         """Return what tells, without looking far into members, whether a choice may accept an object."""
         node = choice
-        while node["type"] in {"definition-ref", *_INNER}:
-            inner = _INNER.get(node["type"])
+        while node["type"] in {"definition-ref", *INNER_KEYS}:
+            inner = INNER_KEYS.get(node["type"])
             node = node[inner] if inner else self._definitions[node["schema_ref"]]
         if node["type"] != "model" or node["schema"]["type"] != "model-fields":
             return None
@@ -152,13 +154,8 @@ class _Router:
                 None if constants is None else frozenset((type(each), each) for each in constants)
             )
             fields[alias] = (schema["type"] in _REQUIRED, self._kinds(schema), only)
-        closed = node.get("config", {}).get("extra_fields_behavior") == "forbid"
+        closed = is_closed(node)
         return lambda members: _looks_like(members, fields, closed=closed)
-
-
-def _choices(union: Node) -> list[Node]:
-    choices = cast(list[Node | tuple[Node, str]], union["choices"])
-    return [each[0] if isinstance(each, tuple) else each for each in choices]
 
 
 def _looks_like(members: Members, fields: Mapping[str, _Field], *, closed: bool) -> bool:

@@ -3,7 +3,7 @@
     EnkakuError
     ├── UsageError               this program asked for what the library does not allow
     │   ├── EncodeError          a value that the schema of its slot refuses
-    │   ├── IncompatibleRuntime  generated code needs a newer enkaku
+    │   ├── IncompatibleRuntime  the installed versions do not fit together
     │   ├── MissingExtra         generated code needs a part that is not installed
     │   └── NotActivated         no socket was passed to this process
     ├── CallClosed               the call takes no more items: it is closing, or has ended
@@ -126,7 +126,10 @@ class EncodeError(_UnfitValue, UsageError):
 
 
 class IncompatibleRuntime(UsageError, ImportError):
-    """Generated code needs a newer ``enkaku`` than the installed one."""
+    """The installed versions do not fit together: generated code needs a newer ``enkaku``, or ``enkaku`` another pydantic.
+
+    The text says what to install.
+    """
 
 
 class MissingExtra(UsageError, ImportError):

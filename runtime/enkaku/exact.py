@@ -14,6 +14,16 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from .absent import ABSENT, Absent
 from .anything import CONSTANTS, DONE, any_schema
 from .number import integer_schema, number_schema, whole_of
+from .pydantic_internals import (
+    CHILD_KEYS,
+    CHILDREN_KEYS,
+    NEVER_NULL,
+    Node,
+    choices_of,
+    fields_of,
+    is_open,
+    require_schemas,
+)
 from .words import one_of
 
 __all__ = ["ABSENT_IF", "CHOICE", "TAG", "Exact", "make_exact"]
@@ -31,25 +41,9 @@ ABSENT_IF: Final = {
 
 _ALIAS_FIRST: Final = "enkaku_alias_first"
 
-Node = dict[str, Any]
 Resolve = Callable[[CoreSchema], CoreSchema]
 
-_CHILD: Final = (
-    "extras_schema",
-    "items_schema",
-    "json_schema",
-    "lax_schema",
-    "python_schema",
-    "schema",
-    "strict_schema",
-    "values_schema",
-)
-_CHILDREN: Final = ("items_schema", "choices", "steps")
 _BOUNDED: Final = frozenset({"dict", "list", "tuple"})
-# The annotation of a field that may be null begins with one of these; the others are never null.
-_NEVER_NULL: Final = frozenset(
-    {"bool", "dataclass", "date", "datetime", "decimal", "dict", "enum", "float", "int", "is-instance", "list", "model", "set", "str", "tagged-union", "time", "timedelta", "tuple", "typed-dict", "url", "uuid"}
-)  # fmt: skip
 _KINDS: Final = (str, int, bool, type(None))
 
 
@@ -69,7 +63,11 @@ def make_exact(schema: CoreSchema, resolve: Resolve, *, own: bool = False) -> Co
         schema: What pydantic made of an annotation.
         resolve: Finds the schema that a reference names.
         own: Whether it is a model's own, and not that of a place where models are used: they have done it.
+
+    Raises:
+        IncompatibleRuntime: The installed version of pydantic makes something else of annotations.
     """
+    require_schemas()
     walk = _Walk(resolve)
     if own:
         walk.own_model(cast(Node, resolve(schema)))
@@ -106,11 +104,9 @@ class _Walk:
     def own_model(self, schema: Node) -> None:
         while schema["type"] != "model" and "schema" in schema:
             schema = schema["schema"]  # validators of the whole model stand around it
-        fields = schema["schema"]
-        while fields["type"] != "model-fields" and "schema" in fields:
-            fields = fields["schema"]
-        if fields["type"] == "model-fields":
-            if schema.get("config", {}).get("extra_fields_behavior") == "allow":
+        fields = fields_of(schema)
+        if fields is not None:
+            if is_open(schema):
                 fields.setdefault("extras_schema", core_schema.any_schema())
             for field in fields["fields"].values():
                 self._optional(field)
@@ -120,10 +116,10 @@ class _Walk:
         if schema["type"] in _BOUNDED:
             # One refused item is enough: a hostile list must not cost as many errors as items.
             schema["fail_fast"] = True
-        for key in _CHILD:
+        for key in CHILD_KEYS:
             if isinstance(schema.get(key), dict):
                 schema[key] = self.node(schema[key])
-        for key in _CHILDREN:
+        for key in CHILDREN_KEYS:
             if isinstance(schema.get(key), list):
                 schema[key] = [self._item(child) for child in schema[key]]
             elif isinstance(schema.get(key), dict) and schema["type"] == "tagged-union":
@@ -135,7 +131,7 @@ class _Walk:
                 self._children(field)
         if schema["type"] == "union":
             # What may be absent is a field, not a value: no JSON is read as ABSENT, and it is never written.
-            kept = [each for each in _choices(schema) if each.get("cls") is not Absent]
+            kept = [each for each in choices_of(schema) if each.get("cls") is not Absent]
             schema["choices"] = [(each, f"{CHOICE}{index}") for index, each in enumerate(kept)]
         return schema
 
@@ -213,7 +209,7 @@ class _Walk:
             case "nullable":
                 return self._not_null(schema["schema"])
             case "union":
-                choices = _choices(schema)
+                choices = choices_of(schema)
                 kept = [self._not_null(choice) for choice in choices if choice["type"] != "none"]
                 return kept[0] if len(kept) == 1 else {**schema, "choices": kept}
             case "any":
@@ -222,9 +218,9 @@ class _Walk:
                 return {**schema, "expected": [e for e in schema["expected"] if e is not None]}
             case "definition-ref":
                 real = self._find(schema)
-                if real is not None and real["type"] in _NEVER_NULL:
+                if real is not None and real["type"] in NEVER_NULL:
                     return schema
-            case _ if schema["type"] in _NEVER_NULL:
+            case _ if schema["type"] in NEVER_NULL:
                 return schema
             case _:
                 pass
@@ -233,11 +229,6 @@ class _Walk:
             _refuse_null, cast(CoreSchema, schema)
         )
         return cast(Node, refuse)
-
-
-def _choices(union: Node) -> list[Node]:
-    choices = cast(list[Node | tuple[Node, str]], union["choices"])
-    return [choice[0] if isinstance(choice, tuple) else choice for choice in choices]
 
 
 def _refuse_null(value: object) -> object:

@@ -3,9 +3,7 @@
 Above it: generated code. Below it: pydantic, and what makes it exact. It knows nothing of calls.
 """
 
-import inspect
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr
 from pydantic_core import CoreSchema
@@ -14,12 +12,7 @@ from typing_extensions import dataclass_transform
 from .anything import Writable
 from .building import build
 from .exact import make_exact
-
-if TYPE_CHECKING:
-    # pydantic has no public name for it, and a type checker takes nothing else for a metaclass.
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)
+from .pydantic_internals import ModelMetaclass, caller_names, is_complete, rebuild
 
 __all__ = ["Model"]
 
@@ -29,15 +22,6 @@ __all__ = ["Model"]
 )
 class _Frozen(ModelMetaclass):
     """Tells type checkers that models are immutable; pydantic's own metaclass says that they are not."""
-
-
-def _frame(depth: int) -> FrameType:
-    """Return the frame of a caller."""
-    frame = inspect.currentframe()
-    for _ in range(depth):
-        frame = None if frame is None else frame.f_back
-    assert frame is not None, "pydantic has called"  # noqa: S101 # for the type checkers
-    return frame
 
 
 class Model(BaseModel, Writable, metaclass=_Frozen):
@@ -79,20 +63,16 @@ class Model(BaseModel, Writable, metaclass=_Frozen):
         *,
         force: bool = False,
         raise_errors: bool = True,
-        _parent_namespace_depth: int = 2,
-        _types_namespace: Any = None,  # noqa: ANN401 # pydantic's name for a mapping is not public
+        **private: Any,  # noqa: ANN401 # what pydantic passes to itself
     ) -> bool | None:
         """Build what reads and writes objects of the class, which otherwise happens at the first use."""
-        if cls.__pydantic_complete__ and not force:
+        if is_complete(cls) and not force:
             return None
-        names = _types_namespace
-        if names is None and _parent_namespace_depth > 0:
-            # pydantic looks for names where it is called, and cannot from another thread.
-            names = _frame(_parent_namespace_depth).f_locals
+        # pydantic looks for names where it is called, and cannot from another thread.
+        names = caller_names(private)
 
         def make() -> bool | None:
-            return super(Model, cls).model_rebuild(
-                force=force, raise_errors=raise_errors, _types_namespace=names
-            )
+            build_class = super(Model, cls).model_rebuild
+            return rebuild(build_class, names, force=force, raise_errors=raise_errors)
 
         return build(cls.__name__, make)

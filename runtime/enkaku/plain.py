@@ -17,7 +17,20 @@ from pydantic_core import CoreSchema
 
 from .absent import ABSENT
 from .exact import ABSENT_IF
-from .plain_scalars import LENGTHS, Node, NotPlain, know, sized, test_of
+from .plain_scalars import NotPlain, know, sized, test_of
+from .pydantic_internals import (
+    CONFIG_KEYS,
+    EXTRA,
+    FIELD_KEYS,
+    FIELDS_KEYS,
+    FIELDS_SET,
+    LENGTH_KEYS,
+    MODEL_KEYS,
+    Node,
+    choices_of,
+    definitions_of,
+    is_open,
+)
 
 __all__ = ["plain_writer"]
 
@@ -25,17 +38,6 @@ T = TypeVar("T")
 
 _PARTS_MAX: Final = 100  # classes, arrays and maps in a type: so no deeper than what is read
 _DIGITS: Final = 4300  # of a number: more are not read, nor written unless Python is told to
-# What may be said of a class and of its members; whatever else there is makes it one that is not known.
-_MODEL: Final = frozenset(
-    {"cls", "config", "custom_init", "frozen", "generic_origin", "root_model", "schema"}
-)
-_CONFIG: Final = frozenset(
-    {"allow_inf_nan", "extra_fields_behavior", "frozen", "ser_json_inf_nan", "serialize_by_alias", "strict", "title", "validate_by_alias", "validate_by_name"}
-)  # fmt: skip
-_FIELDS: Final = frozenset({"computed_fields", "extras_schema", "fields", "model_name"})
-_FIELD: Final = frozenset(
-    {"frozen", "schema", "serialization_alias", "serialization_exclude_if", "validation_alias"}
-)
 
 
 def plain_writer(schema: CoreSchema, rest: Callable[[T], bytes]) -> Callable[[T], bytes]:
@@ -69,9 +71,7 @@ class _Writer:
     """Makes the source of a type's functions, and what they refer to."""
 
     def __init__(self, root: Node) -> None:
-        whole = root["type"] == "definitions"
-        self._root = root["schema"] if whole else root
-        self._definitions = {each["ref"]: each for each in root["definitions"]} if whole else {}
+        self._root, self._definitions = definitions_of(root)
         self._open: set[str] = set()
         while self._root["type"] == "definition-ref":
             self._open.add(self._root["schema_ref"])
@@ -151,11 +151,11 @@ class _Writer:
         return _Form("", self._define("choose", lines, "fail()"))
 
     def _list(self, node: Node) -> _Form:
-        know(node, LENGTHS | {"items_schema"})
+        know(node, LENGTH_KEYS | {"items_schema"})
         return self._array("list", node.get("items_schema", {"type": "any"}), node)
 
     def _tuple(self, node: Node) -> _Form:
-        know(node, LENGTHS | {"items_schema", "variadic_item_index"})
+        know(node, LENGTH_KEYS | {"items_schema", "variadic_item_index"})
         if len(node["items_schema"]) != 1 or node.get("variadic_item_index") != 0:
             raise NotPlain
         return self._array("tuple", node["items_schema"][0], node)
@@ -166,7 +166,7 @@ class _Writer:
         return self._gathered(kind, f"[{form.copy.format('each')} for each in v{only}]", node)
 
     def _map(self, node: Node) -> _Form:
-        know(node, LENGTHS | {"keys_schema", "values_schema"})
+        know(node, LENGTH_KEYS | {"keys_schema", "values_schema"})
         name, form = self._form(node["keys_schema"]), self._form(node["values_schema"])
         if not name.test.startswith("type({0}) is str"):
             raise NotPlain
@@ -207,21 +207,21 @@ class _Writer:
         """Return statements that look at a model, ``v``, and an expression for what is written of it."""
         self._count()
         config, inner = node.get("config", {}), node["schema"]
-        know(node, _MODEL)
-        know(inner, _FIELDS)
+        know(node, MODEL_KEYS)
+        know(inner, FIELDS_KEYS)
         unusual = [node.get("custom_init"), node.get("root_model"), inner.get("computed_fields")]
-        if any(unusual) or config.keys() - _CONFIG or inner["type"] != "model-fields":
+        if any(unusual) or config.keys() - CONFIG_KEYS or inner["type"] != "model-fields":
             raise NotPlain
         fields: dict[str, Node] = inner["fields"]
         required = frozenset(name for name in fields if fields[name]["schema"]["type"] != "default")
         lines = [
             f"if type(v) is not {self._name(node['cls'])}: fail()",
             "members = v.__dict__",
-            "given = v.__pydantic_fields_set__",
+            f"given = v.{FIELDS_SET}",
             f"if not given >= {self._name(required)}: fail()",
         ]
-        if config.get("extra_fields_behavior") == "allow":
-            lines.append("if v.__pydantic_extra__: fail()")
+        if is_open(node):
+            lines.append(f"if v.{EXTRA}: fail()")
         variables = [f"v{index}" for index, _ in enumerate(fields)]
         for variable, (name, field) in zip(variables, fields.items(), strict=True):
             lines += [f"{variable} = members[{name!r}]", *self._field(name, field, variable)]
@@ -230,7 +230,7 @@ class _Writer:
 
     def _field(self, name: str, field: Node, variable: str) -> list[str]:
         """Return statements that look at a member, and take it for UNSET where it is not written."""
-        know(field, _FIELD)
+        know(field, FIELD_KEYS)
         schema, excluded = field["schema"], field.get("serialization_exclude_if")
         if schema["type"] != "default":
             if excluded is not None:
@@ -265,9 +265,7 @@ def _alternatives(node: Node) -> list[Node]:
     if node["type"] != "union":
         return [node]
     know(node, {"auto_collapse", "choices", "mode"})
-    choices = cast(list[Node | tuple[Node, str]], node["choices"])
-    nodes = [each[0] if isinstance(each, tuple) else each for each in choices]
-    return [inner for each in nodes for inner in _alternatives(each)]
+    return [inner for each in choices_of(node) for inner in _alternatives(each)]
 
 
 def _name_of(name: str, field: Node) -> str:

@@ -5,20 +5,15 @@ Above it: plain, which compiles them. Below it: pydantic's schemas, with the mar
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from pydantic_core import CoreSchema, SchemaValidator
 
 from .anything import CONSTANTS, NUMBER, WHOLE
+from .pydantic_internals import LENGTH_KEYS, SILENT_KEYS, Node
 
-__all__ = ["LENGTHS", "Node", "NotPlain", "know", "sized", "test_of"]
+__all__ = ["NotPlain", "know", "sized", "test_of"]
 
-Node = dict[str, Any]
-
-LENGTHS: Final = frozenset({"max_length", "min_length"})
-"""What may be said of the length of a text, an array or a map."""
-
-_SILENT: Final = frozenset({"fail_fast", "metadata", "ref", "strict", "type"})
 _LARGE: Final = 1e16  # from here on, floats are written with an exponent
 _EXACT: Final = 2**53  # below it, every whole number is a float
 _COMPARED: Final = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -33,7 +28,7 @@ class NotPlain(Exception):
 
 def know(node: Node, said: AbstractSet[str] = frozenset()) -> None:
     """Raise NotPlain if a node says more."""
-    if not node.keys() <= said | _SILENT:
+    if not node.keys() <= said | SILENT_KEYS:
         raise NotPlain
 
 
@@ -60,7 +55,7 @@ def test_of(node: Node, name: Name) -> str | None:
         return f"({real} or {whole})"
     match node["type"]:
         case "str":
-            know(node, LENGTHS | {"pattern"})
+            know(node, LENGTH_KEYS | {"pattern"})
             asked = f" and {_judge(node, name)}" if "pattern" in node else sized(node, "{0}")
             return f"type({{0}}) is str{asked}"
         case "literal":

@@ -11,6 +11,7 @@ from typing import cast
 from pydantic import BaseModel
 
 from .errors import Problem
+from .pydantic_internals import extra_of
 from .words import describe, listed
 
 __all__ = ["Choice", "Fault", "Nothing", "Path", "member_of", "problem", "settle", "tell"]
@@ -100,7 +101,7 @@ class Nothing:
 def member_of(value: object, step: int | str) -> object:
     """Return what is one step further in a value, or ``Nothing``."""
     if isinstance(value, BaseModel):
-        return {**vars(value), **(value.__pydantic_extra__ or {})}.get(str(step), Nothing)
+        return {**vars(value), **extra_of(value)}.get(str(step), Nothing)
     if isinstance(value, dict):
         return cast(dict[object, object], value).get(step, Nothing)
     if isinstance(value, list | tuple) and isinstance(step, int):

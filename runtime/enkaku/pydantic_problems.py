@@ -15,6 +15,7 @@ from .errors import Problem
 from .exact import CHOICE, TAG
 from .json_text import DEPTH_MAX
 from .problems import Choice, Fault, Nothing, Path, member_of, problem, tell
+from .pydantic_internals import DIGITS_MAX, NUMBER_OUT_OF_RANGE, TOO_DEEP, explains_itself
 from .words import called, count, matching, one_of
 
 __all__ = ["from_pydantic", "is_invalid_json"]
@@ -23,7 +24,6 @@ Place = tuple[int | str, ...]
 """Where pydantic says that an error is: steps into the value, and names of alternatives among them."""
 
 _TOLD: Final = 1000  # errors that are looked at, to choose those that are told
-_DIGITS_MAX: Final = 4300  # what pydantic reads
 _NESTED: Final = f"at most {DEPTH_MAX} levels of arrays and objects"
 
 
@@ -62,10 +62,10 @@ def _untagged(place: Place) -> Place:
 
 def _invalid(detail: ErrorDetails) -> Problem:
     reason = str(detail.get("ctx", {}).get("error", "it is none"))
-    if reason.startswith("recursion limit"):
+    if reason.startswith(TOO_DEEP):
         return Problem("", _NESTED, "more")
-    if reason.startswith("number out of range"):
-        return Problem("", f"numbers of at most {_DIGITS_MAX} digits", "a longer one")
+    if reason.startswith(NUMBER_OUT_OF_RANGE):
+        return Problem("", f"numbers of at most {DIGITS_MAX} digits", "a longer one")
     return Problem("", "JSON", f"text that is none: {reason}")
 
 
@@ -128,6 +128,8 @@ class _Words:
     def fault(self, detail: ErrorDetails) -> Fault:
         kind, context = detail["type"], detail.get("ctx", {})
         path = self.path(detail["loc"])
+        if not explains_itself(kind, context):
+            return Fault(path, _own_words(detail))
         if kind == "missing":
             last = detail["loc"][-1]
             if isinstance(last, int):
@@ -192,7 +194,11 @@ def _sized(detail: ErrorDetails, context: dict[str, Any]) -> str:
         case "too_long":
             return f"at most {count(context['max_length'], _things(context))}"
         case _:
-            return detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            return _own_words(detail)
+
+
+def _own_words(detail: ErrorDetails) -> str:
+    return detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
 
 
 def _things(context: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator, core_schema, from_json
+from pydantic_core import SchemaValidator, core_schema, from_json
 from typing_extensions import TypeForm
 
 from .alternatives import Attempts, TooManyAttempts, route
@@ -24,6 +24,7 @@ from .json_text import DEPTH_MAX, dump_json, dump_text, load_json
 from .number import read_tree
 from .plain import plain_writer
 from .problems import problem
+from .pydantic_internals import REPLACEMENT, Codec, codec_of
 from .pydantic_problems import from_pydantic, is_invalid_json
 from .schema_problems import from_schema
 from .surrogates import StandIns, replace, restore, rewrite, stand_in
@@ -32,8 +33,6 @@ __all__ = ["Slot"]
 
 T = TypeVar("T")
 
-# What pydantic writes, three times, for a lone surrogate in a name, without a word.
-_REPLACED: Final = "\N{REPLACEMENT CHARACTER}".encode()
 _MINUS: Final = ord("-")  # a byte is looked for faster than bytes
 _MINUS_ZERO: Final = re.compile(rb"-0\.0(?=[],}]|$)")  # the original writes 0; a text may hold it
 _FALSY: Final = (b"null", b"false", b"0", b'""')
@@ -83,16 +82,15 @@ class Slot(Generic[T]):
         return None if self._checked is None else self._checked.schema
 
     @cached_property
-    def _codec(self) -> tuple[CoreSchema, SchemaValidator, SchemaSerializer]:
+    def _codec(self) -> Codec:
         # Built at the first use: most programs use few of a protocol's procedures.
         return build(self.label, self._make_codec)
 
-    def _make_codec(self) -> tuple[CoreSchema, SchemaValidator, SchemaSerializer]:
+    def _make_codec(self) -> Codec:
         form: object = self.type_form
         if isinstance(form, type) and issubclass(form, BaseModel):
             form.model_rebuild()  # a model is exact, and has its own settings, once it is complete
-            validator = cast(SchemaValidator, form.__pydantic_validator__)
-            return form.__pydantic_core_schema__, validator, form.__pydantic_serializer__
+            return codec_of(form)
         exact = cast(type[object], Annotated[form, Exact()])
         try:
             adapter = TypeAdapter(exact, config=ConfigDict(ser_json_inf_nan="constants"))
@@ -228,7 +226,7 @@ class Slot(Generic[T]):
     def _encode(self, value: T) -> bytes:
         try:
             text = self._dump(value)
-            if _REPLACED[0] in text and _REPLACED in text:
+            if REPLACEMENT[0] in text and REPLACEMENT in text:
                 text = self._dump_slowly(value)
         except ValueError:
             text = self._dump_slowly(value)

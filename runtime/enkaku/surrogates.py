@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from .errors import Problem
 from .json_text import DEPTH_MAX
+from .pydantic_internals import extra_of, replace_extra
 
 __all__ = ["StandIns", "find_surrogates", "replace", "restore", "rewrite", "stand_in"]
 
@@ -103,11 +104,10 @@ def _rewrite(value: object, change: Callable[[str], str], depth: int) -> object:
 
 def _rewrite_model(value: BaseModel, change: Callable[[str], str], depth: int) -> BaseModel:
     copy = value.model_copy()
-    fields, extra = vars(copy), copy.__pydantic_extra__
+    fields, extra = vars(copy), extra_of(copy)
     fields.update({name: _rewrite(each, change, depth - 1) for name, each in fields.items()})
     if extra:
         changed = {change(name): _rewrite(each, change, depth - 1) for name, each in extra.items()}
         given = {name if name in fields else change(name) for name in copy.model_fields_set}
-        object.__setattr__(copy, "__pydantic_extra__", changed)
-        object.__setattr__(copy, "__pydantic_fields_set__", given)
+        replace_extra(copy, changed, given)
     return copy
