@@ -1,4 +1,8 @@
-"""What a user installs: wheel and sdist, in bare environments, from the repository's own files."""
+"""What a user installs: wheel and sdist, in bare environments, from the repository's own files.
+
+Builds and environments have the locked versions, so that a new version of a dependency changes no result here.
+``make test-latest`` tries the newest.
+"""
 
 import os
 import subprocess
@@ -15,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 PROTOCOL = (
     '{"counter": {"type": "stream", "param": {"type": "integer"}, "receive": {"type": "integer"}}}'
 )
+NOT_LOCKED = {"enkaku", "pip", "setuptools"}
 INEXACT = '{"tag": {"type": "event", "data": {"type": "array", "uniqueItems": true}}}'
 
 pytestmark = pytest.mark.timeout(300)
@@ -35,21 +40,43 @@ def run(*command: str | Path, cwd: Path, expect: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def install(home: Path, constraints: Path, *what: str | Path) -> None:
+    """Install into an environment, in the locked versions."""
+    pip = (
+        home / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    )
+    run(*pip, "--constraint", constraints, *what, cwd=home)
+
+
+@pytest.fixture(scope="module")
+def constraints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The locked versions without their hashes, since there is none of the wheel that is built here."""
+    lines = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    pins = [line.removesuffix("\\") for line in lines if "==" in line and line[0].isalnum()]
+    path = tmp_path_factory.mktemp("constraints") / "constraints.txt"
+    path.write_text("\n".join(pins))
+    return path
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT, cwd=out)
     return out
 
 
 @pytest.fixture(scope="module")
-def bare(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bare(dist: Path, constraints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel and the runtime's dependencies, and nothing else."""
     home = tmp_path_factory.mktemp("bare")
     venv.create(home, with_pip=True)
     (wheel,) = dist.glob("*.whl")
-    python = home / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, cwd=home)
+    install(home, constraints, wheel)
     return home
 
 
@@ -73,9 +100,8 @@ def test_the_sdist_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:
     with tarfile.open(archive) as sdist:
         sdist.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
-    run(
-        sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "out", source, cwd=tmp_path
-    )
+    build = (sys.executable, "-m", "build", "--no-isolation", "--wheel")
+    run(*build, "--outdir", tmp_path / "out", source, cwd=tmp_path)
     (again,) = (tmp_path / "out").glob("*.whl")
     (wheel,) = dist.glob("*.whl")
     assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
@@ -96,23 +122,22 @@ def test_without_the_extra_the_command_says_what_to_install(bare: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_installed_versions_are_the_locked_ones(bare: Path, constraints: Path) -> None:
+    listed = run(bare / "bin" / "python", "-m", "pip", "list", "--format=freeze", cwd=bare)
+    pins = [each.replace("_", "-").lower() for each in listed.split()]
+    installed = {each for each in pins if each.partition("==")[0] not in NOT_LOCKED}
+    assert {each.partition("==")[0] for each in installed} >= {"msgspec", "pydantic"}
+    assert installed <= {line.split()[0] for line in constraints.read_text().split("\n")}
+
+
 def test_the_generator_runs_from_the_wheel_and_its_output_without_it(
-    dist: Path, bare: Path, tmp_path: Path
+    dist: Path, bare: Path, constraints: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "full"
     venv.create(home, with_pip=True)
     (wheel,) = dist.glob("*.whl")
     python = home / "bin" / "python"
-    run(
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        f"{wheel}[codegen]",
-        cwd=tmp_path,
-    )
+    install(home, constraints, f"{wheel}[codegen]")
     (tmp_path / "steps.json").write_text(PROTOCOL)
     run(home / "bin" / "enkaku", "generate", "steps.json", "--out", "app/steps", cwd=tmp_path)
     run(home / "bin" / "enkaku", "check", "steps.json", "--out", "app/steps", cwd=tmp_path)
