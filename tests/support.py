@@ -16,9 +16,8 @@ WITHIN = 10.0
 """Seconds that anything may take before a test calls it hung."""
 LONG = 45.0
 """Seconds that the whole use of a connection may take."""
-
-
-_DESCRIPTORS = Path("/proc/self/fd")
+DESCRIPTORS = Path("/proc/self/fd")
+"""What this process has open, on Linux."""
 
 
 class Shortage(enkaku.Model):
@@ -270,9 +269,16 @@ async def facing(path: Path, **options: Any) -> AsyncGenerator[tuple[enkaku.Conn
             peer.writer.transport.abort()
 
 
+def socket_descriptors() -> list[int]:
+    """Return the descriptors of this process that are sockets; none where the system does not say."""
+    if not DESCRIPTORS.exists():
+        return []
+    return [int(path.name) for path in DESCRIPTORS.iterdir() if _is_socket(path)]
+
+
 def open_sockets() -> int:
-    """How many sockets this process has open; always 0 where the system does not say."""
-    return sum(map(_is_socket, _DESCRIPTORS.iterdir())) if _DESCRIPTORS.exists() else 0
+    """Return how many sockets this process has open; always 0 where the system does not say."""
+    return len(socket_descriptors())
 
 
 def _is_socket(descriptor: Path) -> bool:

@@ -6,8 +6,19 @@ import ssl
 
 import enkaku
 import pytest
-from silence.deaf import DESCRIPTORS, deafen, tcp_connections
-from support import ASK, VOID, WITHIN, Lifetime, Serving, line, soon, tcp_port, turns
+from silence.deaf import deafen, tcp_connections
+from support import (
+    ASK,
+    DESCRIPTORS,
+    VOID,
+    WITHIN,
+    Lifetime,
+    Serving,
+    line,
+    soon,
+    tcp_port,
+    turns,
+)
 
 pytestmark = pytest.mark.skipif(
     not (DESCRIPTORS.exists() and hasattr(socket, "TCP_USER_TIMEOUT")),

@@ -6,10 +6,9 @@ import socket
 import struct
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Final
 
-DESCRIPTORS: Final = Path("/proc/self/fd")
+from support import socket_descriptors
 
 _SO_ATTACH_FILTER: Final = 26
 
@@ -26,16 +25,16 @@ def tcp_connections() -> Generator[list[socket.socket], None, None]:
     """The ends of TCP connections that this process has open, as copies."""
     with ExitStack() as stack:
         found: list[socket.socket] = []
-        for descriptor in DESCRIPTORS.iterdir():
-            try:
-                sock = socket.socket(fileno=os.dup(int(descriptor.name)))
-            except OSError:
-                continue
-            stack.enter_context(sock)
-            try:
-                sock.getpeername()
-            except OSError:
-                continue
-            if sock.family == socket.AF_INET:
+        for number in socket_descriptors():
+            sock = stack.enter_context(socket.socket(fileno=os.dup(number)))
+            if sock.family == socket.AF_INET and _is_connected(sock):
                 found.append(sock)
         yield found
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
