@@ -27,9 +27,9 @@ _LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 _ON_EACH_LOOP = {
-    "test_attacks_lifespans",
     "test_broadcast",
     "test_channels",
+    "test_connecting",
     "test_dialing",
     "test_disconnect",
     "test_given_sockets",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,18 @@ import pytest
 
 ON_ASYNCIO = pytest.mark.asyncio(loop_factories=["asyncio"])
 """Marks a test that is of asyncio's own event loop, and runs on no other."""
+WITH_EACH_TASK_FACTORY = pytest.mark.parametrize(
+    "factory",
+    [
+        pytest.param(None, id="tasks"),
+        *(
+            [pytest.param(asyncio.eager_task_factory, id="eager tasks")]
+            if sys.version_info >= (3, 12)
+            else []
+        ),
+    ],
+)
+"""Runs a test with the usual tasks, and with tasks that begin inside ``create_task`` where Python has them."""
 WITHIN = 10.0
 """Seconds that anything may take before a test calls it hung."""
 LONG = 45.0

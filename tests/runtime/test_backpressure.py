@@ -5,6 +5,7 @@ from pathlib import Path
 
 import enkaku
 import pytest
+from enkaku.testing import Faults, connect_memory
 from support import (
     ASK,
     FILL,
@@ -22,8 +23,10 @@ from support import (
     raw_client,
     soon,
     turns,
+    until,
 )
 
+LARGE = "x" * 4_000_000  # more than a socket takes
 SMALL = enkaku.Limits(window=50_000, inbox_limit=1_000_000)
 STALLED_SOON = enkaku.Limits(window=50_000, inbox_limit=1_000_000, stall=0.05)
 
@@ -437,15 +440,6 @@ async def test_a_flood_that_neither_side_reads_holds_both_up_until_one_gives_up(
             await flooding
 
 
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [("message_size", 0), ("window", 0), ("window", 2**40), ("inbox_limit", 1)],
-)
-def test_limits_that_cannot_work_are_refused(name: str, size: int) -> None:
-    with pytest.raises(enkaku.UsageError, match=name):
-        enkaku.Limits(**{name: size})
-
-
 async def test_a_task_that_sends_to_many_streams_lets_others_run(connect: Connect) -> None:
     streams: list[enkaku.ServerStream[int]] = []
     everybody, done = asyncio.Event(), asyncio.Event()
@@ -486,3 +480,54 @@ async def test_a_task_that_sends_to_many_streams_lets_others_run(connect: Connec
             await stream.__aexit__(None, None, None)
     assert sent == 2000
     assert 0 < most <= 64
+
+
+async def test_send_that_waits_for_the_socket_ends_with_its_call() -> None:
+    finish = asyncio.Event()
+
+    async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        await finish.wait()
+        return 0
+
+    faults = Faults()
+    async with connect_memory(Serving(fill=fill), faults=faults) as connection:
+        async with connection.channel(FILL, 0) as channel:
+            await turns()
+            faults.to_server.stall()
+            await channel.send(LARGE)
+            sending = asyncio.create_task(channel.send("there is no credit for this"))
+            await turns()
+            finish.set()
+            assert await channel.result() == 0
+            faults.to_server.resume()
+            with pytest.raises(enkaku.CallClosed):
+                await asyncio.wait_for(sending, WITHIN)
+
+
+async def test_send_of_a_handler_that_waits_ends_with_the_close(
+    socket_path: Path,
+) -> None:
+    waiting: list[enkaku.ServerStream[str]] = []
+
+    async def pour(_: int, stream: enkaku.ServerStream[str]) -> int:
+        await stream.send(LARGE)
+        waiting.append(stream)
+        try:
+            await stream.send("there is no credit for this")
+        except enkaku.CallClosed:
+            return 7
+        return 8
+
+    async with enkaku.serve_unix(Serving(pour=pour), socket_path):
+        async with raw_client(socket_path) as raw:
+            reading = raw.writer.transport
+            reading.pause_reading()
+            header = {"typ": "JWT", "alg": "none", "win": 5_000}
+            raw.send_line(header, {"typ": "stream", "rid": "1", "prc": "pour", "prm": 0})
+            await until(lambda: bool(waiting))
+            raw.send(typ="abort", rid="1", rsn="Close")
+            await until(lambda: waiting[0].closed)
+            reading.resume_reading()
+            payloads = [await raw.read() for _ in range(3)]
+    assert [payload["typ"] for payload in payloads] == ["credit", "receive", "result"]
+    assert payloads[-1]["val"] == 7

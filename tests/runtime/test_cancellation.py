@@ -1,14 +1,22 @@
 """Cancelling a caller cancels its handler, ``asyncio.timeout()`` composes, and no cancellation is swallowed."""
 
 import asyncio
+import gc
 import logging
-from typing import Any
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import enkaku
 import pytest
 from support import (
     ASK,
+    FILL,
+    POUR,
     TALK,
+    TELL,
     VOID,
     WATCH,
     WITHIN,
@@ -17,12 +25,15 @@ from support import (
     Serving,
     collect,
     facing,
+    line,
     raw_client,
     soon,
     turns,
+    until,
 )
 
 Stream = enkaku.ServerStream[int]
+Use: TypeAlias = Callable[[enkaku.Connection], Awaitable[object]]
 
 
 async def test_cancelling_a_request_cancels_its_handler(connect_anyhow: Connect) -> None:
@@ -259,20 +270,6 @@ async def test_an_abort_inside_until_closed_is_no_close(socket_path: Any) -> Non
     assert after == []
 
 
-async def test_a_handler_in_an_endless_send_loop_sees_its_abort(connect: Connect) -> None:
-    life = Lifetime()
-
-    async def watch(_: int, stream: Stream) -> int:
-        with life:
-            while True:
-                await stream.send(1)
-
-    async with connect(Serving(watch=watch)) as connection:
-        async with connection.stream(WATCH, 1) as stream:
-            assert await anext(stream) == 1
-        await soon(life.cancelled)
-
-
 async def test_a_busy_handler_does_not_starve_another_call(connect: Connect) -> None:
     async def watch(_: int, stream: Stream) -> int:
         while True:
@@ -348,3 +345,209 @@ async def test_a_task_group_of_requests_cancels_the_others_when_one_fails(connec
 async def _drain(stream: enkaku.ClientStream[int, int]) -> None:
     async for _ in stream:
         pass
+
+
+# At any of its awaits
+
+ITEM = "x" * 24_000
+WINDOW = 64 * 1024
+LIMITS = enkaku.Limits(
+    window=WINDOW, buffered=2 * WINDOW, calls=5, server_calls=5, handlers=2, server_handlers=2
+)
+"""Room for so little that a call that leaves something behind takes it away from the next one."""
+HOLD = -1
+
+
+async def _ask(number: int) -> int:
+    await asyncio.sleep(0)
+    if number == HOLD:
+        await asyncio.Event().wait()
+    return number
+
+
+async def _tell(number: int) -> None:
+    await _ask(number)
+
+
+async def _pour(count: int, stream: enkaku.ServerStream[str]) -> int:
+    async with stream.until_closed():
+        for number in range(count):
+            stream.when_full = "wait" if number % 3 else "drop_oldest"
+            await stream.send(ITEM)
+    return count
+
+
+async def _talk(_: int, channel: enkaku.ServerChannel[int, int]) -> int:
+    async for number in channel:
+        await channel.send(number)
+    return 0
+
+
+async def _fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+    return len([item async for item in channel])
+
+
+HANDLER = Serving(ask=_ask, tell=_tell, pour=_pour, talk=_talk, fill=_fill)
+
+
+class Remembering(enkaku.Observer):
+    """Remembers connections, and calls without keeping them."""
+
+    def __init__(self) -> None:
+        self.connections: list[enkaku.ConnectionInfo] = []
+        self.calls: list[weakref.ref[enkaku.Call]] = []
+
+    def connection_opened(self, connection: enkaku.ConnectionInfo) -> None:
+        self.connections.append(connection)
+
+    def call_started(self, call: enkaku.Call) -> None:
+        self.calls.append(weakref.ref(call))
+
+    def open_calls(self) -> list[enkaku.Call]:
+        return [call for connection in self.connections for call in connection.calls]
+
+
+async def _request(connection: enkaku.Connection) -> None:
+    await connection.request(ASK, 1)
+
+
+async def _event(connection: enkaku.Connection) -> None:
+    await connection.event(TELL, 1)
+
+
+async def _read(connection: enkaku.Connection) -> None:
+    async with connection.stream(POUR, 12) as stream:
+        async for _ in stream:
+            pass
+        await stream.result()
+
+
+async def _read_latest(connection: enkaku.Connection) -> None:
+    async with connection.stream(POUR, 12, when_full="latest", timeout=WITHIN) as stream:
+        async for _ in stream:
+            await asyncio.sleep(0)
+
+
+async def _close(connection: enkaku.Connection) -> None:
+    async with connection.stream(POUR, 10_000) as stream:
+        await anext(stream)
+        await stream.close()
+
+
+async def _exchange(connection: enkaku.Connection) -> None:
+    async with connection.channel(TALK, 1) as channel:
+        for number in range(3):
+            await channel.send(number)
+            await anext(channel)
+        await channel.end()
+        await channel.result()
+
+
+async def _send_from_two_tasks(connection: enkaku.Connection) -> None:
+    async def send() -> None:
+        for _ in range(10):
+            await channel.send(ITEM)
+
+    async with connection.channel(FILL, 1) as channel:
+        async with asyncio.TaskGroup() as senders:
+            senders.create_task(send())
+            senders.create_task(send())
+        await channel.close()
+
+
+async def _reopen(connection: enkaku.Connection) -> None:
+    async with enkaku.reopening(lambda: connection.stream(POUR, 3)) as items:
+        async for _ in items:
+            pass
+
+
+@asynccontextmanager
+async def _around(_: enkaku.Call) -> AsyncGenerator[None, None]:
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("interceptors", [[], [_around]], ids=["alone", "in an interceptor"])
+@pytest.mark.parametrize(
+    "use",
+    [_request, _event, _read, _read_latest, _close, _exchange, _send_from_two_tasks, _reopen],
+)
+async def test_call_cancelled_after_any_number_of_turns_leaves_nothing(
+    use: Use, interceptors: list[enkaku.Interceptor]
+) -> None:
+    here, there = Remembering(), Remembering()
+    client: enkaku.ConnectionOptions = {"interceptors": interceptors, "observers": [here]}
+    async with enkaku.connect_memory(
+        HANDLER,
+        connection_options=client,
+        interceptors=interceptors,
+        observers=[there],
+        limits=LIMITS,
+    ) as connection:
+        others = asyncio.all_tasks()
+        count, done = 0, False
+        while not done:
+            task = asyncio.create_task(_start(use, connection))
+            await turns(count)
+            done = task.done()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait_for(task, WITHIN)
+            await turns(60)
+            assert asyncio.all_tasks() == others
+            left = here.open_calls() + there.open_calls()
+            assert left == [], f"cancelled after {count} turns"
+            count += 1
+        gc.collect()
+        assert [call() for call in here.calls + there.calls if call() is not None] == []
+        await _require_all_room(connection, there)
+
+
+async def _start(use: Use, connection: enkaku.Connection) -> None:
+    await use(connection)
+
+
+async def _require_all_room(connection: enkaku.Connection, server: Remembering) -> None:
+    """Open as many calls as may be open, of which the first ones get their whole windows."""
+    async with (
+        connection.stream(POUR, 12),
+        connection.channel(FILL, 1) as channel,
+        connection.stream(POUR, 12),
+    ):
+        await until(lambda: len(server.open_calls()) == 3)
+        await turns(60)
+        assert server.open_calls()[0].items_sent == 2, "what the client buffers is taken up"
+        window = channel.window
+        assert window is not None
+        await until(lambda: window.certain)
+        await channel.send("")
+        assert window.fits(WINDOW - 1000), "what the server buffers is taken up"
+        held = [asyncio.ensure_future(connection.request(ASK, HOLD)) for _ in range(2)]
+        for _ in range(2):
+            await connection.event(TELL, HOLD)
+        await until(lambda: len(server.open_calls()) == 7)
+        with pytest.raises(enkaku.CallError, match="EK03"):
+            await connection.request(ASK, 1)
+        for each in held:
+            each.cancel()
+        await collect(held)
+    assert await connection.request(ASK, 7) == 7
+
+
+async def test_handlers_of_requests_aborted_at_once_never_begin(socket_path: Path) -> None:
+    life = Lifetime()
+    limits = enkaku.Limits(handlers=200)
+    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path, limits=limits):
+        async with raw_client(socket_path) as peer:
+            peer.send_bytes(
+                b"".join(
+                    line(typ="request", rid=str(number), prc="ask", prm=1)
+                    + line(typ="abort", rid=str(number))
+                    for number in range(100)
+                )
+            )
+            assert await peer.settle() == []
+    assert not life.began.is_set()

@@ -1,7 +1,9 @@
 """Close asks a handler to finish: what ``until_closed()``, sends and returns do then."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import enkaku
@@ -525,3 +527,59 @@ async def test_an_unknown_call_can_be_closed_and_aborted_without_effect(socket_p
         peer.send(typ="abort", rid="nobody")
         peer.send(typ="send", prc="talk", rid="nobody", val=1)
         assert await peer.settle() == []
+
+
+async def test_timers_of_closed_calls_do_not_keep_a_process_alive(socket_path: Path) -> None:
+    program = (
+        "import asyncio, enkaku\n"
+        "from support import WATCH, Serving\n"
+        "async def watch(number, stream):\n"
+        "    async with stream.until_closed():\n"
+        "        await asyncio.Event().wait()\n"
+        "    return number\n"
+        "async def main():\n"
+        "    async with enkaku.connect_memory(Serving(watch=watch), close_timeout=1000) as connection:\n"
+        "        async with connection.stream(WATCH, 5) as stream:\n"
+        "            print(await stream.close())\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-c", program),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    async with asyncio.timeout(WITHIN):
+        assert await process.communicate() == (b"5\n", b"")
+
+
+async def test_call_that_ends_in_several_ways_is_answered_once(socket_path: Path) -> None:
+    """Whichever of return, error, close, abort and disconnect come together."""
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        await turns(number % 5)
+        if number % 3 == 0:
+            raise enkaku.HandlerError("NO", "no")
+        async with stream.until_closed():
+            await turns(number % 7)
+        return number
+
+    async with enkaku.serve_unix(Serving(watch=watch), socket_path):
+        async with raw_client(socket_path) as peer:
+            for number in range(300):
+                peer.send(typ="stream", rid=str(number), prc="watch", prm=number)
+                if number % 4 == 0:
+                    peer.send(typ="abort", rid=str(number), rsn="Close")
+                if number % 6 == 1:
+                    await turns(number % 4)
+                    peer.send(typ="abort", rid=str(number))
+            seen = await peer.settle()
+            while True:
+                more = await peer.settle()
+                seen += more
+                if len(asyncio.all_tasks()) < 3 and not more:
+                    break
+            ends = [payload["rid"] for payload in seen if payload["typ"] in {"result", "error"}]
+            assert len(ends) == len(set(ends))
+            unanswered = {str(number) for number in range(300)} - set(ends)
+            assert all(int(rid) % 6 == 1 for rid in unanswered)

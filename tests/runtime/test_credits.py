@@ -1,6 +1,8 @@
 """Credits on the wire: what each side grants, and what it does with a peer that grants nothing."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ from support import (
     POUR,
     VOID,
     WATCH,
+    WITHIN,
     Connect,
     Lifetime,
     Raw,
     Serving,
+    collect,
     facing,
     line,
     raw_client,
@@ -27,6 +31,11 @@ from watching import Recorder
 ITEM = "x" * 1000
 SIZE = len(line(typ="receive", rid="a", val=ITEM))
 WINDOW = 10_000
+LARGE = "x" * 60_000
+HUGE = "x" * 400_000
+MANY = 40  # calls
+KEPT_AT_MOST = 4  # calls of these limits that may keep a huge item
+FEW_AT_ONCE = enkaku.Limits(message_size=500_000, window=64 * 1024, buffered=1024 * 1024)
 
 
 def open_with(peer: Raw, win: int, typ: str = "stream", prc: str = "pour", prm: int = 1000) -> None:
@@ -378,3 +387,153 @@ async def test_many_calls_share_what_a_connection_may_buffer_and_none_is_refused
             assert [item async for item in stream] == list(range(200))
             assert await stream.result() == number
             await stream.__aexit__(None, None, None)
+
+
+async def test_refused_channel_does_not_decide_about_credits(socket_path: Path) -> None:
+    async with facing(socket_path) as (connection, peer):
+        async with connection.channel(FILL, 1) as refused:
+            opening = await peer.read()
+            peer.send(typ="error", rid=opening["rid"], code="EK03", data={}, msg="Too many")
+            with pytest.raises(enkaku.CallError):
+                await refused.result()
+        async with connection.channel(FILL, 1) as channel:
+            sending = asyncio.create_task(_send_large(channel, 20))
+            while (payload := await peer.read())["typ"] in {"channel", "send"}:
+                pass
+            assert payload["typ"] == "request"  # it asks whether this server counts
+            assert channel.call.items_sent <= 2
+            channel.abort()
+            with pytest.raises(enkaku.CallClosed):
+                await sending
+
+
+async def test_large_item_is_sent_beside_many_small_ones(connect: Connect) -> None:
+    async def pour(count: int, stream: enkaku.ServerStream[str]) -> int:
+        await _send_beside_small_ones(stream.send, count)
+        return count
+
+    async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        return len([item async for item in channel if item == LARGE])
+
+    limits = enkaku.Limits(window=64 * 1024)
+    async with connect(Serving(pour=pour, fill=fill), limits=limits) as connection:
+        async with connection.stream(POUR, 5) as stream:
+            assert len([item async for item in stream if item == LARGE]) == 5
+        async with connection.channel(FILL, 1) as channel:
+            await _send_beside_small_ones(channel.send, 5)
+            assert await channel.close() == 5
+
+
+async def test_senders_that_wait_for_credit_all_end_with_their_call(connect: Connect) -> None:
+    ends: list[object] = []
+
+    async def pour(_: int, stream: enkaku.ServerStream[str]) -> int:
+        ends.extend(await collect(_send_for_ever(stream.send) for _ in range(50)))
+        return 0
+
+    limits = enkaku.Limits(window=64 * 1024)
+    handler = Serving(pour=pour, fill=Lifetime().forever)
+    async with connect(handler, limits=limits, close_timeout=0.1) as connection:
+        async with connection.stream(POUR, 1) as stream:
+            await anext(stream)
+            assert await stream.close() == 0
+        async with connection.channel(FILL, 1) as channel:
+            senders = [asyncio.create_task(_send_for_ever(channel.send)) for _ in range(50)]
+            await turns(100)
+            with pytest.raises(enkaku.CallError):
+                await channel.close()
+        ends.extend(await collect(senders))
+    assert len(ends) == 100
+    assert all(isinstance(end, enkaku.CallClosed) for end in ends)
+
+
+async def _send_for_ever(send: Callable[[str], Awaitable[None]]) -> None:
+    while True:
+        await send(LARGE)
+
+
+async def _send_beside_small_ones(send: Callable[[str], Awaitable[None]], count: int) -> None:
+    async def send_small_ones() -> None:
+        while True:
+            await send("small")
+
+    small = asyncio.create_task(send_small_ones())
+    try:
+        await turns()  # in which all the room is taken
+        async with asyncio.timeout(WITHIN):
+            for _ in range(count):
+                await send(LARGE)
+    finally:
+        small.cancel()
+        await asyncio.wait({small})
+
+
+async def _send_large(channel: enkaku.ClientChannel[str, str, int], count: int) -> None:
+    for _ in range(count):
+        await channel.send(LARGE)
+
+
+async def test_items_of_many_channels_beyond_the_limit_overflow(socket_path: Path) -> None:
+    handler = Serving(fill=Lifetime().forever)
+    async with (
+        enkaku.serve_unix(handler, socket_path, limits=FEW_AT_ONCE),
+        raw_client(socket_path) as peer,
+    ):
+        for number in range(MANY):
+            header = {"typ": "JWT", "alg": "none", "win": 1000}
+            peer.send_line(header, {"typ": "channel", "rid": f"{number}", "prc": "fill", "prm": 1})
+            peer.send(typ="send", rid=f"{number}", prc="fill", val=HUGE)
+        seen = await peer.settle()
+        overflowed = [payload for payload in seen if payload.get("code") == "EKP02"]
+        assert len(overflowed) >= MANY - KEPT_AT_MOST
+
+
+async def test_items_of_many_streams_beyond_the_limit_overflow(socket_path: Path) -> None:
+    async with (
+        facing(socket_path, limits=FEW_AT_ONCE) as (connection, peer),
+        AsyncExitStack() as stack,
+    ):
+        streams = [await stack.enter_async_context(connection.stream(POUR, 1)) for _ in range(MANY)]
+        for rid in [(await peer.read())["rid"] for _ in streams]:
+            peer.send(typ="credit", rid=rid, n=0)
+            peer.send(typ="receive", rid=rid, val=HUGE)
+            peer.send(typ="result", rid=rid, val=1)
+        asking = asyncio.create_task(connection.request(VOID, None))
+        while (payload := await peer.read())["typ"] != "request":
+            pass  # what the client does about what it was sent
+        peer.send(typ="result", rid=payload["rid"])
+        await asking
+        ends = await collect(_read_all(stream) for stream in streams)
+        overflowed = [end for end in ends if isinstance(end, enkaku.InboxOverflow)]
+        assert len(overflowed) >= MANY - KEPT_AT_MOST
+
+
+async def _read_all(stream: enkaku.ClientStream[str, int]) -> int:
+    return len([item async for item in stream])
+
+
+async def test_a_window_is_granted_at_once_and_again_as_items_are_taken(socket_path: Path) -> None:
+    take = asyncio.Event()
+
+    async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        await take.wait()
+        return len([item async for item in channel])
+
+    limits = enkaku.Limits(window=10_000)
+    async with enkaku.serve_unix(Serving(fill=fill), socket_path, limits=limits):
+        async with raw_client(socket_path) as peer:
+            opening = {"typ": "channel", "rid": "a", "prc": FILL.name, "prm": 1}
+            peer.send_line({"typ": "JWT", "alg": "none", "win": 5000}, opening)
+            assert await peer.read() == {"typ": "credit", "rid": "a", "n": 10_000}
+            items = [line(typ="send", prc="fill", rid="a", val="x" * 900) for _ in range(8)]
+            peer.send_bytes(b"".join(items))
+            assert await peer.settle() == []
+            take.set()
+            granted = [await peer.read() for _ in range(1)]
+            assert granted[0]["typ"] == "credit"
+            assert granted[0]["n"] >= 5000
+            peer.send(typ="abort", rid="a", rsn="Close")
+            last = await peer.read()
+            if last["typ"] == "credit":
+                last = await peer.read()
+            assert last == {"typ": "result", "rid": "a", "val": 8}

@@ -141,17 +141,6 @@ async def test_the_time_that_is_left_travels_and_requests_have_some_by_default(
             task.cancel()
 
 
-async def test_a_plain_timeout_still_aborts_the_call(socket_path: Path) -> None:
-    async with facing(socket_path) as (connection, peer):
-        with pytest.raises(TimeoutError) as caught:
-            async with asyncio.timeout(SHORT):
-                await connection.request(VOID, None)
-        assert not isinstance(caught.value, enkaku.DeadlineExceeded)
-        opened, aborted = await peer.read(), await peer.read()
-        assert (opened["typ"], aborted["typ"]) == ("request", "abort")
-        assert opened["rid"] == aborted["rid"]
-
-
 async def test_a_server_keeps_the_deadline_of_a_client_that_does_not(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(watch=life.forever), socket_path):

@@ -135,7 +135,10 @@ async def test_a_peer_that_ends_its_side_and_never_reads_is_dropped(
                 await until(lambda: open_sockets() <= before + 1)
 
 
-async def test_a_lost_connection_ends_every_call_of_a_client(socket_path: Path) -> None:
+@pytest.mark.parametrize("how", ["end", "reset"])
+async def test_end_of_the_connection_ends_every_call_of_a_client(
+    socket_path: Path, how: str
+) -> None:
     async with (
         facing(socket_path) as (connection, peer),
         connection.stream(WATCH, 1) as stream,
@@ -150,7 +153,10 @@ async def test_a_lost_connection_ends_every_call_of_a_client(socket_path: Path) 
             asyncio.create_task(_fails(channel.result(), "talk")),
         ]
         await turns()
-        peer.writer.transport.abort()
+        if how == "end":
+            peer.writer.close()
+        else:
+            peer.writer.transport.abort()
         assert await collect(waiting) == [None] * len(waiting)
         assert not connection.is_open
         await _fails(channel.send(1), "talk")
@@ -165,15 +171,6 @@ async def _fails(awaitable: Any, name: str) -> None:
     async with asyncio.timeout(WITHIN):
         with pytest.raises(enkaku.ConnectionLost, match=name):
             await awaitable
-
-
-async def test_a_clean_end_by_the_server_ends_every_call_too(socket_path: Path) -> None:
-    async with facing(socket_path) as (connection, peer):
-        asking = asyncio.create_task(_fails(connection.request(ASK, 1), "ask"))
-        await peer.read()
-        peer.writer.close()
-        await asking
-        await _fails(connection.request(ASK, 1), "ask")
 
 
 async def test_items_that_came_before_the_loss_can_be_read(socket_path: Path) -> None:
@@ -380,3 +377,26 @@ async def test_requests_of_a_connection_that_ends_together_do_not_warn(connect: 
 
 async def _same(text: str) -> str:
     return text
+
+
+async def test_end_of_one_connection_leaves_another_alone(socket_path: Path) -> None:
+    async with raw_server(socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as old:
+            old_peer = await server.accept()
+            async with enkaku.connect_unix(socket_path) as new:
+                new_peer = await server.accept()
+                asking = asyncio.create_task(new.request(ASK, 1))
+                rid = (await new_peer.read())["rid"]
+                old_peer.writer.transport.abort()
+                await until(lambda: not old.is_open)
+                new_peer.send(typ="result", rid=rid, val=2)
+                assert await asking == 2
+                new_peer.writer.close()
+
+
+async def test_abort_after_the_connection_is_gone_does_nothing(connect: Connect) -> None:
+    async with connect(Serving(watch=Lifetime().forever)) as connection:
+        async with connection.stream(WATCH, 1) as stream:
+            await connection.close()
+            stream.abort("late")
+            stream.abort("later")

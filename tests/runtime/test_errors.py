@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import gc
 import logging
 import pickle
 import re
@@ -353,3 +354,12 @@ def test_an_error_of_a_handler_can_be_copied_and_pickled() -> None:
     error = pickle.loads(pickle.dumps(enkaku.HandlerError("A", "m", {"x": 1})))  # noqa: S301
     assert (error.code, error.message, error.data, str(error)) == ("A", "m", {"x": 1}, "m (A)")
     assert copy.copy(error).data == {"x": 1}
+
+
+async def test_failed_call_that_is_not_awaited_warns_of_nothing(connect: Connect) -> None:
+    async with connect(Serving()) as connection:
+        async with connection.stream(WATCH, 1):
+            await connection.request(VOID, None)
+        async with connection.channel(enkaku.Channel("no", send=int, receive=int), None):
+            await connection.request(VOID, None)
+    gc.collect()

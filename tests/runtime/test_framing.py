@@ -50,12 +50,6 @@ def test_long_lines_among_short_ones_are_the_same_lines(
     assert found == [line for line in given_lines if line]
 
 
-@given(st.text(), st.lists(st.integers(min_value=0), max_size=20))
-def test_a_character_may_be_cut_in_two(text: str, places: list[int]) -> None:
-    line = text.replace("\n", " ").encode("utf-8", "surrogatepass") + b"."
-    assert feed_all(LineSplitter(10_000), cut(line + b"\n", places)) == [line]
-
-
 def test_the_end_of_a_line_is_waited_for() -> None:
     splitter = LineSplitter(LIMIT)
     assert splitter.feed(b"abc") == []

@@ -256,23 +256,6 @@ async def test_a_line_of_exactly_the_limit_is_served(socket_path: Path) -> None:
             assert (await peer.read())["code"] == "EK06"
 
 
-async def test_a_line_without_an_end_ends_its_connection_alone(socket_path: Path) -> None:
-    limits = enkaku.Limits(message_size=10_000)
-    async with enkaku.serve_unix(Serving(), socket_path, limits=limits):
-        async with raw_client(socket_path) as good, raw_client(socket_path) as peer:
-            await peer.settle()
-
-            async def flood() -> None:
-                while True:
-                    peer.send_bytes(b"x" * 10_000)
-                    await peer.writer.drain()
-
-            async with asyncio.timeout(WITHIN):
-                with pytest.raises(ConnectionError):
-                    await flood()
-            assert await good.settle() == []
-
-
 async def test_a_flood_of_bad_lines_whose_answers_nobody_reads_is_stopped(
     socket_path: Path,
 ) -> None:

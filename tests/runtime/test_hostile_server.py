@@ -169,9 +169,10 @@ async def test_an_answer_may_come_byte_by_byte(socket_path: Path) -> None:
 
 async def test_a_server_that_never_answers_is_left_by_a_timeout(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.02):
                 await connection.request(ASK, 1)
+        assert not isinstance(caught.value, enkaku.DeadlineExceeded)
         rid = (await peer.read())["rid"]
         assert await peer.read() == {"typ": "abort", "rid": rid, "rsn": "Cancelled"}
         async with connection.stream(WATCH, 1) as stream:

@@ -9,11 +9,11 @@ import pytest
 from support import (
     ASK,
     ECHO,
-    FILL,
     TALK,
     TELL,
     VOID,
     WATCH,
+    WITH_EACH_TASK_FACTORY,
     WITHIN,
     Connect,
     Lifetime,
@@ -39,6 +39,7 @@ async def ended(life: Lifetime, count: int) -> None:
     await until(lambda: life.ended_count == count)
 
 
+EVENT = line(typ="event", prc="tell", data=1)
 TOO_MANY_CALLS = ("EK03", "Too many open calls")
 TOO_MANY_HANDLERS = ("EK04", "Too many running handlers")
 
@@ -130,38 +131,6 @@ async def test_the_limits_of_a_server_hold_for_all_its_connections(socket_path: 
             one.send(typ="abort", rid="a")
             await soon(life.ended)
             assert await other.settle() == []
-
-
-async def test_a_handler_that_ignores_its_cancellation_keeps_its_slot_and_is_reported(
-    socket_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    seen, release, began = Recorder(), asyncio.Event(), asyncio.Event()
-
-    async def ask(number: int) -> int:
-        began.set()
-        while not release.is_set():
-            try:
-                await release.wait()
-            except asyncio.CancelledError:
-                continue
-        return number
-
-    limits = enkaku.Limits(handlers=1, cleanup=0.05)
-    async with enkaku.serve_unix(
-        Serving(ask=ask), socket_path, limits=limits, observers=[seen]
-    ) as server:
-        async with raw_client(socket_path) as peer:
-            peer.send(typ="request", rid="a", prc="ask", prm=1)
-            await soon(began)
-            peer.send(typ="abort", rid="a")
-            await until(lambda: seen.names("stuck") == ["ask"])
-            assert "ignores its cancellation" in caplog.text
-            peer.send(typ="request", rid="b", prc="void")
-            assert await peer.read() == refused("b", *TOO_MANY_HANDLERS)
-            assert [call.procedure.name for call in server.connections[0].calls] == ["ask"]
-            release.set()
-            await until(lambda: not server.connections[0].calls)
-            assert await peer.settle() == []
 
 
 async def test_events_beyond_the_limit_wait_for_their_turn(connect: Connect) -> None:
@@ -330,15 +299,6 @@ async def test_the_unread_items_of_all_calls_of_a_connection_are_bounded(socket_
             assert await peer.settle() == []
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"depth": 201}, {"depth": 0}, {"calls": 0}, {"stall": -1.0}, {"silence": float("nan")}],
-)
-def test_limits_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(enkaku.UsageError, match=next(iter(wrong))):
-        enkaku.Limits(**wrong)
-
-
 async def test_a_payload_of_another_call_is_not_touched_by_a_refusal(connect: Connect) -> None:
     limits = enkaku.Limits(handlers=1)
 
@@ -359,28 +319,63 @@ async def test_a_payload_of_another_call_is_not_touched_by_a_refusal(connect: Co
             assert await channel.close() == 1
 
 
-async def test_a_window_is_granted_at_once_and_again_as_items_are_taken(socket_path: Path) -> None:
-    take = asyncio.Event()
+@WITH_EACH_TASK_FACTORY
+async def test_requests_beyond_a_small_backlog_are_all_answered(
+    connect: Connect, factory: Any
+) -> None:
+    asyncio.get_running_loop().set_task_factory(factory)
+    text = "x" * 5000
 
-    async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
-        await take.wait()
-        return len([item async for item in channel])
+    async def echo(text: str) -> str:
+        return text
 
-    limits = enkaku.Limits(window=10_000)
-    async with enkaku.serve_unix(Serving(fill=fill), socket_path, limits=limits):
+    limits = enkaku.Limits(backlog=10)
+    async with connect(Serving(echo=echo), limits=limits) as connection:
+        for _ in range(5):
+            asking = [connection.request(ECHO, text, timeout=WITHIN) for _ in range(10)]
+            assert await asyncio.gather(*asking) == [text] * 10
+
+
+async def test_end_of_a_client_is_seen_behind_events_that_wait(
+    socket_path: Path,
+) -> None:
+    telling = Lifetime()
+    limits = enkaku.Limits(handlers=1, stall=0.1, request_time=None)
+    async with enkaku.serve_unix(
+        Serving(tell=telling.forever), socket_path, limits=limits
+    ) as server:
         async with raw_client(socket_path) as peer:
-            opening = {"typ": "channel", "rid": "a", "prc": FILL.name, "prm": 1}
-            peer.send_line({"typ": "JWT", "alg": "none", "win": 5000}, opening)
-            assert await peer.read() == {"typ": "credit", "rid": "a", "n": 10_000}
-            items = [line(typ="send", prc="fill", rid="a", val="x" * 900) for _ in range(8)]
-            peer.send_bytes(b"".join(items))
-            assert await peer.settle() == []
-            take.set()
-            granted = [await peer.read() for _ in range(1)]
-            assert granted[0]["typ"] == "credit"
-            assert granted[0]["n"] >= 5000
-            peer.send(typ="abort", rid="a", rsn="Close")
-            last = await peer.read()
-            if last["typ"] == "credit":
-                last = await peer.read()
-            assert last == {"typ": "result", "rid": "a", "val": 8}
+            peer.send_bytes(EVENT * 100)
+            await soon(telling.began)
+        await soon(telling.cancelled)
+        await until(lambda: not server.connections)
+    assert telling.began_count == 1
+
+
+async def test_events_are_dropped_until_a_handler_is_free_again(
+    socket_path: Path,
+) -> None:
+    seen = Recorder()
+    release = asyncio.Event()
+    told = 0
+
+    async def tell(_: int) -> None:
+        nonlocal told
+        await release.wait()
+        told += 1
+
+    limits = enkaku.Limits(handlers=1, stall=0.1)
+    async with (
+        enkaku.serve_unix(
+            Serving(tell=tell), socket_path, limits=limits, observers=[seen]
+        ) as server,
+        raw_client(socket_path) as peer,
+    ):
+        peer.send_bytes(EVENT * 10_000)
+        await until(lambda: len(seen.overloads) == 9_999)
+        release.set()
+        await until(lambda: told == 1 and not server.connections[0].calls)
+        peer.send_bytes(EVENT * 10)
+        await until(lambda: told == 11)
+        assert await peer.settle() == []
+    assert len(seen.overloads) == 9_999

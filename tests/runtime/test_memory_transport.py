@@ -5,7 +5,7 @@ import asyncio
 import enkaku
 import pytest
 from enkaku.transport import MemoryTransport, memory_pair
-from support import ASK, VOID, WITHIN, Serving, collect, turns
+from support import ASK, VOID, WITHIN, Serving, turns
 
 
 class Log:
@@ -39,16 +39,6 @@ async def test_bytes_arrive_in_a_later_turn_and_in_order() -> None:
     assert server_log.data == b""
     await turns()
     assert (server_log.data, client_log.data) == (b"ab", b"c")
-
-
-async def test_bytes_that_were_written_before_the_start_arrive() -> None:
-    client, server = memory_pair()
-    client.write(b"early")
-    await turns()
-    log = Log()
-    server.start(log)
-    await turns()
-    assert log.data == b"early"
 
 
 async def test_pausing_holds_bytes_back_and_they_count_as_buffered() -> None:
@@ -128,13 +118,6 @@ async def test_a_close_that_the_other_end_does_not_see_is_bounded() -> None:
     server.resume_reading()
     await turns()
     assert server_log.ends == [None]
-
-
-async def test_closing_both_ends_at_once_ends_each_once() -> None:
-    client, client_log, server, server_log = started()
-    outcomes = await collect(end.close(within=5) for end in (client, server, client))
-    assert outcomes == [None] * 3
-    assert (client_log.ends, server_log.ends) == ([None], [None])
 
 
 async def test_a_cancelled_close_ends_the_connection() -> None:

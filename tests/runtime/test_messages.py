@@ -1,10 +1,13 @@
 """The wire messages and their one JSON form."""
 
 import json
+import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from enkaku.depth import require_depth
 from enkaku.encoding import (
     encode_abort,
     encode_credit,
@@ -312,3 +315,50 @@ def test_credit_and_end_come_out_as_they_went_in() -> None:
     assert decode_client_message(one_line(encode_credit("a", 7))).payload == Credit("a", 7)
     assert decode_server_message(one_line(encode_credit("a", 7))) == Credit("a", 7)
     assert decode_client_message(one_line(encode_end("a"))).payload == End("a")
+
+
+MIB = 1024 * 1024
+DEEP = b"[" * 2000
+LONG_ID = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"request","rid":"%b","prm":'
+
+
+def escaped_quotes() -> bytes:
+    return b"[]" * 300 + b'"' + b'\\"' * 4 * MIB
+
+
+def read_depth(line: bytes) -> None:
+    require_depth(line, 100)
+
+
+def read_message(line: bytes) -> None:
+    with pytest.raises(InvalidMessage):
+        decode_client_message(line)
+
+
+@pytest.mark.parametrize(
+    ("read", "make"),
+    [
+        pytest.param(read_depth, escaped_quotes, id="a string without an end"),
+        pytest.param(read_depth, lambda: escaped_quotes() + b"\\", id="an escape without an end"),
+        pytest.param(
+            read_depth, lambda: b"[]" * 300 + b'"%b"' % (b"a" * 8 * MIB), id="a long string"
+        ),
+        pytest.param(read_message, lambda: LONG_ID % (b"a" * 8 * MIB) + DEEP, id="a long id"),
+        pytest.param(
+            read_message, lambda: LONG_ID % (b"\\n" * 4 * MIB) + DEEP, id="escapes in an id"
+        ),
+    ],
+)
+def test_line_of_any_text_costs_time_and_memory_by_its_size(
+    read: Callable[[bytes], None], make: Callable[[], bytes]
+) -> None:
+    line = make()
+    tracemalloc.start()
+    began = time.process_time()
+    try:
+        read(line)
+        taken, most = time.process_time() - began, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert taken < 5
+    assert most < 8 * len(line)

@@ -1,18 +1,18 @@
-"""Observers, interceptors and lifespans: who is told what, on either side, and who may refuse."""
+"""Observers and interceptors: who is told what, on either side, and who may refuse."""
 
 import asyncio
 import gc
 import os
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import enkaku
 import pytest
+from enkaku.testing import connect_memory
 from support import (
     ASK,
-    ECHO,
     TALK,
     TELL,
     VOID,
@@ -113,21 +113,35 @@ async def test_invalid_messages_are_told_to_observers(socket_path: Path) -> None
     assert "nobody" in seen.invalid[1]
 
 
-async def test_an_observer_that_fails_harms_nobody(
-    connect: Connect, caplog: pytest.LogCaptureFixture
+def _raise() -> None:
+    raise RuntimeError("broken observer")
+
+
+def _find_it_cancelled() -> None:
+    """Ask for the result of a future that is cancelled: that looks as if the task here were."""
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    gone.result()
+
+
+@pytest.mark.parametrize("fail", [_raise, _find_it_cancelled])
+async def test_observer_that_fails_harms_no_call_and_no_other_observer(
+    connect: Connect, caplog: pytest.LogCaptureFixture, fail: Callable[[], None]
 ) -> None:
     class Broken(enkaku.Observer):
         def call_started(self, call: enkaku.Call) -> None:
-            raise RuntimeError("broken observer")
+            fail()
 
         call_ended = call_started
 
     seen = Recorder()
     both = [Broken(), seen]
     async with connect(Serving(), observers=both, client_observers=both) as connection:
-        await connection.request(VOID, None)
-    assert len(seen.ended) == 2
-    assert "broken observer" in caplog.text
+        for _ in range(2):
+            await connection.request(VOID, None)
+        assert connection.calls == ()
+    assert len(seen.ended) == 4
+    assert caplog.text.count("an observer failed") == 8
 
 
 async def test_a_drain_tells_how_many_are_left(socket_path: Path) -> None:
@@ -277,97 +291,6 @@ async def test_an_interceptor_that_swallows_an_error_hides_no_failure(connect: C
             await connection.request(ASK, -1)
 
 
-USER = enkaku.StateKey[str]("user")
-COUNT = enkaku.StateKey[int]("count")
-
-
-async def test_a_connection_has_a_lifespan_and_state_that_its_handlers_share(
-    connect: Connect,
-) -> None:
-    ended: list[str] = []
-
-    @asynccontextmanager
-    async def lifespan(connection: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
-        await asyncio.sleep(0)
-        connection.state[USER] = "ada"
-        try:
-            yield
-        finally:
-            ended.append(f"{connection.state[USER]} {connection.state.get(COUNT, 0)}")
-
-    async def echo(text: str) -> str:
-        state = enkaku.current_call().connection.state
-        state[COUNT] = state.get(COUNT, 0) + 1
-        return f"{text} {state[USER]}"
-
-    async with connect(Serving(echo=echo), lifespan=lifespan) as connection:
-        assert await connection.request(ECHO, "hello") == "hello ada"
-        assert await connection.request(ECHO, "again") == "again ada"
-        assert ended == []
-        await connection.close()
-        await until(lambda: ended == ["ada 2"])
-
-
-async def test_a_lifespan_ends_after_the_last_handler(connect: Connect) -> None:
-    order: list[str] = []
-    life = Lifetime()
-
-    @asynccontextmanager
-    async def lifespan(_: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
-        yield
-        order.append("lifespan")
-
-    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
-        try:
-            await life.forever()
-        finally:
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            order.append("handler")
-        return number
-
-    async with connect(Serving(watch=watch), lifespan=lifespan) as connection:
-        async with connection.stream(WATCH, 1):
-            await soon(life.began)
-            await connection.close()
-    assert order == ["handler", "lifespan"]
-
-
-async def test_a_lifespan_may_turn_a_client_away(
-    connect: Connect, caplog: pytest.LogCaptureFixture
-) -> None:
-    @asynccontextmanager
-    async def lifespan(connection: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
-        raise PermissionError(f"nobody knows {connection.peer}")
-        yield
-
-    async with connect(Serving(), lifespan=lifespan) as connection:
-        with pytest.raises(enkaku.ConnectionLost):
-            await connection.request(VOID, None)
-    assert "nobody knows" in caplog.text
-
-
-async def test_a_lifespan_that_never_begins_or_ends_holds_up_no_stop(socket_path: Path) -> None:
-    at: list[str] = []
-
-    @asynccontextmanager
-    async def lifespan(_: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
-        at.append("opening")
-        if len(at) == 1:
-            await asyncio.Event().wait()
-        yield
-        at.append("ending")
-        await asyncio.Event().wait()
-
-    limits = enkaku.Limits(cleanup=0.05)
-    async with enkaku.serve_unix(Serving(), socket_path, lifespan=lifespan, limits=limits):
-        async with raw_client(socket_path):
-            await until(lambda: at == ["opening"])
-        async with raw_client(socket_path) as peer:
-            await peer.settle()
-    assert at == ["opening", "opening", "ending"]
-
-
 async def test_whose_process_is_at_the_other_end_is_known(socket_path: Path) -> None:
     seen = Recorder()
     async with enkaku.serve_unix(Serving(), socket_path) as server:
@@ -377,21 +300,6 @@ async def test_whose_process_is_at_the_other_end_is_known(socket_path: Path) -> 
                 credentials = info.credentials
                 assert credentials is not None
                 assert (credentials.pid, credentials.uid) == (os.getpid(), os.getuid())
-
-
-def test_state_is_found_by_its_key_and_not_by_its_name() -> None:
-    state = enkaku.State()
-    other = enkaku.StateKey[str]("user")
-    state[USER] = "ada"
-    assert USER in state
-    assert other not in state
-    assert state.get(other) is None
-    assert state.get(other, 7) == 7
-    with pytest.raises(KeyError):
-        state[other]
-    del state[USER]
-    assert USER not in state
-    assert repr(USER) == "StateKey('user')"
 
 
 async def test_call_takes_attributes_and_weak_references_and_is_freed(connect: Connect) -> None:
@@ -417,3 +325,16 @@ async def test_call_takes_attributes_and_weak_references_and_is_freed(connect: C
     del connection
     gc.collect()
     assert not notes
+
+
+async def test_observer_is_told_of_the_end_of_a_cancelled_request() -> None:
+    lifetime, recorder = Lifetime(), Recorder()
+    async with connect_memory(
+        Serving(ask=lifetime.forever), connection_options={"observers": [recorder]}
+    ) as connection:
+        asking = asyncio.create_task(connection.request(ASK, 1))
+        await soon(lifetime.began)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert [(call.procedure, call.outcome) for call in recorder.ended] == [(ASK, "aborted")]

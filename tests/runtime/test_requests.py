@@ -166,22 +166,6 @@ async def test_an_unknown_procedure_is_answered(connect: Connect) -> None:
     assert (caught.value.code, caught.value.message) == ("EK08", "Invalid protocol message")
 
 
-async def test_a_procedure_of_another_kind_is_answered(connect: Connect) -> None:
-    stream = enkaku.Stream[int, int, int]("ask", param=int, receive=int, result=int)
-    async with connect(Serving(ask=double)) as connection, connection.stream(stream, 1) as call:
-        with pytest.raises(enkaku.CallError, match="EK08"):
-            await call.result()
-
-
-async def test_a_param_of_the_wrong_type_never_reaches_the_handler(connect: Connect) -> None:
-    life = Lifetime()
-    loose = enkaku.Request[str, int]("ask", param=str, result=int)
-    async with connect(Serving(ask=life.forever)) as connection:
-        with pytest.raises(enkaku.CallError, match="EK08"):
-            await connection.request(loose, "one")
-    assert not life.began.is_set()
-
-
 async def test_an_item_for_a_request_is_ignored(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK, 1))

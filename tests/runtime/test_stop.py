@@ -1,15 +1,14 @@
 """A graceful stop: no new calls, running handlers finish or are cancelled, every caller is answered."""
 
 import asyncio
-import threading
 from pathlib import Path
 from typing import Any
 
 import enkaku
 import pytest
+from silence.timing import SLACK, Stopwatch
 from support import (
     ASK,
-    ECHO,
     ON_ASYNCIO,
     TALK,
     VOID,
@@ -25,6 +24,7 @@ from support import (
     turns,
     until,
 )
+from watching import Recorder
 
 STOPPING = {"code": "EKP01", "data": {}, "msg": "The server is stopping"}
 
@@ -306,49 +306,30 @@ async def test_serve_forever_can_be_cancelled(socket_path: Path) -> None:
                 await asking
 
 
-async def test_a_slow_reader_does_not_hold_up_the_stop_for_ever(
-    socket_path: Path,
-) -> None:
+async def test_a_client_that_the_stop_cannot_reach_is_dropped_by_it(socket_path: Path) -> None:
+    """It reads nothing, and its call has much to send."""
+    told, life = Recorder(), Lifetime()
+
     async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
-        while True:
-            await stream.send("x" * 100_000)
+        with life:
+            while True:
+                await stream.send("x" * 100_000)
 
-    limits = enkaku.Limits(cleanup=0.2)
-    async with enkaku.serve_unix(Serving(pour=pour), socket_path, limits=limits) as server:
-        async with raw_client(socket_path, limit=1024) as peer:
-            peer.send(typ="stream", rid="a", prc="pour", prm=1)
-            await peer.reader.readexactly(1000)
+    seconds = 0.2
+    limits = enkaku.Limits(cleanup=seconds)
+    async with enkaku.serve_unix(
+        Serving(pour=pour), socket_path, limits=limits, observers=[told]
+    ) as server:
+        async with raw_client(socket_path, limit=1024) as raw:
+            raw.stall()
+            raw.send(typ="stream", rid="a", prc="pour", prm=1)
+            await soon(life.began)
             await turns(100)
-            async with asyncio.timeout(14):
-                await server.stop(grace=0)
-
-
-async def test_a_handler_that_ignores_its_cancellation_is_reported_and_its_caller_told(
-    socket_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    limits = enkaku.Limits(cleanup=0.1)
-    began, release = asyncio.Event(), asyncio.Event()
-
-    async def ask(number: int) -> int:
-        began.set()
-        for _ in range(3):
-            try:
-                await release.wait()
-            except asyncio.CancelledError:
-                continue
-        return number
-
-    async with enkaku.serve_unix(Serving(ask=ask), socket_path, limits=limits) as server:
-        async with raw_client(socket_path) as peer:
-            peer.send(typ="request", rid="a", prc="ask", prm=1)
-            await soon(began)
-            stopping = asyncio.create_task(server.stop(grace=0))
-            assert await peer.read_all() == [{"typ": "error", "rid": "a", **STOPPING}]
-            peer.writer.close()
-            await asyncio.wait_for(stopping, WITHIN)
-            assert "ignores its cancellation" in caplog.text
-            release.set()
-            await turns()
+            watch = Stopwatch()
+            await server.stop(grace=seconds)
+            assert watch.passed <= 3 * seconds + SLACK
+            assert server.connections == ()
+            assert len(told.started) == len(told.ended) == 1
 
 
 async def test_an_abort_does_not_wait_for_a_handler_that_ignores_it(
@@ -390,39 +371,3 @@ async def test_the_end_of_a_server_ends_its_clients_handlers_of_other_servers_go
             async with enkaku.connect_unix(other_path) as connection:
                 await first.stop()
                 await connection.request(VOID, None)
-
-
-def test_two_event_loops_in_two_threads_do_not_know_of_each_other(socket_path: Path) -> None:
-    outcomes: list[object] = []
-    meeting = threading.Barrier(2, timeout=WITHIN)
-
-    async def use(path: Path) -> None:
-        async def echo(text: str) -> str:
-            return text
-
-        async with enkaku.serve_unix(Serving(echo=echo), path) as server:
-            serving = asyncio.create_task(server.serve_forever())
-            async with enkaku.connect_unix(path) as connection:
-                await asyncio.to_thread(meeting.wait)
-                for number in range(200):
-                    assert await connection.request(ECHO, str(number)) == str(number)
-                await asyncio.to_thread(meeting.wait)
-            await server.stop()
-            await serving
-
-    def run(path: Path) -> None:
-        try:
-            asyncio.run(asyncio.wait_for(use(path), 20))
-        except BaseException as error:  # noqa: BLE001 # it is looked at in the main thread
-            outcomes.append(error)
-        else:
-            outcomes.append(None)
-
-    threads = [
-        threading.Thread(target=run, args=(socket_path.with_name(name),)) for name in ("a", "b")
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert outcomes == [None, None]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +123,18 @@ async def test_a_close_is_sent_once_and_an_abort_after_it_not_at_all(socket_path
         assert await asking == 1
 
 
-async def test_leaving_the_block_cancels_the_handler(connect: Connect) -> None:
+@pytest.mark.parametrize("error", [None, KeyError("mine")], ids=["end", "exception"])
+async def test_leaving_the_block_cancels_the_handler(
+    connect: Connect, error: Exception | None
+) -> None:
     life = Lifetime()
     async with connect(Serving(watch=life.forever)) as connection:
-        async with connection.stream(WATCH, 0):
-            await soon(life.began)
+        with suppress(KeyError):
+            async with connection.stream(WATCH, 0):
+                await soon(life.began)
+                if error is not None:
+                    raise error
+            assert error is None, "the exception does not come out of the block"
         await soon(life.cancelled)
 
 
@@ -145,16 +152,6 @@ async def test_breaking_out_of_the_iteration_and_the_block_leaks_nothing(connect
                 async for _ in stream:
                     break
         await soon(*(life.cancelled for life in lives))
-
-
-async def test_leaving_the_block_by_an_exception_cancels_the_handler(connect: Connect) -> None:
-    life = Lifetime()
-    async with connect(Serving(watch=life.forever)) as connection:
-        with pytest.raises(KeyError):
-            async with connection.stream(WATCH, 0):
-                await soon(life.began)
-                raise KeyError
-        await soon(life.cancelled)
 
 
 async def test_an_abort_can_give_its_reason(socket_path: Any) -> None:

@@ -16,7 +16,6 @@ from support import (
     line,
     soon,
     tcp_port,
-    turns,
 )
 
 
@@ -110,47 +109,6 @@ async def test_a_refused_connect_says_so_and_leaves_nothing() -> None:
         with pytest.raises(enkaku.ConnectFailed, match=f"tcp:127.0.0.1:{port}"):
             async with enkaku.connect_tcp("127.0.0.1", port):
                 pass
-
-
-async def test_a_connect_that_nobody_answers_is_bounded_and_leaves_nothing() -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        try:
-            for client in waiting:
-                client.setblocking(False)
-                client.connect_ex(full.getsockname())
-            with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.05 s"):
-                async with enkaku.connect_tcp(*full.getsockname(), connect_timeout=0.05):
-                    pass
-        finally:
-            for client in waiting:
-                client.close()
-
-
-async def test_a_connect_that_is_cancelled_leaves_nothing() -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        try:
-            for client in waiting:
-                client.setblocking(False)
-                client.connect_ex(full.getsockname())
-
-            async def connect() -> None:
-                async with enkaku.connect_tcp(*full.getsockname()):
-                    pass
-
-            connecting = asyncio.create_task(connect())
-            await turns()
-            connecting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await connecting
-        finally:
-            for client in waiting:
-                client.close()
 
 
 async def test_a_reset_cancels_the_handler() -> None:

@@ -4,10 +4,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import enkaku
 import pytest
-from support import ECHO, LONG, WITHIN, Serving
+from support import ASK, ECHO, LONG, WITHIN, Connect, Serving
 
 
 async def same(text: str) -> str:
@@ -109,3 +110,21 @@ async def test_two_servers_in_one_loop_stop_one_after_the_other(socket_path: Pat
                     assert await to_second.request(ECHO, "2") == "2"
                     await first.stop()
             assert await to_second.request(ECHO, "still") == "still"
+
+
+async def test_call_from_another_thread_goes_through_the_loop(connect: Connect) -> None:
+    async def ask(number: int) -> int:
+        return -number
+
+    async with connect(Serving(ask=ask)) as connection:
+        loop = asyncio.get_running_loop()
+        answers: list[int] = []
+
+        def use() -> None:
+            future: Any = asyncio.run_coroutine_threadsafe(connection.request(ASK, 1), loop)
+            answers.append(future.result(WITHIN))
+
+        thread = threading.Thread(target=use)
+        thread.start()
+        await asyncio.to_thread(thread.join)
+        assert answers == [-1]

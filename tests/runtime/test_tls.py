@@ -99,20 +99,6 @@ async def test_a_tls_client_of_a_plain_server_fails_to_connect(client_tls: ssl.S
                     pass
 
 
-async def test_a_server_that_never_shakes_hands_is_left_after_the_time(
-    client_tls: ssl.SSLContext,
-) -> None:
-    accepted: list[asyncio.StreamWriter] = []
-    listener = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    with pytest.raises(enkaku.ConnectFailed, match="nobody answered"):
-        async with enkaku.connect_tcp("127.0.0.1", port, ssl=client_tls, connect_timeout=0.05):
-            pass
-    listener.close()
-    for writer in accepted:
-        writer.transport.abort()
-
-
 async def test_a_client_that_goes_without_a_goodbye_cancels_its_handler(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:

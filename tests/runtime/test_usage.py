@@ -295,7 +295,16 @@ async def test_a_handler_that_yields_its_items(connect: Connect, name: str) -> N
         ({"cleanup": None}, "cleanup is a number of seconds, and not None"),
         ({"idle": -1}, "idle is 0 seconds or more"),
         ({"idle": 0}, "idle must be more than 0"),
+        ({"silence": math.nan}, "silence is a number of seconds, or None for ever, and not nan"),
+        ({"stall": -1.0}, "stall is 0 seconds or more, and not -1.0"),
         ({"calls": -1}, "calls must be more than 0"),
+        ({"calls": 0}, "calls must be more than 0, and is 0"),
+        ({"message_size": 0}, "message_size must be more than 0"),
+        ({"window": 0}, "window must be more than 0"),
+        ({"window": 2**40}, r"inbox_limit \(16777216\) must be more than window \(1099511627776\)"),
+        ({"inbox_limit": 1}, r"inbox_limit \(1\) must be more than window \(262144\)"),
+        ({"depth": 201}, "depth is 200 at the most, and not 201"),
+        ({"depth": 0}, "depth must be more than 0"),
     ],
 )
 def test_limits_that_are_none(limits: dict[str, Any], told: str) -> None:

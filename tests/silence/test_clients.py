@@ -171,25 +171,13 @@ async def test_what_is_no_message_is_reported_and_the_calls_go_on(
 
 async def test_a_line_without_an_end_ends_the_connection(socket_path: Path) -> None:
     async with serving(socket_path, message_size=1000) as (server, told):
-        async with raw_client(socket_path) as raw:
+        async with raw_client(socket_path) as another, raw_client(socket_path) as raw:
             raw.send(typ="stream", rid="a", prc="quiet")
             raw.send_bytes(b"x" * 10_000)
             await until(lambda: told.lost == ["the client sent a line without an end"])
+            another.send(typ="request", rid="b", prc="ping")
+            assert (await another.read())["rid"] == "b"
         await all_gone(server, told)
-
-
-async def test_a_client_that_the_stop_cannot_reach_is_dropped_by_it(socket_path: Path) -> None:
-    """It reads nothing, and its calls have much to say."""
-    async with serving(socket_path) as (server, told), raw_client(socket_path) as raw:
-        raw.stall()
-        raw.send(typ="stream", rid="a", prc="pour")
-        await until(lambda: len(told.started) == 1)
-        await pass_time(TIME / 4)
-        watch = Stopwatch()
-        await server.stop(grace=TIME)
-        assert watch.passed <= 3 * TIME + SLACK
-        assert server.connections == ()
-        assert len(told.started) == len(told.ended)
 
 
 async def test_a_lifespan_that_is_never_entered_ends_with_the_stop(socket_path: Path) -> None:

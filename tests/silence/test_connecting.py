@@ -61,17 +61,33 @@ async def _connect_and_ask(path: Path) -> None:
         await connection.request(VOID, None)
 
 
-async def test_who_no_longer_wants_to_connect_leaves_nothing(socket_path: Path) -> None:
-    with unix_server(socket_path) as listening, full_queue(listening):
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+async def test_who_no_longer_wants_to_connect_leaves_nothing(socket_path: Path, kind: str) -> None:
+    made = (
+        unix_server(socket_path)
+        if kind == "unix"
+        else socket.create_server(("127.0.0.1", 0), backlog=0)
+    )
+
+    async def connect() -> None:
+        over = (
+            enkaku.connect_unix(socket_path)
+            if kind == "unix"
+            else enkaku.connect_tcp(*made.getsockname())
+        )
+        async with over:
+            pytest.fail("nobody is there")
+
+    with made as listening, full_queue(listening):
         before = open_sockets()
-        connecting = asyncio.create_task(_connect_and_ask(socket_path))
+        connecting = asyncio.create_task(connect())
         await turns()
         assert open_sockets() == before + 1
         connecting.cancel()
         await asyncio.wait([connecting], timeout=WITHIN)
         assert connecting.cancelled()
         await until(lambda: open_sockets() == before)
-    assert names_in(socket_path.parent) == ["s"]
+    assert names_in(socket_path.parent) == ["s"] * (kind == "unix")
 
 
 async def test_a_tcp_server_that_accepts_nobody_is_waited_for_and_no_longer() -> None:

@@ -179,7 +179,9 @@ async def test_an_event_counts_too(socket_path: Path) -> None:
                 await until(lambda: len(told.ended) == 2)
 
 
-async def test_it_is_reported_after_the_time_to_clean_up_and_not_before(socket_path: Path) -> None:
+async def test_it_is_reported_after_the_time_to_clean_up_and_not_before(
+    socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with stuck(socket_path) as (_, handler, told):
         async with enkaku.connect_unix(socket_path) as connection:
             with pytest.raises(enkaku.DeadlineExceeded):
@@ -188,6 +190,7 @@ async def test_it_is_reported_after_the_time_to_clean_up_and_not_before(socket_p
             passed = Stopwatch()
             await until(lambda: told.names("stuck") != [])
             passed.require(CLEANUP - 0.05)
+            assert "ask: the handler ignores its cancellation" in caplog.text
 
 
 async def test_who_cleans_up_in_time_is_not_reported(socket_path: Path) -> None:
