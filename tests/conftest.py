@@ -21,23 +21,19 @@ from support import LONG, Connect, open_sockets, tcp_port
 
 _SPARE_TURNS = 200
 
-# The event loop of all tests where ENKAKU_TEST_LOOP names it; else some modules run on each, and all others on asyncio's.
+# The event loop of all tests where ENKAKU_TEST_LOOP names it; else some tests run on each, and all others on asyncio's.
 _LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
+# What asks the loop itself for sockets, and for their ends. Other modules send and receive by what these have tested;
+# their tests of the fixture connect_anyhow run on each loop as well.
 _ON_EACH_LOOP = {
-    "test_broadcast",
-    "test_channels",
     "test_connecting",
     "test_dialing",
     "test_disconnect",
     "test_given_sockets",
-    "test_half_close",
-    "test_requests",
-    "test_room",
     "test_stop",
-    "test_streams",
     "test_tcp",
     "test_tls",
     "test_unix_path",
@@ -58,7 +54,8 @@ def pytest_asyncio_loop_factories(
     """Name the event loops that a test runs on. Called by pytest-asyncio."""
     wanted = os.environ.get("ENKAKU_TEST_LOOP")
     if wanted is None:
-        return _LOOPS if item.path.stem in _ON_EACH_LOOP else {"asyncio": asyncio.new_event_loop}
+        on_each = item.path.stem in _ON_EACH_LOOP or "connect_anyhow" in item.fixturenames  # type: ignore[attr-defined] # of functions
+        return _LOOPS if on_each else {"asyncio": asyncio.new_event_loop}
     return {wanted: _LOOPS[wanted]}
 
 
@@ -151,7 +148,7 @@ async def _over_socket(
             async with enkaku.connect_unix(path, **client) as connection:
                 yield connection
         return
-    host = "::1" if request.param == "tcp6" else "127.0.0.1"
+    host = "127.0.0.1"
     secure = request.param == "tls"
     server_side = request.getfixturevalue("server_tls") if secure else None
     client_side = request.getfixturevalue("client_tls") if secure else None
@@ -162,13 +159,16 @@ async def _over_socket(
             yield connection
 
 
-@pytest.fixture(params=["memory", "unix", "tcp"])
+@pytest.fixture(params=["memory", "unix"])
 def connect(request: pytest.FixtureRequest) -> Connect:
-    """Connect to a handler, over each of the usual transports."""
+    """Connect to a handler, without a socket and with one: for what calls do, whatever carries their messages."""
     return _dial(request)
 
 
-@pytest.fixture(params=["memory", "unix", "tcp", "tcp6", "tls"])
+@pytest.fixture(params=["memory", "unix", "tcp", "tls"])
 def connect_anyhow(request: pytest.FixtureRequest) -> Connect:
-    """Connect to a handler, over every transport there is."""
+    """Connect to a handler over every transport, on every event loop: for ends, and for buffers that are full.
+
+    IPv6 is another address alone, which ``test_tcp`` serves at.
+    """
     return _dial(request)

@@ -58,9 +58,10 @@ def pouring(progress: Progress, text: str = "x" * 100) -> Serving:
     return Serving(pour=pour)
 
 
-async def test_two_hundred_thousand_items_wait_for_their_reader_and_all_arrive_in_order(
-    connect: Connect,
+async def test_items_of_many_windows_wait_for_their_reader_in_order(
+    connect_anyhow: Connect,
 ) -> None:
+    count = 30_000  # ten windows
     progress = Progress()
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
@@ -69,22 +70,17 @@ async def test_two_hundred_thousand_items_wait_for_their_reader_and_all_arrive_i
             progress.sent += 1
         return number
 
-    async with connect(Serving(watch=watch)) as connection:
-        async with connection.stream(WATCH, 200_000) as stream:
+    async with connect_anyhow(Serving(watch=watch)) as connection:
+        async with connection.stream(WATCH, count) as stream:
             assert await anext(stream) == 0
-            stalled_at = await progress.stalls()
-            assert stalled_at < 150_000, "nothing held the handler up"
-            expected = 1
-            async for item in stream:
-                assert item == expected
-                expected += 1
-            assert expected == 200_000
-            assert await stream.result() == 200_000
+            assert await progress.stalls() < count / 5, "nothing held the handler up"
+            assert [item async for item in stream] == list(range(1, count))
+            assert await stream.result() == count
 
 
-async def test_a_reader_that_pauses_again_and_again_loses_nothing(connect: Connect) -> None:
+async def test_a_reader_that_pauses_again_and_again_loses_nothing(connect_anyhow: Connect) -> None:
     progress = Progress()
-    async with connect(pouring(progress), limits=SMALL) as connection:
+    async with connect_anyhow(pouring(progress), limits=SMALL) as connection:
         async with connection.stream(POUR, 20_000) as stream:
             count = 0
             async for _ in stream:
@@ -179,7 +175,7 @@ async def test_a_close_beside_an_unread_flood_gets_its_result(connect: Connect) 
 
 
 async def test_a_handler_that_is_slow_slows_its_client_down_and_nothing_is_lost(
-    connect: Connect,
+    connect_anyhow: Connect,
 ) -> None:
     gate = asyncio.Event()
     progress = Progress()
@@ -192,7 +188,7 @@ async def test_a_handler_that_is_slow_slows_its_client_down_and_nothing_is_lost(
             count += 1
         return count
 
-    async with connect(Serving(fill=fill), limits=SMALL) as connection:
+    async with connect_anyhow(Serving(fill=fill), limits=SMALL) as connection:
         async with connection.channel(FILL, 0) as channel:
 
             async def send_all() -> None:
@@ -314,7 +310,7 @@ async def test_a_peer_that_stalls_and_recovers_gets_everything(socket_path: Path
             assert await _count_lines(slow, 50_001) == 50_001
 
 
-async def test_both_sides_may_flood_each_other_while_both_read(connect: Connect) -> None:
+async def test_both_sides_may_flood_each_other_while_both_read(connect_anyhow: Connect) -> None:
     async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
         async def pour() -> None:
             for item in range(number):
@@ -329,7 +325,7 @@ async def test_both_sides_may_flood_each_other_while_both_read(connect: Connect)
                     break
         return count
 
-    async with connect(Serving(talk=talk), limits=SMALL) as connection:
+    async with connect_anyhow(Serving(talk=talk), limits=SMALL) as connection:
         async with connection.channel(TALK, 20_000) as channel:
 
             async def send_all() -> None:
@@ -413,7 +409,7 @@ async def test_a_call_behind_items_that_nobody_takes_is_still_answered(socket_pa
 
 
 async def test_a_flood_that_neither_side_reads_holds_both_up_until_one_gives_up(
-    connect: Connect,
+    connect_anyhow: Connect,
 ) -> None:
     life = Lifetime()
     there, here = Progress(), Progress()
@@ -429,7 +425,7 @@ async def test_a_flood_that_neither_side_reads_holds_both_up_until_one_gives_up(
             await channel.send("x" * 1000)
             here.sent += 1
 
-    async with connect(Serving(fill=fill), limits=SMALL) as connection:
+    async with connect_anyhow(Serving(fill=fill), limits=SMALL) as connection:
         async with connection.channel(FILL, 3) as channel:
             flooding = asyncio.create_task(flood(channel))
             assert await there.stalls() < 50

@@ -223,9 +223,11 @@ async def test_closing_a_connection_twice_or_from_two_tasks_is_harmless(
             await connection.request(VOID, None)
 
 
-async def test_a_connection_is_closed_by_another_task_than_its_opener(connect: Connect) -> None:
+async def test_a_connection_is_closed_by_another_task_than_its_opener(
+    connect_anyhow: Connect,
+) -> None:
     life = Lifetime()
-    async with connect(Serving(ask=life.forever)) as connection:
+    async with connect_anyhow(Serving(ask=life.forever)) as connection:
 
         async def close_later() -> None:
             await soon(life.began)
@@ -361,9 +363,11 @@ async def test_an_impossible_path_cannot_be_connected_to(path: str) -> None:
             pass
 
 
-async def test_requests_of_a_connection_that_ends_together_do_not_warn(connect: Connect) -> None:
+async def test_requests_of_a_connection_that_ends_together_do_not_warn(
+    connect_anyhow: Connect,
+) -> None:
     life = Lifetime()
-    async with connect(Serving(ask=life.forever, echo=_same)) as connection:
+    async with connect_anyhow(Serving(ask=life.forever, echo=_same)) as connection:
         tasks = [asyncio.create_task(connection.request(ASK, number)) for number in range(50)]
         await soon(life.began)
         assert await connection.request(ECHO, "x") == "x"
@@ -394,8 +398,8 @@ async def test_end_of_one_connection_leaves_another_alone(socket_path: Path) -> 
                 new_peer.writer.close()
 
 
-async def test_abort_after_the_connection_is_gone_does_nothing(connect: Connect) -> None:
-    async with connect(Serving(watch=Lifetime().forever)) as connection:
+async def test_abort_after_the_connection_is_gone_does_nothing(connect_anyhow: Connect) -> None:
+    async with connect_anyhow(Serving(watch=Lifetime().forever)) as connection:
         async with connection.stream(WATCH, 1) as stream:
             await connection.close()
             stream.abort("late")
