@@ -13,8 +13,8 @@ from enkaku import (
     ConnectionLost,
     DeadlineExceeded,
     EnkakuError,
+    NotSupported,
 )
-from enkaku.errors import NotSupported
 
 from .calls import CLIENT_OPEN, CallModel, End
 from .model import Model

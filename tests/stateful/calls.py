@@ -6,7 +6,7 @@ It is written from the description of the wire, and knows nothing of the runtime
 from dataclasses import dataclass, field
 from typing import Final
 
-from enkaku.full import WhenFull
+from enkaku import WhenFull
 
 from .wire import Line
 

@@ -11,7 +11,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class Clock:
-    """The time of a run; it stands in for the module ``time`` where the runtime reads it."""
+    """The time of a run: what ``time.monotonic`` tells while it goes on."""
 
     def __init__(self) -> None:
         self.now = 1000.0

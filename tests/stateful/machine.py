@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import enkaku
-from enkaku.full import WhenFull
+from enkaku import WhenFull
 
 from .calling import Caller
 from .calls import CLIENT_OPEN

@@ -1,53 +1,22 @@
-"""Mistakes that somebody could make in the runtime: each is made for a while, for the search to find."""
+"""Mistakes that somebody could make in the runtime, for the search to find.
 
-import asyncio
+Some are in the tables of states. The others are made on the wire, where one side says something else than it should, or
+takes what it hears for something else: they need no names of the runtime, and look to the other side as a mistake inside.
+"""
+
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
-from unittest import mock
 
-from enkaku.calls import Calls
-from enkaku.capacity import Capacity
-from enkaku.inbox import Inbox
-from enkaku.link import Link
-from enkaku.requests import _PendingRequest
-from enkaku.session import Session
 from enkaku.states import CLIENT, SERVER, ClientState, ServerState, Step
-from enkaku.stream_call import StreamCall
-from enkaku.streams import ClientStream
-from enkaku.window import Window
 
-__all__ = ["MUTATIONS", "Mutation"]
+from .wire import Alter, Message, Mistake
 
-Mutation = Callable[[], AbstractContextManager[object]]
+__all__ = ["MISTAKES", "TABLES", "Mutation"]
 
-
-def _instead(owner: type, name: str, mistake: Callable[..., Any]) -> Mutation:
-    return lambda: mock.patch.object(owner, name, mistake)
-
-
-def _nothing(owner: type, name: str) -> Mutation:
-    return _instead(owner, name, lambda *_, **__: None)
-
-
-def _twice(owner: type, name: str) -> Mutation:
-    once = getattr(owner, name)
-
-    def mistake(*args: Any, **more: Any) -> Any:
-        once(*args, **more)
-        return once(*args, **more)
-
-    return _instead(owner, name, mistake)
-
-
-def _unless(owner: type, name: str, condition: Callable[..., bool]) -> Mutation:
-    """Do nothing where a condition holds."""
-    once = getattr(owner, name)
-
-    def mistake(*args: Any, **more: Any) -> Any:
-        return None if condition(*args, **more) else once(*args, **more)
-
-    return _instead(owner, name, mistake)
+Mutation = Callable[[], AbstractContextManager[None]]
+Which = Callable[[dict[str, Any]], bool]
+"""Says whether a payload is meant."""
 
 
 def _table(table: Any, state: Any, step: Step, after: Any = None) -> Mutation:
@@ -66,65 +35,7 @@ def _table(table: Any, state: Any, step: Step, after: Any = None) -> Mutation:
     return mistaken
 
 
-async def _impatient_get(self: Any) -> Any:
-    """Lose an item where the wait for it is cancelled."""
-    while not self._items:
-        if self._end is not None:
-            raise self._end
-        await self._wait()
-    item, size = self._take_first()
-    await asyncio.sleep(0)
-    if not self._eager:
-        self._return_credit(size)
-    return item
-
-
-async def _drain_first(self: Any, size: int) -> None:
-    """Wait for credit without another look at the call."""
-    while self._takes_items():
-        await self.context.transport.drain()
-        if self.window.fits(size):
-            break
-        await self.window.wait()
-    self._require_taking_items()
-
-
-def _silent_end(self: Any, reply: Any) -> None:
-    """Tell observers nothing where the request was cancelled."""
-    if not self.reply.done():
-        _take_end(self, reply)
-
-
-def _keep_one(self: Any, reason: str, cause: Any) -> None:
-    """Forget one of the calls of a connection that is lost."""
-    if self.is_open and self._calls:
-        self._calls.popitem()
-    _lose(self, reason, cause)
-
-
-def _last_first(self: Any) -> Any:
-    item, size = self._items.pop()
-    self._count(-size)
-    return item, size
-
-
-def _keep_timer(self: Any, call: Any) -> None:
-    """Forget the call, and not its deadline."""
-    self.by_rid.pop(call.rid, None)
-
-
-def _forget_timer(self: Any, reply: Any) -> None:
-    with mock.patch.object(self._link.expiries, "forget"):
-        _take_stream_end(self, reply)
-
-
-_take_stream_end = ClientStream.take_end
-_take_end = _PendingRequest.take_end
-_lose = Link._lose
-_return_credit = Inbox._return_credit
-
-MUTATIONS: Final[dict[str, Mutation]] = {
-    # The tables.
+TABLES: Final[dict[str, Mutation]] = {
     "the end of a closing call is lost at the client": _table(
         CLIENT, ClientState.CLOSING, Step.FINISH
     ),
@@ -136,42 +47,148 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     ),
     "a half-closed call cannot be closed": _table(CLIENT, ClientState.HALF_CLOSED, Step.CLOSE),
     "a call is never released": _table(SERVER, ServerState.ENDED, Step.RELEASE),
+}
+
+
+def _typ(name: str) -> Which:
+    return lambda payload: payload["typ"] == name
+
+
+def _is_abort(payload: dict[str, Any]) -> bool:
+    return payload["typ"] == "abort" and payload.get("rsn") != "Close"
+
+
+def _is_close(payload: dict[str, Any]) -> bool:
+    return payload["typ"] == "abort" and payload.get("rsn") == "Close"
+
+
+def _is_third(which: Which) -> Callable[[], Which]:
+    """Mean each third of some payloads."""
+
+    def begin() -> Which:
+        seen = 0
+
+        def is_third(payload: dict[str, Any]) -> bool:
+            nonlocal seen
+            seen += which(payload)
+            return which(payload) and seen % 3 == 0
+
+        return is_third
+
+    return begin
+
+
+def _begin(begin: Callable[[], Which], instead: Callable[[Message], list[Message]]) -> Any:
+    def make() -> Alter:
+        which = begin()
+        return lambda message: instead(message) if which(message["payload"]) else [message]
+
+    return make
+
+
+def _nothing(which: Which) -> Any:
+    return _begin(lambda: which, lambda _: [])
+
+
+def _twice(which: Which) -> Any:
+    return _begin(lambda: which, lambda message: [message, message])
+
+
+def _with_payload(which: Which, **other: Callable[[Any], Any]) -> Any:
+    """Change members of a payload."""
+
+    def change(message: Message) -> list[Message]:
+        payload = message["payload"]
+        changed = {name: change(payload.get(name)) for name, change in other.items()}
+        return [{**message, "payload": {**payload, **changed}}]
+
+    return _begin(lambda: which, change)
+
+
+def _without_ttl(message: Message) -> list[Message]:
+    header = {name: value for name, value in message["header"].items() if name != "ttl"}
+    return [{**message, "header": header}]
+
+
+def _end_as_close(message: Message) -> list[Message]:
+    payload = {"typ": "abort", "rid": message["payload"]["rid"], "rsn": "Close"}
+    return [{**message, "payload": payload}]
+
+
+def _overtaking() -> Alter:
+    """Send an item behind the next one of its call."""
+    kept: dict[str, Message] = {}
+
+    def alter(message: Message) -> list[Message]:
+        payload = message["payload"]
+        rid = payload.get("rid", "")
+        if payload["typ"] == "receive" and rid not in kept:
+            kept[rid] = message
+            return []
+        before = [kept.pop(rid)] if rid in kept else []
+        return [message, *before] if payload["typ"] == "receive" else [*before, message]
+
+    return alter
+
+
+def _says(side: str, begin: Callable[[], Alter]) -> Mistake:
+    return Mistake(side, heard=False, begin=begin)
+
+
+def _hears(side: str, begin: Callable[[], Alter]) -> Mistake:
+    return Mistake(side, heard=True, begin=begin)
+
+
+_THIRD_ITEM: Final = _is_third(_typ("receive"))
+
+MISTAKES: Final[dict[str, Mistake]] = {
     # Ends.
-    "an abort is ignored by the server": _unless(
-        Session, "_abort", lambda _, message: message.rsn != "Close"
+    "an abort is not sent": _says("client", _nothing(_is_abort)),
+    "an abort is ignored by the server": _hears("server", _nothing(_is_abort)),
+    "a close is not sent": _says("client", _nothing(_is_close)),
+    "a close is ignored by the server": _hears("server", _nothing(_is_close)),
+    "a half-close is not sent": _says("client", _nothing(_typ("end"))),
+    "a half-close is ignored by the server": _hears("server", _nothing(_typ("end"))),
+    "a half-close is taken for a close": _hears(
+        "server", _begin(lambda: _typ("end"), _end_as_close)
     ),
-    "an abort is not sent": _nothing(Link, "abort_call"),
-    "a close is swallowed": _nothing(Calls, "close"),
-    "a half-close is swallowed": _nothing(Session, "_end"),
-    "items are sent after the end": _instead(StreamCall, "_takes_items", lambda _: True),
-    "a call that has ended is kept": _nothing(Link, "forget_call"),
-    "a loss forgets a call": _instead(Link, "_lose", _keep_one),
-    "a loss goes on with the handlers": _nothing(Calls, "give_up_all"),
-    "a cancelled request has no end": _instead(_PendingRequest, "take_end", _silent_end),
+    "a result is sent twice": _says("server", _twice(_typ("result"))),
+    "a result is another": _says("server", _with_payload(_typ("result"), val=lambda val: val + 1)),
+    "a result is ignored by the client": _hears("client", _nothing(_typ("result"))),
+    "an error has another code": _says(
+        "server", _with_payload(_typ("error"), code=lambda _: "OTHER")
+    ),
+    "an error is ignored by the client": _hears("client", _nothing(_typ("error"))),
     # Credit.
-    "credit is never returned": _nothing(Inbox, "_settle_credit"),
-    "credit is returned twice": _twice(Inbox, "_return_credit"),
-    "a little credit is kept back": _instead(
-        Inbox, "_return_credit", lambda self, size: _return_credit(self, size - 1)
+    "credit is never returned by the client": _says("client", _nothing(_typ("credit"))),
+    "credit is returned twice by the client": _says("client", _twice(_typ("credit"))),
+    "credit is returned twice by the server": _says("server", _twice(_typ("credit"))),
+    "a little credit is kept back by the client": _says(
+        "client", _with_payload(_typ("credit"), n=lambda n: max(0, n - 1))
     ),
-    "the window is not kept to": _instead(Window, "fits", lambda *_: True),
-    "an item does not count": _unless(Window, "take", lambda _, size: size > 300),
-    "who waits for credit is not told of the end": _nothing(Window, "end"),
-    "a handler waits for credit of a call that has ended": _instead(
-        StreamCall, "_wait_for_room", _drain_first
+    "a little credit is kept back by the server": _says(
+        "server", _with_payload(_typ("credit"), n=lambda n: max(0, n - 1))
+    ),
+    "credit is ignored by the server": _hears("server", _nothing(_typ("credit"))),
+    "the client sends more than it was granted": _hears(
+        "client", _with_payload(_typ("credit"), n=lambda n: 3 * n)
+    ),
+    "the server sends more than it was granted": _hears(
+        "server", _with_payload(_typ("credit"), n=lambda n: 3 * n)
     ),
     # Items.
-    "items overtake one another": _instead(Inbox, "_take_first", _last_first),
-    "an item is lost with a cancelled wait": _instead(Inbox, "get", _impatient_get),
-    "items are dropped where nobody said so": _instead(
-        Inbox, "keep_only_what_fits", lambda self: self.clear()
+    "items overtake one another": _says("server", _overtaking),
+    "an item is not sent": _says("server", _begin(_THIRD_ITEM, lambda _: [])),
+    "an item is sent twice": _says(
+        "server", _begin(_THIRD_ITEM, lambda message: [message, message])
+    ),
+    "an item is lost by the client": _hears("client", _begin(_THIRD_ITEM, lambda _: [])),
+    "an item is lost by the server": _hears(
+        "server", _begin(_is_third(_typ("send")), lambda _: [])
     ),
     # Limits and time.
-    "a slot is released twice": _twice(Capacity, "release"),
-    "a slot is not released": _unless(Capacity, "release", lambda _, kind: kind == "channel"),
-    "no call is refused": _instead(Capacity, "refuse", lambda *_: None),
-    "a deadline passes unnoticed at the client": _nothing(ClientStream, "expire"),
-    "a deadline passes unnoticed at the server": _nothing(Calls, "exceed"),
-    "a timer is left at the server": _instead(Calls, "_forget", _keep_timer),
-    "a timer is left at the client": _instead(ClientStream, "take_end", _forget_timer),
+    "a deadline is not told": _says("client", _begin(lambda: lambda _: True, _without_ttl)),
+    "a deadline passes unnoticed at the server": _hears(
+        "server", _begin(lambda: lambda _: True, _without_ttl)
+    ),
 }

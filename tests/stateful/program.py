@@ -7,13 +7,17 @@ from .machine import Machine
 from .settle import settle
 from .stage import stage
 from .steps import STEPS
+from .wire import Mistake
 from .world import World
 
 __all__ = ["run"]
 
 
-def run(loop: SteppedLoop, program: bytes) -> World:
+def run(loop: SteppedLoop, program: bytes, mistake: Mistake | None = None) -> World:
     """Run a program, whose first byte is its fate, and then bring everything to its end.
+
+    Args:
+        mistake: What one side does wrong on the wire; None for nothing.
 
     Raises:
         Broken: Something was not as it must be.
@@ -22,7 +26,7 @@ def run(loop: SteppedLoop, program: bytes) -> World:
     with stage(loop) as worlds:
 
         async def drive() -> None:
-            worlds.append(World(loop))
+            worlds.append(World(loop, mistake))
             machine = Machine(worlds[0], program[0])
             for byte in program[1:]:
                 if await machine.do(STEPS[byte]):

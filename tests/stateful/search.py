@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from .loop import Clock, SteppedLoop
 from .program import run
+from .wire import Mistake
 
 __all__ = ["Outcome", "search", "search_batch"]
 
@@ -45,13 +46,21 @@ class Outcome:
         self.found += other.found
 
 
-def search_batch(number: int, name: str, programs: int = BATCH, *, shorten: bool = True) -> Outcome:
+def search_batch(
+    number: int,
+    name: str,
+    programs: int = BATCH,
+    *,
+    shorten: bool = True,
+    mistake: Mistake | None = None,
+) -> Outcome:
     """Run so many programs, and stop at the first that breaks something.
 
     Args:
         number: Which batch of the search.
         name: The seed of the search.
         shorten: Whether to look for the shortest program that does.
+        mistake: What one side does wrong on the wire; None for nothing.
     """
     outcome = Outcome()
     loop = SteppedLoop(Clock())
@@ -60,7 +69,7 @@ def search_batch(number: int, name: str, programs: int = BATCH, *, shorten: bool
         nonlocal loop
         outcome.programs += 1
         try:
-            world = run(loop, program)
+            world = run(loop, program, mistake)
         except BaseException:
             loop.close()
             loop = SteppedLoop(Clock())

@@ -3,8 +3,6 @@
 import asyncio
 from typing import Final
 
-from enkaku.expiries import Expiries
-
 from .calls import CLIENT_OPEN, SERVER_OPEN, CallModel
 from .serving import Served
 from .world import BOUNDS, World
@@ -88,13 +86,7 @@ async def _finish_all(world: World) -> None:
     timers = world.loop.live_timers()
     # The one that asks a silent server for a sign of life may look once more, and the one of the deadlines on each side.
     world.model.require(len(timers) <= 3, f"timers outlive their calls: {timers}")
-    deadlines = [*_expiries(world)]
-    world.model.require(not any(deadlines), "deadlines outlive their calls")
     world.check()
-
-
-def _expiries(world: World) -> tuple[Expiries, Expiries]:
-    return world.connection._links.link.expiries, world.server._policy.expiries
 
 
 async def _take_everything(world: World) -> None:

@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import logging
 import sys
+import time
 from collections.abc import Generator
 from typing import Any
 from unittest import mock
 
-from enkaku import call as server_call
-from enkaku import expiries, facts, streams
 from enkaku.states import Step, after
 
 from .calls import step_of
@@ -45,15 +44,25 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
 
     logging.disable(logging.CRITICAL)
     try:
-        with (
-            # Not by attributes: the package has a function of that name.
-            mock.patch.object(sys.modules["enkaku.deadline"], "time", loop.clock),
-            mock.patch.object(facts, "time", loop.clock),
-            mock.patch.object(expiries, "time", loop.clock),
-            mock.patch.object(streams, "after", noted),
-            mock.patch.object(server_call, "after", noted),
-        ):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(time, "monotonic", loop.clock.monotonic))
+            for module, name in _USES:
+                stack.enter_context(mock.patch.object(module, name, noted))
             yield worlds
     finally:
         logging.disable(logging.NOTSET)
         asyncio.set_event_loop(None)
+
+
+def _uses() -> list[tuple[Any, str]]:
+    """Return the names by which the modules of the runtime know ``after``."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("enkaku.")]
+    return [
+        (module, name)
+        for module in modules
+        for name, value in vars(module).items()
+        if value is after
+    ]
+
+
+_USES = _uses()

@@ -2,10 +2,12 @@
 
 import pytest
 from enkaku.states import CLIENT, SERVER
-from stateful.mutations import MUTATIONS, Mutation
+from stateful.mutations import MISTAKES, TABLES, Mutation
 from stateful.search import search, search_batch
 from stateful.steps import STEPS
+from stateful.wire import Mistake
 
+_SOME = 300  # programs
 _PROGRAMS = 10_000
 _ENOUGH = 1_000  # programs, to find any of the mistakes; most are found by the first ten
 
@@ -28,6 +30,13 @@ _SEEN = (
 )
 
 
+def test_both_sides_do_what_the_model_says_in_some_programs() -> None:
+    outcome = search_batch(0, "some", _SOME)
+    assert not outcome.found, outcome.found[0]
+    assert outcome.programs >= _SOME
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_both_sides_do_what_the_model_says_whatever_happens() -> None:
     outcome = search(_PROGRAMS, "ci")
@@ -41,10 +50,22 @@ def test_both_sides_do_what_the_model_says_whatever_happens() -> None:
     assert tables == set(outcome.steps), "these transitions are in the tables, or taken, alone"
 
 
-@pytest.mark.parametrize("mistake", MUTATIONS.values(), ids=MUTATIONS.keys())
-def test_a_mistake_is_found(mistake: Mutation) -> None:
-    with mistake():
+@pytest.mark.parametrize("mutation", TABLES.values(), ids=TABLES.keys())
+def test_mistake_in_a_table_of_states_is_found(mutation: Mutation) -> None:
+    with mutation():
         assert search_batch(0, "mutations", _ENOUGH, shorten=False).found
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistake_on_the_wire_is_found(mistake: Mistake) -> None:
+    assert search_batch(0, "mutations", _ENOUGH, shorten=False, mistake=mistake).found
+
+
+@pytest.mark.parametrize("heard", [False, True])
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_lines_that_are_only_written_anew_are_no_mistake(side: str, heard: bool) -> None:
+    same = Mistake(side, heard, begin=lambda: lambda message: [dict(message)])
+    assert not search_batch(0, "mutations", 20, shorten=False, mistake=same).found
 
 
 def test_every_byte_is_a_step() -> None:

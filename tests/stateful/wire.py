@@ -7,17 +7,36 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from enkaku.errors import ConnectionLost
-from enkaku.room import Room
+from enkaku import ConnectionLost
 from enkaku.transport import PeerCredentials, Receiver
 
-__all__ = ["End", "Line", "Watcher", "wire"]
+__all__ = ["Alter", "End", "Line", "Message", "Mistake", "Watcher", "wire"]
 
 _HIGH_WATER = 500  # bytes under way, above which writers wait
 
 Line = dict[str, Any]
+Message = dict[str, dict[str, Any]]
+"""A line as it is written: its header and its payload."""
+Alter = Callable[[Message], list[Message]]
+"""Says what takes the place of a message."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake of the runtime on one side, as the other side would see it.
+
+    Attributes:
+        side: Whose mistake it is: the ``"client"``'s, or the ``"server"``'s.
+        heard: Whether it takes what has arrived for something else; or it sends something else than it should.
+        begin: Begins to make the mistake, on a new connection.
+    """
+
+    side: str
+    heard: bool
+    begin: Callable[[], Alter]
 
 
 class Watcher(Protocol):
@@ -29,22 +48,29 @@ class Watcher(Protocol):
 
 
 class Pipe:
-    """The bytes under way in one direction."""
+    """The bytes under way in one direction.
 
-    def __init__(self) -> None:
+    Args:
+        alter: What is heard in place of what was said; None for the same.
+    """
+
+    def __init__(self, alter: Alter | None) -> None:
+        self._alter = alter
         self.data = bytearray()
         self.lines: deque[tuple[int, Line, int]] = deque()  # where each ends
         self.written = 0
         self.taken = 0
         self.end: str | None = None  # "eof" behind the bytes, or "reset"
-        self.room = Room()
+        self.writable = asyncio.Event()
+        self.writable.set()
 
-    def put(self, data: bytes, line: Line) -> None:
+    def put(self, data: bytes, message: Message) -> None:
         if self.end is not None:
             return
-        self.data += data
-        self.written += len(data)
-        self.lines.append((self.written, line, len(data)))
+        heard = data if self._alter is None else _encode(self._alter(message))
+        self.data += heard
+        self.written += len(heard)
+        self.lines.append((self.written, _line(message), len(data)))
         self.settle()
 
     def take(self, count: int) -> tuple[bytes, list[tuple[Line, int]]]:
@@ -60,9 +86,9 @@ class Pipe:
 
     def settle(self) -> None:
         if len(self.data) > _HIGH_WATER:
-            self.room.fill()
-        elif self.room.full:
-            self.room.clear()
+            self.writable.clear()
+        else:
+            self.writable.set()
 
     def cut(self, keep: int) -> None:
         """Lose all but the first bytes, and whatever would come after them."""
@@ -77,11 +103,19 @@ class End:
 
     credentials: PeerCredentials | None = None
 
-    def __init__(self, peer: str, incoming: Pipe, outgoing: Pipe, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        peer: str,
+        incoming: Pipe,
+        outgoing: Pipe,
+        watcher: Watcher,
+        alter: Alter | None,
+    ) -> None:
         self.peer = peer
         self.incoming = incoming
         self.outgoing = outgoing
         self.watcher = watcher
+        self._alter = alter
         self._receiver: Receiver | None = None
         self._reading = True
         self._ending = False
@@ -96,7 +130,7 @@ class End:
     @property
     def has_room(self) -> bool:
         """Whether a writer need not wait."""
-        return not self._over and not self.outgoing.room.full
+        return not self._over and self.outgoing.writable.is_set()
 
     @property
     def buffered(self) -> int:
@@ -109,14 +143,16 @@ class End:
         self._receiver = receiver
 
     def write(self, data: bytes) -> None:
-        text = json.loads(data)
-        line = {**text["header"], **text["payload"]}
-        self.watcher.wrote(line, len(data))
-        if not self._over and not self._ending:
-            self.outgoing.put(data, line)
+        message: Message = json.loads(data)
+        for each in [message] if self._alter is None else self._alter(message):
+            text = data if each is message else _encode([each])
+            self.watcher.wrote(_line(each), len(text))
+            if not self._over and not self._ending:
+                self.outgoing.put(text, each)
 
     async def drain(self) -> None:
-        await self.outgoing.room.wait()
+        if not self._over:
+            await self.outgoing.writable.wait()
         if self._over:
             await asyncio.shield(self._lost)
             raise ConnectionLost(f"the connection to {self.peer} is gone")
@@ -179,7 +215,7 @@ class End:
         self._over = True
         if not self._lost.done():
             self._lost.set_result(None)
-            self.outgoing.room.give_up()
+            self.outgoing.writable.set()
             self._tell(error)
 
     def _tell(self, error: Exception | None) -> None:
@@ -189,13 +225,30 @@ class End:
             receiver.connection_lost(error)
 
 
-def wire(make: Callable[[str], Watcher]) -> tuple[End, End]:
+def wire(make: Callable[[str], Watcher], mistake: Mistake | None) -> tuple[End, End]:
     """Make both ends of a connection: the client's and the server's.
 
     Args:
         make: Makes the watcher of a side.
+        mistake: What one of them does wrong; None for nothing.
     """
-    to_server, to_client = Pipe(), Pipe()
-    client = End("the server", to_client, to_server, make("client"))
-    server = End("the client", to_server, to_client, make("server"))
+
+    def alter(side: str, *, heard: bool) -> Alter | None:
+        made = mistake is not None and (mistake.side, mistake.heard) == (side, heard)
+        return mistake.begin() if made and mistake is not None else None
+
+    to_server = Pipe(alter("server", heard=True))
+    to_client = Pipe(alter("client", heard=True))
+    client = End("the server", to_client, to_server, make("client"), alter("client", heard=False))
+    server = End("the client", to_server, to_client, make("server"), alter("server", heard=False))
     return client, server
+
+
+def _line(message: Message) -> Line:
+    return {**message["header"], **message["payload"]}
+
+
+def _encode(messages: list[Message]) -> bytes:
+    """Write lines; where there are none, one that is blank, which a reader passes over."""
+    lines = [json.dumps(each, separators=(",", ":"), ensure_ascii=False) for each in messages]
+    return "\n".join([*lines, ""]).encode() or b"\n"

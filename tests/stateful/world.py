@@ -5,14 +5,14 @@ from collections import Counter
 from typing import Final
 
 import enkaku
-from enkaku.full import WhenFull
+from enkaku import WhenFull
 
 from .calling import Caller
 from .calls import CLIENT_OPEN, SERVER_OPEN, Bounds, CallModel
 from .loop import SteppedLoop
 from .model import Model
 from .serving import Serving
-from .wire import Line, wire
+from .wire import Line, Mistake, wire
 
 __all__ = ["BOUNDS", "Broken", "World"]
 
@@ -81,11 +81,14 @@ class _Ear:
 class World:
     """What a program acts on.
 
+    Args:
+        mistake: What one side does wrong on the wire; None for nothing.
+
     Attributes:
         transitions: The steps that the tables of the runtime were asked for, and have taken, on each side.
     """
 
-    def __init__(self, loop: SteppedLoop) -> None:
+    def __init__(self, loop: SteppedLoop, mistake: Mistake | None = None) -> None:
         self.loop = loop
         self.model = Model(loop.time, BOUNDS)
         self.callers: list[Caller] = []
@@ -96,7 +99,7 @@ class World:
         }
         self.others: list[asyncio.Task[None]] = []  # that close the connection, and stop the server
         self.stop_wanted: float | None = None  # the grace of a stop that has not begun
-        self.client_end, self.server_end = wire(lambda side: _Ear(self.model, side))
+        self.client_end, self.server_end = wire(lambda side: _Ear(self.model, side), mistake)
         self.model.is_server_over = lambda: self.server_end.over
         limits = enkaku.Limits(
             window=BOUNDS.window,
