@@ -127,13 +127,7 @@ def test_a_socket_without_a_name_is_unknown(
 @pytest.mark.parametrize(
     ("variables", "error", "words"),
     [
-        (["LISTEN_PID="], "NotActivated", ".socket unit"),
-        (["LISTEN_FDS="], "NotActivated", ".socket unit"),
         (["LISTEN_PID=1"], "NotActivated", "to process 1, and this is"),
-        (["LISTEN_PID=no"], "NotActivated", "exec"),
-        (["LISTEN_FDS=0"], "NotActivated", "0 sockets"),
-        (["LISTEN_FDS=-1"], "NotActivated", "-1 sockets"),
-        (["LISTEN_FDS=two"], "NotActivated", "two sockets"),
         (["LISTEN_FDS=3"], "UsageError", "descriptor 5 (unknown)"),
         (["LISTEN_FDS=99999999999999"], "UsageError", "descriptor 5 (unknown)"),
     ],
@@ -146,6 +140,31 @@ def test_what_cannot_be_taken_is_explained_and_the_variables_go_all_the_same(
     assert words in said[1]
     assert child.startswith("[]")
     assert again == "NotActivated"
+
+
+# These are told before a descriptor is looked at, so that the process of the tests can ask.
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LISTEN_PID", "", r"\.socket unit"),
+        ("LISTEN_FDS", "", r"\.socket unit"),
+        ("LISTEN_PID", "no", "exec"),
+        ("LISTEN_FDS", "0", "0 sockets"),
+        ("LISTEN_FDS", "-1", "-1 sockets"),
+        ("LISTEN_FDS", "two", "two sockets"),
+    ],
+)
+def test_variables_that_pass_no_socket_are_explained_and_removed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        monkeypatch.setenv(variable, str(os.getpid()) if variable == "LISTEN_PID" else "1")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(NotActivated, match=words):
+        systemd_sockets()
+    assert not [variable for variable in os.environ if variable.startswith("LISTEN_")]
+    with pytest.raises(NotActivated, match=r"\.socket unit"):
+        systemd_sockets()
 
 
 def test_a_pipe_that_is_passed_is_said(sockets: list[socket.socket]) -> None:

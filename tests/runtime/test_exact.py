@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import enkaku
 import pytest
 from enkaku import ABSENT, Absent, DecodeError, EncodeError, Slot
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_values import as_written, numbers, same, scalars, text_of, values
 from jsonschema_rs import validator_for
@@ -146,9 +146,25 @@ def agree(slot: Slot[Any], validator: Any, value: object) -> None:
     assert same(json.loads(slot.encode(slot.decode(written))), value)
 
 
-@pytest.mark.parametrize(("slot", "validator"), SLOTS, ids=[str(form) for form, _ in PAIRS])
+each_slot = pytest.mark.parametrize(
+    ("slot", "validator"), SLOTS, ids=[str(form) for form, _ in PAIRS]
+)
+
+
+@each_slot
+@settings(max_examples=30)
 @given(value=values | scalars | numbers)
 def test_a_value_is_read_if_and_only_if_its_schema_accepts_it(
+    slot: Slot[Any], validator: Any, value: object
+) -> None:
+    agree(slot, validator, value)
+
+
+@pytest.mark.slow
+@each_slot
+@settings(max_examples=200)
+@given(value=values | scalars | numbers)
+def test_many_values_are_read_if_and_only_if_their_schema_accepts_them(
     slot: Slot[Any], validator: Any, value: object
 ) -> None:
     agree(slot, validator, value)

@@ -628,6 +628,7 @@ async def test_a_client_that_is_not_told_waits_and_its_writes_back_up(disturbed:
             sending.cancel()
             reading.cancel()
             await asyncio.wait([reading, sending])
+            faults.cut()  # or closing would wait for the server
 
 
 async def test_a_server_that_is_not_told_goes_on(disturbed: Disturbed) -> None:

@@ -285,6 +285,7 @@ async def test_a_server_that_accepts_and_hangs_up_at_once_is_a_lost_connection(
                     await connection.request(ASK, 1)
 
 
+@pytest.mark.slow  # the time that closing takes by default
 async def test_a_server_that_stops_reading_and_never_ends_does_not_hang_the_block(
     socket_path: Path,
 ) -> None:

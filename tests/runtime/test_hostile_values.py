@@ -54,6 +54,19 @@ def refuse(form: Any, value: object) -> DecodeError:
     return caught.value
 
 
+NESTED = pytest.mark.parametrize(
+    ("depth", "beside"),
+    [
+        (15, {"p": 1}),
+        (180, {"p": 1, "q": 1}),
+        *(
+            pytest.param(depth, beside, marks=pytest.mark.slow)
+            for depth, beside in [(15, {}), (180, {}), (180, {"p": 1}), (15, {"p": 1, "q": 1})]
+        ),
+    ],
+)
+
+
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
@@ -72,8 +85,7 @@ def test_a_large_value_is_refused_without_a_fault_for_each_part(
     refuse(Checked(object, {"not": {"const": [[]]}, "type": kind, **schema}), value())
 
 
-@pytest.mark.parametrize("depth", [15, 180])
-@pytest.mark.parametrize("beside", [{}, {"p": 1}, {"p": 1, "q": 1}])
+@NESTED
 def test_a_schema_of_unions_in_unions_explains_a_few(depth: int, beside: dict[str, object]) -> None:
     form = Checked(object, EXPRESSION)
     told = refuse(form, nest(depth, **beside)).problems[0]
@@ -166,8 +178,7 @@ def test_a_type_that_holds_itself_through_unions_is_read_as_fast_as_any_other(de
     assert time.perf_counter() - since < _SECONDS
 
 
-@pytest.mark.parametrize("depth", [15, 180])
-@pytest.mark.parametrize("beside", [{}, {"p": 1}, {"p": 1, "q": 1}])
+@NESTED
 def test_a_type_of_unions_in_unions_explains_a_few(depth: int, beside: dict[str, object]) -> None:
     refuse(Plus | Times | Unit, nest(depth, **beside))
     refuse(list[Plus | Times | Unit], [nest(depth, **beside)] * 10)

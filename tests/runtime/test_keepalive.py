@@ -86,8 +86,7 @@ async def test_a_time_that_no_system_takes_is_refused(seconds: float) -> None:
             pass
 
 
-@pytest.mark.parametrize("busy", [False, True])
-async def test_a_server_notices_a_client_that_is_gone(busy: bool) -> None:
+async def _notice_a_client_that_is_gone(*, busy: bool) -> None:
     life = Lifetime()
 
     async def pour(_: int, stream: enkaku.ServerStream[str]) -> int:
@@ -107,8 +106,7 @@ async def test_a_server_notices_a_client_that_is_gone(busy: bool) -> None:
             await soon(life.cancelled)
 
 
-@pytest.mark.parametrize("busy", [False, True])
-async def test_a_client_notices_a_server_that_is_gone(busy: bool) -> None:
+async def _notice_a_server_that_is_gone(*, busy: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = listening.getsockname()
         async with enkaku.connect_tcp(*address, keepalive=2) as connection:
@@ -125,7 +123,7 @@ async def test_a_client_notices_a_server_that_is_gone(busy: bool) -> None:
                 assert isinstance(lost.value.__cause__, TimeoutError)
 
 
-async def test_a_client_that_takes_nothing_for_the_time_counts_as_gone_too() -> None:
+async def _notice_a_client_that_takes_nothing() -> None:
     """Linux' TCP_USER_TIMEOUT does not tell it from one that is gone; so says the documentation."""
     life = Lifetime()
 
@@ -140,7 +138,7 @@ async def test_a_client_that_takes_nothing_for_the_time_counts_as_gone_too() -> 
             await soon(life.began, life.cancelled)
 
 
-async def test_a_peer_that_only_says_nothing_is_not_gone() -> None:
+async def _keep_a_peer_that_only_says_nothing() -> None:
     """Its system answers, however little the peer itself has to say."""
     life = Lifetime()
     async with enkaku.serve_tcp(Serving(ask=life.forever), keepalive=2) as server:
@@ -151,3 +149,13 @@ async def test_a_peer_that_only_says_nothing_is_not_gone() -> None:
             assert not asking.done()
             asking.cancel()
             await soon(life.cancelled)
+
+
+async def test_peers_that_are_gone_are_noticed_and_silent_ones_kept() -> None:
+    """All at once: Linux counts in seconds."""
+    async with asyncio.TaskGroup() as group:
+        for busy in (False, True):
+            group.create_task(_notice_a_client_that_is_gone(busy=busy))
+            group.create_task(_notice_a_server_that_is_gone(busy=busy))
+        group.create_task(_notice_a_client_that_takes_nothing())
+        group.create_task(_keep_a_peer_that_only_says_nothing())

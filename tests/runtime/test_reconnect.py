@@ -255,6 +255,7 @@ async def test_an_idempotent_request_is_repeated_until_its_deadline(socket_path:
                     await connection.request(ASK_AGAIN, 1, timeout=0.3)
             dying.cancel()
             await asyncio.wait([dying])
+            await connection.close(within=0)
     assert len(seen) > 1
 
 

@@ -84,6 +84,7 @@ async def test_one_who_is_cancelled_as_it_is_woken_leaves_the_turn_to_the_next()
     assert woken == list(range(10, 30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", ["woken", "cancelled"])
 async def test_sixty_thousand_who_wait_leave_in_seconds(leave: str) -> None:
     """A queue that each of them searches would take minutes."""

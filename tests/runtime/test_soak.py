@@ -1,10 +1,11 @@
-"""A short soak: some users, processes that are killed, and nothing that is left; ``make soak`` takes ten minutes."""
+"""A short soak: users, processes that are killed, and nothing that is left; ``make soak`` takes ten minutes."""
 
 import pytest
 from soak.report import faults, judge, table
 from soak.run import Plan, soak
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_nothing_is_left_of_clients_and_servers_that_come_and_go() -> None:
     plan = Plan(seconds=4.0, connections=30, clients=2, think=0.1, seed="ci")

@@ -253,10 +253,11 @@ async def test_a_connection_that_comes_during_the_stop_is_dropped(socket_path: P
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         reader, writer = await asyncio.open_unix_connection(socket_path)
         async with asyncio.timeout(WITHIN):
-            await server.stop()
+            stopping = asyncio.create_task(server.stop())
             assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
+            writer.close()
+            await writer.wait_closed()
+            await stopping
 
 
 async def test_a_handler_that_waits_for_the_end_of_its_own_server_is_told(

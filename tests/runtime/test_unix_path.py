@@ -11,7 +11,7 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from support import ECHO, VOID, WITHIN, Lifetime, Serving, names_in, soon, turns
+from support import ECHO, ON_ASYNCIO, VOID, WITHIN, Lifetime, Serving, names_in, soon, turns
 
 
 def leave_stale(path: Path) -> None:
@@ -229,6 +229,7 @@ async def test_a_path_can_be_taken_over_while_its_server_still_finishes(socket_p
                     await new.request(VOID, None)
 
 
+@ON_ASYNCIO  # a loop makes no difference to a lock
 async def test_somebody_who_holds_the_directory_does_not_hang_the_start(
     socket_path: Path,
 ) -> None:
@@ -263,6 +264,7 @@ asyncio.run(main())
 """
 
 
+@ON_ASYNCIO  # the servers are other processes
 async def test_of_servers_that_start_at_once_on_a_dead_servers_path_one_wins(
     socket_path: Path,
 ) -> None:

@@ -16,7 +16,7 @@ import enkaku
 from .protocol import POUR
 from .states import STATES, Place
 from .table import open_calls
-from .ways import Stage, nothing, ping
+from .ways import Settings, Stage, nothing, ping
 
 
 async def _pour_for_nobody(at: Place) -> None:
@@ -39,8 +39,8 @@ async def _be(path: str, settings: str) -> None:
             connection = await stack.enter_async_context(
                 enkaku.connect_unix(path, timeout=told.get("timeout", 60.0))
             )
-            stage = Stage(lambda: enkaku.connect_unix(path), nothing, {}, ping)
-            place = Place(connection, stage, told.get("timeout"), within=2.0)
+            stage = Stage(lambda _: enkaku.connect_unix(path), nothing, {}, ping)
+            place = Place(connection, stage, Settings(stream=told.get("timeout")))
             tasks.append(loop.create_task(_quietly(doing(place))))
             await place.arrived.wait()
         sys.stdout.write("ready\n")

@@ -11,7 +11,7 @@ from support import until
 
 from .protocol import NOTE, POUR, QUIET, TALK, WAIT
 from .timing import Stopwatch
-from .ways import Stage
+from .ways import Settings, Stage
 
 NOTICE = "x" * 10_000
 ITEM = "x" * 1000
@@ -25,8 +25,7 @@ class Place:
     Attributes:
         connection: By which connection.
         stage: With whom.
-        timeout: How long a stream or channel may take.
-        within: How long closing the connection may take.
+        settings: What is small for it.
         arrived: Whether the call is in its state.
         struck: Whether the peer is silent, or dead.
         watch: Since when the call waits.
@@ -35,8 +34,7 @@ class Place:
 
     connection: enkaku.Connection
     stage: Stage
-    timeout: float | None
-    within: float
+    settings: Settings
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     struck: asyncio.Event = field(default_factory=asyncio.Event)
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -81,14 +79,14 @@ async def request(at: Place) -> None:
 
 
 async def first_item(at: Place) -> None:
-    async with at.connection.stream(QUIET, None, timeout=at.timeout) as stream:
+    async with at.connection.stream(QUIET, None, timeout=at.settings.stream) as stream:
         await at.arrive()
         async for _ in stream:
             pass
 
 
 async def next_item(at: Place) -> None:
-    async with at.connection.stream(POUR, None, timeout=at.timeout) as stream:
+    async with at.connection.stream(POUR, None, timeout=at.settings.stream) as stream:
         await anext(stream)
         await at.arrive()
         async for _ in stream:
@@ -96,14 +94,14 @@ async def next_item(at: Place) -> None:
 
 
 async def stream_result(at: Place) -> None:
-    async with at.connection.stream(QUIET, None, timeout=at.timeout) as stream:
+    async with at.connection.stream(QUIET, None, timeout=at.settings.stream) as stream:
         async with beside(stream.result()) as waiting:
             await at.arrive()
             await waiting
 
 
 async def stream_close(at: Place) -> None:
-    async with at.connection.stream(QUIET, None, timeout=at.timeout) as stream:
+    async with at.connection.stream(QUIET, None, timeout=at.settings.stream) as stream:
         async with beside(stream.close()) as closing:
             await at.arrive()
             await closing
@@ -114,7 +112,7 @@ async def no_credit(at: Place) -> None:
         while True:
             await channel.send(ITEM)
 
-    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+    async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         await at.settle()
         async with beside(send_on()) as sending:
             window = channel.window
@@ -125,7 +123,7 @@ async def no_credit(at: Place) -> None:
 
 
 async def channel_item(at: Place) -> None:
-    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+    async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         await channel.send(ITEM)
         await at.arrive()
         async for _ in channel:
@@ -133,7 +131,7 @@ async def channel_item(at: Place) -> None:
 
 
 async def half_closed(at: Place) -> None:
-    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+    async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         await channel.end()
         await at.arrive()
         async for _ in channel:
@@ -141,14 +139,14 @@ async def half_closed(at: Place) -> None:
 
 
 async def end_of_side(at: Place) -> None:
-    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+    async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         await at.arrive()
         at.start_again()
-        await channel.end(within=at.within)
+        await channel.end(within=at.settings.within)
 
 
 async def channel_close(at: Place) -> None:
-    async with at.connection.channel(TALK, None, timeout=at.timeout) as channel:
+    async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         async with beside(channel.close()) as closing:
             await at.arrive()
             await closing
@@ -158,14 +156,14 @@ async def closing(at: Place) -> None:
     await at.arrive()
     await at.struck.wait()
     at.start_again()
-    await at.connection.close(within=at.within)
+    await at.connection.close(within=at.settings.within)
 
 
 async def connecting(at: Place) -> None:
     await at.arrive()
     await at.struck.wait()
     at.start_again()
-    async with at.stage.connect():
+    async with at.stage.connect(at.settings):
         return
 
 

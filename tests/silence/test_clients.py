@@ -19,7 +19,7 @@ from silence.timing import SLACK, Stopwatch, pass_time
 from support import LONG, VOID, WITHIN, Lifetime, Serving, line, raw_client, soon, turns, until
 from watching import Recorder
 
-TIME = 0.4
+TIME = 0.25
 
 
 @asynccontextmanager
@@ -71,13 +71,13 @@ async def test_of_a_client_that_is_killed_nothing_is_left(socket_path: Path) -> 
 
 
 async def test_calls_of_a_stopped_client_end_when_their_time_is_over(socket_path: Path) -> None:
-    async with serving(socket_path) as (server, told), client(socket_path, timeout=1.2) as child:
+    async with serving(socket_path) as (server, told), client(socket_path, timeout=0.8) as child:
         before = open_now(server)
         assert before
         child.stop()
         await until(lambda: open_now(server) == [])
         assert {(call.outcome, call.code) for call in before} == {("error", "EK05")}
-        assert all(call.duration >= 1.15 for call in before)
+        assert all(call.duration >= 0.75 for call in before)
         assert len(server.connections) == len(open_calls())
         child.wake()
         child.unblock()
@@ -104,7 +104,7 @@ async def test_a_stopped_client_that_much_waits_for_is_given_up(socket_path: Pat
         async with client(socket_path, floods=True) as child:
             child.stop()
             await until(lambda: server.connections == ())
-            assert told.lost == ["the peer has read nothing of what waits for it for 0.4 s"]
+            assert told.lost == ["the peer has read nothing of what waits for it for 0.25 s"]
             await all_gone(server, told)
 
 
@@ -240,7 +240,7 @@ async def test_a_client_whose_own_loop_was_blocked_does_not_blame_the_server(
                 await anext(pouring)
                 asking = asyncio.create_task(connection.request(PING, None))
                 await turns()
-                time.sleep(1.0)  # noqa: ASYNC251 # it is what programs do that block their loop
+                time.sleep(0.6)  # noqa: ASYNC251 # it is what programs do that block their loop
                 await asking
                 for _ in range(1000):
                     await anext(pouring)

@@ -1,7 +1,7 @@
 """Each row of docs/failures.md: the caller gets what it says, when it says, and the server lets go."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ class Bound:
     settings: Settings
 
 
+SERVER_TIMES = {"close_timeout": 0.3, "request_time": 0.3}
 BOUNDS = {
     "at once": Bound(0, 0, Settings(connection={"limits": enkaku.Limits(message_size=20_000)})),
     "`timeout`": Bound(0.5, 0.5, Settings(connection={"timeout": 0.5}, stream=0.5)),
@@ -41,65 +42,64 @@ BOUNDS = {
     "`keepalive`": Bound(1.0, 4.0, Settings()),
     "`within`": Bound(0.3, 0.3, Settings(within=0.3)),
     "`grace`": Bound(0, GRACE, Settings()),
-    "`close_timeout`": Bound(0.3, 0.3, Settings(server={"close_timeout": 0.3})),
-    "`Limits.request_time`": Bound(0.3, 0.3, Settings(server={"request_time": 0.3})),
+    "`close_timeout`": Bound(0.3, 0.3, Settings(server=SERVER_TIMES)),
+    "`Limits.request_time`": Bound(0.3, 0.3, Settings(server=SERVER_TIMES)),
 }
+COUNTED = {"`timeout`", "`deadline()`", "`close_timeout`", "`Limits.request_time`"}
+"""Bounds whose time begins with the call, and not with the silence."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """All calls of one section that the same bound ends; they are made at once, each on a connection of its own."""
+    """All calls of one section to a server with the same times; they are made at once, each on its own connection."""
 
     section: str
-    within: str
     way: Way
     number: int
+    rows: list[Row]
 
     def __str__(self) -> str:
-        return f"{self.section}, {self.within} ({self.number})"
-
-    @property
-    def rows(self) -> list[Row]:
-        return [row for row in TABLE[self.section] if row.within == self.within]
+        within = ", ".join(dict.fromkeys(row.within for row in self.rows))
+        return f"{self.section}, {within} ({self.number})"
 
 
-CASES = [
-    Case(section, within, way, number)
-    for section, rows in TABLE.items()
-    for within in dict.fromkeys(row.within for row in rows)
-    for number, way in enumerate(WAYS[section], 1)
-]
+def cases() -> Iterator[Case]:
+    for section, rows in TABLE.items():
+        for times in ({}, SERVER_TIMES):
+            same = [row for row in rows if BOUNDS[row.within].settings.server == times]
+            for number, way in enumerate(WAYS[section] if same else [], 1):
+                yield Case(
+                    section, way, number, sorted(same, key=lambda row: row.within in COUNTED)
+                )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", list(cases()), ids=str)
 async def test_a_call_ends_as_the_table_says(socket_path: Path, case: Case) -> None:
-    bound = BOUNDS[case.within]
-    rows = case.rows
-    async with asyncio.timeout(LONG), case.way(socket_path, bound.settings) as stage:
+    times = BOUNDS[case.rows[0].within].settings.server
+    async with asyncio.timeout(LONG), case.way(socket_path, times) as stage:
         async with AsyncExitStack() as stack:
-            places = [await stack.enter_async_context(place(stage, bound.settings)) for _ in rows]
-            tasks = [
-                asyncio.create_task(end_of(row, where, bound))
-                for row, where in zip(rows, places, strict=True)
-            ]
-            for row, where in zip(rows, places, strict=True):
+            places = [await stack.enter_async_context(place(stage, row)) for row in case.rows]
+            tasks = list[asyncio.Task[str]]()
+            for row, where in zip(case.rows, places, strict=True):
+                tasks.append(asyncio.create_task(end_of(row, where, BOUNDS[row.within])))
                 await arrival(row, where)
             await stage.strike()
             for where in places:
                 where.strike()
             ends = await asyncio.gather(*tasks)
             await asyncio.gather(*(where.connection.close(within=0.1) for where in places))
-        assert dict(zip((row.state for row in rows), ends, strict=True)) == {
-            row.state: f"{row.gets}, in time" for row in rows
+        assert {(row.state, row.within): end for row, end in zip(case.rows, ends, strict=True)} == {
+            (row.state, row.within): f"{row.gets}, in time" for row in case.rows
         }
-        for what in {row.server for row in rows}:
+        for what in {row.server for row in case.rows}:
             await stage.server[what]()
 
 
 @asynccontextmanager
-async def place(stage: Stage, settings: Settings) -> AsyncGenerator[Place, None]:
-    async with stage.connect() as connection:
-        yield Place(connection, stage, settings.stream, settings.within)
+async def place(stage: Stage, row: Row) -> AsyncGenerator[Place, None]:
+    settings = BOUNDS[row.within].settings
+    async with stage.connect(settings) as connection:
+        yield Place(connection, stage, settings)
 
 
 async def arrival(row: Row, where: Place) -> None:

@@ -13,8 +13,8 @@ from silence.timing import Stopwatch, pass_time
 from support import ASK, TALK, TELL, VOID, WATCH, Lifetime, Serving, soon, turns, until
 from watching import Recorder
 
-CLEANUP = 0.3
-BOUND = 0.3
+CLEANUP = 0.15
+BOUND = 0.2
 
 
 @dataclass

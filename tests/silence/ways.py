@@ -18,6 +18,8 @@ from .process import Child, running
 from .protocol import BLOCK, FIGURES, PING, Figures
 
 Connecting: TypeAlias = Callable[[], AbstractAsyncContextManager[enkaku.Connection]]
+ConnectingAs: TypeAlias = Callable[["Settings"], AbstractAsyncContextManager[enkaku.Connection]]
+Times: TypeAlias = dict[str, float]
 Doing: TypeAlias = Callable[[], Awaitable[None]]
 
 
@@ -34,32 +36,33 @@ class Stage:
     """Where calls are made.
 
     Attributes:
-        connect: Makes a connection.
+        connect: Makes a connection, as settings say.
         strike: Does to the server what is to be done.
         server: What may become of the server, and how that is seen.
         settle: Waits until the server has seen what was sent.
     """
 
-    connect: Connecting
+    connect: ConnectingAs
     strike: Doing
     server: dict[str, Doing]
     settle: Callable[[enkaku.Connection], Awaitable[None]] = ping
 
 
-Way: TypeAlias = Callable[[Path, "Settings"], AbstractAsyncContextManager[Stage]]
+Way: TypeAlias = Callable[[Path, Times], AbstractAsyncContextManager[Stage]]
+"""Makes a stage at a path, whose server has some times of its own."""
 
 
 @dataclass
 class Settings:
-    """What is small where a stage is for one bound, and elsewhere as usual.
+    """What is small for a call that shall end within one bound, and elsewhere as usual.
 
     Attributes:
-        connection: Options of each connection.
-        stream: How long a stream or channel may take.
-        within: How long closing a connection may take.
+        connection: Options of its connection.
+        stream: How long it may take as a stream or channel.
+        within: How long closing its connection may take.
         connecting: How long connecting may take.
-        deadline: How long the calls may take together.
-        server: Options of the server.
+        deadline: How long it may take whatever it is.
+        server: Times of the server.
     """
 
     connection: enkaku.ConnectionOptions = field(default_factory=enkaku.ConnectionOptions)
@@ -67,12 +70,12 @@ class Settings:
     within: float = 2.0
     connecting: float = 10.0
     deadline: float | None = None
-    server: dict[str, float] = field(default_factory=dict[str, float])
+    server: Times = field(default_factory=dict[str, float])
 
 
 @asynccontextmanager
-async def serving(path: Path, settings: Settings) -> AsyncGenerator[tuple[Child, int], None]:
-    async with running("silence.server", str(path), json.dumps(settings.server)) as child:
+async def serving(path: Path, times: Times) -> AsyncGenerator[tuple[Child, int], None]:
+    async with running("silence.server", str(path), json.dumps(times)) as child:
         yield child, int(await child.says())
 
 
@@ -89,8 +92,8 @@ async def lets_all_go(connect: Connecting, usual: Figures) -> None:
 
 
 @asynccontextmanager
-async def killed(path: Path, settings: Settings, *, tcp: bool) -> AsyncGenerator[Stage, None]:
-    async with serving(path, settings) as (child, port):
+async def killed(path: Path, times: Times, *, tcp: bool) -> AsyncGenerator[Stage, None]:
+    async with serving(path, times) as (child, port):
 
         async def kill() -> None:
             child.kill()
@@ -98,23 +101,23 @@ async def killed(path: Path, settings: Settings, *, tcp: bool) -> AsyncGenerator
 
         async def replaced() -> None:
             if tcp:
-                async with enkaku.serve_tcp(Serving(), port=port), connect() as connection:
+                async with enkaku.serve_tcp(Serving(), port=port), dial() as connection:
                     await connection.request(VOID, None)
             else:
-                async with enkaku.serve_unix(Serving(), path), connect() as connection:
+                async with enkaku.serve_unix(Serving(), path), dial() as connection:
                     await connection.request(VOID, None)
 
-        connect = partial(enkaku.connect_tcp, "127.0.0.1", port) if tcp else _unix(path)
+        dial = partial(enkaku.connect_tcp, "127.0.0.1", port) if tcp else _unix(path)
         yield Stage(
-            partial(connect, connect_timeout=settings.connecting, **settings.connection),
+            _as_settings_say(dial),
             kill,
             {"is dead, and another can take its address at once": replaced},
         )
 
 
 @asynccontextmanager
-async def stopped(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
-    async with serving(path, settings) as (child, _):
+async def stopped(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
+    async with serving(path, times) as (child, _):
         usual = await figures(_unix(path))
 
         async def stop() -> None:
@@ -124,12 +127,12 @@ async def stopped(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]
             child.wake()
             await lets_all_go(_unix(path), usual)
 
-        yield Stage(_connect(path, settings), stop, {_WHEN_IT_GOES_ON: wake})
+        yield Stage(_as_settings_say(_unix(path)), stop, {_WHEN_IT_GOES_ON: wake})
 
 
 @asynccontextmanager
-async def blocked(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
-    async with serving(path, settings) as (child, _), AsyncExitStack() as stack:
+async def blocked(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
+    async with serving(path, times) as (child, _), AsyncExitStack() as stack:
         usual = await figures(_unix(path))
 
         async def block() -> None:
@@ -143,20 +146,20 @@ async def blocked(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]
             await stack.aclose()
             await lets_all_go(_unix(path), usual)
 
-        yield Stage(_connect(path, settings), block, {_WHEN_IT_GOES_ON: unblock})
+        yield Stage(_as_settings_say(_unix(path)), block, {_WHEN_IT_GOES_ON: unblock})
 
 
 @asynccontextmanager
-async def half_open(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
+async def half_open(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
     faults = Faults()
-    async with serving(path, settings), faulty_unix(path, faults) as faulty:
+    async with serving(path, times), faulty_unix(path, faults) as faulty:
         usual = await figures(_unix(path))
 
         async def cut() -> None:
             faults.cut(told="server")
 
         yield Stage(
-            _connect(faulty, settings),
+            _as_settings_say(_unix(faulty)),
             cut,
             {"lets everything go at once": partial(lets_all_go, _unix(path), usual)},
         )
@@ -164,8 +167,8 @@ async def half_open(path: Path, settings: Settings) -> AsyncGenerator[Stage, Non
 
 
 @asynccontextmanager
-async def machine_gone(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
-    async with serving(path, settings) as (_, port):
+async def machine_gone(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
+    async with serving(path, times) as (_, port):
         usual = await figures(_unix(path))
 
         async def vanish() -> None:
@@ -174,21 +177,19 @@ async def machine_gone(path: Path, settings: Settings) -> AsyncGenerator[Stage, 
                     deafen(end)
 
         yield Stage(
-            partial(enkaku.connect_tcp, "127.0.0.1", port, keepalive=2, **settings.connection),
+            _as_settings_say(partial(enkaku.connect_tcp, "127.0.0.1", port, keepalive=2)),
             vanish,
             {"lets everything go within the same time": partial(lets_all_go, _unix(path), usual)},
         )
 
 
 @asynccontextmanager
-async def cut_in_a_line(
-    path: Path, settings: Settings, *, reset: bool
-) -> AsyncGenerator[Stage, None]:
+async def cut_in_a_line(path: Path, times: Times, *, reset: bool) -> AsyncGenerator[Stage, None]:
     networks: list[tuple[Faults, enkaku.Connection]] = []
     asking: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
-    async def connect() -> AsyncGenerator[enkaku.Connection, None]:
+    async def connect(settings: Settings) -> AsyncGenerator[enkaku.Connection, None]:
         faults = Faults()
         async with (
             faulty_tcp("127.0.0.1", port, faults) as faulty,
@@ -202,7 +203,7 @@ async def cut_in_a_line(
             faults.to_client.cut(after=40, reset=reset)  # the shortest answer has 70 bytes
             asking.append(asyncio.create_task(connection.request(PING, None)))
 
-    async with serving(path, settings) as (_, port):
+    async with serving(path, times) as (_, port):
         usual = await figures(_unix(path))
         yield Stage(
             connect, cut, {"lets everything go at once": partial(lets_all_go, _unix(path), usual)}
@@ -212,19 +213,19 @@ async def cut_in_a_line(
 
 
 @asynccontextmanager
-async def answers_others(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
-    async with serving(path, settings):
+async def answers_others(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
+    async with serving(path, times):
         usual = await figures(_unix(path))
         yield Stage(
-            _connect(path, settings),
+            _as_settings_say(_unix(path)),
             nothing,
             {"cancels the handler": partial(lets_all_go, _unix(path), usual)},
         )
 
 
 @asynccontextmanager
-async def stopping(path: Path, settings: Settings) -> AsyncGenerator[Stage, None]:
-    async with serving(path, settings) as (child, _):
+async def stopping(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
+    async with serving(path, times) as (child, _):
 
         async def terminate() -> None:
             child.terminate()
@@ -232,12 +233,14 @@ async def stopping(path: Path, settings: Settings) -> AsyncGenerator[Stage, None
         async def ended() -> None:
             assert await child.ended() == 0
 
-        yield Stage(_connect(path, settings), terminate, {"cancels the handler, and ends": ended})
+        yield Stage(
+            _as_settings_say(_unix(path)), terminate, {"cancels the handler, and ends": ended}
+        )
 
 
 @asynccontextmanager
 async def never_answers(
-    path: Path, settings: Settings, *, says: bytes = b""
+    path: Path, times: Times, *, says: bytes = b""
 ) -> AsyncGenerator[Stage, None]:
     async with raw_server(path) as server:
 
@@ -249,8 +252,8 @@ async def never_answers(
         connections: list[enkaku.Connection] = []
 
         @asynccontextmanager
-        async def connect() -> AsyncGenerator[enkaku.Connection, None]:
-            async with _connect(path, settings)() as connection:
+        async def connect(settings: Settings) -> AsyncGenerator[enkaku.Connection, None]:
+            async with _as_settings_say(_unix(path))(settings) as connection:
                 connections.append(connection)
                 yield connection
 
@@ -261,10 +264,10 @@ def _unix(path: Path) -> Callable[..., AbstractAsyncContextManager[enkaku.Connec
     return partial(enkaku.connect_unix, path)
 
 
-def _connect(path: Path, settings: Settings) -> Connecting:
-    return partial(
-        enkaku.connect_unix, path, connect_timeout=settings.connecting, **settings.connection
-    )
+def _as_settings_say(
+    dial: Callable[..., AbstractAsyncContextManager[enkaku.Connection]],
+) -> ConnectingAs:
+    return lambda settings: dial(connect_timeout=settings.connecting, **settings.connection)
 
 
 _WHEN_IT_GOES_ON = "lets everything go when it goes on"
