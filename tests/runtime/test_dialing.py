@@ -257,7 +257,9 @@ class Side:
 
 
 @every_kind
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 40))]
+)
 async def test_whatever_is_done_in_whatever_order_the_contract_is_kept(
     pairing: Pairing, seed: int
 ) -> None:
