@@ -287,20 +287,36 @@ async def test_values_of_any_size_keep_their_order(connect: Connect, seed: int) 
         assert expected == count
 
 
-async def test_who_catches_up_within_a_turn_gets_nothing_twice(connect: Connect) -> None:
+@pytest.mark.parametrize("later", range(5))
+async def test_subscriber_that_catches_up_within_a_turn_gets_nothing_twice(later: int) -> None:
+    """Credit comes for it between two values: it has the first of them before those who keep up, and then keeps up."""
     hub = Hub()
-    async with connect(hub.handler) as connection:
-        async with hub.subscribed(connection, "wait") as one:
-            async with hub.subscribed(connection, "wait") as other:
-                await turns()
-                busy = list(hub.broadcast._apart)[1]
-                busy._idle = False  # its task is in the middle of sending
-                await hub.send(0)
-                assert busy._send_waiting()
-                busy._idle = True
-                await hub.send(1)
-                hub.broadcast.close()
-                assert await rest(one) == await rest(other) == [0, 1]
+    async with (
+        enkaku.connect_memory(hub.handler, limits=SMALL) as connection,
+        hub.subscribed(connection, "wait") as fast,
+        hub.subscribed(connection, "wait") as slow,
+    ):
+        for number in range(4):  # the last one waits for credit
+            await hub.send(number)
+            assert await take(fast, 1) == [number]
+        assert await take(slow, 1) == [0]
+        await turns()
+        send_later(hub, 4, later)
+        assert await take(slow, 1) == [1]  # returns credit
+        send_later(hub, 5, later)
+        await turns(later + 2)
+        hub.broadcast.close()
+        assert await rest(fast) == [4, 5]
+        assert await rest(slow) == [2, 3, 4, 5]
+
+
+def send_later(hub: Hub, number: int, turns_of_the_loop: int) -> None:
+    """Send a value after so many turns of the event loop."""
+    if turns_of_the_loop:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(send_later, hub, number, turns_of_the_loop - 1)
+    else:
+        hub.broadcast.send_nowait(text(number))
 
 
 async def test_who_reads_too_slowly_may_be_disconnected(connect: Connect) -> None:

@@ -18,6 +18,7 @@ from enkaku.dialing import Dialer, dial_socket, dial_tcp, dial_unix
 from enkaku.listening import Listener
 from enkaku.tls import Tls
 from enkaku.transport import PeerCredentials, Transport, memory_pair
+from silence.deaf import tcp_connections
 from support import WITHIN, collect, open_sockets, turns, until
 
 KINDS = ["unix", "tcp", "tls", "pair", "memory"]
@@ -147,9 +148,9 @@ async def test_closing_a_connection_that_was_reset_a_moment_ago_raises_nothing(
     server.write(b"unread")
     await turns()
     reset = struct.pack("ii", 1, 0)
-    server._transport.get_extra_info("socket").setsockopt(  # type: ignore[attr-defined] # a socket's
-        socket.SOL_SOCKET, socket.SO_LINGER, reset
-    )
+    with tcp_connections() as ends:
+        for end in ends:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
     server.abort()
     await turns(2)
     async with asyncio.timeout(WITHIN):
