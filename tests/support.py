@@ -254,7 +254,7 @@ class RawServer:
 
 @asynccontextmanager
 async def raw_server(path: Path) -> AsyncGenerator[RawServer, None]:
-    """Listen at a Unix socket without the library."""
+    """Listen at a Unix socket without the library; afterwards nothing is there."""
     accepted: asyncio.Queue[Raw] = asyncio.Queue()
     listener = await asyncio.start_unix_server(
         lambda reader, writer: accepted.put_nowait(Raw(reader, writer)), path, limit=2**24
@@ -268,6 +268,7 @@ async def raw_server(path: Path) -> AsyncGenerator[RawServer, None]:
             server.peers.append(accepted.get_nowait())
         for peer in server.peers:
             peer.writer.transport.abort()
+        path.unlink(missing_ok=True)  # Python 3.13 has done so
 
 
 @asynccontextmanager

@@ -105,7 +105,6 @@ async def lost(
         connecting = enkaku.connect_unix(path, reconnect=reconnect, **options)
         connection = await connecting.__aenter__()
         await server.accept()
-    path.unlink()
     try:
         await until(state_is(connection, "connecting"))
         yield connection

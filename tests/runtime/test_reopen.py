@@ -100,7 +100,6 @@ async def test_a_gap_is_as_long_as_there_was_no_stream(socket_path: Path) -> Non
         connection = await connecting.__aenter__()
         items = await enkaku.reopening(lambda: connection.stream(WATCH, 0)).__aenter__()
         await server.accept()
-    socket_path.unlink()
     began = asyncio.get_running_loop().time()
     await until(lambda: connection.state == "connecting")
     await collect([asyncio.wait_for(connection.request(ASK, 1), 0.2)])
@@ -169,7 +168,6 @@ async def test_a_connection_that_does_not_come_back_is_told(socket_path: Path) -
         connection = await connecting.__aenter__()
         items = await enkaku.reopening(lambda: connection.stream(WATCH, 0)).__aenter__()
         await server.accept()
-    socket_path.unlink()
     for _ in range(2):
         with pytest.raises(enkaku.ConnectionLost, match="2 attempts in a row"):
             async with asyncio.timeout(WITHIN):
@@ -248,7 +246,6 @@ async def test_who_is_cancelled_while_the_stream_is_lost_can_ask_again(socket_pa
         connection = await connecting.__aenter__()
         items = await enkaku.reopening(lambda: connection.stream(WATCH, 0)).__aenter__()
         await server.accept()
-    socket_path.unlink()
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
@@ -294,7 +291,6 @@ async def test_leaving_the_block_while_the_stream_is_lost_leaves_nothing(socket_
 
         using = asyncio.create_task(use())
         await server.accept()
-    socket_path.unlink()
     await until(lambda: connection.state == "connecting")
     await turns()
     using.cancel()
