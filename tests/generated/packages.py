@@ -13,7 +13,10 @@ from typing import Any
 import enkaku
 from enkaku_codegen.generate import generate
 from enkaku_codegen.jsontree import pointer
+from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.proving.checks import make_checks
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol
+from enkaku_codegen.writing.render import render
 
 _SLOTS = ("data", "param", "send", "receive", "result")
 _numbers = itertools.count()
@@ -68,11 +71,15 @@ def put(files: Mapping[str, str], directory: Path) -> Path:
     return directory
 
 
+def unformatted(protocol: Protocol, *, source: str) -> dict[str, str]:
+    """Generate a package and leave out black, which takes more than half of the time."""
+    plan = make_plan(protocol)
+    return render(plan, make_checks(plan, protocol), title=protocol.name, source=source)
+
+
 @contextmanager
-def imported(protocol: Protocol, directory: Path) -> Iterator[ModuleType]:
-    """Generate a package and import it from the top of ``sys.path``, for as long as the block lasts."""
-    name = f"package{next(_numbers)}"
-    put(generate(protocol, source="protocol.json"), directory / name)
+def importing(name: str, directory: Path) -> Iterator[ModuleType]:
+    """Import a package from a directory, which is at the top of ``sys.path`` while the block lasts."""
     sys.path.insert(0, str(directory))
     try:
         yield importlib.import_module(name)
@@ -80,6 +87,22 @@ def imported(protocol: Protocol, directory: Path) -> Iterator[ModuleType]:
         sys.path.remove(str(directory))
         for module in [each for each in sys.modules if each.split(".")[0] == name]:
             del sys.modules[module]
+
+
+@contextmanager
+def imported(
+    protocol: Protocol, directory: Path, *, formatted: bool = True
+) -> Iterator[ModuleType]:
+    """Generate a package, and import it for as long as the block lasts.
+
+    Args:
+        formatted: Whether black formats it, as the command has it done. Tests of what types accept do without.
+    """
+    name = f"package{next(_numbers)}"
+    make = generate if formatted else unformatted
+    put(make(protocol, source="protocol.json"), directory / name)
+    with importing(name, directory) as module:
+        yield module
 
 
 def accepts(slot: Any, value: object) -> bool:

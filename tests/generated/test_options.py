@@ -14,24 +14,18 @@ import enkaku
 import pytest
 from enkaku import ABSENT
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.planning.names import constant_name
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.reading.options import FORMATS
-from generated.packages import accepts, imported, one_param
+from generated.options import NULLABLE, TEXT, defaults_protocol, formats_protocol
+from generated.packages import accepts, imported, make_protocol, one_param
 
-TEXT = {"type": "string"}
-NULLABLE = {"type": ["string", "null"]}
+pytestmark = pytest.mark.xdist_group("options")  # one package for many
 
 
 @pytest.fixture(scope="module")
 def formats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    properties = {
-        **{name: {**TEXT, "format": name} for name in FORMATS},
-        "nullable": {**NULLABLE, "format": "date"},
-        "listed": {"type": "array", "items": {**TEXT, "format": "uuid"}},
-        "plain": {**TEXT, "format": "email"},
-    }
-    protocol = replace(one_param({"type": "object", "properties": properties}), formats=FORMATS)
-    with imported(protocol, tmp_path_factory.mktemp("formats")) as package:
+    with imported(formats_protocol(), tmp_path_factory.mktemp("formats")) as package:
         yield package
 
 
@@ -70,9 +64,11 @@ def test_what_does_not_read_as_the_type_is_refused(formats: ModuleType, name: st
 
 def test_without_asking_a_text_stays_as_it_is(tmp_path: Path) -> None:
     texts = ["2020-01-01T00:00:00.000Z", "PT36H", "6F9619FF-8B86-D011-B42D-00C04FC964FF", "no date"]
-    for format_ in FORMATS:
-        with imported(one_param({**TEXT, "format": format_}), tmp_path) as package:
-            assert all(accepts(package.ECHO.param, text) for text in texts)
+    procedures = {name: {"type": "request", "param": {**TEXT, "format": name}} for name in FORMATS}
+    with imported(make_protocol(procedures), tmp_path) as package:
+        for name in FORMATS:
+            slot = getattr(package, constant_name(name)).param
+            assert all(accepts(slot, text) for text in texts)
 
 
 def test_a_name_that_a_format_needs_is_not_taken() -> None:
@@ -85,19 +81,7 @@ def test_a_name_that_a_format_needs_is_not_taken() -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    properties: dict[str, Any] = {
-        "retries": {"type": "integer", "default": 3},
-        "share": {"type": "number", "default": 0.5},
-        "mode": {"enum": ["fast", "slow"], "default": "slow"},
-        "loud": {"type": "boolean", "default": False},
-        "maybe": {**NULLABLE, "default": "yes"},
-        "nothing": {**NULLABLE, "default": None},
-        "several": {"type": "array", "default": [1]},
-        "required": {"type": "integer", "default": 1},
-    }
-    schema = {"type": "object", "properties": properties, "required": ["required"]}
-    protocol = replace(one_param(schema), defaults=True)
-    with imported(protocol, tmp_path_factory.mktemp("filled")) as package:
+    with imported(defaults_protocol(), tmp_path_factory.mktemp("filled")) as package:
         yield package
 
 
@@ -200,6 +184,12 @@ OPTIONAL = {
 }
 
 
+@pytest.fixture(scope="module")
+def optional(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    with imported(one_param(OPTIONAL), tmp_path_factory.mktemp("optional")) as package:
+        yield package
+
+
 @pytest.mark.parametrize(
     ("absent", "given"),
     [
@@ -207,20 +197,19 @@ OPTIONAL = {
         ({"text": "a"}, {"text": "a", "nullable": ABSENT, "any": ABSENT}),
         ({"nullable": None, "any": None}, {"text": None, "nullable": None, "any": None}),
     ],
+    ids=["nothing", "a string", "nulls"],
 )
 def test_absent_and_null_stay_apart(
-    absent: dict[str, Any], given: dict[str, Any], tmp_path: Path
+    absent: dict[str, Any], given: dict[str, Any], optional: ModuleType
 ) -> None:
-    with imported(one_param(OPTIONAL), tmp_path) as package:
-        whole = {"both": None, "has": "x", **absent}
-        read = package.ECHO.param.decode(json.dumps(whole).encode())
-        assert {name: getattr(read, name) for name in given} == given
-        assert json.loads(package.ECHO.param.encode(read)) == whole
-        made = package.EchoParam(both=None, has="x", **given)
-        assert json.loads(package.ECHO.param.encode(made)) == whole
+    whole = {"both": None, "has": "x", **absent}
+    read = optional.ECHO.param.decode(json.dumps(whole).encode())
+    assert {name: getattr(read, name) for name in given} == given
+    assert json.loads(optional.ECHO.param.encode(read)) == whole
+    made = optional.EchoParam(both=None, has="x", **given)
+    assert json.loads(optional.ECHO.param.encode(made)) == whole
 
 
-@pytest.mark.parametrize("wrong", [{"text": None}, {"has": None}, {"nullable": 1}])
-def test_null_is_refused_where_the_schema_does(wrong: dict[str, Any], tmp_path: Path) -> None:
-    with imported(one_param(OPTIONAL), tmp_path) as package:
-        assert not accepts(package.ECHO.param, {"both": "a", "has": "b", **wrong})
+@pytest.mark.parametrize("wrong", [{"text": None}, {"has": None}, {"nullable": 1}], ids=json.dumps)
+def test_null_is_refused_where_the_schema_does(wrong: dict[str, Any], optional: ModuleType) -> None:
+    assert not accepts(optional.ECHO.param, {"both": "a", "has": "b", **wrong})

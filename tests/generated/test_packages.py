@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,9 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku_codegen.generate import generate
-from enkaku_codegen.reading.definition import read_protocol
-from generated.packages import put
+from golden.refresh import PACKAGES, PROTOCOLS
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "protocols"
-PROTOCOLS = sorted(GOLDEN.iterdir())
+pytestmark = pytest.mark.xdist_group("packages")  # one directory for all
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +21,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "outer" / "inner").mkdir(parents=True)
     for directory in (root / "outer", root / "outer" / "inner"):
         (directory / "__init__.py").touch()
-    for protocol in PROTOCOLS:
-        files = generate(read_protocol(protocol), source=protocol.name)
-        put(files, root / f"golden_{protocol.stem}")
-        put(files, root / "outer" / "inner" / f"golden_{protocol.stem}")
+    for package in PACKAGES.iterdir():
+        shutil.copytree(package, root / f"golden_{package.name}")
+        shutil.copytree(package, root / "outer" / "inner" / f"golden_{package.name}")
     return root
 
 
@@ -180,6 +177,6 @@ def test_the_table_says_which_requests_may_be_sent_again(
 
 
 def test_the_protocol_of_the_recordings_is_the_golden_one() -> None:
-    here = json.loads((GOLDEN / "dashboard.json").read_text())
-    recorded = GOLDEN.parent.parent / "wire" / "recordings" / "protocol.json"
-    assert here == json.loads(recorded.read_text())
+    (golden,) = (path for path in PROTOCOLS if path.name == "dashboard.json")
+    recorded = Path(__file__).parent.parent / "wire" / "recordings" / "protocol.json"
+    assert json.loads(golden.read_text()) == json.loads(recorded.read_text())

@@ -8,6 +8,8 @@ import enkaku
 import pytest
 from generated.packages import imported, make_protocol
 
+pytestmark = pytest.mark.xdist_group("refusals")  # one package for all
+
 CIRCLE = {
     "type": "object",
     "properties": {"kind": {"const": "circle"}, "radius": {"type": "number"}},

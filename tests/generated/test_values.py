@@ -9,6 +9,8 @@ import enkaku
 import pytest
 from generated.packages import accepts, an_error, imported, make_protocol, one_param
 
+pytestmark = pytest.mark.xdist_group("values")  # one package for most
+
 TEXT = {"type": "string"}
 POINT = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
 NODE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}

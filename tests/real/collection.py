@@ -1,8 +1,8 @@
 """The collections of real schemas: what stands here, what jsonschema says of it, and how values are compared."""
 
 import json
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +10,19 @@ from typing import Any, Final
 
 import enkaku
 import jsonschema_rs
+import pytest
+from enkaku_codegen.generate import generate
 from enkaku_codegen.planning.names import constant_name
-from enkaku_codegen.reading.definition import Protocol
+from enkaku_codegen.reading.definition import read_protocol
+from generated.packages import importing, put
+from once import made_once
 
 HERE: Final = Path(__file__).parent
-PROTOCOLS: Final = sorted((HERE / "protocols").glob("*.json"))
+NAMES: Final = sorted(path.stem for path in (HERE / "protocols").glob("*.json"))
+QUICK: Final = ("mcp", "metamask")
+"""Small ones, of which one has examples: with them, the tests take a tenth of the time."""
+MANY: Final = 200
+"""How many definitions are so many that a request for each of them takes too long to generate."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +47,64 @@ class Collection:
 
     Attributes:
         file: What the protocol file says; in a small one, each definition is the param of a request, too.
-        again: The same package in the making by the command.
+        directory: Where the package is, and the protocol file beside it.
     """
 
     name: str
     file: dict[str, Any]
-    protocol: Protocol
     package: ModuleType
-    again: subprocess.Popen[bytes]
+    directory: Path
 
     @property
-    def directory(self) -> Path:
-        """Where the package is."""
-        assert self.package.__file__ is not None
-        return Path(self.package.__file__).parent
+    def protocol(self) -> Path:
+        """The protocol file that the package is made from."""
+        return self.directory.with_name("protocol.json")
 
     def slot(self, name: str) -> Any:
         """Give a slot of the package by the names of procedure and slot."""
         procedure, slot = name.split(" ")
         return getattr(getattr(self.package, constant_name(procedure)), slot)
+
+
+def chosen(names: Iterable[str]) -> list[Any]:
+    """Give collections as parameters of a test: each in one process only, all but a few of them slow."""
+    return [
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.xdist_group(f"real {name}"),
+                *([] if name in QUICK else [pytest.mark.slow]),
+            ],
+        )
+        for name in names
+    ]
+
+
+def package_of(name: str, shared: Path) -> Path:
+    """Generate the package of a collection, unless another test or process has done so.
+
+    Args:
+        shared: A directory that all processes have in common.
+    """
+
+    def make(directory: Path) -> None:
+        file = read(HERE / "protocols" / f"{name}.json")
+        if len(file["$defs"]) < MANY:
+            file = extended(file)
+        protocol = directory / "protocol.json"
+        protocol.write_text(json.dumps(file), encoding="utf-8")
+        put(generate(read_protocol(protocol), source=protocol.name), directory / f"real_{name}")
+
+    return made_once(shared / f"real-{name}", make) / f"real_{name}"
+
+
+@contextmanager
+def opened(name: str, shared: Path) -> Iterator[Collection]:
+    """Generate and import the package of a collection, and have it go with the block: they are large."""
+    directory = package_of(name, shared)
+    file = read(directory.with_name("protocol.json"))
+    with importing(directory.name, directory.parent) as package:
+        yield Collection(name, file, package, directory)
 
 
 def read(path: Path) -> Any:

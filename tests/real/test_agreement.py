@@ -1,7 +1,6 @@
 """The types made of real schemas accept what jsonschema accepts, refuse the rest, and lose nothing on the way."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -9,7 +8,18 @@ import pytest
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.proving.checks import make_checks
 from enkaku_codegen.reading.definition import read_protocol
-from real.collection import PROTOCOLS, Collection, Judge, examples, extended, read, schemas
+from real.collection import (
+    HERE,
+    NAMES,
+    Collection,
+    Judge,
+    chosen,
+    examples,
+    extended,
+    has_examples,
+    read,
+    schemas,
+)
 from real.values import Maker, changed
 
 pytestmark = pytest.mark.timeout(600)
@@ -25,31 +35,36 @@ PROVED = {
 """Of how many definitions the type alone decides on a value, without a validator; it may become more."""
 
 
-@pytest.mark.parametrize("path", PROTOCOLS, ids=lambda path: path.stem)
-def test_most_definitions_need_no_validator(path: Path, tmp_path: Path) -> None:
-    file = extended(read(path))
-    (tmp_path / path.name).write_text(json.dumps(file), encoding="utf-8")
-    protocol = read_protocol(tmp_path / path.name)
+@pytest.mark.parametrize("name", chosen(NAMES))
+def test_most_definitions_need_no_validator(name: str, tmp_path: Path) -> None:
+    file = extended(read(HERE / "protocols" / f"{name}.json"))
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps(file), encoding="utf-8")
+    protocol = read_protocol(path)
     checked = make_checks(make_plan(protocol), protocol).slots
-    proved = [
-        name
-        for index, name in enumerate(file["$defs"])
-        if (f"DEFINITION_{index}", "param") not in checked
-    ]
-    assert len(proved) == PROVED[path.stem]
+    constants = [f"DEFINITION_{index}" for index in range(len(file["$defs"]))]
+    proved = [constant for constant in constants if (constant, "param") not in checked]
+    assert len(proved) == PROVED[name]
 
 
-def test_the_examples_are_what_they_were_and_are_judged_alike(exemplified: Collection) -> None:
-    judge = Judge(exemplified)
-    for example in examples(exemplified.name):
+exemplified = pytest.mark.parametrize(
+    "collection", chosen(filter(has_examples, NAMES)), indirect=True, scope="session"
+)
+
+
+@exemplified
+def test_the_examples_are_what_they_were_and_are_judged_alike(collection: Collection) -> None:
+    judge = Judge(collection)
+    for example in examples(collection.name):
         accepted = judge.compare(f"{example.procedure} {example.slot}", example.value)
         assert accepted is example.accepted
     judge.conclude()
 
 
-def test_examples_that_differ_in_one_place_are_judged_alike(exemplified: Collection) -> None:
-    random, judge = Random(exemplified.name), Judge(exemplified)
-    for example in examples(exemplified.name):
+@exemplified
+def test_examples_that_differ_in_one_place_are_judged_alike(collection: Collection) -> None:
+    random, judge = Random(collection.name), Judge(collection)
+    for example in examples(collection.name):
         for _ in range(5):
             judge.compare(f"{example.procedure} {example.slot}", changed(example.value, random))
     judge.conclude()
@@ -66,9 +81,9 @@ def test_made_values_are_judged_alike(collection: Collection) -> None:
     judge.conclude()
 
 
-def test_a_tagged_union_is_read_as_the_class_of_its_tag(made: Callable[[Path], Collection]) -> None:
-    (path,) = (path for path in PROTOCOLS if path.stem == "acp")
-    slot, seen = made(path).slot("session/update data"), set[str]()
+@pytest.mark.parametrize("collection", chosen(["acp"]), indirect=True, scope="session")
+def test_a_tagged_union_is_read_as_the_class_of_its_tag(collection: Collection) -> None:
+    slot, seen = collection.slot("session/update data"), set[str]()
     for example in examples("acp"):
         if example.procedure == "session/update":
             read_as = slot.decode(json.dumps(example.value).encode()).update

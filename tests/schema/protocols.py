@@ -28,10 +28,10 @@ def document(
 
 
 @contextmanager
-def package(content: Mapping[str, Any]) -> Iterator[ModuleType]:
+def package(content: Mapping[str, Any], *, formatted: bool = True) -> Iterator[ModuleType]:
     """Write a protocol file, read it, and generate and import its package while the block lasts."""
     with TemporaryDirectory(prefix="enkaku-") as directory:
         path = Path(directory, "protocol.json")
         path.write_text(json.dumps(content), encoding="utf-8")
-        with imported(read_protocol(path), Path(directory)) as module:
+        with imported(read_protocol(path), Path(directory), formatted=formatted) as module:
             yield module

@@ -4,8 +4,9 @@ A type that is taken for the whole of its schema, though it is not, has no valid
 accepted that the schema refuses.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -13,30 +14,40 @@ from enkaku_codegen.proving.apart import Apart
 from enkaku_codegen.proving.atoms import Constant, String
 from enkaku_codegen.proving.case import Case, Reason, Rule
 from enkaku_codegen.proving.prove import RULES
+from schema.fuzz import cases as fuzz
 from schema.fuzz.compare import Tally, compare_cases
 from schema.fuzz.report import describe
 from schema.fuzz.targets import stepped_cases, targeted_cases
+from slow import slow_but
 
 _RULES: dict[str, Rule] = dict(RULES)
 _KEYWORDS = sorted(_RULES)
+_QUICK = ("enum", "maxLength", "minimum", "oneOf", "properties")
 _SEED = "mutations"
-_CASES = {
-    keyword: [*cases, *stepped_cases(keyword)]
-    for keyword, cases in targeted_cases(_SEED, _KEYWORDS, 10).items()
-}
 _INSTANCES = 50
 
 
+@cache
+def _cases() -> Mapping[str, list[fuzz.Case]]:
+    return {
+        keyword: [*cases, *stepped_cases(keyword)]
+        for keyword, cases in targeted_cases(_SEED, _KEYWORDS, 10).items()
+    }
+
+
 def _tried(*keywords: str) -> Tally:
-    cases = [case for keyword in keywords for case in _CASES[keyword]]
-    return compare_cases(cases, _SEED, instances=_INSTANCES)
+    return _compared([case for keyword in keywords for case in _cases()[keyword]])
+
+
+def _compared(cases: Sequence[fuzz.Case]) -> Tally:
+    return compare_cases(cases, _SEED, instances=_INSTANCES, formatted=False)
 
 
 def _accepted(tally: Tally) -> list[str]:
     return [describe(each) for each in tally.disagreements if each.kind == "accepted"]
 
 
-@pytest.mark.parametrize("start", range(0, len(_KEYWORDS), 8))
+@pytest.mark.parametrize("start", slow_but([24], range(0, len(_KEYWORDS), 8)))
 def test_without_a_mistake_nothing_is_found(start: int) -> None:
     tally = _tried(*_KEYWORDS[start : start + 8])
     assert not tally.disagreements, describe(tally.disagreements[0])
@@ -47,7 +58,7 @@ def _nothing(_case: Case, _value: Any) -> Iterator[Reason]:
     return iter(())
 
 
-@pytest.mark.parametrize("keyword", _KEYWORDS)
+@pytest.mark.parametrize("keyword", slow_but(_QUICK, _KEYWORDS))
 def test_a_rule_that_takes_everything_for_proved_is_noticed(
     keyword: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,14 +81,14 @@ def _off_by_one(keyword: str) -> Mistake:
     return mistake
 
 
-@pytest.mark.parametrize("keyword", [*_FEWER, *_MORE])
+@pytest.mark.parametrize("keyword", slow_but(_QUICK, [*_FEWER, *_MORE]))
 def test_a_size_that_is_off_by_one_is_noticed(
     keyword: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = stepped_cases(keyword)
-    assert not compare_cases(cases, _SEED, instances=_INSTANCES).disagreements
+    assert not _compared(cases).disagreements
     monkeypatch.setitem(RULES, keyword, _off_by_one(keyword))
-    assert _accepted(compare_cases(cases, _SEED, instances=_INSTANCES))
+    assert _accepted(_compared(cases))
 
 
 def _equal_in_python(case: Case, value: Any) -> Iterator[Reason]:
@@ -109,22 +120,25 @@ def _without_else(case: Case, value: Any) -> Iterator[Reason]:
 
 @pytest.mark.parametrize(
     ("keyword", "mistake"),
-    [
-        ("additionalProperties", _never_closed),
-        ("dependentRequired", _first_name_only),
-        ("enum", _equal_in_python),
-        ("if", _without_else),
-        ("pattern", _any_pattern),
-        ("type", _any_number),
-    ],
+    slow_but(
+        _QUICK,
+        [
+            ("additionalProperties", _never_closed),
+            ("dependentRequired", _first_name_only),
+            ("enum", _equal_in_python),
+            ("if", _without_else),
+            ("pattern", _any_pattern),
+            ("type", _any_number),
+        ],
+    ),
 )
 def test_a_step_that_is_overlooked_is_noticed(
     keyword: str, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = stepped_cases(keyword)
-    assert not compare_cases(cases, _SEED, instances=_INSTANCES).disagreements
+    assert not _compared(cases).disagreements
     monkeypatch.setitem(RULES, keyword, mistake)
-    assert _accepted(compare_cases(cases, _SEED, instances=_INSTANCES))
+    assert _accepted(_compared(cases))
 
 
 def _but_one(case: Case, value: Any) -> Iterator[Reason]:
@@ -149,14 +163,17 @@ def _not_all(case: Case, value: Any) -> Iterator[Reason]:
 
 @pytest.mark.parametrize(
     ("keyword", "mistake"),
-    [
-        ("required", _but_one),
-        ("properties", _but_the_last),
-        ("anyOf", _not_impossible),
-        ("oneOf", _overlapping),
-        ("oneOf", _not_impossible),
-        ("not", _not_all),
-    ],
+    slow_but(
+        _QUICK,
+        [
+            ("required", _but_one),
+            ("properties", _but_the_last),
+            ("anyOf", _not_impossible),
+            ("oneOf", _overlapping),
+            ("oneOf", _not_impossible),
+            ("not", _not_all),
+        ],
+    ),
 )
 def test_a_rule_that_overlooks_something_is_noticed(
     keyword: str, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
@@ -165,6 +182,7 @@ def test_a_rule_that_overlooks_something_is_noticed(
     assert _accepted(_tried(keyword))
 
 
+@pytest.mark.slow
 def test_alternatives_that_are_wrongly_taken_for_apart_are_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -104,7 +104,9 @@ def random_cases(pick: Random, draft: Draft, count: int) -> list[Case]:
 
 
 @contextmanager
-def generated(cases: Sequence[Case]) -> Iterator[tuple[list[Generated], list[Refusal]]]:
+def generated(
+    cases: Sequence[Case], *, formatted: bool = True
+) -> Iterator[tuple[list[Generated], list[Refusal]]]:
     """Generate packages with the cases: one if that can be had, else several.
 
     The cases share a draft, and have shared definitions alike.
@@ -116,7 +118,8 @@ def generated(cases: Sequence[Case]) -> Iterator[tuple[list[Generated], list[Ref
         while waiting:
             some = waiting.pop()
             try:
-                made.append(Generated(stack.enter_context(package(_content(some))), some))
+                module = stack.enter_context(package(_content(some), formatted=formatted))
+                made.append(Generated(module, some))
             except Exception as error:  # noqa: BLE001 - to be told
                 if len(some) > 1:
                     waiting += _apart(some, error)

@@ -98,16 +98,22 @@ def compare_numbered(seed: str, number: int, *, second: float) -> Tally:
 
 
 def compare_cases(
-    cases: Sequence[Case], seed: str, *, instances: int, second: float = 1.0
+    cases: Sequence[Case],
+    seed: str,
+    *,
+    instances: int,
+    second: float = 1.0,
+    formatted: bool = True,
 ) -> Tally:
     """Generate a package from some cases, and try random instances with each.
 
     Args:
         seed: What instances there are for a case depends on it, on the case, and on nothing else.
+        formatted: Whether black formats the packages.
     """
     tally = Tally()
     start = time.perf_counter()
-    with generated(cases) as (packages, refusals):
+    with generated(cases, formatted=formatted) as (packages, refusals):
         tally.slowest = time.perf_counter() - start
         for refusal in refusals:
             _note(refusal, tally)
