@@ -1,18 +1,22 @@
 """The documentation is executed: its files are written, its commands run, their output compared.
 
 In README.md and docs/: a fence behind ``<!-- file: NAME -->`` is a file, a ``console`` fence holds commands
-(``$ ...``) with the output that they give, all in one fresh directory for each document.
+(``$ ...``) with the output that they give, all in one fresh directory for each document. What a plain ``enkaku``
+command does is asked within this process, for it would spend most of its time on imports; all else is asked of a shell.
 """
 
+import itertools
 import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trustme
+from commands import enkaku
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -21,6 +25,7 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 NOT_EXECUTED = {"text", "makefile", "toml"}
+PLAIN = re.compile(r"enkaku(?: [\w./-]+)+")
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,30 @@ def fences(document: Path) -> list[Fence]:
     return [Fence(**match.groupdict()) for match in FENCE.finditer(document.read_text())]
 
 
-def run(commands: str, directory: Path) -> str:
-    # A document shows what a person sees: pytest says more where it believes that a CI reads it.
+def run(commands: list[str], directory: Path) -> str:
+    """Run commands one after the other, and give the output of all."""
+    parts = itertools.groupby(commands, lambda command: PLAIN.fullmatch(command) is not None)
+    return "".join(
+        (
+            "".join(map(partial(run_plain, directory=directory), some))
+            if plain
+            else run_in_shell("\n".join(some), directory)
+        )
+        for plain, some in parts
+    )
+
+
+def run_plain(command: str, directory: Path) -> str:
+    done = enkaku(*command.split()[1:], cwd=directory)
+    return done.stdout + done.stderr
+
+
+def run_in_shell(commands: str, directory: Path) -> str:
+    # A document shows what a person sees, who has no CI, of which pytest says more, and not all plugins of this project.
     environment = {
         **{name: value for name, value in os.environ.items() if name not in {"CI", "BUILD_NUMBER"}},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTEST_ADDOPTS": "-p no:hypothesispytest",
         "PYTHONWARNINGS": "error",
     }
     done = subprocess.run(
@@ -69,7 +93,7 @@ def test_what_a_document_shows_is_what_happens(document: Path, tmp_path: Path) -
         elif fence.kind == "console":
             commands = [line[2:] for line in fence.body.splitlines() if line.startswith("$ ")]
             expected = [line for line in fence.body.splitlines() if not line.startswith("$ ")]
-            assert run("\n".join(commands), tmp_path).splitlines() == expected
+            assert run(commands, tmp_path).splitlines() == expected
         else:
             assert fence.kind in NOT_EXECUTED, f"nobody executes this: {fence.body[:80]}"
 

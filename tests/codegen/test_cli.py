@@ -1,4 +1,7 @@
-"""The command line, as a user types it: real processes, real files."""
+"""The command line, as a user types it, on real files.
+
+What the operating system has a part in is tested with real processes, the rest within the process of the tests.
+"""
 
 import json
 import os
@@ -6,10 +9,12 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from commands import enkaku
 from enkaku_codegen import output
 from enkaku_codegen.errors import OutputError
 from enkaku_codegen.output import changes, write
@@ -27,7 +32,10 @@ FILES = [
 ENKAKU = [sys.executable, "-m", "enkaku_codegen"]
 
 
-def enkaku(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+pytestmark = pytest.mark.xdist_group("cli")  # one package for many
+
+
+def process(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*ENKAKU, *map(str, arguments)],
         cwd=cwd,
@@ -46,7 +54,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cli")
-    ran = enkaku("generate", SEED, "--out", "new/package", cwd=root)
+    ran = process("generate", SEED, "--out", "new/package", cwd=root)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "new/package: 6 written\n", "")
     return root / "new" / "package"
 
@@ -137,7 +145,7 @@ def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
 
 
 def test_check_of_a_package_that_is_not_there_fails(tmp_path: Path) -> None:
-    ran = enkaku("check", SEED, "--out", "none", cwd=tmp_path)
+    ran = process("check", SEED, "--out", "none", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (1, "none: nothing was generated there yet\n")
     assert "+class DashboardClient:" in ran.stdout
     assert "new, and empty: none/py.typed" in ran.stdout
@@ -262,23 +270,40 @@ def test_help_has_examples_and_the_version_is_the_distributions(tmp_path: Path) 
     assert enkaku("--version", cwd=tmp_path).stdout == f"enkaku {version('enkaku')}\n"
 
 
-@pytest.mark.parametrize(
-    "missing",
-    ["jinja2", "black", "datamodel_code_generator", "jsonschema", "jsonschema_rs", "yaml"],
+DEPENDENCIES = (
+    "jinja2",
+    "black",
+    "datamodel_code_generator",
+    "jsonschema",
+    "jsonschema_rs",
+    "yaml",
 )
-def test_missing_dependencies_are_told_with_what_to_type(missing: str, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+
+
+def without(missing: Collection[str], directory: Path) -> dict[str, str]:
+    """Give the environment of a process that finds none of some packages."""
+    (directory / "sitecustomize.py").write_text(
         "import sys\n"
         "class Missing:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.partition('.')[0] == {missing!r}:\n"
+        f"        if name.partition('.')[0] in {(*missing,)!r}:\n"
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Missing())\n"
     )
-    ran = enkaku("generate", SEED, "--out", "out", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    return {"PYTHONPATH": str(directory)}
+
+
+@pytest.mark.parametrize("missing", DEPENDENCIES)
+def test_missing_dependencies_are_told_with_what_to_type(missing: str, tmp_path: Path) -> None:
+    environment = without([missing], tmp_path)
+    ran = process("generate", SEED, "--out", "out", cwd=tmp_path, **environment)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert re.fullmatch(r"enkaku: .*run pip install 'enkaku\[codegen\]'\n", ran.stderr)
-    assert enkaku("--version", cwd=tmp_path, PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+def test_the_version_is_told_without_any_dependency(tmp_path: Path) -> None:
+    ran = process("--version", cwd=tmp_path, **without(DEPENDENCIES, tmp_path))
+    assert (ran.returncode, ran.stdout) == (0, f"enkaku {version('enkaku')}\n")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
@@ -320,7 +345,7 @@ def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
 
 def test_names_that_a_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(json.dumps({"größe": {"type": "event"}}))
-    ran = enkaku("check", "p.json", "--out", "out", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    ran = process("check", "p.json", "--out", "out", cwd=tmp_path, PYTHONIOENCODING="ascii")
     assert ran.returncode == 1
     assert "gr\\xf6\\xdfe" in ran.stdout
 

@@ -7,17 +7,29 @@ import tokenize
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate
+from enkaku_codegen.planning import schema_planner
 from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.planning.schema_planner import _MOST_NODES
 from enkaku_codegen.prepare import prepare
 from enkaku_codegen.reading.definition import read_protocol
-from generated.packages import accepts, an_error, imported, make_protocol, one_param
+from generated.packages import (
+    accepts,
+    an_error,
+    imported,
+    importing,
+    make_protocol,
+    one_param,
+    put,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow import slow_but
 
 CODE = 'import pathlib; pathlib.Path("PWNED").touch()'
 TEXTS = {
@@ -115,20 +127,6 @@ def nothing_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     assert not (tmp_path / "PWNED").exists()
 
 
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_text_is_text_wherever_it_stands(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "protocol.json"
-    path.write_text(json.dumps(all_over(text)))
-    with imported(read_protocol(path), tmp_path) as package:
-        value = {"enum": text, "const": text, "pattern": text, f"key{text}": {f"key{text}": "x"}}
-        assert accepts(package.ECHO.param, value)
-        assert not accepts(package.ECHO.param, {"const": f"{text}?"})
-        assert accepts(package.ECHO.result, text)
-        assert package.Failed.declared_code == f"code{text}"[:128]
-        procedures = {each.name for each in vars(package).values() if hasattr(each, "kind")}
-        assert f"path{text}"[:128] in procedures
-
-
 DECLARATIONS = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.Assign, ast.AnnAssign)
 CALLS = {
     "Field",
@@ -143,25 +141,44 @@ CALLS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_a_package_holds_nothing_but_declarations(text: str, tmp_path: Path) -> None:
+def test_text_is_text_wherever_it_stands(text: str, tmp_path: Path) -> None:
     path = tmp_path / "protocol.json"
     path.write_text(json.dumps(all_over(text)))
     files = generate(read_protocol(path), source=f"file{text}.json")
     modules = {"__init__.py", "models.py", "procedures.py", "client.py", "server.py"}
     assert files.keys() - {"schemas.py"} == modules | {"py.typed"}
     for name in files.keys() - {"py.typed"}:
-        tree = ast.parse(files[name])
-        others = [
-            node
-            for node in tree.body
-            if not isinstance(node, DECLARATIONS) and not _is_docstring_or_check(node)
-        ]
-        assert others == []
-        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        assert {each for each in calls - CALLS if not each.startswith("enkaku.Stream[")} == set()
-        assert [each for each in files[name] if each != "\n" and not each.isprintable()] == []
-        tokens = tokenize.generate_tokens(StringIO(files[name]).readline)
-        assert [each.start for each in tokens if each.type == tokenize.COMMENT] == [(1, 0)]
+        check_declarations(files[name])
+    put(files, tmp_path / "hostile")
+    with importing("hostile", tmp_path) as package:
+        check_values(package, text)
+
+
+def check_declarations(source: str) -> None:
+    """Check that a module declares things, and does nothing else."""
+    tree = ast.parse(source)
+    others = [
+        node
+        for node in tree.body
+        if not isinstance(node, DECLARATIONS) and not _is_docstring_or_check(node)
+    ]
+    assert others == []
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert {each for each in calls - CALLS if not each.startswith("enkaku.Stream[")} == set()
+    assert [each for each in source if each != "\n" and not each.isprintable()] == []
+    tokens = tokenize.generate_tokens(StringIO(source).readline)
+    assert [each.start for each in tokens if each.type == tokenize.COMMENT] == [(1, 0)]
+
+
+def check_values(package: ModuleType, text: str) -> None:
+    """Check that the text is what it was wherever the package has it as a value."""
+    value = {"enum": text, "const": text, "pattern": text, f"key{text}": {f"key{text}": "x"}}
+    assert accepts(package.ECHO.param, value)
+    assert not accepts(package.ECHO.param, {"const": f"{text}?"})
+    assert accepts(package.ECHO.result, text)
+    assert package.Failed.declared_code == f"code{text}"[:128]
+    procedures = {each.name for each in vars(package).values() if hasattr(each, "kind")}
+    assert f"path{text}"[:128] in procedures
 
 
 def _is_docstring_or_check(node: ast.stmt) -> bool:
@@ -201,13 +218,15 @@ def joined(name: str, **properties: Any) -> dict:
     return {"allOf": [{"$ref": f"#/$defs/{name}"}, {"properties": properties}]}
 
 
-def test_joins_that_multiply_are_refused() -> None:
+@pytest.mark.parametrize("limit", slow_but([2_000], [2_000, _MOST_NODES]))
+def test_joins_that_multiply_are_refused(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema_planner, "_MOST_NODES", limit)
     text = {"type": "string"}
     definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": text}}}
     for index in range(40):
         below = {key: joined(f"E{index + 1}", **{key: text}) for key in ("p", "q")}
         definitions[f"E{index}"] = {"type": "object", "properties": below}
-    with pytest.raises(ProtocolError, match="more than 100000 schemas of one"):
+    with pytest.raises(ProtocolError, match=f"more than {limit} schemas of one"):
         make_plan(one_param({"$ref": "#/$defs/E0"}, definitions))
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.jsontree import MAX_DEPTH, MAX_VALUES
+from enkaku_codegen.reading import json_source
 from enkaku_codegen.reading.load import MAX_BYTES, load
 from hypothesis import given
 from hypothesis import strategies as st
+from slow import slow_but
 
 
 def _file(directory: Path, name: str, content: str | bytes) -> Path:
@@ -227,10 +229,11 @@ def test_anchors_that_explode(tmp_path: Path) -> None:
     assert message == f"more than {MAX_VALUES} values in one file, aliases counted"
 
 
-def test_too_many_values(tmp_path: Path) -> None:
-    assert _issue(tmp_path, "a.json", f"[{'1,' * MAX_VALUES}1]")[2] == (
-        f"more than {MAX_VALUES} values in one file"
-    )
+@pytest.mark.parametrize("limit", slow_but([1_000], [1_000, MAX_VALUES]))
+def test_too_many_values(tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_source, "MAX_VALUES", limit)
+    message = _issue(tmp_path, "a.json", f"[{'1,' * limit}1]")[2]
+    assert message == f"more than {limit} values in one file"
 
 
 @pytest.mark.parametrize(
