@@ -23,13 +23,14 @@ from typing import Any
 import enkaku
 import pytest
 import yaml
+from commands import enkaku as run_enkaku
+from slow import slow_but
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 DASHBOARD = EXAMPLES / "dashboard"
 WITHIN = 40.0
 """Seconds that a program may take."""
-CHECK = (sys.executable, "-m", "enkaku_codegen", "check")
 ENVIRONMENT = {
     **{
         name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}
@@ -96,13 +97,13 @@ def exists(path: str) -> bool:
     return Path(path).exists()
 
 
-@pytest.fixture(params=["unix", "tcp"])
+@pytest.fixture(params=slow_but(["unix"], ["unix", "tcp"]))
 def server_options(request: pytest.FixtureRequest, socket_path: Path) -> list[str]:
     return ["--unix", str(socket_path)] if request.param == "unix" else ["--tcp", "127.0.0.1:0"]
 
 
 async def test_the_demo_shows_the_whole_dashboard_over_both_sockets() -> None:
-    async with running(DASHBOARD / "demo.py", "--seconds", "2") as demo:
+    async with running(DASHBOARD / "demo.py", "--seconds", "1.2") as demo:
         out, err = await rest(demo)
     assert (demo.returncode, err) == (0, "")
     _, over_unix, over_tcp = out.split("\n$ python client.py ")
@@ -269,6 +270,7 @@ async def test_ctrl_c_ends_the_client_alone(server_options: list[str]) -> None:
         assert server.returncode is None
 
 
+@pytest.mark.slow
 async def test_ctrl_c_ends_the_client_of_a_frozen_server(socket_path: Path) -> None:
     unix = ("--unix", str(socket_path))
     async with serving(*unix) as (server, address), watching(*address) as client:
@@ -415,13 +417,7 @@ def test_the_counter_counts() -> None:
     ],
 )
 def test_the_generated_packages_are_up_to_date(protocol: str, package: str) -> None:
-    done = subprocess.run(
-        [*CHECK, EXAMPLES / protocol, "--out", EXAMPLES / package],
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
+    done = run_enkaku("check", protocol, "--out", package, cwd=EXAMPLES)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
