@@ -114,11 +114,12 @@ class Flatness:
     """Tells whether memory grows from one sample to a later one.
 
     Args:
-        blocks: By how many of the allocator's blocks it may grow: what is small.
+        blocks: By how many of the allocator's blocks it may grow: what is small. What is made once, by lines that come
+            late for the first time, takes up to 1,000; a leak takes some for each of thousands of lines.
         size: By how many bytes the process may grow: what is large.
     """
 
-    def __init__(self, *, blocks: int = 700, size: int = 24 * 2**20) -> None:
+    def __init__(self, *, blocks: int = 1500, size: int = 24 * 2**20) -> None:
         self._most = blocks, size
         self._first: tuple[int, int] | None = None
         self.last: tuple[int, int] = (0, 0)
