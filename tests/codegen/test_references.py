@@ -314,14 +314,15 @@ def test_issues_in_a_referenced_file_name_that_file(tmp_path: Path) -> None:
         "a.yaml": "type: objet\n$defs:\n  X:\n    $ref: nope.yaml\n",
         "b.yaml": "a: [\n",
     }
-    assert _issues(tmp_path, files) == [
+    *found, not_yaml = _issues(tmp_path, files)
+    assert found == [
         (
             'a.yaml:1: /type: expected one of "array", "boolean", "integer", "null", "number", "object", '
             '"string" (did you mean "object"?), found "objet"'
         ),
         "a.yaml:4: /$defs/X/$ref: nope.yaml: no such file",
-        "b.yaml:2: /a/0: not YAML: did not find expected node content, while parsing a flow node",
     ]
+    assert not_yaml.startswith("b.yaml:2: /a/0: not YAML: ")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from enkaku_codegen.planning.names import constant_name
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import importing, put
 from once import made_once
+from schema.values import same
 
 HERE: Final = Path(__file__).parent
 NAMES: Final = sorted(path.stem for path in (HERE / "protocols").glob("*.json"))
@@ -150,24 +151,6 @@ def validators(file: Mapping[str, Any]) -> dict[str, jsonschema_rs.Validator]:
     made = jsonschema_rs.validator_map_for(root, validate_formats=False)
     escaped = {name: name.replace("~", "~0").replace("/", "~1") for name in root["properties"]}
     return {name: made[f"#/properties/{each}"] for name, each in escaped.items()}
-
-
-def same(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same in JSON: 1 is 1.0, but not true.
-
-    A whole number is what it says, to the last digit; one with a fraction or an exponent is the nearest float.
-    """
-    match one, other:
-        case dict(), dict():
-            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-        case list(), list():
-            return len(one) == len(other) and all(map(same, one, other))
-        case (bool() | None | str(), _) | (_, bool() | None | str()):
-            return type(one) is type(other) and one == other
-        case float(), int() | float():
-            return one == float(other)
-        case _:
-            return bool(one == other)
 
 
 class Judge:
