@@ -145,12 +145,10 @@ def schemas(file: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{name} {slot}", procedure[slot]
 
 
-def validators(file: Mapping[str, Any]) -> dict[str, jsonschema_rs.Validator]:
-    """Give what jsonschema makes of the schemas of all slots in a protocol file."""
-    root = {"$schema": file["$schema"], "$defs": file["$defs"], "properties": dict(schemas(file))}
-    made = jsonschema_rs.validator_map_for(root, validate_formats=False)
-    escaped = {name: name.replace("~", "~0").replace("/", "~1") for name in root["properties"]}
-    return {name: made[f"#/properties/{each}"] for name, each in escaped.items()}
+def validator(file: Mapping[str, Any], schema: Any) -> jsonschema_rs.Validator:
+    """Give what jsonschema makes of the schema of a slot in a protocol file."""
+    whole = {"$schema": file["$schema"], "$defs": file["$defs"], "allOf": [schema]}
+    return jsonschema_rs.validator_for(whole, validate_formats=False)
 
 
 class Judge:
@@ -158,7 +156,8 @@ class Judge:
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._validators = validators(collection.file)
+        self._schemas = dict(schemas(collection.file))
+        self._current: tuple[str, jsonschema_rs.Validator] | None = None
         self._told: dict[bool, int] = {True: 0, False: 0}
         self._found: list[str] = []
 
@@ -168,7 +167,7 @@ class Judge:
         Args:
             name: Of procedure and slot.
         """
-        slot, right = self._collection.slot(name), self._validators[name].is_valid(value)
+        slot, right = self._collection.slot(name), self._validator(name).is_valid(value)
         self._told[right] += 1
         text = json.dumps(value)
         try:
@@ -178,13 +177,19 @@ class Judge:
                 self._found.append(f"{name} refuses {text[:500]}: {error}")
         else:
             if not right:
-                error = next(self._validators[name].iter_errors(value))
+                error = next(self._validator(name).iter_errors(value))
                 self._found.append(
                     f"{name} accepts {text[:500]}: {error.instance_path} {error.message[:300]}"
                 )
             elif not same(value, json.loads(back)):
                 self._found.append(f"{name} makes {back[:500]!r} of {text[:500]}")
         return right
+
+    def _validator(self, name: str) -> jsonschema_rs.Validator:
+        """Give the validator of a slot: one at a time, for all of a collection take 300 MB."""
+        if self._current is None or self._current[0] != name:
+            self._current = name, validator(self._collection.file, self._schemas[name])
+        return self._current[1]
 
     def conclude(self) -> None:
         """Fail if there was a difference."""

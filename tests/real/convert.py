@@ -19,7 +19,7 @@ from typing import Any, Final
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from real.collection import read, validators  # noqa: E402 # see above
+from real.collection import read, schemas, validator  # noqa: E402 # see above
 from real.conversion import DRAFT_07, DRAFT_2020_12, converted, shared  # noqa: E402 # see above
 
 SHORT: Final = 5_500
@@ -296,7 +296,7 @@ COLLECTIONS = {
 
 def judged(protocol: Any, examples: Iterable[Example]) -> Iterator[Example]:
     """Add to each example whether its schema accepts it."""
-    judges = validators(protocol)
+    judges = {name: validator(protocol, schema) for name, schema in schemas(protocol)}
     for each in examples:
         accepted = judges[f"{each['procedure']} {each['slot']}"].is_valid(each["value"])
         yield {
