@@ -288,12 +288,12 @@ def test_paths_that_lead_to_no_file(tmp_path: Path) -> None:
             load(tmp_path / f"{name}.json")
         (issue,) = caught.value.issues
         messages[name] = issue.message
+    assert messages.pop("nul\0").startswith("can't be read: ")  # in words of Python's
     assert messages == {
         "missing": "no such file",
         "directory": "expected a file, found a directory",
         "loop": "can't be read: Too many levels of symbolic links",
         "pipe": "expected a regular file",
-        "nul\0": "can't be read: embedded null byte",
     }
 
 

@@ -281,10 +281,10 @@ def test_schemas_of_one_name_merge_if_they_are_the_same(
         ("//example.com/a.json", "nothing is fetched from elsewhere"),
         ("file:///etc/hosts.json", "nothing is fetched from elsewhere"),
         ("a.json?x", "nothing is fetched from elsewhere"),
-        ("http://[x", '"http://[x" is not a reference: Invalid IPv6 URL'),
+        ("http://[x", '"http://[x" is not a reference: '),
         ("%ff.json", '"%ff.json" is not a reference: '),
         ("#%ff", '"#%ff" is not a reference: '),
-        ("a%00.json", "embedded null byte"),
+        ("a%00.json", '"a%00.json" is not a reference: '),
     ],
 )
 def test_a_reference_to_nothing_is_named_where_it_stands(
