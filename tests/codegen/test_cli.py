@@ -281,7 +281,7 @@ DEPENDENCIES = (
 
 
 def without(missing: Collection[str], directory: Path) -> dict[str, str]:
-    """Give the environment of a process that finds none of some packages."""
+    """Return the environment of a process that finds none of some packages."""
     (directory / "sitecustomize.py").write_text(
         "import sys\n"
         "class Missing:\n"

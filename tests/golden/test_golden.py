@@ -30,7 +30,7 @@ def test_formatting_leaves_the_program_as_it_is(protocol: Path) -> None:
 
 
 def program(source: str) -> str:
-    """Give what a source says to Python, but for the space around docstrings and before their lines."""
+    """Return what a source says to Python, but for the space around docstrings and before their lines."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         match node:

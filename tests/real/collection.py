@@ -68,7 +68,7 @@ class Collection:
 
 
 def chosen(names: Iterable[str]) -> list[Any]:
-    """Give collections as parameters of a test: each in one process only, all but a few of them slow."""
+    """Return collections as parameters of a test: each in one process only, all but a few of them slow."""
     return [
         pytest.param(
             name,
@@ -146,7 +146,7 @@ def schemas(file: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def validator(file: Mapping[str, Any], schema: Any) -> jsonschema_rs.Validator:
-    """Give what jsonschema makes of the schema of a slot in a protocol file."""
+    """Return what jsonschema makes of the schema of a slot in a protocol file."""
     whole = {"$schema": file["$schema"], "$defs": file["$defs"], "allOf": [schema]}
     return jsonschema_rs.validator_for(whole, validate_formats=False)
 
@@ -186,7 +186,7 @@ class Judge:
         return right
 
     def _validator(self, name: str) -> jsonschema_rs.Validator:
-        """Give the validator of a slot: one at a time, for all of a collection take 300 MB."""
+        """Return the validator of a slot: one at a time, for all of a collection take 300 MB."""
         if self._current is None or self._current[0] != name:
             self._current = name, validator(self._collection.file, self._schemas[name])
         return self._current[1]

@@ -42,7 +42,7 @@ def packages() -> Iterator[Packages]:
 
 
 def _parameters(entries: Iterable[Entry]) -> list[Any]:
-    """Give the parameters for tests, so that one process has all that need the same package."""
+    """Return the parameters for tests, so that one process has all that need the same package."""
     return [
         pytest.param(
             entry, id=str(entry), marks=pytest.mark.xdist_group(f"suite {_NUMBERS[entry.key]}")
