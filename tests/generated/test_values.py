@@ -310,6 +310,23 @@ def test_every_awkward_property_makes_the_round_trip(tmp_path: Path) -> None:
         assert package.EchoParam(class_=[1], json_=[2]).json_ == [2]
 
 
+def test_a_tagged_union_is_read_as_the_class_of_its_tag(tmp_path: Path) -> None:
+    kinds = [
+        {
+            "type": "object",
+            "title": kind,
+            "properties": {"kind": {"const": kind}},
+            "required": ["kind"],
+        }
+        for kind in ("circle", "square")
+    ]
+    schema = {"type": "object", "properties": {"shape": {"oneOf": kinds}}}
+    with imported(one_param(schema), tmp_path) as package:
+        for kind in ("circle", "square"):
+            read = package.ECHO.param.decode(json.dumps({"shape": {"kind": kind}}).encode()).shape
+            assert (read.kind, kind in type(read).__name__.lower()) == (kind, True)
+
+
 def test_models_are_documented_by_their_descriptions(tmp_path: Path) -> None:
     inner = {
         "type": "object",
