@@ -19,6 +19,8 @@ import uvloop
 from hypothesis import settings
 from support import LONG, Connect, open_sockets, tcp_port
 
+pytest_plugins = ["xdist_groups"]
+
 _SPARE_TURNS = 200
 
 # The event loop of all tests where ENKAKU_TEST_LOOP names it; else some tests run on each, and all others on asyncio's.
