@@ -69,7 +69,7 @@ async def test_a_block_bounds_all_calls_in_it_together(connect: Connect) -> None
         return number
 
     async with connect(Serving(ask=ask)) as connection:
-        with enkaku.deadline(0.3):
+        with enkaku.deadline(0.15):
             assert await connection.request(ASK, 1) == 1
             assert await connection.request(ASK, 2, timeout=WITHIN) == 2
             with pytest.raises(enkaku.DeadlineExceeded):

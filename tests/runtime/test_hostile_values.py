@@ -184,7 +184,7 @@ def test_a_type_of_unions_in_unions_explains_a_few(depth: int, beside: dict[str,
     refuse(list[Plus | Times | Unit], [nest(depth, **beside)] * 10)
 
 
-@pytest.mark.parametrize("depth", [8, 60, 180])
+@pytest.mark.parametrize("depth", [8, pytest.param(60, marks=pytest.mark.slow), 180])
 def test_alternatives_that_nothing_tells_apart_are_tried_for_a_while(depth: int) -> None:
     slot, text = Slot[object]("slot", Whole | Named), json.dumps(nest(depth)).encode()
     assert isinstance(slot.decode(b'{"of":{"x":"a"},"x":1}'), Whole)

@@ -158,7 +158,7 @@ async def test_client_that_waits_for_its_lifespan_is_not_dropped(connect: Connec
 
     limits = enkaku.Limits(first_byte=0.05)
     async with connect(Serving(), lifespan=lifespan, limits=limits) as connection:
-        asyncio.get_running_loop().call_later(0.2, ready.set)
+        asyncio.get_running_loop().call_later(0.1, ready.set)
         await connection.request(VOID, None)
 
 

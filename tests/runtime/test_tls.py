@@ -94,7 +94,7 @@ async def test_a_tls_client_of_a_plain_server_fails_to_connect(client_tls: ssl.S
         async with asyncio.timeout(WITHIN):
             with pytest.raises(enkaku.ConnectFailed):
                 async with enkaku.connect_tcp(
-                    "127.0.0.1", tcp_port(server), ssl=client_tls, connect_timeout=0.3
+                    "127.0.0.1", tcp_port(server), ssl=client_tls, connect_timeout=0.1
                 ):
                     pass
 

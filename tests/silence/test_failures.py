@@ -31,13 +31,13 @@ class Bound:
 SERVER_TIMES = {"close_timeout": 0.3, "request_time": 0.3}
 BOUNDS = {
     "at once": Bound(0, 0, Settings(connection={"limits": enkaku.Limits(message_size=20_000)})),
-    "`timeout`": Bound(0.5, 0.5, Settings(connection={"timeout": 0.5}, stream=0.5)),
-    "`deadline()`": Bound(0.5, 0.5, Settings(deadline=0.5)),
+    "`timeout`": Bound(0.4, 0.4, Settings(connection={"timeout": 0.4}, stream=0.4)),
+    "`deadline()`": Bound(0.4, 0.4, Settings(deadline=0.4)),
     "twice `Limits.silence`": Bound(
-        0.3, 0.6, Settings(connection={"limits": enkaku.Limits(silence=0.3)})
+        0.2, 0.4, Settings(connection={"limits": enkaku.Limits(silence=0.2)})
     ),
     "`Limits.unread_time`": Bound(
-        0.4, 0.5, Settings(connection={"limits": enkaku.Limits(unread_time=0.4)})
+        0.3, 0.4, Settings(connection={"limits": enkaku.Limits(unread_time=0.3)})
     ),
     "`keepalive`": Bound(1.0, 4.0, Settings()),
     "`within`": Bound(0.3, 0.3, Settings(within=0.3)),

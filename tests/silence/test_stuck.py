@@ -98,7 +98,9 @@ async def close(connection: enkaku.Connection, seconds: float | None) -> None:
         await stream.close()
 
 
-CALLS = pytest.mark.parametrize("call", [ask, watch, talk, close])
+CALLS = pytest.mark.parametrize(
+    "call", [ask, watch, pytest.param(talk, marks=pytest.mark.slow), close]
+)
 Calling = Callable[[enkaku.Connection, float | None], Awaitable[None]]
 
 

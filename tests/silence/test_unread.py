@@ -75,6 +75,9 @@ async def disturbed(
 
 
 TRANSPORTS = pytest.mark.parametrize("how", ["memory", "tcp", "tls"])
+TCP_ELSE_SLOW = pytest.mark.parametrize(
+    "how", ["tcp", *(pytest.param(how, marks=pytest.mark.slow) for how in ("memory", "tls"))]
+)
 
 
 async def ask_until_lost(connection: enkaku.Connection) -> enkaku.ConnectionLost:
@@ -162,7 +165,7 @@ async def test_who_reads_slowly_is_waited_for(socket_path: Path) -> None:
             assert not life.ended.is_set()
 
 
-@TRANSPORTS
+@TCP_ELSE_SLOW
 async def test_who_catches_up_and_has_nothing_more_to_read_is_left_alone(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
@@ -178,7 +181,7 @@ async def test_who_catches_up_and_has_nothing_more_to_read_is_left_alone(
         assert told.lost == other.lost == []
 
 
-@TRANSPORTS
+@TCP_ELSE_SLOW
 async def test_what_is_written_meanwhile_does_not_count_as_read(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
