@@ -288,7 +288,7 @@ async def test_values_of_any_size_keep_their_order(connect: Connect, seed: int) 
 
 
 @pytest.mark.parametrize("later", range(5))
-async def test_subscriber_that_catches_up_within_a_turn_gets_nothing_twice(later: int) -> None:
+async def test_subscriber_that_catches_up_gets_nothing_twice(later: int) -> None:
     """Credit comes for it between two values: it has the first of them before those who keep up, and then keeps up."""
     hub = Hub()
     async with (
