@@ -18,20 +18,25 @@ from typing import Final
 import enkaku
 from compare.bench_protocol import Sample
 from compare.bench_protocol.procedures import ECHO
-from enkaku.call import Context, ServerCall
-from enkaku.capacity import Capacity
-from enkaku.encoding import encode_item, encode_open, encode_result, receive_head
-from enkaku.expiries import Expiries
-from enkaku.facts import Call, ConnectionInfo
-from enkaku.framing import LineSplitter
-from enkaku.gate import ReadGate
-from enkaku.inbox import Inbox
-from enkaku.messages import decode_client_message, decode_server_message
-from enkaku.observer import Observers
-from enkaku.states import ServerState, Step
-from enkaku.transport import memory_pair
-from enkaku.turns import Turns
-from enkaku.window import Window
+from enkaku.calls.deadlines import Expiries
+from enkaku.calls.info import Call, ConnectionInfo
+from enkaku.calls.observers import Observers
+from enkaku.calls.states import ServerState, Step
+from enkaku.flow.fairness import Turns
+from enkaku.flow.inbox import Inbox, ReadGate
+from enkaku.flow.send_window import Window
+from enkaku.server.call import Context, ServerCall
+from enkaku.server.shared import Capacity
+from enkaku.transports.lines import LineSplitter
+from enkaku.transports.memory import memory_pair
+from enkaku.wire.messages import (
+    decode_client_message,
+    decode_server_message,
+    encode_item,
+    encode_open,
+    encode_result,
+    receive_head,
+)
 
 ROUNDS: Final = 7
 SAMPLE: Final = Sample(

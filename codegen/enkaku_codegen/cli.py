@@ -19,7 +19,7 @@ from .output import Changes, write
 from .stamp import Request, is_fresh
 
 if TYPE_CHECKING:
-    from .proving.checks import Checks
+    from enkaku_codegen.proving.checks import Checks
 
 __all__ = ["run"]
 

@@ -5,11 +5,11 @@ Above it: the command line. Below it: everything but reading and writing files.
 
 from pathlib import Path
 
-from .planning.planner import make_plan
-from .proving.checks import Checks, make_checks
-from .reading.definition import Protocol
-from .writing.format import format_source
-from .writing.render import render
+from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.proving.checks import Checks, make_checks
+from enkaku_codegen.reading.definition import Protocol
+from enkaku_codegen.writing.format import format_source
+from enkaku_codegen.writing.render import render
 
 __all__ = ["generate", "generate_with_checks"]
 

@@ -6,12 +6,13 @@ Above it: the command line, which imports this when it is needed. Below it: defi
 from dataclasses import dataclass
 from pathlib import Path
 
+from enkaku_codegen.proving.checks import Checks
+from enkaku_codegen.reading.definition import Protocol, read_protocol
+from enkaku_codegen.reading.load import load
+
 from .errors import Issue, ProtocolError
 from .generate import generate_with_checks
 from .output import Changes, changes
-from .proving.checks import Checks
-from .reading.definition import Protocol, read_protocol
-from .reading.load import load
 from .stamp import MARKER, Request, stamp
 
 __all__ = ["Prepared", "prepare"]

@@ -5,13 +5,22 @@ The names that generated code and programs use; what is not in ``__all__`` is pr
 
 import typing as _typing
 
-from .absent import ABSENT, Absent
-from .call import ServerCall, current_call
-from .channels import ClientChannel
-from .checked import Checked
-from .client import Connection
-from .deadline import deadline
-from .declared import DeclaredDataError, DeclaredError
+from enkaku.calls.deadlines import deadline
+from enkaku.calls.info import Call, ConnectionInfo, Outcome, State, StateKey
+from enkaku.calls.observers import Interceptor, Lifespan, Observer
+from enkaku.client.connection import Connection
+from enkaku.client.reconnect import ConnectionState
+from enkaku.client.streams import ClientChannel, ClientStream
+from enkaku.flow.overflow import WhenFull
+from enkaku.server.call import ServerCall, current_call
+from enkaku.server.handler import Handler, Route, ServerChannel, ServerStream
+from enkaku.transports.base import PeerCredentials
+from enkaku.values.exact import ABSENT, Absent
+from enkaku.values.json_schema import Checked
+from enkaku.values.model import Model
+from enkaku.values.slot import Slot
+
+from ._version import VERSION, require_runtime
 from .errors import (
     AddressInUse,
     CallClosed,
@@ -35,56 +44,35 @@ from .errors import (
     TransportError,
     UsageError,
 )
-from .facts import Call, ConnectionInfo, Outcome, State, StateKey
-from .full import WhenFull
-from .handler import Handler, Route
-from .lifecycle import ConnectionState
+from .event_loop import run
 from .limits import Limits
-from .loops import run
-from .model import Model
-from .observer import Interceptor, Lifespan, Observer
-from .options import CallOptions, ConnectionOptions, ServerOptions, StreamOptions
-from .procedures import Channel, Event, Procedure, Request, Stream
-from .reconnect import Reconnect
-from .server_streams import ServerChannel, ServerStream
-from .slots import Slot
-from .streams import ClientStream
-from .transport import PeerCredentials
-from .version import VERSION, require_runtime
+from .options import CallOptions, ConnectionOptions, Reconnect, ServerOptions, StreamOptions
+from .procedures import Channel, DeclaredDataError, DeclaredError, Event, Procedure, Request, Stream
 
 if _typing.TYPE_CHECKING:
-    from .activation import PassedSocket, systemd_sockets
-    from .broadcast import Broadcast
-    from .reopen import Gap, Reopening, reopening
-    from .server import Server
-    from .sockets import (
-        connect_socket,
-        connect_tcp,
-        connect_unix,
-        serve_socket,
-        serve_tcp,
-        serve_unix,
-    )
-    from .testing import connect_memory
+    from enkaku.client.reopening import Gap, Reopening, reopening
+    from enkaku.server.broadcast import Broadcast
+    from enkaku.server.server import Server
+    from enkaku.testing.memory import connect_memory
+    from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
+
+    from .connect import connect_socket, connect_tcp, connect_unix
+    from .serve import serve_socket, serve_tcp, serve_unix
 else:
     # What generated code does without is loaded when somebody asks for it: sockets, a server, what tests use.
-    from .later import load_later as _load_later
+    from ._lazy import load_later as _load_later
 
     __getattr__ = _load_later(
         __name__,
-        activation=("PassedSocket", "systemd_sockets"),
-        broadcast=("Broadcast",),
-        reopen=("Gap", "Reopening", "reopening"),
-        server=("Server",),
-        sockets=(
-            "connect_socket",
-            "connect_tcp",
-            "connect_unix",
-            "serve_socket",
-            "serve_tcp",
-            "serve_unix",
-        ),
-        testing=("connect_memory",),
+        {
+            "client.reopening": ("Gap", "Reopening", "reopening"),
+            "connect": ("connect_socket", "connect_tcp", "connect_unix"),
+            "serve": ("serve_socket", "serve_tcp", "serve_unix"),
+            "server.broadcast": ("Broadcast",),
+            "server.server": ("Server",),
+            "testing.memory": ("connect_memory",),
+            "transports.sockets.systemd": ("PassedSocket", "systemd_sockets"),
+        },
     )
 
 __version__ = VERSION

@@ -55,7 +55,6 @@ __all__ = [
     "UsageError",
 ]
 
-
 _POINTER_SHOWN: Final = 200  # characters; a member may have any name
 
 

@@ -1,14 +1,11 @@
-"""What one side keeps for the other, and how long it waits for it, at the most.
-
-Above it: all that connects and serves. Below it: errors.
-"""
+"""``Limits``: how much one side buffers for the other, how many calls it accepts, and how long it waits."""
 
 from dataclasses import dataclass, fields
 from typing import get_args
 
+from ._checks import require_seconds, require_whole
+from ._json import DEPTH_MAX
 from .errors import UsageError
-from .json_text import DEPTH_MAX
-from .usage import require_seconds, require_whole
 
 __all__ = ["Limits"]
 

@@ -1,26 +1,35 @@
-"""What may be said of a connection, of a server and of a single call, by name.
+"""Options of connections, servers and calls, and how a connection is made again (``Reconnect``)."""
 
-Above it: all that connects, serves and calls. Below it: limits, observers, reconnecting.
-"""
-
+import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random, SystemRandom
 from typing import Final, TypedDict
 
-from .full import POLICIES, WhenFull
-from .limits import Limits
-from .observer import Interceptor, Lifespan, Observer, require_interceptors, require_observers
-from .reconnect import Reconnect
-from .usage import (
+from enkaku.calls.observers import (
+    Interceptor,
+    Lifespan,
+    Observer,
+    require_interceptors,
+    require_observers,
+)
+from enkaku.flow.overflow import POLICIES, WhenFull
+
+from ._checks import (
     require_block_maker,
     require_instances,
     require_known,
     require_one_of,
     require_seconds,
+    require_whole,
 )
+from .errors import UsageError
+from .limits import Limits
 
 __all__ = [
     "CallOptions",
     "ConnectionOptions",
+    "Reconnect",
     "ServerOptions",
     "StreamOptions",
     "check_call",
@@ -28,6 +37,51 @@ __all__ = [
     "check_server",
     "check_stream",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnect:
+    """How often a connection is tried again, and after which waits.
+
+    Each wait is of random length, from nothing up to a bound: so the clients of a server that comes back do not all
+    come at once. The bound grows with each attempt, and begins anew once a connection has lasted as long as the
+    bound that it was waited for: one that is lost again at once counts as an attempt that failed.
+
+    Attributes:
+        first: The bound of the first wait, in seconds; 0.1 by default.
+        factor: By how much the bound grows each time; 2 by default.
+        longest: What the bound grows to at the most, in seconds; 30 by default.
+        attempts: How many attempts in a row may fail before the connection is given up; None, the default, is any
+            number. The waits up to the tenth take 26 s on average by default.
+        random: Where the randomness comes from; by default, the system.
+
+    Raises:
+        UsageError: ``first`` is not positive, ``factor`` less than 1, ``longest`` less than ``first`` or without
+            end, or ``attempts`` less than 1.
+    """
+
+    first: float = 0.1
+    factor: float = 2.0
+    longest: float = 30.0
+    attempts: int | None = None
+    random: Random = field(default_factory=SystemRandom, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        require_seconds("Reconnect: first", self.first)
+        require_seconds("Reconnect: longest", self.longest)
+        if not self.first > 0:
+            raise UsageError(f"Reconnect: first must be more than 0 s, and is {self.first}")
+        if not 1 <= self.factor < math.inf:
+            raise UsageError(f"Reconnect: factor must be 1 or more, and is {self.factor}")
+        if not self.first <= self.longest:
+            raise UsageError(
+                f"Reconnect: longest must be a time from first ({self.first:g} s) on, and is {self.longest}"
+            )
+        if self.attempts is None:
+            return
+        require_whole("Reconnect: attempts", self.attempts)
+        if self.attempts < 1:
+            raise UsageError(f"Reconnect: attempts must be 1 or more, and is {self.attempts}")
 
 
 class CallOptions(TypedDict, total=False):

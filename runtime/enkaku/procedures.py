@@ -1,7 +1,6 @@
-"""Procedures: a name, a kind, and a typed slot for each thing that a call carries.
+"""Procedures: a name, a kind, typed slots for what a call carries, and the errors that it declares.
 
-Above it: the client and the server, which are two readings of one table of procedures. Below it: slots. It
-does no I/O and knows nothing of calls.
+Generated code consists of these tables. Nothing here does I/O.
 """
 
 from collections.abc import Sequence
@@ -10,12 +9,93 @@ from typing import ClassVar, Final, Generic, TypeVar, cast
 
 from typing_extensions import TypeForm
 
-from .checked import Checked
-from .declared import DeclaredDataError, DeclaredError
-from .errors import CallError, DeadlineExceeded, DecodeError
-from .slots import Slot
+from enkaku.values.json_schema import Checked
+from enkaku.values.slot import Slot
 
-__all__ = ["TOO_LONG", "Channel", "Event", "Procedure", "Request", "Stream"]
+from .errors import CallError, DeadlineExceeded, DecodeError, UsageError
+
+__all__ = [
+    "TOO_LONG",
+    "Channel",
+    "DeclaredDataError",
+    "DeclaredError",
+    "Event",
+    "Procedure",
+    "Request",
+    "Stream",
+]
+
+_Data_co = TypeVar("_Data_co", covariant=True)
+
+
+class DeclaredError(CallError):
+    """An error that a protocol declares: a handler raises it, and its caller catches the same class.
+
+    Generated code subclasses it, one class for each declared error::
+
+        class OutOfStock(DeclaredError, code="OUT_OF_STOCK"): ...
+
+    Args:
+        message: Says what happened, for people; at most 4,096 characters cross the wire.
+        code: Only where the declaration leaves the code open.
+
+    Raises:
+        UsageError: The declaration leaves the code open, and none was given.
+    """
+
+    declared_code: ClassVar[str | None] = None
+    declared_data: ClassVar[TypeForm[object] | Checked[object] | None] = None
+
+    def __init_subclass__(cls, *, code: str | None = None, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if code is not None:
+            cls.declared_code = code
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        chosen = code if code is not None else self.declared_code
+        if chosen is None:
+            raise UsageError(
+                f"{type(self).__name__} declares no code of its own: give one, code='...'"
+            )
+        super().__init__(chosen, message)
+
+
+class DeclaredDataError(DeclaredError, Generic[_Data_co]):
+    """A declared error that carries data.
+
+    Generated code subclasses it::
+
+        class OutOfStock(DeclaredDataError[OutOfStockData], code="OUT_OF_STOCK", data=OutOfStockData): ...
+
+    Args:
+        message: Says what happened, for people; at most 4,096 characters cross the wire.
+        data: What the declaration says that the error carries.
+        code: Only where the declaration leaves the code open.
+
+    Raises:
+        UsageError: The declaration leaves the code open, and none was given.
+    """
+
+    def __init_subclass__(
+        cls,
+        *,
+        code: str | None = None,
+        data: TypeForm[_Data_co] | Checked[_Data_co] | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init_subclass__(code=code, **kwargs)
+        if data is not None:
+            cls.declared_data = data
+
+    def __init__(self, message: str, data: _Data_co, *, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self._data = data
+
+    @property
+    def data(self) -> _Data_co:
+        """What the error carries, as the protocol declares it."""
+        return self._data  # type: ignore[return-value] # set by the constructor
+
 
 TOO_LONG: Final = "EK05"
 """The code of the error that ends a call which took too long."""

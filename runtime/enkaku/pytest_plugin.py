@@ -1,7 +1,6 @@
 """A pytest plugin: connects to a handler, or serves one, and fails a test that leaves something behind.
 
-Above it: users' tests. Below it: ``testing``, the sockets, and pytest, which loads this module by its entry
-point; nothing of ``enkaku`` does. It works with pytest-asyncio, in either mode, and with anyio's plugin.
+It works with pytest-asyncio, in either mode, and with anyio's plugin.
 """
 
 import asyncio
@@ -15,14 +14,15 @@ from typing import Final, Unpack
 
 import pytest
 
-from .client import Connection
+from enkaku.client.connection import Connection
+from enkaku.server.handler import Handler
+from enkaku.server.server import Server
+from enkaku.testing.faults import Faults
+from enkaku.testing.memory import connect_and_serve, faulty_unix
+
 from .errors import UsageError
-from .faults import Faults
-from .handler import Handler
 from .options import ConnectionOptions, ServerOptions
-from .server import Server
-from .sockets import serve_unix
-from .testing import connect_and_serve, faulty_unix
+from .serve import serve_unix
 
 __all__ = ["Connect", "Serve", "Served"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, read_protocol
+from enkaku_codegen.reading.metaschema import META_SCHEMA_PATH, read_meta_schema
 from enkaku_codegen.reading.options import FORMATS
-from enkaku_codegen.reading.shape import META_SCHEMA_PATH, read_meta_schema
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator

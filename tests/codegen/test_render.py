@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from enkaku_codegen.errors import TemplateError
 from enkaku_codegen.generate import generate
+from enkaku_codegen.writing.escaping import Text, comment, docstring, pyrepr
 from enkaku_codegen.writing.format import format_source
-from enkaku_codegen.writing.text import Text, comment, docstring, pyrepr
 from generated.packages import make_protocol
 from hypothesis import given
 from hypothesis import strategies as st

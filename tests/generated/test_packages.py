@@ -70,7 +70,7 @@ def test_an_older_runtime_is_refused_in_a_sentence(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(root)
-    monkeypatch.setattr("enkaku.version.VERSION", "0.0.9")
+    monkeypatch.setattr("enkaku._version.VERSION", "0.0.9")
     monkeypatch.delitem(sys.modules, "golden_kinds.procedures", raising=False)
     monkeypatch.delitem(sys.modules, "golden_kinds", raising=False)
     with pytest.raises(

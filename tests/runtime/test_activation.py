@@ -12,7 +12,7 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku.activation import NotActivated, systemd_sockets
+from enkaku.transports.sockets.systemd import NotActivated, systemd_sockets
 from support import ECHO, WITHIN
 
 # As systemd does it: the sockets become descriptors 3 and up, the variables are set for this process, and the
@@ -32,7 +32,7 @@ os.execv(sys.executable, [sys.executable, "-c", sys.argv[2]])
 
 TELL = """
 import json, os, subprocess, sys
-from enkaku.activation import systemd_sockets
+from enkaku.transports.sockets.systemd import systemd_sockets
 from enkaku import EnkakuError
 try:
     said = [[name, sock.getsockname(), sock.fileno(), sock.get_inheritable()] for name, sock in systemd_sockets()]
@@ -50,8 +50,8 @@ print(json.dumps([said, child.stdout.strip(), again]))
 
 SERVE = """
 import asyncio
-from enkaku.activation import systemd_sockets
-from enkaku.sockets import serve_socket
+from enkaku.transports.sockets.systemd import systemd_sockets
+from enkaku.serve import serve_socket
 from support import Serving
 
 async def main():

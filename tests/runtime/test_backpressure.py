@@ -5,7 +5,7 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from enkaku.testing import Faults, connect_memory
+from enkaku.testing.memory import Faults, connect_memory
 from support import (
     ASK,
     FILL,

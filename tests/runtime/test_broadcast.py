@@ -13,7 +13,7 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku.stream_call import StreamCall
+from enkaku.server.call import StreamCall
 from support import HUM, POUR, VOID, WATCH, WITHIN, Connect, Serving, raw_client, soon, turns, until
 from watching import Recorder
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku.states import Step
+from enkaku.calls.states import Step
 from support import (
     TALK,
     WATCH,

@@ -282,7 +282,7 @@ async def test_a_channel_of_a_server_that_does_not_count_is_not_held_up(
     socket_path: Path, shown_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shown_by == "time":
-        monkeypatch.setattr("enkaku.channels._GRANT_WITHIN", 0.05)
+        monkeypatch.setattr("enkaku.client.streams._GRANT_WITHIN", 0.05)
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(FILL, 1) as first:
             rid = (await peer.read())["rid"]

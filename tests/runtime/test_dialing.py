@@ -14,10 +14,11 @@ from random import Random
 
 import enkaku
 import pytest
-from enkaku.dialing import Dialer, dial_socket, dial_tcp, dial_unix
-from enkaku.listening import Listener
-from enkaku.tls import Tls
-from enkaku.transport import PeerCredentials, Transport, memory_pair
+from enkaku.transports.base import PeerCredentials, Transport
+from enkaku.transports.memory import memory_pair
+from enkaku.transports.sockets.dial import Dialer, dial_socket, dial_tcp, dial_unix
+from enkaku.transports.sockets.listen import Listener
+from enkaku.transports.sockets.tls import Tls
 from silence.deaf import tcp_connections
 from support import WITHIN, collect, open_sockets, turns, until
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from enkaku.expiries import Expiries
+from enkaku.calls.deadlines import Expiries
 from support import soon
 
 

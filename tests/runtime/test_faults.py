@@ -10,9 +10,9 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from enkaku.faults import faulty_memory_pair
-from enkaku.testing import Faults, Flow, connect_memory, faulty_tcp, faulty_unix
-from enkaku.transport import Transport
+from enkaku.testing.faults import faulty_memory_pair
+from enkaku.testing.memory import Faults, Flow, connect_memory, faulty_tcp, faulty_unix
+from enkaku.transports.base import Transport
 from support import (
     ASK,
     ECHO,

@@ -4,7 +4,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from enkaku.framing import LineSplitter, Oversized
+from enkaku.transports.lines import LineSplitter, Oversized
 from hypothesis import given
 from hypothesis import strategies as st
 

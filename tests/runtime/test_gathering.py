@@ -8,8 +8,8 @@ from unittest import mock
 
 import enkaku
 import pytest
-from enkaku import gathering
-from enkaku.gathering import Gathering
+from enkaku.transports.sockets import coalescing as gathering
+from enkaku.transports.sockets.coalescing import Gathering
 from support import ECHO, POUR, Serving, turns
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from enkaku.sockets import connect_socket, serve_socket
+from enkaku.connect import connect_socket
+from enkaku.serve import serve_socket
 from support import ECHO, VOID, WITHIN, Lifetime, Serving, line, soon, tcp_port, until
 
 
@@ -173,7 +174,7 @@ async def test_serving_may_be_left_to_a_child_by_a_pair() -> None:
     """The child has one half as its descriptor, and ends with its parent's half."""
     program = (
         "import asyncio, socket, sys\n"
-        "from enkaku.sockets import serve_socket\n"
+        "from enkaku.serve import serve_socket\n"
         "from support import Serving\n"
         "async def main():\n"
         "    async def echo(text): return text + '!'\n"

@@ -6,8 +6,7 @@ from typing import Any
 import enkaku
 import pytest
 from enkaku.errors import ConnectionLost, InboxOverflow, UsageError
-from enkaku.gate import ReadGate
-from enkaku.inbox import End, Inbox
+from enkaku.flow.inbox import End, Inbox, ReadGate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import WITHIN, turns, until

@@ -9,7 +9,7 @@ from pathlib import Path
 import enkaku
 import pytest
 import uvloop
-from enkaku.socket_transport import SocketTransport
+from enkaku.transports.sockets.transport import SocketTransport
 
 ECHO = enkaku.Request[int, int]("echo", param=int, result=int)
 

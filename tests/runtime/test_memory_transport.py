@@ -4,7 +4,7 @@ import asyncio
 
 import enkaku
 import pytest
-from enkaku.transport import MemoryTransport, memory_pair
+from enkaku.transports.memory import MemoryTransport, memory_pair
 from support import ASK, VOID, WITHIN, Serving, turns
 
 

@@ -7,21 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from enkaku.depth import require_depth
-from enkaku.encoding import (
-    encode_abort,
-    encode_credit,
-    encode_end,
-    encode_error,
-    encode_event,
-    encode_item,
-    encode_open,
-    encode_result,
-    receive_head,
-    send_head,
-)
 from enkaku.errors import InvalidMessage
-from enkaku.messages import (
+from enkaku.wire.messages import (
     Abort,
     Credit,
     End,
@@ -35,7 +22,18 @@ from enkaku.messages import (
     Send,
     decode_client_message,
     decode_server_message,
+    encode_abort,
+    encode_credit,
+    encode_end,
+    encode_error,
+    encode_event,
+    encode_item,
+    encode_open,
+    encode_result,
     glance_at,
+    receive_head,
+    require_depth,
+    send_head,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st

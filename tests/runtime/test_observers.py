@@ -10,7 +10,7 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from enkaku.testing import connect_memory
+from enkaku.testing.memory import connect_memory
 from support import (
     ASK,
     TALK,

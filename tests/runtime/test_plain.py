@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import enkaku
 import pytest
 from enkaku import ABSENT, EncodeError, Slot
-from enkaku.plain import plain_writer
+from enkaku.values.encoder import plain_writer
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model, field_serializer

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, cast
 import enkaku
 import pydantic
 import pytest
-from enkaku import plain, pydantic_internals, pydantic_problems
-from enkaku.json_text import DEPTH_MAX
+from enkaku._json import DEPTH_MAX
+from enkaku.values import encoder as plain
+from enkaku.values import pydantic_internals, pydantic_problems
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import (
     CoreSchema,
@@ -573,7 +574,7 @@ def test_import_fails_where_an_assumption_is_broken() -> None:
 
 def test_first_class_fails_where_an_assumption_is_broken() -> None:
     ran = run(
-        "import enkaku, enkaku.pydantic_internals as internals\n"
+        "import enkaku, enkaku.values.pydantic_internals as internals\n"
         "class A(enkaku.Model):\n"
         "    a: int\n"
         "internals.codec_of = lambda model: ({'type': 'other'}, None, None)\n"
@@ -585,7 +586,7 @@ def test_first_class_fails_where_an_assumption_is_broken() -> None:
 
 def test_import_builds_no_class_and_the_first_one_is_checked() -> None:
     ran = run(
-        "import json, sys, enkaku, enkaku.pydantic_internals as internals\n"
+        "import json, sys, enkaku, enkaku.values.pydantic_internals as internals\n"
         "class A(enkaku.Model):\n"
         "    a: int\n"
         "def seen():\n"

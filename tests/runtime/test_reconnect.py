@@ -14,11 +14,12 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku.client import Connection
-from enkaku.faults import Faults
-from enkaku.reconnect import Redialer
-from enkaku.sockets import connect_socket
-from enkaku.transport import Transport, memory_pair
+from enkaku.client.connection import Connection
+from enkaku.client.reconnect import Redialer
+from enkaku.connect import connect_socket
+from enkaku.testing.faults import Faults
+from enkaku.transports.base import Transport
+from enkaku.transports.memory import memory_pair
 from support import (
     ASK,
     ECHO,

@@ -8,7 +8,7 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku.faults import Faults
+from enkaku.testing.faults import Faults
 from support import (
     ASK,
     TALK,

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from enkaku.room import Room
+from enkaku.transports.write_queue import Room
 from support import WITHIN, turns
 
 

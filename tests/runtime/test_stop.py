@@ -336,7 +336,7 @@ async def test_a_client_that_the_stop_cannot_reach_is_dropped_by_it(socket_path:
 async def test_an_abort_does_not_wait_for_a_handler_that_ignores_it(
     socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("enkaku.server._AT_ONCE", 0.05)
+    monkeypatch.setattr("enkaku.server.server._AT_ONCE", 0.05)
     began, release, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def ask(number: int) -> int:

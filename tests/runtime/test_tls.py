@@ -114,7 +114,7 @@ async def test_a_client_that_goes_without_a_goodbye_cancels_its_handler(
 async def test_a_client_that_never_shakes_hands_is_dropped(
     server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("enkaku.sockets._TLS_HANDSHAKE", 0.05)
+    monkeypatch.setattr("enkaku.serve._TLS_HANDSHAKE", 0.05)
     async with enkaku.serve_tcp(Serving(), ssl=server_tls) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
         async with asyncio.timeout(WITHIN):

@@ -10,10 +10,10 @@ from functools import cache
 from typing import Any
 
 import pytest
-from enkaku_codegen.proving.apart import Apart
-from enkaku_codegen.proving.atoms import Constant, String
 from enkaku_codegen.proving.case import Case, Reason, Rule
+from enkaku_codegen.proving.disjoint import Apart
 from enkaku_codegen.proving.prove import RULES
+from enkaku_codegen.proving.value_sets import Constant, String
 from schema.fuzz import cases as fuzz
 from schema.fuzz.compare import Tally, compare_cases
 from schema.fuzz.report import describe

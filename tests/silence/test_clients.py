@@ -10,7 +10,7 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku.testing import Faults, faulty_unix
+from enkaku.testing.memory import Faults, faulty_unix
 from silence.process import Child, running
 from silence.protocol import PING, POUR, QUIET
 from silence.server import Silent

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from enkaku.room import Unread
-from enkaku.testing import Faults, connect_memory, faulty_tcp
-from enkaku.transport import memory_pair
+from enkaku.testing.memory import Faults, connect_memory, faulty_tcp
+from enkaku.transports.memory import memory_pair
+from enkaku.transports.write_queue import Unread
 from silence.timing import Stopwatch, pass_time
 from support import (
     ECHO,

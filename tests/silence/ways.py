@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import enkaku
-from enkaku.testing import Faults, faulty_tcp, faulty_unix
+from enkaku.testing.memory import Faults, faulty_tcp, faulty_unix
 from support import VOID, WITHIN, Serving, raw_server, turns
 
 from .deaf import deafen, tcp_connections

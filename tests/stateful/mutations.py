@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from enkaku.states import CLIENT, SERVER, ClientState, ServerState, Step
+from enkaku.calls.states import CLIENT, SERVER, ClientState, ServerState, Step
 
 from .wire import Alter, Message, Mistake
 

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import Any
 from unittest import mock
 
-from enkaku.states import Step, after
+from enkaku.calls.states import Step, after
 
 from .calls import step_of
 from .loop import SteppedLoop

@@ -1,7 +1,7 @@
 """Random programs on a client and a server, which must both do what a model says; ``make soak`` runs many more."""
 
 import pytest
-from enkaku.states import CLIENT, SERVER
+from enkaku.calls.states import CLIENT, SERVER
 from stateful.mutations import MISTAKES, TABLES, Mutation
 from stateful.search import search, search_batch
 from stateful.steps import STEPS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from enkaku import ConnectionLost
-from enkaku.transport import PeerCredentials, Receiver
+from enkaku.transports.base import PeerCredentials, Receiver
 
 __all__ = ["Alter", "End", "Line", "Message", "Mistake", "Watcher", "wire"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from enkaku import Connection, Handler, Limits, Server, connect_unix, serve_unix
-from enkaku.transport import MemoryTransport, memory_pair
+from enkaku.transports.memory import MemoryTransport, memory_pair
 from wire.transcript import Line
 
 _LINE_MAX: Final = 16 * 1024 * 1024

@@ -10,10 +10,10 @@ from jsonschema_rs import Draft202012Validator
 from enkaku_codegen.jsontree import Json, Schema
 from enkaku_codegen.reading.bundle import needed
 from enkaku_codegen.reading.definition import Protocol
-from enkaku_codegen.reading.nodes import as_list, referred
-from enkaku_codegen.reading.words import describe
+from enkaku_codegen.reading.simple_schema import as_list, referred
+from enkaku_codegen.reading.validation_text import describe
 
-from .notes import told
+from .docstrings import told
 
 __all__ = ["constant"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from enkaku_codegen.jsontree import Json
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, SlotName
-from enkaku_codegen.reading.nodes import ANYTHING, Node
+from enkaku_codegen.reading.simple_schema import ANYTHING, Node
 
 __all__ = [
     "AliasPlan",

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.jsontree import Schema, pointer
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, SlotName
-from enkaku_codegen.reading.nodes import NULL, Node, reads_well
+from enkaku_codegen.reading.simple_schema import NULL, Node, reads_well
 
+from .docstrings import text_of
 from .names import Claims, class_name, constant_name, method_name, own_class_name, pascal
-from .notes import text_of
 from .plan import AliasPlan, ErrorPlan, Plan, ProcedurePlan, without_loops
 from .schema_planner import Place, SchemaPlanner, unless_taken
+from .simplify import alternatives
 from .stdlib import imported_classes
-from .widen import alternatives
 
 __all__ = ["make_plan"]
 

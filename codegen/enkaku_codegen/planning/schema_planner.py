@@ -10,8 +10,8 @@ from typing import Final
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.jsontree import Json, Schema, pointer
 from enkaku_codegen.reading.definition import Protocol
-from enkaku_codegen.reading.mistakes import NAME_IN_PYTHON
-from enkaku_codegen.reading.nodes import (
+from enkaku_codegen.reading.lint import NAME_IN_PYTHON
+from enkaku_codegen.reading.simple_schema import (
     ANYTHING,
     NULL,
     Node,
@@ -24,15 +24,15 @@ from enkaku_codegen.reading.nodes import (
     referred,
     sized,
 )
-from enkaku_codegen.reading.words import describe
+from enkaku_codegen.reading.validation_text import describe
 
 from .defaults import constant
+from .docstrings import text_of, text_of_property, told
 from .names import Claims, attribute_name, is_attribute_name, own_class_name, pascal
-from .notes import text_of, text_of_property, told
 from .plan import AliasPlan, FieldPlan, ObjectPlan, TypePlan
+from .simplify import alternatives, map_keys
 from .stdlib import imported_modules
-from .variants import suffixes
-from .widen import alternatives, map_keys
+from .union_names import suffixes
 
 __all__ = ["Place", "SchemaPlanner", "unless_taken"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from enkaku_codegen.jsontree import Json, Schema, Tokens, pointer
-from enkaku_codegen.reading.nodes import Node
+from enkaku_codegen.reading.simple_schema import Node
 
-from .apart import Apart
-from .atoms import Atom
+from .disjoint import Apart
+from .value_sets import Atom
 
 __all__ = ["Case", "Proof", "Reason", "Rule"]
 

@@ -11,7 +11,7 @@ from enkaku_codegen.planning.names import constant_name
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.reading.bundle import bare, needed
 from enkaku_codegen.reading.definition import Protocol
-from enkaku_codegen.reading.nodes import Node
+from enkaku_codegen.reading.simple_schema import Node
 
 from .prove import Prover, Reason
 

@@ -21,12 +21,12 @@ from typing import Final, TypeAlias
 from enkaku_codegen.jsontree import Json, Schema, Tokens
 from enkaku_codegen.planning.names import own_class_name
 from enkaku_codegen.planning.plan import ObjectPlan, TypePlan
-from enkaku_codegen.reading.nodes import Node
+from enkaku_codegen.proving import rules_arrays, rules_logic, rules_objects, rules_values
+from enkaku_codegen.reading.simple_schema import Node
 
-from . import rules_arrays, rules_logic, rules_objects, rules_values
-from .apart import Apart
-from .atoms import Atom, Object, atoms
 from .case import Case, Reason, Rule
+from .disjoint import Apart
+from .value_sets import Atom, Object, atoms
 
 __all__ = ["RULES", "Prover", "Reason"]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from enkaku_codegen.jsontree import Json
-from enkaku_codegen.reading.nodes import as_list
+from enkaku_codegen.reading.simple_schema import as_list
 
-from .atoms import Array, Tuple, size
 from .case import Case, Reason, Rule
+from .value_sets import Array, Tuple, size
 
 __all__ = ["RULES"]
 

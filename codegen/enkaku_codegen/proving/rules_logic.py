@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from enkaku_codegen.jsontree import Json
-from enkaku_codegen.reading.nodes import as_list, referred
+from enkaku_codegen.reading.simple_schema import as_list, referred
 
 from .case import Case, Reason, Rule
 

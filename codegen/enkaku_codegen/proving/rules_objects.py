@@ -9,15 +9,10 @@ from typing import Final
 
 from enkaku_codegen.jsontree import Json
 from enkaku_codegen.planning.pattern import portable
-from enkaku_codegen.reading.nodes import ANYTHING, Node, as_dict, as_list, referred
+from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict, as_list, referred
 
-from .atoms import (
-    Atom,
-    Constant,
-    Map,
-    Object,
-)
 from .case import Case, Proof, Reason, Rule
+from .value_sets import Atom, Constant, Map, Object
 
 __all__ = ["RULES"]
 

@@ -9,21 +9,13 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from enkaku_codegen.jsontree import Json, identity
-from enkaku_codegen.planning.merge import type_names
+from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.planning.pattern import portable
-from enkaku_codegen.reading.nodes import as_list
+from enkaku_codegen.reading.simple_schema import as_list
 
-from .atoms import (
-    Constant,
-    Number,
-    Plain,
-    String,
-    highest,
-    lowest,
-    size,
-)
 from .case import Case, Reason, Rule
 from .constants import fits
+from .value_sets import Constant, Number, Plain, String, highest, lowest, size
 
 __all__ = ["RULES"]
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from enkaku_codegen.jsontree import Schema, Tokens
 
 from .dialects import DRAFT_2020_12
-from .nodes import referred
 from .schemas import applied, rebuilt
+from .simple_schema import referred
 
 __all__ = ["bare", "needed"]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enkaku_codegen.jsontree import as_text, find, same
 
 from .library import Library
+from .locations import Spot
+from .metaschema import error_faults
 from .references import References
-from .shape import error_faults
-from .spots import Spot
 
 __all__ = ["DeclaredError", "DeclaredErrors"]
 

@@ -15,11 +15,11 @@ from .declared import DeclaredError, DeclaredErrors
 from .dialects import Dialect
 from .library import Library
 from .load import Document, load, sources
-from .nodes import as_dict
+from .locations import Resource, Spot
+from .metaschema import faults, is_document
 from .options import formats_of
 from .references import References
-from .shape import faults, is_document
-from .spots import Resource, Spot
+from .simple_schema import as_dict
 from .verbatim import Verbatim
 
 __all__ = [

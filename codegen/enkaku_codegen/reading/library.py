@@ -12,11 +12,11 @@ from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.jsontree import Json, Tokens, pointer, tokens
 
 from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
+from .lint import NAME_IN_PYTHON, holds_schemas, mistakes
 from .load import Document, load
-from .mistakes import NAME_IN_PYTHON, holds_schemas, mistakes
+from .locations import Resource, Spot
 from .schemas import check, subschemas
-from .spots import Resource, Spot
-from .words import describe
+from .validation_text import describe
 
 __all__ = ["Library"]
 

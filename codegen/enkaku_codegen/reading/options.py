@@ -8,7 +8,7 @@ from typing import Final
 
 from enkaku_codegen.jsontree import Json, Tokens
 
-from .words import describe, nearest
+from .validation_text import describe, nearest
 
 __all__ = ["FORMATS", "OPTIONS", "format_faults", "formats_of"]
 

@@ -12,8 +12,8 @@ from enkaku_codegen.jsontree import Json, Schema, Tokens, pointer, same
 from .dialects import DRAFT_2020_12, HOLDERS, IN_PLACE
 from .library import Library
 from .load import Document
+from .locations import Spot
 from .schemas import applied, rebuilt
-from .spots import Spot
 
 __all__ = ["References"]
 

@@ -14,7 +14,7 @@ from typing import Final
 from enkaku_codegen.jsontree import Json, Schema, Tokens
 
 from .dialects import DRAFT_07, HOLDERS, Dialect
-from .words import explain
+from .validation_text import explain
 
 __all__ = ["applied", "check", "rebuilt", "subschemas"]
 

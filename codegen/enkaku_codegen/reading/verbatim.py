@@ -16,9 +16,9 @@ from enkaku_codegen.jsontree import Json, Schema
 
 from .dialects import DRAFT_2020_12
 from .library import Library
+from .locations import Spot
 from .references import References
 from .schemas import subschemas
-from .spots import Spot
 
 __all__ = ["Verbatim"]
 

@@ -20,14 +20,14 @@ from datamodel_code_generator.parser import LiteralType
 
 from enkaku_codegen.errors import CodegenError
 from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
-from enkaku_codegen.proving.atoms import takes_null
+from enkaku_codegen.proving.value_sets import takes_null
 from enkaku_codegen.reading.definition import SlotName
 
 from .annotations import or_default, with_field, with_tag
+from .discriminators import tag
+from .escaping import Text
 from .restore import Restore
 from .shapes import CARRIER, Shapes
-from .tags import tag
-from .text import Text
 
 __all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
 

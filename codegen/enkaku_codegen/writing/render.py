@@ -18,10 +18,10 @@ from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.proving.checks import Checks
 from enkaku_codegen.stamp import MARKER
 
+from .escaping import Text, comment, docstring, pyrepr
 from .imports import exports, imports
 from .models import make_types
-from .text import Text, comment, docstring, pyrepr
-from .views import error_view, procedure_view, schema_views
+from .template_context import error_view, procedure_view, schema_views
 
 __all__ = ["render"]
 

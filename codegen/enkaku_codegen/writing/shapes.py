@@ -14,7 +14,7 @@ from typing import Final
 from enkaku_codegen.jsontree import Json
 from enkaku_codegen.planning.plan import ObjectPlan, Plan
 from enkaku_codegen.planning.stdlib import written
-from enkaku_codegen.reading.nodes import Node
+from enkaku_codegen.reading.simple_schema import Node
 
 __all__ = ["CARRIER", "Shapes"]
 

@@ -1,0 +1,227 @@
+"""Schemas made simple: each one a choice of alternatives that a Python type can express.
+
+Whatever no type expresses is left out, so that the result accepts all that the schema accepts, and sometimes
+more; never less. One level at a time: what stands below properties and items is left as it is.
+
+Above it: the planner. Below it: forms, merge. It knows no Python names.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from enkaku_codegen.jsontree import Json, Schema, distinct
+from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict, as_list, referred
+
+from .all_of import merge, type_names, with_enum
+from .pattern import portable
+from .type_forms import formatted, forms, with_one_enum
+
+__all__ = ["alternatives", "map_keys"]
+
+# An alternative a line is readable; a thousand of them are not a type any more.
+_MOST_ALTERNATIVES: Final = 256
+_DEEPEST: Final = 30
+
+_TEXTS: Final[tuple[str, ...]] = ("description", "title")
+# What says more of a value than its type; beside a reference, anything else is left to the reference.
+_SHAPING: Final = frozenset(
+    {
+        "$ref",
+        "additionalProperties",
+        "allOf",
+        "anyOf",
+        "const",
+        "enum",
+        "items",
+        "oneOf",
+        "patternProperties",
+        "prefixItems",
+        "properties",
+    }
+)
+
+# What else than properties evaluates members.
+_EVALUATING: Final = frozenset(
+    {
+        *("additionalProperties", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf"),
+        *("patternProperties", "then", "$dynamicRef"),
+    }
+)
+
+
+def map_keys(schema: Node, rest: Json) -> Node | None:
+    """Give the simple schema of the keys of a map; None if any text is a key, or no type says which.
+
+    Args:
+        schema: The form of the map.
+        rest: The schema of the values whose keys fit no pattern.
+    """
+    patterns = [*as_dict(schema.get("patternProperties"))]
+    if patterns:
+        text = portable(patterns[0]) if len(patterns) == 1 and rest is False else None
+        return None if text is None else {"type": "string", "pattern": text}
+    names = schema.get("propertyNames")
+    if not isinstance(names, dict) or "$ref" in names:
+        return None
+    choices, _ = alternatives({**names, "type": "string"}, {})
+    match choices:
+        case [{"enum": [*_]} as form]:
+            return form
+        case [{"type": "string", **rest} as form] if rest:
+            return form
+        case _:
+            return None
+
+
+def alternatives(
+    schema: Schema,
+    definitions: Mapping[str, Schema],
+    within: frozenset[str] = frozenset(),
+    formats: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[list[Node], frozenset[str]]:
+    """Give the forms that a value may take: at least one, each once, anything only alone.
+
+    Args:
+        schema: Any schema.
+        definitions: What its references lead to.
+        within: The definitions that were joined with others around it. They are not joined again, which
+            need not come to an end where definitions refer to themselves.
+        formats: The Python types that stand for texts of a format, which is the ``format`` of the form.
+
+    Returns:
+        The forms; and ``within`` for what stands in them.
+    """
+    widening = _Widening(definitions, within)
+    nodes: list[Node] = []
+    for count, node in enumerate(widening.alternatives(schema)):
+        if not node or count > _MOST_ALTERNATIVES:
+            return [ANYTHING], within
+        nodes.append(formatted(node, formats))
+    nodes = with_one_enum(distinct(nodes))
+    if {"type": "number"} in nodes:
+        nodes = [node for node in nodes if node.get("type") != "integer"]
+    return nodes or [ANYTHING], within | widening.joined
+
+
+class _Widening:
+    """One schema's way to alternatives.
+
+    Attributes:
+        joined: The definitions that were joined with something else on the way.
+    """
+
+    def __init__(self, definitions: Mapping[str, Schema], within: frozenset[str]) -> None:
+        self._definitions = definitions
+        self._within = within
+        self.joined: set[str] = set()
+
+    def alternatives(self, schema: Schema, depth: int = 0) -> Iterator[Node]:
+        if isinstance(schema, bool) or depth > _DEEPEST:
+            # A schema that refuses everything has no type either.
+            yield ANYTHING
+            return
+        parts = self._parts(schema)
+        references = [part for part in parts if "$ref" in part]
+        shaping = [part for part in parts if _SHAPING & part.keys()]
+        again = [part for part in references if referred(part) in self._within]
+        if again or (len(references) == 1 and len(shaping) == 1):
+            yield {"$ref": (again or references)[0]["$ref"]}
+            return
+        merged = self._merged(parts)
+        is_last = (
+            schema.get("unevaluatedProperties") is merged.get("unevaluatedProperties") is False
+        )
+        if is_last and not _EVALUATING & merged.keys():
+            # All that is evaluated are the properties that were joined.
+            merged = {**merged, "additionalProperties": False}
+        yield from self._choices(merged, depth + 1)
+
+    def _parts(self, schema: Node) -> list[Node]:
+        """Part a schema into what all has to hold: itself, its reference, its ``allOf``."""
+        rest = {key: value for key, value in schema.items() if key not in {"$ref", "allOf"}}
+        parts: list[Node] = [rest] if rest else []
+        if isinstance(schema.get("$ref"), str):
+            parts.append({"$ref": schema["$ref"]})
+        for part in as_list(schema.get("allOf")):
+            if isinstance(part, dict):
+                parts.extend(self._parts(part))
+        return parts
+
+    def _merged(self, parts: Sequence[Node]) -> Node:
+        """Join parts; what they say of themselves goes before what those say that they refer to."""
+        merged: Node = {}
+        texts: Node = {}
+        seen: set[str] = set()
+        pending = [(part, False) for part in reversed(parts)]
+        while pending:
+            part, is_referred = pending.pop()
+            name = referred(part)
+            if name is None:
+                if is_referred:
+                    texts = Node({key: part[key] for key in _TEXTS if key in part}) | texts
+                    part = {key: value for key, value in part.items() if key not in _TEXTS}
+                merged = merge(merged, with_enum(part))
+            elif name not in seen:
+                seen.add(name)
+                self.joined.add(name)
+                target = self._definitions.get(name)
+                if isinstance(target, dict):
+                    pending.extend((each, True) for each in reversed(self._parts(target)))
+        return merged if any(key in merged for key in _TEXTS) else merged | texts
+
+    def _choices(self, schema: Node, depth: int) -> Iterator[Node]:
+        keyword = "oneOf" if "oneOf" in schema else "anyOf"
+        branches = [branch for branch in as_list(schema.get(keyword)) if branch is not False]
+        base = {key: value for key, value in schema.items() if key not in {"anyOf", "oneOf"}}
+        narrows = any(
+            branch is True or not isinstance(branch, dict) or (_SHAPING | {"type"}) & branch.keys()
+            for branch in branches
+        )
+        if not branches or "enum" in base or (not narrows and "type" in base):
+            yield from forms(base)
+        elif _SHAPING & base.keys():
+            yield from self._distributed(base, branches, depth)
+        else:
+            yield from self._branches(base, branches, depth)
+
+    def _branches(self, base: Node, branches: Sequence[Json], depth: int) -> Iterator[Node]:
+        types = {"type": base["type"]} if "type" in base else {}
+        for branch in branches:
+            if self._is_apart(branch, type_names(types.get("type"))):
+                continue
+            if isinstance(branch, dict) and types and "$ref" not in branch:
+                yield from self.alternatives(merge(types, branch), depth)
+            elif isinstance(branch, dict | bool):
+                yield from self.alternatives(branch, depth)
+
+    def _is_apart(self, branch: Json, names: list[str]) -> bool:
+        """Tell whether a branch leads to a definition of another type than any of those named."""
+        seen: set[str] = set()
+        while names and isinstance(branch, dict):
+            others = {*type_names(branch.get("type"))}
+            related = {"integer", "number"} if {"integer", "number"} & others else set[str]()
+            if others and not {*names} & (others | related):
+                return True
+            name = referred(branch)
+            if name is None or name in seen:
+                break
+            seen.add(name)
+            branch = self._definitions.get(name, True)
+        return False
+
+    def _distributed(self, base: Node, branches: Sequence[Json], depth: int) -> Iterator[Node]:
+        """Join each branch with what stands beside the choice, but for its texts."""
+        base = {key: value for key, value in base.items() if key not in {"description", "title"}}
+        for branch in branches:
+            if not isinstance(branch, dict):
+                yield from forms(base)
+                continue
+            parts = self._parts(branch)
+            merged = self._merged(parts)
+            again = any(referred(part) in self._within for part in parts)
+            if again or depth > _DEEPEST:
+                # Known already: the branch alone is wider.
+                yield from self.alternatives(branch, depth)
+            else:
+                yield from self._choices(merge(base, merged), depth + 1)

@@ -1,0 +1,144 @@
+"""Forms: what a type expresses of a schema without references and choices.
+
+Whatever no type expresses is left out, so that a form accepts all that the schema accepts.
+
+Above it: widen. Below it: merge, the form of a schema.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from enkaku_codegen.jsontree import SURROGATE, Json, as_text, distinct, kind_of
+from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict, as_list
+
+from .all_of import type_names, with_enum
+from .pattern import portable
+
+__all__ = ["formatted", "forms", "with_one_enum"]
+
+_SIZES: Final = {
+    "string": ("minLength", "maxLength"),
+    "array": ("minItems", "maxItems"),
+    "object": ("minProperties", "maxProperties"),
+}
+_CHILDREN: Final = {
+    "array": ("items", "prefixItems"),
+    "string": ("format",),
+    "object": (
+        "properties",
+        "patternProperties",
+        "propertyNames",
+        "additionalProperties",
+        "required",
+        "title",
+        "description",
+    ),
+}
+_LOWER: Final = ("minimum", "exclusiveMinimum")
+_UPPER: Final = ("maximum", "exclusiveMaximum")
+_TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
+_UNTYPED: Final = ("null", "boolean", "number", "string", "array")
+
+
+def forms(schema: Node) -> Iterator[Node]:
+    """Give the alternatives of a schema without references and choices."""
+    schema = with_enum(schema)
+    names = type_names(schema.get("type"))
+    if "enum" in schema:
+        yield from _listed(as_list(schema["enum"]), names)
+    elif names:
+        for name in names:
+            yield _of_type(name, schema)
+    elif as_dict(schema.get("properties")):
+        # Without a type, only objects have to have these properties: anything else passes.
+        yield _of_type("object", schema)
+        for name in _UNTYPED:
+            yield {"type": name}
+    else:
+        yield ANYTHING
+
+
+def _listed(values: list[Json], names: list[str]) -> Iterator[Node]:
+    def fits(value: Json) -> bool:
+        kind = kind_of(value)
+        return not names or kind in names or (kind == "integer" and "number" in names)
+
+    fitting = [value for value in values if fits(value) or isinstance(value, float)]
+    for kind in dict.fromkeys(kind_of(value) for value in fitting if not _is_literal(value)):
+        yield {"type": kind}
+    literal = distinct(filter(_is_literal, fitting))
+    if literal:
+        yield {"enum": literal}
+
+
+def _is_literal(value: Json) -> bool:
+    """Tell whether pydantic reads the value of a literal type: integers of 64 bits, texts that UTF-8 can hold."""
+    match value:
+        case bool():
+            return True
+        case int():
+            return -(2**63) <= value < 2**63
+        case str():
+            return SURROGATE.search(value) is None
+        case _:
+            return False
+
+
+def _of_type(name: str, schema: Node) -> Node:
+    if name not in _TYPES:
+        return ANYTHING
+    node: Node = {"type": name}
+    for key in _SIZES.get(name, ()):
+        size = schema.get(key)
+        # Beyond that, nothing fits in memory anyway.
+        least = 1 if key.startswith("min") else 0
+        if isinstance(size, int | float) and least <= size < 2**31 and size == int(size):
+            node[key] = int(size)
+    for key in _CHILDREN.get(name, ()):
+        if key in schema:
+            node[key] = schema[key]
+    pattern = schema.get("pattern")
+    if name == "string" and isinstance(pattern, str) and (text := portable(pattern)) is not None:
+        node["pattern"] = text
+    if name in {"integer", "number"}:
+        node.update(_bounds(name, schema))
+    return node
+
+
+def _bounds(name: str, schema: Node) -> Iterator[tuple[str, Json]]:
+    for key in (*_LOWER, *_UPPER):
+        value = schema.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if not -(2**53) <= value <= 2**53:
+            continue
+        if name == "integer":
+            # x >= 0.5 is x >= 1, and x > 0.5 is x > 0
+            up = key in {"minimum", "exclusiveMaximum"}
+            value = math.ceil(value) if up else math.floor(value)
+        yield key, value
+    factor = schema.get("multipleOf")
+    if name == "integer" and isinstance(factor, int) and 0 < factor <= 2**53:
+        yield "multipleOf", factor
+
+
+def with_one_enum(nodes: list[Node]) -> list[Node]:
+    """Join the literals of all forms in the place of the first that has some."""
+    literals = distinct(value for node in nodes for value in as_list(node.get("enum")))
+    first = next((place for place, node in enumerate(nodes) if "enum" in node), 0)
+    return [
+        {"enum": literals} if place == first and literals else node
+        for place, node in enumerate(nodes)
+        if place == first or "enum" not in node
+    ]
+
+
+def formatted(node: Node, formats: Mapping[str, str]) -> Node:
+    """Give the form with the Python type for its format, if one is asked for: nothing else can be said of it."""
+    if "format" not in node:
+        return node
+    type_ = formats.get(as_text(node["format"]))
+    if type_ is None:
+        return {key: value for key, value in node.items() if key != "format"}
+    return {"type": "string", "format": type_}

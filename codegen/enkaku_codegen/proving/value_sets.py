@@ -1,0 +1,230 @@
+"""Simple schemas taken apart into atoms: sets of values of one kind each, of which a type is the union.
+
+Above it: apart, prove. Below it: plan, nodes.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from enkaku_codegen.jsontree import Json, kind_of
+from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, TypePlan
+from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict
+
+__all__ = [
+    "ANY_KIND",
+    "Array",
+    "Atom",
+    "Constant",
+    "Map",
+    "Number",
+    "Object",
+    "Plain",
+    "String",
+    "Tuple",
+    "atoms",
+    "highest",
+    "lowest",
+    "size",
+    "takes_null",
+]
+
+ANY_KIND: Final = ("null", "boolean", "number", "string", "array", "object")
+"""The kinds of JSON values; ``integer`` is a part of ``number``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """One value: a string, a whole number or a boolean."""
+
+    value: Json
+
+    @property
+    def kind(self) -> str:
+        """What ``type`` calls it."""
+        return kind_of(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Null, or both booleans."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Numbers, or whole numbers, within bounds."""
+
+    kind: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class String:
+    """Texts."""
+
+    node: Node
+    kind: str = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """Arrays whose items are all alike."""
+
+    items: Node
+    node: Node
+    kind: str = "array"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple:
+    """Arrays of one length, with a schema for each place."""
+
+    items: tuple[Node, ...]
+    kind: str = "array"
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Objects whose members are all alike.
+
+    Attributes:
+        keys: The simple schema of the names of members.
+    """
+
+    values: Node
+    keys: Node
+    node: Node
+    kind: str = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """Objects of a class."""
+
+    plan: ObjectPlan
+    kind: str = "object"
+
+
+Atom: TypeAlias = Constant | Plain | Number | String | Array | Tuple | Map | Object
+
+
+def atoms(node: Node, types: Mapping[str, TypePlan]) -> Iterator[Atom]:
+    """Take a simple schema apart.
+
+    Args:
+        node: It, with the names of types in its ``$ref``.
+        types: Those types.
+    """
+    match node:
+        case {"$ref": str() as name}:
+            plan = types[name]
+            if isinstance(plan, AliasPlan):
+                yield from atoms(plan.schema, types)
+            else:
+                yield Object(plan)
+        case {"anyOf": [*branches]}:
+            for branch in branches:
+                yield from atoms(as_dict(branch), types)
+        case {"enum": [*values]}:
+            yield from map(Constant, values)
+        case {"type": str() as kind}:
+            yield _of_kind(kind, node)
+        case _:
+            for kind in ANY_KIND:
+                yield from atoms(_EVERY[kind], types)
+
+
+def _of_kind(kind: str, node: Node) -> Atom:
+    match kind, node:
+        case "integer" | "number", _:
+            return Number(kind, node)
+        case "string", _:
+            return String(node)
+        case "array", {"prefixItems": [*items]}:
+            return Tuple(tuple(as_dict(each) for each in items))
+        case "array", _:
+            return Array(_below(node, "items"), node)
+        case "object", _:
+            keys = node.get("propertyNames")
+            names = keys if isinstance(keys, dict) else _ANY_TEXT
+            return Map(_below(node, "additionalProperties"), names, node)
+        case _:
+            return Plain(kind)
+
+
+def _below(node: Node, key: str) -> Node:
+    below = node.get(key)
+    return below if isinstance(below, dict) else ANYTHING
+
+
+_ANY_TEXT: Final[Node] = {"type": "string"}
+# Made once, since what is the same object is proved once.
+_EVERY: Final[Mapping[str, Node]] = {
+    **{kind: {"type": kind} for kind in ANY_KIND},
+    "array": {"type": "array", "items": ANYTHING},
+    "object": {"type": "object", "additionalProperties": ANYTHING},
+}
+
+
+def takes_null(node: Node, types: Mapping[str, TypePlan]) -> bool:
+    """Tell whether null is a value of a type."""
+    return any(atom.kind == "null" for atom in atoms(node, types))
+
+
+def size(atom: Atom) -> tuple[int, int | None]:
+    """Give the least and the most characters, items or members that values of an atom have."""
+    match atom:
+        case String(node) | Array(_, node) | Map(_, _, node):
+            least = _first_number(node, "minLength", "minItems", "minProperties")
+            most = _first_number(node, "maxLength", "maxItems", "maxProperties")
+            return least or 0, most
+        case Tuple(items):
+            return len(items), len(items)
+        case Object(plan):
+            required = sum(field.required for field in plan.fields)
+            return required, len(plan.fields) if plan.closed else None
+        case _:
+            return 0, None
+
+
+def _first_number(node: Node, *keys: str) -> int | None:
+    found = [value for key in keys if isinstance(value := node.get(key), int)]
+    return found[0] if found else None
+
+
+Bound: TypeAlias = tuple[int | float, bool]
+"""The end of a range of numbers, and on which side of the number it is: True means a bit above it."""
+
+
+def lowest(schema: Node, *, whole: bool) -> Bound:
+    """Give the bound that the numbers of a schema do not go below."""
+    found: list[Bound] = [
+        (-math.inf, False),
+        *((math.ceil(each) if whole else each, False) for each in _numbers(schema, "minimum")),
+        *(
+            (math.floor(each) + 1, False) if whole else (each, True)
+            for each in _numbers(schema, "exclusiveMinimum")
+        ),
+    ]
+    return max(found)
+
+
+def highest(schema: Node, *, whole: bool) -> Bound:
+    """Give the bound that the numbers of a schema do not go above."""
+    found: list[Bound] = [
+        (math.inf, True),
+        *((math.floor(each) if whole else each, True) for each in _numbers(schema, "maximum")),
+        *(
+            (math.ceil(each) - 1, True) if whole else (each, False)
+            for each in _numbers(schema, "exclusiveMaximum")
+        ),
+    ]
+    return min(found)
+
+
+def _numbers(schema: Node, key: str) -> list[int | float]:
+    value = schema.get(key)
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []

@@ -1,0 +1,46 @@
+"""Finds the property by which the classes of a union are told apart.
+
+Above it: models. Below it: atoms.
+"""
+
+from collections.abc import Mapping
+
+from enkaku_codegen.planning.plan import FieldPlan, ObjectPlan, TypePlan
+from enkaku_codegen.proving.value_sets import Constant, Object, Plain, atoms
+from enkaku_codegen.reading.simple_schema import Node
+
+__all__ = ["tag"]
+
+
+def tag(node: Node, types: Mapping[str, TypePlan]) -> str | None:
+    """Give the attribute that says which class of a union a value is of; None if there is none.
+
+    Each class has to have it, and each has texts of its own there. One that is called otherwise in JSON is
+    none: pydantic would call it by its name in Python where it refuses a value.
+    """
+    if "anyOf" not in node:
+        return None
+    parts = [*atoms(node, types)]
+    classes = [each.plan for each in parts if isinstance(each, Object)]
+    nulls = sum(each == Plain("null") for each in parts)
+    if len(classes) < 2 or len(classes) + nulls < len(parts):
+        return None
+    for field in classes[0].fields:
+        seen: set[str] = set()
+        named_alike = field.key == field.attribute
+        if named_alike and all(_tells(each, field, seen, types) for each in classes):
+            return field.attribute
+    return None
+
+
+def _tells(
+    plan: ObjectPlan, field: FieldPlan, seen: set[str], types: Mapping[str, TypePlan]
+) -> bool:
+    same = [each for each in plan.fields if each.key == field.key and each.required]
+    if not same or same[0].attribute != field.attribute:
+        return False
+    for atom in atoms(same[0].schema, types):
+        if not (isinstance(atom, Constant) and isinstance(atom.value, str)) or atom.value in seen:
+            return False
+        seen.add(atom.value)
+    return True

@@ -1,0 +1,200 @@
+"""What templates see of procedures and errors: the pieces of source from which they are written.
+
+Above it: rendering. Below it: plan, models, text.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from enkaku_codegen.planning.plan import ErrorPlan, ProcedurePlan
+from enkaku_codegen.proving.checks import Check, Checks
+from enkaku_codegen.reading.definition import Kind, Procedure, SlotName
+
+from .escaping import Text
+from .models import Types, at_run_time
+
+__all__ = [
+    "ErrorView",
+    "ProcedureView",
+    "SchemaView",
+    "SlotView",
+    "error_view",
+    "procedure_view",
+    "schema_views",
+]
+
+_OBJECT: Final = "dict[str, object]"
+_IDEMPOTENT: Final = (
+    "Idempotent: it may be sent again where its answer was lost with the connection."
+)
+_SLOTS: Final[Mapping[Kind, Sequence[SlotName]]] = {
+    "event": ("data",),
+    "request": ("param", "result"),
+    "stream": ("param", "receive", "result"),
+    "channel": ("param", "send", "receive", "result"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SlotView:
+    """A slot: its name, and the type of its values as it is written at run time."""
+
+    name: SlotName
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorView:
+    """A declared error.
+
+    Attributes:
+        code: None where the declaration leaves it open.
+        data: The type of its data, None where it has none.
+        value: The same, as it is written at run time.
+    """
+
+    name: str
+    code: Text | None
+    data: str | None
+    value: str | None
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedureView:
+    """A procedure.
+
+    Attributes:
+        type_arguments: Of its constant, such as ``A, None, B``.
+        input: The parameter's name, or None if it takes none.
+        parameter: The parameter in a signature, such as ``, param: A``, or nothing.
+        writer: The parameter by which a handler's method sends, or nothing.
+        options: The type of what a call may be told by name, such as ``enkaku.CallOptions``.
+        result: What a handler's method returns.
+        returned: What the client's method returns.
+        awaited: The client's method is a coroutine.
+        idempotent: It is a request that may be sent again.
+    """
+
+    name: Text
+    kind: Kind
+    constant: str
+    method: str
+    text: Text
+    slots: Sequence[SlotView]
+    errors: Sequence[str]
+    type_arguments: str
+    input: str | None
+    parameter: str
+    writer: str
+    options: str
+    result: str
+    returned: str
+    awaited: bool
+    idempotent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaView:
+    """A schema that a validator checks: its constant, and its value as a Python literal."""
+
+    constant: str
+    type: str
+    literal: str
+
+
+def schema_views(checks: Checks) -> Sequence[SchemaView]:
+    """Show the schemas that validators check to templates."""
+    views = [
+        SchemaView(
+            each.constant, "bool" if isinstance(each.schema, bool) else _OBJECT, repr(each.schema)
+        )
+        for each in checks.slots.values()
+    ]
+    if checks.definitions:
+        views.insert(0, SchemaView("DEFINITIONS", _OBJECT, repr(checks.definitions)))
+    return views
+
+
+def _checked(value: str, check: Check | None) -> str:
+    """Write the type of a slot with the schema that it does not enforce by itself, if so."""
+    if check is None:
+        return value
+    definitions = ", schemas.DEFINITIONS" if check.shared else ""
+    return f"enkaku.Checked({value}, schemas.{check.constant}{definitions})"
+
+
+def error_view(error: ErrorPlan, types: Types, checks: Checks) -> ErrorView:
+    """Show an error to templates."""
+    data = types.errors.get(error.name)
+    text = error.text.strip() or (
+        f"The error {error.code}." if error.code else "An error with any code."
+    )
+    return ErrorView(
+        name=error.name,
+        code=None if error.code is None else Text(error.code),
+        data=data,
+        value=(
+            None
+            if data is None
+            else _checked(at_run_time(data), checks.slots.get((error.name, "data")))
+        ),
+        text=Text(text),
+    )
+
+
+def procedure_view(
+    plan: ProcedurePlan, types: Types, errors: Mapping[str, ErrorView], checks: Checks
+) -> ProcedureView:
+    """Show a procedure to templates, which may raise some of the errors."""
+    procedure = plan.procedure
+    kind = procedure.kind
+    types_of = types.slots[plan.constant]
+    arguments = [types_of.get(slot, "None") for slot in _SLOTS[kind]]
+    given: SlotName = "data" if kind == "event" else "param"
+    result = types_of.get("result", "None")
+    awaited = kind in {"event", "request"}
+    writer, returned = "", result
+    if kind == "stream":
+        writer = f", stream: enkaku.ServerStream[{arguments[1]}]"
+        returned = f"enkaku.ClientStream[{', '.join(arguments[1:])}]"
+    elif kind == "channel":
+        writer = f", channel: enkaku.ServerChannel[{', '.join(arguments[1:3])}]"
+        returned = f"enkaku.ClientChannel[{', '.join(arguments[1:])}]"
+    return ProcedureView(
+        name=Text(procedure.name),
+        kind=kind,
+        constant=plan.constant,
+        method=plan.method,
+        text=_method_text(procedure, [errors[name] for name in plan.errors]),
+        slots=[
+            SlotView(slot, _checked(at_run_time(type_), checks.slots.get((plan.constant, slot))))
+            for slot, type_ in types_of.items()
+        ],
+        errors=plan.errors,
+        type_arguments=", ".join(arguments),
+        input=given if given in types_of else None,
+        parameter=f", {given}: {types_of[given]}" if given in types_of else "",
+        writer=writer,
+        options="enkaku.CallOptions" if awaited else "enkaku.StreamOptions",
+        result=result,
+        returned=returned,
+        awaited=awaited,
+        idempotent=procedure.idempotent,
+    )
+
+
+def _method_text(procedure: Procedure, errors: Sequence[ErrorView]) -> Text:
+    text = procedure.description.strip()
+    remarks = [_IDEMPOTENT] if procedure.idempotent else []
+    if errors:
+        raised = "".join(f"\n    {each.name}: {_first_line(each.text)}" for each in errors)
+        remarks.append(f"Raises:{raised}")
+    if remarks:
+        text = text or f"The {procedure.kind} {procedure.name}."
+    return Text("\n\n".join([text, *remarks]))
+
+
+def _first_line(text: Text) -> str:
+    return text.value.strip().splitlines()[0]

@@ -1,0 +1,181 @@
+"""Metadata of calls and connections, as observers, interceptors and handlers see it; the same on both sides."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
+
+from enkaku.procedures import Procedure
+from enkaku.transports.base import PeerCredentials
+
+from .deadlines import left
+
+__all__ = ["Call", "ConnectionInfo", "Outcome", "State", "StateKey", "Watched"]
+
+
+class Watched:
+    """Base of objects that a program may refer to weakly, and put attributes of its own on."""
+
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+Outcome: TypeAlias = Literal["result", "error", "aborted", "lost"]
+"""How a call ended: with its result, with an error (whose ``code`` says which), given up by the client, or with
+the connection."""
+
+
+class StateKey(Watched, Generic[T]):
+    """Names a value of type ``T`` that a program keeps with a connection; each key is its own, whatever its name.
+
+    Args:
+        name: For people who look at it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+
+    def __repr__(self) -> str:
+        return f"StateKey({self.name!r})"
+
+
+class State:
+    """What a program keeps with a connection, by typed keys."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: dict[object, object] = {}
+
+    def __getitem__(self, key: StateKey[T]) -> T:
+        return cast(T, self._values[key])
+
+    def __setitem__(self, key: StateKey[T], value: T) -> None:
+        self._values[key] = value
+
+    def __delitem__(self, key: StateKey[T]) -> None:
+        del self._values[key]
+
+    def __contains__(self, key: StateKey[T]) -> bool:
+        return key in self._values
+
+    @overload
+    def get(self, key: StateKey[T]) -> T | None: ...
+    @overload
+    def get(self, key: StateKey[T], default: D) -> T | D: ...
+    def get(self, key: StateKey[T], default: D | None = None) -> T | D | None:
+        """Return the value of a key, or the default where there is none."""
+        return cast(T | D | None, self._values.get(key, default))
+
+
+class ConnectionInfo(Watched):
+    """A connection, as observers, interceptors and handlers see it.
+
+    Attributes:
+        peer: The other end, for messages to people, such as ``"tcp:127.0.0.1:53122"``.
+        credentials: The process at the other end of a Unix socket; None where the system does not say.
+        opened: When it was opened, as ``time.monotonic()`` counts.
+    """
+
+    __slots__ = ("_list_calls", "_state", "credentials", "opened", "peer")
+
+    def __init__(
+        self,
+        peer: str,
+        credentials: PeerCredentials | None,
+        list_calls: "Callable[[], Iterable[Call]]" = tuple,
+    ) -> None:
+        self.peer: Final = peer
+        self.credentials: Final = credentials
+        self.opened: Final = time.monotonic()
+        self._state: State | None = None  # made for those who want it: most do not
+        self._list_calls = list_calls
+
+    @property
+    def state(self) -> State:
+        """A place for what the program wants to keep with it."""
+        if self._state is None:
+            self._state = State()
+        return self._state
+
+    @property
+    def calls(self) -> "tuple[Call, ...]":
+        """The calls that have not ended, oldest first; on the server, those whose handlers still run."""
+        return tuple(self._list_calls())
+
+    @property
+    def duration(self) -> float:
+        """How long it has been open, in seconds."""
+        return time.monotonic() - self.opened
+
+    def __repr__(self) -> str:
+        return f"<connection to {self.peer}, {len(self.calls)} open calls>"
+
+
+class Call(Watched):
+    """A call, or an event, as observers and interceptors see it.
+
+    Attributes:
+        procedure: What is called.
+        connection: Over which connection.
+        rid: Its id on the connection; ``""`` for an event, and before it is sent.
+        param: Its param or data, as the handler gets it; None where there is none.
+        started: When it began, as ``time.monotonic()`` counts.
+        due: When it has to be over, as ``time.monotonic()`` counts; None if it may take for ever.
+        items_sent: How many items this side has sent.
+        items_received: How many items the other side has sent, those that were dropped among them.
+        bytes_sent: How many bytes of messages this side has sent for it.
+        bytes_received: How many bytes of messages the other side has sent for it.
+        dropped: How many items were dropped on this side, because nobody took them in time.
+        outcome: How it ended; None while it has not.
+        code: The code of the error that it ended in; ``""`` where it ended otherwise.
+        ended: When it ended, as ``time.monotonic()`` counts; None while it has not.
+    """
+
+    # What most calls leave as it is costs them nothing here.
+    param: object = None
+    items_sent: int = 0
+    items_received: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    dropped: int = 0
+    outcome: Outcome | None = None
+    code: str = ""
+    ended: float | None = None
+
+    def __init__(
+        self, procedure: Procedure, connection: ConnectionInfo, due: float | None, rid: str = ""
+    ) -> None:
+        self.procedure: Final = procedure
+        self.connection: Final = connection
+        self.rid = rid
+        self.due = due
+        self.started: Final = time.monotonic()
+
+    @property
+    def kind(self) -> str:
+        """``"event"``, ``"request"``, ``"stream"`` or ``"channel"``."""
+        return self.procedure.kind
+
+    @property
+    def peer(self) -> str:
+        """The other end, for messages to people."""
+        return self.connection.peer
+
+    @property
+    def remaining(self) -> float | None:
+        """How many seconds are left until the deadline, not less than 0; None if there is none."""
+        return None if self.due is None else left(self.due)
+
+    @property
+    def duration(self) -> float:
+        """How long it took, or has taken so far, in seconds."""
+        return (time.monotonic() if self.ended is None else self.ended) - self.started
+
+    def __repr__(self) -> str:
+        how = "running" if self.outcome is None else f"{self.outcome} {self.code}".rstrip()
+        return f"<{self.kind} {self.procedure.name} of {self.peer}: {how}, {self.duration:.3f} s>"
+
+    def note_end(self, outcome: Outcome, code: str = "") -> None:
+        """Say how it ended; the first end counts. Called by the connection."""
+        if self.outcome is None:
+            self.outcome, self.code, self.ended = outcome, code, time.monotonic()

@@ -1,0 +1,69 @@
+"""The states of a call, as data: a transition table for each side.
+
+Transitions that are not in a table are ignored, such as a message for a call that has ended. The enums are integers
+since those hash fast.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum, auto
+from typing import Final, TypeVar
+
+__all__ = ["CLIENT", "SERVER", "ClientState", "ServerState", "Step", "after"]
+
+S = TypeVar("S", bound=IntEnum)
+
+
+class Step(IntEnum):
+    """What can happen to a call."""
+
+    OPEN = auto()  # its first message is sent
+    HALF_CLOSE = auto()  # the client has sent its last item, and still receives
+    CLOSE = auto()  # the client asks for the result, or the server stops
+    FINISH = auto()  # the last message: a result, an error, an abort; or the loss of the connection
+    RELEASE = auto()  # the handler has ended
+
+
+class ClientState(IntEnum):
+    """Where a call stands at the client."""
+
+    NEW = auto()
+    OPEN = auto()
+    HALF_CLOSED = auto()  # sends no more, and still receives
+    CLOSING = auto()  # asked to finish; the result is still to come
+    ENDED = auto()
+
+
+class ServerState(IntEnum):
+    """Where a call stands at the server."""
+
+    RUNNING = auto()
+    HALF_CLOSED = auto()  # no further items come; the handler goes on
+    CLOSING = auto()  # the handler is asked to finish; its result is still wanted
+    ENDED = auto()  # answered, or given up: nothing more is sent; the handler may still clean up
+    RELEASED = auto()  # the handler has ended: the call counts no longer
+
+
+CLIENT: Final[Mapping[tuple[ClientState, Step], ClientState]] = {
+    (ClientState.NEW, Step.OPEN): ClientState.OPEN,
+    (ClientState.OPEN, Step.HALF_CLOSE): ClientState.HALF_CLOSED,
+    (ClientState.OPEN, Step.CLOSE): ClientState.CLOSING,
+    (ClientState.OPEN, Step.FINISH): ClientState.ENDED,
+    (ClientState.HALF_CLOSED, Step.CLOSE): ClientState.CLOSING,
+    (ClientState.HALF_CLOSED, Step.FINISH): ClientState.ENDED,
+    (ClientState.CLOSING, Step.FINISH): ClientState.ENDED,
+}
+
+SERVER: Final[Mapping[tuple[ServerState, Step], ServerState]] = {
+    (ServerState.RUNNING, Step.HALF_CLOSE): ServerState.HALF_CLOSED,
+    (ServerState.RUNNING, Step.CLOSE): ServerState.CLOSING,
+    (ServerState.RUNNING, Step.FINISH): ServerState.ENDED,
+    (ServerState.HALF_CLOSED, Step.CLOSE): ServerState.CLOSING,
+    (ServerState.HALF_CLOSED, Step.FINISH): ServerState.ENDED,
+    (ServerState.CLOSING, Step.FINISH): ServerState.ENDED,
+    (ServerState.ENDED, Step.RELEASE): ServerState.RELEASED,
+}
+
+
+def after(table: Mapping[tuple[S, Step], S], state: S, step: Step) -> S | None:
+    """Return the state that a step leads to, or None where it changes nothing."""
+    return table.get((state, step))

@@ -1,0 +1,260 @@
+"""The client's public connection: makes calls, whatever transport carries them.
+
+Each method encodes the param, waits for an open client session (with ``reconnect``, for the next one), runs the
+interceptors, and hands the call to the session.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final, TypeVar, Unpack
+
+from enkaku._checks import require_loop, require_seconds
+from enkaku.calls.deadlines import due_within, left, passed
+from enkaku.calls.info import Call, ConnectionInfo
+from enkaku.calls.observers import Interceptor, Observers, enter_all, run_inside
+from enkaku.errors import ConnectionLost, UsageError
+from enkaku.limits import Limits
+from enkaku.options import CallOptions, ConnectionOptions, StreamOptions, check_call, check_stream
+from enkaku.procedures import Channel, Event, Procedure, Request, Stream
+from enkaku.transports.base import Transport
+from enkaku.values.slot import Slot
+from enkaku.wire.messages import encode_event
+
+from .reconnect import ConnectionState, Links, OneLink, Redialer, States, SuccessiveLinks
+from .session import Link, Reply, exceeded, finish, send_request
+from .streams import ClientChannel, ClientStream, Opening, decode_reply
+
+__all__ = ["Connection", "send_event"]
+
+
+async def send_event(link: Link, call: Call, line: bytes) -> None:
+    """Send an event; wait until there is room for more."""
+    link.observers.call_started(call)
+    link.write(line)
+    call.bytes_sent = len(line)
+    reply: Reply = None
+    try:
+        async with asyncio.timeout(None if call.due is None else left(call.due)):
+            await link.drain()
+    except TimeoutError:
+        reply = exceeded(call.procedure)
+        raise reply from None
+    except ConnectionLost as error:
+        reply = error
+        raise
+    finally:
+        finish(link, call, reply)
+
+
+_Data = TypeVar("_Data")
+_Param = TypeVar("_Param")
+_Send = TypeVar("_Send")
+_Receive = TypeVar("_Receive")
+_Result = TypeVar("_Result")
+
+_TIMEOUT: Final = 60.0  # seconds
+
+
+class Connection:
+    """The client's end of a connection; any number of calls may be open on it at once.
+
+    ``connect_unix``, ``connect_tcp`` and ``connect_memory`` make connections; generated clients call the
+    methods of this class. It belongs to the event loop that it was made in.
+
+    Args:
+        transport: What carries the bytes; started here.
+        redialer: Makes the transports that follow, where the connection shall come back.
+        options: See ``ConnectionOptions``.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        redialer: Redialer | None = None,
+        **options: Unpack[ConnectionOptions],
+    ) -> None:
+        limits = options.get("limits") or Limits()
+        observers = Observers(options.get("observers", ()))
+        self._loop = asyncio.get_running_loop()
+        self._timeout = options.get("timeout", _TIMEOUT)
+        self._interceptors: Sequence[Interceptor] = tuple(options.get("interceptors", ()))
+        self._links: Links
+        if redialer is None:
+            self._links = OneLink(transport, limits, observers)
+        else:
+            self._links = SuccessiveLinks(transport, redialer, limits, observers)
+
+    @property
+    def peer(self) -> str:
+        """The server's address, for messages to people."""
+        return self.info.peer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection to the server now."""
+        return self._links.link.is_open
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands."""
+        return self._links.life.state
+
+    def states(self) -> AsyncIterator[ConnectionState]:
+        """Iterate over the states of the connection: the present one, and each that follows, until the last.
+
+        Whoever takes them late sees the newest sixteen; nothing waits for them. The iterator can be left at any
+        time, and any number of tasks may have one.
+        """
+        return States(self._links.life)
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """What there is to know about the connection, or the last one that there was."""
+        return self._links.link.info
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that have not ended, oldest first."""
+        return self.info.calls
+
+    async def event(
+        self, procedure: Event[_Data], data: _Data, **options: Unpack[CallOptions]
+    ) -> None:
+        """Send an event; ``data`` is None where it carries nothing.
+
+        Raises:
+            ConnectionLost: It was not sent.
+            DeadlineExceeded: There was no room for it in time.
+            EncodeError: The data does not fit its schema.
+            UsageError: There is no such option, or the connection belongs to another event loop.
+        """
+        line = encode_event(procedure.name, _encode(procedure, procedure.data, data))
+        due = self._due(procedure, options)
+        link = await self._links.ready(procedure, due)
+        call = Call(procedure, link.info, due)
+        call.param = data
+        async with AsyncExitStack() as stack:
+            await enter_all(stack, self._interceptors, call)
+            await send_event(link, call, line)
+
+    async def request(
+        self,
+        procedure: Request[_Param, _Result],
+        param: _Param,
+        **options: Unpack[CallOptions],
+    ) -> _Result:
+        """Send a request and wait for its result; ``param`` is None where it takes nothing.
+
+        If the waiting task is cancelled, so is the handler.
+
+        Raises:
+            CallError: The server refused the request, or the handler failed; a ``DeclaredError`` where the
+                protocol declares the error.
+            ConnectionLost: The connection ended first.
+            DeadlineExceeded: It took longer than its ``timeout``, or than the ``deadline()`` around it.
+            DecodeError: The result does not fit its schema.
+            EncodeError: The param does not fit its schema; nothing was sent.
+            UsageError: There is no such option, or the connection belongs to another event loop.
+        """
+        prm = _encode(procedure, procedure.param, param)
+        due = self._due(procedure, options)
+        while True:
+            link = self._links.link
+            if not link.is_open:
+                link = await self._links.ready(procedure, due)
+            call = Call(procedure, link.info, due)
+            call.param = param
+            try:
+                if not self._interceptors:
+                    return decode_reply(procedure.result, await send_request(link, call, prm))
+                run = partial(_request, procedure, link, call, prm)
+                return await run_inside(self._interceptors, call, run)
+            except ConnectionLost:
+                if link.is_open or not (procedure.idempotent and self._links.comes_back):
+                    raise
+
+    def stream(
+        self,
+        procedure: Stream[_Param, _Receive, _Result],
+        param: _Param,
+        **options: Unpack[StreamOptions],
+    ) -> "ClientStream[_Receive, _Result]":
+        """Prepare a stream; ``async with`` opens it.
+
+        Raises:
+            EncodeError: The param does not fit its schema.
+            UsageError: There is no such option, or an option cannot have this value.
+        """
+        opening = self._opening(procedure, procedure.param, param, options)
+        return ClientStream(opening, procedure.receive, procedure.result)
+
+    def channel(
+        self,
+        procedure: Channel[_Param, _Send, _Receive, _Result],
+        param: _Param,
+        **options: Unpack[StreamOptions],
+    ) -> "ClientChannel[_Send, _Receive, _Result]":
+        """Prepare a channel; ``async with`` opens it.
+
+        Raises:
+            EncodeError: The param does not fit its schema.
+            UsageError: There is no such option, or an option cannot have this value.
+        """
+        opening = self._opening(procedure, procedure.param, param, options)
+        return ClientChannel(opening, procedure.receive, procedure.result, procedure.send)
+
+    async def close(self, *, within: float = 2.0) -> None:
+        """End the connection: open calls end with ``ConnectionLost``, their handlers are cancelled.
+
+        Args:
+            within: How long the server may take to end its side, in seconds.
+
+        Raises:
+            UsageError: ``within`` is no time, or the connection belongs to another event loop.
+        """
+        require_seconds("within", within)
+        require_loop(self._loop, "the connection")
+        await self._links.close(within=within)
+
+    def _due(self, procedure: Procedure, options: CallOptions) -> float | None:
+        if asyncio.get_running_loop() is not self._loop:
+            require_loop(self._loop, "the connection")
+        timeout = self._timeout
+        if options:
+            check_call(procedure.name, options)
+            timeout = options.get("timeout", timeout)
+        due = due_within(timeout)
+        if due is not None and passed(due):
+            raise exceeded(procedure)
+        return due
+
+    def _opening(
+        self, procedure: Procedure, slot: Slot[_Param], param: _Param, options: StreamOptions
+    ) -> Opening:
+        if options:
+            check_stream(procedure.name, options)
+        return Opening(
+            self._links,
+            procedure,
+            param,
+            _encode(procedure, slot, param),
+            timeout=options.get("timeout"),
+            when_full=options.get("when_full", "wait"),
+            interceptors=self._interceptors,
+        )
+
+
+async def _request(
+    procedure: Request[_Param, _Result], link: Link, call: Call, prm: bytes | None
+) -> _Result:
+    return decode_reply(procedure.result, await send_request(link, call, prm))
+
+
+def _encode(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | None:
+    if slot.declared:
+        return slot.encode(value)
+    if value is not None:
+        raise UsageError(f"{procedure.name}: no value is taken, None stands for it")
+    return None

@@ -1,0 +1,432 @@
+"""Streams and channels as the client sees them: ``async with`` opens one, ``async for`` receives its items.
+
+A channel is a stream whose client also sends items. Leaving the ``async with`` block of a call that has not ended aborts it;
+``close()`` asks the handler to finish and returns its result.
+"""
+
+import asyncio
+from asyncio import get_running_loop
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Generic, Self, TypeVar
+
+from enkaku._checks import require_loop, require_seconds
+from enkaku.calls.deadlines import due_within
+from enkaku.calls.info import Call
+from enkaku.calls.observers import Interceptor, enter_all
+from enkaku.calls.states import CLIENT, ClientState, Step, after
+from enkaku.errors import (
+    CallClosed,
+    ConnectionLost,
+    DeadlineExceeded,
+    DecodeError,
+    EnkakuError,
+    NotSupported,
+    UsageError,
+)
+from enkaku.flow.inbox import NOTHING, End, Inbox
+from enkaku.flow.overflow import WhenFull
+from enkaku.flow.send_window import Window
+from enkaku.procedures import Procedure
+from enkaku.values.slot import Slot
+from enkaku.wire.messages import CLOSE, encode_end, encode_item, send_head
+
+from .reconnect import Links
+from .session import Reply, exceeded, finish, require_time
+
+__all__ = ["ClientChannel", "ClientStream", "Opening", "decode_reply"]
+
+_Receive = TypeVar("_Receive")
+_Result = TypeVar("_Result")
+
+_CANCELLED: Final = "Cancelled"
+_NEW: Final = ClientState.NEW
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """All that it takes to open a stream or a channel.
+
+    Attributes:
+        links: Where its link comes from.
+        procedure: What is called.
+        param: What it is called with.
+        prm: The same as JSON text, None where the procedure takes nothing.
+        timeout: How long it may take, in seconds; None is for ever.
+        when_full: What happens to items that nobody takes.
+        interceptors: Stand around it.
+    """
+
+    links: Links
+    procedure: Procedure
+    param: object
+    prm: bytes | None
+    timeout: float | None = field(kw_only=True)
+    when_full: WhenFull = field(kw_only=True)
+    interceptors: Sequence[Interceptor] = field(kw_only=True)
+
+
+class ClientStream(Generic[_Receive, _Result]):
+    """A stream: an async iterator over the server's items, with a result at the end.
+
+    Use it as a block; leaving the block while the call is open aborts it, and with it the handler::
+
+        async with client.metrics_stream(param) as stream:
+            async for metric in stream:
+                ...
+            result = await stream.result()
+    """
+
+    facts: Call  # once it is open; ``call`` says so to those who come too early
+    outgoing: Window | None = None  # what may be sent: nothing, as long as this is no channel
+
+    def __init__(self, opening: Opening, receive: Slot[_Receive], result: Slot[_Result]) -> None:
+        self.procedure: Final = opening.procedure
+        self._opening = opening
+        self._link = opening.links.link
+        self._receive = receive
+        self._result = result
+        self._state = ClientState.NEW
+        self._iterated = False
+        self._reply: Reply = None
+        self._stack = AsyncExitStack()
+
+    @property
+    def call(self) -> Call:
+        """What there is to know about the call, once it is open."""
+        self._require_known()
+        return self.facts
+
+    @property
+    def window(self) -> Window | None:
+        """What the server is ready to buffer; None where nothing can be sent."""
+        self._require_known()
+        return self.outgoing
+
+    @property
+    def dropped(self) -> int:
+        """How many items were dropped, because nobody took them in time and ``when_full`` said so, or the call closes."""
+        return self.call.dropped
+
+    async def __aenter__(self) -> Self:
+        opening = self._opening
+        if self._state is not ClientState.NEW:
+            raise UsageError(f"{self.procedure.name}: a call can be opened once")
+        due = due_within(opening.timeout)
+        require_time(self.procedure, due)
+        self._link = await opening.links.ready(self.procedure, due)
+        self.facts = Call(self.procedure, self._link.info, due)
+        self.facts.param = opening.param
+        try:
+            await enter_all(self._stack, opening.interceptors, self.facts)
+            self._open(due)
+        except BaseException as error:
+            await self._stack.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def _open(self, due: float | None) -> None:
+        loop = get_running_loop()
+        limits = self._link.limits
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._inbox: Inbox[bytes] = Inbox(
+            self._link.gate,
+            window=limits.window,
+            limit=limits.inbox_limit,
+            grant=lambda size: self._link.grant(self.facts, size),
+            when_full=self._opening.when_full,
+            on_drop=self._count_dropped,
+        )
+        # Called by the connection: items with the bytes of their lines, and the sum of those.
+        self.take_items: Callable[[Sequence[tuple[bytes, int]], int], None] = self._inbox.put_all
+        self._step(Step.OPEN)
+        try:
+            self._link.open_call(self, self._opening.prm, win=self._inbox.window)
+        except BaseException as error:
+            self._step(Step.FINISH)
+            closed = CallClosed(f"{self.procedure.name}: the call was not opened")
+            self._reply = error if isinstance(error, EnkakuError) else closed
+            self._ended.set_result(
+                None
+            )  # or who asks for the result all the same would wait for ever
+            self._inbox.put_end(self._reply)
+            self._inbox.release()
+            raise
+        if due is not None:
+            self._link.expiries.add(due, self)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.abort(_CANCELLED if isinstance(error, asyncio.CancelledError) else None)
+        self._inbox.release()
+        await self._stack.__aexit__(kind, error, traceback)
+
+    def __aiter__(self) -> AsyncIterator[_Receive]:
+        return self
+
+    async def __anext__(self) -> _Receive:
+        if self._state is _NEW or get_running_loop() is not self._link.loop:
+            self._require_opened()
+        self._iterated = True
+        text = self._inbox.take_now()
+        if text is NOTHING:
+            try:
+                text = await self._inbox.get()
+            except End:
+                raise StopAsyncIteration from None
+        try:
+            return self._receive.decode(text)
+        except DecodeError as error:
+            self._give_up(error, None)
+            raise
+
+    async def result(self) -> _Result:
+        """Wait until the server ends the call by itself.
+
+        Where nobody iterates over the items, those that do not fit the inbox are dropped.
+
+        Raises:
+            CallError: The call ended in an error.
+            ConnectionLost: The connection ended first.
+            DeadlineExceeded: It took longer than its ``timeout``, or than the ``deadline()`` around it.
+            DecodeError: The result does not fit its schema.
+            InboxOverflow: Too many items came while nobody took them.
+        """
+        self._require_opened()
+        if not self._iterated:
+            self._inbox.keep_only_what_fits()
+        return await self._wait_result()
+
+    async def close(self) -> _Result:
+        """Ask the handler to finish, and wait for its result.
+
+        Items that came before can still be iterated over; those that do not fit the inbox are dropped.
+
+        Raises:
+            CallError: The call ended in an error.
+            ConnectionLost: The connection ended first.
+            DeadlineExceeded: It took longer than its ``timeout``, or than the ``deadline()`` around it.
+            DecodeError: The result does not fit its schema.
+        """
+        self._require_opened()
+        if self._step(Step.CLOSE):
+            self._link.abort_call(self.facts, CLOSE)
+        self._inbox.keep_only_what_fits()
+        return await self._wait_result()
+
+    def abort(self, reason: str | None = None) -> None:
+        """Give the call up: the handler is cancelled, and nothing more comes. After the end, do nothing.
+
+        Args:
+            reason: For the server, at most 1,024 characters.
+
+        Raises:
+            UsageError: The reason is ``"Close"``, which means something else on the wire; or the connection belongs to
+                another event loop.
+        """
+        require_loop(self._link.loop, "the connection")
+        if reason == CLOSE:
+            raise UsageError(f"{CLOSE!r} asks the handler to finish: await close() does that")
+        if self._state not in {ClientState.NEW, ClientState.ENDED}:
+            self._inbox.clear()
+            self._give_up(CallClosed(f"{self.procedure.name}: this side gave the call up"), reason)
+
+    async def can_follow(self) -> bool:
+        """Wait until the connection of the call is lost, if it may come back, and return whether it may. For ``reopening``."""
+        return await self._opening.links.follows(self._link)
+
+    def take_end(self, reply: Reply) -> None:
+        """Take the end. Called by the connection."""
+        if self._step(Step.FINISH):
+            self._reply = reply
+            self._link.expiries.forget(self)
+            self._inbox.put_end(reply if isinstance(reply, EnkakuError) else None)
+            self._ended.set_result(None)
+            finish(self._link, self.facts, reply)
+
+    def _step(self, step: Step) -> bool:
+        state = after(CLIENT, self._state, step)
+        if state is None:
+            return False
+        self._state = state
+        if self.outgoing is not None:
+            self.outgoing.end()  # whoever waits for room looks again
+        return True
+
+    def expire(self) -> None:
+        """End, since its time is over. Called by the connection."""
+        self._give_up(exceeded(self.procedure), "Timeout")
+
+    def _give_up(self, error: EnkakuError, reason: str | None) -> None:
+        if (
+            self._state is not ClientState.CLOSING
+        ):  # the first abort wins: another would not be heard
+            self._link.abort_call(self.facts, reason)
+        self._link.forget_call(self.facts)
+        self.take_end(error)
+
+    def _count_dropped(self, count: int) -> None:
+        self.facts.dropped += count
+        self._link.observers.item_dropped(self.facts, count)
+
+    async def _wait_result(self) -> _Result:
+        self._link.gate.count_waiting(1)
+        try:
+            await asyncio.shield(self._ended)
+        finally:
+            self._link.gate.count_waiting(-1)
+        return decode_reply(self._result, self._reply)
+
+    def _require_opened(self) -> None:
+        if self._state is _NEW or get_running_loop() is not self._link.loop:
+            self._require_known()
+            require_loop(self._link.loop, "the connection")
+
+    def _require_known(self) -> None:
+        if self._state is _NEW:
+            raise UsageError(f"{self.procedure.name}: open the call first, by async with")
+
+
+def decode_reply(slot: Slot[_Result], reply: Reply) -> _Result:
+    """Return the value of a result, or raise what the call ended in."""
+    if isinstance(reply, EnkakuError):
+        # Two tasks may ask, and one again and again: the traceback is that of the last.
+        raise reply.with_traceback(None)
+    if not slot.declared:
+        return None  # type: ignore[return-value] # a procedure without result has the type None for it
+    return slot.decode_absent() if reply is None else slot.decode(reply)
+
+
+_Send = TypeVar("_Send")
+
+_OPEN: Final = ClientState.OPEN
+_STREAK: Final = 64  # how many items a channel may send before other tasks get a turn
+_GRANT_WITHIN: Final = 5.0  # seconds that a server may take to show whether it counts credits
+
+
+class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _Result]):
+    """A channel: a stream that takes items for the handler as well."""
+
+    def __init__(
+        self,
+        opening: Opening,
+        receive: Slot[_Receive],
+        result: Slot[_Result],
+        send: Slot[_Send],
+    ) -> None:
+        super().__init__(opening, receive, result)
+        self._send = send
+        self._streak = 0
+
+    async def send(self, item: _Send) -> None:
+        """Wait until there is room for an item, and send it.
+
+        Raises:
+            CallClosed: The call is closing, or has ended (its result or error says why), or ``end()`` came before.
+            ConnectionLost: The connection is gone.
+            DeadlineExceeded: The call has taken too long.
+            EncodeError: The item does not fit its schema; nothing was sent.
+        """
+        self._require_opened()
+        line = encode_item(self._head, self._send.encode(item))
+        if self._streak < _STREAK and self._state is _OPEN:
+            self._streak += 1
+            if self._link.has_room and self._window.take_now(len(line)):
+                self._write_item(line)
+                return
+        await self._wait_for_room(line)
+        # Nothing is awaited from here on: an item is sent if and only if this returns.
+        if isinstance(self._reply, ConnectionLost | DeadlineExceeded):
+            raise self._reply.with_traceback(None)
+        if self._state is not _OPEN:
+            raise CallClosed(
+                f"{self.procedure.name}: the call takes no more items: {self._why_not()}"
+            )
+        self._window.take(len(line))
+        self._write_item(line)
+
+    def _write_item(self, line: bytes) -> None:
+        size = len(line)
+        self.facts.items_sent += 1
+        self.facts.bytes_sent += size
+        self._link.write(line)
+
+    async def _wait_for_room(self, line: bytes) -> None:
+        self._streak += 1
+        if self._streak >= _STREAK:
+            # A sender that never has to wait would keep every other task from running.
+            self._streak = 0
+            await asyncio.sleep(0)
+        await self._window.turn.acquire()
+        try:
+            while self._state is _OPEN:
+                # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
+                if not self._window.fits(len(line)):
+                    await self._wait_for_credit()
+                    continue
+                await self._link.drain()
+                if self._window.fits(len(line)):
+                    break
+        finally:
+            self._window.turn.release()
+
+    async def end(self, *, within: float = 5.0) -> None:
+        """Say that no further items come; those of the server still do, and its result.
+
+        The handler's ``async for`` ends as it does when the call is closed, but it may go on sending as long as it
+        likes. After the end of the call, do nothing.
+
+        Args:
+            within: How long to wait for the server to show that it knows this, in seconds.
+
+        Raises:
+            ConnectionLost: The connection is gone.
+            NotSupported: The server does not know it, as the TypeScript original does not: ``close()`` asks for the
+                result.
+            UsageError: ``within`` is no time.
+        """
+        require_seconds("within", within)
+        self._require_opened()
+        try:
+            async with asyncio.timeout(within):
+                while self._state is ClientState.OPEN and not self._window.certain:
+                    self._link.ask_whether_it_counts()
+                    await self._window.wait()
+        except TimeoutError:
+            self._link.lift(self._window)
+        if isinstance(self._reply, ConnectionLost):
+            raise self._reply.with_traceback(None)
+        if self._state is ClientState.OPEN and not self._link.gate.credits:
+            raise NotSupported(
+                f"{self.procedure.name}: the server does not know half-closed channels"
+            )
+        if self._step(Step.HALF_CLOSE):
+            self._link.write(encode_end(self.facts.rid))
+
+    def _open(self, due: float | None) -> None:
+        self.outgoing = self._window = self._link.new_window()
+        super()._open(due)
+        self._head = send_head(self.procedure.name, self.facts.rid)
+
+    def _why_not(self) -> str:
+        if self._state is ClientState.HALF_CLOSED:
+            return "end() has said that none come"
+        return "it is closing" if self._state is ClientState.CLOSING else "it has ended"
+
+    async def _wait_for_credit(self) -> None:
+        timer: asyncio.TimerHandle | None = None
+        if not self._window.certain:
+            self._link.ask_whether_it_counts()
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(_GRANT_WITHIN, self._link.lift, self._window)
+        try:
+            await self._window.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()

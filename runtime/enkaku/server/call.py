@@ -1,0 +1,313 @@
+"""Calls at the server, as handlers see them: their state, their metadata, and how they send and receive items.
+
+``ServerCall`` is any call; ``StreamCall`` is a stream or channel, which also has a send window, an outbox and, for a channel,
+an inbox. ``stream.until_closed()`` leaves its block when the client closes the call.
+"""
+
+import asyncio
+from asyncio import get_running_loop
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final, NamedTuple
+
+from enkaku._checks import require_loop
+from enkaku.calls.info import Call, ConnectionInfo
+from enkaku.calls.observers import Observers
+from enkaku.calls.states import SERVER, ServerState, Step, after
+from enkaku.errors import CallClosed, UsageError
+from enkaku.flow.fairness import Turns
+from enkaku.flow.inbox import Inbox
+from enkaku.flow.overflow import WhenFull
+from enkaku.flow.send_window import Outbox, Window
+from enkaku.procedures import Procedure
+from enkaku.transports.base import Transport
+from enkaku.wire.messages import encode_item, encode_items, receive_head
+
+__all__ = [
+    "TAKES_ITEMS",
+    "Context",
+    "ServerCall",
+    "StreamCall",
+    "UntilClosed",
+    "current_call",
+    "set_current_call",
+]
+
+
+class UntilClosed:
+    """A block that the close of its call ends quietly; made by ``until_closed()``."""
+
+    def __init__(self, is_closed: Callable[[], bool], watchers: "set[UntilClosed]") -> None:
+        self._is_closed = is_closed
+        self._watchers = watchers
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._left = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None or self._task is not None:
+            raise UsageError("until_closed() makes a block for one task, to be entered once")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._watchers.add(self)
+        if self._is_closed():
+            self.leave()
+
+    def leave(self) -> None:
+        """Interrupt the block where it waits next."""
+        if self._task is not None and not self._left:
+            self._left = True
+            self._task.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._watchers.discard(self)
+        if not self._left or self._task is None:
+            return False
+        if not isinstance(error, asyncio.CancelledError):
+            # The block was over before the cancellation reached it: take it here.
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError as late:
+                if self._task.cancelling() > self._cancelling + 1:
+                    raise
+                error = error if error is not None and not isinstance(error, CallClosed) else late
+        outer = self._task.uncancel() > self._cancelling
+        return isinstance(error, asyncio.CancelledError | CallClosed) and not outer
+
+
+TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
+"""Where a handler may send items, and is not asked to finish."""
+_ENDS: Final = frozenset({Step.CLOSE, Step.FINISH})
+
+
+class Context(NamedTuple):
+    """What the calls of a session share.
+
+    Attributes:
+        connection: Whose they are.
+        transport: Takes what they send.
+        observers: Are told what happens to them.
+        turns: Says when a sender lets others run.
+        outbox_size: How many bytes of items each may put aside.
+        loop: The event loop that they belong to.
+        exceed: Ends one whose time is over.
+    """
+
+    connection: ConnectionInfo
+    transport: Transport
+    observers: Observers
+    turns: Turns
+    outbox_size: int
+    loop: asyncio.AbstractEventLoop
+    exceed: "Callable[[ServerCall], None]"
+
+
+class ServerCall(Call):
+    """A call that a handler is serving; ``current_call()`` returns it."""
+
+    state: ServerState = ServerState.RUNNING
+    task: asyncio.Task[None] | None = None
+    cancelled: bool = False
+    stuck: bool = False
+    _watchers: set[UntilClosed] | None = None
+
+    def __init__(
+        self, procedure: Procedure, context: Context, due: float | None, rid: str = ""
+    ) -> None:
+        super().__init__(procedure, context.connection, due, rid)
+        self.context: Final = context
+        self.answered: Final = procedure.kind != "event"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the handler is asked to finish: the client has closed the call, or the server stops."""
+        return self.state not in TAKES_ITEMS
+
+    def until_closed(self) -> "UntilClosed":
+        """Make a block that is left quietly as soon as the call is closed.
+
+        It suits a request that waits for something: ``async with current_call().until_closed(): ...``
+        """
+        if self._watchers is None:
+            self._watchers = set()
+        return UntilClosed(lambda: self.closed, self._watchers)
+
+    def step(self, step: Step) -> bool:
+        """Go on in the life of the call, if the step means anything where it stands. Called by the session."""
+        state = after(SERVER, self.state, step)
+        if state is None:
+            return False
+        self.state = state
+        if self._watchers and step in _ENDS:
+            for watcher in tuple(self._watchers):
+                watcher.leave()
+        return True
+
+    def expire(self) -> None:
+        """End, since its time is over."""
+        self.context.exceed(self)
+
+    def release(self) -> None:
+        """Need nothing of the connection any longer: the handler has ended. Called by the session."""
+
+    def note_dropped(self, count: int) -> None:
+        """Count items that were dropped. Called by the inbox and the outbox."""
+        self.dropped += count
+        self.context.observers.item_dropped(self, count)
+
+
+_current: Final[ContextVar[ServerCall]] = ContextVar("enkaku_current_call")
+
+
+def current_call() -> ServerCall:
+    """Return the call that the running task serves.
+
+    Raises:
+        UsageError: It serves none.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise UsageError("current_call() is for tasks that a handler's method runs in") from None
+
+
+def set_current_call(call: ServerCall) -> None:
+    """Make ``call`` the current one of this task and of those that it starts."""
+    _current.set(call)
+
+
+class StreamCall(ServerCall):
+    """A stream or a channel that a handler is serving."""
+
+    inbox: Inbox[object] | None = None
+    outbox: Outbox | None = None
+    decode_item: Callable[[bytes], object] | None = None
+    before: tuple[Callable[[], None], ...] = ()
+    """Send what a handler's own next item must not overtake. Set by broadcasts."""
+
+    def __init__(
+        self, procedure: Procedure, context: Context, due: float | None, rid: str, window: Window
+    ) -> None:
+        super().__init__(procedure, context, due, rid)
+        self.window: Final = window
+        self._head = receive_head(rid)
+
+    def step(self, step: Step) -> bool:
+        """Go on in the life of the call, if the step means anything where it stands. Called by the session."""
+        if not super().step(step):
+            return False
+        if step is not Step.RELEASE and self.inbox is not None:
+            self.inbox.put_end()
+        if step is not Step.HALF_CLOSE:
+            self.window.end()
+        return True
+
+    def release(self) -> None:
+        """Need nothing of the connection any longer: the handler has ended. Called by the session."""
+        if self.inbox is not None:
+            self.inbox.clear()
+            self.inbox.release()
+
+    async def send_item(self, text: bytes, when_full: WhenFull) -> None:
+        """Send an item's JSON text: wait until there is room for it, or put it aside. Called by streams."""
+        require_loop(self.context.loop, "the stream")
+        for send in self.before:
+            send()
+        line = encode_item(self._head, text)
+        await self.context.turns.give_way()
+        if when_full == "wait":
+            if self.outbox is not None:
+                await self.outbox.flush()
+            await self._wait_for_room(len(line))
+            # Nothing is awaited from here on: an item is sent if and only if this returns.
+            self._write_item(line)
+        else:
+            self._send_or_keep(line, when_full)
+
+    def send_in_turn(self, text: bytes) -> bool:
+        """Send an item's JSON text if nobody has to wait for it, nor the others for their turn, and say so."""
+        context = self.context
+        turns, transport = context.turns, context.transport
+        if self.state not in TAKES_ITEMS or self.before or self.outbox is not None:
+            return False
+        if turns.left <= 1 or get_running_loop() is not context.loop:
+            return False
+        line = encode_item(self._head, text)
+        size = len(line)
+        if not (transport.has_room and self.window.take_now(size)):
+            return False
+        turns.left -= 1
+        self.items_sent += 1
+        self.bytes_sent += size
+        transport.write(line)
+        return True
+
+    def send_together(self, texts: Sequence[bytes]) -> bool:
+        """Send some items' JSON texts if nobody has to wait for any of them, and say so. Called by broadcasts."""
+        if self.state >= ServerState.ENDED:  # they may have been given before the call was closed
+            return False
+        return self._write_now(encode_items(self._head, texts), len(texts))
+
+    def _takes_items(self) -> bool:
+        # A closed channel's handler may still answer the items that came before the close.
+        answering = self.inbox is not None and not self.inbox.finished
+        return not self.closed or (self.state is ServerState.CLOSING and answering)
+
+    async def _wait_for_room(self, size: int) -> None:
+        """Wait until an item's line of so many bytes may be sent; send it without waiting for anything else."""
+        await self.window.turn.acquire()
+        try:
+            while self._takes_items():
+                # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
+                if not self.window.fits(size):
+                    await self.window.wait()
+                    continue
+                await self.context.transport.drain()
+                if self.window.fits(size):
+                    break
+        finally:
+            self.window.turn.release()
+        self._require_taking_items()
+
+    def _send_or_keep(self, line: bytes, when_full: WhenFull) -> None:
+        self._require_taking_items()
+        if self._write_now(line):
+            return
+        if self.outbox is None:
+            self.outbox = Outbox(
+                self._wait_for_room,
+                self._write_item,
+                size=self.context.outbox_size,
+                on_drop=self.note_dropped,
+            )
+        self.outbox.put(line, when_full)
+
+    def _write_now(self, line: bytes, items: int = 1) -> bool:
+        """Write the line of an item, or those of some, if nothing has to be waited for, or overtaken."""
+        if self.outbox is not None and not self.outbox.empty:
+            return False
+        transport, size = self.context.transport, len(line)
+        if not (transport.has_room and self.window.take_now(size, items)):
+            return False
+        self.items_sent += items
+        self.bytes_sent += size
+        transport.write(line)
+        return True
+
+    def _write_item(self, line: bytes) -> None:
+        size = len(line)
+        self.window.take(size)
+        self.items_sent += 1
+        self.bytes_sent += size
+        self.context.transport.write(line)
+
+    def _require_taking_items(self) -> None:
+        if not self._takes_items():
+            raise CallClosed(f"{self.procedure.name}: the call takes no more items: it is closed")

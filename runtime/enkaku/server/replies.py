@@ -1,0 +1,141 @@
+"""Error replies: what a client is sent, and what is logged, when a call fails or a message is invalid."""
+
+import logging
+from typing import Final
+
+from enkaku.calls.info import ConnectionInfo
+from enkaku.errors import CallClosed, DecodeError, EncodeError, HandlerError
+from enkaku.procedures import DeclaredError
+from enkaku.transports.base import Transport
+from enkaku.transports.lines import Oversized
+from enkaku.values.problems import problem
+from enkaku.values.slot import Slot
+from enkaku.wire.messages import ANSWERED, encode_error, glance_at
+
+from .call import ServerCall
+from .shared import Policy, Refusal
+
+__all__ = ["FAILED", "INVALID", "Refusals", "describe"]
+
+logger: Final = logging.getLogger("enkaku.server")
+
+FAILED: Final = ("EK01", "Handler execution failed")
+_ANY_DATA: Final = Slot[dict[str, object]]("error data", dict[str, object])
+_CODE_MAX: Final = 128
+_DATA_MAX: Final = 64
+
+
+def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
+    """Write the answer to a handler that raised, and log what its caller is not told.
+
+    Returns:
+        The error's code, and the line.
+    """
+    told = None
+    try:
+        told = _describe_declared(call, error) if call.answered else None
+    except EncodeError as unfit:
+        error.add_note(f"The caller was told {FAILED[0]} instead: {unfit}")
+    if told is not None:
+        return told
+    _log_failure(call, error)
+    return FAILED[0], encode_error(call.rid, *FAILED)
+
+
+def _log_failure(call: ServerCall, error: Exception) -> None:
+    if isinstance(error, CallClosed) and call.closed:
+        logger.warning(
+            "%s: its call was closed, and the handler let CallClosed escape: so there is no result. "
+            "Send inside of 'async with stream.until_closed()', and return the result behind it.",
+            call.procedure.name,
+        )
+    else:
+        logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
+
+
+def _describe_declared(call: ServerCall, error: Exception) -> tuple[str, bytes] | None:
+    if isinstance(error, DeclaredError):
+        data = call.procedure.encode_error(error)
+        if data is None:
+            return None
+        code, message = error.code, error.message
+    elif isinstance(error, HandlerError):
+        code, message, members = error.code, error.message, dict(error.data)
+        if len(members) > _DATA_MAX:
+            raise EncodeError(
+                _ANY_DATA.label, (problem((), f"at most {_DATA_MAX} members", members),)
+            )
+        data = _ANY_DATA.encode(members)
+    else:
+        return None
+    if len(code) > _CODE_MAX:
+        raise EncodeError(
+            "error code", (problem((), f"text of at most {_CODE_MAX} characters", code),)
+        )
+    return code, encode_error(call.rid, code, message, data)
+
+
+INVALID: Final = ("EK08", "Invalid protocol message")
+_TOO_LARGE: Final = ("EK06", "Message exceeds maximum size")
+_RID_MAX: Final = 1024  # characters of an overlong rid that are worth echoing
+_EXPLANATION_MAX: Final = 1000  # characters that a client is told about a value of its own
+
+
+class Refusals:
+    """Refuses what a client of one connection sends.
+
+    Args:
+        transport: Takes the answers.
+        connection: Whose they are.
+        policy: Says whom to tell, and how much.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_policy",
+        "_reported",
+        "_transport",
+    )
+
+    def __init__(self, transport: Transport, connection: ConnectionInfo, policy: Policy) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._policy = policy
+        self._reported = False
+
+    def refuse(self, rid: str, refusal: Refusal) -> None:
+        """Answer with an error."""
+        if len(rid) <= _RID_MAX:
+            self._transport.write(encode_error(rid, *refusal))
+
+    def invalid(self, rid: str, reason: str) -> None:
+        """Refuse a message that makes no sense where the connection stands."""
+        self.report(reason)
+        self.refuse(rid, INVALID)
+
+    def value(self, rid: str, error: DecodeError) -> None:
+        """Refuse a value that its schema refuses."""
+        self.report(str(error))
+        code, message = INVALID
+        if self._policy.explain_refusals:
+            message = f"{message}: {error.reason}"[:_EXPLANATION_MAX]
+        self.refuse(rid, (code, message))
+
+    def oversized(self, line: Oversized) -> None:
+        """Refuse a line that was too long to be read."""
+        typ, rid = glance_at(line.head)
+        self.report(f"a line of more than {self._policy.limits.message_size} bytes")
+        if rid is not None and typ in ANSWERED:
+            self.refuse(rid, _TOO_LARGE)
+
+    def report(self, reason: str) -> None:
+        """Tell what the client did wrong; log it once loudly, since a hostile client could fill the disk."""
+        self._policy.observers.invalid_message(self._connection, reason)
+        level = logging.DEBUG if self._reported else logging.WARNING
+        self._reported = True
+        logger.log(level, "%s sent an invalid message: %.500s", self._connection.peer, reason)
+
+    def overload(self, procedure: str, problem: str) -> None:
+        """Tell that a limit was met."""
+        self._policy.observers.overloaded(self._connection, procedure, problem)
+        logger.debug("%s: %s: %s", self._connection.peer, procedure, problem)

@@ -1,0 +1,208 @@
+"""A server: one handler, and the sessions of all clients that are connected to it.
+
+It does not know where its connections come from: a listener calls ``connected()`` with each transport.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, Protocol, Unpack
+
+from enkaku._checks import require_instances, require_loop, require_seconds
+from enkaku.calls.deadlines import Expiries
+from enkaku.calls.info import ConnectionInfo
+from enkaku.calls.observers import Observers
+from enkaku.errors import UsageError
+from enkaku.flow.fairness import Turns
+from enkaku.limits import Limits
+from enkaku.options import ServerOptions, check_server
+from enkaku.transports.base import Transport
+
+from .handler import Handler
+from .session import Session
+from .shared import Capacity, Policy
+from .signals import on_stop_signal
+
+__all__ = ["Listening", "Server"]
+
+_AT_ONCE: Final = 1.0  # seconds that handlers may still clean up when the server shall end at once
+
+
+class Listening(Protocol):
+    """What brings a server its connections."""
+
+    def close(self) -> None:
+        """Bring no more."""
+
+
+class Server:
+    """Serves a handler to any number of connections; ``serve_unix`` and ``serve_tcp`` make servers."""
+
+    def __init__(self, handler: Handler, **options: Unpack[ServerOptions]) -> None:
+        require_instances("handler", [handler], Handler)
+        check_server(options)
+        limits = options.get("limits") or Limits()
+        self._loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._policy = Policy(
+            routes={route.procedure.name: route for route in handler.__routes__()},
+            limits=limits,
+            capacity=Capacity(calls=limits.server_calls, handlers=limits.server_handlers),
+            expiries=Expiries(),
+            turns=Turns(),
+            close_timeout=options.get("close_timeout", 30.0),
+            explain_refusals=options.get("explain_refusals", False),
+            observers=Observers(options.get("observers", ())),
+            interceptors=tuple(options.get("interceptors", ())),
+            lifespan=options.get("lifespan"),
+        )
+        self._sessions: dict[Session, None] = {}
+        self._listener: Listening | None = None
+        self._addresses: tuple[str, ...] = ()
+        self._stop_wanted = asyncio.Event()
+        self._aborted = asyncio.Event()
+        self._stopping: asyncio.Task[None] | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the server listens, such as ``"unix:/run/app.sock"`` or ``"tcp:127.0.0.1:8000"``."""
+        return self._addresses
+
+    @property
+    def port(self) -> int:
+        """The TCP port that the server listens at.
+
+        Raises:
+            UsageError: It listens at no TCP port.
+        """
+        for address in self._addresses:
+            if address.startswith("tcp:"):
+                return int(address.rpartition(":")[2])
+        raise UsageError(f"the server listens at {', '.join(self._addresses)}, not at a TCP port")
+
+    @property
+    def connections(self) -> tuple[ConnectionInfo, ...]:
+        """The connections as they are now, oldest first; each lists its open calls."""
+        return tuple(session.info for session in self._sessions)
+
+    async def serve_forever(self, *, grace: float = 10.0) -> None:
+        """Serve until SIGINT, SIGTERM or ``stop()``, then stop gracefully; a second signal ends it at once.
+
+        Signals reach the main thread only; elsewhere, call ``stop()``.
+
+        Args:
+            grace: How long running handlers may go on after the signal, in seconds.
+
+        Raises:
+            UsageError: ``grace`` is no time, or the server belongs to another event loop.
+        """
+        require_seconds("grace", grace)
+        require_loop(self._loop, "the server")
+        with on_stop_signal(self._take_signal):
+            await self._stop_wanted.wait()
+            await self.stop(grace=grace)
+
+    async def stop(self, *, grace: float = 10.0) -> None:
+        """Take no new connections and calls, let running handlers finish, answer every call, then end.
+
+        Handlers are asked to finish as if their clients had closed the calls; those that go on after
+        ``grace`` are cancelled, and their callers get ``EKP01``. If the task that waits here is cancelled,
+        the handlers are cancelled at once.
+
+        Args:
+            grace: How long running handlers may go on, in seconds.
+
+        Raises:
+            UsageError: A handler of this server waits here, and would wait for itself. It can start a task for it.
+                Or ``grace`` is no time, or the server belongs to another event loop.
+        """
+        require_seconds("grace", grace)
+        require_loop(self._loop, "the server")
+        task = asyncio.current_task()
+        if any(session.is_served_by(task) for session in self._sessions):
+            raise UsageError(
+                "a handler cannot wait for the end of its own server: start a task that stops it"
+            )
+        self._stop_wanted.set()
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(grace))
+        try:
+            await asyncio.shield(self._stopping)
+        except asyncio.CancelledError:
+            self.abort()
+            await self._stopping
+            raise
+
+    def abort(self) -> None:
+        """Cancel every handler and drop every connection, without waiting."""
+        self._stop_wanted.set()
+        self._aborted.set()
+        for session in tuple(self._sessions):
+            session.abort()
+
+    def connected(self, transport: Transport) -> None:
+        """Serve a new connection. Called by what listens."""
+        if self._stop_wanted.is_set():
+            transport.abort()
+        elif len(self._sessions) >= self._limits.connections:
+            info = ConnectionInfo(transport.peer, transport.credentials)
+            problem = f"there are {self._limits.connections} connections"
+            self._policy.observers.overloaded(info, "", problem)
+            transport.abort()
+        else:
+            session = Session(transport, self._policy, on_call_end=self._tell_progress)
+            self._sessions[session] = None
+            session.ended.add_done_callback(partial(self._disconnected, session))
+            session.start()
+
+    @asynccontextmanager
+    async def running(
+        self, listener: Listening | None, addresses: tuple[str, ...]
+    ) -> AsyncGenerator[None, None]:
+        """Own what listens; stop with the block, at once if it is left by an exception."""
+        self._listener, self._addresses = listener, addresses
+        try:
+            yield
+        except BaseException:
+            await self.stop(grace=0)
+            raise
+        await self.stop()
+
+    def _disconnected(self, session: Session, _: asyncio.Future[None]) -> None:
+        del self._sessions[session]
+        self._policy.observers.connection_lost(session.info, session.reason)
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        if self._stopping is not None:
+            self._policy.observers.draining(len(self._sessions), self._policy.capacity.running)
+
+    async def _stop(self, grace: float) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self._tell_progress()
+        loop = asyncio.get_running_loop()
+        ending = loop.create_task(self._end_sessions(grace))
+        aborted = loop.create_task(self._aborted.wait())
+        try:
+            await asyncio.wait({ending, aborted}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ending}, timeout=_AT_ONCE)
+        finally:
+            ending.cancel()
+            aborted.cancel()
+            await asyncio.wait({ending, aborted})
+            self._policy.expiries.close()
+
+    async def _end_sessions(self, grace: float) -> None:
+        sessions = tuple(self._sessions)
+        await asyncio.gather(*(session.stop(grace=grace) for session in sessions))
+        if sessions:
+            ended = [session.ended for session in sessions]
+            await asyncio.wait(ended, timeout=self._limits.cleanup)
+            await asyncio.gather(*(session.abandon() for session in sessions))
+
+    def _take_signal(self) -> None:
+        if self._stop_wanted.is_set():
+            self.abort()
+        self._stop_wanted.set()

@@ -1,0 +1,83 @@
+"""``connect_memory``: a client of a handler in the same process, without a socket."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Unpack
+
+from enkaku._checks import require_instances
+from enkaku.client.connection import Connection
+from enkaku.client.reconnect import Redialer
+from enkaku.options import ConnectionOptions, ServerOptions, check_connection
+from enkaku.server.handler import Handler
+from enkaku.server.server import Server
+from enkaku.transports.base import Transport
+from enkaku.transports.memory import memory_pair
+
+from .faults import Faults, Flow, faulty_memory_pair
+from .faulty_proxy import faulty_tcp, faulty_unix
+from .faulty_wire import Wire
+
+__all__ = ["Faults", "Flow", "connect_memory", "faulty_tcp", "faulty_unix"]
+
+
+@asynccontextmanager
+async def connect_memory(
+    handler: Handler,
+    *,
+    faults: Faults | None = None,
+    connection_options: ConnectionOptions | None = None,
+    **options: Unpack[ServerOptions],
+) -> AsyncGenerator[Connection, None]:
+    """Connect to a handler in this process: the same messages, validation and errors, without a socket.
+
+    Args:
+        handler: Serves the calls.
+        faults: Disturbs the connection; None, the default, is a perfect one. It is let go when the block ends.
+        connection_options: For the client's side; its limits are the server's where it does not say. With
+            ``reconnect``, another connection follows ``faults.cut()``.
+        options: For the server's side; see ``ServerOptions``.
+    """
+    async with connect_and_serve(handler, faults, connection_options, options) as (connection, _):
+        yield connection
+
+
+@asynccontextmanager
+async def connect_and_serve(
+    handler: Handler,
+    faults: Faults | None,
+    connection_options: ConnectionOptions | None,
+    options: ServerOptions,
+) -> AsyncGenerator[tuple[Connection, Server], None]:
+    """Do what ``connect_memory`` does, and give the server as well. For the pytest plugin."""
+    if faults is not None:
+        require_instances("faults", [faults], Faults)
+    server = Server(handler, **options)
+    client_options: ConnectionOptions = {"limits": options.get("limits")}
+    client_options.update(connection_options or {})
+    check_connection(client_options)
+    async with AsyncExitStack() as stack:
+        wires: list[Wire] = []
+
+        async def dial() -> Transport:
+            client_end: Transport
+            server_end: Transport
+            if faults is None:
+                client_end, server_end = memory_pair()
+            else:
+                pair = faulty_memory_pair(faults)
+                client_end, server_end, wire = await stack.enter_async_context(pair)
+                wires.append(wire)
+            server.connected(server_end)
+            return client_end
+
+        transport = await dial()
+        await stack.enter_async_context(server.running(None, ("memory",)))
+        reconnect = client_options.get("reconnect")
+        redialer = None if reconnect is None else Redialer(dial, reconnect, transport.peer)
+        connection = Connection(transport, redialer, **client_options)
+        try:
+            yield connection, server
+        finally:
+            for wire in wires:
+                wire.let_go()  # nobody wants to wait at the end of a test for a peer that cannot answer
+            await connection.close()
