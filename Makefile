@@ -86,6 +86,10 @@ bench-check: $(READY)  ## fail where a message costs 3 % more instructions than 
 bench-renew: $(READY)  ## write benchmarks/baseline.json anew, after a change that is meant to cost what it costs
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard --renew
 
+.PHONY: bench-functions
+bench-functions: $(READY)  ## count the functions of the runtime that a message enters
+	@$(BIN)/python benchmarks/functions.py $(FUNCTIONS)
+
 .PHONY: bench-steps
 bench-steps: $(READY)  ## measure what each step of a message's way costs
 	@PYTHONPATH=benchmarks $(BIN)/python benchmarks/steps.py

@@ -18,7 +18,7 @@ from typing import Final
 import enkaku
 from compare.bench_protocol import Sample
 from compare.bench_protocol.procedures import ECHO
-from enkaku.calls.deadlines import Expiries
+from enkaku.calls.deadlines import Deadlines
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.calls.states import ServerState, Step
@@ -27,7 +27,7 @@ from enkaku.flow.inbox import Inbox, ReadGate
 from enkaku.flow.send_window import Window
 from enkaku.server.call import Context, ServerCall
 from enkaku.server.shared import Capacity
-from enkaku.transports.lines import LineSplitter
+from enkaku.transports.lines import Lines
 from enkaku.transports.memory import memory_pair
 from enkaku.wire.messages import (
     decode_client_message,
@@ -66,17 +66,17 @@ def line_steps() -> dict[str, Callable[[], object]]:
     head = receive_head("1")
     opening = encode_open("request", "1", "echo", text, ttl=60_000)
     item = encode_item(head, text)
-    block = item * 64
-    splitter = LineSplitter(10 * 1024 * 1024)
+    lines = Lines(10 * 1024 * 1024)
+    block = (item + lines.terminator) * 64
     return {
         "write the value: slot.encode": lambda: ECHO.param.encode(SAMPLE),
         "read the value: slot.decode": lambda: ECHO.param.decode(text),
         "write the line of a request": lambda: encode_open("request", "1", "echo", text, ttl=60000),
         "write the line of a result": lambda: encode_result("1", text),
         "write the line of an item": lambda: encode_item(head, text),
-        "split 64 lines (for all)": lambda: splitter.feed(block),
-        "read the envelope of a request": lambda: decode_client_message(opening[:-1]),
-        "read the envelope of an item": lambda: decode_server_message(item[:-1]),
+        "split 64 lines (for all)": lambda: lines.split(block),
+        "read the envelope of a request": lambda: decode_client_message(opening),
+        "read the envelope of an item": lambda: decode_server_message(item),
     }
 
 
@@ -90,28 +90,33 @@ def call_steps() -> dict[str, Callable[[], object]]:
     loop = asyncio.get_running_loop()
     context = Context(connection, transport, Observers(), Turns(), 1024, loop, _ignore)
     capacity = Capacity(calls=10, handlers=10, whole=Capacity(calls=10, handlers=10))
-    expiries, due = Expiries(), time.monotonic() + 60
+    now = time.monotonic()
+    deadlines = Deadlines(list)
+    deadlines.wake_at(now + 60)
     observers = Observers([_Counting()])
-    call = Call(ECHO, connection, None)
-    waiting = ServerCall(ECHO, context, None)
+    call = Call(ECHO, connection, now, None)
     gate = ReadGate(lambda: None, buffered=1024 * 1024)
     gate.know_credits()
     window = Window(None)
 
     def count() -> None:
-        capacity.refuse("request")
-        capacity.take("request")
+        capacity.claim("request")
         capacity.release("request")
 
     def live() -> None:
-        live = ServerCall(ECHO, context, None, "1")
+        live = ServerCall(ECHO, context, now, None, "1")
         live.step(Step.FINISH)
         live.step(Step.RELEASE)
         assert live.state is ServerState.RELEASED  # noqa: S101 # it is what was measured
 
     def expect() -> None:
-        expiries.add(due, waiting)
-        expiries.forget(waiting)
+        due = now + 61
+        if due < deadlines.wakes:
+            deadlines.wake_at(due)
+
+    def send() -> None:
+        if not (window.reserving or window.free < 100):
+            window.free -= 100
 
     def pass_on() -> None:
         inbox = Inbox[bytes](
@@ -123,13 +128,13 @@ def call_steps() -> dict[str, Callable[[], object]]:
         inbox.release()
 
     return {
-        "the facts of a call at the client": lambda: Call(ECHO, connection, None),
+        "the facts of a call at the client": lambda: Call(ECHO, connection, now, None),
         "a call at the server, and its two last states": live,
         "count a call against the limits, and release it": count,
-        "expect a deadline, and forget it": expect,
+        "expect a deadline": expect,
         "tell one observer": lambda: observers.call_ended(call),
         "60 items through an inbox, credit counted (for all)": pass_on,
-        "an item through a sender's window": lambda: window.take_now(100),
+        "an item through a sender's window": send,
     }
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import enkaku
 import pytest
+from enkaku.transports.base import Oversized
 
 ON_ASYNCIO = pytest.mark.asyncio(loop_factories=["asyncio"])
 """Marks a test that is of asyncio's own event loop, and runs on no other."""
@@ -92,6 +93,31 @@ class Serving(enkaku.Handler):
 
     async def _void(self) -> None:
         return None
+
+
+MESSAGE_SIZE = 10_000_000
+"""Bytes that a message may have, for transports that a test starts by itself."""
+
+
+class Log:
+    """Receives what a transport delivers, and remembers it."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.ends: list[Exception | None] = []
+
+    @property
+    def data(self) -> bytes:
+        """All that came, without what was between messages."""
+        return b"".join(self.pieces)
+
+    def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
+        assert not self.ends
+        assert not any(isinstance(message, Oversized) for message in batch)
+        self.pieces += [message for message in batch if isinstance(message, bytes)]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.ends.append(error)
 
 
 class Lifetime:

@@ -1,8 +1,4 @@
-"""The command line: the one module that prints and writes.
-
-Above it: nobody. Below it: output; stamp, which is asked first; and prepare, which needs the generator's own
-dependencies and is imported when it is needed, so that all else works without them, and soon.
-"""
+"""The command line: the one module that prints and writes."""
 
 import argparse
 import importlib.metadata

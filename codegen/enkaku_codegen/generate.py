@@ -1,7 +1,4 @@
-"""Protocol in, package out: a pure function.
-
-Above it: the command line. Below it: everything but reading and writing files.
-"""
+"""Protocol in, package out: a pure function."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """Compares a generated package with its directory, and puts it there: all of it, or nothing.
 
-Above it: the command line. Below it: stamp. It knows how its own files begin, not what is in them.
+It knows how its own files begin, not what is in them.
 """
 
 import difflib

@@ -1,7 +1,4 @@
-"""From a protocol file to the changes in a directory: what both commands begin with.
-
-Above it: the command line, which imports this when it is needed. Below it: definition, generate, output, stamp.
-"""
+"""From a protocol file to the changes in a directory: what both commands begin with."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 It is a shortcut and nothing else: what it does not vouch for is generated and compared. It holds no path
 but relative ones and no time, so that it is the same wherever the package is generated.
-
-Above it: the command line, which asks here first, prepare and rendering. Below it: the standard library.
 """
 
 import hashlib

@@ -11,11 +11,11 @@ from typing_extensions import TypeForm
 
 from enkaku.values.json_schema import Checked
 from enkaku.values.slot import Slot
+from enkaku.wire.error_codes import ErrorCode
 
 from .errors import CallError, DeadlineExceeded, DecodeError, UsageError
 
 __all__ = [
-    "TOO_LONG",
     "Channel",
     "DeclaredDataError",
     "DeclaredError",
@@ -97,9 +97,6 @@ class DeclaredDataError(DeclaredError, Generic[_Data_co]):
         return self._data  # type: ignore[return-value] # set by the constructor
 
 
-TOO_LONG: Final = "EK05"
-"""The code of the error that ends a call which took too long."""
-
 T = TypeVar("T")
 Data = TypeVar("Data")
 Param = TypeVar("Param")
@@ -173,7 +170,7 @@ class Procedure:
                 error = cast(type[DeclaredDataError[object]], declared)(message, value, code=code)
             error.procedure = self.name
             return error
-        kind = DeadlineExceeded if code == TOO_LONG else CallError
+        kind = DeadlineExceeded if code == ErrorCode.DEADLINE_PASSED else CallError
         return kind(code, message, _ANY_OBJECT.decode(data), procedure=self.name)
 
 

@@ -551,3 +551,33 @@ async def test_handlers_of_requests_aborted_at_once_never_begin(socket_path: Pat
             )
             assert await peer.settle() == []
     assert not life.began.is_set()
+
+
+@pytest.mark.parametrize("procedure", ["ask", "watch"])
+async def test_task_cancelled_from_outside_before_its_first_step(
+    connect: Connect, caplog: pytest.LogCaptureFixture, procedure: str
+) -> None:
+    class Cancelling(enkaku.Observer):
+        def call_started(self, call: enkaku.Call) -> None:
+            before = asyncio.all_tasks()
+
+            def cancel() -> None:
+                for task in asyncio.all_tasks() - before:
+                    task.cancel()
+
+            asyncio.get_running_loop().call_soon(cancel)
+
+    life = Lifetime()
+    handler = Serving(ask=life.forever, watch=life.forever)
+    limits = enkaku.Limits(calls=1)
+    async with connect(handler, observers=[Cancelling()], limits=limits) as connection:
+        for _ in range(3):  # each is counted no longer when it has ended
+            with pytest.raises(enkaku.CallError) as caught:
+                if procedure == "ask":
+                    await connection.request(ASK, 1)
+                else:
+                    async with connection.stream(WATCH, 1) as stream:
+                        await stream.result()
+            assert caught.value.code == "EK01"
+    assert life.began_count == 0
+    assert "cancelled itself" in caplog.text

@@ -9,35 +9,22 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import enkaku
 import pytest
+from enkaku.testing.faulty_wire import Pieces
 from enkaku.transports.base import PeerCredentials, Transport
 from enkaku.transports.memory import memory_pair
 from enkaku.transports.sockets.dial import Dialer, dial_socket, dial_tcp, dial_unix
 from enkaku.transports.sockets.listen import Listener
 from enkaku.transports.sockets.tls import Tls
 from silence.deaf import tcp_connections
-from support import WITHIN, collect, open_sockets, turns, until
+from support import MESSAGE_SIZE, WITHIN, Log, collect, open_sockets, turns, until
 
 KINDS = ["unix", "tcp", "tls", "pair", "memory"]
-
-
-class Log:
-    """Receives, and remembers."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ends: list[Exception | None] = []
-
-    def data_received(self, data: bytes) -> None:
-        assert not self.ends
-        self.data += data
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.ends.append(error)
 
 
 def tcp_dialer(port: int, context: ssl.SSLContext | None = None, *, timeout: float = 5) -> Dialer:
@@ -57,7 +44,7 @@ async def pairing(
     accepted: asyncio.Queue[Transport] = asyncio.Queue()
     made: list[Transport] = []
     make_tls = (lambda: Tls(server_tls, server_side=True)) if request.param == "tls" else None
-    listener = Listener(accepted.put_nowait, make_tls=make_tls, peer="a client")
+    listener = Listener(accepted.put_nowait, make_tls=make_tls, peer="a client", framing=Pieces)
     dial: Dialer | None
     match request.param:
         case "unix":
@@ -80,7 +67,7 @@ async def pairing(
         if dial is None:
             return memory_pair()
         async with asyncio.timeout(WITHIN):
-            client = await dial()
+            client = await replace(dial, framing=Pieces)()
             made.append(client)
             made.append(await accepted.get())
         return client, made[-1]
@@ -98,11 +85,11 @@ Pairing = Callable[[], Awaitable[tuple[Transport, Transport]]]
 @every_kind
 async def test_what_comes_before_the_start_is_delivered_after_it(pairing: Pairing) -> None:
     client, server = await pairing()
-    server.start(Log())
+    server.start(Log(), message_size=MESSAGE_SIZE)
     server.write(b"a" * 300_000)
     await turns(50)
     log = Log()
-    client.start(log)
+    client.start(log, message_size=MESSAGE_SIZE)
     assert log.data == b""
     await until(lambda: len(log.data) == 300_000)
 
@@ -110,12 +97,12 @@ async def test_what_comes_before_the_start_is_delivered_after_it(pairing: Pairin
 @every_kind
 async def test_an_end_that_comes_before_the_start_is_told_after_it(pairing: Pairing) -> None:
     client, server = await pairing()
-    server.start(Log())
+    server.start(Log(), message_size=MESSAGE_SIZE)
     server.write(b"last words")
     closing = asyncio.create_task(server.close(within=WITHIN))
     await turns(50)
     log = Log()
-    client.start(log)
+    client.start(log, message_size=MESSAGE_SIZE)
     await until(lambda: bool(log.ends))
     assert (log.data, log.ends) == (b"last words", [None])
     await closing
@@ -130,7 +117,7 @@ async def test_a_connection_that_is_gone_before_the_start_is_told_after_it(
     client.abort()
     await turns(turns_between)
     log = Log()
-    client.start(log)
+    client.start(log, message_size=MESSAGE_SIZE)
     assert log.ends == []
     await turns()
     assert log.ends == [None]
@@ -144,7 +131,7 @@ async def test_closing_a_connection_that_was_reset_a_moment_ago_raises_nothing(
     pairing: Pairing,
 ) -> None:
     client, server = await pairing()
-    client.start(Log())
+    client.start(Log(), message_size=MESSAGE_SIZE)
     client.pause_reading()
     server.write(b"unread")
     await turns()
@@ -161,11 +148,11 @@ async def test_closing_a_connection_that_was_reset_a_moment_ago_raises_nothing(
 @every_kind
 async def test_a_pause_right_after_the_start_holds(pairing: Pairing) -> None:
     client, server = await pairing()
-    server.start(Log())
+    server.start(Log(), message_size=MESSAGE_SIZE)
     server.write(b"a" * 100)
     await turns(50)
     log = Log()
-    client.start(log)
+    client.start(log, message_size=MESSAGE_SIZE)
     client.pause_reading()
     await turns(50)
     assert log.data == b""
@@ -177,7 +164,7 @@ async def test_a_pause_right_after_the_start_holds(pairing: Pairing) -> None:
 @every_kind
 async def test_room_is_found_without_a_turn_of_the_loop_and_in_order(pairing: Pairing) -> None:
     client, server = await pairing()
-    client.start(Log())
+    client.start(Log(), message_size=MESSAGE_SIZE)
     with pytest.raises(StopIteration):
         client.drain().send(None)
     while client.buffered < 1_000_000:  # the server does not read yet
@@ -191,7 +178,7 @@ async def test_room_is_found_without_a_turn_of_the_loop_and_in_order(pairing: Pa
     tasks = [asyncio.create_task(wait(name)) for name in range(20)]
     await turns()
     assert woken == []
-    server.start(Log())
+    server.start(Log(), message_size=MESSAGE_SIZE)
     await asyncio.wait(tasks, timeout=WITHIN)
     assert woken == list(range(20))
 
@@ -202,7 +189,7 @@ async def test_an_end_is_sent_behind_what_was_written_and_the_peer_is_read_on(
 ) -> None:
     client, server = await pairing()
     client_log, server_log = Log(), Log()
-    client.start(client_log)
+    client.start(client_log, message_size=MESSAGE_SIZE)
     closing = asyncio.create_task(client.close(within=WITHIN))
     client.write(b"a" * 3_000_000)
     client.pause_reading()
@@ -210,7 +197,7 @@ async def test_an_end_is_sent_behind_what_was_written_and_the_peer_is_read_on(
     client.pause_reading()  # of no use any more
     client.write(b"too late")
     server.write(b"b" * 3_000_000)
-    server.start(server_log)
+    server.start(server_log, message_size=MESSAGE_SIZE)
     await closing
     assert (len(server_log.data), server_log.ends) == (3_000_000, [None])
     assert len(client_log.data) <= 3_000_000
@@ -236,7 +223,7 @@ class Side:
     def start(self) -> None:
         if not self._started:
             self._started = True
-            self.end.start(self.log)
+            self.end.start(self.log, message_size=MESSAGE_SIZE)
 
     def resume(self) -> None:
         self.start()
@@ -290,8 +277,8 @@ async def test_whatever_is_done_in_whatever_order_the_contract_is_kept(
 async def test_both_may_end_at_once_and_again(pairing: Pairing) -> None:
     client, server = await pairing()
     logs = Log(), Log()
-    client.start(logs[0])
-    server.start(logs[1])
+    client.start(logs[0], message_size=MESSAGE_SIZE)
+    server.start(logs[1], message_size=MESSAGE_SIZE)
     async with asyncio.timeout(WITHIN):
         await asyncio.gather(*(end.close(within=5) for end in (client, server) * 3))
     assert [log.ends for log in logs] == [[None], [None]]
@@ -309,7 +296,7 @@ async def test_a_dialer_connects_again_and_again(pairing: Pairing) -> None:
     pairs = [await pairing() for _ in range(3)]
     for number, (client, server) in enumerate(pairs):
         log = Log()
-        server.start(log)
+        server.start(log, message_size=MESSAGE_SIZE)
         client.write(str(number).encode())
         await until(lambda log=log: bool(log.data))  # type: ignore[misc] # bound here, and typed there
         assert log.data == str(number).encode()
@@ -419,14 +406,14 @@ async def test_what_comes_in_the_packet_of_the_handshakes_end_is_not_lost(
     (address,) = await listener.listen_tcp("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
     tls = await shake_hands(client_tls, reader, writer)
-    tls.write(b"at once")
+    tls.write(b"at once\n")
     tls.end()
     writer.write(tls.take_outgoing())
     async with asyncio.timeout(WITHIN):
         server = await accepted.get()
     await turns(50)
     log = Log()
-    server.start(log)
+    server.start(log, message_size=MESSAGE_SIZE)
     await until(lambda: bool(log.ends))
     assert (log.data, log.ends) == (b"at once", [None])
     async with asyncio.timeout(WITHIN):
@@ -446,12 +433,12 @@ async def test_bytes_that_are_no_tls_end_the_connection(
     (address,) = await listener.listen_tcp("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
     tls = await shake_hands(client_tls, reader, writer)
-    tls.write(b"good")
+    tls.write(b"good\n")
     writer.write(tls.take_outgoing())
     async with asyncio.timeout(WITHIN):
         server = await accepted.get()
     log = Log()
-    server.start(log)
+    server.start(log, message_size=MESSAGE_SIZE)
     writer.write(b"\x17\x03\x03\x00\x20" + b"x" * 32)
     await until(lambda: bool(log.ends))
     assert log.data == b"good"
@@ -490,7 +477,7 @@ async def test_a_peer_that_renews_its_keys_and_reads_nothing_is_dropped(
     async with asyncio.timeout(WITHIN):
         server = await accepted.get()
     log = Log()
-    server.start(log)
+    server.start(log, message_size=MESSAGE_SIZE)
     most = 0
     async with asyncio.timeout(WITHIN):
         while not log.ends:

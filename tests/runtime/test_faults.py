@@ -11,18 +11,21 @@ from pathlib import Path
 import enkaku
 import pytest
 from enkaku.testing.faults import faulty_memory_pair
+from enkaku.testing.faulty_wire import Pieces
 from enkaku.testing.memory import Faults, Flow, connect_memory, faulty_tcp, faulty_unix
 from enkaku.transports.base import Transport
 from support import (
     ASK,
     ECHO,
     FILL,
+    MESSAGE_SIZE,
     POUR,
     TELL,
     VOID,
     WATCH,
     WITHIN,
     Lifetime,
+    Log,
     Serving,
     collect,
     raw_client,
@@ -118,31 +121,12 @@ async def test_whatever_the_pieces_and_the_delay_the_calls_are_the_same(
     assert faults.passed == faults.to_client.passed + faults.to_server.passed > 1000
 
 
-class Log:
-    """Receives, and remembers each delivery."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.ends: list[Exception | None] = []
-
-    def data_received(self, data: bytes) -> None:
-        assert not self.ends
-        self.pieces.append(data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.ends.append(error)
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(self.pieces)
-
-
 @asynccontextmanager
 async def pair(faults: Faults) -> AsyncGenerator[tuple[Transport, Log, Transport, Log], None]:
-    async with faulty_memory_pair(faults) as (client, server, _):
+    async with faulty_memory_pair(faults, Pieces) as (client, server, _):
         client_log, server_log = Log(), Log()
-        client.start(client_log)
-        server.start(server_log)
+        client.start(client_log, message_size=MESSAGE_SIZE)
+        server.start(server_log, message_size=MESSAGE_SIZE)
         yield client, client_log, server, server_log
 
 
@@ -450,10 +434,10 @@ async def test_an_end_is_dropped_too() -> None:
 
 async def test_who_has_not_heard_of_an_end_hears_of_it_when_the_wire_is_let_go() -> None:
     faults = Faults()
-    async with faulty_memory_pair(faults) as (client, server, wire):
+    async with faulty_memory_pair(faults, Pieces) as (client, server, wire):
         log = Log()
-        client.start(Log())
-        server.start(log)
+        client.start(Log(), message_size=MESSAGE_SIZE)
+        server.start(log, message_size=MESSAGE_SIZE)
         faults.drop()
         client.write(b"lost")
         client.abort()

@@ -124,9 +124,8 @@ async def test_the_gate_stays_open_while_somebody_waits() -> None:
     other.put(1, 1)
     assert await reading == 1
     assert gate.paused
-    gate.count_waiting(1)
-    assert not gate.paused
-    gate.count_waiting(-1)
+    with gate.waiting():
+        assert not gate.paused
     assert gate.paused
     assert await take(full, 3) == [0, 1, 2]
     assert not gate.paused

@@ -5,29 +5,14 @@ import asyncio
 import enkaku
 import pytest
 from enkaku.transports.memory import MemoryTransport, memory_pair
-from support import ASK, VOID, WITHIN, Serving, turns
-
-
-class Log:
-    """Receives, and remembers."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ends: list[Exception | None] = []
-
-    def data_received(self, data: bytes) -> None:
-        assert not self.ends
-        self.data += data
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.ends.append(error)
+from support import ASK, MESSAGE_SIZE, VOID, WITHIN, Log, Serving, turns
 
 
 def started() -> tuple[MemoryTransport, Log, MemoryTransport, Log]:
     client, server = memory_pair()
     client_log, server_log = Log(), Log()
-    client.start(client_log)
-    server.start(server_log)
+    client.start(client_log, message_size=MESSAGE_SIZE)
+    server.start(server_log, message_size=MESSAGE_SIZE)
     return client, client_log, server, server_log
 
 

@@ -6,7 +6,7 @@ import socket
 import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -18,11 +18,12 @@ from enkaku.client.connection import Connection
 from enkaku.client.reconnect import Redialer
 from enkaku.connect import connect_socket
 from enkaku.testing.faults import Faults
-from enkaku.transports.base import Transport
+from enkaku.transports.base import Oversized, Transport
 from enkaku.transports.memory import memory_pair
 from support import (
     ASK,
     ECHO,
+    MESSAGE_SIZE,
     TALK,
     TELL,
     VOID,
@@ -555,13 +556,16 @@ async def test_a_lost_transport_that_ends_again_does_not_harm_the_next() -> None
         return new_mine
 
     class Answering:
-        def data_received(self, data: bytes) -> None:
-            new_theirs.write(data.replace(b'"request"', b'"result"').replace(b'"prm"', b'"val"'))
+        def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
+            for message in batch:
+                assert isinstance(message, bytes)
+                answer = message.replace(b'"request"', b'"result"').replace(b'"prm"', b'"val"')
+                new_theirs.write(answer)
 
         def connection_lost(self, error: Exception | None) -> None:
             pass
 
-    new_theirs.start(Answering())
+    new_theirs.start(Answering(), message_size=MESSAGE_SIZE)
     connection = Connection(mine, Redialer(dial, QUICK, "memory"))
     theirs.abort()
     await until(state_is(connection, "connecting"))

@@ -2,18 +2,20 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import enkaku
 import pytest
 from enkaku.testing.memory import Faults, connect_memory, faulty_tcp
+from enkaku.transports.base import Oversized
 from enkaku.transports.memory import memory_pair
 from enkaku.transports.write_queue import Unread
 from silence.timing import Stopwatch, pass_time
 from support import (
     ECHO,
+    MESSAGE_SIZE,
     VOID,
     Lifetime,
     Serving,
@@ -215,10 +217,9 @@ async def test_a_close_ends_with_the_first_of_both_times(
 async def test_in_memory_a_close_ends_with_the_first_of_both_times_too() -> None:
     ours, theirs = memory_pair()
     receiver, deaf = Received(), Received()
-    theirs.start(deaf)
+    theirs.start(deaf, message_size=MESSAGE_SIZE)
     theirs.pause_reading()
-    ours.limit_unread(TIME)
-    ours.start(receiver)
+    ours.start(receiver, message_size=MESSAGE_SIZE, unread_time=TIME)
     ours.write(bytes(100_000))
     watch = Stopwatch()
     await ours.close(within=30.0)
@@ -231,9 +232,9 @@ async def test_in_memory_a_close_ends_with_the_first_of_both_times_too() -> None
 async def test_by_default_a_transport_waits_for_ever() -> None:
     ours, theirs = memory_pair()
     receiver, deaf = Received(), Received()
-    theirs.start(deaf)
+    theirs.start(deaf, message_size=MESSAGE_SIZE)
     theirs.pause_reading()
-    ours.start(receiver)
+    ours.start(receiver, message_size=MESSAGE_SIZE)
     ours.write(bytes(100_000))
     await pass_time(2 * TIME)
     assert not receiver.ended
@@ -247,7 +248,7 @@ class Received:
         self.ended = False
         self.ended_with: Exception | None = None
 
-    def data_received(self, data: bytes) -> None:
+    def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         return
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from typing import Any
 from unittest import mock
 
+import enkaku.server.server  # noqa: F401 # so that all users of "after" are there to be found
 from enkaku.calls.states import Step, after
 
 from .calls import step_of
@@ -32,6 +33,12 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
         if side == "server" and step is Step.CLOSE and world.stop_wanted is not None:
             world.take_stop()
         following = after(table, state, step)
+        if step is Step.SUCCEED:  # two steps in one, and the same two to the model
+            if following is not None:
+                last = noted(table, noted(table, state, Step.FINISH), Step.RELEASE)
+                if last is not following:
+                    world.model.fault(f"success leads to {following}, and not to {last}")
+            return following
         name = None if following is None else following.name
         expected = step_of(state.name, step.name)
         if name != expected:

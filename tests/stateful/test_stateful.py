@@ -1,7 +1,7 @@
 """Random programs on a client and a server, which must both do what a model says; ``make soak`` runs many more."""
 
 import pytest
-from enkaku.calls.states import CLIENT, SERVER
+from enkaku.calls.states import CLIENT, SERVER, Step
 from stateful.mutations import MISTAKES, TABLES, Mutation
 from stateful.search import search, search_batch
 from stateful.steps import STEPS
@@ -45,7 +45,9 @@ def test_both_sides_do_what_the_model_says_whatever_happens() -> None:
     missing = [what for what in _SEEN if not outcome.reached[what]]
     assert not missing, f"no program has come to {missing}"
     tables = {("client", table[0].name, after.name) for table, after in CLIENT.items()} | {
-        ("server", table[0].name, after.name) for table, after in SERVER.items()
+        ("server", table[0].name, after.name)
+        for table, after in SERVER.items()
+        if table[1] is not Step.SUCCEED  # which counts as the two steps that it is
     }
     assert tables == set(outcome.steps), "these transitions are in the tables, or taken, alone"
 

@@ -6,12 +6,13 @@ Each end behaves as one over a socket does: what was written goes out behind an 
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from enkaku import ConnectionLost
 from enkaku.transports.base import PeerCredentials, Receiver
+from enkaku.transports.lines import Lines
 
 __all__ = ["Alter", "End", "Line", "Message", "Mistake", "Watcher", "wire"]
 
@@ -136,16 +137,21 @@ class End:
     def buffered(self) -> int:
         return len(self.outgoing.data)
 
-    def limit_unread(self, seconds: float | None) -> None:
-        """Nobody gives up here: the steps of a program say what becomes of the connection."""
-
-    def start(self, receiver: Receiver) -> None:
+    def start(
+        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+    ) -> None:
+        # Without unread_time: the steps of a program say what becomes of the connection.
         self._receiver = receiver
+        self._framing = Lines(message_size)
+
+    def write_all(self, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            self.write(message)
 
     def write(self, data: bytes) -> None:
         message: Message = json.loads(data)
         for each in [message] if self._alter is None else self._alter(message):
-            text = data if each is message else _encode([each])
+            text = data + b"\n" if each is message else _encode([each])
             self.watcher.wrote(_line(each), len(text))
             if not self._over and not self._ending:
                 self.outgoing.put(text, each)
@@ -192,7 +198,7 @@ class End:
             if not self._over and self._receiver is not None:
                 for line, size in lines:
                     self.watcher.got(line, size)
-                self._receiver.data_received(data)
+                self._receiver.messages_received(self._framing.split(data))
             return True
         if self._lost.done():
             return False

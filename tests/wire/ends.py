@@ -5,12 +5,14 @@ Above it: the two replays. Below it: asyncio's streams, and the memory transport
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from enkaku import Connection, Handler, Limits, Server, connect_unix, serve_unix
+from enkaku.transports.base import Oversized
+from enkaku.transports.lines import Lines
 from enkaku.transports.memory import MemoryTransport, memory_pair
 from wire.transcript import Line
 
@@ -83,10 +85,12 @@ class MemoryEnd(RawEnd):
     def __init__(self, transport: MemoryTransport) -> None:
         super().__init__(asyncio.StreamReader(limit=_LINE_MAX))
         self._transport = transport
-        transport.start(self)
+        transport.start(self, message_size=_LINE_MAX)
 
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed_data(data)
+    def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
+        for data in batch:  # pieces of bytes, since this end has no framing
+            assert isinstance(data, bytes)
+            self._reader.feed_data(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._reader.feed_eof()
@@ -107,7 +111,7 @@ class MemoryEnd(RawEnd):
 async def open_to_server(server: Server, link: str, path: Path) -> AsyncIterator[RawEnd]:
     """Open a raw connection to one of our servers."""
     if link == "memory":
-        ours, theirs = memory_pair()
+        ours, theirs = memory_pair(server=Lines)
         server.connected(theirs)
         yield MemoryEnd(ours)
         return
@@ -137,7 +141,7 @@ async def serve(
 async def connect_client(link: str, path: Path) -> AsyncIterator[tuple[Connection, RawEnd]]:
     """Connect our client to a raw end."""
     if link == "memory":
-        ours, theirs = memory_pair()
+        ours, theirs = memory_pair(client=Lines)
         connection = Connection(ours)
         try:
             yield connection, MemoryEnd(theirs)

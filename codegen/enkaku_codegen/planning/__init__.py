@@ -1,4 +1,4 @@
 """Planning: a definition becomes names and simple schemas, one for each type.
 
-Above it: proving and writing. Below it: reading. Every name is decided on here.
+Every name is decided on here.
 """

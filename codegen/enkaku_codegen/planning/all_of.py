@@ -1,7 +1,4 @@
-"""Joins two schemas that both have to hold into one; where that can't be expressed, the result is wider.
-
-Above it: widen. Below it: the form of a schema.
-"""
+"""Joins two schemas that both have to hold into one; where that can't be expressed, the result is wider."""
 
 from enkaku_codegen.jsontree import Json, identity, same
 from enkaku_codegen.reading.simple_schema import Node, as_dict, as_list

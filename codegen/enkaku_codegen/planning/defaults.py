@@ -1,7 +1,4 @@
-"""Defaults that are filled in where a property is absent: constants, since nobody can change them.
-
-Above it: schema_planner. Below it: bundle, notes, definition.
-"""
+"""Defaults that are filled in where a property is absent: constants, since nobody can change them."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,7 +1,4 @@
-"""What schemas say of themselves, for docstrings.
-
-Above it: planner. Below it: JSON, names.
-"""
+"""What schemas say of themselves, for docstrings."""
 
 import json
 from collections.abc import Iterator

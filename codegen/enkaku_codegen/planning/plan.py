@@ -1,7 +1,4 @@
-"""The plan of a package: every name in it, and a simple schema for every type; plain data.
-
-Above it: models, rendering. Below it: the form of a protocol.
-"""
+"""The plan of a package: every name in it, and a simple schema for every type; plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """Decides on every name and every type of a package.
 
-Above it: generate. Below it: schema_planner, names, plan. It knows JSON Schema and names, but no Python types.
+It knows JSON Schema and names, but no Python types.
 """
 
 import json

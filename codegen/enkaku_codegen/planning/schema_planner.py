@@ -1,6 +1,6 @@
 """Decides on the types below one schema, and makes it simple all the way down.
 
-Above it: planner. Below it: names, widen, plan, defaults. It knows JSON Schema and names, but no Python types.
+It knows JSON Schema and names, but no Python types.
 """
 
 import json

@@ -3,7 +3,7 @@
 Whatever no type expresses is left out, so that the result accepts all that the schema accepts, and sometimes
 more; never less. One level at a time: what stands below properties and items is left as it is.
 
-Above it: the planner. Below it: forms, merge. It knows no Python names.
+It knows no Python names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""The types of Python's own library that stand for the texts of a format, and how generated code imports them.
-
-Above it: planner, shapes, imports.
-"""
+"""The types of Python's own library that stand for the texts of a format, and how generated code imports them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final

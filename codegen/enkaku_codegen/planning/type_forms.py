@@ -1,8 +1,6 @@
 """Forms: what a type expresses of a schema without references and choices.
 
 Whatever no type expresses is left out, so that a form accepts all that the schema accepts.
-
-Above it: widen. Below it: merge, the form of a schema.
 """
 
 import math

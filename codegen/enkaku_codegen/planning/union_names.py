@@ -1,7 +1,4 @@
-"""Names for the alternatives of a union, by what they are and not by how many stand before them.
-
-Above it: the planner. Below it: names.
-"""
+"""Names for the alternatives of a union, by what they are and not by how many stand before them."""
 
 from collections.abc import Mapping, Sequence
 

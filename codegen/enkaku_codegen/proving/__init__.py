@@ -1,4 +1,1 @@
-"""Proving: which types are as narrow as their schemas, and which slots a validator checks beside them.
-
-Above it: writing. Below it: planning, reading.
-"""
+"""Proving: which types are as narrow as their schemas, and which slots a validator checks beside them."""

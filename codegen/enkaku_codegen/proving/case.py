@@ -1,7 +1,4 @@
-"""A keyword of a schema, and the atom whose values it is asked about: what the rules of proofs work with.
-
-Above it: the rules. Below it: atoms, apart.
-"""
+"""A keyword of a schema, and the atom whose values it is asked about: what the rules of proofs work with."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from collections.abc import Set as AbstractSet

@@ -1,7 +1,4 @@
-"""The slots whose types do not enforce their schemas, and what a validator has to check there.
-
-Above it: rendering. Below it: prove, bundle.
-"""
+"""The slots whose types do not enforce their schemas, and what a validator has to check there."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Asks the validator about single values.
-
-Above it: apart, rules. Below it: jsonschema-rs.
-"""
+"""Asks the validator about single values."""
 
 import json
 from functools import lru_cache

@@ -1,8 +1,6 @@
 """Tells whether no value of an atom fits a schema: what makes a ``oneOf`` exclusive, or a ``not`` hold.
 
 The answer may be no for what is apart, never yes for what is not.
-
-Above it: prove. Below it: atoms.
 """
 
 from collections.abc import Callable, Mapping

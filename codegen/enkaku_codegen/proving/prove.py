@@ -9,8 +9,6 @@ the reasons why values of an atom may break it. A pair of type and schema that c
 as in a tree, is taken for granted there: a counterexample would have to be infinitely deep. So are all
 pairs of a definition and its class, to begin with; those that fail are taken back, until the others stand by
 themselves. Then no proof goes through more than one definition, however long the chain is that they make.
-
-Above it: checks. Below it: the rules, which are the knowledge of JSON Schema; atoms, apart.
 """
 
 from collections.abc import Hashable, Iterator, Mapping

@@ -1,7 +1,4 @@
-"""Rules for keywords about the items of arrays.
-
-Above it: prove. Below it: case, atoms.
-"""
+"""Rules for keywords about the items of arrays."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -1,7 +1,4 @@
-"""Rules for keywords that apply schemas to the value itself.
-
-Above it: prove. Below it: case, atoms.
-"""
+"""Rules for keywords that apply schemas to the value itself."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

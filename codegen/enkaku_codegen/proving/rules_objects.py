@@ -1,7 +1,4 @@
-"""Rules for keywords about the members of objects.
-
-Above it: prove. Below it: case, atoms.
-"""
+"""Rules for keywords about the members of objects."""
 
 import json
 from collections.abc import Iterator, Mapping

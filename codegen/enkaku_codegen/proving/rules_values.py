@@ -1,7 +1,4 @@
-"""Rules for keywords about a single value: its type, its literals, its size.
-
-Above it: prove. Below it: case, atoms.
-"""
+"""Rules for keywords about a single value: its type, its literals, its size."""
 
 import json
 from collections.abc import Hashable, Iterator, Mapping

@@ -1,7 +1,4 @@
-"""Simple schemas taken apart into atoms: sets of values of one kind each, of which a type is the union.
-
-Above it: apart, prove. Below it: plan, nodes.
-"""
+"""Simple schemas taken apart into atoms: sets of values of one kind each, of which a type is the union."""
 
 import math
 from collections.abc import Iterator, Mapping

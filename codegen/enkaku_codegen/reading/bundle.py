@@ -1,7 +1,4 @@
-"""Schemas for validators: without what says nothing of values, and with the definitions that they need.
-
-Above it: checks, planner. Below it: schemas.
-"""
+"""Schemas for validators: without what says nothing of values, and with the definitions that they need."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,7 +1,4 @@
-"""Finds the errors that a procedure declares: one, or several by ``anyOf``, there or by ``$ref``.
-
-Above it: definition. Below it: references, shape.
-"""
+"""Finds the errors that a procedure declares: one, or several by ``anyOf``, there or by ``$ref``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

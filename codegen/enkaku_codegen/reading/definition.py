@@ -1,7 +1,4 @@
-"""What a protocol file says, checked and free of references to other files.
-
-Above it: names, models, rendering. Below it: ``references``, ``library`` and ``load``, which know files.
-"""
+"""What a protocol file says, checked and free of references to other files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

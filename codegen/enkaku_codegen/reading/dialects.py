@@ -1,7 +1,4 @@
-"""The dialects of JSON Schema that are read: draft 2020-12, and draft-07.
-
-Above it: schemas, mistakes, library. Below it: jsonschema, which has their meta-schemas.
-"""
+"""The dialects of JSON Schema that are read: draft 2020-12, and draft-07."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,6 +1,6 @@
 """Knows the files of a protocol, the schemas in them, and what a reference leads to.
 
-Above it: references. Below it: load, spots, schemas, mistakes. The network is never asked.
+The network is never asked.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""Finds in schemas what JSON Schema allows and nobody means: to it, a keyword that is none says nothing.
-
-Above it: library. Below it: dialects, regexes, words.
-"""
+"""Finds in schemas what JSON Schema allows and nobody means: to it, a keyword that is none says nothing."""
 
 from collections.abc import Iterator
 from typing import Final

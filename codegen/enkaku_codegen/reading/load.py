@@ -1,7 +1,4 @@
-"""Reads a JSON or YAML file: its value, and the line of everything in it.
-
-Above it: references, definition. Below it: the two readers, which know text and not files.
-"""
+"""Reads a JSON or YAML file: its value, and the line of everything in it."""
 
 import os
 import stat

@@ -1,7 +1,4 @@
-"""Places in files, and the schemas that references start from.
-
-Above it: library. Below it: load.
-"""
+"""Places in files, and the schemas that references start from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

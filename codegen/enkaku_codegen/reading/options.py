@@ -1,7 +1,4 @@
-"""The options of a protocol: what it asks of its generated types beyond what JSON Schema says.
-
-Above it: shape, definition. Below it: words.
-"""
+"""The options of a protocol: what it asks of its generated types beyond what JSON Schema says."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

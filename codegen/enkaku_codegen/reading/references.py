@@ -1,7 +1,4 @@
-"""Gives every schema that is referred to a name, so that all references are ``#/$defs/NAME``.
-
-Above it: definition. Below it: library.
-"""
+"""Gives every schema that is referred to a name, so that all references are ``#/$defs/NAME``."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath

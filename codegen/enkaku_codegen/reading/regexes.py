@@ -1,7 +1,4 @@
-"""Tells whether a ``pattern`` is a regular expression, and what is wrong with one that is none.
-
-Above it: mistakes. Below it: jsonschema-rs, whose word is final: values are checked by it.
-"""
+"""Tells whether a ``pattern`` is a regular expression, and what is wrong with one that is none."""
 
 import re
 import warnings

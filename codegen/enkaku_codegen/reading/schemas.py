@@ -2,8 +2,6 @@
 
 Two dialects are read. Whatever stands above the reading of protocols sees one: ``rebuilt`` says
 draft-07 in the words of draft 2020-12.
-
-Above it: library, references. Below it: dialects, words.
 """
 
 import json

@@ -7,8 +7,6 @@ A node has one of these forms:
 - ``{"enum": [...]}``: strings, integers and booleans, at least one;
 - ``{"type": NAME, ...}``: one type, with the keywords that belong to it; ``format`` is the name of a Python type;
 - ``{"anyOf": [...]}``: a choice between nodes.
-
-Above it: merge, widen, plan. Below it: JSON.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,6 @@
 
 What a ``$dynamicRef`` leads to depends on the schemas that were entered on the way to it. So a validator gets
 such a schema whole: with all that it refers to in it, and with its addresses and anchors.
-
-Above it: definition. Below it: library, references.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Changes to annotations, as syntax trees.
 
-Above it: models. It knows Python's syntax and nothing of protocols.
+It knows Python's syntax and nothing of protocols.
 """
 
 import ast

@@ -1,7 +1,4 @@
-"""Finds the property by which the classes of a union are told apart.
-
-Above it: models. Below it: atoms.
-"""
+"""Finds the property by which the classes of a union are told apart."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,4 @@
-"""What each module of a package imports, and what the package exports.
-
-Above it: rendering. Below it: plan, models.
-"""
+"""What each module of a package imports, and what the package exports."""
 
 import ast
 from collections.abc import Iterable

@@ -3,8 +3,6 @@
 It is shown the shapes of the types and nothing else: tokens stand for all names, literals and texts of the
 protocol, which are put back into the syntax tree of what it wrote. So no text can become code here, and no
 name is changed on the way. What comes out is data for the templates.
-
-Above it: rendering. Below it: the plan, shapes, restore.
 """
 
 import ast

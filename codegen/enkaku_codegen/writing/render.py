@@ -2,8 +2,6 @@
 
 Templates see names and annotations as strings, which are safe as they are, and everything that somebody wrote
 as ``Text``, which only the three filters of ``text`` write. Any template can be replaced by the user's own.
-
-Above it: generate. Below it: models, views, imports, text, stamp.
 """
 
 import traceback

@@ -1,7 +1,4 @@
-"""Reads what the model generator wrote: nothing but type annotations made of tokens.
-
-Above it: models. Below it: shapes.
-"""
+"""Reads what the model generator wrote: nothing but type annotations made of tokens."""
 
 import ast
 import copy

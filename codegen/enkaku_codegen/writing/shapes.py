@@ -3,8 +3,6 @@
 A token ends in a letter, because the model generator makes names of its own by adding digits. A type that
 stands in another is shown as one from elsewhere: so it looks at each type by itself, and neither a long chain
 of types nor a circle of them is more work for it than others.
-
-Above it: models. Below it: the plan.
 """
 
 import json

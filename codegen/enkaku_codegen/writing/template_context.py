@@ -1,7 +1,4 @@
-"""What templates see of procedures and errors: the pieces of source from which they are written.
-
-Above it: rendering. Below it: plan, models, text.
-"""
+"""What templates see of procedures and errors: the pieces of source from which they are written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

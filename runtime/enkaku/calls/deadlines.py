@@ -1,39 +1,69 @@
-"""Deadlines: how they are passed on, and the queue that enforces them.
+"""Deadlines: how they are passed on, and the timer that enforces them.
 
-The first half computes deadlines. ``deadline()`` sets one for all calls of a block, through a context variable; a
-handler inherits the deadline of the call that it serves, so that the calls it makes end no later.
+``deadline()`` sets one for all calls of a block. A handler inherits the deadline of the call that it serves, so that the calls
+that it makes end no later. Both are kept in one context variable, which leads from the innermost scope outwards.
 
-The second half is the deadline queue: one timer for all open calls of a connection, or of a server. A timer per call
-would nearly always be created and cancelled for nothing. Calls with equal timeouts come in the order of their deadlines,
-so they stand in a dictionary; only a call that is due before the last of them goes to a heap.
+One timer enforces the deadlines of all open calls of a connection, or of a server. A timer per call would nearly always be
+created and cancelled for nothing. Instead, the timer is set for the earliest deadline that it was told of; when it
+fires, it looks at all calls that are open then, and is set for the earliest of theirs. With default timeouts that
+is one look a minute.
 
 All points in time are those of ``time.monotonic()``.
 """
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
-from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final, Protocol
 
 from enkaku._checks import require_seconds
 
 __all__ = [
-    "Expiries",
-    "Expiring",
+    "Block",
+    "Deadlines",
+    "HasDeadline",
+    "Scope",
     "deadline",
-    "due",
     "due_after",
     "due_within",
     "left",
     "passed",
-    "set_due",
+    "scope",
 ]
 
-_due: Final[ContextVar[float | None]] = ContextVar("enkaku_deadline", default=None)
+_LEAST_WAIT: Final = 0.001  # seconds: a timer need not be more exact
+_LEAST_PAUSE: Final = 0.01  # seconds between two looks at all open calls
+
+
+class Scope(Protocol):
+    """What bounds the calls of a task: a block, or the call that the task serves."""
+
+    @property
+    def due(self) -> float | None:
+        """When they have to be over; None if they may take without limit."""
+        ...
+
+
+class Block:
+    """The scope of a ``deadline()``.
+
+    Attributes:
+        due: When the calls in it have to be over.
+        outer: The scope around it.
+    """
+
+    __slots__ = ("due", "outer")
+
+    def __init__(self, due: float | None, outer: Scope | None) -> None:
+        self.due: Final = due
+        self.outer: Final = outer
+
+
+scope: Final[ContextVar[Scope | None]] = ContextVar("enkaku_scope", default=None)
+"""The innermost scope of the running task."""
 
 
 @contextmanager
@@ -52,32 +82,29 @@ def deadline(seconds: float | None) -> Generator[None, None, None]:
         UsageError: It is no time.
     """
     require_seconds("a deadline", seconds, optional=True, least=None)
-    token = _due.set(None if seconds is None else due_within(seconds))
+    due = None if seconds is None else due_within(time.monotonic(), seconds)
+    token = scope.set(Block(due, scope.get()))
     try:
         yield
     finally:
-        _due.reset(token)
+        scope.reset(token)
 
 
-def due() -> float | None:
-    """Return when the calls of this task have to be over, or None."""
-    return _due.get()
-
-
-def due_within(seconds: float | None) -> float | None:
-    """Return when a call has to be over that may take so long itself."""
-    outer = _due.get()
+def due_within(now: float, seconds: float | None) -> float | None:
+    """Return when a call has to be over that may take so long itself, from now."""
+    around = scope.get()
+    outer = None if around is None else around.due
     if seconds is None:
         return outer
-    own = time.monotonic() + seconds
+    own = now + seconds
     return own if outer is None else min(own, outer)
 
 
-def due_after(seconds: float | None, at_most: float | None = None) -> float | None:
-    """Return when the first of two spans of time is over; None is for ever."""
+def due_after(now: float, seconds: float | None, at_most: float | None = None) -> float | None:
+    """Return when the shorter of two times from now is over; None is no limit."""
     if seconds is None or (at_most is not None and at_most < seconds):
         seconds = at_most
-    return None if seconds is None else time.monotonic() + seconds
+    return None if seconds is None else now + seconds
 
 
 def left(at: float) -> float:
@@ -86,126 +113,79 @@ def left(at: float) -> float:
 
 
 def passed(at: float) -> bool:
-    """Tell whether no time is left."""
+    """Return whether no time is left."""
     return at <= time.monotonic()
 
 
-def set_due(at: float | None) -> None:
-    """Give the running task, which serves a call, the deadline of that call."""
-    _due.set(at)
+class HasDeadline(Protocol):
+    """An open call, as the timer sees it."""
+
+    @property
+    def due(self) -> float | None:
+        """When it has to be over."""
+        ...
+
+    def on_deadline(self) -> None:
+        """End, since the deadline has passed."""
 
 
-_FEW: Final = 64  # deadlines of what has ended, which are not worth looking for
-_SOON: Final = 0.001  # seconds: a timer need not be more exact
+class Deadlines:
+    """Ends open calls at their deadlines.
 
+    Args:
+        list_calls: Gives the open calls. One whose deadline has passed is not among them once ``on_deadline`` has ended it.
 
-class Expiring(Protocol):
-    """What has a deadline. It is told apart from others by what it is, not by what it equals."""
-
-    def expire(self) -> None:
-        """Its time is over."""
-
-
-class Expiries:
-    """Tells things that their time is over.
-
-    A timer for each would be made and cancelled for nothing nearly every time. Most things have as long as the one
-    before had: they stand in a queue, in the order of their deadlines. Those that are due before the last one in
-    the queue go to a heap, where the deadlines of what has ended stay, as numbers, until their time comes or they
-    are more than the others.
+    Attributes:
+        wakes: When the timer fires. ``wake_at`` need not be called for a deadline that is not earlier.
     """
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._queue: dict[Expiring, float] = {}
-        self._latest = -inf
-        self._early: dict[int, tuple[float, Expiring]] = {}  # by id
-        self._heap: list[tuple[float, int]] = []
-        self._most = _FEW
+    __slots__ = ("_list_calls", "_looked_at", "_loop", "_timer", "wakes")
+
+    def __init__(self, list_calls: Callable[[], Iterable[HasDeadline]]) -> None:
+        self.wakes = inf
+        self._loop: Final = asyncio.get_running_loop()
+        self._list_calls = list_calls
+        self._looked_at = -inf
         self._timer: asyncio.TimerHandle | None = None
-        self._wakes = inf
 
-    def __len__(self) -> int:
-        return len(self._queue) + len(self._early)
-
-    def add(self, due: float, thing: Expiring) -> None:
-        """Tell it then."""
-        if due < self._wakes:
-            self._wake_at(due)
-        if due > self._latest or not self._queue:
-            self._latest = due
-        elif due < self._latest - _SOON:
-            self._add_early(due, thing)
-            return
-        self._queue[thing] = due
-
-    def forget(self, thing: Expiring) -> None:
-        """Do not tell it; what was not added does nothing."""
-        if thing in self._queue:
-            del self._queue[thing]
-        elif self._early:
-            self._early.pop(id(thing), None)
+    def wake_at(self, due: float) -> None:
+        """Look at the open calls at this time, which is earlier than ``wakes``."""
+        self._stop()
+        self.wakes = due
+        now = time.monotonic()
+        at = max(due, now + _LEAST_WAIT, self._looked_at + _LEAST_PAUSE)
+        self._timer = self._loop.call_later(at - now, self._look)
 
     def close(self) -> None:
-        """Tell nobody any more."""
-        self._queue.clear()
-        self._early.clear()
-        self._heap.clear()
+        """Look at nothing any more."""
         self._stop()
-
-    def _add_early(self, due: float, thing: Expiring) -> None:
-        self._early[id(thing)] = due, thing
-        heappush(self._heap, (due, id(thing)))
-        if len(self._heap) > self._most:
-            self._heap = [entry for entry in self._heap if self._is_there(entry)]
-            heapify(self._heap)
-            self._most = max(_FEW, 2 * len(self._heap))
-
-    def _is_there(self, entry: tuple[float, int]) -> bool:
-        due, key = entry
-        found = self._early.get(key)
-        return (
-            found is not None and found[0] == due
-        )  # or it is another, in the same place of memory
-
-    def _wake_at(self, due: float) -> None:
-        self._stop()
-        self._wakes = due
-        self._timer = self._loop.call_later(max(due - time.monotonic(), _SOON), self._look)
+        self.wakes = -inf
 
     def _stop(self) -> None:
-        self._wakes = inf
+        self.wakes = inf
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _look(self) -> None:
         self._stop()
-        now = time.monotonic()
+        now = self._looked_at = time.monotonic()
+        first = now  # look again soon, if one of the calls raises
         try:
-            self._look_at_queue(now)
-            self._look_at_heap(now)
+            first = self._end_late(now)
         finally:
-            # Where one has raised, the others are looked at again.
-            first = next(iter(self._queue.values()), inf)
-            if self._heap:
-                first = min(first, self._heap[0][0])
-            if first < self._wakes:
-                self._wake_at(first)
+            if first < self.wakes:
+                self.wake_at(first)
 
-    def _look_at_queue(self, now: float) -> None:
-        over: list[Expiring] = []
-        for thing, due in self._queue.items():
-            if due > now:
-                break
-            over.append(thing)
-        for thing in over:
-            if self._queue.pop(thing, None) is not None:  # it is not, if one before has ended it
-                thing.expire()
-
-    def _look_at_heap(self, now: float) -> None:
-        heap = self._heap
-        while heap and (heap[0][0] <= now or not self._is_there(heap[0])):
-            entry = heappop(heap)
-            if self._is_there(entry):
-                self._early.pop(entry[1])[1].expire()
+    def _end_late(self, now: float) -> float:
+        """End the calls whose deadlines have passed; return the earliest deadline of the others."""
+        first = inf
+        for call in tuple(self._list_calls()):
+            due = call.due
+            if due is None:
+                continue
+            if due <= now:
+                call.on_deadline()
+            elif due < first:
+                first = due
+        return first

@@ -5,52 +5,50 @@ for what is left.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Silence"]
+__all__ = ["IdleTimer"]
 
 
-class Silence:
-    """Calls somebody when nothing was heard for so long; one timer, however much is heard.
+class IdleTimer:
+    """Calls back when nothing was received for some time.
 
     Args:
-        on_silence: Called after each such time.
+        on_idle: Called after each such time.
 
     Attributes:
-        expecting: Whether anything is expected.
+        active: Whether anything is expected.
+        last: When something was received last, as ``time.monotonic()`` counts. Set by its owner, who need not set it
+            while nothing is expected.
     """
 
-    __slots__ = ("_heard", "_loop", "_on_silence", "_seconds", "_timer", "expecting")
+    __slots__ = ("_loop", "_on_idle", "_seconds", "_timer", "active", "last")
 
-    def __init__(self, on_silence: Callable[[], None]) -> None:
+    def __init__(self, on_idle: Callable[[], None]) -> None:
+        self.active = False
+        self.last = 0.0
         self._loop: Final = asyncio.get_running_loop()
-        self._on_silence = on_silence
-        self._heard = self._loop.time()
+        self._on_idle = on_idle
         self._seconds = 0.0
-        self.expecting = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def hear(self) -> None:
-        """Something came, or counts as if it had."""
-        if self.expecting:  # or nobody will ask
-            self._heard = self._loop.time()
-
-    def expect(self, seconds: float | None) -> None:
+    def restart(self, seconds: float | None) -> None:
         """From now on, expect something every so many seconds; None expects nothing."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.expecting = seconds is not None
+        self.active = seconds is not None
         if seconds is not None:
-            self._heard = self._loop.time()
+            self.last = time.monotonic()
             self._seconds = seconds
             self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        left = self._heard + self._seconds - self._loop.time()
+        left = self.last + self._seconds - time.monotonic()
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
             return
         self._timer = self._loop.call_later(self._seconds, self._look)
-        self._on_silence()
+        self._on_idle()

@@ -143,13 +143,18 @@ class Call(Watched):
     ended: float | None = None
 
     def __init__(
-        self, procedure: Procedure, connection: ConnectionInfo, due: float | None, rid: str = ""
+        self,
+        procedure: Procedure,
+        connection: ConnectionInfo,
+        started: float,
+        due: float | None,
+        rid: str = "",
     ) -> None:
-        self.procedure: Final = procedure
-        self.connection: Final = connection
+        self.procedure = procedure
+        self.connection = connection
         self.rid = rid
         self.due = due
-        self.started: Final = time.monotonic()
+        self.started = started
 
     @property
     def kind(self) -> str:

@@ -84,7 +84,12 @@ _TOLD: Final = tuple(name for name in vars(Observer) if not name.startswith("_")
 
 
 class Observers(Observer):
-    """Tells several observers, and keeps what they raise from the calls."""
+    """Notifies several observers, and keeps what they raise from the calls.
+
+    Attributes:
+        started: The methods that are notified of calls that start; ``call_started`` need not be called without any.
+        ended: The same for calls that end.
+    """
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         def told(name: str) -> tuple[Callable[..., None], ...]:
@@ -95,8 +100,8 @@ class Observers(Observer):
 
         self._opened: Final = told("connection_opened")
         self._lost: Final = told("connection_lost")
-        self._started: Final = told("call_started")
-        self._ended: Final = told("call_ended")
+        self.started: Final = told("call_started")
+        self.ended: Final = told("call_ended")
         self._invalid: Final = told("invalid_message")
         self._overloaded: Final = told("overloaded")
         self._dropped: Final = told("item_dropped")
@@ -115,7 +120,7 @@ class Observers(Observer):
 
     def call_started(self, call: Call) -> None:
         """Tell everybody."""
-        for method in self._started:
+        for method in self.started:
             try:  # as _tell does, at half the cost: these two are told of every call
                 method(call)
             except (Exception, asyncio.CancelledError):
@@ -123,7 +128,7 @@ class Observers(Observer):
 
     def call_ended(self, call: Call) -> None:
         """Tell everybody."""
-        for method in self._ended:
+        for method in self.ended:
             try:  # as _tell does, at half the cost: these two are told of every call
                 method(call)
             except (Exception, asyncio.CancelledError):

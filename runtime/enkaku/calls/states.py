@@ -21,6 +21,7 @@ class Step(IntEnum):
     CLOSE = auto()  # the client asks for the result, or the server stops
     FINISH = auto()  # the last message: a result, an error, an abort; or the loss of the connection
     RELEASE = auto()  # the handler has ended
+    SUCCEED = auto()  # the handler of a request has returned: FINISH and RELEASE in one
 
 
 class ClientState(IntEnum):
@@ -57,6 +58,7 @@ SERVER: Final[Mapping[tuple[ServerState, Step], ServerState]] = {
     (ServerState.RUNNING, Step.HALF_CLOSE): ServerState.HALF_CLOSED,
     (ServerState.RUNNING, Step.CLOSE): ServerState.CLOSING,
     (ServerState.RUNNING, Step.FINISH): ServerState.ENDED,
+    (ServerState.RUNNING, Step.SUCCEED): ServerState.RELEASED,
     (ServerState.HALF_CLOSED, Step.CLOSE): ServerState.CLOSING,
     (ServerState.HALF_CLOSED, Step.FINISH): ServerState.ENDED,
     (ServerState.CLOSING, Step.FINISH): ServerState.ENDED,

@@ -5,13 +5,14 @@ interceptors, and hands the call to the session.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final, TypeVar, Unpack
 
 from enkaku._checks import require_loop, require_seconds
-from enkaku.calls.deadlines import due_within, left, passed
+from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Interceptor, Observers, enter_all, run_inside
 from enkaku.errors import ConnectionLost, UsageError
@@ -20,32 +21,32 @@ from enkaku.options import CallOptions, ConnectionOptions, StreamOptions, check_
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
 from enkaku.transports.base import Transport
 from enkaku.values.slot import Slot
-from enkaku.wire.messages import encode_event
+from enkaku.wire.messages import NEWLINE_SIZE, encode_event
 
-from .reconnect import ConnectionState, Links, OneLink, Redialer, States, SuccessiveLinks
-from .session import Link, Reply, exceeded, finish, send_request
+from .reconnect import ConnectionState, Redialer, Sessions, States
+from .session import ClientSession, Reply, RequestCall, finish, timed_out
 from .streams import ClientChannel, ClientStream, Opening, decode_reply
 
 __all__ = ["Connection", "send_event"]
 
 
-async def send_event(link: Link, call: Call, line: bytes) -> None:
-    """Send an event; wait until there is room for more."""
-    link.observers.call_started(call)
-    link.write(line)
-    call.bytes_sent = len(line)
+async def send_event(session: ClientSession, call: Call, message: bytes) -> None:
+    """Send an event; wait until the transport is writable again."""
+    session.observers.call_started(call)
+    session.write(message)
+    call.bytes_sent = len(message) + NEWLINE_SIZE
     reply: Reply = None
     try:
         async with asyncio.timeout(None if call.due is None else left(call.due)):
-            await link.drain()
+            await session.drain()
     except TimeoutError:
-        reply = exceeded(call.procedure)
+        reply = timed_out(call.procedure)
         raise reply from None
     except ConnectionLost as error:
         reply = error
         raise
     finally:
-        finish(link, call, reply)
+        finish(session, call, reply)
 
 
 _Data = TypeVar("_Data")
@@ -80,11 +81,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._timeout = options.get("timeout", _TIMEOUT)
         self._interceptors: Sequence[Interceptor] = tuple(options.get("interceptors", ()))
-        self._links: Links
-        if redialer is None:
-            self._links = OneLink(transport, limits, observers)
-        else:
-            self._links = SuccessiveLinks(transport, redialer, limits, observers)
+        self._sessions = Sessions(transport, redialer, limits, observers)
 
     @property
     def peer(self) -> str:
@@ -94,12 +91,12 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether there is a connection to the server now."""
-        return self._links.link.is_open
+        return self._sessions.session.is_open
 
     @property
     def state(self) -> ConnectionState:
         """Where the connection stands."""
-        return self._links.life.state
+        return self._sessions.life.state
 
     def states(self) -> AsyncIterator[ConnectionState]:
         """Iterate over the states of the connection: the present one, and each that follows, until the last.
@@ -107,12 +104,12 @@ class Connection:
         Whoever takes them late sees the newest sixteen; nothing waits for them. The iterator can be left at any
         time, and any number of tasks may have one.
         """
-        return States(self._links.life)
+        return States(self._sessions.life)
 
     @property
     def info(self) -> ConnectionInfo:
         """What there is to know about the connection, or the last one that there was."""
-        return self._links.link.info
+        return self._sessions.session.info
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -130,14 +127,15 @@ class Connection:
             EncodeError: The data does not fit its schema.
             UsageError: There is no such option, or the connection belongs to another event loop.
         """
-        line = encode_event(procedure.name, _encode(procedure, procedure.data, data))
-        due = self._due(procedure, options)
-        link = await self._links.ready(procedure, due)
-        call = Call(procedure, link.info, due)
+        message = encode_event(procedure.name, _encode(procedure, procedure.data, data))
+        now = time.monotonic()
+        due = self._due(procedure, options, now)
+        session = await self._sessions.ready(procedure, due)
+        call = Call(procedure, session.info, now, due)
         call.param = data
         async with AsyncExitStack() as stack:
             await enter_all(stack, self._interceptors, call)
-            await send_event(link, call, line)
+            await send_event(session, call, message)
 
     async def request(
         self,
@@ -158,21 +156,33 @@ class Connection:
             EncodeError: The param does not fit its schema; nothing was sent.
             UsageError: There is no such option, or the connection belongs to another event loop.
         """
-        prm = _encode(procedure, procedure.param, param)
-        due = self._due(procedure, options)
+        slot = procedure.param
+        prm = slot.encode(param) if slot.declared else _encode(procedure, slot, param)
+        now = time.monotonic()
+        due = self._due(procedure, options, now)
         while True:
-            link = self._links.link
-            if not link.is_open:
-                link = await self._links.ready(procedure, due)
-            call = Call(procedure, link.info, due)
+            session = self._sessions.session
+            if not session.is_open:
+                session = await self._sessions.ready(procedure, due)
+                now = time.monotonic()
+            call = RequestCall(procedure, session, now, due)
             call.param = param
             try:
-                if not self._interceptors:
-                    return decode_reply(procedure.result, await send_request(link, call, prm))
-                run = partial(_request, procedure, link, call, prm)
-                return await run_inside(self._interceptors, call, run)
+                if self._interceptors:
+                    run = partial(_request, procedure, call, prm)
+                    return await run_inside(self._interceptors, call, run)
+                # As _request() does, without another coroutine for each request.
+                session.open_request(call, prm)
+                try:
+                    reply = await call.reply
+                except asyncio.CancelledError:
+                    call.cancel()
+                    raise
+                if isinstance(reply, bytes) and procedure.result.declared:
+                    return procedure.result.decode(reply)
+                return decode_reply(procedure.result, reply)
             except ConnectionLost:
-                if link.is_open or not (procedure.idempotent and self._links.comes_back):
+                if session.is_open or not (procedure.idempotent and self._sessions.reconnects):
                     raise
 
     def stream(
@@ -216,18 +226,21 @@ class Connection:
         """
         require_seconds("within", within)
         require_loop(self._loop, "the connection")
-        await self._links.close(within=within)
+        await self._sessions.close(within=within)
 
-    def _due(self, procedure: Procedure, options: CallOptions) -> float | None:
+    def _due(self, procedure: Procedure, options: CallOptions, now: float) -> float | None:
         if asyncio.get_running_loop() is not self._loop:
             require_loop(self._loop, "the connection")
         timeout = self._timeout
         if options:
             check_call(procedure.name, options)
             timeout = options.get("timeout", timeout)
-        due = due_within(timeout)
-        if due is not None and passed(due):
-            raise exceeded(procedure)
+        around = scope.get()
+        due = None if around is None else around.due
+        if timeout is not None and (due is None or now + timeout < due):
+            due = now + timeout
+        if due is not None and due <= now:
+            raise timed_out(procedure)
         return due
 
     def _opening(
@@ -236,7 +249,7 @@ class Connection:
         if options:
             check_stream(procedure.name, options)
         return Opening(
-            self._links,
+            self._sessions,
             procedure,
             param,
             _encode(procedure, slot, param),
@@ -247,9 +260,14 @@ class Connection:
 
 
 async def _request(
-    procedure: Request[_Param, _Result], link: Link, call: Call, prm: bytes | None
+    procedure: Request[_Param, _Result], call: RequestCall, prm: bytes | None
 ) -> _Result:
-    return decode_reply(procedure.result, await send_request(link, call, prm))
+    call.session.open_request(call, prm)
+    try:
+        return decode_reply(procedure.result, await call.reply)
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
 
 
 def _encode(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | None:

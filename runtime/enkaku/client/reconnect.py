@@ -9,7 +9,7 @@ next session until their deadline. Every change of state is kept for ``Connectio
 import asyncio
 import logging
 from collections import deque
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from enkaku.calls.deadlines import left
 from enkaku.calls.observers import Observers
@@ -19,17 +19,11 @@ from enkaku.options import Reconnect
 from enkaku.procedures import Procedure
 from enkaku.transports.base import Dial, Transport
 
-from .session import Link, exceeded
+from .session import ClientSession, timed_out
 
-__all__ = [
-    "ConnectionState",
-    "Lifecycle",
-    "Links",
-    "OneLink",
-    "Redialer",
-    "States",
-    "SuccessiveLinks",
-]
+__all__ = ["ConnectionState", "Lifecycle", "Redialer", "Sessions", "States"]
+
+logger: Final = logging.getLogger("enkaku.client")
 
 ConnectionState: TypeAlias = Literal["open", "connecting", "failed", "closed"]
 """Where a connection stands: ``"open"``; ``"connecting"``, lost and being made again; ``"failed"``, lost for good;
@@ -173,86 +167,26 @@ class Redialer:
         await asyncio.sleep(self._reconnect.random.uniform(0, self._bound))
 
 
-class Links(Protocol):
-    """Gives each call a link; over a lifetime there may be several, one at a time."""
-
-    @property
-    def life(self) -> Lifecycle:
-        """Whether there is one now, or may be one later."""
-        ...
-
-    @property
-    def link(self) -> Link:
-        """The last one that there was."""
-        ...
-
-    @property
-    def comes_back(self) -> bool:
-        """Whether another link may follow one that is lost."""
-        ...
-
-    async def ready(self, procedure: Procedure, due: float | None) -> Link:
-        """Return an open link; wait for it, if one may come, no longer than until ``due``.
-
-        Raises:
-            ConnectionLost: There is none, and none will come.
-            DeadlineExceeded: None has come in time.
-        """
-        ...
-
-    async def follows(self, link: Link) -> bool:
-        """Wait until a link is lost, if another may follow it; return whether one may."""
-        ...
-
-    async def close(self, *, within: float) -> None:
-        """End the link, and let none follow."""
-
-
-class OneLink:
-    """A link that none follows."""
-
-    def __init__(self, transport: Transport, limits: Limits, observers: Observers) -> None:
-        self.life: Final = Lifecycle()
-        self.comes_back: Final = False
-        self.link: Final = Link(transport, limits, observers, self._take_loss)
-
-    async def ready(
-        self,
-        procedure: Procedure,
-        due: float | None,  # noqa: ARG002 # there is no waiting
-    ) -> Link:
-        """Return the link, if it is open."""
-        self.link.require_open(procedure)
-        return self.link
-
-    async def follows(self, link: Link) -> bool:  # noqa: ARG002 # none ever does
-        """Return False."""
-        return False
-
-    async def close(self, *, within: float) -> None:
-        """End the link."""
-        self.life.become("closed")
-        await self.link.close(within=within)
-
-    def _take_loss(self, _: Link) -> None:
-        self.life.become("failed")
-
-
-logger: Final = logging.getLogger("enkaku.client")
-
-
-class SuccessiveLinks:
-    """A link, and the next one when it is lost.
+class Sessions:
+    """The client sessions of a connection: one; or, with a redialer, one after the other.
 
     Args:
         transport: Carries the first one.
-        redialer: Makes the transports of the others.
-        limits: Hold for each link.
-        observers: Are told of each link.
+        redialer: Makes the transports of the others; None, if the connection fails with the first.
+        limits: Hold for each session.
+        observers: Are notified of each session.
+
+    Attributes:
+        life: The state of the connection.
+        session: The last session that there was.
     """
 
     def __init__(
-        self, transport: Transport, redialer: Redialer, limits: Limits, observers: Observers
+        self,
+        transport: Transport,
+        redialer: Redialer | None,
+        limits: Limits,
+        observers: Observers,
     ) -> None:
         self.life: Final = Lifecycle()
         self._redialer = redialer
@@ -260,65 +194,77 @@ class SuccessiveLinks:
         self._observers = observers
         self._connecting: asyncio.Task[None] | None = None
         self._end: Exception | None = None
-        self.link = self._new_link(transport)
+        self.session = self._new_session(transport)
 
     @property
-    def comes_back(self) -> bool:
-        """Whether another link may still follow."""
-        return not self.life.over
+    def reconnects(self) -> bool:
+        """Whether another session may follow the last one."""
+        return self._redialer is not None and not self.life.over
 
-    async def ready(self, procedure: Procedure, due: float | None) -> Link:
-        """Return the link, or wait for the next one."""
-        if not self.link.is_open:
-            await self._wait(procedure, due)
-        return self.link
+    async def ready(self, procedure: Procedure, due: float | None) -> ClientSession:
+        """Return an open session; wait for the next one, if there may be one, until ``due``.
 
-    async def follows(self, link: Link) -> bool:
-        """Wait until a link is lost; return whether another may follow it."""
-        while link.is_open and self.comes_back:
+        Raises:
+            ConnectionLost: There is none, and none will come.
+            DeadlineExceeded: None has come in time.
+        """
+        if not self.session.is_open:
+            if self._redialer is None:
+                self.session.require_open(procedure)
+            else:
+                await self._wait(procedure, due, self._redialer)
+        return self.session
+
+    async def follows(self, session: ClientSession) -> bool:
+        """Wait until a session is lost, if another may follow it; return whether one may."""
+        while session.is_open and self.reconnects:
             await self.life.change()
-        return self.comes_back
+        return self.reconnects
 
     async def close(self, *, within: float) -> None:
-        """End the link, or give the next one up."""
+        """End the session, and let none follow."""
         self.life.become("closed")
         try:
             if self._connecting is not None:
                 self._connecting.cancel()
                 await asyncio.wait([self._connecting])
         finally:
-            await self.link.close(within=within)
+            await self.session.close(within=within)
 
-    async def _wait(self, procedure: Procedure, due: float | None) -> None:
+    async def _wait(self, procedure: Procedure, due: float | None, redialer: Redialer) -> None:
         try:
             async with asyncio.timeout(None if due is None else left(due)):
                 while self.life.state == "connecting":
                     await self.life.change()
         except TimeoutError:
-            raise exceeded(procedure) from self._redialer.failure
+            raise timed_out(procedure) from redialer.failure
         if self.life.state == "closed":
             raise ConnectionLost(
-                f"{procedure.name}: this side closed the connection ({self.link.info.peer})"
+                f"{procedure.name}: this side closed the connection ({self.session.info.peer})"
             )
         if self.life.state == "failed":
             raise ConnectionLost(
                 f"{procedure.name}: the connection was lost, and not made again: {self._end}"
             ) from self._end
 
-    def _new_link(self, transport: Transport) -> Link:
-        return Link(transport, self._limits, self._observers, self._take_loss)
+    def _new_session(self, transport: Transport) -> ClientSession:
+        return ClientSession(transport, self._limits, self._observers, self._on_lost)
 
-    def _take_loss(self, link: Link) -> None:
-        if not self.life.over:
-            self.life.become("connecting")
-            connecting = self._connect(link, link.info.duration)
-            self._connecting = asyncio.get_running_loop().create_task(connecting)
+    def _on_lost(self, session: ClientSession) -> None:
+        if self.life.over:
+            return
+        if self._redialer is None:
+            self.life.become("failed")
+            return
+        self.life.become("connecting")
+        connecting = self._connect(session, session.info.duration, self._redialer)
+        self._connecting = asyncio.get_running_loop().create_task(connecting)
 
-    async def _connect(self, lost: Link, lasted: float) -> None:
+    async def _connect(self, lost: ClientSession, lasted: float, redialer: Redialer) -> None:
         try:
-            await lost.close(within=0)  # what it has not sent yet is for calls that are over
-            self.link = self._new_link(await self._redialer.again(lasted=lasted))
-        except Exception as error:  # noqa: BLE001 # whatever it is, nobody may wait for ever
+            await lost.close(within=0)  # what it has not sent yet is for calls that have ended
+            self.session = self._new_session(await redialer.again(lasted=lasted))
+        except Exception as error:  # noqa: BLE001 # whatever it is, no call may wait without end
             logger.warning("the connection to %s is given up: %s", lost.info.peer, error)
             self._end = error
             self.life.become("failed")

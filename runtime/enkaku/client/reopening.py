@@ -4,9 +4,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from enkaku.errors import CallError, ConnectionLost, UsageError
+from enkaku.wire.error_codes import ErrorCode
 
 from .streams import ClientStream
 
@@ -14,8 +15,6 @@ __all__ = ["Gap", "Reopening", "reopening"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_STOPPING: Final = "EKP01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class Reopening(Generic[T, R]):
             self._result = (await stream.result(),)
             raise
         except (ConnectionLost, CallError) as error:
-            if isinstance(error, CallError) and error.code != _STOPPING:
+            if isinstance(error, CallError) and error.code != ErrorCode.STOPPING:
                 raise
             # From here on there is a loss until the next stream is open: whoever is cancelled may ask again.
             self._loss = _Loss(stream, error, stream.call.started + stream.call.duration)

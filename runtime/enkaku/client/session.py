@@ -1,24 +1,30 @@
 """The client's session: which calls are open on one transport, and which call each reply belongs to.
 
-It gives a call its id, writes the message that opens it, and routes ``receive``, ``result``, ``error`` and ``credit``
-messages to it. It pings a server that has sent nothing for ``Limits.silence`` while calls are open. A request is handled
-here from its opening to its reply; streams and channels have objects of their own, in ``streams``.
-
+It gives a call its id, sends the message that opens it, and routes ``receive``, ``result``, ``error`` and ``credit`` messages to
+it. A request is handled here from its opening to its reply; streams and channels have objects of their own, in ``streams``.
 Slot values pass through as encoded bytes.
+
+*Whether the server supports flow control* is unknown at first. A ``credit`` shows that it does, and comes before anything else
+for a channel; another message for a channel, or the reply to a ping, shows that it does not. While it is unknown, a
+channel sends at most ``EARLY`` bytes.
+
+*Idle timeout*: while calls are open and nothing has come for ``Limits.silence``, a server that supports flow control is pinged;
+when nothing comes for as long again, the connection is lost. Other servers need not answer a ping.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from operator import itemgetter
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import UNSET
 
 from enkaku._json import DEPTH_MAX
-from enkaku.calls.deadlines import Expiries, left, passed
-from enkaku.calls.idle_timer import Silence
+from enkaku.calls.deadlines import Deadlines, passed
+from enkaku.calls.idle_timer import IdleTimer
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.errors import (
@@ -35,11 +41,12 @@ from enkaku.errors import (
 from enkaku.flow.inbox import ReadGate
 from enkaku.flow.send_window import EARLY, Window
 from enkaku.limits import Limits
-from enkaku.procedures import TOO_LONG, Procedure
-from enkaku.transports.base import Transport
-from enkaku.transports.lines import LineSplitter, Oversized
+from enkaku.procedures import Procedure
+from enkaku.transports.base import Oversized, Transport
+from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.messages import (
     ALIVE,
+    NEWLINE_SIZE,
     Credit,
     Error,
     Receive,
@@ -52,49 +59,125 @@ from enkaku.wire.messages import (
     require_depth,
 )
 
-__all__ = ["Link", "OpenCall", "Reply", "exceeded", "finish", "require_time", "send_request"]
+__all__ = [
+    "ClientSession",
+    "OpenCall",
+    "Reply",
+    "RequestCall",
+    "finish",
+    "require_time",
+    "timed_out",
+]
 
 logger: Final = logging.getLogger("enkaku.client")
 
-_REFUSED: Final = "EK08"
-_size: Final = itemgetter(1)  # of an item's line
-_SIGN_OF_LIFE: Final = "alive?"  # no call has this rid: theirs are numbers
+_CANCELLED: Final = "Cancelled"
+_size: Final = itemgetter(1)  # of an item's message
+_PING: Final = "alive?"  # the rid of a ping; those of calls are numbers
 
 Reply: TypeAlias = bytes | EnkakuError | None
-"""How a call ended: the text of its result, or None where the procedure has none, or an error."""
+"""How a call ended: its encoded result, or None where the procedure has none, or an error."""
 
 
 class OpenCall(Protocol):
-    """What a link knows of a call that the server has not ended yet."""
+    """What a session knows of a call that the server has not ended yet."""
 
     @property
-    def facts(self) -> Call:
-        """What there is to know about it."""
+    def info(self) -> Call:
+        """The call, as observers see it."""
+        ...
+
+    @property
+    def due(self) -> float | None:
+        """When it has to be over."""
         ...
 
     @property
     def outgoing(self) -> Window | None:
-        """What may be sent into a channel; None where nothing can."""
+        """The send window of a channel; None for other calls."""
         ...
 
-    def take_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
-        """The server sent some items; with each come the bytes of its line, which are ``size`` together."""
+    def on_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
+        """The server sent some items, each with the size of its message; ``size`` is their sum."""
 
-    def take_end(self, reply: Reply) -> None:
-        """The call is over: with a result, or without one where the procedure has none, or with an error."""
+    def on_end(self, reply: Reply, /) -> None:
+        """The call has ended."""
+
+    def on_deadline(self) -> None:
+        """The deadline of the call has passed."""
 
 
-class Link:
-    """Carries the calls of one connection, as long as it lasts.
+class RequestCall(Call):
+    """A request, and the future of its reply.
 
     Args:
-        transport: What carries the bytes; started here.
-        limits: What is kept for the server at the most.
-        observers: Are told what happens.
-        on_lost: Called when no further calls can be made, if anybody wants to know.
+        procedure: What is called.
+        session: Sends it.
+        started: When it began, as ``time.monotonic()`` counts.
+        due: When it has to be over.
+    """
+
+    outgoing = None
+
+    def __init__(
+        self, procedure: Procedure, session: "ClientSession", started: float, due: float | None
+    ) -> None:
+        # As the base class does, without another function for each request.
+        self.procedure = procedure
+        self.connection = session.info
+        self.rid = ""
+        self.due = due
+        self.started = started
+        self.session: Final = session
+        # An error is a value here: a future whose exception nobody fetches would complain.
+        self.reply: Final = asyncio.Future[Reply](loop=session.loop)
+
+    @property
+    def info(self) -> Call:
+        """The call, as observers see it."""
+        return self
+
+    def on_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
+        """Ignore them."""
+        name = self.procedure.name
+        logger.debug("%s: %d items, %d bytes, for a request are ignored", name, len(items), size)
+
+    def on_end(self, reply: Reply, /) -> None:
+        """Pass the reply to the task that waits for it."""
+        if self.outcome is None:
+            self.session.close_request()
+            finish(self.session, self, reply)
+        if not self.reply.done():  # it is, if the task that waits for it was cancelled
+            self.reply.set_result(reply)
+
+    def cancel(self) -> None:
+        """Abort, since the task that waited was cancelled."""
+        self.abort(_CANCELLED, CallClosed(f"{self.procedure.name}: cancelled"))
+
+    def abort(self, reason: str, error: EnkakuError) -> None:
+        """End the call on this side, and ask the server to cancel its handler."""
+        self.session.abort_call(self, reason)
+        self.session.remove_call(self)
+        self.on_end(error)
+
+    def on_deadline(self) -> None:
+        """Abort."""
+        self.abort("Timeout", timed_out(self.procedure))
+
+
+class ClientSession:
+    """Carries the calls of one transport.
+
+    Args:
+        transport: Carries the messages; started here.
+        limits: How much is buffered for the server, and how long it is waited for.
+        observers: Are notified of what happens.
+        on_lost: Called when no further calls can be made.
 
     Attributes:
         is_open: Whether calls can be made.
+        write: Sends a message, without waiting.
+        flow_control: Whether the server supports flow control, as far as it has shown.
     """
 
     def __init__(
@@ -102,357 +185,334 @@ class Link:
         transport: Transport,
         limits: Limits,
         observers: Observers,
-        on_lost: Callable[["Link"], None] | None = None,
+        on_lost: Callable[["ClientSession"], None],
     ) -> None:
         self.loop: Final = asyncio.get_running_loop()
         self.info: Final = ConnectionInfo(transport.peer, transport.credentials, self._list_calls)
         self.limits: Final = limits
         self.observers: Final = observers
         self.gate: Final = ReadGate(
-            self._settle_reading, buffered=limits.buffered, stall=limits.stall
+            self._update_reading, buffered=limits.buffered, stall=limits.stall
         )
-        self.counts_not = False
+        self.deadlines: Final = Deadlines(self._list_open)
+        self.flow_control: Literal["unknown", "yes", "no"] = "unknown"
+        self.write: Final = transport.write
         self._transport = transport
         self._on_lost = on_lost
-        self._splitter = LineSplitter(limits.message_size)
-        self._silence = Silence(self._take_silence)
-        self._asked = False
-        self._asked_whether = False
-        self.expiries: Final = Expiries()
+        self._idle = IdleTimer(self._on_idle)
+        self._pinged = False  # for the idle timeout, and nothing has come since
+        self._probed = False  # a ping was sent to find out about flow control
         self._shallow = limits.depth < DEPTH_MAX
         self._rids = count(1)
         self._calls: dict[str, OpenCall] = {}
-        self._items: list[tuple[bytes, int]] = []  # of one call, and the bytes of their lines
-        self._rid = ""  # of that call
         self.is_open = True
-        self._lost = ""
+        self._loss = ""
         self._cause: Exception | None = None
         self._reported = False
-        transport.limit_unread(limits.unread_time)
         observers.connection_opened(self.info)
-        transport.start(self)
+        transport.start(self, message_size=limits.message_size, unread_time=limits.unread_time)
 
     @property
-    def has_room(self) -> bool:
+    def writable(self) -> bool:
         """Whether ``drain`` would return at once."""
         return self._transport.has_room
 
     def require_open(self, procedure: Procedure) -> None:
         """Raise ConnectionLost unless calls can be made."""
         if not self.is_open:
-            raise self.loss(procedure)
+            raise self.make_loss(procedure)
 
-    def loss(self, procedure: Procedure) -> ConnectionLost:
-        """Make the error of a call that needs the connection, which is over."""
-        error = ConnectionLost(f"{procedure.name}: {self._lost} ({self.info.peer})")
+    def make_loss(self, procedure: Procedure) -> ConnectionLost:
+        """Make the error of a call that needs the connection after it was lost."""
+        error = ConnectionLost(f"{procedure.name}: {self._loss} ({self.info.peer})")
         error.__cause__ = self._cause
         return error
 
-    def write(self, line: bytes) -> None:
-        """Send one line, without waiting."""
-        self._transport.write(line)
-
     async def drain(self) -> None:
-        """Wait until there is room for a line.
+        """Wait until the transport is writable.
 
         Raises:
-            ConnectionLost: There never will be.
+            ConnectionLost: It never will be.
         """
         # A server that writes before it reads on may have to be read before it reads this.
-        self.gate.count_waiting(1)
-        try:
+        with self.gate.waiting():
             await self._transport.drain()
-        finally:
-            self.gate.count_waiting(-1)
 
     async def close(self, *, within: float) -> None:
         """End every call, and the connection."""
         self._lose("this side closed the connection", None)
         await self._transport.close(within=within)
 
-    def new_window(self) -> Window:
-        """Make the window of a channel: unknown, until the server has granted something, or shown that it does not."""
-        return Window(None) if self.counts_not else Window(EARLY, certain=False)
+    def open_request(self, call: RequestCall, prm: bytes | None) -> None:
+        """Send a request, for whose reply a task will wait."""
+        self.open_call(call, call, prm)
+        gate = self.gate
+        gate.waiters += (
+            1  # until the request ends: as gate.waiting(), without a coroutine around the reply
+        )
+        if gate.full:
+            gate.update()
 
-    def lift(self, window: Window) -> None:
-        """The server grants nothing: what is sent to it is bounded by its socket alone."""
-        self.counts_not = not self.gate.credits
-        window.lift()
+    def close_request(self) -> None:
+        """Count a request no longer: it has ended."""
+        gate = self.gate
+        gate.waiters -= 1
+        if gate.full:
+            gate.update()
 
-    def open_call(self, opened: OpenCall, prm: bytes | None, *, win: int | None = None) -> None:
-        """Send what opens a call, and give it its id."""
-        call = opened.facts
-        procedure = call.procedure
+    def open_call(
+        self, opened: OpenCall, call: Call, prm: bytes | None, *, win: int | None = None
+    ) -> None:
+        """Send the message that opens a call, and give the call its id.
+
+        Args:
+            opened: Gets what the server sends for it.
+            call: The call, as observers see it.
+            prm: The encoded param, None where the procedure has none.
+            win: How many bytes of items are buffered for it.
+        """
+        procedure, due = call.procedure, call.due
         if not self.is_open:
-            raise self.loss(procedure)
-        call.rid = str(next(self._rids))
-        ttl = None if call.due is None else round(left(call.due) * 1000) or 1
-        line = encode_open(procedure.kind, call.rid, procedure.name, prm, win=win, ttl=ttl)
-        call.bytes_sent = len(line)
+            raise self.make_loss(procedure)
+        rid = call.rid = str(next(self._rids))
+        ttl = None
+        if due is not None:
+            ttl = max(round((due - call.started) * 1000), 1)
+            if due < self.deadlines.wakes:
+                self.deadlines.wake_at(due)
+        message = encode_open(procedure.kind, rid, procedure.name, prm, win=win, ttl=ttl)
+        call.bytes_sent = len(message) + NEWLINE_SIZE
         if not self._calls:
-            self._asked = False
-            self._silence.hear()
-        self._calls[call.rid] = opened
-        self.observers.call_started(call)
-        if not self._silence.expecting:
-            self._silence.expect(self.limits.silence)
-        self._transport.write(line)
+            self._pinged = False
+            self._idle.last = call.started
+        self._calls[rid] = opened
+        if self.observers.started:
+            self.observers.call_started(call)
+        if not self._idle.active:
+            self._idle.restart(self.limits.silence)
+        self._transport.write(message)
 
     def abort_call(self, call: Call, reason: str | None) -> None:
         """Ask the server to end a call, unless it has."""
         if call.rid in self._calls and self.is_open:
             self._transport.write(encode_abort(call.rid, reason))
 
-    def forget_call(self, call: Call) -> None:
+    def remove_call(self, call: Call) -> None:
         """Ignore what still comes for a call."""
         self._calls.pop(call.rid, None)
 
     def grant(self, call: Call, size: int) -> None:
-        """Give the server credit for so many more bytes of a call's items."""
+        """Grant the server so many more bytes of a call's items."""
         if call.rid in self._calls and self.is_open:
             self._transport.write(encode_credit(call.rid, size))
 
-    def data_received(self, data: bytes) -> None:
-        """Take what the server sent."""
-        self._silence.hear()
-        self._asked = False
-        items = self._items
-        for line in self._splitter.feed(data):
-            if isinstance(line, Oversized):
-                self._take_oversized(line)
+    def new_window(self) -> Window:
+        """Return the send window of a new channel."""
+        return Window(None) if self.flow_control == "no" else Window(EARLY, certain=False)
+
+    def make_unlimited(self, window: Window) -> None:
+        """Send into a channel whose server grants nothing: only the transport slows this side down."""
+        if self.flow_control == "unknown":
+            self.flow_control = "no"
+        window.lift()
+
+    def probe_flow_control(self) -> None:
+        """Find out, once, whether the server supports flow control: if so, it shows that before it answers a ping."""
+        if not self._probed and self.flow_control != "yes":
+            self._probed = True
+            self._ping()
+
+    def messages_received(  # noqa: C901, PLR0912 # one loop, since a function for each step costs as much as the step
+        self, batch: Sequence[bytes | Oversized]
+    ) -> None:
+        """Handle what the server sent. Items of one call that follow each other go to it together."""
+        now = self._idle.last = time.monotonic()
+        self._pinged = False
+        calls = self._calls
+        items: list[tuple[bytes, int]] = []
+        rid = ""  # of the call of the items
+        for raw in batch:
+            if type(raw) is Oversized:
+                if items:
+                    self._pass_items_on(rid, items)
+                self._on_oversized(raw)
                 continue
             try:
                 if self._shallow:
-                    require_depth(line, self.limits.depth)
-                message = decode_server_message(line)
+                    require_depth(raw, self.limits.depth)
+                message = decode_server_message(raw)
             except InvalidMessage as error:
-                self._fail(error.rid, error)
+                if items:
+                    self._pass_items_on(rid, items)
+                self._on_invalid(error.rid, error)
                 continue
             if type(message) is Receive:
-                if message.rid != self._rid:
+                if message.rid != rid:
                     if items:
-                        self._pass_items_on()
-                    self._rid = message.rid
-                items.append((bytes(message.val), len(line) + 1))
-            else:
-                self._take(message, len(line) + 1)
+                        self._pass_items_on(rid, items)
+                    rid = message.rid
+                items.append((bytes(message.val), len(raw) + NEWLINE_SIZE))
+                continue
+            if items:
+                self._pass_items_on(rid, items)
+            if type(message) is Result:
+                call = calls.get(message.rid)
+                if type(call) is RequestCall and call.outcome is None:
+                    # The usual end of a request: _on_reply(), on_end() and finish() in one.
+                    del calls[message.rid]
+                    call.bytes_received += len(raw) + NEWLINE_SIZE
+                    call.outcome, call.ended = "result", now
+                    self.gate.waiters -= 1
+                    if self.gate.full:
+                        self.gate.update()
+                    if self.observers.ended:
+                        self.observers.call_ended(call)
+                    if not call.reply.done():
+                        call.reply.set_result(None if message.val is UNSET else bytes(message.val))
+                    continue
+            self._on_reply(message, len(raw) + NEWLINE_SIZE)
         if items:
-            self._pass_items_on()
-        if self._splitter.endless:
-            self._lose("the server sent a line without an end", None)
-            self._transport.abort()
+            self._pass_items_on(rid, items)
 
     def connection_lost(self, error: Exception | None) -> None:
         """End every open call."""
         self._lose("the connection was lost" if error else "the server ended the connection", error)
 
-    def _pass_items_on(self) -> None:
-        """Give the items that have come one after the other for one call to it."""
-        items, size = self._items.copy(), sum(map(_size, self._items))
-        self._items.clear()
-        opened = self._known(self._rid)
+    def _pass_items_on(self, rid: str, items: list[tuple[bytes, int]]) -> None:
+        """Give items that came one after the other to their call, and clear the list."""
+        opened = self._calls.get(rid)
         if opened is None:
+            logger.debug("%s: ignored items of unknown or ended call %.128r", self.info.peer, rid)
+            items.clear()
             return
-        call = opened.facts
-        if opened.outgoing is not None:
-            self._settle_window(opened.outgoing)
+        window = opened.outgoing
+        if window is not None and not window.certain:
+            self.make_unlimited(window)  # a server with flow control grants before anything else
+        call, size = opened.info, sum(map(_size, items))
         call.items_received += len(items)
         call.bytes_received += size
         try:
-            opened.take_items(items, size)
+            opened.on_items(items, size)
         except InboxOverflow as error:
             self.observers.overloaded(self.info, call.procedure.name, str(error))
-            self._fail(call.rid, error)
+            self._on_invalid(call.rid, error)
+        items.clear()
 
-    def _known(self, rid: str) -> OpenCall | None:
-        """Find the call that something came for."""
-        opened = self._calls.get(rid)
-        if opened is None and rid != _SIGN_OF_LIFE:
-            logger.debug("%s answered a call that is over: %.128r", self.info.peer, rid)
-        return opened
-
-    def _settle_window(self, window: Window) -> None:
-        """A server that counts says so before anything else, where it does not refuse the call."""
-        if not window.certain:
-            self.lift(window)
-
-    def _take(self, message: Result | Error | Credit, size: int) -> None:
-        if self._items:
-            self._pass_items_on()
+    def _on_reply(self, message: Result | Error | Credit, size: int) -> None:
         if type(message) is Credit:
-            self._take_credit(message.n, self._calls.get(message.rid))
+            self._on_credit(message.n, self._calls.get(message.rid))
             return
-        opened = self._known(message.rid)
+        opened = self._calls.get(message.rid)
         if opened is None:
-            if message.rid == _SIGN_OF_LIFE:
-                self._take_sign_of_life()
+            if message.rid == _PING:
+                self._on_pong()
+            else:
+                text = "%s: ignored a reply to unknown or ended call %.128r"
+                logger.debug(text, self.info.peer, message.rid)
             return
-        if opened.outgoing is not None and type(message) is not Error:
-            self._settle_window(opened.outgoing)
-        call = opened.facts
+        window = opened.outgoing
+        if window is not None and not window.certain and type(message) is not Error:
+            self.make_unlimited(window)
+        call = opened.info
         call.bytes_received += size
         if type(message) is Result:
             reply: Reply = None if message.val is UNSET else bytes(message.val)
         else:
-            reply = _error(call.procedure, message)
-            if message.code == _REFUSED and call.items_sent:
-                # An item was refused: that ends the call here, and not there.
+            reply = _decode_error(call.procedure, message)
+            if message.code == ErrorCode.INVALID_MESSAGE and call.items_sent:
+                # An item was rejected: that ends the call here, and not there.
                 self.abort_call(call, None)
-        self.forget_call(call)
-        opened.take_end(reply)
+        self.remove_call(call)
+        opened.on_end(reply)
 
-    def _take_credit(self, size: int, opened: OpenCall | None) -> None:
+    def _on_credit(self, size: int, opened: OpenCall | None) -> None:
         self.gate.know_credits()
-        self.counts_not = False
+        self.flow_control = "yes"
         if opened is not None and opened.outgoing is not None:
             opened.outgoing.grant(size)
 
-    def _take_oversized(self, line: Oversized) -> None:
-        _, rid = glance_at(line.head)
+    def _on_oversized(self, message: Oversized) -> None:
+        _, rid = glance_at(message.head)
         size = self.limits.message_size
-        self._fail(rid, MessageTooLarge(f"a message of more than {size} bytes was discarded"))
+        self._on_invalid(rid, MessageTooLarge(f"a message of more than {size} bytes was discarded"))
 
-    def _fail(self, rid: str | None, error: EnkakuError) -> None:
-        """The server sent what nobody can read: the call that it was for ends, the others go on."""
-        if self._items:
-            self._pass_items_on()
+    def _on_invalid(self, rid: str | None, error: EnkakuError) -> None:
+        """End the call that an invalid message was for; the others go on."""
         self.observers.invalid_message(self.info, str(error))
         level = logging.DEBUG if self._reported else logging.WARNING
         self._reported = True
         logger.log(level, "%s sent an invalid message: %.500s", self.info.peer, error)
         opened = None if rid is None else self._calls.get(rid)
         if opened is not None:
-            self.abort_call(opened.facts, None)
-            self.forget_call(opened.facts)
-            opened.take_end(error)
+            self.abort_call(opened.info, None)
+            self.remove_call(opened.info)
+            opened.on_end(error)
 
-    def _take_silence(self) -> None:
-        """Nothing came for a while."""
+    def _on_idle(self) -> None:
+        """Nothing came for ``Limits.silence``."""
         if not self._calls:
-            self._silence.expect(None)
+            self._idle.restart(None)
         elif self.gate.paused:
-            self._asked = False  # what came is not read, for this side's sake
-        elif self._asked:
+            self._pinged = False  # this side does not read
+        elif self._pinged:
             seconds = 2 * (self.limits.silence or 0)
             self._lose(f"the server has sent nothing for {seconds:g} s", None)
             self._transport.abort()
-        elif self.gate.credits:
-            self._asked = True
-            self._ask_for_a_sign_of_life()
+        elif self.flow_control == "yes":
+            self._pinged = True
+            self._ping()
 
-    def ask_whether_it_counts(self) -> None:
-        """Find out, once, whether the server counts credits: if it does, it shows so before it answers this."""
-        if not (self._asked_whether or self.gate.credits):
-            self._asked_whether = True
-            self._ask_for_a_sign_of_life()
+    def _ping(self) -> None:
+        # A validating server answers this with EK08. One with flow control is ours, and does so silently.
+        self._transport.write(encode_open("request", _PING, ALIVE, None))
 
-    def _ask_for_a_sign_of_life(self) -> None:
-        # Any server answers this, with EK08. One that counts credits is ours, and does so in silence.
-        self._transport.write(encode_open("request", _SIGN_OF_LIFE, ALIVE, None))
-
-    def _take_sign_of_life(self) -> None:
-        if not self.gate.credits:
+    def _on_pong(self) -> None:
+        if self.flow_control != "yes":
             for opened in self._calls.values():
                 if opened.outgoing is not None:
-                    self.lift(opened.outgoing)
+                    self.make_unlimited(opened.outgoing)
 
     def _lose(self, reason: str, cause: Exception | None) -> None:
         if not self.is_open:
             return
         self.is_open = False
-        self._lost, self._cause = reason, cause
-        self._silence.expect(None)
+        self._loss, self._cause = reason, cause
+        self._idle.restart(None)
         self.gate.close()
-        self.expiries.close()
+        self.deadlines.close()
         calls, self._calls = self._calls, {}
         for opened in calls.values():
-            opened.take_end(self.loss(opened.facts.procedure))
+            opened.on_end(self.make_loss(opened.info.procedure))
         self.observers.connection_lost(self.info, reason if cause is None else f"{reason}: {cause}")
-        if self._on_lost is not None:
-            self._on_lost(self)
+        self._on_lost(self)
 
     def _list_calls(self) -> Iterable[Call]:
-        return (opened.facts for opened in self._calls.values())
+        return (opened.info for opened in self._calls.values())
 
-    def _settle_reading(self) -> None:
+    def _list_open(self) -> Iterable[OpenCall]:
+        return self._calls.values()
+
+    def _update_reading(self) -> None:
         if self.gate.paused:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
 
 
-def _error(procedure: Procedure, message: Error) -> EnkakuError:
-    try:
-        return procedure.decode_error(message.code, message.msg, bytes(message.data))
-    except DecodeError as error:
-        return error
-
-
-_CANCELLED: Final = "Cancelled"
-
-
-class _PendingRequest:
-    __slots__ = ("_link", "facts", "reply")
-
-    outgoing = None
-
-    def __init__(self, link: Link, call: Call) -> None:
-        self.facts = call
-        self._link = link
-        # An error is a value here: a future whose exception nobody fetches would complain.
-        self.reply: asyncio.Future[Reply] = link.loop.create_future()
-
-    def take_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
-        name = self.facts.procedure.name
-        logger.debug("%s: %d items, %d bytes, for a request are ignored", name, len(items), size)
-
-    def take_end(self, reply: Reply) -> None:
-        if self.facts.outcome is None:
-            finish(self._link, self.facts, reply)
-        if not self.reply.done():  # it is, if the task that waits for it was cancelled
-            self.reply.set_result(reply)
-
-    def give_up(self, reason: str, error: EnkakuError) -> None:
-        self._link.abort_call(self.facts, reason)
-        self._link.forget_call(self.facts)
-        self.take_end(error)
-
-    def expire(self) -> None:
-        """Its time is over."""
-        self.give_up("Timeout", exceeded(self.facts.procedure))
-
-
-async def send_request(link: Link, call: Call, prm: bytes | None) -> Reply:
-    """Send a request, and wait for its end; the caller's cancellation aborts it."""
-    pending = _PendingRequest(link, call)
-    link.open_call(pending, prm)
-    if call.due is not None:
-        link.expiries.add(call.due, pending)
-    link.gate.count_waiting(1)
-    try:
-        # Without waiting for room: the answer may come before the last of a large param has left.
-        return await pending.reply
-    except asyncio.CancelledError:
-        pending.give_up(_CANCELLED, CallClosed(f"{call.procedure.name}: cancelled"))
-        raise
-    finally:
-        link.gate.count_waiting(-1)
-        link.expiries.forget(pending)
-
-
-def exceeded(procedure: Procedure) -> DeadlineExceeded:
+def timed_out(procedure: Procedure) -> DeadlineExceeded:
     """Make the error of a call whose deadline has passed on this side."""
-    return DeadlineExceeded(TOO_LONG, "The deadline has passed", procedure=procedure.name)
+    code = ErrorCode.DEADLINE_PASSED.value
+    return DeadlineExceeded(code, "The deadline has passed", procedure=procedure.name)
 
 
 def require_time(procedure: Procedure, due: float | None) -> None:
     """Raise DeadlineExceeded if no time is left: then nothing is sent."""
     if due is not None and passed(due):
-        raise exceeded(procedure)
+        raise timed_out(procedure)
 
 
-def finish(link: Link, call: Call, reply: Reply) -> None:
-    """Note how a call has ended, and tell who watches."""
+def finish(session: ClientSession, call: Call, reply: Reply) -> None:
+    """Record how a call has ended, and notify the observers."""
     match reply:
         case bytes() | None:
             call.note_end("result")
@@ -464,4 +524,11 @@ def finish(link: Link, call: Call, reply: Reply) -> None:
             call.note_end("error", code)
         case EnkakuError():
             call.note_end("error")
-    link.observers.call_ended(call)
+    session.observers.call_ended(call)
+
+
+def _decode_error(procedure: Procedure, message: Error) -> EnkakuError:
+    try:
+        return procedure.decode_error(message.code, message.msg, bytes(message.data))
+    except DecodeError as error:
+        return error

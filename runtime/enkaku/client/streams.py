@@ -5,6 +5,7 @@ A channel is a stream whose client also sends items. Leaving the ``async with`` 
 """
 
 import asyncio
+import time
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -31,10 +32,10 @@ from enkaku.flow.overflow import WhenFull
 from enkaku.flow.send_window import Window
 from enkaku.procedures import Procedure
 from enkaku.values.slot import Slot
-from enkaku.wire.messages import CLOSE, encode_end, encode_item, send_head
+from enkaku.wire.messages import CLOSE, NEWLINE_SIZE, encode_end, encode_item, send_head
 
-from .reconnect import Links
-from .session import Reply, exceeded, finish, require_time
+from .reconnect import Sessions
+from .session import Reply, finish, require_time, timed_out
 
 __all__ = ["ClientChannel", "ClientStream", "Opening", "decode_reply"]
 
@@ -50,7 +51,7 @@ class Opening:
     """All that it takes to open a stream or a channel.
 
     Attributes:
-        links: Where its link comes from.
+        sessions: Where its client session comes from.
         procedure: What is called.
         param: What it is called with.
         prm: The same as JSON text, None where the procedure takes nothing.
@@ -59,7 +60,7 @@ class Opening:
         interceptors: Stand around it.
     """
 
-    links: Links
+    sessions: Sessions
     procedure: Procedure
     param: object
     prm: bytes | None
@@ -79,13 +80,13 @@ class ClientStream(Generic[_Receive, _Result]):
             result = await stream.result()
     """
 
-    facts: Call  # once it is open; ``call`` says so to those who come too early
+    info: Call  # once it is open; ``call`` says so to those who come too early
     outgoing: Window | None = None  # what may be sent: nothing, as long as this is no channel
 
     def __init__(self, opening: Opening, receive: Slot[_Receive], result: Slot[_Result]) -> None:
         self.procedure: Final = opening.procedure
         self._opening = opening
-        self._link = opening.links.link
+        self._session = opening.sessions.session
         self._receive = receive
         self._result = result
         self._state = ClientState.NEW
@@ -94,10 +95,15 @@ class ClientStream(Generic[_Receive, _Result]):
         self._stack = AsyncExitStack()
 
     @property
+    def due(self) -> float | None:
+        """When the call has to be over; None without a deadline, and before it is open."""
+        return None if self._state is _NEW else self.info.due
+
+    @property
     def call(self) -> Call:
         """What there is to know about the call, once it is open."""
         self._require_known()
-        return self.facts
+        return self.info
 
     @property
     def window(self) -> Window | None:
@@ -114,36 +120,36 @@ class ClientStream(Generic[_Receive, _Result]):
         opening = self._opening
         if self._state is not ClientState.NEW:
             raise UsageError(f"{self.procedure.name}: a call can be opened once")
-        due = due_within(opening.timeout)
+        due = due_within(time.monotonic(), opening.timeout)
         require_time(self.procedure, due)
-        self._link = await opening.links.ready(self.procedure, due)
-        self.facts = Call(self.procedure, self._link.info, due)
-        self.facts.param = opening.param
+        self._session = await opening.sessions.ready(self.procedure, due)
+        self.info = Call(self.procedure, self._session.info, time.monotonic(), due)
+        self.info.param = opening.param
         try:
-            await enter_all(self._stack, opening.interceptors, self.facts)
-            self._open(due)
+            await enter_all(self._stack, opening.interceptors, self.info)
+            self._open()
         except BaseException as error:
             await self._stack.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
 
-    def _open(self, due: float | None) -> None:
+    def _open(self) -> None:
         loop = get_running_loop()
-        limits = self._link.limits
+        limits = self._session.limits
         self._ended: asyncio.Future[None] = loop.create_future()
         self._inbox: Inbox[bytes] = Inbox(
-            self._link.gate,
+            self._session.gate,
             window=limits.window,
             limit=limits.inbox_limit,
-            grant=lambda size: self._link.grant(self.facts, size),
+            grant=lambda size: self._session.grant(self.info, size),
             when_full=self._opening.when_full,
             on_drop=self._count_dropped,
         )
         # Called by the connection: items with the bytes of their lines, and the sum of those.
-        self.take_items: Callable[[Sequence[tuple[bytes, int]], int], None] = self._inbox.put_all
+        self.on_items: Callable[[Sequence[tuple[bytes, int]], int], None] = self._inbox.put_all
         self._step(Step.OPEN)
         try:
-            self._link.open_call(self, self._opening.prm, win=self._inbox.window)
+            self._session.open_call(self, self.info, self._opening.prm, win=self._inbox.window)
         except BaseException as error:
             self._step(Step.FINISH)
             closed = CallClosed(f"{self.procedure.name}: the call was not opened")
@@ -154,8 +160,6 @@ class ClientStream(Generic[_Receive, _Result]):
             self._inbox.put_end(self._reply)
             self._inbox.release()
             raise
-        if due is not None:
-            self._link.expiries.add(due, self)
 
     async def __aexit__(
         self,
@@ -171,7 +175,7 @@ class ClientStream(Generic[_Receive, _Result]):
         return self
 
     async def __anext__(self) -> _Receive:
-        if self._state is _NEW or get_running_loop() is not self._link.loop:
+        if self._state is _NEW or get_running_loop() is not self._session.loop:
             self._require_opened()
         self._iterated = True
         text = self._inbox.take_now()
@@ -216,7 +220,7 @@ class ClientStream(Generic[_Receive, _Result]):
         """
         self._require_opened()
         if self._step(Step.CLOSE):
-            self._link.abort_call(self.facts, CLOSE)
+            self._session.abort_call(self.info, CLOSE)
         self._inbox.keep_only_what_fits()
         return await self._wait_result()
 
@@ -230,7 +234,7 @@ class ClientStream(Generic[_Receive, _Result]):
             UsageError: The reason is ``"Close"``, which means something else on the wire; or the connection belongs to
                 another event loop.
         """
-        require_loop(self._link.loop, "the connection")
+        require_loop(self._session.loop, "the connection")
         if reason == CLOSE:
             raise UsageError(f"{CLOSE!r} asks the handler to finish: await close() does that")
         if self._state not in {ClientState.NEW, ClientState.ENDED}:
@@ -239,16 +243,15 @@ class ClientStream(Generic[_Receive, _Result]):
 
     async def can_follow(self) -> bool:
         """Wait until the connection of the call is lost, if it may come back, and return whether it may. For ``reopening``."""
-        return await self._opening.links.follows(self._link)
+        return await self._opening.sessions.follows(self._session)
 
-    def take_end(self, reply: Reply) -> None:
+    def on_end(self, reply: Reply, /) -> None:
         """Take the end. Called by the connection."""
         if self._step(Step.FINISH):
             self._reply = reply
-            self._link.expiries.forget(self)
             self._inbox.put_end(reply if isinstance(reply, EnkakuError) else None)
             self._ended.set_result(None)
-            finish(self._link, self.facts, reply)
+            finish(self._session, self.info, reply)
 
     def _step(self, step: Step) -> bool:
         state = after(CLIENT, self._state, step)
@@ -256,37 +259,34 @@ class ClientStream(Generic[_Receive, _Result]):
             return False
         self._state = state
         if self.outgoing is not None:
-            self.outgoing.end()  # whoever waits for room looks again
+            self.outgoing.wake()  # a sender that waits checks the state again
         return True
 
-    def expire(self) -> None:
+    def on_deadline(self) -> None:
         """End, since its time is over. Called by the connection."""
-        self._give_up(exceeded(self.procedure), "Timeout")
+        self._give_up(timed_out(self.procedure), "Timeout")
 
     def _give_up(self, error: EnkakuError, reason: str | None) -> None:
         if (
             self._state is not ClientState.CLOSING
         ):  # the first abort wins: another would not be heard
-            self._link.abort_call(self.facts, reason)
-        self._link.forget_call(self.facts)
-        self.take_end(error)
+            self._session.abort_call(self.info, reason)
+        self._session.remove_call(self.info)
+        self.on_end(error)
 
     def _count_dropped(self, count: int) -> None:
-        self.facts.dropped += count
-        self._link.observers.item_dropped(self.facts, count)
+        self.info.dropped += count
+        self._session.observers.item_dropped(self.info, count)
 
     async def _wait_result(self) -> _Result:
-        self._link.gate.count_waiting(1)
-        try:
+        with self._session.gate.waiting():
             await asyncio.shield(self._ended)
-        finally:
-            self._link.gate.count_waiting(-1)
         return decode_reply(self._result, self._reply)
 
     def _require_opened(self) -> None:
-        if self._state is _NEW or get_running_loop() is not self._link.loop:
+        if self._state is _NEW or get_running_loop() is not self._session.loop:
             self._require_known()
-            require_loop(self._link.loop, "the connection")
+            require_loop(self._session.loop, "the connection")
 
     def _require_known(self) -> None:
         if self._state is _NEW:
@@ -333,14 +333,24 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             DeadlineExceeded: The call has taken too long.
             EncodeError: The item does not fit its schema; nothing was sent.
         """
-        self._require_opened()
-        line = encode_item(self._head, self._send.encode(item))
-        if self._streak < _STREAK and self._state is _OPEN:
-            self._streak += 1
-            if self._link.has_room and self._window.take_now(len(line)):
-                self._write_item(line)
-                return
-        await self._wait_for_room(line)
+        session = self._session
+        if self._state is _NEW or get_running_loop() is not session.loop:
+            self._require_opened()
+        window = self._window
+        message = encode_item(self._head, self._send.encode(item))
+        size = len(message) + NEWLINE_SIZE
+        self._streak += 1
+        if self._streak >= _STREAK:
+            # A sender that never has to wait would keep every other task from running.
+            self._streak = 0
+            await asyncio.sleep(0)
+        if (
+            window.reserving
+            or size > window.free
+            or self._state is not _OPEN
+            or not session.writable
+        ):
+            await window.reserve(size, self)
         # Nothing is awaited from here on: an item is sent if and only if this returns.
         if isinstance(self._reply, ConnectionLost | DeadlineExceeded):
             raise self._reply.with_traceback(None)
@@ -348,33 +358,31 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             raise CallClosed(
                 f"{self.procedure.name}: the call takes no more items: {self._why_not()}"
             )
-        self._window.take(len(line))
-        self._write_item(line)
+        window.free -= size
+        self.info.items_sent += 1
+        self.info.bytes_sent += size
+        session.write(message)
 
-    def _write_item(self, line: bytes) -> None:
-        size = len(line)
-        self.facts.items_sent += 1
-        self.facts.bytes_sent += size
-        self._link.write(line)
+    def takes_items(self) -> bool:
+        """Return whether items may still be sent. Called by the window."""
+        return self._state is _OPEN
 
-    async def _wait_for_room(self, line: bytes) -> None:
-        self._streak += 1
-        if self._streak >= _STREAK:
-            # A sender that never has to wait would keep every other task from running.
-            self._streak = 0
-            await asyncio.sleep(0)
-        await self._window.turn.acquire()
+    async def drain(self) -> None:
+        """Wait until the transport is writable. Called by the window."""
+        await self._session.drain()
+
+    async def wait_for_credit(self) -> None:
+        """Wait until the server has granted more, or is known not to support flow control. Called by the window."""
+        timer: asyncio.TimerHandle | None = None
+        if not self._window.certain:
+            self._session.probe_flow_control()
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(_GRANT_WITHIN, self._session.make_unlimited, self._window)
         try:
-            while self._state is _OPEN:
-                # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
-                if not self._window.fits(len(line)):
-                    await self._wait_for_credit()
-                    continue
-                await self._link.drain()
-                if self._window.fits(len(line)):
-                    break
+            await self._window.wait()
         finally:
-            self._window.turn.release()
+            if timer is not None:
+                timer.cancel()
 
     async def end(self, *, within: float = 5.0) -> None:
         """Say that no further items come; those of the server still do, and its result.
@@ -396,37 +404,25 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         try:
             async with asyncio.timeout(within):
                 while self._state is ClientState.OPEN and not self._window.certain:
-                    self._link.ask_whether_it_counts()
+                    self._session.probe_flow_control()
                     await self._window.wait()
         except TimeoutError:
-            self._link.lift(self._window)
+            self._session.make_unlimited(self._window)
         if isinstance(self._reply, ConnectionLost):
             raise self._reply.with_traceback(None)
-        if self._state is ClientState.OPEN and not self._link.gate.credits:
+        if self._state is ClientState.OPEN and self._session.flow_control != "yes":
             raise NotSupported(
                 f"{self.procedure.name}: the server does not know half-closed channels"
             )
         if self._step(Step.HALF_CLOSE):
-            self._link.write(encode_end(self.facts.rid))
+            self._session.write(encode_end(self.info.rid))
 
-    def _open(self, due: float | None) -> None:
-        self.outgoing = self._window = self._link.new_window()
-        super()._open(due)
-        self._head = send_head(self.procedure.name, self.facts.rid)
+    def _open(self) -> None:
+        self.outgoing = self._window = self._session.new_window()
+        super()._open()
+        self._head = send_head(self.procedure.name, self.info.rid)
 
     def _why_not(self) -> str:
         if self._state is ClientState.HALF_CLOSED:
             return "end() has said that none come"
         return "it is closing" if self._state is ClientState.CLOSING else "it has ended"
-
-    async def _wait_for_credit(self) -> None:
-        timer: asyncio.TimerHandle | None = None
-        if not self._window.certain:
-            self._link.ask_whether_it_counts()
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(_GRANT_WITHIN, self._link.lift, self._window)
-        try:
-            await self._window.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()

@@ -39,7 +39,7 @@ class ReadGate:
     fill the inbox.
 
     Args:
-        settle: Called when ``paused`` has changed.
+        on_change: Called when ``paused`` has changed.
         buffered: How many bytes all inboxes may hold together.
         stall: After how many seconds in which nobody took an item reading goes on all the same: the peer's
             abort, its next call or its end may be behind the items. None is never.
@@ -47,37 +47,39 @@ class ReadGate:
     Attributes:
         unread: How many bytes all inboxes hold.
         room: How many they may hold: no less than what was promised to them.
-        credits: Whether the peer is known to count credits.
+        credits: Whether the peer is known to support flow control.
+        full: How many inboxes are above their high-water mark.
+        waiters: How many tasks wait for a message.
     """
 
     __slots__ = (
         "_buffered",
-        "_full",
+        "_on_change",
         "_paused",
         "_promised",
-        "_settle_reading",
         "_stall",
         "_stalled",
         "_timer",
         "_took",
-        "_waiting",
         "credits",
+        "full",
         "room",
         "unread",
+        "waiters",
     )
 
     def __init__(
-        self, settle: Callable[[], None], *, buffered: int, stall: float | None = None
+        self, on_change: Callable[[], None], *, buffered: int, stall: float | None = None
     ) -> None:
         self.unread = 0
         self.credits = False
         self.room = buffered
-        self._settle_reading = settle
+        self._on_change = on_change
         self._buffered = buffered
         self._stall = stall
         self._promised = 0
-        self._full = 0
-        self._waiting = 0
+        self.full = 0
+        self.waiters = 0
         self._paused = False
         self._took = False
         self._stalled = False
@@ -92,8 +94,8 @@ class ReadGate:
         """The peer has shown that it counts credits."""
         if not self.credits:
             self.credits = True
-            self._full = 0
-            self._settle()
+            self.full = 0
+            self.update()
 
     def promise(self, window: int) -> int:
         """Reserve what a new call may buffer: a full window, as long as there is room for all that were promised."""
@@ -110,34 +112,33 @@ class ReadGate:
 
     def count_full(self, step: int) -> None:
         """An inbox has become full (1), or is no longer (-1)."""
-        self._full += step
-        self._stalled = self._stalled and self._full > 0
-        self._settle()
+        self.full += step
+        self._stalled = self._stalled and self.full > 0
+        self.update()
 
-    def count_waiting(self, step: int) -> None:
-        """Somebody begins to wait for a message (1), or has ended (-1)."""
-        self._waiting += step
-        if self._full:
-            self._settle()
+    def waiting(self) -> "_Waiting":
+        """Return a context manager, in which a task waits for a message: meanwhile, reading goes on."""
+        return _Waiting(self)
 
     def note_taken(self) -> None:
         """Somebody has taken an item."""
         self._took = True
         if self._stalled:
             self._stalled = False
-            self._settle()
+            self.update()
 
     def close(self) -> None:
         """The connection is over: nothing is left to be decided."""
         self._stall = None
         self._watch()
 
-    def _settle(self) -> None:
-        paused = self._full > 0 and self._waiting == 0 and not self._stalled
+    def update(self) -> None:
+        """Pause or resume reading, since ``full`` or ``waiters`` has changed."""
+        paused = self.full > 0 and self.waiters == 0 and not self._stalled
         if paused != self._paused:
             self._paused = paused
             self._watch()
-            self._settle_reading()
+            self._on_change()
 
     def _watch(self) -> None:
         if self._timer is not None:
@@ -150,7 +151,26 @@ class ReadGate:
     def _look(self) -> None:
         self._stalled = not self._took
         self._watch()
-        self._settle()
+        self.update()
+
+
+class _Waiting:
+    """A task waits for a message."""
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, gate: ReadGate) -> None:
+        self._gate = gate
+
+    def __enter__(self) -> None:
+        self._gate.waiters += 1
+        if self._gate.full:
+            self._gate.update()
+
+    def __exit__(self, *_: object) -> None:
+        self._gate.waiters -= 1
+        if self._gate.full:
+            self._gate.update()
 
 
 T = TypeVar("T")
@@ -260,7 +280,8 @@ class Inbox(Generic[T]):
             self._items.extend(items)
             self._size += size
             gate.unread += size
-            self._wake()
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
         else:
             for item, its_size in items:
                 self._put(item, its_size)
@@ -342,11 +363,38 @@ class Inbox(Generic[T]):
         """
         self._in_hand = False
         if self._items:
-            await self._give_way()
+            self._streak += 1
+            if self._streak >= _STREAK:
+                # A reader that never has to wait would keep every other task from running.
+                self._streak = 0
+                await asyncio.sleep(0)
         while not self._items:
             if self._end is not None:
                 raise self._end.with_traceback(None)  # or it would grow each time
-            await self._wait()
+            if self._waiter is not None:
+                raise UsageError("another task is already waiting for the next item of this call")
+            self._streak = 0
+            loop = asyncio.get_running_loop()
+            if self._owed and self._granting is None and self._gate.credits and not self._released:
+                # An item that does not fit what is left of the window may wait for all of it.
+                self._granting = loop.call_later(_GRANT_DELAY, self._settle_credit)
+            self._waiter = loop.create_future()
+            gate = self._gate
+            gate.waiters += (
+                1  # as in gate.waiting(), without three functions for each item that is waited for
+            )
+            if gate.full:
+                gate.update()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                gate.waiters -= 1
+                if gate.full:
+                    gate.update()
+        usual = self.take_now()
+        if usual is not NOTHING:
+            return usual
         was_full = self._is_full()
         item, size = self._take_first()
         self._in_hand = True
@@ -411,29 +459,6 @@ class Inbox(Generic[T]):
         if self._owed and self._gate.credits and self._end is None and not self._released:
             owed, self._owed = self._owed, 0
             self._grant(owed)
-
-    async def _give_way(self) -> None:
-        """A reader that never has to wait would keep every other task from running."""
-        self._streak += 1
-        if self._streak >= _STREAK:
-            self._streak = 0
-            await asyncio.sleep(0)
-
-    async def _wait(self) -> None:
-        if self._waiter is not None:
-            raise UsageError("another task is already waiting for the next item of this call")
-        self._streak = 0
-        loop = asyncio.get_running_loop()
-        if self._owed and self._granting is None and self._gate.credits and not self._released:
-            # An item that does not fit what is left of the window may wait for all of it.
-            self._granting = loop.call_later(_GRANT_DELAY, self._settle_credit)
-        self._waiter = loop.create_future()
-        self._gate.count_waiting(1)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self._gate.count_waiting(-1)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

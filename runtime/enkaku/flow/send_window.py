@@ -11,96 +11,108 @@ control it does not know yet.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from enkaku.errors import CallClosed, ConnectionLost
 
 from .overflow import WhenFull
 
-__all__ = ["EARLY", "Outbox", "Window"]
+__all__ = ["EARLY", "Outbox", "Sender", "Window"]
 
 EARLY: Final = 64 * 1024
 """What a sender may send before it knows whether its peer counts credits, in bytes; no receiver minds so much."""
 
 
+_UNLIMITED: Final = 1 << 62  # bytes
+
+
+class Sender(Protocol):
+    """A call that sends items, as its window sees it."""
+
+    def takes_items(self) -> bool:
+        """Return whether items may still be sent."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the transport is writable."""
+
+    async def wait_for_credit(self) -> None:
+        """Wait until the window has changed, or the call no longer takes items."""
+
+
 class Window:
-    """The credit of one call in one direction: what the peer has granted, and what was sent of it.
+    """How many bytes of a call's items may still be sent.
 
     Args:
-        granted: How many bytes the peer is ready to buffer; None where it does not count: there is no limit.
+        granted: How many bytes the peer is ready to buffer; None where it does not support flow control: there is no limit.
         certain: Whether the peer has said so, or this is what may be sent until it does.
 
+    Attributes:
+        free: How many bytes may be sent now; negative after an item that was larger than the window.
+        certain: Whether the peer has said what it buffers, or is known not to support flow control.
+        reserving: How many senders wait; no other may overtake them.
     """
 
-    __slots__ = ("_certain", "_granted", "_returned", "_sent", "_turn", "_waiters")
+    __slots__ = ("_lock", "_size", "_waiters", "certain", "free", "reserving")
 
     def __init__(self, granted: int | None, *, certain: bool = True) -> None:
-        self._turn: asyncio.Lock | None = None  # until somebody has to wait
-        self._granted = granted
-        self._certain = certain
-        self._sent = 0
-        self._returned = 0
+        self.free = _UNLIMITED if granted is None else granted
+        self.certain = certain
+        self.reserving = 0
+        self._size = self.free  # what is free when nothing is outstanding
+        self._lock: asyncio.Lock | None = None  # until a sender has to wait
         self._waiters: deque[asyncio.Future[None]] = deque()
 
-    @property
-    def certain(self) -> bool:
-        """Whether the peer has said what it buffers, or is known not to count."""
-        return self._certain
-
     def fits(self, size: int) -> bool:
-        """Tell whether an item may be sent now. One that no window would hold goes when nothing is outstanding."""
-        if self._granted is None:
-            return True
-        return size <= self._granted - self._sent or self._sent <= self._returned
+        """Return whether an item may be sent now. One larger than the window may if nothing is outstanding."""
+        return size <= self.free or self.free >= self._size
 
-    @property
-    def turn(self) -> asyncio.Lock:
-        """Held by who waits for room.
-
-        Those who come later wait for it behind him: small items would take all the room that a large one waits for.
-        """
-        if self._turn is None:
-            self._turn = asyncio.Lock()
-        return self._turn
-
-    def take_now(self, size: int, items: int = 1) -> bool:
-        """Count an item, or some together, as sent if that may be now without overtaking one that waits, and say so."""
-        turn, granted = self._turn, self._granted
-        if turn is not None and turn.locked():
+    def take_together(self, size: int, items: int) -> bool:
+        """Count some items as sent if they may be sent now without overtaking another sender; return whether they may."""
+        # Only a single item may be larger than the window.
+        if self.reserving or (size > self.free and (items > 1 or not self.fits(size))):
             return False
-        if (
-            granted is not None
-            and size > granted - self._sent
-            and (items > 1 or not self.fits(size))
-        ):
-            return False  # only a single item may be larger than the window
-        self._sent += size
+        self.free -= size
         return True
 
-    def take(self, size: int) -> None:
-        """An item was sent."""
-        self._sent += size
-
     def grant(self, size: int) -> None:
-        """The peer grants so many bytes: its first grant says how much it buffers, each other one what it has taken."""
-        if self._granted is None or not self._certain:
-            self._granted, self._certain = size, True
+        """Add what the peer has granted: first how much it buffers, then how much was taken out of that."""
+        if self._size == _UNLIMITED or not self.certain:
+            sent = self._size - self.free
+            self._size, self.free, self.certain = size, size - sent, True
         else:
-            self._granted += size
-            self._returned += size
-        self._wake()
+            self.free += size
+        self.wake()
 
     def lift(self) -> None:
-        """The peer does not count: there is no limit but that of its socket."""
-        self._granted, self._certain = None, True
-        self._wake()
+        """Remove the limit: the peer does not support flow control, and only the transport slows the sender down."""
+        sent = self._size - self.free
+        self._size, self.free, self.certain = _UNLIMITED, _UNLIMITED - sent, True
+        self.wake()
 
-    def end(self) -> None:
-        """The call is over: nobody need wait any longer."""
-        self._wake()
+    async def reserve(self, size: int, sender: Sender) -> None:
+        """Wait until an item may be sent, or the call takes no more; then send it before anything else is awaited.
+
+        Senders wait in the order in which they came: small items would take all the credit that a large one waits for.
+        """
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        self.reserving += 1
+        try:
+            async with self._lock:
+                while sender.takes_items():
+                    # Wait for credit first: an await between the check above and this wait would lose the wake-up.
+                    if not self.fits(size):
+                        await sender.wait_for_credit()
+                        continue
+                    await sender.drain()
+                    if self.fits(size):
+                        break
+        finally:
+            self.reserving -= 1
 
     async def wait(self) -> None:
-        """Wait until something has changed: a grant, or the end. Who waits longest is woken first."""
+        """Wait for the next ``wake``. Who waits longest is woken first."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -109,7 +121,8 @@ class Window:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Wake all that wait: something was granted, or the call takes no more items."""
         waiters, self._waiters = self._waiters, deque()
         for waiter in waiters:
             if not waiter.done():

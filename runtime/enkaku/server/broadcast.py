@@ -15,6 +15,7 @@ from enkaku.errors import HandlerError, UsageError
 from enkaku.flow.overflow import POLICIES, WhenFull
 from enkaku.procedures import Channel, Procedure, Stream
 from enkaku.values.slot import Slot
+from enkaku.wire.error_codes import ErrorCode
 
 from .call import StreamCall
 from .handler import ServerStream
@@ -33,7 +34,9 @@ def item_size(text: bytes) -> int:
 
 def too_slow() -> HandlerError:
     """Make the error that ends the call of a subscriber which reads too slowly."""
-    return HandlerError("EKP02", "Too many unread items: the client reads too slowly")
+    return HandlerError(
+        ErrorCode.TOO_SLOW.value, "Too many unread items: the client reads too slowly"
+    )
 
 
 class Subscriber(Generic[T]):

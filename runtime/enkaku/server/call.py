@@ -7,11 +7,11 @@ an inbox. ``stream.until_closed()`` leaves its block when the client closes the 
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, NamedTuple
 
 from enkaku._checks import require_loop
+from enkaku.calls.deadlines import Block, scope
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.calls.states import SERVER, ServerState, Step, after
@@ -22,7 +22,7 @@ from enkaku.flow.overflow import WhenFull
 from enkaku.flow.send_window import Outbox, Window
 from enkaku.procedures import Procedure
 from enkaku.transports.base import Transport
-from enkaku.wire.messages import encode_item, encode_items, receive_head
+from enkaku.wire.messages import NEWLINE_SIZE, encode_item, receive_head
 
 __all__ = [
     "TAKES_ITEMS",
@@ -31,7 +31,6 @@ __all__ = [
     "StreamCall",
     "UntilClosed",
     "current_call",
-    "set_current_call",
 ]
 
 
@@ -92,12 +91,12 @@ class Context(NamedTuple):
 
     Attributes:
         connection: Whose they are.
-        transport: Takes what they send.
-        observers: Are told what happens to them.
-        turns: Says when a sender lets others run.
-        outbox_size: How many bytes of items each may put aside.
+        transport: Sends their messages.
+        observers: Are notified of what happens to them.
+        turns: Says when a sender yields to other tasks.
+        outbox_size: How many bytes of items each may buffer.
         loop: The event loop that they belong to.
-        exceed: Ends one whose time is over.
+        end_at_deadline: Ends one whose deadline has passed.
     """
 
     connection: ConnectionInfo
@@ -106,7 +105,7 @@ class Context(NamedTuple):
     turns: Turns
     outbox_size: int
     loop: asyncio.AbstractEventLoop
-    exceed: "Callable[[ServerCall], None]"
+    end_at_deadline: "Callable[[ServerCall], None]"
 
 
 class ServerCall(Call):
@@ -116,12 +115,22 @@ class ServerCall(Call):
     task: asyncio.Task[None] | None = None
     cancelled: bool = False
     stuck: bool = False
-    _watchers: set[UntilClosed] | None = None
+    watchers: set[UntilClosed] | None = None
 
     def __init__(
-        self, procedure: Procedure, context: Context, due: float | None, rid: str = ""
+        self,
+        procedure: Procedure,
+        context: Context,
+        started: float,
+        due: float | None,
+        rid: str = "",
     ) -> None:
-        super().__init__(procedure, context.connection, due, rid)
+        # As the base class does, without another function for each call.
+        self.procedure = procedure
+        self.connection = context.connection
+        self.rid = rid
+        self.due = due
+        self.started = started
         self.context: Final = context
         self.answered: Final = procedure.kind != "event"
 
@@ -135,9 +144,9 @@ class ServerCall(Call):
 
         It suits a request that waits for something: ``async with current_call().until_closed(): ...``
         """
-        if self._watchers is None:
-            self._watchers = set()
-        return UntilClosed(lambda: self.closed, self._watchers)
+        if self.watchers is None:
+            self.watchers = set()
+        return UntilClosed(lambda: self.closed, self.watchers)
 
     def step(self, step: Step) -> bool:
         """Go on in the life of the call, if the step means anything where it stands. Called by the session."""
@@ -145,14 +154,15 @@ class ServerCall(Call):
         if state is None:
             return False
         self.state = state
-        if self._watchers and step in _ENDS:
-            for watcher in tuple(self._watchers):
+        if self.watchers and step in _ENDS:
+            for watcher in tuple(self.watchers):
                 watcher.leave()
         return True
 
-    def expire(self) -> None:
-        """End, since its time is over."""
-        self.context.exceed(self)
+    def on_deadline(self) -> None:
+        """End, unless it has ended already and only its handler goes on. Called by the deadline timer."""
+        if self.state < ServerState.ENDED:
+            self.context.end_at_deadline(self)
 
     def release(self) -> None:
         """Need nothing of the connection any longer: the handler has ended. Called by the session."""
@@ -163,24 +173,18 @@ class ServerCall(Call):
         self.context.observers.item_dropped(self, count)
 
 
-_current: Final[ContextVar[ServerCall]] = ContextVar("enkaku_current_call")
-
-
 def current_call() -> ServerCall:
     """Return the call that the running task serves.
 
     Raises:
         UsageError: It serves none.
     """
-    try:
-        return _current.get()
-    except LookupError:
-        raise UsageError("current_call() is for tasks that a handler's method runs in") from None
-
-
-def set_current_call(call: ServerCall) -> None:
-    """Make ``call`` the current one of this task and of those that it starts."""
-    _current.set(call)
+    found = scope.get()
+    while isinstance(found, Block):
+        found = found.outer
+    if isinstance(found, ServerCall):
+        return found
+    raise UsageError("current_call() is for tasks that a handler's method runs in")
 
 
 class StreamCall(ServerCall):
@@ -193,9 +197,15 @@ class StreamCall(ServerCall):
     """Send what a handler's own next item must not overtake. Set by broadcasts."""
 
     def __init__(
-        self, procedure: Procedure, context: Context, due: float | None, rid: str, window: Window
+        self,
+        procedure: Procedure,
+        context: Context,
+        started: float,
+        due: float | None,
+        rid: str,
+        window: Window,
     ) -> None:
-        super().__init__(procedure, context, due, rid)
+        super().__init__(procedure, context, started, due, rid)
         self.window: Final = window
         self._head = receive_head(rid)
 
@@ -206,7 +216,7 @@ class StreamCall(ServerCall):
         if step is not Step.RELEASE and self.inbox is not None:
             self.inbox.put_end()
         if step is not Step.HALF_CLOSE:
-            self.window.end()
+            self.window.wake()
         return True
 
     def release(self) -> None:
@@ -225,9 +235,9 @@ class StreamCall(ServerCall):
         if when_full == "wait":
             if self.outbox is not None:
                 await self.outbox.flush()
-            await self._wait_for_room(len(line))
+            await self._reserve(len(line))
             # Nothing is awaited from here on: an item is sent if and only if this returns.
-            self._write_item(line)
+            self._write(line)
         else:
             self._send_or_keep(line, when_full)
 
@@ -239,75 +249,75 @@ class StreamCall(ServerCall):
             return False
         if turns.left <= 1 or get_running_loop() is not context.loop:
             return False
-        line = encode_item(self._head, text)
-        size = len(line)
-        if not (transport.has_room and self.window.take_now(size)):
+        message = encode_item(self._head, text)
+        size, window = len(message) + NEWLINE_SIZE, self.window
+        if window.reserving or size > window.free or not transport.has_room:
             return False
         turns.left -= 1
+        window.free -= size  # from here on as in _write(), without another function for each item
         self.items_sent += 1
         self.bytes_sent += size
-        transport.write(line)
+        transport.write(message)
         return True
 
     def send_together(self, texts: Sequence[bytes]) -> bool:
         """Send some items' JSON texts if nobody has to wait for any of them, and say so. Called by broadcasts."""
         if self.state >= ServerState.ENDED:  # they may have been given before the call was closed
             return False
-        return self._write_now(encode_items(self._head, texts), len(texts))
+        return self._write_together([encode_item(self._head, text) for text in texts])
 
-    def _takes_items(self) -> bool:
+    def takes_items(self) -> bool:
+        """Return whether the handler may still send items."""
         # A closed channel's handler may still answer the items that came before the close.
         answering = self.inbox is not None and not self.inbox.finished
         return not self.closed or (self.state is ServerState.CLOSING and answering)
 
-    async def _wait_for_room(self, size: int) -> None:
-        """Wait until an item's line of so many bytes may be sent; send it without waiting for anything else."""
-        await self.window.turn.acquire()
-        try:
-            while self._takes_items():
-                # Credit first: who waits for it must have seen just now that the call goes on, or nobody wakes him.
-                if not self.window.fits(size):
-                    await self.window.wait()
-                    continue
-                await self.context.transport.drain()
-                if self.window.fits(size):
-                    break
-        finally:
-            self.window.turn.release()
+    async def drain(self) -> None:
+        """Wait until the transport is writable. Called by the window."""
+        await self.context.transport.drain()
+
+    async def wait_for_credit(self) -> None:
+        """Wait until the client has granted more. Called by the window."""
+        await self.window.wait()
+
+    async def _reserve(self, size: int) -> None:
+        """Wait until a message of so many bytes may be sent; then send it before anything else is awaited."""
+        await self.window.reserve(size + NEWLINE_SIZE, self)
         self._require_taking_items()
 
     def _send_or_keep(self, line: bytes, when_full: WhenFull) -> None:
         self._require_taking_items()
-        if self._write_now(line):
+        if self._write_together((line,)):
             return
         if self.outbox is None:
             self.outbox = Outbox(
-                self._wait_for_room,
-                self._write_item,
+                self._reserve,
+                self._write,
                 size=self.context.outbox_size,
                 on_drop=self.note_dropped,
             )
         self.outbox.put(line, when_full)
 
-    def _write_now(self, line: bytes, items: int = 1) -> bool:
-        """Write the line of an item, or those of some, if nothing has to be waited for, or overtaken."""
+    def _write_together(self, messages: Sequence[bytes]) -> bool:
+        """Send some items, one at least, if none has to wait, nor overtakes another; return whether they were sent."""
         if self.outbox is not None and not self.outbox.empty:
             return False
-        transport, size = self.context.transport, len(line)
-        if not (transport.has_room and self.window.take_now(size, items)):
+        items = len(messages)
+        transport, size = self.context.transport, sum(map(len, messages)) + items * NEWLINE_SIZE
+        if not (transport.has_room and self.window.take_together(size, items)):
             return False
         self.items_sent += items
         self.bytes_sent += size
-        transport.write(line)
+        transport.write_all(messages)
         return True
 
-    def _write_item(self, line: bytes) -> None:
-        size = len(line)
-        self.window.take(size)
+    def _write(self, message: bytes) -> None:
+        size = len(message) + NEWLINE_SIZE
+        self.window.free -= size
         self.items_sent += 1
         self.bytes_sent += size
-        self.context.transport.write(line)
+        self.context.transport.write(message)
 
     def _require_taking_items(self) -> None:
-        if not self._takes_items():
+        if not self.takes_items():
             raise CallClosed(f"{self.procedure.name}: the call takes no more items: it is closed")

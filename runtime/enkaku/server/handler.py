@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from inspect import isasyncgenfunction
-from typing import Final, Generic, TypeAlias, TypeVar, cast, overload
+from typing import Any, Final, Generic, TypeVar, overload
 
 from enkaku._checks import require_one_of
 from enkaku.errors import CallClosed, DecodeError, Problem, UsageError
@@ -14,7 +14,7 @@ from enkaku.values.slot import Slot
 
 from .call import ServerCall, StreamCall, UntilClosed
 
-__all__ = ["Handler", "Route", "Run", "ServerChannel", "ServerStream"]
+__all__ = ["Handler", "Route", "ServerChannel", "ServerStream"]
 
 Send = TypeVar("Send")
 Receive = TypeVar("Receive")
@@ -105,9 +105,6 @@ Data = TypeVar("Data")
 Param = TypeVar("Param")
 Result = TypeVar("Result")
 
-Read: TypeAlias = Callable[[bytes | None], tuple[object, ...]]
-Run: TypeAlias = Callable[..., Awaitable[bytes | None]]
-
 
 class Route:
     """A procedure and the method that serves it; made by ``event``, ``request``, ``stream`` and ``channel``.
@@ -119,14 +116,67 @@ class Route:
     def __init__(
         self,
         procedure: Procedure,
-        read: Read,
-        run: Run,
-        decode_item: Callable[[bytes], object] | None = None,
+        method: Callable[..., Awaitable[object]],
+        *,
+        value: Slot[Any],
+        result: Slot[Any] | None = None,
+        receive: Slot[Any] | None = None,
+        send: Slot[Any] | None = None,
     ) -> None:
         self.procedure: Final = procedure
-        self.read: Final = read
-        self.run: Final = run
-        self.decode_item: Final = decode_item
+        self.method: Final = method
+        self.send: Final = send
+        self.result: Final = result if result is not None and result.declared else None
+        self.value: Final = value
+        self._receive: Final = receive
+        if receive is not None and isasyncgenfunction(method):
+            raise UsageError(
+                f"{procedure.name}: a handler's method does not yield its items: it awaits stream.send(item), and "
+                "returns the result"
+            )
+
+    def decode_unusual(self, text: bytes | None) -> tuple[object, ...]:
+        """Return the arguments of the method where the message has no value, or should have none.
+
+        Args:
+            text: The encoded value; None where the message has none.
+
+        Raises:
+            DecodeError: There has to be a value, or must be none.
+        """
+        if self.value.declared:
+            return (self.value.decode_absent() if text is None else self.value.decode(text),)
+        if text is not None:
+            raise DecodeError(self.procedure.name, (Problem("", "no value"),))
+        return ()
+
+    async def run(self, call: ServerCall, arguments: tuple[object, ...]) -> bytes | None:
+        """Run the method; return its encoded result, or None where the procedure has none."""
+        if not isinstance(call, StreamCall) or self._receive is None:
+            value = await self.method(*arguments)
+            return None if self.result is None else self.result.encode(value)
+        if call.inbox is None:
+            stream = ServerStream[Any](call, self._receive)
+        else:
+            stream = ServerChannel[Any, Any](call, self._receive, call.inbox)
+        try:
+            val = await self._run_stream(call, self.method(*arguments, stream))
+            if call.outbox is not None:
+                await call.outbox.flush()
+            return val
+        finally:
+            if call.outbox is not None:
+                await call.outbox.close()
+
+    async def _run_stream(self, call: StreamCall, returned: Awaitable[object]) -> bytes | None:
+        try:
+            value = await returned
+            return None if self.result is None else self.result.encode(value)
+        except CallClosed:
+            # Where no result is wanted, a loop that sends until it is told to stop is a whole handler.
+            if self.result is None and call.closed:
+                return None
+            raise
 
     @overload
     @staticmethod
@@ -137,12 +187,7 @@ class Route:
     @staticmethod
     def event(procedure: Event[Data], method: Callable[..., Awaitable[None]]) -> "Route":
         """Serve an event."""
-
-        async def run(_: ServerCall, *arguments: object) -> bytes | None:
-            await method(*arguments)
-            return None
-
-        return Route(procedure, _reader(procedure, procedure.data), run)
+        return Route(procedure, method, value=procedure.data)
 
     @overload
     @staticmethod
@@ -159,13 +204,7 @@ class Route:
         procedure: Request[Param, Result], method: Callable[..., Awaitable[Result]]
     ) -> "Route":
         """Serve a request."""
-        result = procedure.result
-
-        async def run(_: ServerCall, *arguments: object) -> bytes | None:
-            value = await method(*arguments)
-            return result.encode(value) if result.declared else None
-
-        return Route(procedure, _reader(procedure, procedure.param), run)
+        return Route(procedure, method, value=procedure.param, result=procedure.result)
 
     @overload
     @staticmethod
@@ -184,13 +223,13 @@ class Route:
         procedure: Stream[Param, Receive, Result], method: Callable[..., Awaitable[Result]]
     ) -> "Route":
         """Serve a stream."""
-        _require_plain(procedure, method)
-
-        async def run(call: StreamCall, *arguments: object) -> bytes | None:
-            stream = ServerStream(call, procedure.receive)
-            return await _finish(call, procedure.result, method(*arguments, stream))
-
-        return Route(procedure, _reader(procedure, procedure.param), run)
+        return Route(
+            procedure,
+            method,
+            value=procedure.param,
+            result=procedure.result,
+            receive=procedure.receive,
+        )
 
     @overload
     @staticmethod
@@ -209,62 +248,14 @@ class Route:
         procedure: Channel[Param, Send, Receive, Result], method: Callable[..., Awaitable[Result]]
     ) -> "Route":
         """Serve a channel."""
-        _require_plain(procedure, method)
-
-        async def run(call: StreamCall, *arguments: object) -> bytes | None:
-            inbox = cast(Inbox[Send], call.inbox)
-            channel = ServerChannel(call, procedure.receive, inbox)
-            return await _finish(call, procedure.result, method(*arguments, channel))
-
-        return Route(procedure, _reader(procedure, procedure.param), run, procedure.send.decode)
-
-
-def _require_plain(procedure: Procedure, method: object) -> None:
-    if isasyncgenfunction(method):
-        raise UsageError(
-            f"{procedure.name}: a handler's method does not yield its items: it awaits stream.send(item), and "
-            "returns the result"
+        return Route(
+            procedure,
+            method,
+            value=procedure.param,
+            result=procedure.result,
+            receive=procedure.receive,
+            send=procedure.send,
         )
-
-
-def _reader(procedure: Procedure, slot: Slot[Param]) -> Read:
-    """Make what reads the arguments of a method: one value, or none where the protocol declares none."""
-
-    def read(text: bytes | None) -> tuple[object, ...]:
-        return (slot.decode_absent() if text is None else slot.decode(text),)
-
-    def read_nothing(text: bytes | None) -> tuple[object, ...]:
-        if text is not None:
-            raise DecodeError(procedure.name, (Problem("", "no value"),))
-        return ()
-
-    return read if slot.declared else read_nothing
-
-
-async def _finish(
-    call: StreamCall, slot: Slot[Result], returned: Awaitable[Result]
-) -> bytes | None:
-    try:
-        val = await _result(call, slot, returned)
-        if call.outbox is not None:
-            await call.outbox.flush()
-        return val
-    finally:
-        if call.outbox is not None:
-            await call.outbox.close()
-
-
-async def _result(
-    call: StreamCall, slot: Slot[Result], returned: Awaitable[Result]
-) -> bytes | None:
-    try:
-        value = await returned
-        return slot.encode(value) if slot.declared else None
-    except CallClosed:
-        # Where no result is wanted, a loop that sends until it is told to stop is a whole handler.
-        if not slot.declared and call.closed:
-            return None
-        raise
 
 
 class Handler(ABC):

@@ -6,12 +6,13 @@ while the client leaves too many replies unread.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 from enkaku._checks import enter_block
-from enkaku.calls.idle_timer import Silence
+from enkaku.calls.idle_timer import IdleTimer
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Lifespan
 from enkaku.errors import ConnectionLost
@@ -19,12 +20,12 @@ from enkaku.flow.inbox import ReadGate
 from enkaku.limits import Limits
 from enkaku.transports.base import Receiver, Transport
 
-__all__ = ["Life"]
+__all__ = ["Lifecycle"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
 
-class Life:
+class Lifecycle:
     """Reads a connection, or does not, and ends it.
 
     Args:
@@ -36,6 +37,8 @@ class Life:
         info: The connection, as observers and handlers see it.
         gate: Stops the reading while there is no room for items.
         reason: Why it ended; ``""`` while it has not.
+        gone: Whether the transport has ended.
+        watches_idle: Whether a limit makes it end when the client sends nothing.
         ended: Done when the connection is gone, the last handler with it, and its lifespan is over.
     """
 
@@ -44,19 +47,20 @@ class Life:
         "_entered",
         "_flushing",
         "_full",
-        "_gone",
         "_heard",
+        "_idle",
         "_lifespan",
         "_limits",
         "_list_calls",
         "_living",
         "_over",
-        "_silence",
         "_transport",
         "ended",
         "gate",
+        "gone",
         "info",
         "reason",
+        "watches_idle",
     )
 
     def __init__(
@@ -75,13 +79,14 @@ class Life:
         self.reason = ""
         self._transport = transport
         self._limits = limits
+        self.watches_idle = limits.first_byte is not None or limits.idle is not None
         self._lifespan = lifespan
         self._list_calls = list_calls
-        self._silence = Silence(self._take_silence)
+        self._idle = IdleTimer(self._on_idle)
         self._heard = False
         self._entered = lifespan is None
         self._full = False
-        self._gone = False
+        self.gone = False
         self._over: asyncio.Event | None = None
         self._living: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
@@ -89,23 +94,25 @@ class Life:
 
     def start(self, receiver: Receiver) -> None:
         """Begin to read; with a lifespan, once that has been entered."""
-        self._transport.limit_unread(self._limits.unread_time)
-        self._transport.start(receiver)
+        limits = self._limits
+        self._transport.start(
+            receiver, message_size=limits.message_size, unread_time=limits.unread_time
+        )
         if self._lifespan is None:
-            self._silence.expect(self._limits.first_byte)
+            self._idle.restart(self._limits.first_byte)
         else:
             self._settle_reading()
             self._over = over = asyncio.Event()
             self._living = asyncio.get_running_loop().create_task(self._live(self._lifespan, over))
             self._living.add_done_callback(self._take_end_of_lifespan)
 
-    def hear(self) -> None:
+    def note_activity(self) -> None:
         """Something came."""
         if self._heard:
-            self._silence.hear()
+            self._idle.last = time.monotonic()
         else:
             self._heard = True
-            self._silence.expect(self._limits.idle)
+            self._idle.restart(self._limits.idle)
 
     def check_backlog(self) -> None:
         """Read no further while the client leaves too many answers unread."""
@@ -119,12 +126,12 @@ class Life:
         self.reason = self.reason or reason
         self._transport.abort()
 
-    def lose(self, error: Exception | None) -> None:
+    def on_connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
         self.reason = self.reason or str(error or "the client ended the connection")
         logger.debug("%s is gone: %s", self.info.peer, self.reason)
-        self._gone = True
-        self._silence.expect(None)
+        self.gone = True
+        self._idle.restart(None)
         self.gate.close()
         if self._living is not None and not self._entered:
             self._living.cancel()
@@ -135,7 +142,7 @@ class Life:
             self._flushing.add_done_callback(self._take_flushing)
         self._settle_end()
 
-    def settle(self, *, full: bool) -> None:
+    def update(self, *, full: bool) -> None:
         """What was read has been taken, or a handler has ended: read on or not, and find out whether it is all over.
 
         Args:
@@ -144,14 +151,13 @@ class Life:
         if self._full != full:
             self._full = full
             self._settle_reading()
-        if self._gone:
+        if self.gone:
             self._settle_end()
-        elif self._silence.expecting:
-            self._silence.hear()
+        elif self.watches_idle:
+            self._idle.last = time.monotonic()
 
     def _settle_end(self) -> None:
-        self._silence.hear()
-        if not self._gone or self._list_calls() or self._catching_up or self._flushing:
+        if not self.gone or self._list_calls() or self._catching_up or self._flushing:
             return
         if self._over is not None:
             self._over.set()
@@ -176,7 +182,7 @@ class Life:
         else:
             self._transport.resume_reading()
 
-    def _take_silence(self) -> None:
+    def _on_idle(self) -> None:
         if not self._list_calls():
             self.drop("the client was silent for too long")
 
@@ -185,7 +191,7 @@ class Life:
             async with AsyncExitStack() as stack:
                 await enter_block(stack, lifespan, self.info, "the lifespan")
                 self._entered = True
-                self._silence.expect(None if self._gone else self._limits.first_byte)
+                self._idle.restart(None if self.gone else self._limits.first_byte)
                 self._settle_reading()
                 await over.wait()
         except Exception:
@@ -194,7 +200,7 @@ class Life:
     def _take_end_of_lifespan(self, _: asyncio.Task[None]) -> None:
         # Here, and not in the task: one that is cancelled before its first step runs none of its code.
         self._living = None
-        if not self._gone:
+        if not self.gone:
             self.drop("its lifespan failed")
         self._settle_end()
 

@@ -1,25 +1,25 @@
 """Error replies: what a client is sent, and what is logged, when a call fails or a message is invalid."""
 
 import logging
-from typing import Final
+from typing import Final, NamedTuple
 
 from enkaku.calls.info import ConnectionInfo
 from enkaku.errors import CallClosed, DecodeError, EncodeError, HandlerError
 from enkaku.procedures import DeclaredError
-from enkaku.transports.base import Transport
-from enkaku.transports.lines import Oversized
+from enkaku.transports.base import Oversized, Transport
 from enkaku.values.problems import problem
 from enkaku.values.slot import Slot
+from enkaku.wire.error_codes import FAILED, INVALID, ErrorCode, ErrorReply
 from enkaku.wire.messages import ANSWERED, encode_error, glance_at
 
 from .call import ServerCall
-from .shared import Policy, Refusal
+from .shared import Policy
 
-__all__ = ["FAILED", "INVALID", "Refusals", "describe"]
+__all__ = ["ErrorReplies", "Rejection", "describe"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
-FAILED: Final = ("EK01", "Handler execution failed")
+
 _ANY_DATA: Final = Slot[dict[str, object]]("error data", dict[str, object])
 _CODE_MAX: Final = 128
 _DATA_MAX: Final = 64
@@ -35,11 +35,11 @@ def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
     try:
         told = _describe_declared(call, error) if call.answered else None
     except EncodeError as unfit:
-        error.add_note(f"The caller was told {FAILED[0]} instead: {unfit}")
+        error.add_note(f"The caller was told {FAILED.code} instead: {unfit}")
     if told is not None:
         return told
     _log_failure(call, error)
-    return FAILED[0], encode_error(call.rid, *FAILED)
+    return FAILED.code, encode_error(call.rid, *FAILED)
 
 
 def _log_failure(call: ServerCall, error: Exception) -> None:
@@ -75,19 +75,33 @@ def _describe_declared(call: ServerCall, error: Exception) -> tuple[str, bytes] 
     return code, encode_error(call.rid, code, message, data)
 
 
-INVALID: Final = ("EK08", "Invalid protocol message")
-_TOO_LARGE: Final = ("EK06", "Message exceeds maximum size")
+_TOO_LARGE: Final = ErrorReply(ErrorCode.MESSAGE_TOO_LARGE.value, "Message exceeds maximum size")
+
 _RID_MAX: Final = 1024  # characters of an overlong rid that are worth echoing
 _EXPLANATION_MAX: Final = 1000  # characters that a client is told about a value of its own
 
 
-class Refusals:
-    """Refuses what a client of one connection sends.
+class Rejection(NamedTuple):
+    """Why a call is not opened.
+
+    Attributes:
+        reply: What the client is sent.
+        invalid: What the client did wrong, for the log; ``""`` if it did nothing wrong.
+        overloaded: Whether a limit is the reason.
+    """
+
+    reply: ErrorReply
+    invalid: str = ""
+    overloaded: bool = False
+
+
+class ErrorReplies:
+    """Replies to what the client of one connection did wrong.
 
     Args:
-        transport: Takes the answers.
-        connection: Whose they are.
-        policy: Says whom to tell, and how much.
+        transport: Sends the replies.
+        connection: The connection, for observers.
+        policy: Says whom to notify, and how much the client is told.
     """
 
     __slots__ = (
@@ -103,15 +117,18 @@ class Refusals:
         self._policy = policy
         self._reported = False
 
-    def refuse(self, rid: str, refusal: Refusal) -> None:
-        """Answer with an error."""
+    def send(self, rid: str, reply: ErrorReply) -> None:
+        """Send an error."""
         if len(rid) <= _RID_MAX:
-            self._transport.write(encode_error(rid, *refusal))
+            self._transport.write(encode_error(rid, *reply))
 
-    def invalid(self, rid: str, reason: str) -> None:
-        """Refuse a message that makes no sense where the connection stands."""
-        self.report(reason)
-        self.refuse(rid, INVALID)
+    def reject(self, rid: str, procedure: str, rejection: Rejection) -> None:
+        """Reply to a call that is not opened."""
+        if rejection.invalid:
+            self.report(rejection.invalid)
+        if rejection.overloaded:
+            self.overload(procedure, rejection.reply.message)
+        self.send(rid, rejection.reply)
 
     def value(self, rid: str, error: DecodeError) -> None:
         """Refuse a value that its schema refuses."""
@@ -119,14 +136,14 @@ class Refusals:
         code, message = INVALID
         if self._policy.explain_refusals:
             message = f"{message}: {error.reason}"[:_EXPLANATION_MAX]
-        self.refuse(rid, (code, message))
+        self.send(rid, ErrorReply(code, message))
 
     def oversized(self, line: Oversized) -> None:
         """Refuse a line that was too long to be read."""
         typ, rid = glance_at(line.head)
         self.report(f"a line of more than {self._policy.limits.message_size} bytes")
         if rid is not None and typ in ANSWERED:
-            self.refuse(rid, _TOO_LARGE)
+            self.send(rid, _TOO_LARGE)
 
     def report(self, reason: str) -> None:
         """Tell what the client did wrong; log it once loudly, since a hostile client could fill the disk."""

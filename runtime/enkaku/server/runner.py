@@ -6,56 +6,58 @@ the handler to finish within ``close_timeout`` and sends its result; *abort* can
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from types import coroutine
 from typing import Final
 
-from enkaku.calls.deadlines import left, set_due
+from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Outcome
 from enkaku.calls.observers import run_inside
-from enkaku.calls.states import ServerState, Step
-from enkaku.procedures import TOO_LONG
+from enkaku.calls.states import SERVER, ServerState, Step, after
 from enkaku.transports.base import Transport
-from enkaku.wire.messages import encode_error, encode_result
+from enkaku.wire.error_codes import DEADLINE_PASSED, FAILED, STOPPING, ErrorReply
+from enkaku.wire.messages import NEWLINE_SIZE, encode_error, encode_result
 
-from .call import ServerCall, set_current_call
-from .handler import Route, Run
-from .replies import FAILED, describe
-from .shared import Capacity, Policy, Refusal
+from .call import ServerCall
+from .handler import Route
+from .replies import describe
+from .shared import Capacity, Policy
 
-__all__ = ["STOPPING", "Calls"]
+__all__ = ["Runner"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
-STOPPING: Final = ("EKP01", "The server is stopping")
 # Looking up the members of an enum is slow before Python 3.12.
 _FINISH: Final = Step.FINISH
 _RELEASE: Final = Step.RELEASE
-_TOO_LONG: Final = (TOO_LONG, "The call took too long")
+_SUCCEED: Final = Step.SUCCEED
+_RELEASED: Final = ServerState.RELEASED
 
 
-class Calls:
-    """Runs handlers, each in a task of its own, and sends what ends their calls.
+class Runner:
+    """Runs the handlers of a session, each in a task of its own, and sends what ends their calls.
 
     Args:
-        transport: Takes the answers.
+        transport: Sends the replies.
         policy: What holds for all connections of the server.
         on_end: Called whenever a handler has ended.
 
     Attributes:
         by_rid: The calls that have not been answered.
         running: The calls whose handlers have not ended, those of events among them; oldest first.
-        capacity: Says whether one more call is wanted, and why not.
-        stopping: Whether no new calls are wanted.
+        capacity: Whether one more call may be opened, and why not.
+        stopping: Whether no new calls are accepted.
     """
 
     __slots__ = (
         "_cleanup",
         "_close_timeout",
-        "_expiries",
+        "_deadlines",
         "_interceptors",
         "_loop",
+        "_new_task",
         "_observers",
         "_on_end",
         "_timers",
@@ -75,6 +77,11 @@ class Calls:
     ) -> None:
         limits = policy.limits
         self._loop = asyncio.get_running_loop()
+        # Task() itself is what create_task() calls without a factory, for half of the cost.
+        has_factory = self._loop.get_task_factory() is not None
+        self._new_task: Callable[[Coroutine[None, None, None]], asyncio.Task[None]] = (
+            self._loop.create_task if has_factory else partial(asyncio.Task, loop=self._loop)
+        )
         self._transport = transport
         self.by_rid: dict[str, ServerCall] = {}
         self.capacity: Final = Capacity(
@@ -83,7 +90,7 @@ class Calls:
         self._close_timeout = policy.close_timeout
         self._cleanup = limits.cleanup
         self._observers = policy.observers
-        self._expiries = policy.expiries
+        self._deadlines = policy.deadlines
         self._interceptors = policy.interceptors
         self._on_end = on_end
         self.running: dict[ServerCall, None] = {}
@@ -91,23 +98,23 @@ class Calls:
         self.stopping = False
 
     def runs_in(self, task: asyncio.Task[object] | None) -> bool:
-        """Tell whether a handler runs in a task."""
+        """Return whether a handler runs in a task."""
         return task is not None and any(call.task is task for call in self.running)
 
     def start(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
-        """Run the handler of a call, or of an event."""
+        """Run the handler of a call, or of an event, which ``capacity`` has counted."""
         if arguments:
             call.param = arguments[0]
         if call.answered:
             self.by_rid[call.rid] = call
-        self.capacity.take(call.procedure.kind)
         self.running[call] = None
-        if call.due is not None:
-            self._expiries.add(call.due, call)
-        self._observers.call_started(call)
-        serving = self._serve(call, route.run, arguments)
+        if call.due is not None and call.due < self._deadlines.wakes:
+            self._deadlines.wake_at(call.due)
+        if self._observers.started:
+            self._observers.call_started(call)
+        serving = self._serve(call, route, arguments)
         serving.send(None)  # as far as its pause
-        task = self._loop.create_task(serving)
+        task = self._new_task(serving)
         if call.task is None and call in self.running:
             call.task = task
 
@@ -115,25 +122,25 @@ class Calls:
         """Ask the handler to finish, for a bounded time."""
         due_first = call.due is not None and left(call.due) < self._close_timeout
         if call.step(Step.CLOSE) and not due_first:
-            self._set_timer(call, self._close_timeout, self._overstay)
+            self._set_timer(call, self._close_timeout, self._on_close_timeout)
 
-    def exceed(self, call: ServerCall) -> None:
-        """End a call whose time is over."""
+    def end_at_deadline(self, call: ServerCall) -> None:
+        """End a call whose deadline has passed."""
         # Answered here, and not when the handler ends: it may ignore its cancellation.
-        self._answer_error(call, _TOO_LONG)
-        self._forget(call)
+        self._reply_error(call, DEADLINE_PASSED)
+        self._remove(call)
         self._cancel(call)
 
-    def give_up(self, call: ServerCall, outcome: Outcome = "aborted", code: str = "") -> None:
+    def abort(self, call: ServerCall, outcome: Outcome = "aborted", code: str = "") -> None:
         """Cancel the handler; nothing more is sent."""
         if call.step(_FINISH):
             call.note_end(outcome, code)
         self._cancel(call)
 
-    def give_up_all(self) -> None:
-        """The connection is lost: cancel every handler; nothing more is sent."""
+    def abort_all(self) -> None:
+        """Cancel every handler, since the connection is lost; nothing more is sent."""
         for call in tuple(self.running):
-            self.give_up(call, "lost")
+            self.abort(call, "lost")
 
     def cancel_all(self) -> None:
         """Cancel every handler; each caller is told that the server stops."""
@@ -150,8 +157,8 @@ class Calls:
         self.cancel_all()
         await self._wait(self._cleanup)
         for call in tuple(self.running):
-            self._answer_error(call, STOPPING)
-            self._forget(call)
+            self._reply_error(call, STOPPING)
+            self._remove(call)
             self._report_stuck(call)
 
     async def _wait(self, within: float) -> None:
@@ -159,67 +166,97 @@ class Calls:
         if tasks:
             await asyncio.wait(tasks, timeout=within)
 
-    async def _serve(self, call: ServerCall, run: Run, arguments: tuple[object, ...]) -> None:
-        """Run the handler of a call, and answer; this is all that its task does."""
+    async def _serve(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
+        """Run the handler of a call, and reply; this is all that its task does.
+
+        asyncio throws a cancellation into a task's coroutine where that has stopped. One that has not begun ends
+        there, without having run anything. So this begins before there is a task, and stops at its pause: whoever
+        cancels the task, and however early, the call is replied to and counted no longer.
+        """
         try:
-            # A task that is cancelled before its first step would run none of this: so it begins before there is one.
             await _pause()
             if call.task is None:
-                call.task = asyncio.current_task()  # an eager one, which runs while it is made
-            set_current_call(call)
-            set_due(call.due)
+                call.task = asyncio.current_task()  # an eager task, which runs while it is made
+            scope.set(call)
             if self._interceptors:
-                val = await run_inside(self._interceptors, call, partial(run, call, *arguments))
+                run = partial(route.run, call, arguments)
+                val = await run_inside(self._interceptors, call, run)
+            elif type(call) is ServerCall:  # a request or an event, as Route.run() serves it
+                value = await route.method(*arguments)
+                val = None if route.result is None else route.result.encode(value)
             else:
-                val = await run(call, *arguments)
-        except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes an answer
-            self._answer_failure(call, error)
+                val = await route.run(call, arguments)
+        except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes a reply
+            self._reply_failure(call, error)
         except (asyncio.CancelledError, GeneratorExit):
-            self._answer_unfinished(call, None)
+            self._reply_unfinished(call, None)
             raise
         except BaseException as error:  # those that a test framework raises, above all
-            self._answer_unfinished(call, error)
+            self._reply_unfinished(call, error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         else:
-            self._answer(call, encode_result(call.rid, val), "result")
+            self._reply_result(call, val)
         finally:
-            self._end(call)
+            if call.state is not _RELEASED:
+                self._end(call)
 
-    def _answer_failure(self, call: ServerCall, error: Exception) -> None:
+    def _reply_result(self, call: ServerCall, val: bytes | None) -> None:
+        message = encode_result(call.rid, val)
+        state = None
+        if type(call) is ServerCall and call.answered and not call.watchers:
+            state = after(SERVER, call.state, _SUCCEED)
+        if state is None:
+            self._reply(call, message, "result")
+            return
+        # The usual end of a request: _reply() and _end() in one, without what only other calls need.
+        call.state = state
+        call.task = None
+        call.bytes_sent += len(message) + NEWLINE_SIZE
+        self._transport.write(message)
+        call.outcome, call.ended = "result", time.monotonic()
+        del self.by_rid[call.rid], self.running[call]
+        if self._timers:
+            self._drop_timer(call)
+        self.capacity.release("request")
+        if self._observers.ended:
+            self._observers.call_ended(call)
+        self._on_end()
+
+    def _reply_failure(self, call: ServerCall, error: Exception) -> None:
         try:
-            code, line = describe(call, error)
-        except Exception as worse:  # noqa: BLE001 # what it says of itself cannot be written
-            self._answer_unfinished(call, worse)
+            code, message = describe(call, error)
+        except Exception as worse:  # noqa: BLE001 # what it says of itself cannot be encoded
+            self._reply_unfinished(call, worse)
         else:
-            self._answer(call, line, "error", code)
+            self._reply(call, message, "error", code)
 
-    def _answer_unfinished(self, call: ServerCall, error: BaseException | None) -> None:
-        """Answer a call whose task ends, and did not."""
-        if call.state is ServerState.ENDED:
+    def _reply_unfinished(self, call: ServerCall, error: BaseException | None) -> None:
+        """Reply to a call whose task ends without having done so."""
+        if call.state >= ServerState.ENDED:
             return
         if error is not None:
             logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
         elif not self.stopping:
             logger.error("%s: the handler cancelled itself", call.procedure.name)
         stopped = self.stopping and error is None
-        self._answer_error(call, STOPPING if stopped else FAILED)
+        self._reply_error(call, STOPPING if stopped else FAILED)
 
-    def _answer_error(self, call: ServerCall, error: Refusal) -> None:
-        self._answer(call, encode_error(call.rid, *error), "error", error[0])
+    def _reply_error(self, call: ServerCall, error: ErrorReply) -> None:
+        self._reply(call, encode_error(call.rid, *error), "error", error.code)
 
-    def _answer(self, call: ServerCall, line: bytes, outcome: Outcome, code: str = "") -> None:
+    def _reply(self, call: ServerCall, message: bytes, outcome: Outcome, code: str = "") -> None:
         """Send the last message of a call, if it is still wanted."""
         if call.step(_FINISH):
             if call.answered:
-                call.bytes_sent += len(line)
-                self._transport.write(line)
+                call.bytes_sent += len(message) + NEWLINE_SIZE
+                self._transport.write(message)
             call.note_end(outcome, code)
 
-    def _forget(self, call: ServerCall) -> None:
+    def _remove(self, call: ServerCall) -> None:
+        """Forget a call's id and its timer: it has been answered."""
         if self.by_rid.get(call.rid) is call:
             del self.by_rid[call.rid]
-        self._expiries.forget(call)
         if self._timers:
             self._drop_timer(call)
 
@@ -227,7 +264,7 @@ class Calls:
         """Count a call no longer: its handler has ended."""
         call.task = None  # or the two would keep each other until the garbage collector comes
         del self.running[call]
-        self._forget(call)
+        self._remove(call)
         if call.step(_RELEASE):
             self.capacity.release(call.procedure.kind)
         call.release()
@@ -235,19 +272,20 @@ class Calls:
         self._on_end()
 
     def _cancel(self, call: ServerCall) -> None:
-        if call.cancelled and not call.stuck:
-            return  # what it does now is cleaning up, for which it has its time
-        if call.task is not None and call.task.cancel():
+        task = call.task
+        if task is None or (call.cancelled and not call.stuck):
+            return  # cancelled already: it has Limits.cleanup seconds to clean up
+        if task.cancel():
             call.cancelled = True
             self._set_timer(call, self._cleanup, self._report_stuck)
 
-    def _overstay(self, call: ServerCall) -> None:
+    def _on_close_timeout(self, call: ServerCall) -> None:
         logger.error(
             "%s: the handler went on for %g s after its call was closed: it is cancelled",
             call.procedure.name,
             self._close_timeout,
         )
-        self.exceed(call)
+        self.end_at_deadline(call)
 
     def _report_stuck(self, call: ServerCall) -> None:
         if call.stuck:
@@ -260,11 +298,10 @@ class Calls:
         self._observers.handler_stuck(call)
 
     def _set_timer(
-        self, call: ServerCall, seconds: float, expire: Callable[[ServerCall], None]
+        self, call: ServerCall, seconds: float, on_timeout: Callable[[ServerCall], None]
     ) -> None:
-        self._expiries.forget(call)
         self._drop_timer(call)
-        self._timers[call] = self._loop.call_later(seconds, partial(expire, call))
+        self._timers[call] = self._loop.call_later(seconds, partial(on_timeout, call))
 
     def _drop_timer(self, call: ServerCall) -> None:
         timer = self._timers.pop(call, None)
@@ -274,5 +311,5 @@ class Calls:
 
 @coroutine
 def _pause() -> Generator[None, None, None]:
-    """Wait for the next ``send``."""
+    """Stop until the next ``send``, which is the first step of the task."""
     yield

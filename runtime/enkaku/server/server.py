@@ -4,13 +4,13 @@ It does not know where its connections come from: a listener calls ``connected()
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, Protocol, Unpack
 
 from enkaku._checks import require_instances, require_loop, require_seconds
-from enkaku.calls.deadlines import Expiries
+from enkaku.calls.deadlines import Deadlines
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.errors import UsageError
@@ -19,6 +19,7 @@ from enkaku.limits import Limits
 from enkaku.options import ServerOptions, check_server
 from enkaku.transports.base import Transport
 
+from .call import ServerCall
 from .handler import Handler
 from .session import Session
 from .shared import Capacity, Policy
@@ -49,7 +50,7 @@ class Server:
             routes={route.procedure.name: route for route in handler.__routes__()},
             limits=limits,
             capacity=Capacity(calls=limits.server_calls, handlers=limits.server_handlers),
-            expiries=Expiries(),
+            deadlines=Deadlines(self._list_open_calls),
             turns=Turns(),
             close_timeout=options.get("close_timeout", 30.0),
             explain_refusals=options.get("explain_refusals", False),
@@ -169,6 +170,9 @@ class Server:
             raise
         await self.stop()
 
+    def _list_open_calls(self) -> Iterable[ServerCall]:
+        return (call for session in self._sessions for call in session.running)
+
     def _disconnected(self, session: Session, _: asyncio.Future[None]) -> None:
         del self._sessions[session]
         self._policy.observers.connection_lost(session.info, session.reason)
@@ -192,7 +196,7 @@ class Server:
             ending.cancel()
             aborted.cancel()
             await asyncio.wait({ending, aborted})
-            self._policy.expiries.close()
+            self._policy.deadlines.close()
 
     async def _end_sessions(self, grace: float) -> None:
         sessions = tuple(self._sessions)

@@ -6,8 +6,9 @@ since messages keep their order; after ``Limits.stall`` seconds such events are 
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import UNSET
@@ -19,13 +20,12 @@ from enkaku.calls.states import ServerState, Step
 from enkaku.errors import DecodeError, InboxOverflow, InvalidMessage
 from enkaku.flow.inbox import Inbox
 from enkaku.flow.send_window import Window
-from enkaku.procedures import TOO_LONG
-from enkaku.transports.base import Transport
-from enkaku.transports.lines import LineSplitter, Oversized
+from enkaku.transports.base import Oversized, Transport
+from enkaku.wire.error_codes import FAILED, INVALID, ErrorCode, ErrorReply
 from enkaku.wire.messages import (
-    ALIVE,
     ANSWERED,
     CLOSE,
+    NEWLINE_SIZE,
     Abort,
     CallMessage,
     Credit,
@@ -41,26 +41,27 @@ from enkaku.wire.messages import (
     require_depth,
 )
 
+from .admission import STEPS
 from .call import Context, ServerCall, StreamCall
 from .handler import Route
-from .lifecycle import Life
-from .replies import FAILED, INVALID, Refusals
-from .runner import STOPPING, Calls
-from .shared import Policy, Refusal
+from .lifecycle import Lifecycle
+from .replies import ErrorReplies
+from .runner import Runner
+from .shared import TOO_MANY_HANDLERS, Policy
 
 __all__ = ["Session"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
-_OVERFLOW: Final = ("EKP02", "Too many items wait to be handled")
+_OVERFLOW: Final = ErrorReply(ErrorCode.TOO_SLOW.value, "Too many items wait to be handled")
 
 _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenRequest: "request",
     OpenStream: "stream",
     OpenChannel: "channel",
 }
+_LEAST_BACKLOG: Final = 64 * 1024  # bytes: with fewer than this a transport is writable
 _OPEN: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
-_NO_TIME: Final = (TOO_LONG, "The deadline had passed before the call began")
 
 
 class Session:
@@ -74,100 +75,109 @@ class Session:
 
     __slots__ = (
         "__weakref__",
-        "_calls",
         "_context",
-        "_crowded",
-        "_held",
-        "_holding",
-        "_life",
+        "_handling_queued",
+        "_lifecycle",
         "_limits",
+        "_loop",
         "_on_call_end",
         "_policy",
-        "_refusals",
+        "_queued",
+        "_replies",
+        "_runner",
         "_shallow",
+        "_shedding",
         "_shown_credits",
-        "_splitter",
-        "_taking",
         "_transport",
+        "_waiting",
     )
 
     def __init__(
         self, transport: Transport, policy: Policy, *, on_call_end: Callable[[], None]
     ) -> None:
         limits = policy.limits
+        self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._policy = policy
         self._limits = limits
         self._on_call_end = on_call_end
-        self._splitter = LineSplitter(limits.message_size)
-        self._life = Life(
+        self._lifecycle = Lifecycle(
             transport,
             limits,
             lifespan=policy.lifespan,
             list_calls=self._list_calls,
         )
-        self._refusals = Refusals(transport, self._life.info, policy)
-        self._calls = Calls(transport, policy, on_end=self._take_call_end)
+        self._replies = ErrorReplies(transport, self._lifecycle.info, policy)
+        self._runner = Runner(transport, policy, on_end=self._on_handler_end)
         self._context = Context(
-            connection=self._life.info,
+            connection=self._lifecycle.info,
             transport=transport,
             observers=policy.observers,
             turns=policy.turns,
             outbox_size=limits.window,
-            loop=asyncio.get_running_loop(),
-            exceed=self._calls.exceed,
+            loop=self._loop,
+            end_at_deadline=self._runner.end_at_deadline,
         )
         self._shallow = limits.depth < DEPTH_MAX
-        self._held: deque[bytes | Oversized] | None = None  # read, and without room to be taken
-        self._taking = False
-        self._holding: asyncio.TimerHandle | None = None
-        self._crowded = False
+        self._queued: deque[bytes | Oversized] | None = None  # behind an event without a handler
+        self._handling_queued = False
+        self._waiting: asyncio.TimerHandle | None = None
+        self._shedding = False
         self._shown_credits = False
 
     @property
     def info(self) -> ConnectionInfo:
         """The connection, as observers and handlers see it."""
-        return self._life.info
+        return self._lifecycle.info
+
+    @property
+    def running(self) -> Collection[ServerCall]:
+        """The calls whose handlers have not ended, oldest first."""
+        return self._runner.running
 
     @property
     def ended(self) -> asyncio.Future[None]:
         """Done when the connection is gone and the last handler with it."""
-        return self._life.ended
+        return self._lifecycle.ended
 
     @property
     def reason(self) -> str:
         """Why the connection ended, or will; ``""`` while it does not."""
-        return self._life.reason
+        return self._lifecycle.reason
 
     def is_served_by(self, task: asyncio.Task[object] | None) -> bool:
         """Tell whether a handler of this connection runs in a task."""
-        return self._calls.runs_in(task)
+        return self._runner.runs_in(task)
 
     def start(self) -> None:
         """Begin to serve."""
         self._policy.observers.connection_opened(self.info)
-        self._life.start(self)
+        self._lifecycle.start(self)
 
-    def data_received(self, data: bytes) -> None:
+    def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         """Take what the client sent."""
-        self._life.hear()
-        lines = self._splitter.feed(data)
-        if self._held is None:
-            self._take_lines(lines)
+        if self._lifecycle.watches_idle:
+            self._lifecycle.note_activity()
+        if self._queued is not None:
+            self._queued.extend(batch)
         else:
-            self._held.extend(lines)
-        if self._splitter.endless:
-            self._refusals.report("a line without an end")
-            self._life.drop("the client sent a line without an end")
-        else:
-            self._life.check_backlog()
+            for number, raw in enumerate(batch):
+                if not self._handle_one(
+                    raw
+                ):  # an event without a free handler waits, and all after it
+                    self._queued = deque(batch[number:])
+                    self._wait_for_handler()
+                    self._lifecycle.update(full=True)
+                    break
+        if not self._transport.has_room or self._limits.backlog < _LEAST_BACKLOG:
+            self._lifecycle.check_backlog()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel what still runs: nobody is there to be answered."""
-        self._held = None
-        self._stop_holding()
-        self._calls.give_up_all()
-        self._life.lose(error)
+        self._queued = None
+        self._stop_waiting()
+        self._runner.abort_all()
+        self._lifecycle.on_connection_lost(error)
 
     async def stop(self, *, grace: float) -> None:
         """Take no new calls, ask the running handlers to finish, answer every call, close the transport.
@@ -175,134 +185,124 @@ class Session:
         Args:
             grace: How long handlers may go on, in seconds.
         """
-        await self._calls.stop(grace=grace)
-        await self._life.stop()
+        await self._runner.stop(grace=grace)
+        await self._lifecycle.stop()
 
     async def abandon(self) -> None:
         """Wait no longer for what stands around the connection."""
-        await self._life.abandon()
+        await self._lifecycle.abandon()
 
     def abort(self) -> None:
         """Cancel every handler and drop the connection."""
-        self._calls.cancel_all()
-        self._life.drop("this server was aborted")
+        self._runner.cancel_all()
+        self._lifecycle.drop("this server was aborted")
 
-    def _take_lines(self, lines: list[bytes | Oversized]) -> None:
-        """Take what was read, in its order; an event that there is no room for waits, and what is behind it."""
-        for number, line in enumerate(lines):
-            if not self._take_line(line):
-                self._held = deque(lines[number:])
-                self._hold()
-                break
-        self._life.settle(full=self._held is not None)
-
-    def _take_held(self) -> None:
-        """Take what has waited, as far as there is room now."""
-        held = self._held
-        if held is None or self._taking:  # by now: an eager task has ended
+    def _handle_queued(self) -> None:
+        """Handle the messages that wait, as far as handlers are free now."""
+        queued = self._queued
+        if queued is None or self._handling_queued:  # an eager task has ended meanwhile
             return
-        self._taking = True
-        self._stop_holding()
-        while held and self._take_line(held[0]):
-            held.popleft()
-        self._taking = False
-        if held:
-            self._hold()
+        self._handling_queued = True
+        self._stop_waiting()
+        while queued and self._handle_one(queued[0]):
+            queued.popleft()
+        self._handling_queued = False
+        if queued:
+            self._wait_for_handler()
         else:
-            self._held = None
-        self._life.settle(full=self._held is not None)
+            self._queued = None
+        self._lifecycle.update(full=self._queued is not None)
 
-    def _hold(self) -> None:
-        """Let an event wait for its turn, but not for ever: what is behind it may be an abort."""
+    def _wait_for_handler(self) -> None:
+        """Let an event wait for a free handler, for a bounded time: an abort may be after it."""
         if self._limits.stall is not None:
-            loop = asyncio.get_running_loop()
-            self._holding = loop.call_later(self._limits.stall, self._crowd_out)
+            self._waiting = self._loop.call_later(self._limits.stall, self._start_shedding)
 
-    def _stop_holding(self) -> None:
-        if self._holding is not None:
-            self._holding.cancel()
-            self._holding = None
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
-    def _crowd_out(self) -> None:
-        """From now on, until one finds room again, drop events that find none."""
-        self._crowded = True
-        self._take_held()
+    def _start_shedding(self) -> None:
+        """Drop events until a handler is free again."""
+        self._shedding = True
+        self._handle_queued()
 
-    def _take_line(self, line: bytes | Oversized) -> bool:
-        """Take a line; return False if there is no room for what it wants."""
-        if isinstance(line, Oversized):
-            self._refusals.oversized(line)
+    def _handle_one(self, raw: bytes | Oversized) -> bool:
+        """Handle a message; return False if it is an event that has to wait."""
+        if type(raw) is Oversized:
+            self._replies.oversized(raw)
             return True
         try:
             if self._shallow:
-                require_depth(line, self._limits.depth)
-            message = decode_client_message(line)
+                require_depth(raw, self._limits.depth)
+            message = decode_client_message(raw)
         except InvalidMessage as error:
-            self._refusals.report(str(error))
+            self._replies.report(str(error))
             if error.rid is not None and error.typ in ANSWERED:
-                self._refusals.refuse(error.rid, INVALID)
+                self._replies.send(error.rid, INVALID)
             return True
-        payload, size = message.payload, len(line) + 1
-        match payload:
-            case OpenRequest() | OpenStream() | OpenChannel():
-                self._open(payload, message.header, size)
-            case Send():
-                self._send(payload, size)
-            case Credit():
-                self._credit(payload)
-            case Abort():
-                self._abort(payload)
-            case Event():
-                return self._event(payload, size)
-            case End():
-                self._end(payload)
+        payload, size = message.payload, len(raw) + NEWLINE_SIZE
+        if isinstance(payload, OpenRequest | OpenStream | OpenChannel):
+            self._open(payload, message.header, size)
+        elif isinstance(payload, Send):
+            self._send(payload, size)
+        elif isinstance(payload, Event):
+            return self._event(payload, size)
+        elif isinstance(payload, Credit):
+            self._credit(payload)
+        elif isinstance(payload, Abort):
+            self._abort(payload)
+        else:
+            self._end(payload)
         return True
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
         kind = _KINDS[type(message)]
         route = self._policy.routes.get(message.prc)
-        if message.rid in self._calls.by_rid:
-            self._refusals.invalid(message.rid, f"the rid {message.rid!r} is in use")
-        elif route is None or route.procedure.kind != kind:
-            if message.prc == ALIVE:
-                self._refusals.refuse(message.rid, INVALID)  # which is all that was wanted
-            else:
-                self._refusals.invalid(message.rid, f"there is no {kind} {message.prc!r}")
-        elif self._calls.stopping:
-            self._refusals.refuse(message.rid, STOPPING)
-        elif refusal := self._calls.capacity.refuse(kind):
-            self._refusals.overload(message.prc, refusal[1])
-            self._refusals.refuse(message.rid, refusal)
-        elif header.ttl == 0:
-            self._refusals.refuse(message.rid, _NO_TIME)
-        else:
-            self._start_call(route, message, header, size)
-
-    def _start_call(self, route: Route, message: CallMessage, header: Header, size: int) -> None:
+        for step in STEPS:
+            rejection = step(self._runner, message, header, kind, route)
+            if rejection is not None:
+                self._replies.reject(message.rid, message.prc, rejection)
+                return
+        assert route is not None  # noqa: S101 # a step has seen to that
         try:
             prm = message.prm
-            arguments = route.read(None if prm is UNSET else bytes(prm))
+            if prm is UNSET or not route.value.declared:
+                arguments = route.decode_unusual(None if prm is UNSET else bytes(prm))
+            else:
+                arguments = (route.value.decode(bytes(prm)),)
         except DecodeError as error:
-            self._refusals.value(message.rid, error)
+            self._runner.capacity.release(kind)
+            self._replies.value(message.rid, error)
+            return
         except Exception:
+            self._runner.capacity.release(kind)
             logger.exception("%s: reading its param failed", message.prc)
-            self._refusals.refuse(message.rid, FAILED)
-        else:
-            call = self._make_call(message.rid, route, header)
-            call.bytes_received = size
-            self._calls.start(call, route, arguments)
-
-    def _make_call(self, rid: str, route: Route, header: Header) -> ServerCall:
+            self._replies.send(message.rid, FAILED)
+            return
+        now = time.monotonic()
         ttl = None if header.ttl is UNSET else header.ttl / 1000
-        if route.procedure.kind == "request":
-            due = due_after(ttl, self._limits.request_time)
-            return ServerCall(route.procedure, self._context, due, rid)
+        if kind == "request":
+            longest = self._limits.request_time  # as due_after() would, without another function
+            seconds = longest if ttl is None or (longest is not None and longest < ttl) else ttl
+            due = None if seconds is None else now + seconds
+            call = ServerCall(route.procedure, self._context, now, due, message.rid)
+        else:
+            due = due_after(now, ttl)
+            call = self._make_stream(message.rid, route, header, now, due)
+        call.bytes_received = size
+        self._runner.start(call, route, arguments)
+
+    def _make_stream(
+        self, rid: str, route: Route, header: Header, now: float, due: float | None
+    ) -> StreamCall:
         win = None if header.win is UNSET else header.win
-        call = StreamCall(route.procedure, self._context, due_after(ttl), rid, Window(win))
-        if route.decode_item is not None:
-            call.decode_item = route.decode_item
+        call = StreamCall(route.procedure, self._context, now, due, rid, Window(win))
+        if route.send is not None:
+            call.decode_item = route.send.decode
             call.inbox = Inbox(
-                self._life.gate,
+                self._lifecycle.gate,
                 window=self._limits.window,
                 limit=self._limits.inbox_limit,
                 grant=lambda size: self._transport.write(encode_credit(rid, size)),
@@ -314,7 +314,7 @@ class Session:
 
     def _show_credits(self, call: StreamCall) -> None:
         """Grant a channel its window; and let a client know, by its first stream, that credits are counted here."""
-        self._life.gate.know_credits()
+        self._lifecycle.gate.know_credits()
         if call.inbox is not None or not self._shown_credits:
             granted = 0 if call.inbox is None else call.inbox.window
             self._transport.write(encode_credit(call.rid, granted))
@@ -323,49 +323,55 @@ class Session:
     def _event(self, message: Event, size: int) -> bool:
         route = self._policy.routes.get(message.prc)
         if route is None or route.procedure.kind != "event":
-            self._refusals.report(f"there is no event {message.prc!r}")
-        elif self._calls.stopping:
+            self._replies.report(f"there is no event {message.prc!r}")
+        elif self._runner.stopping:
             pass
-        elif refusal := self._policy.capacity.refuse("event"):
-            self._refusals.overload(message.prc, refusal[1])
-        elif refusal := self._calls.capacity.refuse("event"):
-            # An event is never answered, so it cannot be refused; handlers here will end, sooner or later.
-            if not self._crowded:
+        elif self._policy.capacity.events_full:
+            self._replies.overload(message.prc, TOO_MANY_HANDLERS.message)
+        elif full := self._runner.capacity.claim("event"):
+            # An event is never answered, so it cannot be rejected; handlers here will end, sooner or later.
+            if not self._shedding:
                 return False
-            self._refusals.overload(message.prc, refusal[1])
+            self._replies.overload(message.prc, full.message)
         else:
-            self._crowded = False
+            self._shedding = False
             self._start_event(route, message, size)
         return True
 
     def _start_event(self, route: Route, message: Event, size: int) -> None:
         try:
             data = message.data
-            arguments = route.read(None if data is UNSET else bytes(data))
+            if data is UNSET or not route.value.declared:
+                arguments = route.decode_unusual(None if data is UNSET else bytes(data))
+            else:
+                arguments = (route.value.decode(bytes(data)),)
         except DecodeError as error:
-            self._refusals.report(str(error))
+            self._runner.capacity.release("event")
+            self._replies.report(str(error))
         except Exception:
+            self._runner.capacity.release("event")
             logger.exception("%s: reading its data failed", message.prc)
         else:
-            due = due_after(self._limits.request_time)
-            call = ServerCall(route.procedure, self._context, due)
+            now = time.monotonic()
+            due = due_after(now, self._limits.request_time)
+            call = ServerCall(route.procedure, self._context, now, due)
             call.bytes_received = size
-            self._calls.start(call, route, arguments)
+            self._runner.start(call, route, arguments)
 
     def _send(self, message: Send, size: int) -> None:
-        call = self._calls.by_rid.get(message.rid)
+        call = self._runner.by_rid.get(message.rid)
         if call is None or call.state is ServerState.ENDED:
             return
         if not isinstance(call, StreamCall) or call.inbox is None or call.decode_item is None:
-            self._refusals.report(f"{call.procedure.name!r} takes no items")
+            self._replies.report(f"{call.procedure.name!r} takes no items")
             return
         text = bytes(message.val)
         try:
-            call.inbox.put(call.decode_item(text), size)
+            call.inbox.put_all(((call.decode_item(text), size),), size)
         except DecodeError as error:
-            self._refusals.value(message.rid, error)
+            self._replies.value(message.rid, error)
         except InboxOverflow as error:
-            self._refusals.overload(call.procedure.name, str(error))
+            self._replies.overload(call.procedure.name, str(error))
             self._fail(call, _OVERFLOW)
         except Exception:
             logger.exception("%s: reading an item failed", call.procedure.name)
@@ -375,40 +381,40 @@ class Session:
             call.items_received += 1
 
     def _credit(self, message: Credit) -> None:
-        self._life.gate.know_credits()
-        call = self._calls.by_rid.get(message.rid)
+        self._lifecycle.gate.know_credits()
+        call = self._runner.by_rid.get(message.rid)
         if isinstance(call, StreamCall):
             call.window.grant(message.n)
 
     def _end(self, message: End) -> None:
-        call = self._calls.by_rid.get(message.rid)
+        call = self._runner.by_rid.get(message.rid)
         if call is None:
             return
         if not isinstance(call, StreamCall) or call.inbox is None:
-            self._refusals.report(f"{call.procedure.name!r} takes no items")
+            self._replies.report(f"{call.procedure.name!r} takes no items")
         else:
             call.step(Step.HALF_CLOSE)
 
     def _abort(self, message: Abort) -> None:
-        call = self._calls.by_rid.get(message.rid)
+        call = self._runner.by_rid.get(message.rid)
         if call is None or call.state not in _OPEN:
             return  # unknown, or ended already: the first end wins
         if message.rsn == CLOSE:
-            self._calls.close(call)
+            self._runner.close(call)
         else:
-            self._calls.give_up(call)
+            self._runner.abort(call)
 
-    def _fail(self, call: ServerCall, refusal: Refusal) -> None:
-        self._refusals.refuse(call.rid, refusal)
-        self._calls.give_up(call, "error", refusal[0])
+    def _fail(self, call: ServerCall, reply: ErrorReply) -> None:
+        self._replies.send(call.rid, reply)
+        self._runner.abort(call, "error", reply.code)
 
     def _list_calls(self) -> Collection[Call]:
-        return self._calls.running.keys()
+        return self._runner.running.keys()
 
-    def _take_call_end(self) -> None:
-        if self._calls.stopping:
+    def _on_handler_end(self) -> None:
+        if self._runner.stopping:
             self._on_call_end()
-        if self._held is not None:
-            self._take_held()
-        else:
-            self._life.settle(full=False)
+        if self._queued is not None:
+            self._handle_queued()
+        elif self._lifecycle.gone or self._lifecycle.watches_idle:
+            self._lifecycle.update(full=False)

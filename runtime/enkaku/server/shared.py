@@ -4,20 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from enkaku.calls.deadlines import Expiries
+from enkaku.calls.deadlines import Deadlines
 from enkaku.calls.observers import Interceptor, Lifespan, Observers
 from enkaku.flow.fairness import Turns
 from enkaku.limits import Limits
+from enkaku.wire.error_codes import ErrorCode, ErrorReply
 
 from .handler import Route
 
-__all__ = ["Capacity", "Policy", "Refusal"]
+__all__ = ["TOO_MANY_HANDLERS", "Capacity", "Policy"]
 
-Refusal = tuple[str, str]
-"""Code and message of an error for the client."""
+_TOO_MANY_CALLS: Final = ErrorReply(ErrorCode.TOO_MANY_CALLS.value, "Too many open calls")
 
-_TOO_MANY_CALLS: Final = ("EK03", "Too many open calls")
-_TOO_MANY_HANDLERS: Final = ("EK04", "Too many running handlers")
+TOO_MANY_HANDLERS: Final = ErrorReply(
+    ErrorCode.TOO_MANY_HANDLERS.value, "Too many running handlers"
+)
 
 
 class Capacity:
@@ -25,50 +26,50 @@ class Capacity:
 
     Args:
         calls: How many may be open: requests, streams and channels.
-        handlers: How many handlers of requests may run, and how many of events; a stream is meant to run for long.
-        whole: What this is a part of, whose bounds hold as well.
+        handlers: How many handlers of requests may run, and how many of events. Streams and channels do not count: they
+            are meant to run for long.
+        whole: The server-wide capacity; its limits apply, too.
     """
 
-    __slots__ = ("_calls", "_counts", "_handlers", "_whole", "_whole_counts")
+    __slots__ = ("counts", "levels")
 
     def __init__(self, *, calls: int, handlers: int, whole: "Capacity | None" = None) -> None:
-        self._calls: Final = calls
-        self._handlers: Final = handlers
-        self._whole: Final = whole
-        self._counts: Final = {"event": 0, "request": 0, "stream": 0, "channel": 0}
-        self._whole_counts: Final = self._counts.copy() if whole is None else whole.counts
-
-    @property
-    def counts(self) -> dict[str, int]:
+        self.counts: Final = {"event": 0, "request": 0, "stream": 0, "channel": 0}
         """How many handlers run, by kind of call."""
-        return self._counts
+        own = (self.counts, calls, handlers)
+        self.levels: tuple[tuple[dict[str, int], int, int], ...] = (
+            (own,) if whole is None else (own, *whole.levels)
+        )
 
     @property
     def running(self) -> int:
         """How many handlers run."""
-        return sum(self._counts.values())
+        return sum(self.counts.values())
 
-    def refuse(self, kind: str) -> Refusal | None:
-        """Say why there is no room for one more, or None if there is."""
-        counts = self._counts
-        if kind == "event":
-            if counts["event"] >= self._handlers:
-                return _TOO_MANY_HANDLERS
-        elif counts["request"] + counts["stream"] + counts["channel"] >= self._calls:
-            return _TOO_MANY_CALLS
-        elif kind == "request" and counts["request"] >= self._handlers:
-            return _TOO_MANY_HANDLERS
-        return None if self._whole is None else self._whole.refuse(kind)
+    @property
+    def events_full(self) -> bool:
+        """Whether as many handlers of events run as may."""
+        counts, _, handlers = self.levels[0]
+        return counts["event"] >= handlers
 
-    def take(self, kind: str) -> None:
-        """Count one more, here and in the whole."""
-        self._counts[kind] += 1
-        self._whole_counts[kind] += 1
+    def claim(self, kind: str) -> ErrorReply | None:
+        """Count one more call, here and server-wide; or return why none may be opened."""
+        for counts, calls, handlers in self.levels:
+            if kind == "event":
+                if counts["event"] >= handlers:
+                    return TOO_MANY_HANDLERS
+            elif counts["request"] + counts["stream"] + counts["channel"] >= calls:
+                return _TOO_MANY_CALLS
+            elif kind == "request" and counts["request"] >= handlers:
+                return TOO_MANY_HANDLERS
+        for counts, _, _ in self.levels:
+            counts[kind] += 1
+        return None
 
     def release(self, kind: str) -> None:
-        """Count one less, here and in the whole."""
-        self._counts[kind] -= 1
-        self._whole_counts[kind] -= 1
+        """Count one call less, here and server-wide."""
+        for counts, _, _ in self.levels:
+            counts[kind] -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Policy:
         routes: The handler's routes by procedure name.
         limits: What is kept for a client at the most.
         capacity: Counts the calls of all connections.
-        expiries: Knows when each of them has to be over.
+        deadlines: Ends calls at their deadlines.
         turns: Says when a handler that sends lets others run.
         close_timeout: How long a handler may go on after its call was closed, in seconds; then it is cancelled and
             the caller gets ``EK05``.
@@ -92,7 +93,7 @@ class Policy:
     routes: Mapping[str, Route]
     limits: Limits
     capacity: Capacity
-    expiries: Expiries
+    deadlines: Deadlines
     turns: Turns
     close_timeout: float
     explain_refusals: bool

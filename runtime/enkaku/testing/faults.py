@@ -1,12 +1,13 @@
 """``Faults``: what a test does to the connections between clients and servers, and when."""
 
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Literal, TypeAlias
 
 from enkaku.errors import UsageError
-from enkaku.transports.base import PeerCredentials, Receiver, Transport
+from enkaku.transports.base import Oversized, PeerCredentials, Receiver, Transport
+from enkaku.transports.lines import Framing, Lines
 from enkaku.transports.memory import memory_pair
 
 from .faulty_wire import Conditions, Cut, End, Passage, Side, Wire, anywhere
@@ -169,18 +170,19 @@ class Faults(Flow):
 
 @asynccontextmanager
 async def faulty_memory_pair(
-    faults: Faults,
+    faults: Faults, framing: type[Framing] = Lines
 ) -> AsyncGenerator[tuple[Transport, Transport, Wire], None]:
     """Make the two ends of a connection without a socket, and the wire between them; it ends with the block.
 
     Args:
         faults: What happens to the bytes.
+        framing: How the ends make bytes of messages.
 
     Returns:
         The client's end, the server's, and the wire.
     """
-    to_client, from_client = memory_pair()
-    from_server, to_server = memory_pair()
+    to_client, from_client = memory_pair(client=framing)
+    from_server, to_server = memory_pair(server=framing)
     client, server = _Fallible(to_client), _Fallible(to_server)
     async with faults.between(End(from_client, client.fail), End(from_server, server.fail)) as wire:
         yield client, server, wire
@@ -190,8 +192,8 @@ class _Fallible:
     """A transport whose end can be made an error; in memory nothing else fails."""
 
     def __init__(self, transport: Transport) -> None:
-        self.limit_unread: Final = transport.limit_unread
         self.write: Final = transport.write
+        self.write_all: Final = transport.write_all
         self.drain: Final = transport.drain
         self.pause_reading: Final = transport.pause_reading
         self.resume_reading: Final = transport.resume_reading
@@ -216,12 +218,14 @@ class _Fallible:
     def has_room(self) -> bool:
         return self._transport.has_room
 
-    def start(self, receiver: Receiver) -> None:
+    def start(
+        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+    ) -> None:
         self._receiver = receiver
-        self._transport.start(self)
+        self._transport.start(self, message_size=message_size, unread_time=unread_time)
 
-    def data_received(self, data: bytes) -> None:
-        self._receiver.data_received(data)
+    def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
+        self._receiver.messages_received(batch)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._receiver.connection_lost(error or self._error)

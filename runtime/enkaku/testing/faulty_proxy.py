@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from enkaku.transports.sockets.transport import SocketTransport
 
 from .faults import Faults
-from .faulty_wire import End
+from .faulty_wire import End, Pieces
 
 __all__ = ["faulty_tcp", "faulty_unix"]
 
@@ -100,7 +100,7 @@ class _Proxy:
 
     def accept(self) -> SocketTransport:
         """Make the protocol of a new connection. Called by the listener."""
-        return _SocketEnd(self._accepted)
+        return _SocketEnd(self._accepted, framing=Pieces)
 
     @asynccontextmanager
     async def running(self, listener: asyncio.Server) -> AsyncGenerator[None, None]:
@@ -124,7 +124,7 @@ class _Proxy:
 
     async def _carry(self, near: _SocketEnd) -> None:
         try:
-            _, far = await self._dial(lambda: _SocketEnd(_do_nothing))
+            _, far = await self._dial(lambda: _SocketEnd(_do_nothing, framing=Pieces))
         except OSError:
             return
         async with self._faults.between(End(near, near.fail), End(far, far.fail)) as wire:

@@ -5,17 +5,18 @@ Either end has a real transport, so that no contract is imitated here.
 
 import asyncio
 import random
+import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from enkaku.errors import ConnectionLost
-from enkaku.transports.base import Transport
+from enkaku.transports.base import Oversized, Transport
 
-__all__ = ["Conditions", "Cut", "End", "Passage", "Side", "Wire", "anywhere", "as_sent"]
+__all__ = ["Conditions", "Cut", "End", "Passage", "Pieces", "Side", "Wire", "anywhere", "as_sent"]
 
 Side: TypeAlias = Literal["client", "server"]
 
@@ -83,6 +84,23 @@ class Conditions:
 
 _HELD: Final = 64 * 1024  # bytes that a direction holds before it reads no further
 _PATIENCE: Final = 30.0  # seconds that a peer may leave an end unread
+
+
+class Pieces:
+    """No framing: what a transport carries are pieces of bytes, as they come."""
+
+    terminator: ClassVar[bytes] = b""
+
+    @property
+    def endless(self) -> bool:
+        """Whether no end is to be expected: there are no messages here."""
+        return False
+
+    def __init__(self, _: int, /) -> None: ...
+
+    def split(self, data: bytes, /) -> list[bytes]:
+        """Return the bytes."""
+        return [data]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +216,15 @@ class _Direction:
 
     def start(self) -> None:
         """Begin to receive."""
-        self._source.start(self)
+        self._source.start(self, message_size=sys.maxsize)
         self.settle()
 
-    def data_received(self, data: bytes) -> None:
-        """Take what was sent."""
-        self._held += len(data)
-        self._put(memoryview(data))
+    def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
+        """Take what was sent, which are pieces of bytes here."""
+        for data in batch:
+            if isinstance(data, bytes):
+                self._held += len(data)
+                self._put(memoryview(data))
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take the sender's end."""

@@ -1,10 +1,10 @@
 """The interface of transports: an ordered duplex between a client's session and a server's."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, final
 
-__all__ = ["Dial", "Listening", "PeerCredentials", "Receiver", "Transport"]
+__all__ = ["Dial", "Listening", "Oversized", "PeerCredentials", "Receiver", "Transport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,32 @@ class PeerCredentials:
     gid: int
 
 
-class Receiver(Protocol):
-    """What a transport delivers to: a connection or a session. Its methods return at once and never raise."""
+@final
+class Oversized(NamedTuple):
+    """A message over the size limit: its first bytes, enough to read which call it was for. The rest was discarded.
 
-    def data_received(self, data: bytes) -> None:
-        """Some bytes came; lines may begin and end anywhere in them."""
+    Attributes:
+        head: At most the first 1,024 bytes.
+    """
+
+    head: bytes
+
+
+class Receiver(Protocol):
+    """What a transport delivers to: a client's or a server's session. Its methods return at once and never raise."""
+
+    def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
+        """Handle the messages that one read has brought, in their order; none if it was only a part of one."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The last call: no further bytes come or go. ``error`` is None if the peer, or this side, ended it."""
+        """The last call: nothing more comes or goes. ``error`` is None if the peer, or this side, ended the connection."""
 
 
 class Transport(Protocol):
-    """An ordered, reliable duplex of bytes; one for each connection."""
+    """An ordered, reliable duplex of messages; one for each connection.
+
+    A message is the bytes of one JSON text. How messages are told apart on the way is the business of the transport.
+    """
 
     @property
     def peer(self) -> str:
@@ -58,20 +72,27 @@ class Transport(Protocol):
         """Whether ``drain`` would return at once."""
         ...
 
-    def limit_unread(self, seconds: float | None) -> None:
-        """Let the peer read nothing for so long, while there is no room, and then end at once, with an error.
+    def start(
+        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+    ) -> None:
+        """Begin to deliver; called once, and before ``close``.
 
-        None, as it is at first, is for ever. Called before ``start``.
+        Args:
+            receiver: Gets the messages.
+            message_size: The longest message that is kept, in bytes; a longer one is discarded while it comes in, and
+                delivered as ``Oversized``. One that goes on to four times the size ends the connection.
+            unread_time: How long the peer may read nothing while this end is not writable, in seconds; then the
+                connection ends with an error. None is without limit.
         """
 
-    def start(self, receiver: Receiver) -> None:
-        """Begin to deliver; called once, and before ``close``."""
+    def write(self, message: bytes) -> None:
+        """Send a message, without waiting; after the connection is lost it is dropped.
 
-    def write(self, data: bytes) -> None:
-        """Send some bytes, without waiting; after the connection is lost they are dropped.
-
-        What is written in one turn of the event loop may leave together at its end.
+        All that is written in one event-loop iteration may leave together at its end.
         """
+
+    def write_all(self, messages: Sequence[bytes]) -> None:
+        """Send some messages, as ``write`` does."""
 
     async def drain(self) -> None:
         """Return once there is room for more: at once, or in the order in which it was asked for.

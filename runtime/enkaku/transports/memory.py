@@ -1,23 +1,29 @@
-"""The memory transport: both ends of a connection in one process."""
+"""The memory transport: both ends of a connection in one process.
+
+Messages are handed over as they are. With a framing, an end carries bytes instead, as a socket does: tests with faults need
+them, to cut and delay them.
+"""
 
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from enkaku.errors import ConnectionLost
 
-from .base import PeerCredentials, Receiver
+from .base import Oversized, PeerCredentials, Receiver
+from .lines import Framing
 from .write_queue import Room, Unread
 
 __all__ = ["MemoryTransport", "memory_pair"]
 
-_HIGH_WATER: Final = 64 * 1024
+_HIGH_WATER: Final = 64 * 1024  # bytes
+_HEAD_SIZE: Final = 1024  # bytes of a message that is too large
 
 
 class _Pipe:
-    """One direction of a memory connection: bytes, and at last None for the end, on their way to a reader."""
+    """One direction of a memory connection: messages or bytes, and at last None for the end, on their way to a reader."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -79,13 +85,28 @@ class _Pipe:
 
 
 class MemoryTransport:
-    """One end of a connection inside a process; bytes arrive in a later turn of the event loop."""
+    """One end of a connection inside a process; messages arrive in a later event-loop iteration.
 
-    def __init__(self, peer: str, incoming: _Pipe, outgoing: _Pipe) -> None:
+    Args:
+        peer: The other end, for messages to people.
+        incoming: Where messages come from.
+        outgoing: Where they go.
+        framing: How messages become bytes; None carries them as they are.
+    """
+
+    def __init__(
+        self,
+        peer: str,
+        incoming: _Pipe,
+        outgoing: _Pipe,
+        framing: type[Framing] | None = None,
+    ) -> None:
         self._peer = peer
         self._incoming = incoming
         self._outgoing = outgoing
         outgoing.on_unread = self._fail
+        self._framing: Framing | None = None if framing is None else framing(0)
+        self._message_size = 0
         self._receiver: Receiver | None = None
         self._error: Exception | None = None
         self._ending = False
@@ -111,19 +132,27 @@ class MemoryTransport:
         """Whether ``drain`` would return at once."""
         return not (self._outgoing.room.full or self._lost.done())
 
-    def limit_unread(self, seconds: float | None) -> None:
-        """Let the other end take nothing for so long, while there is no room."""
-        self._outgoing.unread.seconds = seconds
-
-    def start(self, receiver: Receiver) -> None:
+    def start(
+        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+    ) -> None:
         """Begin to deliver."""
+        if self._framing is not None:
+            self._framing = type(self._framing)(message_size)
+        self._message_size = message_size
+        self._outgoing.unread.seconds = unread_time
         self._receiver = receiver
         self._incoming.connect(self._take)
 
-    def write(self, data: bytes) -> None:
-        """Hand some bytes to the other end."""
+    def write(self, message: bytes) -> None:
+        """Hand a message to the other end."""
         if not self._ending:
-            self._outgoing.put(data)
+            framing = self._framing
+            self._outgoing.put(message if framing is None else message + framing.terminator)
+
+    def write_all(self, messages: Sequence[bytes]) -> None:
+        """Hand some messages to the other end."""
+        for message in messages:
+            self.write(message)
 
     async def drain(self) -> None:
         """Wait until the other end has taken most of what was written.
@@ -169,13 +198,23 @@ class MemoryTransport:
         if self._receiver is None or self._lost.done():
             return
         if data is not None:
-            self._receiver.data_received(data)
+            self._deliver(self._receiver, data)
             return
         # The end of one side is the end of both, as with a socket whose peer closes.
         self._lost.set_result(None)
         self._end_writing()
         self._outgoing.room.give_up()
         self._receiver.connection_lost(self._error)
+
+    def _deliver(self, receiver: Receiver, data: bytes) -> None:
+        framing = self._framing
+        if framing is None:
+            whole = len(data) <= self._message_size
+            receiver.messages_received((data if whole else Oversized(data[:_HEAD_SIZE]),))
+            return
+        receiver.messages_received(framing.split(data))
+        if framing.endless:
+            self._fail(ConnectionAbortedError("the peer sent a message without an end"))
 
     def _fail(self, error: Exception) -> None:
         self._error = error
@@ -187,8 +226,14 @@ class MemoryTransport:
             self._outgoing.put(None)
 
 
-def memory_pair() -> tuple[MemoryTransport, MemoryTransport]:
+def memory_pair(
+    client: type[Framing] | None = None, server: type[Framing] | None = None
+) -> tuple[MemoryTransport, MemoryTransport]:
     """Make the two ends of a connection without a socket.
+
+    Args:
+        client: How the client's end makes bytes of messages; None, the default, not at all.
+        server: The same for the server's end.
 
     Returns:
         The client's end and the server's; either ends with the other.
@@ -197,6 +242,7 @@ def memory_pair() -> tuple[MemoryTransport, MemoryTransport]:
         RuntimeError: No event loop is running.
     """
     to_server, to_client = _Pipe(), _Pipe()
-    client = MemoryTransport("the server in memory", to_client, to_server)
-    server = MemoryTransport("the client in memory", to_server, to_client)
-    return client, server
+    return (
+        MemoryTransport("the server in memory", to_client, to_server, client),
+        MemoryTransport("the client in memory", to_server, to_client, server),
+    )

@@ -5,7 +5,6 @@ again by a slower one, which knows signed messages, a byte order mark, and lone 
 """
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast, final
 
@@ -19,6 +18,7 @@ __all__ = [
     "ALIVE",
     "ANSWERED",
     "CLOSE",
+    "NEWLINE_SIZE",
     "Abort",
     "CallMessage",
     "ClientLine",
@@ -43,7 +43,6 @@ __all__ = [
     "encode_error",
     "encode_event",
     "encode_item",
-    "encode_items",
     "encode_open",
     "encode_result",
     "glance_at",
@@ -94,6 +93,12 @@ CLOSE: Final = "Close"
 
 ANSWERED: Final = frozenset({"request", "stream", "channel", "send"})
 """The kinds of messages whose senders are told where one is invalid."""
+
+NEWLINE_SIZE: Final = 1
+"""What each message counts beyond its own bytes, in flow control and in the figures of calls, whatever carries it.
+
+Both sides have to count alike, and began with lines.
+"""
 
 ALIVE: Final = "enkaku:alive?"
 """A procedure that no protocol has: whoever asks for it wants any answer, as a sign of life."""
@@ -380,7 +385,11 @@ _MESSAGE_MAX: Final = 4096
 
 _KINDS: Final = {"request": b"request", "stream": b"stream", "channel": b"channel"}
 _OPENING: Final = (
-    b'{"header":{"typ":"JWT","alg":"none"%b},"payload":{"typ":"%b","rid":%b,"prc":%b%b}}\n'
+    b'{"header":{"typ":"JWT","alg":"none"%b},"payload":{"typ":"%b","rid":"%b","prc":%b%b}}'
+)
+_REQUEST: Final = (
+    b'{"header":{"typ":"JWT","alg":"none","ttl":%d},'
+    b'"payload":{"typ":"%b","rid":"%b","prc":%b,"prm":%b}}'
 )
 _PREFIX: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":'
 
@@ -406,21 +415,23 @@ def encode_open(
     win: int | None = None,
     ttl: int | None = None,
 ) -> bytes:
-    """Write the line that opens a call.
+    """Return the message that opens a call.
 
     Args:
         kind: ``"request"``, ``"stream"`` or ``"channel"``.
-        rid: The call's id.
+        rid: The id that this side has given to the call: ASCII, with nothing to escape.
         prc: The procedure's name.
-        prm: JSON text, None where the procedure has no param.
+        prm: The encoded param, None where the procedure has none.
         win: The bytes of items that this side is ready to buffer, None to say nothing of it.
-        ttl: How long this side will wait, in milliseconds; None is for ever.
+        ttl: How long this side will wait, in milliseconds; None is without limit.
     """
+    if win is None and ttl is not None and prm is not None:
+        return _REQUEST % (ttl, _KINDS[kind], rid.encode(), _name(prc), prm)  # most are like this
     more = b"" if ttl is None else b',"ttl":%d' % ttl
     if win is not None:
         more = b',"win":%d%b' % (win, more)
     slot = b"" if prm is None else b',"prm":%b' % prm
-    return _OPENING % (more, _KINDS[kind], _text(rid), _name(prc), slot)
+    return _OPENING % (more, _KINDS[kind], rid.encode(), _name(prc), slot)
 
 
 def send_head(prc: str, rid: str) -> bytes:
@@ -431,23 +442,23 @@ def send_head(prc: str, rid: str) -> bytes:
 def encode_abort(rid: str, rsn: str | None) -> bytes:
     """Write the line that ends a call from the client's side; a long reason is cut."""
     line = b'%b"abort","rid":%b' % (_PREFIX, _text(rid))
-    return line + (b"}}\n" if rsn is None else b',"rsn":%b}}\n' % _text(rsn[:_REASON_MAX]))
+    return line + (b"}}" if rsn is None else b',"rsn":%b}}' % _text(rsn[:_REASON_MAX]))
 
 
 def encode_credit(rid: str, n: int) -> bytes:
     """Write the line that grants ``n`` further bytes of a call's items."""
-    return b'%b"credit","rid":%b,"n":%d}}\n' % (_PREFIX, _text(rid), n)
+    return b'%b"credit","rid":%b,"n":%d}}' % (_PREFIX, _text(rid), n)
 
 
 def encode_end(rid: str) -> bytes:
     """Write the line that ends the client's side of a channel."""
-    return b'%b"end","rid":%b}}\n' % (_PREFIX, _text(rid))
+    return b'%b"end","rid":%b}}' % (_PREFIX, _text(rid))
 
 
 def encode_event(prc: str, data: bytes | None) -> bytes:
     """Write the line of an event."""
     line = b'%b"event","prc":%b' % (_PREFIX, _text(prc))
-    return line + (b"}}\n" if data is None else b',"data":%b}}\n' % data)
+    return line + (b"}}" if data is None else b',"data":%b}}' % data)
 
 
 def receive_head(rid: str) -> bytes:
@@ -457,24 +468,23 @@ def receive_head(rid: str) -> bytes:
 
 def encode_item(head: bytes, val: bytes) -> bytes:
     """Write the line of an item, whose beginning is the same for all items of a call."""
-    return b"%b%b}}\n" % (head, val)
-
-
-def encode_items(head: bytes, vals: Sequence[bytes]) -> bytes:
-    """Write the lines of some items of a call, one at least."""
-    return b"%b%b}}\n" % (head, (b"}}\n" + head).join(vals))
+    return b"%b%b}}" % (head, val)
 
 
 def encode_result(rid: str, val: bytes | None) -> bytes:
     """Write the line that ends a call well; ``val`` is None where the procedure has no result."""
+    try:
+        text = _bytes(rid)
+    except UnicodeEncodeError:
+        text = dump_json(rid)
     if val is None:
-        return b'%b"result","rid":%b}}\n' % (_PREFIX, _text(rid))
-    return b'%b"result","rid":%b,"val":%b}}\n' % (_PREFIX, _text(rid), val)
+        return b'%b"result","rid":%b}}' % (_PREFIX, text)
+    return b'%b"result","rid":%b,"val":%b}}' % (_PREFIX, text, val)
 
 
 def encode_error(rid: str, code: str, message: str, data: bytes = b"{}") -> bytes:
     """Write the line that ends a call badly; a long message is cut."""
-    return b'%b"error","rid":%b,"code":%b,"data":%b,"msg":%b}}\n' % (
+    return b'%b"error","rid":%b,"code":%b,"data":%b,"msg":%b}}' % (
         _PREFIX,
         _text(rid),
         _text(code),

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from enkaku._checks import require_seconds
 from enkaku.errors import ConnectFailed, UsageError
+from enkaku.transports.lines import Framing, Lines
 
 from .options import check_keepalive, describe_address, join_address, require_stream
 from .tls import MakeTls, client_tls
@@ -33,7 +34,8 @@ class Dialer:
         make: Makes an asyncio transport for a protocol.
         timeout: How long it may take, in seconds, the TLS handshake included.
         make_tls: Makes the client's side of TLS; None for none.
-        keepalive: After how many seconds of silence a TCP peer counts as gone.
+        keepalive: After how many seconds without an answer of its system a TCP peer counts as gone.
+        framing: How messages are told apart.
     """
 
     where: str
@@ -41,6 +43,7 @@ class Dialer:
     timeout: float
     make_tls: MakeTls | None = None
     keepalive: float | None = None
+    framing: type[Framing] = Lines
 
     def __post_init__(self) -> None:
         require_seconds("connect_timeout", self.timeout)
@@ -72,7 +75,13 @@ class Dialer:
                 settled.set_result(error)
 
         tls = None if self.make_tls is None else self.make_tls()
-        transport = SocketTransport(on_settled, peer=self.where, tls=tls, keepalive=self.keepalive)
+        transport = SocketTransport(
+            on_settled,
+            peer=self.where,
+            tls=tls,
+            keepalive=self.keepalive,
+            framing=self.framing,
+        )
         try:
             await self.make(lambda: transport)
             error = await settled

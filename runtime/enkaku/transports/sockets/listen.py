@@ -10,6 +10,7 @@ from typing import Final
 
 from enkaku.errors import AddressInUse, TransportError, UsageError
 from enkaku.transports.base import Transport
+from enkaku.transports.lines import Framing, Lines
 
 from .options import describe_address, require_bound
 from .tls import MakeTls
@@ -31,7 +32,8 @@ class Listener:
         peer: The clients, for messages to people; None for the address of each.
         make_tls: Makes the server's side of TLS; None for none.
         handshake: How long a client may take for the TLS handshake, in seconds.
-        keepalive: After how many seconds of silence a TCP client counts as gone.
+        keepalive: After how many seconds without an answer of its system a TCP client counts as gone.
+        framing: How messages are told apart.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class Listener:
         make_tls: MakeTls | None = None,
         handshake: float = 10.0,
         keepalive: float | None = None,
+        framing: type[Framing] = Lines,
     ) -> None:
         self._connected = connected
         self._peer = peer
         self._make_tls = make_tls
         self._handshake = handshake
         self._keepalive = keepalive
+        self._framing = framing
         self._shaking: dict[SocketTransport, asyncio.TimerHandle] = {}
         self._server: asyncio.Server | None = None
 
@@ -92,7 +96,11 @@ class Listener:
     def _accept(self) -> SocketTransport:
         tls = None if self._make_tls is None else self._make_tls()
         transport = SocketTransport(
-            self._settled, peer=self._peer, tls=tls, keepalive=self._keepalive
+            self._settled,
+            peer=self._peer,
+            tls=tls,
+            keepalive=self._keepalive,
+            framing=self._framing,
         )
         if tls is not None:
             timer = asyncio.get_running_loop().call_later(self._handshake, self._expire, transport)

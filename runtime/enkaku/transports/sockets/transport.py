@@ -13,9 +13,10 @@ from weakref import WeakKeyDictionary
 
 from enkaku.errors import ConnectionLost
 from enkaku.transports.base import PeerCredentials, Receiver
+from enkaku.transports.lines import Framing, Lines
 from enkaku.transports.write_queue import Room, Unread
 
-from .coalescing import Gathering
+from .coalescing import CoalescingWriter
 from .options import describe_address, peer_credentials, set_keepalive
 from .tls import Tls
 
@@ -43,6 +44,7 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.ENDED: frozenset({State.LOST}),
     State.LOST: frozenset(),
 }
+_OPEN: Final = State.OPEN  # looking up the members of an enum is slow before Python 3.12
 READING: Final = (State.OPEN, State.ENDING)
 OVER: Final = (State.ENDED, State.LOST)
 
@@ -66,7 +68,7 @@ def shared_buffer(loop: asyncio.AbstractEventLoop) -> bytearray:
 _ANSWERS_MAX: Final = 64 * 1024  # bytes of TLS' own that a peer may make this side keep for it
 
 
-class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
+class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtocol):
     """An asyncio transport, as the connection and the session see it.
 
     It is a protocol of both kinds, and each event loop takes the one that is cheaper there: asyncio asks for a buffer, into
@@ -77,10 +79,11 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
             the connection before. Nothing that the peer sends is lost before ``start``: it is not read.
         peer: The other end, for messages to people; None for the address that it comes from.
         tls: This side of a TLS connection; None for none.
-        keepalive: After how many seconds of silence a TCP peer counts as gone; None leaves that to the system.
+        keepalive: After how many seconds without an answer of its system a TCP peer counts as gone; None leaves that to
+            the operating system.
+        framing: How messages are told apart.
 
     Attributes:
-        write: Sends some bytes, some of them together: while open, and else drops them.
         has_room: Whether ``drain`` would return at once.
     """
 
@@ -91,21 +94,22 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
         peer: str | None = None,
         tls: Tls | None = None,
         keepalive: float | None = None,
+        framing: type[Framing] = Lines,
     ) -> None:
+        super().__init__(asyncio.get_running_loop())
         self._on_settled: OnSettled | None = on_settled
         self._peer = peer
         self._tls = tls
         self._keepalive = keepalive
-        self._loop = asyncio.get_running_loop()
+        self._framing: Framing = framing(0)
         self._state = State.CONNECTING
         self._error: Exception | None = None
         self._answers = 0
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._written = 0
-        self._gathering = Gathering(self._send)
-        self.write: Final = self._gathering.add
         self.has_room = False
         self._buffer = shared_buffer(self._loop)
+        self._view = memoryview(self._buffer)
         self._unread = Unread(self._count_left, self._fail)
         self._room = Room(self._unread)
         self._credentials: PeerCredentials | None = None
@@ -126,7 +130,7 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
     @property
     def buffered(self) -> int:
         """How many written bytes the operating system has not taken yet."""
-        return self._gathering.size + self._transport.get_write_buffer_size()
+        return self._waiting_size + self._transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio's protocol."""
@@ -148,11 +152,32 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Part of asyncio's protocol."""
-        self.data_received(bytes(memoryview(self._buffer)[:nbytes]))
+        # As data_received(), without another function for each read.
+        data = bytes(self._view[:nbytes])
+        self._answering = True
+        receiver = self._receiver
+        if receiver is None or self._held or self._early or self._tls is not None:
+            self._on_unusual_data(data)
+            return
+        framing = self._framing
+        receiver.messages_received(framing.split(data))
+        if framing.endless:
+            self._on_endless()
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's protocol."""
-        self._gathering.arrive()
+        self._answering = True
+        receiver = self._receiver
+        if receiver is None or self._held or self._early or self._tls is not None:
+            self._on_unusual_data(data)
+            return
+        framing = self._framing
+        receiver.messages_received(framing.split(data))
+        if framing.endless:
+            self._on_endless()
+
+    def _on_unusual_data(self, data: bytes) -> None:
+        """Handle what comes over TLS, before the start, or while nothing is to be delivered."""
         if self._tls is not None:
             self._tls.feed(data)
             if self._state is State.SHAKING:
@@ -166,8 +191,6 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
             self._early += data
             if self._held:
                 self._transport.pause_reading()
-        elif self._receiver is not None:
-            self._receiver.data_received(data)
 
     def eof_received(self) -> None:
         """Part of asyncio's protocol, which closes the transport after this."""
@@ -176,7 +199,7 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
                 ConnectionResetError("the peer ended the connection during the TLS handshake")
             )
             return
-        self._gathering.flush()
+        self._flush()
         if self._become(State.ENDED):
             # Said at once, so that no handler is surprised by a transport that is closing.
             self._tell(None)
@@ -185,7 +208,7 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
         """Part of asyncio's protocol."""
         self._error = self._error or exc
         self._become(State.LOST)
-        self._gathering.clear()
+        self._discard()
         self._lost.set_result(None)
         self._room.give_up()
         self._tell(self._error)
@@ -201,15 +224,15 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
         self.has_room = self._state is State.OPEN
         self._room.clear()
 
-    def limit_unread(self, seconds: float | None) -> None:
-        """Let the peer read nothing for so long, while there is no room."""
-        self._unread.seconds = seconds
-
-    def start(self, receiver: Receiver) -> None:
+    def start(
+        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+    ) -> None:
         """Begin to deliver."""
+        self._framing = type(self._framing)(message_size)
+        self._unread.seconds = unread_time
         if self._now() in OVER:
             if self._early:
-                self._loop.call_soon(receiver.data_received, self._early)
+                self._loop.call_soon(self._deliver, receiver, self._early)
             self._loop.call_soon(receiver.connection_lost, self._error)
             return
         self._receiver = receiver
@@ -254,7 +277,7 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
         """End at once, in whatever state."""
         if self._state not in (State.CONNECTING, State.LOST):
             self._transport.abort()
-        self._gathering.clear()
+        self._discard()
         self._become(State.ENDED)
 
     def _look_at_socket(self) -> None:
@@ -282,11 +305,28 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
             if self._tls is not None or self._early:
                 self._loop.call_soon(self._read_on)
 
-    def _send(self, data: bytes) -> None:
-        if self._now() is not State.OPEN:
+    def _deliver(self, receiver: Receiver, data: bytes) -> None:
+        framing = self._framing
+        receiver.messages_received(framing.split(data))
+        if framing.endless:
+            self._on_endless()
+
+    def _on_endless(self) -> None:
+        if self._now() not in OVER:
+            self._fail(ConnectionAbortedError("the peer sent a message without an end"))
+
+    def _flush(self) -> None:
+        waiting = self._waiting
+        if not waiting:
             return
+        self._waiting, self._waiting_size = [], 0
+        if self._state is not _OPEN or self._transport.is_closing():
+            return
+        waiting.append(b"")  # for the last terminator
+        data = self._framing.terminator.join(waiting)
         if self._tls is None:
-            self._put(data)
+            self._written += len(data)
+            self._transport.write(data)
             return
         try:
             self._tls.write(data)
@@ -328,7 +368,7 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
     def _read(self, tls: Tls) -> None:
         data, error = tls.read()
         if data and self._receiver is not None:
-            self._receiver.data_received(data)
+            self._deliver(self._receiver, data)
         if error is not None:
             self._fail(error)
         elif tls.ended:
@@ -345,7 +385,7 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
 
     def _take_end(self, tls: Tls) -> None:
         unanswered = self._state is State.OPEN
-        self._gathering.flush()
+        self._flush()
         if self._become(State.ENDED):
             self._tell(None)
             if unanswered:
@@ -357,7 +397,7 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
         if self._now() in (State.CONNECTING, State.SHAKING):
             self.abort()
             return
-        self._gathering.flush()
+        self._flush()
         if self._become(State.ENDING):
             # A socket that is closed with unread bytes in it is reset, and what it wrote last is lost:
             # so read on until the peer has seen the end.
@@ -380,7 +420,7 @@ class SocketTransport(asyncio.Protocol, asyncio.BufferedProtocol):
     def _deliver_early(self) -> None:
         if self._early and self._receiver is not None:
             early, self._early = self._early, b""
-            self._receiver.data_received(early)
+            self._deliver(self._receiver, early)
 
     def _tell(self, error: Exception | None) -> None:
         self._deliver_early()

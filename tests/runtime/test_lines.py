@@ -4,7 +4,8 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from enkaku.transports.lines import LineSplitter, Oversized
+from enkaku.transports.base import Oversized
+from enkaku.transports.lines import Lines
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,8 +18,8 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(bounds)]
 
 
-def feed_all(splitter: LineSplitter, pieces: list[bytes]) -> list[bytes | Oversized]:
-    return [found for piece in pieces for found in splitter.feed(piece)]
+def split_all(splitter: Lines, pieces: list[bytes]) -> list[bytes | Oversized]:
+    return [found for piece in pieces for found in splitter.split(piece)]
 
 
 @given(lines, st.lists(st.integers(min_value=0), max_size=20))
@@ -26,7 +27,7 @@ def test_any_cuts_of_any_lines_give_the_same_lines(
     given_lines: list[bytes], places: list[int]
 ) -> None:
     data = b"".join(line + b"\n" for line in given_lines)
-    found = feed_all(LineSplitter(LIMIT), cut(data, places))
+    found = split_all(Lines(LIMIT), cut(data, places))
     expected = [line for line in given_lines if len(line) > LIMIT or (line and not line.isspace())]
     assert len(found) == len(expected)
     for got, line in zip(found, expected, strict=True):
@@ -46,20 +47,20 @@ def test_long_lines_among_short_ones_are_the_same_lines(
 ) -> None:
     given_lines = [str(number).encode() * size for number, size in enumerate(sizes)]
     data = b"".join(line + b"\n" for line in given_lines)
-    found = feed_all(LineSplitter(100_000), cut(data, places))
+    found = split_all(Lines(100_000), cut(data, places))
     assert found == [line for line in given_lines if line]
 
 
 def test_the_end_of_a_line_is_waited_for() -> None:
-    splitter = LineSplitter(LIMIT)
-    assert splitter.feed(b"abc") == []
-    assert splitter.feed(b"def") == []
-    assert splitter.feed(b"\nx") == [b"abcdef"]
-    assert splitter.feed(b"\n") == [b"x"]
+    splitter = Lines(LIMIT)
+    assert splitter.split(b"abc") == []
+    assert splitter.split(b"def") == []
+    assert splitter.split(b"\nx") == [b"abcdef"]
+    assert splitter.split(b"\n") == [b"x"]
 
 
 def test_blank_lines_are_left_out() -> None:
-    assert LineSplitter(LIMIT).feed(b"\n\r\n \t\n\n a\r\n") == [b" a\r"]
+    assert Lines(LIMIT).split(b"\n\r\n \t\n\n a\r\n") == [b" a\r"]
 
 
 @pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
@@ -67,50 +68,50 @@ def test_blank_lines_are_left_out() -> None:
 def test_the_limit_is_exact_however_the_line_comes(size: int, piece: int) -> None:
     data = b"x" * size + b"\nafter\n"
     pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
-    first, second = feed_all(LineSplitter(LIMIT), pieces)
+    first, second = split_all(Lines(LIMIT), pieces)
     assert isinstance(first, Oversized) == (size > LIMIT)
     assert second == b"after"
 
 
 def test_an_oversized_line_is_reported_once_and_at_once() -> None:
-    splitter = LineSplitter(LIMIT)
-    assert splitter.feed(b"x" * (LIMIT + 1)) == [Oversized(b"x" * (LIMIT + 1))]
-    assert splitter.feed(b"x" * 10) == []
-    assert splitter.feed(b"\n") == []
-    assert splitter.feed(b"y\n") == [b"y"]
+    splitter = Lines(LIMIT)
+    assert splitter.split(b"x" * (LIMIT + 1)) == [Oversized(b"x" * (LIMIT + 1))]
+    assert splitter.split(b"x" * 10) == []
+    assert splitter.split(b"\n") == []
+    assert splitter.split(b"y\n") == [b"y"]
 
 
 @pytest.mark.parametrize("pieces", [[b"x" * 9000], [b"x" * 2000, b"x" * 7000], [b"x" * 5] * 1000])
 def test_the_head_of_an_oversized_line_is_short(pieces: list[bytes]) -> None:
-    found = feed_all(LineSplitter(3000), pieces)
+    found = split_all(Lines(3000), pieces)
     assert len(found) == 1
     assert isinstance(found[0], Oversized)
     assert 0 < len(found[0].head) <= 1024
 
 
 def test_a_line_without_an_end_is_known_after_four_times_the_limit() -> None:
-    splitter = LineSplitter(LIMIT)
-    splitter.feed(b"x" * LIMIT * 4)
+    splitter = Lines(LIMIT)
+    splitter.split(b"x" * LIMIT * 4)
     assert not splitter.endless
-    splitter.feed(b"x")
+    splitter.split(b"x")
     assert splitter.endless
 
 
 def test_a_long_line_that_ends_is_not_endless() -> None:
-    splitter = LineSplitter(LIMIT)
-    splitter.feed(b"x" * LIMIT * 9 + b"\n")
+    splitter = Lines(LIMIT)
+    splitter.split(b"x" * LIMIT * 9 + b"\n")
     assert not splitter.endless
-    splitter.feed(b"x" * LIMIT * 3 + b"\n" + b"y" * LIMIT * 3)
+    splitter.split(b"x" * LIMIT * 3 + b"\n" + b"y" * LIMIT * 3)
     assert not splitter.endless
 
 
 def test_memory_stays_within_the_limit() -> None:
-    splitter = LineSplitter(100_000)
+    splitter = Lines(100_000)
     piece = b"x" * 1000
     tracemalloc.start()
     try:
         for _ in range(10_000):
-            splitter.feed(piece)
+            splitter.split(piece)
         kept, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -119,7 +120,7 @@ def test_memory_stays_within_the_limit() -> None:
 
 
 def test_a_line_in_a_million_pieces_does_not_take_quadratic_time() -> None:
-    splitter = LineSplitter(10_000_000)
+    splitter = Lines(10_000_000)
     for _ in range(300_000):
-        splitter.feed(b"x")
-    assert splitter.feed(b"\n") == [b"x" * 300_000]
+        splitter.split(b"x")
+    assert splitter.split(b"\n") == [b"x" * 300_000]

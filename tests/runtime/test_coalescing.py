@@ -1,4 +1,4 @@
-"""What is written in one turn of the event loop leaves together; an answer, and what comes after a pause, at once."""
+"""Messages of one event-loop iteration leave together; a reply, and what comes after a pause, at once."""
 
 import asyncio
 import time
@@ -8,23 +8,39 @@ from unittest import mock
 
 import enkaku
 import pytest
-from enkaku.transports.sockets import coalescing as gathering
-from enkaku.transports.sockets.coalescing import Gathering
+from enkaku.transports.sockets import coalescing
+from enkaku.transports.sockets.coalescing import CoalescingWriter
+from enkaku.transports.sockets.transport import SocketTransport
 from support import ECHO, POUR, Serving, turns
 
 
-class Sent:
+class Sent(CoalescingWriter):
     """What left, a piece for each system call."""
 
     def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
         self.pieces: list[bytes] = []
-        self.gathering = Gathering(self.pieces.append)
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting_size
+
+    def arrive(self) -> None:
+        self._answering = True
+
+    def discard(self) -> None:
+        self._discard()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self.pieces.append(b"".join(self._waiting))
+        self._discard()
 
 
 @pytest.fixture
 async def sent() -> Sent:
     sent = Sent()
-    sent.gathering.add(b"first")  # there was none before: it leaves at once
+    sent.write(b"first")  # there was none before: it leaves at once
     assert sent.pieces == [b"first"]
     sent.pieces.clear()
     return sent
@@ -32,18 +48,18 @@ async def sent() -> Sent:
 
 async def test_what_one_turn_writes_leaves_together_and_in_order(sent: Sent) -> None:
     for number in range(5):
-        sent.gathering.add(b"%d" % number)
+        sent.write(b"%d" % number)
     assert sent.pieces == []
-    assert sent.gathering.size == 5
+    assert sent.waiting == 5
     await turns(1)
     assert sent.pieces == [b"01234"]
-    assert sent.gathering.size == 0
+    assert sent.waiting == 0
 
 
 async def test_the_first_answer_to_what_came_leaves_at_once(sent: Sent) -> None:
     for _ in range(20):
-        sent.gathering.arrive()
-        sent.gathering.add(b"answer")
+        sent.arrive()
+        sent.write(b"answer")
     assert sent.pieces == [b"answer"] * 20
 
 
@@ -51,7 +67,7 @@ async def test_the_answers_of_many_calls_leave_together(sent: Sent) -> None:
     await _write_together(sent)
     for _ in range(3):
         sent.pieces.clear()
-        sent.gathering.arrive()
+        sent.arrive()
         await _write_together(sent)
         assert sent.pieces == [b"abc"]
 
@@ -59,11 +75,11 @@ async def test_the_answers_of_many_calls_leave_together(sent: Sent) -> None:
 async def test_one_call_at_a_time_is_answered_at_once_again_after_some(sent: Sent) -> None:
     await _write_together(sent)
     for _ in range(10):
-        sent.gathering.arrive()
-        sent.gathering.add(b"answer")
+        sent.arrive()
+        sent.write(b"answer")
         await turns(1)
-    sent.gathering.arrive()
-    sent.gathering.add(b"last")
+    sent.arrive()
+    sent.write(b"last")
     assert sent.pieces[-1] == b"last"
 
 
@@ -71,14 +87,16 @@ async def test_what_comes_after_a_pause_leaves_at_once(
     sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
-    monkeypatch.setattr(gathering, "monotonic", lambda: now + 1)
-    sent.gathering.add(b"a")
+    monkeypatch.setattr(coalescing, "monotonic", lambda: now + 1)
+    sent.write(b"a")
     assert sent.pieces == [b"a"]
-    monkeypatch.setattr(gathering, "monotonic", lambda: now + 1.001)
-    sent.gathering.add(b"b")
+    monkeypatch.setattr(coalescing, "monotonic", lambda: now + 1.001)
+    sent.write(b"b")
     assert sent.pieces == [b"a"]
-    monkeypatch.setattr(gathering, "monotonic", lambda: now + 1.5)  # a handler computes for so long
-    sent.gathering.add(b"c")
+    monkeypatch.setattr(
+        coalescing, "monotonic", lambda: now + 1.5
+    )  # a handler computes for so long
+    sent.write(b"c")
     assert sent.pieces == [b"a", b"bc"]
     await turns(1)
     assert sent.pieces == [b"a", b"bc"]
@@ -86,30 +104,39 @@ async def test_what_comes_after_a_pause_leaves_at_once(
 
 async def test_no_more_than_64_kib_wait_for_the_end_of_a_turn(sent: Sent) -> None:
     for _ in range(20):
-        sent.gathering.add(b"x" * 10_000)
+        sent.write(b"x" * 10_000)
     assert [len(piece) for piece in sent.pieces] == [70_000, 70_000]
     await turns(1)
     assert sum(len(piece) for piece in sent.pieces) == 200_000
 
 
 async def test_what_is_cleared_never_leaves(sent: Sent) -> None:
-    sent.gathering.add(b"a")
-    sent.gathering.clear()
+    sent.write(b"a")
+    sent.discard()
     await turns(2)
     assert sent.pieces == []
 
 
 async def _write_together(sent: Sent) -> None:
     for piece in (b"a", b"b", b"c"):
-        sent.gathering.add(piece)
+        sent.write(piece)
     await turns(1)
 
 
-def _counting(count: list[int]) -> Callable[[Gathering], None]:
-    flush = Gathering.flush
+async def test_write_all_joins_what_is_written_in_the_iteration(sent: Sent) -> None:
+    sent.write(b"a")
+    sent.write_all([b"b", b"c", b"d"])
+    sent.write(b"e")
+    assert sent.pieces == []
+    await turns(1)
+    assert sent.pieces == [b"abcde"]
 
-    def counted(self: Gathering) -> None:
-        count.append(self.size)
+
+def _counting(count: list[int]) -> Callable[[SocketTransport], None]:
+    flush = SocketTransport._flush
+
+    def counted(self: SocketTransport) -> None:
+        count.append(self.buffered)
         flush(self)
 
     return counted
@@ -130,7 +157,7 @@ async def test_a_connection_writes_a_turn_at_a_time(socket_path: Path) -> None:
         enkaku.serve_unix(Serving(echo=echo, pour=pour), socket_path),
         enkaku.connect_unix(socket_path) as connection,
     ):
-        with mock.patch.object(Gathering, "flush", _counting(count)):
+        with mock.patch.object(SocketTransport, "_flush", _counting(count)):
             texts = [str(number) for number in range(50)]
             assert (
                 await asyncio.gather(*(connection.request(ECHO, text) for text in texts)) == texts

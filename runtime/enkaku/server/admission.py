@@ -1,0 +1,79 @@
+"""Admission: what is checked before a call is opened, step by step.
+
+Each step is a function that returns why a call is rejected, or None. They run in the order of ``STEPS``, and the first that
+rejects decides.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from enkaku.wire.error_codes import INVALID, STOPPING, ErrorCode, ErrorReply
+from enkaku.wire.messages import ALIVE, CallMessage, Header
+
+from .handler import Route
+from .replies import Rejection
+from .runner import Runner
+
+__all__ = ["STEPS"]
+
+_EXPIRED: Final = ErrorReply(
+    ErrorCode.DEADLINE_PASSED.value, "The deadline had passed before the call began"
+)
+
+
+Step: TypeAlias = Callable[[Runner, CallMessage, Header, str, Route | None], Rejection | None]
+"""Is given the runner of the session, the message, its header, its kind, and the route of its procedure."""
+
+
+def unused_rid(
+    runner: Runner, message: CallMessage, _: Header, __: str, ___: Route | None
+) -> Rejection | None:
+    """Reject a ``rid`` that an open call has."""
+    if message.rid in runner.by_rid:
+        return Rejection(INVALID, f"the rid {message.rid!r} is in use")
+    return None
+
+
+def known_procedure(
+    _: Runner, message: CallMessage, __: Header, kind: str, route: Route | None
+) -> Rejection | None:
+    """Reject a procedure that the handler does not serve, or that is of another kind."""
+    if route is not None and route.procedure.kind == kind:
+        return None
+    if message.prc == ALIVE:
+        return Rejection(INVALID)  # a ping, to which this is the reply
+    return Rejection(INVALID, f"there is no {kind} {message.prc!r}")
+
+
+def not_stopping(
+    runner: Runner, _: CallMessage, __: Header, ___: str, ____: Route | None
+) -> Rejection | None:
+    """Reject all calls while the server stops."""
+    return Rejection(STOPPING) if runner.stopping else None
+
+
+def within_capacity(
+    runner: Runner, _: CallMessage, __: Header, kind: str, ___: Route | None
+) -> Rejection | None:
+    """Reject a call that would exceed a limit of the connection or of the server; else count it.
+
+    It is the last step: a call that is counted has to be released when it ends, or is not opened all the same.
+    """
+    full = runner.capacity.claim(kind)
+    return None if full is None else Rejection(full, overloaded=True)
+
+
+def in_time(
+    _: Runner, __: CallMessage, header: Header, ___: str, ____: Route | None
+) -> Rejection | None:
+    """Reject a call whose deadline has passed on its way."""
+    return Rejection(_EXPIRED) if header.ttl == 0 else None
+
+
+STEPS: Final[tuple[Step, ...]] = (
+    unused_rid,
+    known_procedure,
+    not_stopping,
+    in_time,
+    within_capacity,
+)
