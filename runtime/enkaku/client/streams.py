@@ -307,7 +307,9 @@ _Send = TypeVar("_Send")
 
 _OPEN: Final = ClientState.OPEN
 _STREAK: Final = 64  # how many items a channel may send before other tasks get a turn
-_GRANT_WITHIN: Final = 5.0  # seconds that a server may take to show whether it counts credits
+_GRANT_WITHIN: Final = (
+    5.0  # seconds that a server may take to show whether it supports flow control
+)
 
 
 class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _Result]):

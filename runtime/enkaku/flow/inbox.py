@@ -31,12 +31,7 @@ _LEAST_WINDOW: Final = 4096
 
 
 class ReadGate:
-    """What the inboxes of a connection share: how much they hold, and whether the connection reads on.
-
-    A peer that counts credits is held up call by call. With any other, the connection is read no further while some
-    inbox is full and nobody waits for anything: the peer is slowed down by its socket. As soon as somebody waits, for
-    a result or for an item of another call, reading goes on, since what he waits for may be behind the items that
-    fill the inbox.
+    """What the inboxes of a connection share: how much they buffer, and whether the transport is read.
 
     Args:
         on_change: Called when ``paused`` has changed.

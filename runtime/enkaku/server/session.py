@@ -162,9 +162,8 @@ class Session:
             self._queued.extend(batch)
         else:
             for number, raw in enumerate(batch):
-                if not self._handle_one(
-                    raw
-                ):  # an event without a free handler waits, and all after it
+                if not self._handle_one(raw):
+                    # An event without a free handler waits, and all messages after it.
                     self._queued = deque(batch[number:])
                     self._wait_for_handler()
                     self._lifecycle.update(full=True)
@@ -173,7 +172,7 @@ class Session:
             self._lifecycle.check_backlog()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Cancel what still runs: nobody is there to be answered."""
+        """Cancel the handlers that still run: no reply can be sent."""
         self._queued = None
         self._stop_waiting()
         self._runner.abort_all()
@@ -189,7 +188,7 @@ class Session:
         await self._lifecycle.stop()
 
     async def abandon(self) -> None:
-        """Wait no longer for what stands around the connection."""
+        """Wait no longer for the lifespan of the connection."""
         await self._lifecycle.abandon()
 
     def abort(self) -> None:
@@ -313,7 +312,7 @@ class Session:
         return call
 
     def _show_credits(self, call: StreamCall) -> None:
-        """Grant a channel its window; and let a client know, by its first stream, that credits are counted here."""
+        """Grant a channel its window; and show a client, by its first stream, that this server supports flow control."""
         self._lifecycle.gate.know_credits()
         if call.inbox is not None or not self._shown_credits:
             granted = 0 if call.inbox is None else call.inbox.window
