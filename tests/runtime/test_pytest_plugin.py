@@ -39,6 +39,13 @@ filterwarnings = error
 """
 
 
+@pytest.fixture(autouse=True)
+def as_a_person_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run pytest as outside of CI, where it says everything twice."""
+    for name in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def run(
     pytester: pytest.Pytester, text: str, *options: str, mode: str = "auto"
 ) -> pytest.RunResult:
