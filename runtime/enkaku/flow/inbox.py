@@ -86,7 +86,7 @@ class ReadGate:
         return self._paused
 
     def know_credits(self) -> None:
-        """The peer has shown that it counts credits."""
+        """The peer has shown that it supports flow control."""
         if not self.credits:
             self.credits = True
             self.full = 0
@@ -194,7 +194,7 @@ class Inbox(Generic[T]):
     Args:
         gate: What it shares with the other inboxes of the connection.
         window: How many bytes of items the peer may send before some are taken.
-        limit: How many bytes are kept at the most where the peer does not count credits.
+        limit: How many bytes are kept at the most where the peer does not support flow control.
         grant: Gives the peer credit for so many more bytes.
         when_full: What happens to an item that comes while others are there; see ``WhenFull``.
         on_drop: Told how many items were dropped.

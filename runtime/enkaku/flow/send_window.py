@@ -20,7 +20,7 @@ from .overflow import WhenFull
 __all__ = ["EARLY", "Outbox", "Sender", "Window"]
 
 EARLY: Final = 64 * 1024
-"""What a sender may send before it knows whether its peer counts credits, in bytes; no receiver minds so much."""
+"""What a sender may send before it knows whether its peer supports flow control, in bytes: few enough for any receiver."""
 
 
 _UNLIMITED: Final = 1 << 62  # bytes
