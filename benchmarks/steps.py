@@ -22,8 +22,8 @@ from enkaku.calls.deadlines import Deadlines
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.calls.states import ServerState, Step
-from enkaku.flow.fairness import Turns
-from enkaku.flow.inbox import Inbox, ReadGate
+from enkaku.flow.fairness import Fairness
+from enkaku.flow.inbox import Inbox, ReadControl
 from enkaku.flow.send_window import Window
 from enkaku.server.call import Context, ServerCall
 from enkaku.server.shared import Capacity
@@ -88,15 +88,15 @@ def call_steps() -> dict[str, Callable[[], object]]:
     transport, _ = memory_pair()
     connection = ConnectionInfo("nobody", None)
     loop = asyncio.get_running_loop()
-    context = Context(connection, transport, Observers(), Turns(), 1024, loop, _ignore)
+    context = Context(connection, transport, Observers(), Fairness(), 1024, loop, _ignore)
     capacity = Capacity(calls=10, handlers=10, whole=Capacity(calls=10, handlers=10))
     now = time.monotonic()
     deadlines = Deadlines(list)
     deadlines.wake_at(now + 60)
     observers = Observers([_Counting()])
     call = Call(ECHO, connection, now, None)
-    gate = ReadGate(lambda: None, buffered=1024 * 1024)
-    gate.know_credits()
+    gate = ReadControl(lambda: None, buffered=1024 * 1024)
+    gate.enable_flow_control()
     window = Window(None)
 
     def count() -> None:
@@ -124,7 +124,7 @@ def call_steps() -> dict[str, Callable[[], object]]:
         )
         for _ in range(60):
             inbox.put(b"", 100)
-            inbox.take_now()
+            inbox.get_nowait()
         inbox.release()
 
     return {

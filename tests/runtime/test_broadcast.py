@@ -120,7 +120,7 @@ async def test_values_of_one_turn_go_to_those_who_keep_up_by_one_write_each(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together: list[list[int]] = []
-    send = StreamCall.send_together
+    send = StreamCall.send_items_now
 
     def note(call: StreamCall, texts: Sequence[bytes]) -> bool:
         together.append([int(json.loads(each)) for each in texts])
@@ -131,7 +131,7 @@ async def test_values_of_one_turn_go_to_those_who_keep_up_by_one_write_each(
         async with hub.subscribed(connection, "wait") as one:
             async with hub.subscribed(connection, "latest") as other:
                 await turns()
-                monkeypatch.setattr(StreamCall, "send_together", note)
+                monkeypatch.setattr(StreamCall, "send_items_now", note)
                 await hub.send(0, 1, 2)
                 assert await take(one, 3) == await take(other, 3) == [0, 1, 2]
     assert together == [[0, 1, 2], [0, 1, 2]]

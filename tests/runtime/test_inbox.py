@@ -1,4 +1,4 @@
-"""The bounded queue of a call, and the gate that stops a connection from reading too much."""
+"""The bounded queue of a call, and the control that stops a connection from reading too much."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import enkaku
 import pytest
 from enkaku.errors import ConnectionLost, InboxOverflow, UsageError
-from enkaku.flow.inbox import End, Inbox, ReadGate
+from enkaku.flow.inbox import End, Inbox, ReadControl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import WITHIN, turns, until
@@ -14,11 +14,11 @@ from support import WITHIN, turns, until
 ITEM = 1000
 
 
-def gate_of(decisions: list[bool] | None = None, *, buffered: int = 10**9) -> ReadGate:
-    """Make a gate that writes down what it decides."""
+def control_of(decisions: list[bool] | None = None, *, buffered: int = 10**9) -> ReadControl:
+    """Make a control that writes down what it decides."""
     told = [] if decisions is None else decisions
-    gate = ReadGate(lambda: told.append(gate.paused), buffered=buffered)
-    return gate
+    control = ReadControl(lambda: told.append(control.paused), buffered=buffered)
+    return control
 
 
 class Books:
@@ -33,7 +33,7 @@ class Books:
 
 
 def inbox_of(
-    gate: ReadGate,
+    control: ReadControl,
     *,
     window: int = 2999,
     limit: int = 10_000,
@@ -42,7 +42,7 @@ def inbox_of(
 ) -> Inbox[int]:
     books = books or Books()
     return Inbox(
-        gate,
+        control,
         window=window,
         limit=limit,
         when_full=when_full,
@@ -51,15 +51,19 @@ def inbox_of(
     )
 
 
+def put(inbox: Inbox[int], item: int, size: int) -> None:
+    inbox.put(((item, size),), size)
+
+
 async def take(inbox: Inbox[int], count: int) -> list[int]:
     async with asyncio.timeout(WITHIN):
         return [await inbox.get() for _ in range(count)]
 
 
 async def test_items_come_out_in_order_and_then_the_end() -> None:
-    inbox = inbox_of(gate_of())
+    inbox = inbox_of(control_of())
     for item in range(3):
-        inbox.put(item, 1)
+        put(inbox, item, 1)
     inbox.put_end()
     assert await take(inbox, 3) == [0, 1, 2]
     for _ in range(2):
@@ -68,20 +72,20 @@ async def test_items_come_out_in_order_and_then_the_end() -> None:
 
 
 async def test_the_first_end_wins_and_nothing_comes_after_it() -> None:
-    inbox = inbox_of(gate_of())
+    inbox = inbox_of(control_of())
     inbox.put_end(ConnectionLost("first"))
     inbox.put_end(ConnectionLost("second"))
     inbox.put_end()
-    inbox.put(1, 1)
+    put(inbox, 1, 1)
     with pytest.raises(ConnectionLost, match="first"):
         await inbox.get()
 
 
 async def test_a_reader_waits_for_an_item_or_the_end() -> None:
-    inbox = inbox_of(gate_of())
+    inbox = inbox_of(control_of())
     reading = asyncio.create_task(inbox.get())
     await turns()
-    inbox.put(1, 1)
+    put(inbox, 1, 1)
     assert await reading == 1
     reading = asyncio.create_task(inbox.get())
     await turns()
@@ -91,97 +95,97 @@ async def test_a_reader_waits_for_an_item_or_the_end() -> None:
 
 
 async def test_a_second_reader_is_refused_and_the_first_still_served() -> None:
-    inbox = inbox_of(gate_of())
+    inbox = inbox_of(control_of())
     reading = asyncio.create_task(inbox.get())
     await turns()
     with pytest.raises(UsageError):
         await inbox.get()
-    inbox.put(1, 1)
+    put(inbox, 1, 1)
     assert await reading == 1
 
 
 async def test_the_gate_pauses_while_an_inbox_is_full() -> None:
     decisions: list[bool] = []
-    gate = gate_of(decisions)
-    inbox = inbox_of(gate)
+    control = control_of(decisions)
+    inbox = inbox_of(control)
     for item in range(3):
-        assert not gate.paused
-        inbox.put(item, ITEM)
-    assert gate.paused
+        assert not control.paused
+        put(inbox, item, ITEM)
+    assert control.paused
     await inbox.get()
-    assert not gate.paused
+    assert not control.paused
     assert decisions == [True, False]
 
 
 async def test_the_gate_stays_open_while_somebody_waits() -> None:
-    gate = gate_of()
-    full, other = inbox_of(gate), inbox_of(gate)
+    control = control_of()
+    full, other = inbox_of(control), inbox_of(control)
     reading = asyncio.create_task(other.get())
     await turns()
     for item in range(5):
-        full.put(item, ITEM)
-    assert not gate.paused
-    other.put(1, 1)
+        put(full, item, ITEM)
+    assert not control.paused
+    put(other, 1, 1)
     assert await reading == 1
-    assert gate.paused
-    with gate.waiting():
-        assert not gate.paused
-    assert gate.paused
+    assert control.paused
+    with control.waiting():
+        assert not control.paused
+    assert control.paused
     assert await take(full, 3) == [0, 1, 2]
-    assert not gate.paused
+    assert not control.paused
 
 
 async def test_over_the_limit_is_an_overflow_and_what_is_there_stays() -> None:
-    inbox = inbox_of(gate_of())
+    inbox = inbox_of(control_of())
     for item in range(10):
-        inbox.put(item, ITEM)
+        put(inbox, item, ITEM)
     with pytest.raises(InboxOverflow, match="10 items"):
-        inbox.put(10, ITEM)
+        put(inbox, 10, ITEM)
     assert await take(inbox, 10) == list(range(10))
 
 
 async def test_a_single_item_over_the_limit_is_taken() -> None:
-    inbox = inbox_of(gate_of())
-    inbox.put(1, 10**9)
+    inbox = inbox_of(control_of())
+    put(inbox, 1, 10**9)
     assert await inbox.get() == 1
 
 
 @pytest.mark.parametrize("how", ["end", "clear", "lossy", "read"])
 async def test_each_way_out_of_being_full_opens_the_gate(how: str) -> None:
     decisions: list[bool] = []
-    gate = gate_of(decisions)
-    inbox = inbox_of(gate)
+    control = control_of(decisions)
+    inbox = inbox_of(control)
     for item in range(4):
-        inbox.put(item, ITEM)
-    assert gate.paused
+        put(inbox, item, ITEM)
+    assert control.paused
     match how:
         case "end":
             inbox.put_end()
         case "clear":
             inbox.clear()
         case "lossy":
-            inbox.keep_only_what_fits()
+            inbox.drop_excess()
         case _:
             await take(inbox, 2)
-    assert not gate.paused
-    for finish in (inbox.clear, inbox.put_end, inbox.keep_only_what_fits, inbox.clear):
+    assert not control.paused
+    for finish in (inbox.clear, inbox.put_end, inbox.drop_excess, inbox.clear):
         finish()
     assert decisions == [True, False]
-    other = inbox_of(gate)
+    other = inbox_of(control)
     for item in range(3):
-        other.put(item, ITEM)
-    assert gate.paused
+        put(other, item, ITEM)
+    assert control.paused
     other.clear()
-    assert not gate.paused
+    assert not control.paused
 
 
 async def test_a_lossy_inbox_keeps_the_first_items_and_drops_the_rest() -> None:
-    gate = gate_of()
-    inbox = inbox_of(gate)
-    inbox.keep_only_what_fits()
+    control = control_of()
+    inbox = inbox_of(control)
+    inbox.drop_excess()
     for item in range(100):
-        inbox.put(item, ITEM)
-    assert not gate.paused
+        put(inbox, item, ITEM)
+    assert not control.paused
     inbox.put_end()
     assert await take(inbox, 2) == [0, 1]
     with pytest.raises(End):
@@ -189,26 +193,26 @@ async def test_a_lossy_inbox_keeps_the_first_items_and_drops_the_rest() -> None:
 
 
 async def test_a_cancelled_reader_is_counted_out_and_loses_nothing() -> None:
-    gate = gate_of()
-    waited, full = inbox_of(gate), inbox_of(gate)
+    control = control_of()
+    waited, full = inbox_of(control), inbox_of(control)
     for woken in (False, True):
         reading = asyncio.create_task(waited.get())
         await turns()
         if woken:
-            waited.put(7, 1)
+            put(waited, 7, 1)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
     for item in range(3):
-        full.put(item, ITEM)
-    assert gate.paused, "a reader that is gone still counts as waiting"
+        put(full, item, ITEM)
+    assert control.paused, "a reader that is gone still counts as waiting"
     assert await waited.get() == 7
 
 
 async def test_a_reader_that_never_waits_lets_others_run() -> None:
-    inbox = inbox_of(gate_of(), window=10**9, limit=10**9)
+    inbox = inbox_of(control_of(), window=10**9, limit=10**9)
     for item in range(1000):
-        inbox.put(item, 1)
+        put(inbox, item, 1)
     others = 0
 
     async def other() -> None:
@@ -224,23 +228,23 @@ async def test_a_reader_that_never_waits_lets_others_run() -> None:
 
 
 async def test_credit_is_returned_when_half_of_the_window_was_taken() -> None:
-    gate, books = gate_of(), Books()
-    gate.know_credits()
-    inbox = inbox_of(gate, window=4000, books=books)
+    control, books = control_of(), Books()
+    control.enable_flow_control()
+    inbox = inbox_of(control, window=4000, books=books)
     for item in range(4):
-        inbox.put(item, ITEM)
+        put(inbox, item, ITEM)
     await inbox.get()
     assert books.granted == []
     await take(inbox, 2)
     assert books.granted == [2000]
-    assert not gate.paused
+    assert not control.paused
 
 
 async def test_a_reader_that_waits_returns_what_it_owes_after_a_moment() -> None:
-    gate, books = gate_of(), Books()
-    gate.know_credits()
-    inbox = inbox_of(gate, window=100_000, books=books)
-    inbox.put(1, ITEM)
+    control, books = control_of(), Books()
+    control.enable_flow_control()
+    inbox = inbox_of(control, window=100_000, books=books)
+    put(inbox, 1, ITEM)
     await inbox.get()
     reading = asyncio.create_task(inbox.get())
     await until(lambda: books.granted == [ITEM])
@@ -251,62 +255,62 @@ async def test_a_reader_that_waits_returns_what_it_owes_after_a_moment() -> None
 
 async def test_no_credit_goes_to_a_sender_that_does_not_count() -> None:
     books = Books()
-    inbox = inbox_of(gate_of(), books=books)
+    inbox = inbox_of(control_of(), books=books)
     for item in range(2):
-        inbox.put(item, ITEM)
+        put(inbox, item, ITEM)
     await take(inbox, 2)
     assert books.granted == []
 
 
 async def test_more_than_a_second_window_unread_is_an_overflow_for_a_sender_that_counts() -> None:
-    gate = gate_of()
-    gate.know_credits()
-    inbox = inbox_of(gate, window=100_000)
+    control = control_of()
+    control.enable_flow_control()
+    inbox = inbox_of(control, window=100_000)
     with pytest.raises(InboxOverflow, match="granted 100000"):
         for item in range(1000):
-            inbox.put(item, ITEM)
+            put(inbox, item, ITEM)
     assert len(await take(inbox, 201)) == 201
-    inbox.put(1, 10**9)  # a single large item goes when nothing is outstanding
+    put(inbox, 1, 10**9)  # a single large item goes when nothing is outstanding
 
 
 @pytest.mark.parametrize(("when_full", "kept"), [("latest", [99]), ("drop_oldest", [98, 99])])
 async def test_older_items_make_room_for_newer_ones_and_their_sender_goes_on(
     when_full: enkaku.WhenFull, kept: list[int]
 ) -> None:
-    gate, books = gate_of(), Books()
-    gate.know_credits()
-    inbox = inbox_of(gate, when_full=when_full, books=books)
+    control, books = control_of(), Books()
+    control.enable_flow_control()
+    inbox = inbox_of(control, when_full=when_full, books=books)
     for item in range(100):
-        inbox.put(item, ITEM)
+        put(inbox, item, ITEM)
     assert sum(books.granted) == 100 * ITEM
     assert books.dropped == 100 - len(kept)
-    assert gate.unread == len(kept) * ITEM
+    assert control.unread == len(kept) * ITEM
     assert await take(inbox, len(kept)) == kept
 
 
 async def test_all_inboxes_of_a_connection_share_what_may_be_unread() -> None:
-    gate = gate_of(buffered=10_000)
-    first, second = inbox_of(gate), inbox_of(gate)
+    control = control_of(buffered=10_000)
+    first, second = inbox_of(control), inbox_of(control)
     for item in range(5):
-        first.put(item, ITEM)
-        second.put(item, ITEM)
+        put(first, item, ITEM)
+        put(second, item, ITEM)
     with pytest.raises(InboxOverflow, match="all calls"):
-        second.put(6, ITEM)
+        put(second, 6, ITEM)
     first.release()
-    second.put(6, ITEM)
+    put(second, 6, ITEM)
     assert await take(first, 5) == [0, 1, 2, 3, 4]
-    assert gate.unread == 6 * ITEM
+    assert control.unread == 6 * ITEM
 
 
-def test_calls_are_promised_less_when_most_is_promised_and_never_nothing() -> None:
-    gate = gate_of(buffered=100_000)
-    promised = [gate.promise(20_000) for _ in range(10)]
-    assert promised[:3] == [20_000] * 3
-    assert promised == sorted(promised, reverse=True)
-    assert promised[-1] == 4096
-    for each in promised:
-        gate.release(each)
-    assert gate.promise(20_000) == 20_000
+def test_reserve_gives_less_when_most_is_reserved() -> None:
+    control = control_of(buffered=100_000)
+    reserved = [control.reserve(20_000) for _ in range(10)]
+    assert reserved[:3] == [20_000] * 3
+    assert reserved == sorted(reserved, reverse=True)
+    assert reserved[-1] == 4096
+    for each in reserved:
+        control.release(each)
+    assert control.reserve(20_000) == 20_000
 
 
 steps = st.lists(
@@ -326,8 +330,8 @@ def test_whatever_happens_the_gate_is_shut_only_for_a_reason(
 
 
 async def _drive(given_steps: list[tuple[int, str]]) -> None:  # noqa: C901 # a branch for each step
-    gate = gate_of()
-    inboxes = [inbox_of(gate) for _ in range(3)]
+    control = control_of()
+    inboxes = [inbox_of(control) for _ in range(3)]
     readers: dict[int, asyncio.Task[int]] = {}
     open_ended = {0: True, 1: True, 2: True}
     for number, step in given_steps:
@@ -335,7 +339,7 @@ async def _drive(given_steps: list[tuple[int, str]]) -> None:  # noqa: C901 # a 
         match step:
             case "put":
                 try:
-                    inbox.put(number, ITEM)
+                    put(inbox, number, ITEM)
                 except InboxOverflow:
                     inbox.clear()
                     inbox.put_end()
@@ -350,22 +354,22 @@ async def _drive(given_steps: list[tuple[int, str]]) -> None:  # noqa: C901 # a 
             case "clear":
                 inbox.clear()
             case "lossy":
-                inbox.keep_only_what_fits()
+                inbox.drop_excess()
             case _:
                 pass
         await turns(3)
         if any(not reader.done() for reader in readers.values()):
-            assert not gate.paused
+            assert not control.paused
     for reader in readers.values():
         reader.cancel()
     await asyncio.gather(*readers.values(), return_exceptions=True)
     for inbox in inboxes:
         inbox.put_end()
         inbox.clear()
-    assert not gate.paused
-    last: Any = inbox_of(gate)
+    assert not control.paused
+    last: Any = inbox_of(control)
     for item in range(3):
-        last.put(item, ITEM)
-    assert gate.paused, "somebody is still counted as waiting"
+        put(last, item, ITEM)
+    assert control.paused, "somebody is still counted as waiting"
     last.clear()
-    assert not gate.paused, "an inbox is still counted as full"
+    assert not control.paused, "an inbox is still counted as full"

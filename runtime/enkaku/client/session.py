@@ -38,7 +38,7 @@ from enkaku.errors import (
     InvalidMessage,
     MessageTooLarge,
 )
-from enkaku.flow.inbox import ReadGate
+from enkaku.flow.inbox import ReadControl
 from enkaku.flow.send_window import EARLY, Window
 from enkaku.limits import Limits
 from enkaku.procedures import Procedure
@@ -191,7 +191,7 @@ class ClientSession:
         self.info: Final = ConnectionInfo(transport.peer, transport.credentials, self._list_calls)
         self.limits: Final = limits
         self.observers: Final = observers
-        self.gate: Final = ReadGate(
+        self.reading: Final = ReadControl(
             self._update_reading, buffered=limits.buffered, stall=limits.stall
         )
         self.deadlines: Final = Deadlines(self._list_open)
@@ -235,7 +235,7 @@ class ClientSession:
             ConnectionLost: It never will be.
         """
         # A server that writes before it reads on may have to be read before it reads this.
-        with self.gate.waiting():
+        with self.reading.waiting():
             await self._transport.drain()
 
     async def close(self, *, within: float) -> None:
@@ -246,19 +246,19 @@ class ClientSession:
     def open_request(self, call: RequestCall, prm: bytes | None) -> None:
         """Send a request, for whose reply a task will wait."""
         self.open_call(call, call, prm)
-        gate = self.gate
-        gate.waiters += (
-            1  # until the request ends: as gate.waiting(), without a coroutine around the reply
+        reading = self.reading
+        reading.waiters += (
+            1  # until the request ends: as reading.waiting(), without a coroutine around the reply
         )
-        if gate.full:
-            gate.update()
+        if reading.full:
+            reading.update()
 
     def close_request(self) -> None:
         """Count a request no longer: it has ended."""
-        gate = self.gate
-        gate.waiters -= 1
-        if gate.full:
-            gate.update()
+        reading = self.reading
+        reading.waiters -= 1
+        if reading.full:
+            reading.update()
 
     def open_call(
         self, opened: OpenCall, call: Call, prm: bytes | None, *, win: int | None = None
@@ -314,7 +314,7 @@ class ClientSession:
         """Send into a channel whose server grants nothing: only the transport slows this side down."""
         if self.flow_control == "unknown":
             self.flow_control = "no"
-        window.lift()
+        window.make_unlimited()
 
     def probe_flow_control(self) -> None:
         """Find out, once, whether the server supports flow control: if so, it shows that before it answers a ping."""
@@ -362,9 +362,9 @@ class ClientSession:
                     del calls[message.rid]
                     call.bytes_received += len(raw) + NEWLINE_SIZE
                     call.outcome, call.ended = "result", now
-                    self.gate.waiters -= 1
-                    if self.gate.full:
-                        self.gate.update()
+                    self.reading.waiters -= 1
+                    if self.reading.full:
+                        self.reading.update()
                     if self.observers.ended:
                         self.observers.call_ended(call)
                     if not call.reply.done():
@@ -426,7 +426,7 @@ class ClientSession:
         opened.on_end(reply)
 
     def _on_credit(self, size: int, opened: OpenCall | None) -> None:
-        self.gate.know_credits()
+        self.reading.enable_flow_control()
         self.flow_control = "yes"
         if opened is not None and opened.outgoing is not None:
             opened.outgoing.grant(size)
@@ -452,7 +452,7 @@ class ClientSession:
         """Nothing came for ``Limits.silence``."""
         if not self._calls:
             self._idle.restart(None)
-        elif self.gate.paused:
+        elif self.reading.paused:
             self._pinged = False  # this side does not read
         elif self._pinged:
             seconds = 2 * (self.limits.silence or 0)
@@ -478,7 +478,7 @@ class ClientSession:
         self.is_open = False
         self._loss, self._cause = reason, cause
         self._idle.restart(None)
-        self.gate.close()
+        self.reading.close()
         self.deadlines.close()
         calls, self._calls = self._calls, {}
         for opened in calls.values():
@@ -493,7 +493,7 @@ class ClientSession:
         return self._calls.values()
 
     def _update_reading(self) -> None:
-        if self.gate.paused:
+        if self.reading.paused:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

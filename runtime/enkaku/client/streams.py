@@ -138,7 +138,7 @@ class ClientStream(Generic[_Receive, _Result]):
         limits = self._session.limits
         self._ended: asyncio.Future[None] = loop.create_future()
         self._inbox: Inbox[bytes] = Inbox(
-            self._session.gate,
+            self._session.reading,
             window=limits.window,
             limit=limits.inbox_limit,
             grant=lambda size: self._session.grant(self.info, size),
@@ -146,10 +146,10 @@ class ClientStream(Generic[_Receive, _Result]):
             on_drop=self._count_dropped,
         )
         # Called by the connection: items with the bytes of their lines, and the sum of those.
-        self.on_items: Callable[[Sequence[tuple[bytes, int]], int], None] = self._inbox.put_all
+        self.on_items: Callable[[Sequence[tuple[bytes, int]], int], None] = self._inbox.put
         self._step(Step.OPEN)
         try:
-            self._session.open_call(self, self.info, self._opening.prm, win=self._inbox.window)
+            self._session.open_call(self, self.info, self._opening.prm, win=self._inbox.capacity)
         except BaseException as error:
             self._step(Step.FINISH)
             closed = CallClosed(f"{self.procedure.name}: the call was not opened")
@@ -178,7 +178,7 @@ class ClientStream(Generic[_Receive, _Result]):
         if self._state is _NEW or get_running_loop() is not self._session.loop:
             self._require_opened()
         self._iterated = True
-        text = self._inbox.take_now()
+        text = self._inbox.get_nowait()
         if text is NOTHING:
             try:
                 text = await self._inbox.get()
@@ -204,7 +204,7 @@ class ClientStream(Generic[_Receive, _Result]):
         """
         self._require_opened()
         if not self._iterated:
-            self._inbox.keep_only_what_fits()
+            self._inbox.drop_excess()
         return await self._wait_result()
 
     async def close(self) -> _Result:
@@ -221,7 +221,7 @@ class ClientStream(Generic[_Receive, _Result]):
         self._require_opened()
         if self._step(Step.CLOSE):
             self._session.abort_call(self.info, CLOSE)
-        self._inbox.keep_only_what_fits()
+        self._inbox.drop_excess()
         return await self._wait_result()
 
     def abort(self, reason: str | None = None) -> None:
@@ -279,7 +279,7 @@ class ClientStream(Generic[_Receive, _Result]):
         self._session.observers.item_dropped(self.info, count)
 
     async def _wait_result(self) -> _Result:
-        with self._session.gate.waiting():
+        with self._session.reading.waiting():
             await asyncio.shield(self._ended)
         return decode_reply(self._result, self._reply)
 

@@ -5,7 +5,7 @@ grant, in the order of arrival, so that small items cannot starve a large one. O
 when nothing else is outstanding. Before the first grant, a client may send a little to a server whose support for flow
 control it does not know yet.
 
-``Outbox`` buffers the items of a handler that would rather drop items than wait (``when_full``).
+``SendBuffer`` keeps the items of a handler that drops items rather than wait (``when_full``).
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from typing import Final, Protocol
 
 from enkaku.errors import CallClosed, ConnectionLost
 
-from .overflow import WhenFull
+from .overflow import BoundedQueue, WhenFull
 
-__all__ = ["EARLY", "Outbox", "Sender", "Window"]
+__all__ = ["EARLY", "SendBuffer", "Sender", "Window"]
 
 EARLY: Final = 64 * 1024
-"""What a sender may send before it knows whether its peer supports flow control, in bytes: few enough for any receiver."""
+"""How many bytes a sender may send before it knows whether its peer supports flow control: few enough for any receiver."""
 
 
 _UNLIMITED: Final = 1 << 62  # bytes
@@ -67,13 +67,10 @@ class Window:
         """Return whether an item may be sent now. One larger than the window may if nothing is outstanding."""
         return size <= self.free or self.free >= self._size
 
-    def take_together(self, size: int, items: int) -> bool:
-        """Count some items as sent if they may be sent now without overtaking another sender; return whether they may."""
+    def fit(self, size: int, items: int) -> bool:
+        """Return whether some items, of so many bytes together, may be sent now without overtaking another sender."""
         # Only a single item may be larger than the window.
-        if self.reserving or (size > self.free and (items > 1 or not self.fits(size))):
-            return False
-        self.free -= size
-        return True
+        return not self.reserving and (size <= self.free or (items == 1 and self.fits(size)))
 
     def grant(self, size: int) -> None:
         """Add what the peer has granted: first how much it buffers, then how much was taken out of that."""
@@ -84,14 +81,14 @@ class Window:
             self.free += size
         self.wake()
 
-    def lift(self) -> None:
-        """Remove the limit: the peer does not support flow control, and only the transport slows the sender down."""
+    def make_unlimited(self) -> None:
+        """Remove the limit: the peer does not support flow control, so only the transport slows the sender down."""
         sent = self._size - self.free
         self._size, self.free, self.certain = _UNLIMITED, _UNLIMITED - sent, True
         self.wake()
 
     async def reserve(self, size: int, sender: Sender) -> None:
-        """Wait until an item may be sent, or the call takes no more; then send it before anything else is awaited.
+        """Wait until an item may be sent, or the call takes no more. The caller sends it before it awaits anything else.
 
         Senders wait in the order in which they came: small items would take all the credit that a large one waits for.
         """
@@ -112,7 +109,7 @@ class Window:
             self.reserving -= 1
 
     async def wait(self) -> None:
-        """Wait for the next ``wake``. Who waits longest is woken first."""
+        """Wait for the next ``wake``. The task that has waited longest is woken first."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -122,81 +119,73 @@ class Window:
                 self._waiters.remove(waiter)
 
     def wake(self) -> None:
-        """Wake all that wait: something was granted, or the call takes no more items."""
+        """Wake all senders that wait: bytes were granted, or the call takes no more items."""
         waiters, self._waiters = self._waiters, deque()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
 
-class Outbox:
-    """Lines of one call that wait for room, in the order in which they were given.
+class SendBuffer:
+    """The messages of a handler that drops items rather than wait (``when_full``): a queue, and a task that sends from it.
 
     Args:
-        wait: Waits until a line of so many bytes may be sent.
-        write: Sends a line.
-        size: How many bytes are kept at the most.
-        on_drop: Told how many lines were dropped.
+        reserve: Waits until a message of so many bytes may be sent.
+        write: Sends a message.
+        capacity: How many bytes are kept at most.
+        on_drop: Called with the number of messages that were dropped.
     """
 
     def __init__(
         self,
-        wait: Callable[[int], Awaitable[None]],
+        reserve: Callable[[int], Awaitable[None]],
         write: Callable[[bytes], None],
         *,
-        size: int,
+        capacity: int,
         on_drop: Callable[[int], None],
     ) -> None:
-        self._wait: Final = wait
+        self._reserve: Final = reserve
         self._write: Final = write
-        self._limit: Final = size
         self._on_drop: Final = on_drop
-        self._lines: deque[bytes] = deque()
-        self._size = 0
-        self._pump: asyncio.Task[None] | None = None
+        self._queue: Final = BoundedQueue[bytes](capacity)
+        self._sending: asyncio.Task[None] | None = None
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits."""
-        return self._pump is None or self._pump.done()
+        """Whether every message was sent or dropped."""
+        return self._sending is None or self._sending.done()
 
-    def put(self, line: bytes, when_full: WhenFull) -> None:
-        """Add a line; drop older ones, or all of them (``"latest"``), to make room for it."""
-        dropped = 0
-        while self._lines and (when_full == "latest" or self._size + len(line) > self._limit):
-            self._size -= len(self._lines.popleft())
-            dropped += 1
-        self._lines.append(line)
-        self._size += len(line)
-        if dropped:
-            self._on_drop(dropped)
+    def put(self, message: bytes, when_full: WhenFull) -> None:
+        """Add a message; drop older ones as the policy says."""
+        size = len(message)
+        self._drop(self._queue.drop_for(size, when_full))
+        self._queue.append(message, size)
         if self.empty:
-            self._pump = asyncio.get_running_loop().create_task(self._run())
+            self._sending = asyncio.get_running_loop().create_task(self._send())
 
     async def flush(self) -> None:
-        """Wait until nothing is left to be sent."""
-        if self._pump is not None:
-            await asyncio.shield(self._pump)
+        """Wait until it is empty."""
+        if self._sending is not None:
+            await asyncio.shield(self._sending)
 
     async def close(self) -> None:
-        """Send nothing more; what still waits is dropped."""
-        if self._lines:
-            self._on_drop(len(self._lines))
-            self._lines.clear()
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait({self._pump})
+        """Drop what was not sent."""
+        self._drop(self._queue.clear())
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait({self._sending})
 
-    async def _run(self) -> None:
+    async def _send(self) -> None:
         try:
-            while self._lines:
-                size = len(self._lines[0])
-                await self._wait(size)
-                # Another line may have taken its place meanwhile; only what goes now can no longer be dropped.
-                if len(self._lines[0]) <= size:
-                    line = self._lines.popleft()
-                    self._size -= len(line)
-                    self._write(line)
+            while self._queue.items:
+                _, size = self._queue.items[0]
+                await self._reserve(size)
+                # Meanwhile a newer message may have replaced it. One that is larger has to reserve more.
+                if self._queue.items[0][1] <= size:
+                    self._write(self._queue.pop()[0])
         except (CallClosed, ConnectionLost):
-            self._on_drop(len(self._lines))
-            self._lines.clear()
+            self._drop(self._queue.clear())
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._on_drop(count)

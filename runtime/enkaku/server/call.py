@@ -1,7 +1,10 @@
 """Calls at the server, as handlers see them: their state, their metadata, and how they send and receive items.
 
-``ServerCall`` is any call; ``StreamCall`` is a stream or channel, which also has a send window, an outbox and, for a channel,
-an inbox. ``stream.until_closed()`` leaves its block when the client closes the call.
+``ServerCall`` is any call; ``StreamCall`` is a stream or channel, which also has a send window, perhaps a send buffer, and, for a
+channel, an inbox. ``until_closed()`` is a block that a handler leaves when the client closes the call.
+
+*Close* (the client asks for the result) changes the state, ends the inbox, and interrupts the handler's ``until_closed()``
+blocks. The handler goes on, and its return value is sent. *Abort* cancels the handler's task, and nothing more is sent.
 """
 
 import asyncio
@@ -16,10 +19,10 @@ from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.calls.states import SERVER, ServerState, Step, after
 from enkaku.errors import CallClosed, UsageError
-from enkaku.flow.fairness import Turns
+from enkaku.flow.fairness import Fairness
 from enkaku.flow.inbox import Inbox
 from enkaku.flow.overflow import WhenFull
-from enkaku.flow.send_window import Outbox, Window
+from enkaku.flow.send_window import SendBuffer, Window
 from enkaku.procedures import Procedure
 from enkaku.transports.base import Transport
 from enkaku.wire.messages import NEWLINE_SIZE, encode_item, receive_head
@@ -35,27 +38,27 @@ __all__ = [
 
 
 class UntilClosed:
-    """A block that the close of its call ends quietly; made by ``until_closed()``."""
+    """An ``async with`` block that is left without an exception when its call is closed; made by ``until_closed()``."""
 
-    def __init__(self, is_closed: Callable[[], bool], watchers: "set[UntilClosed]") -> None:
+    def __init__(self, is_closed: Callable[[], bool], blocks: "set[UntilClosed]") -> None:
         self._is_closed = is_closed
-        self._watchers = watchers
+        self._blocks = blocks
         self._task: asyncio.Task[object] | None = None
-        self._cancelling = 0
+        self._cancelling = 0  # how many cancellations the task had not handled when it entered
         self._left = False
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
         if task is None or self._task is not None:
-            raise UsageError("until_closed() makes a block for one task, to be entered once")
+            raise UsageError("until_closed(): a block can be entered once, by one task")
         self._task = task
         self._cancelling = task.cancelling()
-        self._watchers.add(self)
+        self._blocks.add(self)
         if self._is_closed():
             self.leave()
 
     def leave(self) -> None:
-        """Interrupt the block where it waits next."""
+        """Interrupt the block at its next ``await``, by cancelling its task."""
         if self._task is not None and not self._left:
             self._left = True
             self._task.cancel()
@@ -66,11 +69,11 @@ class UntilClosed:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        self._watchers.discard(self)
+        self._blocks.discard(self)
         if not self._left or self._task is None:
             return False
         if not isinstance(error, asyncio.CancelledError):
-            # The block was over before the cancellation reached it: take it here.
+            # The block ended before the cancellation was thrown into it: catch it here.
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError as late:
@@ -82,7 +85,7 @@ class UntilClosed:
 
 
 TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
-"""Where a handler may send items, and is not asked to finish."""
+"""In these states a handler may send items, and is not asked to finish."""
 _ENDS: Final = frozenset({Step.CLOSE, Step.FINISH})
 
 
@@ -90,11 +93,11 @@ class Context(NamedTuple):
     """What the calls of a session share.
 
     Attributes:
-        connection: Whose they are.
+        connection: The connection that they belong to.
         transport: Sends their messages.
-        observers: Are notified of what happens to them.
-        turns: Says when a sender yields to other tasks.
-        outbox_size: How many bytes of items each may buffer.
+        observers: Are notified of their events.
+        fairness: Counts the items that handlers send without waiting.
+        send_buffer: How many bytes of items each call may buffer.
         loop: The event loop that they belong to.
         end_at_deadline: Ends one whose deadline has passed.
     """
@@ -102,8 +105,8 @@ class Context(NamedTuple):
     connection: ConnectionInfo
     transport: Transport
     observers: Observers
-    turns: Turns
-    outbox_size: int
+    fairness: Fairness
+    send_buffer: int
     loop: asyncio.AbstractEventLoop
     end_at_deadline: "Callable[[ServerCall], None]"
 
@@ -115,7 +118,7 @@ class ServerCall(Call):
     task: asyncio.Task[None] | None = None
     cancelled: bool = False
     stuck: bool = False
-    watchers: set[UntilClosed] | None = None
+    blocks: set[UntilClosed] | None = None
 
     def __init__(
         self,
@@ -140,35 +143,35 @@ class ServerCall(Call):
         return self.state not in TAKES_ITEMS
 
     def until_closed(self) -> "UntilClosed":
-        """Make a block that is left quietly as soon as the call is closed.
+        """Return an ``async with`` block that is left without an exception when the call is closed.
 
-        It suits a request that waits for something: ``async with current_call().until_closed(): ...``
+        A request that waits may use it: ``async with current_call().until_closed(): ...``
         """
-        if self.watchers is None:
-            self.watchers = set()
-        return UntilClosed(lambda: self.closed, self.watchers)
+        if self.blocks is None:
+            self.blocks = set()
+        return UntilClosed(lambda: self.closed, self.blocks)
 
     def step(self, step: Step) -> bool:
-        """Go on in the life of the call, if the step means anything where it stands. Called by the session."""
+        """Go to the next state, and return True; return False where the step is none from this state. Called by the session."""
         state = after(SERVER, self.state, step)
         if state is None:
             return False
         self.state = state
-        if self.watchers and step in _ENDS:
-            for watcher in tuple(self.watchers):
-                watcher.leave()
+        if self.blocks and step in _ENDS:
+            for block in tuple(self.blocks):
+                block.leave()
         return True
 
     def on_deadline(self) -> None:
-        """End, unless it has ended already and only its handler goes on. Called by the deadline timer."""
+        """End with ``EK05``, unless the call has been answered. Called by the deadline timer."""
         if self.state < ServerState.ENDED:
             self.context.end_at_deadline(self)
 
     def release(self) -> None:
-        """Need nothing of the connection any longer: the handler has ended. Called by the session."""
+        """Return what was reserved of the connection's buffers: the handler has ended. Called by the session."""
 
-    def note_dropped(self, count: int) -> None:
-        """Count items that were dropped. Called by the inbox and the outbox."""
+    def record_dropped(self, count: int) -> None:
+        """Count items that were dropped. Called by the call's buffers."""
         self.dropped += count
         self.context.observers.item_dropped(self, count)
 
@@ -177,24 +180,26 @@ def current_call() -> ServerCall:
     """Return the call that the running task serves.
 
     Raises:
-        UsageError: It serves none.
+        UsageError: The task serves no call.
     """
     found = scope.get()
     while isinstance(found, Block):
         found = found.outer
     if isinstance(found, ServerCall):
         return found
-    raise UsageError("current_call() is for tasks that a handler's method runs in")
+    raise UsageError(
+        "current_call(): this task does not serve a call; use it in a handler's method"
+    )
 
 
 class StreamCall(ServerCall):
     """A stream or a channel that a handler is serving."""
 
     inbox: Inbox[object] | None = None
-    outbox: Outbox | None = None
+    send_buffer: SendBuffer | None = None
     decode_item: Callable[[bytes], object] | None = None
-    before: tuple[Callable[[], None], ...] = ()
-    """Send what a handler's own next item must not overtake. Set by broadcasts."""
+    flush_first: tuple[Callable[[], None], ...] = ()
+    """Send what the handler's next item must not overtake. Set by broadcasts."""
 
     def __init__(
         self,
@@ -210,7 +215,7 @@ class StreamCall(ServerCall):
         self._head = receive_head(rid)
 
     def step(self, step: Step) -> bool:
-        """Go on in the life of the call, if the step means anything where it stands. Called by the session."""
+        """Go to the next state, and return True; return False where the step is none from this state. Called by the session."""
         if not super().step(step):
             return False
         if step is not Step.RELEASE and self.inbox is not None:
@@ -220,51 +225,53 @@ class StreamCall(ServerCall):
         return True
 
     def release(self) -> None:
-        """Need nothing of the connection any longer: the handler has ended. Called by the session."""
+        """Return what was reserved of the connection's buffers: the handler has ended. Called by the session."""
         if self.inbox is not None:
             self.inbox.clear()
             self.inbox.release()
 
-    async def send_item(self, text: bytes, when_full: WhenFull) -> None:
-        """Send an item's JSON text: wait until there is room for it, or put it aside. Called by streams."""
+    async def send_item(self, encoded: bytes, when_full: WhenFull) -> None:
+        """Send an encoded item: wait until it may be sent, or buffer it. Called by streams."""
         require_loop(self.context.loop, "the stream")
-        for send in self.before:
-            send()
-        line = encode_item(self._head, text)
-        await self.context.turns.give_way()
+        for flush in self.flush_first:
+            flush()
+        message = encode_item(self._head, encoded)
+        fairness = self.context.fairness
+        await fairness.yield_if_due()
+        fairness.left -= 1
         if when_full == "wait":
-            if self.outbox is not None:
-                await self.outbox.flush()
-            await self._reserve(len(line))
+            if self.send_buffer is not None:
+                await self.send_buffer.flush()
+            await self._reserve(len(message))
             # Nothing is awaited from here on: an item is sent if and only if this returns.
-            self._write(line)
+            self._write_one(message)
         else:
-            self._send_or_keep(line, when_full)
+            self._send_or_buffer(message, when_full)
 
-    def send_in_turn(self, text: bytes) -> bool:
-        """Send an item's JSON text if nobody has to wait for it, nor the others for their turn, and say so."""
+    def send_item_now(self, encoded: bytes) -> bool:
+        """Send an encoded item if this needs no waiting, nor yielding to other tasks; return whether it was sent."""
         context = self.context
-        turns, transport = context.turns, context.transport
-        if self.state not in TAKES_ITEMS or self.before or self.outbox is not None:
+        fairness, transport = context.fairness, context.transport
+        if self.state not in TAKES_ITEMS or self.flush_first or self.send_buffer is not None:
             return False
-        if turns.left <= 1 or get_running_loop() is not context.loop:
+        if fairness.left <= 0 or get_running_loop() is not context.loop:
             return False
-        message = encode_item(self._head, text)
+        message = encode_item(self._head, encoded)
         size, window = len(message) + NEWLINE_SIZE, self.window
         if window.reserving or size > window.free or not transport.has_room:
             return False
-        turns.left -= 1
-        window.free -= size  # from here on as in _write(), without another function for each item
+        fairness.left -= 1
+        window.free -= size  # from here on as _write() does, without another function for each item
         self.items_sent += 1
         self.bytes_sent += size
         transport.write(message)
         return True
 
-    def send_together(self, texts: Sequence[bytes]) -> bool:
-        """Send some items' JSON texts if nobody has to wait for any of them, and say so. Called by broadcasts."""
-        if self.state >= ServerState.ENDED:  # they may have been given before the call was closed
+    def send_items_now(self, encoded: Sequence[bytes]) -> bool:
+        """Send encoded items if none of them has to wait; return whether they were sent. Called by broadcasts."""
+        if self.state >= ServerState.ENDED:  # a broadcast sends a little later than its caller did
             return False
-        return self._write_together([encode_item(self._head, text) for text in texts])
+        return self._write_now([encode_item(self._head, item) for item in encoded])
 
     def takes_items(self) -> bool:
         """Return whether the handler may still send items."""
@@ -281,42 +288,41 @@ class StreamCall(ServerCall):
         await self.window.wait()
 
     async def _reserve(self, size: int) -> None:
-        """Wait until a message of so many bytes may be sent; then send it before anything else is awaited."""
+        """Wait until a message of so many bytes may be sent. The caller sends it before it awaits anything else."""
         await self.window.reserve(size + NEWLINE_SIZE, self)
         self._require_taking_items()
 
-    def _send_or_keep(self, line: bytes, when_full: WhenFull) -> None:
+    def _send_or_buffer(self, message: bytes, when_full: WhenFull) -> None:
         self._require_taking_items()
-        if self._write_together((line,)):
+        if self._write_now((message,)):
             return
-        if self.outbox is None:
-            self.outbox = Outbox(
+        if self.send_buffer is None:
+            self.send_buffer = SendBuffer(
                 self._reserve,
-                self._write,
-                size=self.context.outbox_size,
-                on_drop=self.note_dropped,
+                self._write_one,
+                capacity=self.context.send_buffer,
+                on_drop=self.record_dropped,
             )
-        self.outbox.put(line, when_full)
+        self.send_buffer.put(message, when_full)
 
-    def _write_together(self, messages: Sequence[bytes]) -> bool:
-        """Send some items, one at least, if none has to wait, nor overtakes another; return whether they were sent."""
-        if self.outbox is not None and not self.outbox.empty:
+    def _write_now(self, messages: Sequence[bytes]) -> bool:
+        """Send messages if none has to wait, nor overtakes another; return whether they were sent."""
+        if self.send_buffer is not None and not self.send_buffer.empty:
             return False
-        items = len(messages)
-        transport, size = self.context.transport, sum(map(len, messages)) + items * NEWLINE_SIZE
-        if not (transport.has_room and self.window.take_together(size, items)):
+        size = sum(map(len, messages)) + len(messages) * NEWLINE_SIZE
+        if not (self.context.transport.has_room and self.window.fit(size, len(messages))):
             return False
-        self.items_sent += items
-        self.bytes_sent += size
-        transport.write_all(messages)
+        self._write(messages, size)
         return True
 
-    def _write(self, message: bytes) -> None:
-        size = len(message) + NEWLINE_SIZE
+    def _write_one(self, message: bytes) -> None:
+        self._write((message,), len(message) + NEWLINE_SIZE)
+
+    def _write(self, messages: Sequence[bytes], size: int) -> None:
         self.window.free -= size
-        self.items_sent += 1
+        self.items_sent += len(messages)
         self.bytes_sent += size
-        self.context.transport.write(message)
+        self.context.transport.write_all(messages)
 
     def _require_taking_items(self) -> None:
         if not self.takes_items():

@@ -72,7 +72,7 @@ class ServerStream(Generic[Receive]):
             EncodeError: The item does not fit its schema.
         """
         text = self._receive.encode(item)
-        if self._when_full != "wait" or not self._call.send_in_turn(text):
+        if self._when_full != "wait" or not self._call.send_item_now(text):
             await self._call.send_item(text, self._when_full)
 
 
@@ -92,7 +92,7 @@ class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):
         return self
 
     async def __anext__(self) -> Send:
-        item = self._inbox.take_now()
+        item = self._inbox.get_nowait()
         if item is not NOTHING:
             return item
         try:
@@ -161,12 +161,12 @@ class Route:
             stream = ServerChannel[Any, Any](call, self._receive, call.inbox)
         try:
             val = await self._run_stream(call, self.method(*arguments, stream))
-            if call.outbox is not None:
-                await call.outbox.flush()
+            if call.send_buffer is not None:
+                await call.send_buffer.flush()
             return val
         finally:
-            if call.outbox is not None:
-                await call.outbox.close()
+            if call.send_buffer is not None:
+                await call.send_buffer.close()
 
     async def _run_stream(self, call: StreamCall, returned: Awaitable[object]) -> bytes | None:
         try:

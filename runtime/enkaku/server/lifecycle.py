@@ -1,14 +1,18 @@
-"""The lifecycle of a connection at the server: whether it is read, its idle timeout, its lifespan, and its end.
+"""The lifecycle of a connection at the server, as a table of phases; whether it is read, and its idle timeout.
 
-Reading is paused while the lifespan has not been entered, while the inboxes are full, while events wait for a free handler, and
-while the client leaves too many replies unread.
+A connection ends in two steps. First it is lost: the client has ended it, or this side has. Once its handlers have ended
+and what was written is sent, or given up, its lifespan is left; then it has ended.
+
+*Reading is paused* for any number of reasons at a time: the lifespan has not been entered; the inboxes are full; events wait
+for a free handler; the client leaves too many replies unread. It resumes when none is left.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
+from enum import IntEnum, auto
 from typing import Final
 
 from enkaku._checks import enter_block
@@ -16,49 +20,88 @@ from enkaku.calls.idle_timer import IdleTimer
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Lifespan
 from enkaku.errors import ConnectionLost
-from enkaku.flow.inbox import ReadGate
+from enkaku.flow.inbox import ReadControl
 from enkaku.limits import Limits
 from enkaku.transports.base import Receiver, Transport
 
-__all__ = ["Lifecycle"]
+__all__ = ["Lifecycle", "Pause"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
 
+class Pause(IntEnum):
+    """A reason not to read."""
+
+    LIFESPAN = auto()  # has not been entered
+    INBOXES = auto()  # are full, and the client does not support flow control
+    EVENTS = auto()  # wait for a free handler
+    BACKLOG = auto()  # of replies that the client has not read
+
+
+class Phase(IntEnum):
+    """Where a connection stands."""
+
+    ENTERING = auto()  # its lifespan is being entered
+    OPEN = auto()
+    FAILED = auto()  # its lifespan has ended, so the transport is aborted
+    LOST = auto()  # handlers may still run, and written messages be sent
+    LEAVING = auto()  # its lifespan is being left
+    ENDED = auto()
+
+
+class _Event(IntEnum):
+    ENTERED = auto()  # the lifespan, or there is none
+    LOST = auto()  # the transport has ended
+    UNUSED = auto()  # no handler runs, and no message is being sent
+    LEFT = auto()  # the lifespan, or there is none
+
+
+_PHASES: Final[Mapping[tuple[Phase, _Event], Phase]] = {
+    (Phase.ENTERING, _Event.ENTERED): Phase.OPEN,
+    (Phase.ENTERING, _Event.LOST): Phase.LOST,
+    (Phase.ENTERING, _Event.LEFT): Phase.FAILED,
+    (Phase.OPEN, _Event.LOST): Phase.LOST,
+    (Phase.OPEN, _Event.LEFT): Phase.FAILED,
+    (Phase.FAILED, _Event.LOST): Phase.LOST,
+    (Phase.LOST, _Event.UNUSED): Phase.LEAVING,
+    (Phase.LEAVING, _Event.LEFT): Phase.ENDED,
+}
+
+
 class Lifecycle:
-    """Reads a connection, or does not, and ends it.
+    """Reads a connection, or pauses, and ends it.
 
     Args:
-        transport: What carries the bytes; not started yet.
-        lifespan: What stands around the connection, if anything.
-        list_calls: Gives the calls whose handlers run.
+        transport: Carries the messages; not started yet.
+        limits: Bound what is buffered, and how long the connection may be idle.
+        lifespan: A context manager that the connection lives in, if there is one.
+        list_calls: Returns the calls whose handlers run.
 
     Attributes:
         info: The connection, as observers and handlers see it.
-        gate: Stops the reading while there is no room for items.
-        reason: Why it ended; ``""`` while it has not.
-        gone: Whether the transport has ended.
-        watches_idle: Whether a limit makes it end when the client sends nothing.
-        ended: Done when the connection is gone, the last handler with it, and its lifespan is over.
+        reading: Pauses reading while inboxes are full.
+        reason: Why the connection ended; ``""`` while it has not.
+        lost: Whether the transport has ended.
+        watches_idle: Whether a limit ends the connection when the client sends nothing.
+        ended: Done when the connection is lost, the last handler has ended, and its lifespan was left.
     """
 
     __slots__ = (
-        "_catching_up",
-        "_entered",
-        "_flushing",
-        "_full",
+        "_finishing",
         "_heard",
         "_idle",
+        "_left",
         "_lifespan",
         "_limits",
         "_list_calls",
         "_living",
-        "_over",
+        "_pauses",
+        "_phase",
         "_transport",
         "ended",
-        "gate",
-        "gone",
         "info",
+        "lost",
+        "reading",
         "reason",
         "watches_idle",
     )
@@ -72,25 +115,24 @@ class Lifecycle:
         list_calls: Callable[[], Collection[Call]],
     ) -> None:
         self.info: Final = ConnectionInfo(transport.peer, transport.credentials, list_calls)
-        self.gate: Final = ReadGate(
-            self._settle_reading, buffered=limits.buffered, stall=limits.stall
+        self.reading: Final = ReadControl(
+            self._on_inboxes, buffered=limits.buffered, stall=limits.stall
         )
         self.ended: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         self.reason = ""
+        self.lost = False
+        self.watches_idle = limits.first_byte is not None or limits.idle is not None
         self._transport = transport
         self._limits = limits
-        self.watches_idle = limits.first_byte is not None or limits.idle is not None
         self._lifespan = lifespan
         self._list_calls = list_calls
         self._idle = IdleTimer(self._on_idle)
-        self._heard = False
-        self._entered = lifespan is None
-        self._full = False
-        self.gone = False
-        self._over: asyncio.Event | None = None
-        self._living: asyncio.Task[None] | None = None
-        self._catching_up: asyncio.Task[None] | None = None
-        self._flushing: asyncio.Task[None] | None = None
+        self._heard = False  # something of the client
+        self._phase = Phase.ENTERING
+        self._pauses: set[Pause] = set()
+        self._living: asyncio.Task[None] | None = None  # in the lifespan
+        self._left: asyncio.Event | None = None  # ends that task
+        self._finishing: set[asyncio.Task[None]] = set()  # wait until messages are sent
 
     def start(self, receiver: Receiver) -> None:
         """Begin to read; with a lifespan, once that has been entered."""
@@ -99,15 +141,17 @@ class Lifecycle:
             receiver, message_size=limits.message_size, unread_time=limits.unread_time
         )
         if self._lifespan is None:
-            self._idle.restart(self._limits.first_byte)
+            self._step(_Event.ENTERED)
         else:
-            self._settle_reading()
-            self._over = over = asyncio.Event()
-            self._living = asyncio.get_running_loop().create_task(self._live(self._lifespan, over))
-            self._living.add_done_callback(self._take_end_of_lifespan)
+            self.pause(Pause.LIFESPAN)
+            self._left = asyncio.Event()
+            living = self._live(self._lifespan, self._left)
+            self._living = asyncio.get_running_loop().create_task(living)
+            # Not in the task itself: one that is cancelled before its first step runs none of its code.
+            self._living.add_done_callback(self._on_lifespan_end)
 
-    def note_activity(self) -> None:
-        """Something came."""
+    def on_activity(self) -> None:
+        """Restart the idle timeout: something was received."""
         if self._heard:
             self._idle.last = time.monotonic()
         else:
@@ -115,11 +159,21 @@ class Lifecycle:
             self._idle.restart(self._limits.idle)
 
     def check_backlog(self) -> None:
-        """Read no further while the client leaves too many answers unread."""
-        if self._transport.buffered > self._limits.backlog and self._catching_up is None:
-            self._catching_up = asyncio.get_running_loop().create_task(self._catch_up())
-            self._catching_up.add_done_callback(self._take_catching_up)
-            self._settle_reading()
+        """Pause reading if the client leaves too many replies unread."""
+        if self._transport.buffered > self._limits.backlog and Pause.BACKLOG not in self._pauses:
+            self.pause(Pause.BACKLOG)
+            self._finish(self._drain())
+
+    def pause(self, reason: Pause) -> None:
+        """Stop reading, for a reason."""
+        self._pauses.add(reason)
+        self._transport.pause_reading()
+
+    def resume(self, reason: Pause) -> None:
+        """Read again, if there is no other reason not to."""
+        self._pauses.discard(reason)
+        if not self._pauses:
+            self._transport.resume_reading()
 
     def drop(self, reason: str) -> None:
         """End the connection at once."""
@@ -127,93 +181,97 @@ class Lifecycle:
         self._transport.abort()
 
     def on_connection_lost(self, error: Exception | None) -> None:
-        """The connection is gone."""
+        """Handle that the transport has ended."""
         self.reason = self.reason or str(error or "the client ended the connection")
-        logger.debug("%s is gone: %s", self.info.peer, self.reason)
-        self.gone = True
-        self._idle.restart(None)
-        self.gate.close()
-        if self._living is not None and not self._entered:
+        logger.debug("%s: disconnected: %s", self.info.peer, self.reason)
+        if self._living is not None and self._phase is Phase.ENTERING:
             self._living.cancel()
+        self._step(_Event.LOST)
+        self._idle.restart(None)
+        self.reading.close()
         if self._transport.buffered:
-            # A client that has ended its side may still read, but need not: its socket is kept for a while.
-            flushing = self._transport.close(within=self._limits.linger)
-            self._flushing = asyncio.get_running_loop().create_task(flushing)
-            self._flushing.add_done_callback(self._take_flushing)
-        self._settle_end()
+            # A client that has ended its side may still read: the rest is sent, for a bounded time.
+            self._finish(self._transport.close(within=self._limits.linger))
+        self.check_unused()
 
-    def update(self, *, full: bool) -> None:
-        """What was read has been taken, or a handler has ended: read on or not, and find out whether it is all over.
-
-        Args:
-            full: Whether there is no room for more handlers, and what was read waits for it.
-        """
-        if self._full != full:
-            self._full = full
-            self._settle_reading()
-        if self.gone:
-            self._settle_end()
+    def on_handler_end(self) -> None:
+        """Handle that a handler has ended: the connection may be unused now, or idle from now on."""
+        if self.lost:
+            self.check_unused()
         elif self.watches_idle:
             self._idle.last = time.monotonic()
 
-    def _settle_end(self) -> None:
-        if not self.gone or self._list_calls() or self._catching_up or self._flushing:
-            return
-        if self._over is not None:
-            self._over.set()
-        if self._living is None and not self.ended.done():
-            self.ended.set_result(None)
+    def check_unused(self) -> None:
+        """Leave the lifespan if the connection is lost, no handler runs, and no message is being sent."""
+        if self._phase is Phase.LOST and not self._list_calls() and not self._finishing:
+            self._step(_Event.UNUSED)
 
     async def stop(self) -> None:
-        """Send what was written, then the end; bounded."""
+        """Send what was written, then end the connection; bounded."""
         self.reason = self.reason or "this server has stopped"
         await self._transport.close(within=self._limits.cleanup)
 
     async def abandon(self) -> None:
-        """Wait for its lifespan no longer."""
+        """Cancel the lifespan, and wait for it; bounded."""
         if self._living is not None:
             self._living.cancel()
             await asyncio.wait({self._living}, timeout=self._limits.cleanup)
 
-    def _settle_reading(self) -> None:
-        behind = self._catching_up is not None
-        if self.gate.paused or self._full or behind or not self._entered:
-            self._transport.pause_reading()
+    def _step(self, event: _Event) -> None:
+        phase = _PHASES.get((self._phase, event))
+        if phase is None:
+            return
+        self._phase, self.lost = phase, phase >= Phase.LOST
+        if phase is Phase.OPEN:
+            self._idle.restart(self._limits.first_byte)
+        elif phase is Phase.FAILED:
+            self.drop("its lifespan failed")
+        elif phase is Phase.LEAVING:
+            if self._living is None or self._left is None:
+                self._step(_Event.LEFT)
+            else:
+                self._left.set()
+        elif phase is Phase.ENDED:
+            self.ended.set_result(None)
+
+    def _on_inboxes(self) -> None:
+        if self.reading.paused:
+            self.pause(Pause.INBOXES)
         else:
-            self._transport.resume_reading()
+            self.resume(Pause.INBOXES)
 
     def _on_idle(self) -> None:
         if not self._list_calls():
             self.drop("the client was silent for too long")
 
-    async def _live(self, lifespan: Lifespan, over: asyncio.Event) -> None:
+    async def _live(self, lifespan: Lifespan, left: asyncio.Event) -> None:
         try:
             async with AsyncExitStack() as stack:
                 await enter_block(stack, lifespan, self.info, "the lifespan")
-                self._entered = True
-                self._idle.restart(None if self.gone else self._limits.first_byte)
-                self._settle_reading()
-                await over.wait()
+                self._step(_Event.ENTERED)
+                self.resume(Pause.LIFESPAN)
+                await left.wait()
         except Exception:
             logger.exception("%s: its lifespan failed", self.info.peer)
 
-    def _take_end_of_lifespan(self, _: asyncio.Task[None]) -> None:
-        # Here, and not in the task: one that is cancelled before its first step runs none of its code.
+    def _on_lifespan_end(self, _: asyncio.Task[None]) -> None:
         self._living = None
-        if not self.gone:
-            self.drop("its lifespan failed")
-        self._settle_end()
+        self._step(_Event.LEFT)
 
-    async def _catch_up(self) -> None:
-        """Wait until the client has read its answers."""
-        with suppress(ConnectionLost):
-            await self._transport.drain()
+    async def _drain(self) -> None:
+        """Wait until the client has read its replies, and read again."""
+        try:
+            with suppress(ConnectionLost):
+                await self._transport.drain()
+        finally:
+            self.resume(Pause.BACKLOG)
 
-    def _take_catching_up(self, _: asyncio.Task[None]) -> None:
-        self._catching_up = None
-        self._settle_reading()
-        self._settle_end()
+    def _finish(self, sending: Coroutine[None, None, None]) -> None:
+        """Run what the connection waits for before it ends."""
+        task = asyncio.get_running_loop().create_task(sending)
+        self._finishing.add(task)
+        task.add_done_callback(self._on_finished)
 
-    def _take_flushing(self, _: asyncio.Task[None]) -> None:
-        self._flushing = None
-        self._settle_end()
+    def _on_finished(self, task: asyncio.Task[None]) -> None:
+        self._finishing.discard(task)
+        self.check_unused()

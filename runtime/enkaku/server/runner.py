@@ -204,7 +204,7 @@ class Runner:
     def _reply_result(self, call: ServerCall, val: bytes | None) -> None:
         message = encode_result(call.rid, val)
         state = None
-        if type(call) is ServerCall and call.answered and not call.watchers:
+        if type(call) is ServerCall and call.answered and not call.blocks:
             state = after(SERVER, call.state, _SUCCEED)
         if state is None:
             self._reply(call, message, "result")

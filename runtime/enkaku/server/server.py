@@ -14,7 +14,7 @@ from enkaku.calls.deadlines import Deadlines
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.errors import UsageError
-from enkaku.flow.fairness import Turns
+from enkaku.flow.fairness import Fairness
 from enkaku.limits import Limits
 from enkaku.options import ServerOptions, check_server
 from enkaku.transports.base import Transport
@@ -51,7 +51,7 @@ class Server:
             limits=limits,
             capacity=Capacity(calls=limits.server_calls, handlers=limits.server_handlers),
             deadlines=Deadlines(self._list_open_calls),
-            turns=Turns(),
+            fairness=Fairness(),
             close_timeout=options.get("close_timeout", 30.0),
             explain_refusals=options.get("explain_refusals", False),
             observers=Observers(options.get("observers", ())),

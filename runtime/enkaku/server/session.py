@@ -44,7 +44,7 @@ from enkaku.wire.messages import (
 from .admission import STEPS
 from .call import Context, ServerCall, StreamCall
 from .handler import Route
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, Pause
 from .replies import ErrorReplies
 from .runner import Runner
 from .shared import TOO_MANY_HANDLERS, Policy
@@ -113,8 +113,8 @@ class Session:
             connection=self._lifecycle.info,
             transport=transport,
             observers=policy.observers,
-            turns=policy.turns,
-            outbox_size=limits.window,
+            fairness=policy.fairness,
+            send_buffer=limits.window,
             loop=self._loop,
             end_at_deadline=self._runner.end_at_deadline,
         )
@@ -157,7 +157,7 @@ class Session:
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         """Take what the client sent."""
         if self._lifecycle.watches_idle:
-            self._lifecycle.note_activity()
+            self._lifecycle.on_activity()
         if self._queued is not None:
             self._queued.extend(batch)
         else:
@@ -166,7 +166,7 @@ class Session:
                     # An event without a free handler waits, and all messages after it.
                     self._queued = deque(batch[number:])
                     self._wait_for_handler()
-                    self._lifecycle.update(full=True)
+                    self._lifecycle.pause(Pause.EVENTS)
                     break
         if not self._transport.has_room or self._limits.backlog < _LEAST_BACKLOG:
             self._lifecycle.check_backlog()
@@ -210,7 +210,7 @@ class Session:
             self._wait_for_handler()
         else:
             self._queued = None
-        self._lifecycle.update(full=self._queued is not None)
+            self._lifecycle.resume(Pause.EVENTS)
 
     def _wait_for_handler(self) -> None:
         """Let an event wait for a free handler, for a bounded time: an abort may be after it."""
@@ -301,11 +301,11 @@ class Session:
         if route.send is not None:
             call.decode_item = route.send.decode
             call.inbox = Inbox(
-                self._lifecycle.gate,
+                self._lifecycle.reading,
                 window=self._limits.window,
                 limit=self._limits.inbox_limit,
                 grant=lambda size: self._transport.write(encode_credit(rid, size)),
-                on_drop=call.note_dropped,
+                on_drop=call.record_dropped,
             )
         if win is not None:
             self._show_credits(call)
@@ -313,9 +313,9 @@ class Session:
 
     def _show_credits(self, call: StreamCall) -> None:
         """Grant a channel its window; and show a client, by its first stream, that this server supports flow control."""
-        self._lifecycle.gate.know_credits()
+        self._lifecycle.reading.enable_flow_control()
         if call.inbox is not None or not self._shown_credits:
-            granted = 0 if call.inbox is None else call.inbox.window
+            granted = 0 if call.inbox is None else call.inbox.capacity
             self._transport.write(encode_credit(call.rid, granted))
             self._shown_credits = True
 
@@ -366,7 +366,7 @@ class Session:
             return
         text = bytes(message.val)
         try:
-            call.inbox.put_all(((call.decode_item(text), size),), size)
+            call.inbox.put(((call.decode_item(text), size),), size)
         except DecodeError as error:
             self._replies.value(message.rid, error)
         except InboxOverflow as error:
@@ -380,7 +380,7 @@ class Session:
             call.items_received += 1
 
     def _credit(self, message: Credit) -> None:
-        self._lifecycle.gate.know_credits()
+        self._lifecycle.reading.enable_flow_control()
         call = self._runner.by_rid.get(message.rid)
         if isinstance(call, StreamCall):
             call.window.grant(message.n)
@@ -415,5 +415,5 @@ class Session:
             self._on_call_end()
         if self._queued is not None:
             self._handle_queued()
-        elif self._lifecycle.gone or self._lifecycle.watches_idle:
-            self._lifecycle.update(full=False)
+        if self._lifecycle.lost or self._lifecycle.watches_idle:
+            self._lifecycle.on_handler_end()

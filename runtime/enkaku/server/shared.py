@@ -6,7 +6,7 @@ from typing import Final
 
 from enkaku.calls.deadlines import Deadlines
 from enkaku.calls.observers import Interceptor, Lifespan, Observers
-from enkaku.flow.fairness import Turns
+from enkaku.flow.fairness import Fairness
 from enkaku.limits import Limits
 from enkaku.wire.error_codes import ErrorCode, ErrorReply
 
@@ -81,7 +81,7 @@ class Policy:
         limits: What is kept for a client at the most.
         capacity: Counts the calls of all connections.
         deadlines: Ends calls at their deadlines.
-        turns: Says when a handler that sends lets others run.
+        fairness: Counts the items that handlers send without waiting.
         close_timeout: How long a handler may go on after its call was closed, in seconds; then it is cancelled and
             the caller gets ``EK05``.
         explain_refusals: Whether a client is told why its value was refused.
@@ -94,7 +94,7 @@ class Policy:
     limits: Limits
     capacity: Capacity
     deadlines: Deadlines
-    turns: Turns
+    fairness: Fairness
     close_timeout: float
     explain_refusals: bool
     observers: Observers
