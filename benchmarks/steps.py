@@ -123,7 +123,7 @@ def call_steps() -> dict[str, Callable[[], object]]:
             gate, window=1024 * 1024, limit=1024, grant=lambda _: None, on_drop=lambda _: None
         )
         for _ in range(60):
-            inbox.put(b"", 100)
+            inbox.put(((b"", 100),), 100)
             inbox.get_nowait()
         inbox.release()
 

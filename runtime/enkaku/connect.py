@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Unpack
 
 from enkaku.client.connection import Connection
-from enkaku.client.reconnect import Redialer
+from enkaku.client.reconnect import Connector
 from enkaku.transports.sockets.dial import Dialer, dial_socket, dial_tcp, dial_unix
 from enkaku.transports.sockets.options import (
     KEEPALIVE,
@@ -130,10 +130,10 @@ async def connect_socket(
 async def _connect(dial: Dialer, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
     check_connection(options)
     reconnect = options.get("reconnect")
-    redialer = None if reconnect is None else Redialer(dial, reconnect, dial.where)
-    transport = await (dial() if redialer is None else redialer.first(within=dial.timeout))
+    connector = None if reconnect is None else Connector(dial, reconnect, dial.where)
+    transport = await (dial() if connector is None else connector.connect(within=dial.timeout))
     try:
-        connection = Connection(transport, redialer, **options)
+        connection = Connection(transport, connector, **options)
     except BaseException:
         transport.abort()
         raise

@@ -30,7 +30,7 @@ from enkaku.wire.messages import (
     encode_item,
     encode_open,
     encode_result,
-    glance_at,
+    peek,
     receive_head,
     require_depth,
     send_head,
@@ -209,7 +209,7 @@ def test_bytes_never_raise_anything_but_invalid_message(
 @example(b'{"header":{},"payload":{"typ":"\x80","rid":"1"')
 @example(b'{"header":{},"payload":{' + b'"a":"b"' * 300)
 def test_glancing_never_raises(data: bytes) -> None:
-    typ, rid = glance_at(data)
+    typ, rid = peek(data)
     assert (typ is None) == (rid is None)
 
 
@@ -222,12 +222,12 @@ def test_a_glance_finds_kind_and_id_of_any_message(kind: str, rid: str, prc: str
         text_of(prc),
     )
     data = b'{"header":{"typ":"JWT","alg":"none"},"payload":' + payload
-    assert glance_at(data) == ((None, None) if lone else (kind, rid))
+    assert peek(data) == ((None, None) if lone else (kind, rid))
 
 
 def test_a_glance_is_not_fooled_by_what_looks_like_an_id() -> None:
     data = encode_open("request", "mine", '"rid":"other', b"[1,2")
-    assert glance_at(data) == ("request", "mine")
+    assert peek(data) == ("request", "mine")
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:

@@ -287,7 +287,7 @@ async def test_an_interceptor_that_swallows_an_error_hides_no_failure(connect: C
         with pytest.raises(enkaku.CallError, match="EK01"):
             await connection.request(ASK, -1)
     async with connect(handler(life), client_interceptors=[swallowing]) as connection:
-        with pytest.raises(enkaku.UsageError, match="swallowed"):
+        with pytest.raises(enkaku.UsageError, match="suppressed"):
             await connection.request(ASK, -1)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import enkaku
 import pytest
 from enkaku.client.connection import Connection
-from enkaku.client.reconnect import Redialer
+from enkaku.client.reconnect import Connector
 from enkaku.connect import connect_socket
 from enkaku.testing.faults import Faults
 from enkaku.transports.base import Oversized, Transport
@@ -311,7 +311,9 @@ async def test_when_no_attempt_is_left_every_call_is_told_why(socket_path: Path)
                 raise AssertionError("unreachable")
         for end in [*ends, caught.value]:
             assert isinstance(end, enkaku.ConnectionLost)
-            assert "the connection was lost, and not made again: 3 attempts in a row" in str(end)
+            assert "the connection was lost, and reconnecting failed: 3 attempts in a row" in str(
+                end
+            )
             assert f"{socket_path}: " in str(end)
             assert isinstance(end.__cause__, enkaku.ConnectFailed)
         assert [state async for state in connection.states()] == ["failed"]
@@ -338,7 +340,8 @@ async def test_the_first_connection_takes_connect_timeout_altogether(socket_path
     loop = asyncio.get_running_loop()
     began = loop.time()
     with pytest.raises(
-        enkaku.ConnectFailed, match=r"no connection within 0.1 s, at last: .*No such"
+        enkaku.ConnectFailed,
+        match=r"no connection within 0.1 s; the last attempt failed: .*No such",
     ):
         async with enkaku.connect_unix(socket_path, connect_timeout=0.1, reconnect=QUICK):
             raise AssertionError("unreachable")
@@ -347,9 +350,7 @@ async def test_the_first_connection_takes_connect_timeout_altogether(socket_path
 
 async def test_the_first_connection_is_not_tried_for_ever(socket_path: Path) -> None:
     thrice = enkaku.Reconnect(first=0.001, attempts=3)
-    with pytest.raises(
-        enkaku.ConnectFailed, match="3 attempts in a row have failed, at last: unix:"
-    ):
+    with pytest.raises(enkaku.ConnectFailed, match="3 attempts in a row failed; the last: unix:"):
         async with enkaku.connect_unix(socket_path, reconnect=thrice):
             raise AssertionError("unreachable")
 
@@ -397,35 +398,35 @@ def refusing(times: int) -> Callable[[], Any]:
 
 async def test_each_wait_may_be_longer_than_the_last_up_to_the_longest() -> None:
     bounds = Bounds()
-    await Redialer(refusing(11), enkaku.Reconnect(random=bounds), "there").again(lasted=1)
+    await Connector(refusing(11), enkaku.Reconnect(random=bounds), "there").reconnect(lasted=1)
     expected = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30]
     assert bounds.seen == pytest.approx(expected)
 
 
 async def test_the_first_attempt_of_all_waits_for_nothing() -> None:
     bounds = Bounds()
-    await Redialer(refusing(2), enkaku.Reconnect(random=bounds), "there").first(within=WITHIN)
+    await Connector(refusing(2), enkaku.Reconnect(random=bounds), "there").connect(within=WITHIN)
     assert bounds.seen == pytest.approx([0.1, 0.2])
 
 
 async def test_a_failure_is_forgotten_when_there_is_a_connection() -> None:
-    redialer = Redialer(refusing(1), enkaku.Reconnect(random=Bounds()), "there")
-    await redialer.first(within=WITHIN)
-    assert redialer.failure is None
+    connector = Connector(refusing(1), enkaku.Reconnect(random=Bounds()), "there")
+    await connector.connect(within=WITHIN)
+    assert connector.failure is None
 
 
 async def test_any_number_of_attempts_may_fail() -> None:
     bounds = Bounds()
     reconnect = enkaku.Reconnect(random=bounds, factor=10)
-    await Redialer(refusing(2000), reconnect, "there").again(lasted=0)
+    await Connector(refusing(2000), reconnect, "there").reconnect(lasted=0)
     assert bounds.seen[-1] == 30
 
 
 async def test_the_waits_begin_anew_once_a_connection_has_lasted() -> None:
     bounds = Bounds()
-    redialer = Redialer(refusing(0), enkaku.Reconnect(random=bounds), "there")
+    connector = Connector(refusing(0), enkaku.Reconnect(random=bounds), "there")
     for lasted in (0, 0, 0.1, 0.3, 0.8, 0.05):
-        await redialer.again(lasted=lasted)
+        await connector.reconnect(lasted=lasted)
     #  at first; then 0 < 0.1; 0.1 < 0.2; 0.3 < 0.4; 0.8 >= 0.8: anew; 0.05 < 0.1
     assert bounds.seen == pytest.approx([0.1, 0.2, 0.4, 0.8, 0.1, 0.2])
 
@@ -566,7 +567,7 @@ async def test_a_lost_transport_that_ends_again_does_not_harm_the_next() -> None
             pass
 
     new_theirs.start(Answering(), message_size=MESSAGE_SIZE)
-    connection = Connection(mine, Redialer(dial, QUICK, "memory"))
+    connection = Connection(mine, Connector(dial, QUICK, "memory"))
     theirs.abort()
     await until(state_is(connection, "connecting"))
     await until(state_is(connection, "open"))
@@ -584,7 +585,7 @@ async def test_whatever_dialing_fails_with_nobody_waits_for_ever() -> None:
     async def dial() -> Transport:
         raise RuntimeError("this was not foreseen")
 
-    connection = Connection(mine, Redialer(dial, QUICK, "memory"))
+    connection = Connection(mine, Connector(dial, QUICK, "memory"))
     theirs.abort()
     async with asyncio.timeout(WITHIN):
         assert [state async for state in connection.states()] == ["open", "connecting", "failed"]

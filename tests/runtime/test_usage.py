@@ -147,7 +147,7 @@ COMMON = [
     ({"observers": Silent()}, "observers is a list, and not"),
     ({"observers": [Silent]}, r"observers: an instance is wanted, Silent\(\), and not the class"),
     ({"observers": [object()]}, "is no instance of Observer"),
-    ({"observers": [Async()]}, "Async.call_ended is async, and nobody would await it"),
+    ({"observers": [Async()]}, "Async.call_ended must not be async, since it is not awaited"),
     ({"observers": None}, "observers is a list"),
     ({"interceptors": with_return}, "interceptors is a list, and not"),
     ({"interceptors": [None]}, "an interceptor is a function that makes an async context manager"),
@@ -278,7 +278,9 @@ async def test_a_handler_that_yields_its_items(connect: Connect, name: str) -> N
         yield "item"
 
     wrong: Any = yields
-    with pytest.raises(enkaku.UsageError, match=rf"{name}: a handler's method does not yield"):
+    with pytest.raises(
+        enkaku.UsageError, match=rf"{name}: the handler method is an async generator"
+    ):
         async with connect(Serving(**{name: wrong})):
             raise AssertionError("unreachable")
 
@@ -390,10 +392,10 @@ async def test_a_call_before_its_block(connect: Connect) -> None:
             channel.end,
         ]
         for use in uses:
-            with pytest.raises(enkaku.UsageError, match="talk: open the call first, by async with"):
+            with pytest.raises(enkaku.UsageError, match="talk: open the call first, with "):
                 await use()
         for name in ("call", "dropped", "window"):
-            with pytest.raises(enkaku.UsageError, match="talk: open the call first, by async with"):
+            with pytest.raises(enkaku.UsageError, match="talk: open the call first, with "):
                 getattr(channel, name)
 
 
@@ -401,7 +403,7 @@ async def test_who_may_not_send_is_told_why(connect: Connect) -> None:
     async with connect(serving()) as connection:
         async with connection.channel(TALK, 1) as channel:
             await channel.end()
-            with pytest.raises(enkaku.CallClosed, match=r"end\(\) has said that none come"):
+            with pytest.raises(enkaku.CallClosed, match=r"end\(\) was called"):
                 await channel.send(1)
             assert await channel.result() == 1
             with pytest.raises(enkaku.CallClosed, match="it has ended"):
@@ -426,17 +428,17 @@ async def test_a_policy_that_a_handlers_stream_does_not_know(
 async def test_a_stream_in_place_of_what_makes_one(connect: Connect) -> None:
     async with connect(serving()) as connection:
         wrong: Any = connection.stream(WATCH, 1)
-        with pytest.raises(enkaku.UsageError, match="takes a function that makes the stream"):
+        with pytest.raises(enkaku.UsageError, match="pass a function that returns a new stream"):
             enkaku.reopening(wrong)
         makes_none: Any = lambda: 5  # noqa: E731 # as a program would write it there
-        with pytest.raises(enkaku.UsageError, match="has to return a stream, and not 5"):
+        with pytest.raises(enkaku.UsageError, match="must return a new stream; got 5"):
             async with enkaku.reopening(makes_none):
                 raise AssertionError("unreachable")
 
 
 @pytest.mark.parametrize("wrong", [VOID, TELL, "watch", Serving])
 def test_a_broadcast_of_what_has_no_items(wrong: Any) -> None:
-    with pytest.raises(enkaku.UsageError, match="a stream or channel has items to send"):
+    with pytest.raises(enkaku.UsageError, match="the procedure must be a stream or channel"):
         enkaku.Broadcast(wrong)
 
 

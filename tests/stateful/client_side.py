@@ -14,7 +14,7 @@ class ClientModel(Notes):
         after = step_of(call.client, step)
         if after is None:
             return False
-        if call.kind in ("stream", "channel"):
+        if call.kind in ("stream", "channel") and step != "OPEN":  # which no table has
             self.transitions["client"][call.client, after] += 1
         call.client = after
         if step == "FINISH":

@@ -4,9 +4,8 @@
 that it makes end no later. Both are kept in one context variable, which leads from the innermost scope outwards.
 
 One timer enforces the deadlines of all open calls of a connection, or of a server. A timer per call would nearly always be
-created and cancelled for nothing. Instead, the timer is set for the earliest deadline that it was told of; when it
-fires, it looks at all calls that are open then, and is set for the earliest of theirs. With default timeouts that
-is one look a minute.
+created and cancelled for nothing. Instead, the timer is set for the earliest known deadline. When it fires, all calls that are
+open then are checked, and it is set for the earliest of their deadlines. With default timeouts that is once a minute.
 
 All points in time are those of ``time.monotonic()``.
 """
@@ -35,15 +34,15 @@ __all__ = [
 ]
 
 _LEAST_WAIT: Final = 0.001  # seconds: a timer need not be more exact
-_LEAST_PAUSE: Final = 0.01  # seconds between two looks at all open calls
+_LEAST_PAUSE: Final = 0.01  # seconds between two checks of all open calls
 
 
 class Scope(Protocol):
-    """What bounds the calls of a task: a block, or the call that the task serves."""
+    """What limits the calls of a task: a ``deadline()`` block, or the call that the task serves."""
 
     @property
     def due(self) -> float | None:
-        """When they have to be over; None if they may take without limit."""
+        """Their deadline; None without one."""
         ...
 
 
@@ -51,7 +50,7 @@ class Block:
     """The scope of a ``deadline()``.
 
     Attributes:
-        due: When the calls in it have to be over.
+        due: The deadline of the calls in it.
         outer: The scope around it.
     """
 
@@ -68,18 +67,18 @@ scope: Final[ContextVar[Scope | None]] = ContextVar("enkaku_scope", default=None
 
 @contextmanager
 def deadline(seconds: float | None) -> Generator[None, None, None]:
-    """Bound all calls that are made in the block, together.
+    """Set one deadline for all calls that are made in the block.
 
-    Each of them tells the server how much time is left; one that has not ended by then ends with
-    ``DeadlineExceeded``. What else the block waits for is not bounded: that is what ``asyncio.timeout()`` is for. A
-    block inside of another can only shorten its time.
+    Each call tells the server how much time is left, and ends with ``DeadlineExceeded`` if it has not ended in time.
+    Other waits in the block have no deadline: use ``asyncio.timeout()`` for them. A nested block can only shorten the
+    time.
 
     Args:
-        seconds: How long the calls may take. None makes the block free of a deadline from outside, for work that shall
-            outlive the call which starts it. 0 or less is over already: nothing is sent.
+        seconds: How long the calls may take together. None removes the deadline that is set outside, for work that
+            outlives the call which starts it. With 0 or less, calls fail before anything is sent.
 
     Raises:
-        UsageError: It is no time.
+        UsageError: ``seconds`` is no time.
     """
     require_seconds("a deadline", seconds, optional=True, least=None)
     due = None if seconds is None else due_within(time.monotonic(), seconds)
@@ -91,9 +90,9 @@ def deadline(seconds: float | None) -> Generator[None, None, None]:
 
 
 def due_within(now: float, seconds: float | None) -> float | None:
-    """Return when a call has to be over that may take so long itself, from now."""
-    around = scope.get()
-    outer = None if around is None else around.due
+    """Return the deadline of a call with a timeout of its own; None is none."""
+    block = scope.get()
+    outer = None if block is None else block.due
     if seconds is None:
         return outer
     own = now + seconds
@@ -101,7 +100,7 @@ def due_within(now: float, seconds: float | None) -> float | None:
 
 
 def due_after(now: float, seconds: float | None, at_most: float | None = None) -> float | None:
-    """Return when the shorter of two times from now is over; None is no limit."""
+    """Return the point in time after the shorter of two times; None is no limit."""
     if seconds is None or (at_most is not None and at_most < seconds):
         seconds = at_most
     return None if seconds is None else now + seconds
@@ -122,7 +121,7 @@ class HasDeadline(Protocol):
 
     @property
     def due(self) -> float | None:
-        """When it has to be over."""
+        """Its deadline."""
         ...
 
     def on_deadline(self) -> None:
@@ -133,31 +132,31 @@ class Deadlines:
     """Ends open calls at their deadlines.
 
     Args:
-        list_calls: Gives the open calls. One whose deadline has passed is not among them once ``on_deadline`` has ended it.
+        list_calls: Returns the open calls. A call that ``on_deadline`` has ended must no longer be among them.
 
     Attributes:
         wakes: When the timer fires. ``wake_at`` need not be called for a deadline that is not earlier.
     """
 
-    __slots__ = ("_list_calls", "_looked_at", "_loop", "_timer", "wakes")
+    __slots__ = ("_checked_at", "_list_calls", "_loop", "_timer", "wakes")
 
     def __init__(self, list_calls: Callable[[], Iterable[HasDeadline]]) -> None:
         self.wakes = inf
         self._loop: Final = asyncio.get_running_loop()
         self._list_calls = list_calls
-        self._looked_at = -inf
+        self._checked_at = -inf
         self._timer: asyncio.TimerHandle | None = None
 
     def wake_at(self, due: float) -> None:
-        """Look at the open calls at this time, which is earlier than ``wakes``."""
+        """Set the timer to this time, which is earlier than ``wakes``."""
         self._stop()
         self.wakes = due
         now = time.monotonic()
-        at = max(due, now + _LEAST_WAIT, self._looked_at + _LEAST_PAUSE)
-        self._timer = self._loop.call_later(at - now, self._look)
+        at = max(due, now + _LEAST_WAIT, self._checked_at + _LEAST_PAUSE)
+        self._timer = self._loop.call_later(at - now, self._check)
 
     def close(self) -> None:
-        """Look at nothing any more."""
+        """Stop the timer for good."""
         self._stop()
         self.wakes = -inf
 
@@ -167,10 +166,10 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._stop()
-        now = self._looked_at = time.monotonic()
-        first = now  # look again soon, if one of the calls raises
+        now = self._checked_at = time.monotonic()
+        first = now  # check again soon, if one of the calls raises
         try:
             first = self._end_late(now)
         finally:

@@ -1,7 +1,7 @@
 """Idle timer: calls back when nothing was received for the given time.
 
-It uses one timer, whatever the traffic: when the timer fires, it looks at the time of the last activity and starts again
-for what is left.
+It uses one timer, whatever the traffic: when the timer fires, it compares the time of the last activity, and waits again for
+what is left of the idle time.
 """
 
 import asyncio
@@ -19,9 +19,8 @@ class IdleTimer:
         on_idle: Called after each such time.
 
     Attributes:
-        active: Whether anything is expected.
-        last: When something was received last, as ``time.monotonic()`` counts. Set by its owner, who need not set it
-            while nothing is expected.
+        active: Whether it runs.
+        last: The time of the last activity, by ``time.monotonic()``. Its owner sets it.
     """
 
     __slots__ = ("_loop", "_on_idle", "_seconds", "_timer", "active", "last")
@@ -35,7 +34,7 @@ class IdleTimer:
         self._timer: asyncio.TimerHandle | None = None
 
     def restart(self, seconds: float | None) -> None:
-        """From now on, expect something every so many seconds; None expects nothing."""
+        """Call back after so many seconds without activity, from now on; None stops."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -43,12 +42,12 @@ class IdleTimer:
         if seconds is not None:
             self.last = time.monotonic()
             self._seconds = seconds
-            self._timer = self._loop.call_later(seconds, self._look)
+            self._timer = self._loop.call_later(seconds, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         left = self.last + self._seconds - time.monotonic()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
+            self._timer = self._loop.call_later(left, self._check)
             return
-        self._timer = self._loop.call_later(self._seconds, self._look)
+        self._timer = self._loop.call_later(self._seconds, self._check)
         self._on_idle()

@@ -20,15 +20,14 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 Outcome: TypeAlias = Literal["result", "error", "aborted", "lost"]
-"""How a call ended: with its result, with an error (whose ``code`` says which), given up by the client, or with
-the connection."""
+"""How a call ended: with its result, with an error (see ``code``), aborted by the client, or because the connection was lost."""
 
 
 class StateKey(Watched, Generic[T]):
-    """Names a value of type ``T`` that a program keeps with a connection; each key is its own, whatever its name.
+    """The key of a value of type ``T`` in a connection's state; compared by identity, not by name.
 
     Args:
-        name: For people who look at it.
+        name: For its ``repr``.
     """
 
     def __init__(self, name: str) -> None:
@@ -39,7 +38,7 @@ class StateKey(Watched, Generic[T]):
 
 
 class State:
-    """What a program keeps with a connection, by typed keys."""
+    """Values that a program keeps with a connection, by typed keys."""
 
     __slots__ = ("_values",)
 
@@ -71,9 +70,9 @@ class ConnectionInfo(Watched):
     """A connection, as observers, interceptors and handlers see it.
 
     Attributes:
-        peer: The other end, for messages to people, such as ``"tcp:127.0.0.1:53122"``.
-        credentials: The process at the other end of a Unix socket; None where the system does not say.
-        opened: When it was opened, as ``time.monotonic()`` counts.
+        peer: The address of the other end, such as ``"tcp:127.0.0.1:53122"``.
+        credentials: The process at the other end of a Unix socket; None where the operating system does not know it.
+        opened: When it was opened, by ``time.monotonic()``.
     """
 
     __slots__ = ("_list_calls", "_state", "credentials", "opened", "peer")
@@ -87,12 +86,12 @@ class ConnectionInfo(Watched):
         self.peer: Final = peer
         self.credentials: Final = credentials
         self.opened: Final = time.monotonic()
-        self._state: State | None = None  # made for those who want it: most do not
+        self._state: State | None = None  # made at its first use, since most connections need none
         self._list_calls = list_calls
 
     @property
     def state(self) -> State:
-        """A place for what the program wants to keep with it."""
+        """Values that the program keeps with the connection."""
         if self._state is None:
             self._state = State()
         return self._state
@@ -115,23 +114,23 @@ class Call(Watched):
     """A call, or an event, as observers and interceptors see it.
 
     Attributes:
-        procedure: What is called.
-        connection: Over which connection.
+        procedure: The procedure that is called.
+        connection: The connection that carries it.
         rid: Its id on the connection; ``""`` for an event, and before it is sent.
         param: Its param or data, as the handler gets it; None where there is none.
-        started: When it began, as ``time.monotonic()`` counts.
-        due: When it has to be over, as ``time.monotonic()`` counts; None if it may take for ever.
+        started: When it began, by ``time.monotonic()``.
+        due: Its deadline, by ``time.monotonic()``; None without one.
         items_sent: How many items this side has sent.
-        items_received: How many items the other side has sent, those that were dropped among them.
+        items_received: How many items the other side has sent, including those that were dropped.
         bytes_sent: How many bytes of messages this side has sent for it.
         bytes_received: How many bytes of messages the other side has sent for it.
-        dropped: How many items were dropped on this side, because nobody took them in time.
-        outcome: How it ended; None while it has not.
-        code: The code of the error that it ended in; ``""`` where it ended otherwise.
-        ended: When it ended, as ``time.monotonic()`` counts; None while it has not.
+        dropped: How many items this side has dropped, since they were not taken in time.
+        outcome: How it ended; None while it is open.
+        code: The code of its error; ``""`` if it has not ended with one.
+        ended: When it ended, by ``time.monotonic()``; None while it is open.
     """
 
-    # What most calls leave as it is costs them nothing here.
+    # Defaults of the class: they cost nothing in the calls that leave them as they are.
     param: object = None
     items_sent: int = 0
     items_received: int = 0
@@ -163,12 +162,12 @@ class Call(Watched):
 
     @property
     def peer(self) -> str:
-        """The other end, for messages to people."""
+        """The address of the other end."""
         return self.connection.peer
 
     @property
     def remaining(self) -> float | None:
-        """How many seconds are left until the deadline, not less than 0; None if there is none."""
+        """How many seconds are left until the deadline, at least 0; None without a deadline."""
         return None if self.due is None else left(self.due)
 
     @property
@@ -180,7 +179,7 @@ class Call(Watched):
         how = "running" if self.outcome is None else f"{self.outcome} {self.code}".rstrip()
         return f"<{self.kind} {self.procedure.name} of {self.peer}: {how}, {self.duration:.3f} s>"
 
-    def note_end(self, outcome: Outcome, code: str = "") -> None:
-        """Say how it ended; the first end counts. Called by the connection."""
+    def record_end(self, outcome: Outcome, code: str = "") -> None:
+        """Record how it ended; the first end counts. Called by the session."""
         if self.outcome is None:
             self.outcome, self.code, self.ended = outcome, code, time.monotonic()

@@ -16,7 +16,6 @@ S = TypeVar("S", bound=IntEnum)
 class Step(IntEnum):
     """What can happen to a call."""
 
-    OPEN = auto()  # its first message is sent
     HALF_CLOSE = auto()  # the client has sent its last item, and still receives
     CLOSE = auto()  # the client asks for the result, or the server stops
     FINISH = auto()  # the last message: a result, an error, an abort; or the loss of the connection
@@ -25,9 +24,8 @@ class Step(IntEnum):
 
 
 class ClientState(IntEnum):
-    """Where a call stands at the client."""
+    """The state of a call at the client."""
 
-    NEW = auto()
     OPEN = auto()
     HALF_CLOSED = auto()  # sends no more, and still receives
     CLOSING = auto()  # asked to finish; the result is still to come
@@ -35,17 +33,16 @@ class ClientState(IntEnum):
 
 
 class ServerState(IntEnum):
-    """Where a call stands at the server."""
+    """The state of a call at the server."""
 
     RUNNING = auto()
-    HALF_CLOSED = auto()  # no further items come; the handler goes on
-    CLOSING = auto()  # the handler is asked to finish; its result is still wanted
-    ENDED = auto()  # answered, or given up: nothing more is sent; the handler may still clean up
-    RELEASED = auto()  # the handler has ended: the call counts no longer
+    HALF_CLOSED = auto()  # the client sends no more items; the handler goes on
+    CLOSING = auto()  # the handler is asked to finish; its result will be sent
+    ENDED = auto()  # replied to, or aborted: nothing more is sent; the handler may still clean up
+    RELEASED = auto()  # the handler has ended: the call no longer counts against the limits
 
 
 CLIENT: Final[Mapping[tuple[ClientState, Step], ClientState]] = {
-    (ClientState.NEW, Step.OPEN): ClientState.OPEN,
     (ClientState.OPEN, Step.HALF_CLOSE): ClientState.HALF_CLOSED,
     (ClientState.OPEN, Step.CLOSE): ClientState.CLOSING,
     (ClientState.OPEN, Step.FINISH): ClientState.ENDED,
@@ -67,5 +64,5 @@ SERVER: Final[Mapping[tuple[ServerState, Step], ServerState]] = {
 
 
 def after(table: Mapping[tuple[S, Step], S], state: S, step: Step) -> S | None:
-    """Return the state that a step leads to, or None where it changes nothing."""
+    """Return the state after a step, or None where the step is ignored."""
     return table.get((state, step))

@@ -23,9 +23,9 @@ from enkaku.transports.base import Transport
 from enkaku.values.slot import Slot
 from enkaku.wire.messages import NEWLINE_SIZE, encode_event
 
-from .reconnect import ConnectionState, Redialer, Sessions, States
+from .reconnect import ConnectionState, Connector, Sessions, States
 from .session import ClientSession, Reply, RequestCall, finish, timed_out
-from .streams import ClientChannel, ClientStream, Opening, decode_reply
+from .streams import ClientChannel, ClientStream, PreparedCall, decode_reply
 
 __all__ = ["Connection", "send_event"]
 
@@ -59,21 +59,21 @@ _TIMEOUT: Final = 60.0  # seconds
 
 
 class Connection:
-    """The client's end of a connection; any number of calls may be open on it at once.
+    """The client's end of a connection; many calls may be open on it at the same time.
 
     ``connect_unix``, ``connect_tcp`` and ``connect_memory`` make connections; generated clients call the
-    methods of this class. It belongs to the event loop that it was made in.
+    methods of this class. It belongs to the event loop in which it was made.
 
     Args:
-        transport: What carries the bytes; started here.
-        redialer: Makes the transports that follow, where the connection shall come back.
+        transport: Carries the messages; started here.
+        connector: Makes further transports; None if the connection does not reconnect.
         options: See ``ConnectionOptions``.
     """
 
     def __init__(
         self,
         transport: Transport,
-        redialer: Redialer | None = None,
+        connector: Connector | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> None:
         limits = options.get("limits") or Limits()
@@ -81,11 +81,11 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._timeout = options.get("timeout", _TIMEOUT)
         self._interceptors: Sequence[Interceptor] = tuple(options.get("interceptors", ()))
-        self._sessions = Sessions(transport, redialer, limits, observers)
+        self._sessions = Sessions(transport, connector, limits, observers)
 
     @property
     def peer(self) -> str:
-        """The server's address, for messages to people."""
+        """The server's address."""
         return self.info.peer
 
     @property
@@ -95,35 +95,35 @@ class Connection:
 
     @property
     def state(self) -> ConnectionState:
-        """Where the connection stands."""
-        return self._sessions.life.state
+        """The state of the connection."""
+        return self._sessions.history.state
 
     def states(self) -> AsyncIterator[ConnectionState]:
         """Iterate over the states of the connection: the present one, and each that follows, until the last.
 
-        Whoever takes them late sees the newest sixteen; nothing waits for them. The iterator can be left at any
-        time, and any number of tasks may have one.
+        A late iterator gets the newest sixteen; the connection does not wait for it. It need not be closed, and
+        many tasks may have one each.
         """
-        return States(self._sessions.life)
+        return States(self._sessions.history)
 
     @property
     def info(self) -> ConnectionInfo:
-        """What there is to know about the connection, or the last one that there was."""
+        """Metadata of the newest session."""
         return self._sessions.session.info
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The calls that have not ended, oldest first."""
+        """The open calls, oldest first."""
         return self.info.calls
 
     async def event(
         self, procedure: Event[_Data], data: _Data, **options: Unpack[CallOptions]
     ) -> None:
-        """Send an event; ``data`` is None where it carries nothing.
+        """Send an event (a notification); ``data`` is None where it has none.
 
         Raises:
             ConnectionLost: It was not sent.
-            DeadlineExceeded: There was no room for it in time.
+            DeadlineExceeded: The transport was not writable in time.
             EncodeError: The data does not fit its schema.
             UsageError: There is no such option, or the connection belongs to another event loop.
         """
@@ -143,12 +143,12 @@ class Connection:
         param: _Param,
         **options: Unpack[CallOptions],
     ) -> _Result:
-        """Send a request and wait for its result; ``param`` is None where it takes nothing.
+        """Send a request and wait for its result; ``param`` is None where it has none.
 
         If the waiting task is cancelled, so is the handler.
 
         Raises:
-            CallError: The server refused the request, or the handler failed; a ``DeclaredError`` where the
+            CallError: The server rejected the request, or the handler failed; a ``DeclaredError`` where the
                 protocol declares the error.
             ConnectionLost: The connection ended first.
             DeadlineExceeded: It took longer than its ``timeout``, or than the ``deadline()`` around it.
@@ -197,8 +197,8 @@ class Connection:
             EncodeError: The param does not fit its schema.
             UsageError: There is no such option, or an option cannot have this value.
         """
-        opening = self._opening(procedure, procedure.param, param, options)
-        return ClientStream(opening, procedure.receive, procedure.result)
+        prepared = self._prepare(procedure, procedure.param, param, options)
+        return ClientStream(prepared, procedure.receive, procedure.result)
 
     def channel(
         self,
@@ -212,8 +212,8 @@ class Connection:
             EncodeError: The param does not fit its schema.
             UsageError: There is no such option, or an option cannot have this value.
         """
-        opening = self._opening(procedure, procedure.param, param, options)
-        return ClientChannel(opening, procedure.receive, procedure.result, procedure.send)
+        prepared = self._prepare(procedure, procedure.param, param, options)
+        return ClientChannel(prepared, procedure.receive, procedure.result, procedure.send)
 
     async def close(self, *, within: float = 2.0) -> None:
         """End the connection: open calls end with ``ConnectionLost``, their handlers are cancelled.
@@ -222,7 +222,7 @@ class Connection:
             within: How long the server may take to end its side, in seconds.
 
         Raises:
-            UsageError: ``within`` is no time, or the connection belongs to another event loop.
+            UsageError: ``within`` is not a time, or the connection belongs to another event loop.
         """
         require_seconds("within", within)
         require_loop(self._loop, "the connection")
@@ -235,20 +235,20 @@ class Connection:
         if options:
             check_call(procedure.name, options)
             timeout = options.get("timeout", timeout)
-        around = scope.get()
-        due = None if around is None else around.due
+        outer = scope.get()
+        due = None if outer is None else outer.due
         if timeout is not None and (due is None or now + timeout < due):
             due = now + timeout
         if due is not None and due <= now:
             raise timed_out(procedure)
         return due
 
-    def _opening(
+    def _prepare(
         self, procedure: Procedure, slot: Slot[_Param], param: _Param, options: StreamOptions
-    ) -> Opening:
+    ) -> PreparedCall:
         if options:
             check_stream(procedure.name, options)
-        return Opening(
+        return PreparedCall(
             self._sessions,
             procedure,
             param,
@@ -274,5 +274,6 @@ def _encode(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | 
     if slot.declared:
         return slot.encode(value)
     if value is not None:
-        raise UsageError(f"{procedure.name}: no value is taken, None stands for it")
+        noun = "data" if procedure.kind == "event" else "param"
+        raise UsageError(f"{procedure.name} takes no {noun}: pass None; got {value!r:.100}")
     return None

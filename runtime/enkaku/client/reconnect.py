@@ -21,19 +21,19 @@ from enkaku.transports.base import Dial, Transport
 
 from .session import ClientSession, timed_out
 
-__all__ = ["ConnectionState", "Lifecycle", "Redialer", "Sessions", "States"]
+__all__ = ["ConnectionState", "Connector", "Sessions", "StateHistory", "States"]
 
 logger: Final = logging.getLogger("enkaku.client")
 
 ConnectionState: TypeAlias = Literal["open", "connecting", "failed", "closed"]
-"""Where a connection stands: ``"open"``; ``"connecting"``, lost and being made again; ``"failed"``, lost for good;
-``"closed"`` by this side. Nothing follows the last two."""
+"""The state of a connection: ``"open"``; ``"connecting"``, lost, and reconnecting; ``"failed"``, lost for good;
+``"closed"`` by this side. No state follows the last two."""
 
-_KEPT: Final = 16  # states that somebody who is late can still see
+_KEPT: Final = 16  # states that a late iterator still sees
 
 
-class Lifecycle:
-    """The states that a connection goes through; it begins open, as far as anybody can see it."""
+class StateHistory:
+    """The state of a connection, and the states before it; the first is ``"open"``."""
 
     def __init__(self) -> None:
         self.count = 1
@@ -42,17 +42,17 @@ class Lifecycle:
 
     @property
     def state(self) -> ConnectionState:
-        """The state that it is in."""
+        """The present state."""
         return self._kept[-1]
 
     @property
-    def over(self) -> bool:
+    def final(self) -> bool:
         """Whether no other state follows."""
         return self.state in {"failed", "closed"}
 
-    def become(self, state: ConnectionState) -> None:
-        """Go on to another state; after the last one, do nothing."""
-        if not self.over:
+    def append(self, state: ConnectionState) -> None:
+        """Go to another state; after a final one, do nothing."""
+        if not self.final:
             self._kept.append(state)
             self.count += 1
             self._changed.set()
@@ -71,36 +71,36 @@ class Lifecycle:
 class States:
     """Iterates over the states of a connection, from the present one to the last.
 
-    Whoever takes them late sees the newest sixteen. Nothing waits for them, and nothing has to be closed.
+    A late iterator gets the newest sixteen. The connection does not wait for it, and it need not be closed.
     """
 
-    def __init__(self, life: Lifecycle) -> None:
-        self._life = life
-        self._next = life.count - 1
+    def __init__(self, history: StateHistory) -> None:
+        self._history = history
+        self._next = history.count - 1
 
     def __aiter__(self) -> "States":
         return self
 
     async def __anext__(self) -> ConnectionState:
-        while self._next == self._life.count:
-            if self._life.over:
+        while self._next == self._history.count:
+            if self._history.final:
                 raise StopAsyncIteration
-            await self._life.change()
-        number, state = self._life.kept(self._next)
+            await self._history.change()
+        number, state = self._history.kept(self._next)
         self._next = number + 1
         return state
 
 
-class Redialer:
-    """Dials until somebody answers.
+class Connector:
+    """Connects, with retries and a backoff.
 
     Args:
-        dial: Connects.
-        reconnect: How often, and after which waits.
-        where: The address, for messages to people.
+        dial: Connects once.
+        reconnect: The backoff, and the number of retries.
+        where: The address, for error messages.
 
     Attributes:
-        failure: What the last attempt has failed with; None where it has not.
+        failure: The error of the last attempt; None if it succeeded.
     """
 
     def __init__(self, dial: Dial, reconnect: Reconnect, where: str) -> None:
@@ -111,56 +111,58 @@ class Redialer:
         self._attempts = 0
         self._bound = 0.0
 
-    async def first(self, *, within: float) -> Transport:
+    async def connect(self, *, within: float) -> Transport:
         """Connect, for the first time.
 
         Args:
             within: How long all attempts together may take, in seconds.
 
         Raises:
-            ConnectFailed: Nobody answered in time, or as often as it was to be tried.
+            ConnectFailed: No attempt succeeded in time, or of as many as are allowed.
         """
         try:
             async with asyncio.timeout(within):
-                return await self._dial_on()
+                return await self._retry()
         except TimeoutError:
-            last = f", at last: {self.failure}" if self.failure else ""
+            last = f"; the last attempt failed: {self.failure}" if self.failure else ""
             raise ConnectFailed(
                 f"{self._where}: no connection within {within:g} s{last}"
             ) from self.failure
 
-    async def again(self, *, lasted: float) -> Transport:
+    async def reconnect(self, *, lasted: float) -> Transport:
         """Wait, and connect again.
 
         Args:
-            lasted: How long the last connection did, in seconds.
+            lasted: How long the last connection was open, in seconds.
 
         Raises:
-            ConnectFailed: Nobody answered as often as it was to be tried.
+            ConnectFailed: No attempt succeeded of as many as are allowed.
         """
         if lasted >= self._bound:
             self._attempts, self._bound = 0, 0.0
         else:
-            self.failure = ConnectFailed(f"{self._where}: lost again after {lasted:.3f} s")
-        await self._pause()
-        return await self._dial_on()
+            self.failure = ConnectFailed(
+                f"{self._where}: connected, and lost again after {lasted:.3f} s"
+            )
+        await self._back_off()
+        return await self._retry()
 
-    async def _dial_on(self) -> Transport:
+    async def _retry(self) -> Transport:
         while True:
             self._attempts += 1
             try:
                 transport = await self._dial()
             except ConnectFailed as error:
                 self.failure = error
-                await self._pause()
+                await self._back_off()
             else:
                 self.failure = None
                 return transport
 
-    async def _pause(self) -> None:
+    async def _back_off(self) -> None:
         if self._attempts == self._reconnect.attempts:
             raise ConnectFailed(
-                f"{self._attempts} attempts in a row have failed, at last: {self.failure}"
+                f"{self._attempts} attempts in a row failed; the last: {self.failure}"
             ) from self.failure
         grown = self._bound * self._reconnect.factor
         self._bound = min(self._reconnect.longest, max(self._reconnect.first, grown))
@@ -168,28 +170,28 @@ class Redialer:
 
 
 class Sessions:
-    """The client sessions of a connection: one; or, with a redialer, one after the other.
+    """The client sessions of a connection: one; or, with a connector, one after the other.
 
     Args:
         transport: Carries the first one.
-        redialer: Makes the transports of the others; None, if the connection fails with the first.
-        limits: Hold for each session.
+        connector: Makes the transports of the others; None if the connection fails with the first.
+        limits: The limits of each session.
         observers: Are notified of each session.
 
     Attributes:
-        life: The state of the connection.
-        session: The last session that there was.
+        history: The states of the connection.
+        session: The newest session.
     """
 
     def __init__(
         self,
         transport: Transport,
-        redialer: Redialer | None,
+        connector: Connector | None,
         limits: Limits,
         observers: Observers,
     ) -> None:
-        self.life: Final = Lifecycle()
-        self._redialer = redialer
+        self.history: Final = StateHistory()
+        self._connector = connector
         self._limits = limits
         self._observers = observers
         self._connecting: asyncio.Task[None] | None = None
@@ -199,31 +201,31 @@ class Sessions:
     @property
     def reconnects(self) -> bool:
         """Whether another session may follow the last one."""
-        return self._redialer is not None and not self.life.over
+        return self._connector is not None and not self.history.final
 
     async def ready(self, procedure: Procedure, due: float | None) -> ClientSession:
-        """Return an open session; wait for the next one, if there may be one, until ``due``.
+        """Return an open session; if one may follow, wait for it until ``due``.
 
         Raises:
-            ConnectionLost: There is none, and none will come.
-            DeadlineExceeded: None has come in time.
+            ConnectionLost: There is none, and none will follow.
+            DeadlineExceeded: None was opened in time.
         """
         if not self.session.is_open:
-            if self._redialer is None:
+            if self._connector is None:
                 self.session.require_open(procedure)
             else:
-                await self._wait(procedure, due, self._redialer)
+                await self._wait(procedure, due, self._connector)
         return self.session
 
     async def follows(self, session: ClientSession) -> bool:
         """Wait until a session is lost, if another may follow it; return whether one may."""
         while session.is_open and self.reconnects:
-            await self.life.change()
+            await self.history.change()
         return self.reconnects
 
     async def close(self, *, within: float) -> None:
-        """End the session, and let none follow."""
-        self.life.become("closed")
+        """Close the session; none follows."""
+        self.history.append("closed")
         try:
             if self._connecting is not None:
                 self._connecting.cancel()
@@ -231,42 +233,44 @@ class Sessions:
         finally:
             await self.session.close(within=within)
 
-    async def _wait(self, procedure: Procedure, due: float | None, redialer: Redialer) -> None:
+    async def _wait(self, procedure: Procedure, due: float | None, connector: Connector) -> None:
         try:
             async with asyncio.timeout(None if due is None else left(due)):
-                while self.life.state == "connecting":
-                    await self.life.change()
+                while self.history.state == "connecting":
+                    await self.history.change()
         except TimeoutError:
-            raise timed_out(procedure) from redialer.failure
-        if self.life.state == "closed":
+            raise timed_out(procedure) from connector.failure
+        if self.history.state == "closed":
             raise ConnectionLost(
                 f"{procedure.name}: this side closed the connection ({self.session.info.peer})"
             )
-        if self.life.state == "failed":
+        if self.history.state == "failed":
             raise ConnectionLost(
-                f"{procedure.name}: the connection was lost, and not made again: {self._end}"
+                f"{procedure.name}: the connection was lost, and reconnecting failed: {self._end}"
             ) from self._end
 
     def _new_session(self, transport: Transport) -> ClientSession:
         return ClientSession(transport, self._limits, self._observers, self._on_lost)
 
     def _on_lost(self, session: ClientSession) -> None:
-        if self.life.over:
+        if self.history.final:
             return
-        if self._redialer is None:
-            self.life.become("failed")
+        if self._connector is None:
+            self.history.append("failed")
             return
-        self.life.become("connecting")
-        connecting = self._connect(session, session.info.duration, self._redialer)
+        self.history.append("connecting")
+        connecting = self._connect(session, session.info.duration, self._connector)
         self._connecting = asyncio.get_running_loop().create_task(connecting)
 
-    async def _connect(self, lost: ClientSession, lasted: float, redialer: Redialer) -> None:
+    async def _connect(self, lost: ClientSession, lasted: float, connector: Connector) -> None:
         try:
-            await lost.close(within=0)  # what it has not sent yet is for calls that have ended
-            self.session = self._new_session(await redialer.again(lasted=lasted))
+            await lost.close(within=0)  # unsent messages are of calls that have ended
+            self.session = self._new_session(await connector.reconnect(lasted=lasted))
         except Exception as error:  # noqa: BLE001 # whatever it is, no call may wait without end
-            logger.warning("the connection to %s is given up: %s", lost.info.peer, error)
+            logger.warning(
+                "%s: the connection was lost, and reconnecting failed: %s", lost.info.peer, error
+            )
             self._end = error
-            self.life.become("failed")
+            self.history.append("failed")
         else:
-            self.life.become("open")
+            self.history.append("open")

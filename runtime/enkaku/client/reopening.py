@@ -1,4 +1,4 @@
-"""Streams that are opened again after their connection was lost."""
+"""Resubscribing streams: a stream that is opened again after its connection was lost, with a marker where items may be missing."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,12 +19,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Says that items may be missing here: the stream was lost, and has been opened again.
+    """Marks where items may be missing: the stream was lost, and was opened again.
 
     Attributes:
         seconds: For how long there was no stream.
-        error: What the stream before it ended with: ``ConnectionLost``, or ``EKP01`` of a server that stopped.
-        number: Which gap it is; the first is 1.
+        error: The error of the stream before it: ``ConnectionLost``, or ``EKP01`` of a server that stopped.
+        number: The number of the gap; the first is 1.
     """
 
     seconds: float
@@ -36,11 +36,11 @@ class Gap:
 class _Loss(Generic[T, R]):
     stream: ClientStream[T, R]
     error: ConnectionLost | CallError
-    at: float  # as time.monotonic() counts
+    at: float  # by time.monotonic()
 
 
 class Reopening(Generic[T, R]):
-    """The items of a stream, and a ``Gap`` wherever it was opened again. ``reopening()`` makes it."""
+    """The items of a stream, and a ``Gap`` wherever it was opened again; made by ``reopening()``."""
 
     def __init__(self, opener: Callable[[], ClientStream[T, R]]) -> None:
         self._opener = opener
@@ -48,23 +48,23 @@ class Reopening(Generic[T, R]):
         self._stream: ClientStream[T, R] | None = None
         self._loss: _Loss[T, R] | None = None
         self._gaps = 0
-        self._taking = False
+        self._waiting = False
         self._result: tuple[R] | None = None
 
     @property
     def result(self) -> R:
-        """The result of the stream, which ends the iteration.
+        """The result of the stream, once the iteration has ended.
 
         Raises:
-            UsageError: The iteration has not come to its end.
+            UsageError: The iteration has not ended.
         """
         if self._result is None:
-            raise UsageError("there is no result before the iteration has come to its end")
+            raise UsageError("reopening(): there is no result before the iteration has ended")
         return self._result[0]
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            raise UsageError("what reopening() returns can be entered once")
+            raise UsageError("reopening(): the block can be entered once")
         self._entered = True
         self._stream = await self._make().__aenter__()
         return self
@@ -84,25 +84,23 @@ class Reopening(Generic[T, R]):
         return self
 
     async def __anext__(self) -> T | Gap:
-        if self._taking:
-            raise UsageError("another task waits for an item of this stream already")
-        self._taking = True
+        if self._waiting:
+            raise UsageError("reopening(): another task is already waiting for the next item")
+        self._waiting = True
         try:
             if self._stream is not None:
-                return await self._take(self._stream)
+                return await self._next(self._stream)
             return await self._reopen()
         finally:
-            self._taking = False
+            self._waiting = False
 
     def _make(self) -> ClientStream[T, R]:
         stream = self._opener()
         if not _is_stream(stream):
-            raise UsageError(
-                f"the function of reopening() has to return a stream, and not {stream!r}"
-            )
+            raise UsageError(f"reopening(): the function must return a new stream; got {stream!r}")
         return stream
 
-    async def _take(self, stream: ClientStream[T, R]) -> T | Gap:
+    async def _next(self, stream: ClientStream[T, R]) -> T | Gap:
         try:
             return await anext(stream)
         except StopAsyncIteration:
@@ -111,7 +109,7 @@ class Reopening(Generic[T, R]):
         except (ConnectionLost, CallError) as error:
             if isinstance(error, CallError) and error.code != ErrorCode.STOPPING:
                 raise
-            # From here on there is a loss until the next stream is open: whoever is cancelled may ask again.
+            # The loss is kept until the next stream is open, so that a cancelled task may ask again.
             self._loss = _Loss(stream, error, stream.call.started + stream.call.duration)
             self._stream = None
             await stream.__aexit__(type(error), error, error.__traceback__)
@@ -120,8 +118,8 @@ class Reopening(Generic[T, R]):
     async def _reopen(self) -> Gap:
         loss = self._loss
         if loss is None:
-            raise UsageError("the items of reopening() are taken in its block")
-        # A server that stops refuses calls until it ends the connection: that is waited for.
+            raise UsageError("reopening(): iterate inside of the 'async with' block")
+        # A server that stops rejects calls until it ends the connection: wait for that.
         while await loss.stream.can_follow():
             stream = self._make()
             try:
@@ -140,10 +138,10 @@ def _is_stream(value: object) -> bool:
 
 
 def reopening(opener: Callable[[], ClientStream[T, R]]) -> Reopening[T, R]:
-    """Read a stream for as long as its connection comes back: it is opened again after each loss.
+    """Read a stream that is opened again whenever its connection was lost and reconnects.
 
-    Needs a connection with ``reconnect``; without, the first loss is raised. Where items may be missing there is a
-    ``Gap`` among them::
+    This needs a connection with ``reconnect``; without it, the first loss is raised. A ``Gap`` marks where items may be
+    missing::
 
         async with enkaku.reopening(lambda: client.metrics_stream(param)) as items:
             async for item in items:
@@ -153,19 +151,19 @@ def reopening(opener: Callable[[], ClientStream[T, R]]) -> Reopening[T, R]:
                     ...
             print(items.result)
 
-    The stream is opened again when its connection was lost, and when its server stops (``EKP01``). Any other error
-    is raised; a result ends the iteration. Leaving the block aborts the stream. One task at a time may wait for an
+    The stream is opened again when its connection was lost, and when its server stops (``EKP01``). Other errors are
+    raised; a result ends the iteration. Leaving the block aborts the stream. One task at a time may wait for an
     item.
 
     Args:
-        opener: Makes the stream, each time; the next may begin where the last one ended.
+        opener: Returns a new stream for each opening; it may ask for items from where the last one ended.
 
     Raises:
-        ConnectionLost: The connection was lost, and does not come back.
-        UsageError: It is given a stream, which could be opened once.
+        ConnectionLost: The connection was lost, and does not reconnect.
+        UsageError: ``opener`` is a stream, which could be opened only once.
     """
     if not callable(opener):
         raise UsageError(
-            f"reopening() takes a function that makes the stream, each time: lambda: ..., not {opener!r}"
+            f"reopening(): pass a function that returns a new stream, such as lambda: ...; got {opener!r}"
         )
     return Reopening(opener)

@@ -55,7 +55,7 @@ from enkaku.wire.messages import (
     encode_abort,
     encode_credit,
     encode_open,
-    glance_at,
+    peek,
     require_depth,
 )
 
@@ -80,7 +80,7 @@ Reply: TypeAlias = bytes | EnkakuError | None
 
 
 class OpenCall(Protocol):
-    """What a session knows of a call that the server has not ended yet."""
+    """A call that the server has not ended yet, as the session sees it."""
 
     @property
     def info(self) -> Call:
@@ -89,7 +89,7 @@ class OpenCall(Protocol):
 
     @property
     def due(self) -> float | None:
-        """When it has to be over."""
+        """Its deadline."""
         ...
 
     @property
@@ -111,10 +111,10 @@ class RequestCall(Call):
     """A request, and the future of its reply.
 
     Args:
-        procedure: What is called.
-        session: Sends it.
-        started: When it began, as ``time.monotonic()`` counts.
-        due: When it has to be over.
+        procedure: The procedure that is called.
+        session: Carries it.
+        started: When it began, by ``time.monotonic()``.
+        due: Its deadline.
     """
 
     outgoing = None
@@ -122,14 +122,14 @@ class RequestCall(Call):
     def __init__(
         self, procedure: Procedure, session: "ClientSession", started: float, due: float | None
     ) -> None:
-        # As the base class does, without another function for each request.
+        # As the base class does, without a second function for each request.
         self.procedure = procedure
         self.connection = session.info
         self.rid = ""
         self.due = due
         self.started = started
         self.session: Final = session
-        # An error is a value here: a future whose exception nobody fetches would complain.
+        # An error is a value here: asyncio logs an exception of a future that no task fetches.
         self.reply: Final = asyncio.Future[Reply](loop=session.loop)
 
     @property
@@ -138,7 +138,7 @@ class RequestCall(Call):
         return self
 
     def on_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
-        """Ignore them."""
+        """Ignore items: a request has none."""
         name = self.procedure.name
         logger.debug("%s: %d items, %d bytes, for a request are ignored", name, len(items), size)
 
@@ -170,7 +170,7 @@ class ClientSession:
 
     Args:
         transport: Carries the messages; started here.
-        limits: How much is buffered for the server, and how long it is waited for.
+        limits: How much is buffered, and how long the server may be silent.
         observers: Are notified of what happens.
         on_lost: Called when no further calls can be made.
 
@@ -223,7 +223,7 @@ class ClientSession:
             raise self.make_loss(procedure)
 
     def make_loss(self, procedure: Procedure) -> ConnectionLost:
-        """Make the error of a call that needs the connection after it was lost."""
+        """Return the error of a call that needs the connection after it was lost."""
         error = ConnectionLost(f"{procedure.name}: {self._loss} ({self.info.peer})")
         error.__cause__ = self._cause
         return error
@@ -234,7 +234,7 @@ class ClientSession:
         Raises:
             ConnectionLost: It never will be.
         """
-        # A server that writes before it reads on may have to be read before it reads this.
+        # The server may not read this message before the client has read what the server has sent.
         with self.reading.waiting():
             await self._transport.drain()
 
@@ -244,7 +244,7 @@ class ClientSession:
         await self._transport.close(within=within)
 
     def open_request(self, call: RequestCall, prm: bytes | None) -> None:
-        """Send a request, for whose reply a task will wait."""
+        """Send a request whose reply a task will wait for."""
         self.open_call(call, call, prm)
         reading = self.reading
         reading.waiters += (
@@ -254,7 +254,7 @@ class ClientSession:
             reading.update()
 
     def close_request(self) -> None:
-        """Count a request no longer: it has ended."""
+        """Uncount a request: it has ended."""
         reading = self.reading
         reading.waiters -= 1
         if reading.full:
@@ -266,10 +266,10 @@ class ClientSession:
         """Send the message that opens a call, and give the call its id.
 
         Args:
-            opened: Gets what the server sends for it.
+            opened: Gets the messages of the server for the call.
             call: The call, as observers see it.
             prm: The encoded param, None where the procedure has none.
-            win: How many bytes of items are buffered for it.
+            win: How many bytes of items this side buffers for it.
         """
         procedure, due = call.procedure, call.due
         if not self.is_open:
@@ -293,16 +293,16 @@ class ClientSession:
         self._transport.write(message)
 
     def abort_call(self, call: Call, reason: str | None) -> None:
-        """Ask the server to end a call, unless it has."""
+        """Ask the server to abort or close a call, unless it has ended."""
         if call.rid in self._calls and self.is_open:
             self._transport.write(encode_abort(call.rid, reason))
 
     def remove_call(self, call: Call) -> None:
-        """Ignore what still comes for a call."""
+        """Ignore further messages for a call."""
         self._calls.pop(call.rid, None)
 
     def grant(self, call: Call, size: int) -> None:
-        """Grant the server so many more bytes of a call's items."""
+        """Grant the server so many more bytes of items of a call."""
         if call.rid in self._calls and self.is_open:
             self._transport.write(encode_credit(call.rid, size))
 
@@ -311,13 +311,13 @@ class ClientSession:
         return Window(None) if self.flow_control == "no" else Window(EARLY, certain=False)
 
     def make_unlimited(self, window: Window) -> None:
-        """Send into a channel whose server grants nothing: only the transport slows this side down."""
+        """Treat the server as one without flow control: only the transport slows the sender down."""
         if self.flow_control == "unknown":
             self.flow_control = "no"
         window.make_unlimited()
 
     def probe_flow_control(self) -> None:
-        """Find out, once, whether the server supports flow control: if so, it shows that before it answers a ping."""
+        """Ping the server once, since one with flow control shows that before it answers."""
         if not self._probed and self.flow_control != "yes":
             self._probed = True
             self._ping()
@@ -325,7 +325,7 @@ class ClientSession:
     def messages_received(  # noqa: C901, PLR0912 # one loop, since a function for each step costs as much as the step
         self, batch: Sequence[bytes | Oversized]
     ) -> None:
-        """Handle what the server sent. Items of one call that follow each other go to it together."""
+        """Handle messages of the server. Successive items of one call are delivered together."""
         now = self._idle.last = time.monotonic()
         self._pinged = False
         calls = self._calls
@@ -334,7 +334,7 @@ class ClientSession:
         for raw in batch:
             if type(raw) is Oversized:
                 if items:
-                    self._pass_items_on(rid, items)
+                    self._deliver(rid, items)
                 self._on_oversized(raw)
                 continue
             try:
@@ -343,18 +343,18 @@ class ClientSession:
                 message = decode_server_message(raw)
             except InvalidMessage as error:
                 if items:
-                    self._pass_items_on(rid, items)
+                    self._deliver(rid, items)
                 self._on_invalid(error.rid, error)
                 continue
             if type(message) is Receive:
                 if message.rid != rid:
                     if items:
-                        self._pass_items_on(rid, items)
+                        self._deliver(rid, items)
                     rid = message.rid
                 items.append((bytes(message.val), len(raw) + NEWLINE_SIZE))
                 continue
             if items:
-                self._pass_items_on(rid, items)
+                self._deliver(rid, items)
             if type(message) is Result:
                 call = calls.get(message.rid)
                 if type(call) is RequestCall and call.outcome is None:
@@ -372,14 +372,14 @@ class ClientSession:
                     continue
             self._on_reply(message, len(raw) + NEWLINE_SIZE)
         if items:
-            self._pass_items_on(rid, items)
+            self._deliver(rid, items)
 
     def connection_lost(self, error: Exception | None) -> None:
         """End every open call."""
         self._lose("the connection was lost" if error else "the server ended the connection", error)
 
-    def _pass_items_on(self, rid: str, items: list[tuple[bytes, int]]) -> None:
-        """Give items that came one after the other to their call, and clear the list."""
+    def _deliver(self, rid: str, items: list[tuple[bytes, int]]) -> None:
+        """Deliver successive items of one call, and clear the list."""
         opened = self._calls.get(rid)
         if opened is None:
             logger.debug("%s: ignored items of unknown or ended call %.128r", self.info.peer, rid)
@@ -387,7 +387,7 @@ class ClientSession:
             return
         window = opened.outgoing
         if window is not None and not window.certain:
-            self.make_unlimited(window)  # a server with flow control grants before anything else
+            self.make_unlimited(window)  # a server with flow control grants credit first
         call, size = opened.info, sum(map(_size, items))
         call.items_received += len(items)
         call.bytes_received += size
@@ -420,7 +420,7 @@ class ClientSession:
         else:
             reply = _decode_error(call.procedure, message)
             if message.code == ErrorCode.INVALID_MESSAGE and call.items_sent:
-                # An item was rejected: that ends the call here, and not there.
+                # The server has rejected an item, which ends the call at the client only.
                 self.abort_call(call, None)
         self.remove_call(call)
         opened.on_end(reply)
@@ -432,12 +432,12 @@ class ClientSession:
             opened.outgoing.grant(size)
 
     def _on_oversized(self, message: Oversized) -> None:
-        _, rid = glance_at(message.head)
+        _, rid = peek(message.head)
         size = self.limits.message_size
         self._on_invalid(rid, MessageTooLarge(f"a message of more than {size} bytes was discarded"))
 
     def _on_invalid(self, rid: str | None, error: EnkakuError) -> None:
-        """End the call that an invalid message was for; the others go on."""
+        """End the call of an invalid message; other calls go on."""
         self.observers.invalid_message(self.info, str(error))
         level = logging.DEBUG if self._reported else logging.WARNING
         self._reported = True
@@ -449,11 +449,11 @@ class ClientSession:
             opened.on_end(error)
 
     def _on_idle(self) -> None:
-        """Nothing came for ``Limits.silence``."""
+        """Ping the server, or end the connection: nothing was received for ``Limits.silence``."""
         if not self._calls:
             self._idle.restart(None)
         elif self.reading.paused:
-            self._pinged = False  # this side does not read
+            self._pinged = False  # the silence is this side's: it does not read
         elif self._pinged:
             seconds = 2 * (self.limits.silence or 0)
             self._lose(f"the server has sent nothing for {seconds:g} s", None)
@@ -463,7 +463,7 @@ class ClientSession:
             self._ping()
 
     def _ping(self) -> None:
-        # A validating server answers this with EK08. One with flow control is ours, and does so silently.
+        # A server that validates messages answers this with EK08; an Enkaku server for Python logs nothing.
         self._transport.write(encode_open("request", _PING, ALIVE, None))
 
     def _on_pong(self) -> None:
@@ -500,13 +500,13 @@ class ClientSession:
 
 
 def timed_out(procedure: Procedure) -> DeadlineExceeded:
-    """Make the error of a call whose deadline has passed on this side."""
+    """Return the error of a call whose deadline has passed at the client."""
     code = ErrorCode.DEADLINE_PASSED.value
     return DeadlineExceeded(code, "The deadline has passed", procedure=procedure.name)
 
 
 def require_time(procedure: Procedure, due: float | None) -> None:
-    """Raise DeadlineExceeded if no time is left: then nothing is sent."""
+    """Raise DeadlineExceeded if no time is left, so that nothing is sent."""
     if due is not None and passed(due):
         raise timed_out(procedure)
 
@@ -515,15 +515,15 @@ def finish(session: ClientSession, call: Call, reply: Reply) -> None:
     """Record how a call has ended, and notify the observers."""
     match reply:
         case bytes() | None:
-            call.note_end("result")
+            call.record_end("result")
         case ConnectionLost():
-            call.note_end("lost")
+            call.record_end("lost")
         case CallClosed():
-            call.note_end("aborted")
+            call.record_end("aborted")
         case CallError(code=code):
-            call.note_end("error", code)
+            call.record_end("error", code)
         case EnkakuError():
-            call.note_end("error")
+            call.record_end("error")
     session.observers.call_ended(call)
 
 

@@ -2,6 +2,9 @@
 
 A channel is a stream whose client also sends items. Leaving the ``async with`` block of a call that has not ended aborts it;
 ``close()`` asks the handler to finish and returns its result.
+
+A ``ClientStream`` is made from a prepared call, which says what to open. When it is opened it gets an open call, which the
+session delivers to: its state, its inbox, and for a channel its send window.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Generic, NoReturn, Self, TypeVar
 
 from enkaku._checks import require_loop, require_seconds
 from enkaku.calls.deadlines import due_within
@@ -27,6 +30,7 @@ from enkaku.errors import (
     NotSupported,
     UsageError,
 )
+from enkaku.flow.fairness import STREAK
 from enkaku.flow.inbox import NOTHING, End, Inbox
 from enkaku.flow.overflow import WhenFull
 from enkaku.flow.send_window import Window
@@ -35,29 +39,31 @@ from enkaku.values.slot import Slot
 from enkaku.wire.messages import CLOSE, NEWLINE_SIZE, encode_end, encode_item, send_head
 
 from .reconnect import Sessions
-from .session import Reply, finish, require_time, timed_out
+from .session import ClientSession, Reply, finish, require_time, timed_out
 
-__all__ = ["ClientChannel", "ClientStream", "Opening", "decode_reply"]
+__all__ = ["ClientChannel", "ClientStream", "PreparedCall", "decode_reply"]
 
 _Receive = TypeVar("_Receive")
 _Result = TypeVar("_Result")
+_Send = TypeVar("_Send")
 
 _CANCELLED: Final = "Cancelled"
-_NEW: Final = ClientState.NEW
+_OPEN: Final = ClientState.OPEN
+_GRANT_WITHIN: Final = 5.0  # seconds in which a server has to show that it supports flow control
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """All that it takes to open a stream or a channel.
+class PreparedCall:
+    """A stream or channel that can be opened.
 
     Attributes:
-        sessions: Where its client session comes from.
+        sessions: Its client session comes from here.
         procedure: What is called.
-        param: What it is called with.
-        prm: The same as JSON text, None where the procedure takes nothing.
-        timeout: How long it may take, in seconds; None is for ever.
-        when_full: What happens to items that nobody takes.
-        interceptors: Stand around it.
+        param: Its param.
+        prm: The encoded param, None where the procedure has none.
+        timeout: How long it may take, in seconds; None is without a timeout.
+        when_full: The overflow policy of its inbox.
+        interceptors: The call runs inside of them.
     """
 
     sessions: Sessions
@@ -69,10 +75,162 @@ class Opening:
     interceptors: Sequence[Interceptor] = field(kw_only=True)
 
 
+class _OpenStream:
+    """An open stream, as its session sees it: the end of the call that receives.
+
+    Args:
+        session: Carries the call.
+        info: The call, as observers see it.
+        when_full: The overflow policy of the inbox.
+
+    Attributes:
+        inbox: The encoded items that were received.
+        ended: Done when the call has ended.
+        reply: How it ended.
+        state: Where it stands.
+        outgoing: The send window of a channel.
+        on_items: Called by the session with items, each with the bytes of its message, and their sum.
+    """
+
+    outgoing: Window | None = None
+
+    def __init__(self, session: ClientSession, info: Call, when_full: WhenFull) -> None:
+        self.session: Final = session
+        self.info: Final = info
+        self.state = _OPEN
+        self.reply: Reply = None
+        self.ended: Final[asyncio.Future[None]] = session.loop.create_future()
+        self.inbox: Final[Inbox[bytes]] = Inbox(
+            session.reading,
+            window=session.limits.window,
+            limit=session.limits.inbox_limit,
+            grant=lambda size: session.grant(info, size),
+            when_full=when_full,
+            on_drop=self._on_drop,
+        )
+        self.on_items: Final[Callable[[Sequence[tuple[bytes, int]], int], None]] = self.inbox.put
+
+    @property
+    def due(self) -> float | None:
+        """The deadline of the call."""
+        return self.info.due
+
+    def open(self, prm: bytes | None) -> None:
+        """Send the message that opens the call."""
+        try:
+            self.session.open_call(self, self.info, prm, win=self.inbox.capacity)
+        except BaseException as error:
+            # Without an end, a task that asks for the result all the same would wait without a timeout.
+            closed = CallClosed(f"{self.info.procedure.name}: the call was not opened")
+            self.reply = error if isinstance(error, EnkakuError) else closed
+            self.step(Step.FINISH)
+            self.ended.set_result(None)
+            self.inbox.put_end(self.reply)
+            self.inbox.release()
+            raise
+
+    def step(self, step: Step) -> bool:
+        """Go to the next state, and return True; return False where the step is none from this state."""
+        state = after(CLIENT, self.state, step)
+        if state is None:
+            return False
+        self.state = state
+        if self.outgoing is not None:
+            self.outgoing.wake()  # a sender that waits checks the state again
+        return True
+
+    def on_end(self, reply: Reply, /) -> None:
+        """Record how the call has ended. Called by the session."""
+        if self.step(Step.FINISH):
+            self.reply = reply
+            self.inbox.put_end(reply if isinstance(reply, EnkakuError) else None)
+            self.ended.set_result(None)
+            finish(self.session, self.info, reply)
+
+    def on_deadline(self) -> None:
+        """Abort, since the deadline has passed. Called by the session."""
+        self.abort(timed_out(self.info.procedure), "Timeout")
+
+    def abort(self, error: EnkakuError, reason: str | None) -> None:
+        """End with an error, and ask the server to cancel the handler."""
+        if self.state is not ClientState.CLOSING:  # a second abort message would be ignored
+            self.session.abort_call(self.info, reason)
+        self.session.remove_call(self.info)
+        self.on_end(error)
+
+    async def wait(self) -> Reply:
+        """Wait until the call has ended; return how."""
+        with self.session.reading.waiting():
+            await asyncio.shield(self.ended)
+        return self.reply
+
+    def _on_drop(self, count: int) -> None:
+        self.info.dropped += count
+        self.session.observers.item_dropped(self.info, count)
+
+
+class _OpenChannel(_OpenStream):
+    """An open channel: an open stream with a send window."""
+
+    def __init__(self, session: ClientSession, info: Call, when_full: WhenFull) -> None:
+        super().__init__(session, info, when_full)
+        self.outgoing = self.window = session.new_window()
+        self.head = b""
+        self.streak = 0  # items that were sent without yielding to other tasks
+
+    def open(self, prm: bytes | None) -> None:
+        """Send the message that opens the call."""
+        super().open(prm)
+        self.head = send_head(self.info.procedure.name, self.info.rid)
+
+    def takes_items(self) -> bool:
+        """Return whether items may still be sent. Called by the window."""
+        return self.state is _OPEN
+
+    async def drain(self) -> None:
+        """Wait until the transport is writable. Called by the window."""
+        await self.session.drain()
+
+    async def wait_for_credit(self) -> None:
+        """Wait until the server has granted more, or is known not to support flow control. Called by the window."""
+        session, window = self.session, self.window
+        timer: asyncio.TimerHandle | None = None
+        if not window.certain:
+            session.probe_flow_control()
+            timer = session.loop.call_later(_GRANT_WITHIN, session.make_unlimited, window)
+        try:
+            await window.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def wait_until_certain(self, within: float) -> None:
+        """Wait until the server has shown whether it supports flow control, which it has to within so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                while self.state is _OPEN and not self.window.certain:
+                    self.session.probe_flow_control()
+                    await self.window.wait()
+        except TimeoutError:
+            self.session.make_unlimited(self.window)
+
+    def raise_not_sent(self) -> NoReturn:
+        """Raise why no item can be sent."""
+        if isinstance(self.reply, ConnectionLost | DeadlineExceeded):
+            raise self.reply.with_traceback(None)
+        reasons = {
+            ClientState.HALF_CLOSED: "end() was called",
+            ClientState.CLOSING: "it is closing",
+            ClientState.ENDED: "it has ended",
+        }
+        name = self.info.procedure.name
+        raise CallClosed(f"{name}: the call takes no more items: {reasons[self.state]}")
+
+
 class ClientStream(Generic[_Receive, _Result]):
     """A stream: an async iterator over the server's items, with a result at the end.
 
-    Use it as a block; leaving the block while the call is open aborts it, and with it the handler::
+    Use it in ``async with``. Leaving the block while the call is open aborts it, and cancels the handler::
 
         async with client.metrics_stream(param) as stream:
             async for metric in stream:
@@ -80,86 +238,53 @@ class ClientStream(Generic[_Receive, _Result]):
             result = await stream.result()
     """
 
-    info: Call  # once it is open; ``call`` says so to those who come too early
-    outgoing: Window | None = None  # what may be sent: nothing, as long as this is no channel
-
-    def __init__(self, opening: Opening, receive: Slot[_Receive], result: Slot[_Result]) -> None:
-        self.procedure: Final = opening.procedure
-        self._opening = opening
-        self._session = opening.sessions.session
+    def __init__(
+        self, prepared: PreparedCall, receive: Slot[_Receive], result: Slot[_Result]
+    ) -> None:
+        self.procedure: Final = prepared.procedure
+        self._prepared: Final = prepared
+        self._session = prepared.sessions.session
+        self._opened: _OpenStream | None = None
         self._receive = receive
         self._result = result
-        self._state = ClientState.NEW
         self._iterated = False
-        self._reply: Reply = None
         self._stack = AsyncExitStack()
 
     @property
-    def due(self) -> float | None:
-        """When the call has to be over; None without a deadline, and before it is open."""
-        return None if self._state is _NEW else self.info.due
-
-    @property
     def call(self) -> Call:
-        """What there is to know about the call, once it is open."""
-        self._require_known()
-        return self.info
+        """Metadata of the call, once it is open."""
+        return self._require_known().info
 
     @property
     def window(self) -> Window | None:
-        """What the server is ready to buffer; None where nothing can be sent."""
-        self._require_known()
-        return self.outgoing
+        """The send window; None where this is no channel."""
+        return self._require_known().outgoing
 
     @property
     def dropped(self) -> int:
-        """How many items were dropped, because nobody took them in time and ``when_full`` said so, or the call closes."""
+        """How many items were dropped: because of ``when_full``, or while the call closes."""
         return self.call.dropped
 
     async def __aenter__(self) -> Self:
-        opening = self._opening
-        if self._state is not ClientState.NEW:
+        prepared = self._prepared
+        if self._opened is not None:
             raise UsageError(f"{self.procedure.name}: a call can be opened once")
-        due = due_within(time.monotonic(), opening.timeout)
+        due = due_within(time.monotonic(), prepared.timeout)
         require_time(self.procedure, due)
-        self._session = await opening.sessions.ready(self.procedure, due)
-        self.info = Call(self.procedure, self._session.info, time.monotonic(), due)
-        self.info.param = opening.param
+        self._session = await prepared.sessions.ready(self.procedure, due)
+        info = Call(self.procedure, self._session.info, time.monotonic(), due)
+        info.param = prepared.param
         try:
-            await enter_all(self._stack, opening.interceptors, self.info)
-            self._open()
+            await enter_all(self._stack, prepared.interceptors, info)
+            self._opened = self._new(self._session, info)
+            self._opened.open(prepared.prm)
         except BaseException as error:
             await self._stack.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
 
-    def _open(self) -> None:
-        loop = get_running_loop()
-        limits = self._session.limits
-        self._ended: asyncio.Future[None] = loop.create_future()
-        self._inbox: Inbox[bytes] = Inbox(
-            self._session.reading,
-            window=limits.window,
-            limit=limits.inbox_limit,
-            grant=lambda size: self._session.grant(self.info, size),
-            when_full=self._opening.when_full,
-            on_drop=self._count_dropped,
-        )
-        # Called by the connection: items with the bytes of their lines, and the sum of those.
-        self.on_items: Callable[[Sequence[tuple[bytes, int]], int], None] = self._inbox.put
-        self._step(Step.OPEN)
-        try:
-            self._session.open_call(self, self.info, self._opening.prm, win=self._inbox.capacity)
-        except BaseException as error:
-            self._step(Step.FINISH)
-            closed = CallClosed(f"{self.procedure.name}: the call was not opened")
-            self._reply = error if isinstance(error, EnkakuError) else closed
-            self._ended.set_result(
-                None
-            )  # or who asks for the result all the same would wait for ever
-            self._inbox.put_end(self._reply)
-            self._inbox.release()
-            raise
+    def _new(self, session: ClientSession, info: Call) -> _OpenStream:
+        return _OpenStream(session, info, self._prepared.when_full)
 
     async def __aexit__(
         self,
@@ -168,44 +293,46 @@ class ClientStream(Generic[_Receive, _Result]):
         traceback: TracebackType | None,
     ) -> None:
         self.abort(_CANCELLED if isinstance(error, asyncio.CancelledError) else None)
-        self._inbox.release()
+        if self._opened is not None:
+            self._opened.inbox.release()
         await self._stack.__aexit__(kind, error, traceback)
 
     def __aiter__(self) -> AsyncIterator[_Receive]:
         return self
 
     async def __anext__(self) -> _Receive:
-        if self._state is _NEW or get_running_loop() is not self._session.loop:
-            self._require_opened()
+        opened = self._opened
+        if opened is None or get_running_loop() is not opened.session.loop:
+            opened = self._require_opened()
         self._iterated = True
-        text = self._inbox.get_nowait()
-        if text is NOTHING:
+        encoded = opened.inbox.get_nowait()
+        if encoded is NOTHING:
             try:
-                text = await self._inbox.get()
+                encoded = await opened.inbox.get()
             except End:
                 raise StopAsyncIteration from None
         try:
-            return self._receive.decode(text)
+            return self._receive.decode(encoded)
         except DecodeError as error:
-            self._give_up(error, None)
+            opened.abort(error, None)
             raise
 
     async def result(self) -> _Result:
         """Wait until the server ends the call by itself.
 
-        Where nobody iterates over the items, those that do not fit the inbox are dropped.
+        If no task iterates over the items, those that do not fit the inbox are dropped.
 
         Raises:
-            CallError: The call ended in an error.
+            CallError: The call ended with an error.
             ConnectionLost: The connection ended first.
             DeadlineExceeded: It took longer than its ``timeout``, or than the ``deadline()`` around it.
             DecodeError: The result does not fit its schema.
-            InboxOverflow: Too many items came while nobody took them.
+            InboxOverflow: Too many items came that no task took.
         """
-        self._require_opened()
+        opened = self._require_opened()
         if not self._iterated:
-            self._inbox.drop_excess()
-        return await self._wait_result()
+            opened.inbox.drop_excess()
+        return decode_reply(self._result, await opened.wait())
 
     async def close(self) -> _Result:
         """Ask the handler to finish, and wait for its result.
@@ -213,19 +340,19 @@ class ClientStream(Generic[_Receive, _Result]):
         Items that came before can still be iterated over; those that do not fit the inbox are dropped.
 
         Raises:
-            CallError: The call ended in an error.
+            CallError: The call ended with an error.
             ConnectionLost: The connection ended first.
             DeadlineExceeded: It took longer than its ``timeout``, or than the ``deadline()`` around it.
             DecodeError: The result does not fit its schema.
         """
-        self._require_opened()
-        if self._step(Step.CLOSE):
-            self._session.abort_call(self.info, CLOSE)
-        self._inbox.drop_excess()
-        return await self._wait_result()
+        opened = self._require_opened()
+        if opened.step(Step.CLOSE):
+            opened.session.abort_call(opened.info, CLOSE)
+        opened.inbox.drop_excess()
+        return decode_reply(self._result, await opened.wait())
 
     def abort(self, reason: str | None = None) -> None:
-        """Give the call up: the handler is cancelled, and nothing more comes. After the end, do nothing.
+        """Abort the call: the handler is cancelled, and nothing more is received. After the end, do nothing.
 
         Args:
             reason: For the server, at most 1,024 characters.
@@ -236,195 +363,120 @@ class ClientStream(Generic[_Receive, _Result]):
         """
         require_loop(self._session.loop, "the connection")
         if reason == CLOSE:
-            raise UsageError(f"{CLOSE!r} asks the handler to finish: await close() does that")
-        if self._state not in {ClientState.NEW, ClientState.ENDED}:
-            self._inbox.clear()
-            self._give_up(CallClosed(f"{self.procedure.name}: this side gave the call up"), reason)
+            raise UsageError(
+                f"abort: reason must not be {CLOSE!r}, which asks the handler to finish; await close() for that"
+            )
+        opened = self._opened
+        if opened is not None and opened.state is not ClientState.ENDED:
+            opened.inbox.clear()
+            opened.abort(CallClosed(f"{self.procedure.name}: this side aborted the call"), reason)
 
     async def can_follow(self) -> bool:
-        """Wait until the connection of the call is lost, if it may come back, and return whether it may. For ``reopening``."""
-        return await self._opening.sessions.follows(self._session)
+        """Wait until the session of the call is lost, if another may follow; return whether one may. For ``reopening``."""
+        return await self._prepared.sessions.follows(self._session)
 
-    def on_end(self, reply: Reply, /) -> None:
-        """Take the end. Called by the connection."""
-        if self._step(Step.FINISH):
-            self._reply = reply
-            self._inbox.put_end(reply if isinstance(reply, EnkakuError) else None)
-            self._ended.set_result(None)
-            finish(self._session, self.info, reply)
+    def _require_opened(self) -> _OpenStream:
+        opened = self._require_known()
+        require_loop(opened.session.loop, "the connection")
+        return opened
 
-    def _step(self, step: Step) -> bool:
-        state = after(CLIENT, self._state, step)
-        if state is None:
-            return False
-        self._state = state
-        if self.outgoing is not None:
-            self.outgoing.wake()  # a sender that waits checks the state again
-        return True
-
-    def on_deadline(self) -> None:
-        """End, since its time is over. Called by the connection."""
-        self._give_up(timed_out(self.procedure), "Timeout")
-
-    def _give_up(self, error: EnkakuError, reason: str | None) -> None:
-        if (
-            self._state is not ClientState.CLOSING
-        ):  # the first abort wins: another would not be heard
-            self._session.abort_call(self.info, reason)
-        self._session.remove_call(self.info)
-        self.on_end(error)
-
-    def _count_dropped(self, count: int) -> None:
-        self.info.dropped += count
-        self._session.observers.item_dropped(self.info, count)
-
-    async def _wait_result(self) -> _Result:
-        with self._session.reading.waiting():
-            await asyncio.shield(self._ended)
-        return decode_reply(self._result, self._reply)
-
-    def _require_opened(self) -> None:
-        if self._state is _NEW or get_running_loop() is not self._session.loop:
-            self._require_known()
-            require_loop(self._session.loop, "the connection")
-
-    def _require_known(self) -> None:
-        if self._state is _NEW:
-            raise UsageError(f"{self.procedure.name}: open the call first, by async with")
-
-
-def decode_reply(slot: Slot[_Result], reply: Reply) -> _Result:
-    """Return the value of a result, or raise what the call ended in."""
-    if isinstance(reply, EnkakuError):
-        # Two tasks may ask, and one again and again: the traceback is that of the last.
-        raise reply.with_traceback(None)
-    if not slot.declared:
-        return None  # type: ignore[return-value] # a procedure without result has the type None for it
-    return slot.decode_absent() if reply is None else slot.decode(reply)
-
-
-_Send = TypeVar("_Send")
-
-_OPEN: Final = ClientState.OPEN
-_STREAK: Final = 64  # how many items a channel may send before other tasks get a turn
-_GRANT_WITHIN: Final = (
-    5.0  # seconds that a server may take to show whether it supports flow control
-)
+    def _require_known(self) -> _OpenStream:
+        if self._opened is None:
+            raise UsageError(f"{self.procedure.name}: open the call first, with 'async with'")
+        return self._opened
 
 
 class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _Result]):
-    """A channel: a stream that takes items for the handler as well."""
+    """A channel: a stream whose client also sends items to the handler."""
 
     def __init__(
         self,
-        opening: Opening,
+        prepared: PreparedCall,
         receive: Slot[_Receive],
         result: Slot[_Result],
         send: Slot[_Send],
     ) -> None:
-        super().__init__(opening, receive, result)
+        super().__init__(prepared, receive, result)
         self._send = send
-        self._streak = 0
+        self._channel: _OpenChannel | None = None
+
+    def _new(self, session: ClientSession, info: Call) -> _OpenStream:
+        self._channel = _OpenChannel(session, info, self._prepared.when_full)
+        return self._channel
 
     async def send(self, item: _Send) -> None:
-        """Wait until there is room for an item, and send it.
+        """Wait until an item may be sent, and send it.
 
         Raises:
-            CallClosed: The call is closing, or has ended (its result or error says why), or ``end()`` came before.
-            ConnectionLost: The connection is gone.
-            DeadlineExceeded: The call has taken too long.
+            CallClosed: The call is closing, or has ended (its result or error says why), or ``end()`` was called.
+            ConnectionLost: The connection was lost.
+            DeadlineExceeded: The deadline of the call has passed.
             EncodeError: The item does not fit its schema; nothing was sent.
         """
-        session = self._session
-        if self._state is _NEW or get_running_loop() is not session.loop:
-            self._require_opened()
-        window = self._window
-        message = encode_item(self._head, self._send.encode(item))
+        channel = self._channel
+        if channel is None or get_running_loop() is not channel.session.loop:
+            channel = self._require_channel()
+        session, window = channel.session, channel.window
+        message = encode_item(channel.head, self._send.encode(item))
         size = len(message) + NEWLINE_SIZE
-        self._streak += 1
-        if self._streak >= _STREAK:
+        channel.streak += 1
+        if channel.streak >= STREAK:
             # A sender that never has to wait would keep every other task from running.
-            self._streak = 0
+            channel.streak = 0
             await asyncio.sleep(0)
         if (
             window.reserving
             or size > window.free
-            or self._state is not _OPEN
+            or channel.state is not _OPEN
             or not session.writable
         ):
-            await window.reserve(size, self)
+            await window.reserve(size, channel)
+            if channel.state is not _OPEN:
+                channel.raise_not_sent()
         # Nothing is awaited from here on: an item is sent if and only if this returns.
-        if isinstance(self._reply, ConnectionLost | DeadlineExceeded):
-            raise self._reply.with_traceback(None)
-        if self._state is not _OPEN:
-            raise CallClosed(
-                f"{self.procedure.name}: the call takes no more items: {self._why_not()}"
-            )
         window.free -= size
-        self.info.items_sent += 1
-        self.info.bytes_sent += size
+        channel.info.items_sent += 1
+        channel.info.bytes_sent += size
         session.write(message)
 
-    def takes_items(self) -> bool:
-        """Return whether items may still be sent. Called by the window."""
-        return self._state is _OPEN
-
-    async def drain(self) -> None:
-        """Wait until the transport is writable. Called by the window."""
-        await self._session.drain()
-
-    async def wait_for_credit(self) -> None:
-        """Wait until the server has granted more, or is known not to support flow control. Called by the window."""
-        timer: asyncio.TimerHandle | None = None
-        if not self._window.certain:
-            self._session.probe_flow_control()
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(_GRANT_WITHIN, self._session.make_unlimited, self._window)
-        try:
-            await self._window.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
-
     async def end(self, *, within: float = 5.0) -> None:
-        """Say that no further items come; those of the server still do, and its result.
+        """Half-close: send no further items; the server's items still come, and its result.
 
-        The handler's ``async for`` ends as it does when the call is closed, but it may go on sending as long as it
-        likes. After the end of the call, do nothing.
+        The handler's ``async for`` ends as it does when the call is closed, but the handler may go on sending. After
+        the end of the call, do nothing.
 
         Args:
-            within: How long to wait for the server to show that it knows this, in seconds.
+            within: How long to wait until the server shows that it supports this, in seconds.
 
         Raises:
-            ConnectionLost: The connection is gone.
-            NotSupported: The server does not know it, as the TypeScript original does not: ``close()`` asks for the
-                result.
+            ConnectionLost: The connection was lost.
+            NotSupported: The server does not support it, such as the TypeScript implementation; ``close()`` asks for
+                the result.
             UsageError: ``within`` is no time.
         """
         require_seconds("within", within)
-        self._require_opened()
-        try:
-            async with asyncio.timeout(within):
-                while self._state is ClientState.OPEN and not self._window.certain:
-                    self._session.probe_flow_control()
-                    await self._window.wait()
-        except TimeoutError:
-            self._session.make_unlimited(self._window)
-        if isinstance(self._reply, ConnectionLost):
-            raise self._reply.with_traceback(None)
-        if self._state is ClientState.OPEN and self._session.flow_control != "yes":
+        channel = self._require_channel()
+        await channel.wait_until_certain(within)
+        if isinstance(channel.reply, ConnectionLost):
+            raise channel.reply.with_traceback(None)
+        if channel.state is _OPEN and channel.session.flow_control != "yes":
             raise NotSupported(
-                f"{self.procedure.name}: the server does not know half-closed channels"
+                f"{self.procedure.name}: the server does not support half-closed channels"
             )
-        if self._step(Step.HALF_CLOSE):
-            self._session.write(encode_end(self.info.rid))
+        if channel.step(Step.HALF_CLOSE):
+            channel.session.write(encode_end(channel.info.rid))
 
-    def _open(self) -> None:
-        self.outgoing = self._window = self._session.new_window()
-        super()._open()
-        self._head = send_head(self.procedure.name, self.info.rid)
+    def _require_channel(self) -> _OpenChannel:
+        self._require_opened()
+        assert self._channel is not None  # noqa: S101 # it is what was opened
+        return self._channel
 
-    def _why_not(self) -> str:
-        if self._state is ClientState.HALF_CLOSED:
-            return "end() has said that none come"
-        return "it is closing" if self._state is ClientState.CLOSING else "it has ended"
+
+def decode_reply(slot: Slot[_Result], reply: Reply) -> _Result:
+    """Return the value of a result, or raise the error of the call."""
+    if isinstance(reply, EnkakuError):
+        # Several tasks may ask, and one repeatedly: the traceback is that of the last.
+        raise reply.with_traceback(None)
+    if not slot.declared:
+        return None  # type: ignore[return-value] # a procedure without result has the type None for it
+    return slot.decode_absent() if reply is None else slot.decode(reply)

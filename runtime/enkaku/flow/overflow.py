@@ -38,7 +38,7 @@ class BoundedQueue(Generic[T]):
     def __init__(self, capacity: int) -> None:
         self.capacity: Final = capacity
         self.items: deque[tuple[T, int]] = deque()
-        self.size = 0
+        self.size: int = 0
 
     def fits(self, size: int) -> bool:
         """Return whether an item of so many bytes fits. An empty queue takes any item."""

@@ -22,7 +22,7 @@ _EXPIRED: Final = ErrorReply(
 
 
 Step: TypeAlias = Callable[[Runner, CallMessage, Header, str, Route | None], Rejection | None]
-"""Is given the runner of the session, the message, its header, its kind, and the route of its procedure."""
+"""Takes the runner of the session, the message, its header, its kind, and its route; returns why the call is rejected, or None."""
 
 
 def unused_rid(

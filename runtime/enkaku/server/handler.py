@@ -1,4 +1,4 @@
-"""Handlers and routes: which method serves which procedure, and the stream objects that it is given."""
+"""Handlers and routes: which method serves which procedure, and the stream objects that it gets."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +21,7 @@ Receive = TypeVar("Receive")
 
 
 class ServerStream(Generic[Receive]):
-    """The server's end of a stream: takes the items for the client."""
+    """The server's end of a stream: sends items to the client."""
 
     def __init__(self, call: StreamCall, receive: Slot[Receive]) -> None:
         self._when_full: WhenFull = "wait"
@@ -35,9 +35,9 @@ class ServerStream(Generic[Receive]):
 
     @property
     def when_full(self) -> WhenFull:
-        """What happens to an item that there is no room for; ``"wait"`` at first.
+        """The overflow policy: what happens to an item that cannot be sent yet; ``"wait"`` by default.
 
-        With ``"latest"`` or ``"drop_oldest"``, ``send`` does not wait, and older items make room for newer ones.
+        With ``"latest"`` or ``"drop_oldest"``, ``send`` buffers the item instead of waiting, and drops older ones.
         """
         return self._when_full
 
@@ -53,22 +53,22 @@ class ServerStream(Generic[Receive]):
 
     @property
     def dropped(self) -> int:
-        """How many items were dropped, because there was no room for them and ``when_full`` said so."""
+        """How many items were dropped because of ``when_full``."""
         return self._call.dropped
 
     def until_closed(self) -> UntilClosed:
-        """Make a block that is left quietly as soon as the call is closed."""
+        """Return an ``async with`` block that is left without an exception when the call is closed."""
         return self._call.until_closed()
 
     async def send(self, item: Receive) -> None:
-        """Wait until there is room for an item, and send it; what was sent is sent when this returns.
+        """Wait until an item may be sent, and send it. An item was sent if and only if this returns.
 
-        Where ``when_full`` is not ``"wait"``, an item that there is no room for is put aside, and goes as soon as there
-        is some, unless a newer one takes its place.
+        If ``when_full`` is not ``"wait"``, an item that cannot be sent yet is buffered, and sent later unless a newer
+        one replaces it.
 
         Raises:
-            CallClosed: The handler is asked to finish, or has.
-            ConnectionLost: The client is gone; the handler's own task has been cancelled by then.
+            CallClosed: The call is closed, or has ended.
+            ConnectionLost: The connection was lost; the handler's own task has been cancelled, too.
             EncodeError: The item does not fit its schema.
         """
         text = self._receive.encode(item)
@@ -77,11 +77,11 @@ class ServerStream(Generic[Receive]):
 
 
 class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):
-    """The server's end of a channel: an async iterator over the client's items, which takes items for it.
+    """The server's end of a channel: an async iterator over the client's items, which also sends items to the client.
 
-    After the client has closed the channel, the iterator gives what came before, and then ends; up to then
-    items can still be sent. After the client has only ended its own side, items can be sent as long as the handler
-    likes.
+    After the client has closed the channel, the iterator yields the items that came before, and then ends; until then
+    items can still be sent. After the client has only half-closed it (``end()``), items can be sent until the handler
+    returns.
     """
 
     def __init__(self, call: StreamCall, receive: Slot[Receive], inbox: Inbox[Send]) -> None:
@@ -109,7 +109,7 @@ Result = TypeVar("Result")
 class Route:
     """A procedure and the method that serves it; made by ``event``, ``request``, ``stream`` and ``channel``.
 
-    The type checker proves that the method fits the procedure. A procedure without param (or data) is
+    The type checker checks that the method fits the procedure. A procedure without param (or data) is
     served by a method without that parameter.
     """
 
@@ -131,8 +131,8 @@ class Route:
         self._receive: Final = receive
         if receive is not None and isasyncgenfunction(method):
             raise UsageError(
-                f"{procedure.name}: a handler's method does not yield its items: it awaits stream.send(item), and "
-                "returns the result"
+                f"{procedure.name}: the handler method is an async generator; send items with "
+                "'await stream.send(item)' and return the result"
             )
 
     def decode_unusual(self, text: bytes | None) -> tuple[object, ...]:
@@ -173,7 +173,7 @@ class Route:
             value = await returned
             return None if self.result is None else self.result.encode(value)
         except CallClosed:
-            # Where no result is wanted, a loop that sends until it is told to stop is a whole handler.
+            # Without a result, a handler may be a loop that sends until the call is closed.
             if self.result is None and call.closed:
                 return None
             raise
@@ -261,10 +261,11 @@ class Route:
 class Handler(ABC):
     """Base of generated handlers: an object whose methods serve the procedures of a protocol.
 
-    Each call runs its method in a task of its own. When the client gives the call up, or is gone, the task
-    is cancelled; when the client closes it, a stream or channel says so and the return value is still sent.
+    Each call runs its method in a task of its own. When the client aborts the call, or its connection is lost, the task
+    is cancelled. When the client closes a stream or channel, its ``closed`` becomes true, and the return value is still
+    sent.
     """
 
     @abstractmethod
     def __routes__(self) -> tuple[Route, ...]:
-        """Name the procedures and the methods that serve them."""
+        """Return the procedures, and the methods that serve them."""

@@ -10,7 +10,7 @@ from enkaku.transports.base import Oversized, Transport
 from enkaku.values.problems import problem
 from enkaku.values.slot import Slot
 from enkaku.wire.error_codes import FAILED, INVALID, ErrorCode, ErrorReply
-from enkaku.wire.messages import ANSWERED, encode_error, glance_at
+from enkaku.wire.messages import ANSWERED, encode_error, peek
 
 from .call import ServerCall
 from .shared import Policy
@@ -26,18 +26,18 @@ _DATA_MAX: Final = 64
 
 
 def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
-    """Write the answer to a handler that raised, and log what its caller is not told.
+    """Return the reply to a call whose handler raised, and log an error that the caller does not get.
 
     Returns:
-        The error's code, and the line.
+        The error's code, and the encoded message.
     """
-    told = None
+    reply = None
     try:
-        told = _describe_declared(call, error) if call.answered else None
+        reply = _describe_declared(call, error) if call.answered else None
     except EncodeError as unfit:
-        error.add_note(f"The caller was told {FAILED.code} instead: {unfit}")
-    if told is not None:
-        return told
+        error.add_note(f"The caller got {FAILED.code} instead: {unfit}")
+    if reply is not None:
+        return reply
     _log_failure(call, error)
     return FAILED.code, encode_error(call.rid, *FAILED)
 
@@ -45,8 +45,8 @@ def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
 def _log_failure(call: ServerCall, error: Exception) -> None:
     if isinstance(error, CallClosed) and call.closed:
         logger.warning(
-            "%s: its call was closed, and the handler let CallClosed escape: so there is no result. "
-            "Send inside of 'async with stream.until_closed()', and return the result behind it.",
+            "%s: the handler returned no result, since CallClosed escaped after its call was closed. "
+            "Send items inside of 'async with stream.until_closed()', and return the result after it.",
             call.procedure.name,
         )
     else:
@@ -60,33 +60,34 @@ def _describe_declared(call: ServerCall, error: Exception) -> tuple[str, bytes] 
             return None
         code, message = error.code, error.message
     elif isinstance(error, HandlerError):
-        code, message, members = error.code, error.message, dict(error.data)
-        if len(members) > _DATA_MAX:
+        code, message, properties = error.code, error.message, dict(error.data)
+        if len(properties) > _DATA_MAX:
             raise EncodeError(
-                _ANY_DATA.label, (problem((), f"at most {_DATA_MAX} members", members),)
+                _ANY_DATA.label,
+                (problem((), f"object with at most {_DATA_MAX} properties", properties),),
             )
-        data = _ANY_DATA.encode(members)
+        data = _ANY_DATA.encode(properties)
     else:
         return None
     if len(code) > _CODE_MAX:
         raise EncodeError(
-            "error code", (problem((), f"text of at most {_CODE_MAX} characters", code),)
+            "error code", (problem((), f"string of at most {_CODE_MAX} characters", code),)
         )
     return code, encode_error(call.rid, code, message, data)
 
 
 _TOO_LARGE: Final = ErrorReply(ErrorCode.MESSAGE_TOO_LARGE.value, "Message exceeds maximum size")
 
-_RID_MAX: Final = 1024  # characters of an overlong rid that are worth echoing
-_EXPLANATION_MAX: Final = 1000  # characters that a client is told about a value of its own
+_RID_MAX: Final = 1024  # characters; an error for a longer rid is not sent
+_EXPLANATION_MAX: Final = 1000  # characters of a validation error that a client gets
 
 
 class Rejection(NamedTuple):
     """Why a call is not opened.
 
     Attributes:
-        reply: What the client is sent.
-        invalid: What the client did wrong, for the log; ``""`` if it did nothing wrong.
+        reply: The error that the client gets.
+        invalid: What the client did wrong, for the log; ``""`` if nothing.
         overloaded: Whether a limit is the reason.
     """
 
@@ -96,12 +97,12 @@ class Rejection(NamedTuple):
 
 
 class ErrorReplies:
-    """Replies to what the client of one connection did wrong.
+    """Sends the errors of one connection that no handler has raised, logs them, and notifies the observers.
 
     Args:
         transport: Sends the replies.
         connection: The connection, for observers.
-        policy: Says whom to notify, and how much the client is told.
+        policy: The options and limits of the server.
     """
 
     __slots__ = (
@@ -131,28 +132,28 @@ class ErrorReplies:
         self.send(rid, rejection.reply)
 
     def value(self, rid: str, error: DecodeError) -> None:
-        """Refuse a value that its schema refuses."""
+        """Reply that a value was rejected by its schema."""
         self.report(str(error))
         code, message = INVALID
         if self._policy.explain_refusals:
             message = f"{message}: {error.reason}"[:_EXPLANATION_MAX]
         self.send(rid, ErrorReply(code, message))
 
-    def oversized(self, line: Oversized) -> None:
-        """Refuse a line that was too long to be read."""
-        typ, rid = glance_at(line.head)
-        self.report(f"a line of more than {self._policy.limits.message_size} bytes")
+    def oversized(self, message: Oversized) -> None:
+        """Reply that a message was too large."""
+        typ, rid = peek(message.head)
+        self.report(f"a message of more than {self._policy.limits.message_size} bytes")
         if rid is not None and typ in ANSWERED:
             self.send(rid, _TOO_LARGE)
 
     def report(self, reason: str) -> None:
-        """Tell what the client did wrong; log it once loudly, since a hostile client could fill the disk."""
+        """Report what the client did wrong. Only the first is logged as a warning, since a client could fill the log."""
         self._policy.observers.invalid_message(self._connection, reason)
         level = logging.DEBUG if self._reported else logging.WARNING
         self._reported = True
         logger.log(level, "%s sent an invalid message: %.500s", self._connection.peer, reason)
 
     def overload(self, procedure: str, problem: str) -> None:
-        """Tell that a limit was met."""
+        """Report that a limit was reached."""
         self._policy.observers.overloaded(self._connection, procedure, problem)
         logger.debug("%s: %s: %s", self._connection.peer, procedure, problem)

@@ -41,14 +41,14 @@ class Runner:
 
     Args:
         transport: Sends the replies.
-        policy: What holds for all connections of the server.
+        policy: The options and limits of the server.
         on_end: Called whenever a handler has ended.
 
     Attributes:
-        by_rid: The calls that have not been answered.
-        running: The calls whose handlers have not ended, those of events among them; oldest first.
-        capacity: Whether one more call may be opened, and why not.
-        stopping: Whether no new calls are accepted.
+        by_rid: The calls that were not replied to yet.
+        running: The calls whose handlers have not ended, including events; oldest first.
+        capacity: Counts the calls of the connection, against its limits and the server's.
+        stopping: Whether new calls are rejected.
     """
 
     __slots__ = (
@@ -134,7 +134,7 @@ class Runner:
     def abort(self, call: ServerCall, outcome: Outcome = "aborted", code: str = "") -> None:
         """Cancel the handler; nothing more is sent."""
         if call.step(_FINISH):
-            call.note_end(outcome, code)
+            call.record_end(outcome, code)
         self._cancel(call)
 
     def abort_all(self) -> None:
@@ -143,7 +143,7 @@ class Runner:
             self.abort(call, "lost")
 
     def cancel_all(self) -> None:
-        """Cancel every handler; each caller is told that the server stops."""
+        """Cancel every handler; each caller gets the error that the server stops."""
         self.stopping = True
         for call in tuple(self.running):
             self._cancel(call)
@@ -169,9 +169,9 @@ class Runner:
     async def _serve(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         """Run the handler of a call, and reply; this is all that its task does.
 
-        asyncio throws a cancellation into a task's coroutine where that has stopped. One that has not begun ends
-        there, without having run anything. So this begins before there is a task, and stops at its pause: whoever
-        cancels the task, and however early, the call is replied to and counted no longer.
+        asyncio throws a cancellation into a task's coroutine where that has stopped. A coroutine that has not begun then
+        ends without running any code. So this begins before there is a task, and stops at its pause: however early the
+        task is cancelled, the call is replied to and no longer counted.
         """
         try:
             await _pause()
@@ -191,7 +191,7 @@ class Runner:
         except (asyncio.CancelledError, GeneratorExit):
             self._reply_unfinished(call, None)
             raise
-        except BaseException as error:  # those that a test framework raises, above all
+        except BaseException as error:  # such as a test framework's own
             self._reply_unfinished(call, error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
@@ -209,7 +209,7 @@ class Runner:
         if state is None:
             self._reply(call, message, "result")
             return
-        # The usual end of a request: _reply() and _end() in one, without what only other calls need.
+        # The usual end of a request: _reply() and _end() in one, without the steps that only other calls need.
         call.state = state
         call.task = None
         call.bytes_sent += len(message) + NEWLINE_SIZE
@@ -246,23 +246,23 @@ class Runner:
         self._reply(call, encode_error(call.rid, *error), "error", error.code)
 
     def _reply(self, call: ServerCall, message: bytes, outcome: Outcome, code: str = "") -> None:
-        """Send the last message of a call, if it is still wanted."""
+        """Send the last message of a call, unless the call has ended."""
         if call.step(_FINISH):
             if call.answered:
                 call.bytes_sent += len(message) + NEWLINE_SIZE
                 self._transport.write(message)
-            call.note_end(outcome, code)
+            call.record_end(outcome, code)
 
     def _remove(self, call: ServerCall) -> None:
-        """Forget a call's id and its timer: it has been answered."""
+        """Free a call's id and stop its timer: it was replied to."""
         if self.by_rid.get(call.rid) is call:
             del self.by_rid[call.rid]
         if self._timers:
             self._drop_timer(call)
 
     def _end(self, call: ServerCall) -> None:
-        """Count a call no longer: its handler has ended."""
-        call.task = None  # or the two would keep each other until the garbage collector comes
+        """Uncount a call: its handler has ended."""
+        call.task = None  # else the two would form a cycle, which only the garbage collector frees
         del self.running[call]
         self._remove(call)
         if call.step(_RELEASE):
@@ -281,7 +281,7 @@ class Runner:
 
     def _on_close_timeout(self, call: ServerCall) -> None:
         logger.error(
-            "%s: the handler went on for %g s after its call was closed: it is cancelled",
+            "%s: the handler is cancelled, since it went on for %g s after its call was closed",
             call.procedure.name,
             self._close_timeout,
         )

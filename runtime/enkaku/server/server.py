@@ -27,14 +27,14 @@ from .signals import on_stop_signal
 
 __all__ = ["Listening", "Server"]
 
-_AT_ONCE: Final = 1.0  # seconds that handlers may still clean up when the server shall end at once
+_AT_ONCE: Final = 1.0  # seconds that handlers may still clean up after abort()
 
 
 class Listening(Protocol):
-    """What brings a server its connections."""
+    """Accepts the connections of a server."""
 
     def close(self) -> None:
-        """Bring no more."""
+        """Accept no more."""
 
 
 class Server:
@@ -80,7 +80,9 @@ class Server:
         for address in self._addresses:
             if address.startswith("tcp:"):
                 return int(address.rpartition(":")[2])
-        raise UsageError(f"the server listens at {', '.join(self._addresses)}, not at a TCP port")
+        raise UsageError(
+            f"port: the server listens at {', '.join(self._addresses)}, not at a TCP port"
+        )
 
     @property
     def connections(self) -> tuple[ConnectionInfo, ...]:
@@ -100,7 +102,7 @@ class Server:
         """
         require_seconds("grace", grace)
         require_loop(self._loop, "the server")
-        with on_stop_signal(self._take_signal):
+        with on_stop_signal(self._on_signal):
             await self._stop_wanted.wait()
             await self.stop(grace=grace)
 
@@ -115,15 +117,15 @@ class Server:
             grace: How long running handlers may go on, in seconds.
 
         Raises:
-            UsageError: A handler of this server waits here, and would wait for itself. It can start a task for it.
-                Or ``grace`` is no time, or the server belongs to another event loop.
+            UsageError: A handler of this server calls it, and would wait for itself. It may start a task that stops the
+                server. Or ``grace`` is no time, or the server belongs to another event loop.
         """
         require_seconds("grace", grace)
         require_loop(self._loop, "the server")
         task = asyncio.current_task()
         if any(session.is_served_by(task) for session in self._sessions):
             raise UsageError(
-                "a handler cannot wait for the end of its own server: start a task that stops it"
+                "stop(): a handler cannot wait for its own server to end; start a task that stops it"
             )
         self._stop_wanted.set()
         if self._stopping is None:
@@ -143,7 +145,7 @@ class Server:
             session.abort()
 
     def connected(self, transport: Transport) -> None:
-        """Serve a new connection. Called by what listens."""
+        """Serve a new connection. Called by the listener."""
         if self._stop_wanted.is_set():
             transport.abort()
         elif len(self._sessions) >= self._limits.connections:
@@ -152,7 +154,7 @@ class Server:
             self._policy.observers.overloaded(info, "", problem)
             transport.abort()
         else:
-            session = Session(transport, self._policy, on_call_end=self._tell_progress)
+            session = Session(transport, self._policy, on_call_end=self._report_progress)
             self._sessions[session] = None
             session.ended.add_done_callback(partial(self._disconnected, session))
             session.start()
@@ -161,7 +163,7 @@ class Server:
     async def running(
         self, listener: Listening | None, addresses: tuple[str, ...]
     ) -> AsyncGenerator[None, None]:
-        """Own what listens; stop with the block, at once if it is left by an exception."""
+        """Own the listener; stop when the block is left, without grace if by an exception."""
         self._listener, self._addresses = listener, addresses
         try:
             yield
@@ -176,16 +178,16 @@ class Server:
     def _disconnected(self, session: Session, _: asyncio.Future[None]) -> None:
         del self._sessions[session]
         self._policy.observers.connection_lost(session.info, session.reason)
-        self._tell_progress()
+        self._report_progress()
 
-    def _tell_progress(self) -> None:
+    def _report_progress(self) -> None:
         if self._stopping is not None:
             self._policy.observers.draining(len(self._sessions), self._policy.capacity.running)
 
     async def _stop(self, grace: float) -> None:
         if self._listener is not None:
             self._listener.close()
-        self._tell_progress()
+        self._report_progress()
         loop = asyncio.get_running_loop()
         ending = loop.create_task(self._end_sessions(grace))
         aborted = loop.create_task(self._aborted.wait())
@@ -206,7 +208,7 @@ class Server:
             await asyncio.wait(ended, timeout=self._limits.cleanup)
             await asyncio.gather(*(session.abandon() for session in sessions))
 
-    def _take_signal(self) -> None:
+    def _on_signal(self) -> None:
         if self._stop_wanted.is_set():
             self.abort()
         self._stop_wanted.set()

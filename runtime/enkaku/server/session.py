@@ -68,8 +68,8 @@ class Session:
     """Serves one connection.
 
     Args:
-        transport: What carries the bytes; not started yet.
-        policy: What holds for all connections of the server.
+        transport: Carries the messages; not started yet.
+        policy: The options and limits of the server.
         on_call_end: Called whenever a handler has ended while the session stops.
     """
 
@@ -119,7 +119,9 @@ class Session:
             end_at_deadline=self._runner.end_at_deadline,
         )
         self._shallow = limits.depth < DEPTH_MAX
-        self._queued: deque[bytes | Oversized] | None = None  # behind an event without a handler
+        self._queued: deque[bytes | Oversized] | None = (
+            None  # after an event without a free handler
+        )
         self._handling_queued = False
         self._waiting: asyncio.TimerHandle | None = None
         self._shedding = False
@@ -137,16 +139,16 @@ class Session:
 
     @property
     def ended(self) -> asyncio.Future[None]:
-        """Done when the connection is gone and the last handler with it."""
+        """Done when the connection was lost and its last handler has ended."""
         return self._lifecycle.ended
 
     @property
     def reason(self) -> str:
-        """Why the connection ended, or will; ``""`` while it does not."""
+        """Why the connection ended, or will; ``""`` while it is open."""
         return self._lifecycle.reason
 
     def is_served_by(self, task: asyncio.Task[object] | None) -> bool:
-        """Tell whether a handler of this connection runs in a task."""
+        """Return whether a handler of this connection runs in a task."""
         return self._runner.runs_in(task)
 
     def start(self) -> None:
@@ -155,7 +157,7 @@ class Session:
         self._lifecycle.start(self)
 
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
-        """Take what the client sent."""
+        """Handle messages of the client."""
         if self._lifecycle.watches_idle:
             self._lifecycle.on_activity()
         if self._queued is not None:
@@ -172,14 +174,14 @@ class Session:
             self._lifecycle.check_backlog()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Cancel the handlers that still run: no reply can be sent."""
+        """Cancel the handlers, since no reply can be sent."""
         self._queued = None
         self._stop_waiting()
         self._runner.abort_all()
         self._lifecycle.on_connection_lost(error)
 
     async def stop(self, *, grace: float) -> None:
-        """Take no new calls, ask the running handlers to finish, answer every call, close the transport.
+        """Reject new calls, ask the running handlers to finish, reply to every call, close the transport.
 
         Args:
             grace: How long handlers may go on, in seconds.
@@ -188,18 +190,20 @@ class Session:
         await self._lifecycle.stop()
 
     async def abandon(self) -> None:
-        """Wait no longer for the lifespan of the connection."""
+        """Cancel the lifespan of the connection."""
         await self._lifecycle.abandon()
 
     def abort(self) -> None:
-        """Cancel every handler and drop the connection."""
+        """Cancel every handler, and end the connection."""
         self._runner.cancel_all()
         self._lifecycle.drop("this server was aborted")
 
     def _handle_queued(self) -> None:
-        """Handle the messages that wait, as far as handlers are free now."""
+        """Handle queued messages, until an event finds no free handler again."""
         queued = self._queued
-        if queued is None or self._handling_queued:  # an eager task has ended meanwhile
+        if (
+            queued is None or self._handling_queued
+        ):  # a handler that runs as an eager task has ended
             return
         self._handling_queued = True
         self._stop_waiting()
@@ -213,7 +217,7 @@ class Session:
             self._lifecycle.resume(Pause.EVENTS)
 
     def _wait_for_handler(self) -> None:
-        """Let an event wait for a free handler, for a bounded time: an abort may be after it."""
+        """Let the first event wait for a free handler, for a bounded time: an abort may be behind it."""
         if self._limits.stall is not None:
             self._waiting = self._loop.call_later(self._limits.stall, self._start_shedding)
 
@@ -362,7 +366,7 @@ class Session:
         if call is None or call.state is ServerState.ENDED:
             return
         if not isinstance(call, StreamCall) or call.inbox is None or call.decode_item is None:
-            self._replies.report(f"{call.procedure.name!r} takes no items")
+            self._replies.report(f"{call.procedure.name!r} takes no items from the client")
             return
         text = bytes(message.val)
         try:
@@ -390,7 +394,7 @@ class Session:
         if call is None:
             return
         if not isinstance(call, StreamCall) or call.inbox is None:
-            self._replies.report(f"{call.procedure.name!r} takes no items")
+            self._replies.report(f"{call.procedure.name!r} takes no items from the client")
         else:
             call.step(Step.HALF_CLOSE)
 

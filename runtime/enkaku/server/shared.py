@@ -74,20 +74,20 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What holds for every connection of a server.
+    """The options and limits of a server, which hold for all its connections.
 
     Attributes:
         routes: The handler's routes by procedure name.
-        limits: What is kept for a client at the most.
+        limits: Bound what one client, and all of them together, may use.
         capacity: Counts the calls of all connections.
         deadlines: Ends calls at their deadlines.
         fairness: Counts the items that handlers send without waiting.
         close_timeout: How long a handler may go on after its call was closed, in seconds; then it is cancelled and
             the caller gets ``EK05``.
-        explain_refusals: Whether a client is told why its value was refused.
-        observers: Are told what happens.
-        interceptors: Stand around each handler.
-        lifespan: Stands around each connection.
+        explain_refusals: Whether a client gets the validation error of a value that was rejected.
+        observers: Are notified of what happens.
+        interceptors: Each handler runs inside of them.
+        lifespan: Each connection lives in it.
     """
 
     routes: Mapping[str, Route]

@@ -21,19 +21,19 @@ class _Watch:
         self._loop = loop
         self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
         for number in _SIGNALS:
-            loop.add_signal_handler(number, self._tell)
+            loop.add_signal_handler(number, self._notify)
 
     def restore(self) -> None:
         for number, handler in self._previous.items():
             self._loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in tuple(self.listeners):
             listener()
 
 
-# A process has one handler for a signal: all servers of a loop are told through the same one.
+# A process has one handler per signal, which notifies all servers of an event loop.
 _watches: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch]] = WeakKeyDictionary()
 
 

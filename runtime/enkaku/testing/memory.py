@@ -6,7 +6,7 @@ from typing import Unpack
 
 from enkaku._checks import require_instances
 from enkaku.client.connection import Connection
-from enkaku.client.reconnect import Redialer
+from enkaku.client.reconnect import Connector
 from enkaku.options import ConnectionOptions, ServerOptions, check_connection
 from enkaku.server.handler import Handler
 from enkaku.server.server import Server
@@ -73,8 +73,8 @@ async def connect_and_serve(
         transport = await dial()
         await stack.enter_async_context(server.running(None, ("memory",)))
         reconnect = client_options.get("reconnect")
-        redialer = None if reconnect is None else Redialer(dial, reconnect, transport.peer)
-        connection = Connection(transport, redialer, **client_options)
+        connector = None if reconnect is None else Connector(dial, reconnect, transport.peer)
+        connection = Connection(transport, connector, **client_options)
         try:
             yield connection, server
         finally:

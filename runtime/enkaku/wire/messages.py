@@ -1,7 +1,7 @@
 """The wire messages: how they are decoded and encoded, and how deep they may nest.
 
-A slot's value stays encoded JSON (``msgspec.Raw``): only the slot knows its schema. What the fast decoder rejects is read
-again by a slower one, which knows signed messages, a byte order mark, and lone surrogates.
+A slot's value stays encoded JSON (``msgspec.Raw``), since only the slot knows its schema. A message that the fast decoder
+rejects is decoded again by a slower one, which accepts signed messages, a byte order mark, and lone surrogates.
 """
 
 import re
@@ -21,7 +21,7 @@ __all__ = [
     "NEWLINE_SIZE",
     "Abort",
     "CallMessage",
-    "ClientLine",
+    "ClientEnvelope",
     "ClientMessage",
     "Credit",
     "End",
@@ -45,40 +45,37 @@ __all__ = [
     "encode_item",
     "encode_open",
     "encode_result",
-    "glance_at",
+    "peek",
     "receive_head",
     "require_depth",
     "send_head",
 ]
 
-_ENVELOPE: Final = 2  # levels around a value: the line's object, and the payload
-# Nothing is tried twice, nor remembered in order to be: a string without an end would be, from each of its quotes on.
+_ENVELOPE: Final = 2  # levels around a value: the message's object, and the payload
+# Possessive quantifiers: with backtracking, a string without an end would be read again from each of its quotes.
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[][{}]', re.DOTALL)
 
 
-def require_depth(line: bytes, depth: int) -> None:
-    """Refuse a line in which a value has more than ``depth`` levels of arrays and objects.
+def require_depth(raw: bytes, depth: int) -> None:
+    """Raise InvalidMessage if a value in a message has more than ``depth`` levels of arrays and objects.
 
     Args:
-        line: One line, which need not be JSON.
-        depth: The levels that are allowed. 200 is what the parsers allow by themselves: it costs nothing here.
-
-    Raises:
-        InvalidMessage: There are more.
+        raw: The encoded message, which need not be JSON.
+        depth: The levels that are allowed. The parsers themselves allow 200, so that costs nothing here.
     """
-    if depth < DEPTH_MAX and _levels(line, depth + _ENVELOPE) > depth + _ENVELOPE:
-        typ, rid = glance_at(line)
-        reason = f"more than {depth} levels of arrays and objects are in one another"
+    if depth < DEPTH_MAX and _count_levels(raw, depth + _ENVELOPE) > depth + _ENVELOPE:
+        typ, rid = peek(raw)
+        reason = f"arrays and objects are nested more than {depth} levels deep"
         raise InvalidMessage(reason, typ=typ, rid=rid)
 
 
-def _levels(line: bytes, most: int) -> int:
-    """Count levels, as far as they can be told to be more than ``most``."""
-    if line.count(b"[") + line.count(b"{") <= most:
-        return 0  # so few brackets are not too many, however they stand
+def _count_levels(raw: bytes, most: int) -> int:
+    """Return how deep a message is nested if that is more than ``most``; else 0."""
+    if raw.count(b"[") + raw.count(b"{") <= most:
+        return 0  # fewer brackets than levels that are allowed
     level = 0
-    for token in _TOKEN.finditer(line):
-        first = line[token.start()]
+    for token in _TOKEN.finditer(raw):
+        first = raw[token.start()]
         if first in b"[{":
             level += 1
             if level > most:
@@ -92,22 +89,24 @@ CLOSE: Final = "Close"
 """The reason of an abort that asks the handler to finish and to send its result."""
 
 ANSWERED: Final = frozenset({"request", "stream", "channel", "send"})
-"""The kinds of messages whose senders are told where one is invalid."""
+"""The types of messages whose senders get an ``error`` message where one is invalid."""
 
 NEWLINE_SIZE: Final = 1
-"""What each message counts beyond its own bytes, in flow control and in the figures of calls, whatever carries it.
+"""How many bytes each message counts more than it has, in flow control and in the metadata of calls, on every transport.
 
-Both sides have to count alike, and began with lines.
+Both sides have to count the same, and the first transports ended each message with a newline.
 """
 
 ALIVE: Final = "enkaku:alive?"
-"""A procedure that no protocol has: whoever asks for it wants any answer, as a sign of life."""
+"""The procedure of a ping. No protocol has it, so that the server answers with an error, which is the pong."""
 
-_COUNT_MAX: Final = 2**53  # what every reader of JSON keeps exact (RFC 8259, 6)
+_COUNT_MAX: Final = 2**53  # every JSON parser keeps integers up to this exact (RFC 8259, section 6)
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=_COUNT_MAX)]
 _ID: TypeAlias = Annotated[str, Meta(max_length=128)]
 _REASON_MAX: Final = 1024
-_GLANCED: Final = 4096  # bytes in which typ and rid are, if they are where everybody writes them
+_PEEKED: Final = (
+    4096  # bytes at the beginning of a message; every known peer writes typ and rid in them
+)
 
 
 # None of these can be part of a cycle (gc=False): nothing that they hold refers to anything.
@@ -131,7 +130,7 @@ class OpenChannel(_Open, tag="channel", frozen=True, gc=False):
 
 
 class Send(Struct, tag_field="typ", tag="send", forbid_unknown_fields=True, frozen=True, gc=False):
-    """An item from the client into a channel; early releases of the original leave ``prc`` out."""
+    """An item from the client into a channel; early releases of the TypeScript implementation omit ``prc``."""
 
     rid: _ID
     val: Raw
@@ -142,7 +141,7 @@ class Send(Struct, tag_field="typ", tag="send", forbid_unknown_fields=True, froz
 class Abort(
     Struct, tag_field="typ", tag="abort", forbid_unknown_fields=True, frozen=True, gc=False
 ):
-    """The client gives a call up, or asks it to finish (``rsn`` is ``CLOSE``)."""
+    """The client aborts a call, or closes it: asks the handler to finish (``rsn`` is ``CLOSE``)."""
 
     rid: _ID
     rsn: Annotated[str, Meta(max_length=_REASON_MAX)] | UnsetType = UNSET
@@ -166,7 +165,7 @@ class End(Struct, tag_field="typ", tag="end", frozen=True, gc=False):
 class Event(
     Struct, tag_field="typ", tag="event", forbid_unknown_fields=True, frozen=True, gc=False
 ):
-    """A message that nobody answers."""
+    """A notification, which has no reply."""
 
     prc: str
     data: Raw | UnsetType = UNSET
@@ -183,7 +182,7 @@ class Receive(Struct, tag_field="typ", tag="receive", frozen=True, gc=False):
 
 @final
 class Result(Struct, tag_field="typ", tag="result", frozen=True, gc=False):
-    """Ends a call well."""
+    """Ends a call with its result."""
 
     rid: str
     val: Raw | UnsetType = UNSET
@@ -191,7 +190,7 @@ class Result(Struct, tag_field="typ", tag="result", frozen=True, gc=False):
 
 @final
 class Error(Struct, tag_field="typ", tag="error", frozen=True, gc=False):
-    """Ends a call badly."""
+    """Ends a call with an error."""
 
     rid: str
     code: str
@@ -205,11 +204,11 @@ ServerMessage = Receive | Result | Error | Credit
 
 
 class Header(Struct, frozen=True, gc=False):
-    """What a client says beside the message itself.
+    """What a client says in addition to the payload.
 
     Attributes:
-        win: The bytes of ``receive`` lines that it is ready to buffer for the call that this opens.
-        ttl: How long it will wait for the call that this opens, in milliseconds.
+        win: How many bytes of ``receive`` messages it buffers for the call that this opens.
+        ttl: How long it waits for the call that this opens, in milliseconds.
     """
 
     typ: Literal["JWT"]
@@ -226,19 +225,19 @@ class _SignedHeader(Header, frozen=True, gc=False):
     alg: Literal["EdDSA", "ES256"]
 
 
-class ClientLine(Struct, forbid_unknown_fields=True, frozen=True, gc=False):
-    """A line that a client sent."""
+class ClientEnvelope(Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    """A message of a client, with its header."""
 
     header: Header
     payload: ClientMessage
 
 
-class _FromClient(ClientLine, forbid_unknown_fields=True, frozen=True, gc=False):
+class _FromClient(ClientEnvelope, forbid_unknown_fields=True, frozen=True, gc=False):
     header: _Unsigned
 
 
 class _FromServer(Struct, gc=False):
-    # Replies are read leniently: what a newer server adds to them is no reason to lose a call.
+    # Unknown properties are ignored, since a newer server may add some.
     payload: ServerMessage
 
 
@@ -249,13 +248,13 @@ class _Signed(Struct, forbid_unknown_fields=True):
     data: str | UnsetType = UNSET
 
 
-class _GlancePayload(Struct):
+class _PeekPayload(Struct):
     typ: str
     rid: str
 
 
-class _Glance(Struct):
-    payload: _GlancePayload
+class _Peek(Struct):
+    payload: _PeekPayload
 
 
 _CLAIMS: Final = {
@@ -271,80 +270,80 @@ _from_client: Final = msgspec.json.Decoder(_FromClient)
 _from_server: Final = msgspec.json.Decoder(_FromServer)
 _signed: Final = msgspec.json.Decoder(_Signed)
 _payload: Final[msgspec.json.Decoder[ClientMessage]] = msgspec.json.Decoder(ClientMessage)
-_glance: Final = msgspec.json.Decoder(_Glance)
+_peek: Final = msgspec.json.Decoder(_Peek)
 _bytes: Final = msgspec.json.Encoder().encode
 
 _BOM: Final = b"\xef\xbb\xbf"
 _SLOTS: Final = frozenset({"prm", "val", "data"})
 _STRING: Final = rb'"(?:[^"\\]|\\.)*"'
-_TEXT_MEMBER: Final = re.compile(rb'"(typ|rid)"\s*:\s*(%b)' % _STRING)
-# The members of the payload before its first value that is not a string.
+_STRING_PROPERTY: Final = re.compile(rb'"(typ|rid)"\s*:\s*(%b)' % _STRING)
+# The properties of the payload before its first value that is not a string.
 _HEAD: Final = re.compile(
     rb'\s*\{\s*"header"\s*:\s*\{[^{}]*\}\s*,\s*"payload"\s*:\s*\{'
-    rb"(?P<members>(?:\s*%b\s*:\s*%b\s*,?)*)" % (_STRING, _STRING)
+    rb"(?P<properties>(?:\s*%b\s*:\s*%b\s*,?)*)" % (_STRING, _STRING)
 )
 _M = TypeVar("_M")
 
 
-def decode_client_message(line: bytes) -> ClientLine:
-    """Read a line that a client sent.
+def decode_client_message(raw: bytes) -> ClientEnvelope:
+    """Decode a message of a client.
 
     Args:
-        line: One line, without its newline.
+        raw: The encoded message.
 
     Raises:
-        InvalidMessage: It is not a message. ``rid`` is set if the sender expects an answer.
+        InvalidMessage: It is not a message. ``rid`` is set if the sender expects a reply.
     """
     try:
-        return _from_client.decode(line)
+        return _from_client.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        return _decode_unusual(line, str(error))
+        return _decode_slowly(raw, str(error))
 
 
-def decode_server_message(line: bytes) -> ServerMessage:
-    """Read a line that a server sent.
+def decode_server_message(raw: bytes) -> ServerMessage:
+    """Decode a message of a server.
 
     Args:
-        line: One line, without its newline.
+        raw: The encoded message.
 
     Raises:
-        InvalidMessage: It is not a message. ``rid`` is set where the line names one.
+        InvalidMessage: It is not a message. ``rid`` is set where the message names one.
     """
     try:
-        return _from_server.decode(line).payload
+        return _from_server.decode(raw).payload
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         try:
-            return _convert(line, _FromServer).payload
+            return _convert(raw, _FromServer).payload
         except (msgspec.MsgspecError, RecursionError, ValueError):
-            typ, rid = _read_glance(line)
+            typ, rid = _read_ids(raw)
             raise InvalidMessage(str(error), typ=typ, rid=rid) from None
 
 
-def _decode_unusual(line: bytes, reason: str) -> ClientLine:
-    """Read what the fast way refuses: signed messages, a byte order mark, lone surrogates."""
-    line = line.removeprefix(_BOM)
+def _decode_slowly(raw: bytes, reason: str) -> ClientEnvelope:
+    """Decode what the fast decoder rejects: signed messages, a byte order mark, lone surrogates."""
+    raw = raw.removeprefix(_BOM)
     try:
-        if b'"signature"' in line:
-            return _decode_signed(line)
-        return _convert(line, _FromClient)
+        if b'"signature"' in raw:
+            return _decode_signed(raw)
+        return _convert(raw, _FromClient)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        typ, rid = _read_glance(line)
+        typ, rid = _read_ids(raw)
         raise InvalidMessage(reason, typ=typ, rid=rid if typ in ANSWERED else None) from None
 
 
-def _decode_signed(line: bytes) -> ClientLine:
-    """Read a signed message; an open server does not check the signature."""
-    signed = _signed.decode(line)
+def _decode_signed(raw: bytes) -> ClientEnvelope:
+    """Decode a signed message; a server without access control does not check the signature."""
+    signed = _signed.decode(raw)
     payload = signed.payload
     for name, claim in _CLAIMS.items():
         if name in payload:
             msgspec.json.decode(payload.pop(name), type=claim)
-    return ClientLine(signed.header, _payload.decode(_bytes(payload)))
+    return ClientEnvelope(signed.header, _payload.decode(_bytes(payload)))
 
 
-def _convert(line: bytes, message_type: type[_M]) -> _M:
-    """Read lone surrogates, which JSON allows as escapes (RFC 8259, 8.2) and the fast decoder refuses."""
-    message: object = load_json(line.removeprefix(_BOM))
+def _convert(raw: bytes, message_type: type[_M]) -> _M:
+    """Decode lone surrogates, which JSON allows as escapes (RFC 8259, section 8.2) and the fast decoder rejects."""
+    message: object = load_json(raw.removeprefix(_BOM))
     if isinstance(message, dict):
         payload = cast(dict[str, object], message).get("payload")
         if isinstance(payload, dict):
@@ -354,28 +353,28 @@ def _convert(line: bytes, message_type: type[_M]) -> _M:
     return msgspec.convert(message, message_type)
 
 
-def _read_glance(line: bytes) -> tuple[str | None, str | None]:
+def _read_ids(raw: bytes) -> tuple[str | None, str | None]:
     try:
-        payload = _glance.decode(line).payload
+        payload = _peek.decode(raw).payload
     except RecursionError:
-        return glance_at(line)  # nested too deep to be read to its end
+        return peek(raw)  # nested too deep for the decoder
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None, None
     return payload.typ, payload.rid
 
 
-def glance_at(head: bytes) -> tuple[str | None, str | None]:
-    """Find ``typ`` and ``rid`` in the first bytes of a message too long to be read.
+def peek(head: bytes) -> tuple[str | None, str | None]:
+    """Return ``typ`` and ``rid``, read from the first bytes of a message that is too large to be decoded.
 
     Returns:
-        ``(typ, rid)``, each None where it is not among the bytes; ``typ`` also where nobody expects an answer.
+        ``(typ, rid)``; both None where they are not among the bytes, or where the message has no ``rid``.
     """
-    found = _HEAD.match(head[:_GLANCED])
+    found = _HEAD.match(head[:_PEEKED])
     if found is None:
         return None, None
-    members = dict(_TEXT_MEMBER.findall(found["members"]))
+    properties = dict(_STRING_PROPERTY.findall(found["properties"]))
     try:
-        typ, rid = (msgspec.json.decode(members[name], type=str) for name in (b"typ", b"rid"))
+        typ, rid = (msgspec.json.decode(properties[name], type=str) for name in (b"typ", b"rid"))
     except (KeyError, msgspec.MsgspecError, UnicodeDecodeError):
         return None, None
     return typ, rid
@@ -422,11 +421,11 @@ def encode_open(
         rid: The id that this side has given to the call: ASCII, with nothing to escape.
         prc: The procedure's name.
         prm: The encoded param, None where the procedure has none.
-        win: The bytes of items that this side is ready to buffer, None to say nothing of it.
-        ttl: How long this side will wait, in milliseconds; None is without limit.
+        win: How many bytes of items this side buffers; None omits it.
+        ttl: How long this side waits, in milliseconds; None is without limit.
     """
     if win is None and ttl is not None and prm is not None:
-        return _REQUEST % (ttl, _KINDS[kind], rid.encode(), _name(prc), prm)  # most are like this
+        return _REQUEST % (ttl, _KINDS[kind], rid.encode(), _name(prc), prm)  # as most are
     more = b"" if ttl is None else b',"ttl":%d' % ttl
     if win is not None:
         more = b',"win":%d%b' % (win, more)
@@ -435,44 +434,44 @@ def encode_open(
 
 
 def send_head(prc: str, rid: str) -> bytes:
-    """Write what stands before the value in each line of a channel's client; see ``encode_item``."""
+    """Return the beginning of a channel's ``send`` messages, up to the value; see ``encode_item``."""
     return b'%b"send","prc":%b,"rid":%b,"val":' % (_PREFIX, _name(prc), _text(rid))
 
 
 def encode_abort(rid: str, rsn: str | None) -> bytes:
-    """Write the line that ends a call from the client's side; a long reason is cut."""
-    line = b'%b"abort","rid":%b' % (_PREFIX, _text(rid))
-    return line + (b"}}" if rsn is None else b',"rsn":%b}}' % _text(rsn[:_REASON_MAX]))
+    """Return the message that aborts a call; a long reason is cut."""
+    message = b'%b"abort","rid":%b' % (_PREFIX, _text(rid))
+    return message + (b"}}" if rsn is None else b',"rsn":%b}}' % _text(rsn[:_REASON_MAX]))
 
 
 def encode_credit(rid: str, n: int) -> bytes:
-    """Write the line that grants ``n`` further bytes of a call's items."""
+    """Return the message that grants ``n`` further bytes of a call's items."""
     return b'%b"credit","rid":%b,"n":%d}}' % (_PREFIX, _text(rid), n)
 
 
 def encode_end(rid: str) -> bytes:
-    """Write the line that ends the client's side of a channel."""
+    """Return the message that half-closes a channel."""
     return b'%b"end","rid":%b}}' % (_PREFIX, _text(rid))
 
 
 def encode_event(prc: str, data: bytes | None) -> bytes:
-    """Write the line of an event."""
-    line = b'%b"event","prc":%b' % (_PREFIX, _text(prc))
-    return line + (b"}}" if data is None else b',"data":%b}}' % data)
+    """Return the message of an event."""
+    message = b'%b"event","prc":%b' % (_PREFIX, _text(prc))
+    return message + (b"}}" if data is None else b',"data":%b}}' % data)
 
 
 def receive_head(rid: str) -> bytes:
-    """Write what stands before the value in each line of an item from the server; see ``encode_item``."""
+    """Return the beginning of a call's ``receive`` messages, up to the value; see ``encode_item``."""
     return b'%b"receive","rid":%b,"val":' % (_PREFIX, _text(rid))
 
 
 def encode_item(head: bytes, val: bytes) -> bytes:
-    """Write the line of an item, whose beginning is the same for all items of a call."""
+    """Return the message of an item; its beginning is the same for all items of a call."""
     return b"%b%b}}" % (head, val)
 
 
 def encode_result(rid: str, val: bytes | None) -> bytes:
-    """Write the line that ends a call well; ``val`` is None where the procedure has no result."""
+    """Return the message that ends a call with its result; ``val`` is None where the procedure has none."""
     try:
         text = _bytes(rid)
     except UnicodeEncodeError:
@@ -483,7 +482,7 @@ def encode_result(rid: str, val: bytes | None) -> bytes:
 
 
 def encode_error(rid: str, code: str, message: str, data: bytes = b"{}") -> bytes:
-    """Write the line that ends a call badly; a long message is cut."""
+    """Return the message that ends a call with an error; a long error message is cut."""
     return b'%b"error","rid":%b,"code":%b,"data":%b,"msg":%b}}' % (
         _PREFIX,
         _text(rid),
