@@ -20,6 +20,7 @@ from commands import enkaku
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+LINKING = [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 FENCE = re.compile(
     r"(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -104,8 +105,22 @@ def test_every_document_in_the_folder_is_linked_from_the_readme() -> None:
         assert f"docs/{document.name}" in readme
 
 
-def test_the_readme_shows_the_counter_example_as_it_is() -> None:
-    shown = {fence.file: fence.body for fence in fences(ROOT / "README.md") if fence.file}
-    folder = ROOT / "examples" / "counter"
-    assert (folder / "main.py").read_text().partition('"""\n\n')[2] in shown.values()
-    assert (folder / "protocol.json").read_text() in shown.values()
+def test_readme_has_at_most_100_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
+
+
+LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#]*)(?:#(?P<heading>[^)]*))?\)")
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what GitHub makes of the headings of a document, for links to them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("document", LINKING, ids=lambda path: path.name)
+def test_links_lead_to_existing_files_and_headings(document: Path) -> None:
+    for match in LINK.finditer(FENCE.sub("", document.read_text())):
+        target = (document.parent / match["path"]).resolve() if match["path"] else document
+        assert target.exists(), match[0]
+        assert match["heading"] is None or match["heading"] in anchors(target), match[0]
