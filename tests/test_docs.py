@@ -1,11 +1,14 @@
 """The documentation is executed: its files are written, its commands run, their output compared.
 
-In README.md and docs/: a fence behind ``<!-- file: NAME -->`` is a file, a ``console`` fence holds commands
-(``$ ...``) with the output that they give, all in one fresh directory for each document. What a plain ``enkaku``
-command does is asked within this process, for it would spend most of its time on imports; all else is asked of a shell.
+In README.md and docs/: a fence after ``<!-- file: NAME -->`` is a file, and a ``console`` fence holds commands (``$ ...``)
+with their output, all in one fresh directory for each document. A fence after ``<!-- client: NAME -->`` or ``<!-- server: NAME
+-->`` holds messages of that side, one a line, which decode as that class, or raise ``InvalidMessage``.
+
+A plain ``enkaku`` command runs in this process, since it would spend most of its time on imports; a shell runs the others.
 """
 
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -13,15 +16,26 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import trustme
 from commands import enkaku
+from enkaku import InvalidMessage
+from enkaku.wire.error_codes import ErrorCode
+from enkaku.wire.messages import (
+    ClientMessage,
+    ServerMessage,
+    decode_client_message,
+    decode_server_message,
+)
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+WIRE = ROOT / "docs" / "wire.md"
+LINKING = [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 FENCE = re.compile(
-    r"(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$",
+    r"(?:<!-- (?P<mark>file|client|server): (?P<name>\S+) -->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 NOT_EXECUTED = {"text", "makefile", "toml"}
@@ -30,13 +44,14 @@ PLAIN = re.compile(r"enkaku(?: [\w./-]+)+")
 
 @dataclass(frozen=True)
 class Fence:
-    file: str | None
+    mark: str
+    name: str
     kind: str
     body: str
 
 
 def fences(document: Path) -> list[Fence]:
-    return [Fence(**match.groupdict()) for match in FENCE.finditer(document.read_text())]
+    return [Fence(**match.groupdict(default="")) for match in FENCE.finditer(document.read_text())]
 
 
 def run(commands: list[str], directory: Path) -> str:
@@ -78,6 +93,16 @@ def run_in_shell(commands: str, directory: Path) -> str:
     return done.stdout
 
 
+def decoded_as(side: str, line: str) -> str:
+    """Return the name of the class that a message decodes as."""
+    try:
+        if side == "client":
+            return type(decode_client_message(line.encode()).payload).__name__
+        return type(decode_server_message(line.encode())).__name__
+    except InvalidMessage as error:
+        return type(error).__name__
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_shows_is_what_happens(document: Path, tmp_path: Path) -> None:
     authority = trustme.CA()
@@ -86,10 +111,14 @@ def test_what_a_document_shows_is_what_happens(document: Path, tmp_path: Path) -
         str(tmp_path / "server.pem")
     )
     for fence in fences(document):
-        if fence.file is not None:
-            path = tmp_path / fence.file
+        if fence.mark == "file":
+            path = tmp_path / fence.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(fence.body)
+        elif fence.mark:
+            for line in fence.body.splitlines():
+                assert (line, decoded_as(fence.mark, line)) == (line, fence.name)
+                assert json.dumps(json.loads(line), separators=(",", ":")) == line, "not compact"
         elif fence.kind == "console":
             commands = [line[2:] for line in fence.body.splitlines() if line.startswith("$ ")]
             expected = [line for line in fence.body.splitlines() if not line.startswith("$ ")]
@@ -104,8 +133,38 @@ def test_every_document_in_the_folder_is_linked_from_the_readme() -> None:
         assert f"docs/{document.name}" in readme
 
 
-def test_the_readme_shows_the_counter_example_as_it_is() -> None:
-    shown = {fence.file: fence.body for fence in fences(ROOT / "README.md") if fence.file}
-    folder = ROOT / "examples" / "counter"
-    assert (folder / "main.py").read_text().partition('"""\n\n')[2] in shown.values()
-    assert (folder / "protocol.json").read_text() in shown.values()
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_wire_page_shows_every_message(side: str) -> None:
+    union = ClientMessage if side == "client" else ServerMessage
+    shown = {fence.name for fence in fences(WIRE) if fence.mark == side}
+    assert shown == {each.__name__ for each in get_args(union)} | {"InvalidMessage"}
+
+
+@pytest.mark.parametrize(
+    "document", [WIRE, ROOT / "docs" / "reference.md"], ids=lambda path: path.name
+)
+def test_table_of_error_codes_is_complete(document: Path) -> None:
+    rows = re.findall(r"^\| `(EK\w+)` \|", document.read_text(), re.MULTILINE)
+    assert rows == [code.value for code in ErrorCode]
+
+
+def test_readme_has_at_most_100_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
+
+
+CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#]*)(?:#(?P<heading>[^)]*))?\)")
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what GitHub makes of the headings of a document, for links to them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("document", LINKING, ids=lambda path: path.name)
+def test_links_lead_to_existing_files_and_headings(document: Path) -> None:
+    for match in LINK.finditer(CODE.sub("", FENCE.sub("", document.read_text()))):
+        target = (document.parent / match["path"]).resolve() if match["path"] else document
+        assert target.exists(), match[0]
+        assert match["heading"] is None or match["heading"] in anchors(target), match[0]

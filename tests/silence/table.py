@@ -10,8 +10,8 @@ DOCUMENT: Final = Path(__file__).parent.parent.parent / "docs" / "failures.md"
 
 _HEADING: Final = re.compile(r"^## (.+)$")
 _STATE: Final = re.compile(r"^- (an? .+)$")
-_TEST: Final = re.compile(r"`(test_\w+)`")
 _HEAD: Final = ["The call", "Its caller gets", "Within", "The server"]
+_OTHER_HEAD: Final = "What happens"
 _MANY: Final = {"any open call": 0, "any open stream or channel": 1}  # from which of the list on
 
 
@@ -47,9 +47,21 @@ def open_calls() -> list[str]:
     return [state[1] for line in lines if (state := _STATE.match(line))]
 
 
-def named_tests() -> set[str]:
-    """Return the tests that the document names."""
-    return set(_TEST.findall(DOCUMENT.read_text()))
+def other_rows() -> dict[str, list[str]]:
+    """Return the first cells of the rows that tests elsewhere prove, by section."""
+    sections: dict[str, list[str]] = {}
+    heading, inside = "", False
+    for line in DOCUMENT.read_text().splitlines():
+        if found := _HEADING.match(line):
+            heading = found[1]
+        first = line.strip("|").split("|")[0].strip()
+        if first == _OTHER_HEAD:
+            inside = True
+        elif not line:
+            inside = False
+        elif inside and not line.startswith("|--"):
+            sections.setdefault(heading, []).append(first)
+    return sections
 
 
 def _each(rows: list[Row]) -> Iterator[Row]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import enkaku
 import pytest
+from silence.proofs import ALSO, PROOFS
 from silence.server import GRACE
 from silence.states import STATES, Place
-from silence.table import Row, named_tests, open_calls, read
+from silence.table import Row, open_calls, other_rows, read
 from silence.timing import SLACK
 from silence.ways import WAYS, Settings, Stage, Way
 from support import LONG
@@ -127,7 +128,7 @@ async def end_of(row: Row, where: Place, bound: Bound) -> str:
             return "never"
         else:
             connected = row.state == "the connection is closing"
-            end = "nothing: it is closed" if connected else "its result"
+            end = "nothing: the connection is closed" if connected else "its result"
     return f"{end}, {timing(where, bound)}"
 
 
@@ -147,9 +148,13 @@ def test_every_way_and_every_state_is_in_the_table() -> None:
     assert {row.within for rows in TABLE.values() for row in rows} == set(BOUNDS)
 
 
-def test_each_test_that_the_document_names_is_there() -> None:
+def test_each_other_row_names_its_tests() -> None:
+    assert {section: list(rows) for section, rows in PROOFS.items()} == other_rows()
+    assert all(tests for rows in PROOFS.values() for tests in rows.values())
+
+
+def test_each_named_test_exists() -> None:
     sources = "".join(path.read_text() for path in ROOT.rglob("test_*.py"))
-    names = named_tests()
-    assert len(names) > 30
-    missing = [name for name in names if f"def {name}(" not in sources]
+    named = {name for rows in PROOFS.values() for tests in rows.values() for name in tests}
+    missing = [name for name in sorted({*named, *ALSO}) if f"def {name}(" not in sources]
     assert missing == []

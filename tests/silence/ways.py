@@ -111,7 +111,7 @@ async def killed(path: Path, times: Times, *, tcp: bool) -> AsyncGenerator[Stage
         yield Stage(
             _as_settings_say(dial),
             kill,
-            {"is dead, and another can take its address at once": replaced},
+            {"is dead; another can take its address at once": replaced},
         )
 
 
@@ -161,7 +161,11 @@ async def half_open(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
         yield Stage(
             _as_settings_say(_unix(faulty)),
             cut,
-            {"lets everything go at once": partial(lets_all_go, _unix(path), usual)},
+            {
+                "cancels the handlers and closes the connection at once": partial(
+                    lets_all_go, _unix(path), usual
+                )
+            },
         )
         faults.cut()
 
@@ -179,7 +183,11 @@ async def machine_gone(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
         yield Stage(
             _as_settings_say(partial(enkaku.connect_tcp, "127.0.0.1", port, keepalive=2)),
             vanish,
-            {"lets everything go within the same time": partial(lets_all_go, _unix(path), usual)},
+            {
+                "cancels the handlers and closes the connection within the same time": partial(
+                    lets_all_go, _unix(path), usual
+                )
+            },
         )
 
 
@@ -206,7 +214,13 @@ async def cut_in_a_line(path: Path, times: Times, *, reset: bool) -> AsyncGenera
     async with serving(path, times) as (_, port):
         usual = await figures(_unix(path))
         yield Stage(
-            connect, cut, {"lets everything go at once": partial(lets_all_go, _unix(path), usual)}
+            connect,
+            cut,
+            {
+                "cancels the handlers and closes the connection at once": partial(
+                    lets_all_go, _unix(path), usual
+                )
+            },
         )
     ends = await asyncio.gather(*asking, return_exceptions=True)
     assert all(isinstance(end, enkaku.ConnectionLost) for end in ends)
@@ -234,7 +248,7 @@ async def stopping(path: Path, times: Times) -> AsyncGenerator[Stage, None]:
             assert await child.ended() == 0
 
         yield Stage(
-            _as_settings_say(_unix(path)), terminate, {"cancels the handler, and ends": ended}
+            _as_settings_say(_unix(path)), terminate, {"cancels the handler and exits": ended}
         )
 
 
@@ -257,7 +271,7 @@ async def never_answers(
                 connections.append(connection)
                 yield connection
 
-        yield Stage(connect, speak, {"is not ours": nothing}, lambda _: turns())
+        yield Stage(connect, speak, {"is not an Enkaku server": nothing}, lambda _: turns())
 
 
 def _unix(path: Path) -> Callable[..., AbstractAsyncContextManager[enkaku.Connection]]:
@@ -270,7 +284,7 @@ def _as_settings_say(
     return lambda settings: dial(connect_timeout=settings.connecting, **settings.connection)
 
 
-_WHEN_IT_GOES_ON = "lets everything go when it goes on"
+_WHEN_IT_GOES_ON = "cancels the handlers and closes the connection when its event loop runs again"
 
 _GARBAGE = b'garbage\n\n[]\n42\nnull\n{"payload":{"typ":"result"}}\n\xff\xfe\n'
 
@@ -279,13 +293,13 @@ WAYS: dict[str, list[Way]] = {
     "The server's event loop is blocked": [stopped, blocked],
     "The connection is half open": [half_open],
     "The server's machine is gone": [machine_gone],
-    "The connection ends in the middle of a line": [
+    "The connection ends in the middle of a message": [
         partial(cut_in_a_line, reset=False),
         partial(cut_in_a_line, reset=True),
     ],
-    "The server answers other calls, and not this one": [answers_others],
+    "The server does not answer one call": [answers_others],
     "The server stops": [stopping],
     "The server never answers": [never_answers],
-    "The server sends what is no message": [partial(never_answers, says=_GARBAGE)],
-    "The server sends a line without an end": [partial(never_answers, says=b"x" * 100_000)],
+    "The server sends invalid messages": [partial(never_answers, says=_GARBAGE)],
+    "The server sends an endless line": [partial(never_answers, says=b"x" * 100_000)],
 }
