@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from .cli import run
+from .commands.main import run
 
 __all__ = ["main"]
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from commands import enkaku
-from enkaku_codegen import output
+from enkaku_codegen import commands, output
+from enkaku_codegen.commands.main import COMMANDS
 from enkaku_codegen.errors import OutputError
 from enkaku_codegen.output import changes, write
 
@@ -268,6 +269,43 @@ def test_help_has_examples_and_the_version_is_the_distributions(tmp_path: Path) 
     )
     assert "--templates DIR" in enkaku("generate", "--help", cwd=tmp_path).stdout
     assert enkaku("--version", cwd=tmp_path).stdout == f"enkaku {version('enkaku')}\n"
+
+
+def test_commands_are_the_modules_that_define_one() -> None:
+    modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")}
+    assert {each.name for each in COMMANDS} == modules - {"__init__", "command", "main", "package"}
+
+
+UNIQUE = {"type": "array", "uniqueItems": True}
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "report"),
+    [
+        ([{}], [], ""),
+        ([{}], ["--verbose"], "0 of 1 slots need a JSON Schema validator at run time\n"),
+        (
+            [{}, UNIQUE],
+            [],
+            "1 of 2 slots needs a JSON Schema validator at run time: pip install 'enkaku[exact]' "
+            "(reasons: --verbose)\n",
+        ),
+        (
+            [UNIQUE, UNIQUE],
+            ["--verbose"],
+            "2 of 2 slots need a JSON Schema validator at run time: pip install 'enkaku[exact]'\n"
+            "p0 data: /p0/data/uniqueItems: a list may hold an item twice\n"
+            "p1 data: /p1/data/uniqueItems: a list may hold an item twice\n",
+        ),
+    ],
+)
+def test_generate_reports_slots_that_need_a_validator(
+    data: list[object], arguments: list[str], report: str, tmp_path: Path
+) -> None:
+    protocol = {f"p{index}": {"type": "event", "data": each} for index, each in enumerate(data)}
+    (tmp_path / "p.json").write_text(json.dumps(protocol))
+    ran = enkaku("generate", "p.json", "--out", "out", *arguments, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout.partition("written\n")[2]) == (0, report)
 
 
 DEPENDENCIES = (

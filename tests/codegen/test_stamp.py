@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from enkaku_codegen import stamp as stamps
-from enkaku_codegen.cli import run
+from enkaku_codegen.commands.main import run
 from enkaku_codegen.reading.definition import read_protocol
 from enkaku_codegen.stamp import ABOUT, MARKER, STAMP, Request, is_fresh
 
