@@ -35,7 +35,7 @@ DRAWN = {
         proving
         planning
         reading
-        errors jsontree stamp
+        errors fingerprint json_values
     """,
 }
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}

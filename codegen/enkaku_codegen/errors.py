@@ -15,7 +15,7 @@ __all__ = ["CodegenError", "Issue", "OutputError", "ProtocolError", "TemplateErr
 
 
 def _visible(text: str) -> str:
-    """Give the text on one line: what a terminal would not print as a character is escaped."""
+    """Return the text on one line: what a terminal would not print as a character is escaped."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import OutputError
-from .stamp import ABOUT, STAMP
+from .fingerprint import ABOUT, FINGERPRINT_FILE
 
 __all__ = ["Changes", "changes", "write"]
 
@@ -29,14 +29,14 @@ class Changes:
         written: The text of the files that are new or different, by name.
         removed: The files that an earlier run generated and this one does not.
         before: The text of the files that are there, of those in ``written`` and ``removed``.
-        stamp: The new text of the stamp, which is written with the others; None if it stays as it is.
+        fingerprint: The new text of the fingerprint, which is written with the others; None if it stays as it is.
     """
 
     directory: Path
     written: Mapping[str, str]
     removed: tuple[str, ...]
     before: Mapping[str, str]
-    stamp: str | None = None
+    fingerprint: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.written or self.removed)
@@ -62,17 +62,17 @@ def _lines(text: str | None) -> list[str]:
 
 
 def changes(
-    files: Mapping[str, str], directory: Path, marker: str, stamp: str | None = None
+    files: Mapping[str, str], directory: Path, marker: str, fingerprint: str | None = None
 ) -> Changes:
     """Compare files with a directory.
 
-    The stamp is none of the files: without it, or with another one, a package is no less up to date.
+    The fingerprint is none of the files: without it, or with another one, a package is no less up to date.
 
     Args:
         files: The text of each file by its name.
         directory: Where they belong; it need not be there yet.
         marker: How each Python file begins that is ours to change.
-        stamp: The text of the package's stamp, if there is one.
+        fingerprint: The text of the package's fingerprint, if there is one.
 
     Raises:
         OutputError: A file of somebody else's is in the way, or the directory can't be read.
@@ -95,17 +95,17 @@ def changes(
     written = {name: text for name, text in files.items() if before[name] != text}
     _refuse_foreign({directory / name: before[name] for name in sorted(written)}, marker)
     there = {name: text for name in written if (text := before[name]) is not None}
-    return Changes(directory, written, tuple(stale), there | stale, _new(stamp, directory))
+    return Changes(directory, written, tuple(stale), there | stale, _new(fingerprint, directory))
 
 
-def _new(stamp: str | None, directory: Path) -> str | None:
-    """Give the stamp if it has to be written, and its place is free or ours."""
+def _new(fingerprint: str | None, directory: Path) -> str | None:
+    """Return the fingerprint if it has to be written, and its place is free or ours."""
     try:
-        found = _read(directory / STAMP)
+        found = _read(directory / FINGERPRINT_FILE)
     except OSError:
         return None
     is_ours = not found or found.startswith(ABOUT)
-    return stamp if is_ours and found != stamp else None
+    return fingerprint if is_ours and found != fingerprint else None
 
 
 def _refuse_foreign(texts: Mapping[Path, str | None], marker: str) -> None:
@@ -140,7 +140,11 @@ def write(todo: Changes) -> None:
         OutputError: The package could not be written; the directory is as it was.
     """
     transaction = _Transaction(todo.directory)
-    written = dict(todo.written) if todo.stamp is None else {**todo.written, STAMP: todo.stamp}
+    written = (
+        dict(todo.written)
+        if todo.fingerprint is None
+        else {**todo.written, FINGERPRINT_FILE: todo.fingerprint}
+    )
     try:
         transaction.prepare(written)
         transaction.commit(written, todo.removed)

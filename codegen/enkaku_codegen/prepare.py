@@ -8,9 +8,9 @@ from enkaku_codegen.reading.definition import Protocol, read_protocol
 from enkaku_codegen.reading.load import load
 
 from .errors import Issue, ProtocolError
+from .fingerprint import MARKER, Request, fingerprint
 from .generate import generate_with_checks
 from .output import Changes, changes
-from .stamp import MARKER, Request, stamp
 
 __all__ = ["Prepared", "prepare"]
 
@@ -47,7 +47,7 @@ def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) 
         # Each file is flat enough, but references can make a chain of thousands.
         message = "the schemas lie too deep within each other, by their references"
         raise ProtocolError([Issue(str(path), None, "", message)]) from None
-    vouching = stamp(Request(path, name, templates), protocol.sources, files)
+    vouching = fingerprint(Request(path, name, templates), protocol.sources, files)
     return Prepared(changes(files, out, MARKER, vouching), checks)
 
 

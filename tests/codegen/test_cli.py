@@ -277,6 +277,7 @@ def test_commands_are_the_modules_that_define_one() -> None:
 
 
 UNIQUE = {"type": "array", "uniqueItems": True}
+INSTALL = "a JSON Schema validator at run time: pip install 'enkaku[exact]'"
 
 
 @pytest.mark.parametrize(
@@ -287,15 +288,16 @@ UNIQUE = {"type": "array", "uniqueItems": True}
         (
             [{}, UNIQUE],
             [],
-            "1 of 2 slots needs a JSON Schema validator at run time: pip install 'enkaku[exact]' "
-            "(reasons: --verbose)\n",
+            f"1 of 2 slots needs {INSTALL} (reasons: --verbose)\n",
         ),
         (
             [UNIQUE, UNIQUE],
             ["--verbose"],
-            "2 of 2 slots need a JSON Schema validator at run time: pip install 'enkaku[exact]'\n"
-            "p0 data: /p0/data/uniqueItems: a list may hold an item twice\n"
-            "p1 data: /p1/data/uniqueItems: a list may hold an item twice\n",
+            (
+                f"2 of 2 slots need {INSTALL}\n"
+                "p0 data: /p0/data/uniqueItems: a list may hold an item twice\n"
+                "p1 data: /p1/data/uniqueItems: a list may hold an item twice\n"
+            ),
         ),
     ],
 )

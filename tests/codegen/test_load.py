@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import MAX_DEPTH, MAX_VALUES
+from enkaku_codegen.json_values import MAX_DEPTH, MAX_VALUES
 from enkaku_codegen.reading import json_source
 from enkaku_codegen.reading.load import MAX_BYTES, load
 from hypothesis import given

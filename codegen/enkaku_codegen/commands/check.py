@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Final
 
-from enkaku_codegen.stamp import is_fresh
+from enkaku_codegen.fingerprint import is_fresh
 
 from . import package
 from .command import Command

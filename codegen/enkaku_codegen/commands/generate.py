@@ -5,8 +5,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from enkaku_codegen.errors import OutputError
+from enkaku_codegen.fingerprint import is_fresh
 from enkaku_codegen.output import Changes, write
-from enkaku_codegen.stamp import is_fresh
 
 from . import package
 from .command import Command
@@ -43,7 +43,7 @@ def _write(changes: Changes) -> None:
         done = ", ".join(f"{count} {what}" for count, what in counts if count)
         print(f"{changes.directory}: {done}")
     else:
-        # Only the stamp is left to write. Without it, the next run generates the package again.
+        # Only the fingerprint is left to write. Without it, the next run generates the package again.
         with suppress(OutputError):
             write(changes)
         print(f"{changes.directory}: up to date")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enkaku_codegen.stamp import Request
+from enkaku_codegen.fingerprint import Request
 
 if TYPE_CHECKING:
     from enkaku_codegen.prepare import Prepared

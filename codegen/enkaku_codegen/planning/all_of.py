@@ -1,7 +1,7 @@
 """Joins two schemas that both have to hold into one; where that can't be expressed, the result is wider."""
 
-from enkaku_codegen.jsontree import Json, identity, same
-from enkaku_codegen.reading.simple_schema import Node, as_dict, as_list
+from enkaku_codegen.json_values import Json, identity, same
+from enkaku_codegen.reading.simple_schema import SimpleSchema, as_dict, as_list
 
 __all__ = ["merge", "type_names", "with_enum"]
 
@@ -9,11 +9,11 @@ _ITEMS = ("prefixItems", "items")
 
 
 def type_names(types: Json) -> list[str]:
-    """Give the types of a ``type`` keyword, which has one or several or is not there."""
+    """Return the types of a ``type`` keyword, which has one or several or is not there."""
     return [name for name in (as_list(types) or [types]) if isinstance(name, str)]
 
 
-def with_enum(schema: Node) -> Node:
+def with_enum(schema: SimpleSchema) -> SimpleSchema:
     """Write ``const`` as an ``enum`` of one, so that there is one keyword to join."""
     if "const" not in schema:
         return schema
@@ -21,7 +21,7 @@ def with_enum(schema: Node) -> Node:
     return merge(rest, {"enum": [schema["const"]]})
 
 
-def merge(first: Node, second: Node) -> Node:
+def merge(first: SimpleSchema, second: SimpleSchema) -> SimpleSchema:
     """Join two schemas without references, ``allOf`` and ``const``.
 
     Of two values for one keyword that can't be joined, the first stays: less is asked for, never more.

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from jsonschema_rs import Draft202012Validator
 
-from enkaku_codegen.jsontree import Json, Schema
-from enkaku_codegen.reading.bundle import needed
+from enkaku_codegen.json_values import Json, Schema
+from enkaku_codegen.reading.bundle import needed_definitions
 from enkaku_codegen.reading.definition import Protocol
-from enkaku_codegen.reading.simple_schema import as_list, referred
+from enkaku_codegen.reading.simple_schema import as_list, reference_name
 from enkaku_codegen.reading.validation_text import describe
 
-from .docstrings import told
+from .docstrings import annotation_values
 
 __all__ = ["constant"]
 
@@ -19,7 +19,7 @@ _LARGEST = 2**63
 
 
 def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
-    """Give the default of a property, in a list of one; empty if it has none that can stand in code.
+    """Return the default of a property, in a list of one; empty if it has none that can stand in code.
 
     Args:
         schema: The property's schema.
@@ -28,10 +28,13 @@ def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
     Raises:
         ValueError: It does not fit the schema that it stands in; says so.
     """
-    defaults = told(schema, "default")
+    defaults = annotation_values(schema, "default")
     if not isinstance(schema, dict) or not defaults:
         return ()
-    whole: dict[str, Json] = {**schema, "$defs": {**needed(schema, protocol.definitions)}}
+    whole: dict[str, Json] = {
+        **schema,
+        "$defs": {**needed_definitions(schema, protocol.definitions)},
+    }
     validator = Draft202012Validator(whole, validate_formats=False)
     # One of a schema that this is joined with need not fit what the others say.
     default = next(filter(validator.is_valid, defaults), None)
@@ -49,13 +52,13 @@ def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
 
 
 def _reads_texts(schema: Schema, protocol: Protocol) -> bool:
-    """Tell whether texts may become other values: a text in code would not."""
+    """Return whether texts may become other values: a text in code would not."""
     formats = (each.get("format") for each in _in_place(schema, protocol.definitions))
     return any(isinstance(each, str) and each in protocol.formats for each in formats)
 
 
 def _in_place(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[dict[str, Json]]:
-    """Give the schema, and those that it says of the same value."""
+    """Yield the schema, and those that it says of the same value."""
     waiting: list[Json] = [schema]
     seen: set[str] = set()
     while waiting:
@@ -64,7 +67,7 @@ def _in_place(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[dic
             continue
         yield each
         waiting += [part for key in _CHOICES for part in as_list(each.get(key))]
-        name = referred(each)
+        name = reference_name(each)
         if name is not None and name not in seen:
             seen.add(name)
             waiting.append(definitions.get(name, True))

@@ -1,7 +1,7 @@
 """Python names for what a protocol names: pure functions of one name each.
 
 A name depends on nothing but the text that it stands for, so that reordering or adding procedures renames
-nothing. Two texts may get one name; ``Claims`` finds that, and it is an error, never a suffix.
+nothing. Two texts may get one name; ``Namespace`` finds that, and it is an error, never a suffix.
 
 The rules, by example::
 
@@ -31,7 +31,7 @@ from typing import Final
 from enkaku_codegen.errors import Issue
 
 __all__ = [
-    "Claims",
+    "Namespace",
     "attribute_name",
     "class_name",
     "constant_name",
@@ -100,7 +100,7 @@ _CLASSES: Final = _KEYWORDS | {
     "Unpack",
 }
 
-# Words in a text whose characters are told by U (upper case), s, l (any other letter), d (digit).
+# Words in a text whose characters are annotation_values by U (upper case), s, l (any other letter), d (digit).
 _WORD: Final = re.compile(
     r"""U{2,}s(?![ls])d*    # IDs
       | U+(?![ls])d*        # HTTP, of HTTPServer too
@@ -147,7 +147,7 @@ def attribute_name(name: str) -> str:
 
 
 def is_attribute_name(name: str) -> bool:
-    """Tell whether an attribute may be called so: as it is, and whatever stands beside it."""
+    """Return whether an attribute may be called so: as it is, and whatever stands beside it."""
     fits = name.isidentifier() and unicodedata.is_normalized("NFKC", name)
     return fits and name[0] != "_" and not _is_upper(name) and name not in _ATTRIBUTES
 
@@ -194,7 +194,7 @@ def _finish(name: str, prefix: str, reserved: frozenset[str]) -> str:
 
 
 @dataclass(slots=True)
-class Claims:
+class Namespace:
     """One namespace of generated code: who has claimed which name.
 
     Attributes:
@@ -204,9 +204,9 @@ class Claims:
 
     where: str
     advice: str = "rename one of them"
-    _holders: dict[str, str] = field(default_factory=dict[str, str])
+    _owners: dict[str, str] = field(default_factory=dict[str, str])
 
-    def claim(self, name: str, owner: str, pointer: str) -> Iterator[Issue]:
+    def reserve(self, name: str, owner: str, pointer: str) -> Iterator[Issue]:
         """Take a name, and yield an issue if it is taken.
 
         Args:
@@ -214,14 +214,14 @@ class Claims:
             owner: What wants it, in words.
             pointer: Where that stands in the protocol file.
         """
-        holder = self._holders.get(name)
-        if holder is None:
-            self._holders[name] = f"{owner} at {pointer}" if pointer else owner
+        first = self._owners.get(name)
+        if first is None:
+            self._owners[name] = f"{owner} at {pointer}" if pointer else owner
         else:
             yield Issue(
                 None,
                 None,
                 pointer,
-                f"{self.where} would have two things named {name}: {owner}, and {holder}; "
+                f"{self.where} would have two things named {name}: {owner}, and {first}; "
                 f"{self.advice}",
             )

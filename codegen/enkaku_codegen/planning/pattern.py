@@ -44,7 +44,7 @@ _ESCAPES: Final = re.compile(r"\\.")
 
 @lru_cache(maxsize=4096)
 def portable(pattern: str) -> str | None:
-    """Give the pattern for pydantic that accepts the same texts; None if there is none."""
+    """Return the pattern for pydantic that accepts the same texts; None if there is none."""
     if _PORTABLE.fullmatch(pattern) is None or _FLAGS.search(pattern):
         return None
     text = _PIECES.sub(_piece, pattern)
@@ -57,7 +57,7 @@ def portable(pattern: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether a text fits a pattern that ``portable`` gave."""
+    """Return whether a text fits a pattern that ``portable`` gave."""
     try:
         SchemaValidator(core_schema.str_schema(pattern=pattern)).validate_python(text)
     except ValidationError:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, SlotName
-from enkaku_codegen.reading.simple_schema import ANYTHING, Node
+from enkaku_codegen.reading.simple_schema import ANYTHING, SimpleSchema
 
 __all__ = [
     "AliasPlan",
@@ -32,7 +32,7 @@ class FieldPlan:
 
     attribute: str
     key: str
-    schema: Node
+    schema: SimpleSchema
     required: bool
     text: str
     default: tuple[Json, ...] = ()
@@ -54,7 +54,7 @@ class AliasPlan:
     """Any other type that has a name."""
 
     name: str
-    schema: Node
+    schema: SimpleSchema
     text: str
 
 
@@ -72,7 +72,7 @@ class ErrorPlan:
 
     name: str
     definition: ErrorDefinition
-    data: Node | None
+    data: SimpleSchema | None
 
     @property
     def code(self) -> str | None:
@@ -92,7 +92,7 @@ class ProcedurePlan:
     procedure: Procedure
     method: str
     constant: str
-    slots: Mapping[SlotName, Node]
+    slots: Mapping[SlotName, SimpleSchema]
     errors: tuple[str, ...]
 
 
@@ -127,20 +127,20 @@ def names_in(schema: Json) -> list[str]:
             return []
 
 
-def _direct_names(schema: Node) -> list[str]:
+def _direct_names(schema: SimpleSchema) -> list[str]:
     """Name the types that a simple schema is, or has as an alternative."""
     branches = schema.get("anyOf")
-    nodes = [schema, *(branches if isinstance(branches, list) else [])]
+    schemas = [schema, *(branches if isinstance(branches, list) else [])]
     return [
         name
-        for node in nodes
-        if isinstance(node, dict) and "$ref" in node
-        for name in names_in(node)
+        for simple in schemas
+        if isinstance(simple, dict) and "$ref" in simple
+        for name in names_in(simple)
     ]
 
 
 def reaches_itself(graph: Mapping[str, list[str]]) -> frozenset[str]:
-    """Name the nodes of a graph from which a path leads back to them."""
+    """Return the names of the schemas of a graph from which a path leads back to them."""
 
     def reached(start: str) -> set[str]:
         seen: set[str] = set()

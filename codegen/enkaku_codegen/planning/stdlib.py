@@ -22,12 +22,12 @@ SOURCES: Final[Mapping[str, str]] = {
 
 
 def written(type_: str) -> str:
-    """Give a type as annotations write it."""
+    """Return a type as annotations write it."""
     return _WRITTEN[type_]
 
 
 def imported_modules(types: Iterable[str]) -> set[str]:
-    """Name the modules through which some types are written."""
+    """Return the names of the modules through which some types are written."""
     return {written(each).partition(".")[0] for each in types if "." in written(each)}
 
 

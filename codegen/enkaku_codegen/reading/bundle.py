@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from enkaku_codegen.jsontree import Schema, Tokens
+from enkaku_codegen.json_values import Schema, Tokens
 
 from .dialects import DRAFT_2020_12
 from .schemas import applied, rebuilt
-from .simple_schema import referred
+from .simple_schema import reference_name
 
-__all__ = ["bare", "needed"]
+__all__ = ["needed_definitions", "without_annotations"]
 
 _SAYING_NOTHING: Final = frozenset(
     {
@@ -30,13 +30,13 @@ _SAYING_NOTHING: Final = frozenset(
 _IN_FRAGMENTS: Final = "#!$&'()*+,;=:@/?-._~"
 
 
-def bare(schema: Schema) -> Schema:
-    """Give a schema of draft 2020-12 that accepts the same values and says nothing else."""
+def without_annotations(schema: Schema) -> Schema:
+    """Return a schema of draft 2020-12 that accepts the same values and says nothing else."""
     if isinstance(schema, bool):
         return schema
 
     def below(_: Tokens, each: Schema) -> Schema:
-        return bare(each)
+        return without_annotations(each)
 
     kept = {
         key: value
@@ -48,15 +48,15 @@ def bare(schema: Schema) -> Schema:
     return kept
 
 
-def needed(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
-    """Give the definitions that a schema refers to, and those that these refer to."""
+def needed_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Return the definitions that a schema refers to, and those that these refer to."""
     found: dict[str, Schema] = {}
     waiting = [schema]
     while waiting:
         each = waiting.pop()
         if isinstance(each, bool):
             continue
-        name = referred(each)
+        name = reference_name(each)
         if name is not None and name in definitions and name not in found:
             found[name] = definitions[name]
             waiting.append(definitions[name])

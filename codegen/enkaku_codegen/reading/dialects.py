@@ -6,7 +6,7 @@ from typing import Final
 from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.protocols import Validator
 
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 
 __all__ = ["DRAFT_07", "DRAFT_2020_12", "HOLDERS", "IN_PLACE", "Dialect", "dialect_of"]
 
@@ -91,7 +91,7 @@ DRAFT_07: Final = Dialect(
 
 
 def dialect_of(uri: Json) -> Dialect | None:
-    """Give the dialect that a ``$schema`` names, or None if it is not one that is read here."""
+    """Return the dialect that a ``$schema`` names, or None if it is not one that is read here."""
     if not isinstance(uri, str):
         return None
     bare = uri.removesuffix("#").removeprefix("https://").removeprefix("http://")

@@ -7,12 +7,12 @@ from itertools import count
 from typing import Final, NoReturn, TypeAlias, cast
 
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import (
+from enkaku_codegen.json_values import (
     MAX_DEPTH,
     MAX_VALUES,
     SURROGATE,
     Json,
-    Place,
+    SourceMap,
     pointer,
     read_number,
 )
@@ -25,7 +25,7 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 
 
-def read_json(file: str, text: str) -> tuple[Json, Place]:
+def read_json(file: str, text: str) -> tuple[Json, SourceMap]:
     """Read a JSON text.
 
     Args:
@@ -67,7 +67,7 @@ class _Reader:
         self._values = 0
         self._issues: list[Issue] = []
 
-    def read(self) -> tuple[Json, Place]:
+    def read(self) -> tuple[Json, SourceMap]:
         self._skip()
         value, below = self._value()
         self._skip()
@@ -75,9 +75,9 @@ class _Reader:
             self._fail("expected nothing more after the JSON value")
         if self._issues:
             raise ProtocolError(self._issues)
-        return value, Place(1, below)
+        return value, SourceMap(1, below)
 
-    def _value(self) -> tuple[Json, dict[str, Place]]:
+    def _value(self) -> tuple[Json, dict[str, SourceMap]]:
         self._values += 1
         if self._values > MAX_VALUES:
             self._fail(f"more than {MAX_VALUES} values in one file")
@@ -89,48 +89,48 @@ class _Reader:
         self._at += 1
         return self._object() if first == "{" else self._array()
 
-    def _object(self) -> tuple[Json, dict[str, Place]]:
-        members: dict[str, Json] = {}
-        places: dict[str, Place] = {}
-        if self._take("}"):
-            return members, places
+    def _object(self) -> tuple[Json, dict[str, SourceMap]]:
+        properties: dict[str, Json] = {}
+        source_maps: dict[str, SourceMap] = {}
+        if self._accept("}"):
+            return properties, source_maps
         while True:
             line = self._line()
             if self._text[self._at : self._at + 1] != '"':
                 self._fail(f"not JSON: expected a member's name in double quotes{self._hint('}')}")
             key = str(self._scalar())
-            if not self._take(":"):
+            if not self._accept(":"):
                 self._fail("not JSON: expected ':'")
             self._path.append(key)
-            if key in members:
-                message = f"the key is here twice, first on line {places[key].line}"
-                self._note(message, line)
+            if key in properties:
+                message = f"the key is here twice, first on line {source_maps[key].line}"
+                self._add_issue(message, line)
             value, below = self._value()
             self._path.pop()
-            if key not in members:
-                members[key], places[key] = value, Place(line, below)
-            if self._take("}"):
-                return members, places
-            if not self._take(","):
+            if key not in properties:
+                properties[key], source_maps[key] = value, SourceMap(line, below)
+            if self._accept("}"):
+                return properties, source_maps
+            if not self._accept(","):
                 self._fail("not JSON: expected ',' or '}'")
 
-    def _array(self) -> tuple[Json, dict[str, Place]]:
+    def _array(self) -> tuple[Json, dict[str, SourceMap]]:
         items: list[Json] = []
-        places: dict[str, Place] = {}
-        if self._take("]"):
-            return items, places
+        source_maps: dict[str, SourceMap] = {}
+        if self._accept("]"):
+            return items, source_maps
         for index in count():
             line = self._line()
             self._path.append(str(index))
             value, below = self._value()
             self._path.pop()
             items.append(value)
-            places[str(index)] = Place(line, below)
-            if self._take("]"):
+            source_maps[str(index)] = SourceMap(line, below)
+            if self._accept("]"):
                 break
-            if not self._take(","):
+            if not self._accept(","):
                 self._fail("not JSON: expected ',' or ']'")
-        return items, places
+        return items, source_maps
 
     def _scalar(self) -> _Scalar:
         try:
@@ -157,7 +157,7 @@ class _Reader:
         end = _SPACE.match(self._text, self._at)
         self._at = end.end() if end else self._at
 
-    def _take(self, mark: str) -> bool:
+    def _accept(self, mark: str) -> bool:
         """Go past the mark and the spaces around it, or only past the spaces if it is not there."""
         self._skip()
         if not self._text.startswith(mark, self._at):
@@ -169,9 +169,9 @@ class _Reader:
     def _line(self) -> int:
         return bisect_right(self._lines, self._at)
 
-    def _note(self, message: str, line: int) -> None:
+    def _add_issue(self, message: str, line: int) -> None:
         self._issues.append(Issue(self._file, line, pointer(tuple(self._path)), message))
 
     def _fail(self, message: str) -> NoReturn:
-        self._note(message, self._line())
+        self._add_issue(message, self._line())
         raise ProtocolError(self._issues)

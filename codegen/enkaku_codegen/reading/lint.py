@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, Tokens
+from enkaku_codegen.json_values import Json, Tokens
 
 from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect
 from .regexes import pattern_fault
 from .validation_text import nearest, severed
 
-__all__ = ["NAME_IN_PYTHON", "holds_schemas", "mistakes"]
+__all__ = ["NAME_IN_PYTHON", "holds_schemas", "lint"]
 
 NAME_IN_PYTHON: Final = "x-python-name"
 """What a property may say to have another name in Python than the one that follows from its own."""
@@ -53,7 +53,7 @@ _OPENAPI: Final = {
 
 
 def holds_schemas(schema: dict[str, Json], dialect: Dialect, *, is_file: bool) -> bool:
-    """Tell whether this is no schema at all, but an object that holds others by name.
+    """Return whether this is no schema at all, but an object that holds others by name.
 
     A file may have more in it than they.
     """
@@ -62,8 +62,8 @@ def holds_schemas(schema: dict[str, Json], dialect: Dialect, *, is_file: bool) -
     return bool(own) and only and not dialect.keywords & own.keys()
 
 
-def mistakes(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, str]]:
-    """Give what is surely not meant in a schema, apart from the schemas within it."""
+def lint(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, str]]:
+    """Yield what is surely not meant in a schema, apart from the schemas within it."""
     for key, value in schema.items():
         if key in dialect.keywords:
             if key == "items" and isinstance(value, list) and dialect is DRAFT_2020_12:

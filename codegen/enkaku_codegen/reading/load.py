@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import Json, Place, Tokens, pointer, tokens
-from enkaku_codegen.stamp import digest
+from enkaku_codegen.fingerprint import digest
+from enkaku_codegen.json_values import Json, SourceMap, Tokens, pointer, tokens
 
 from .json_source import read_json
 from .yaml_source import read_yaml
@@ -29,31 +29,31 @@ class Document:
     Attributes:
         path: As the user would write it.
         key: The same for all paths to the same file.
-        digest: What stands for its content in a stamp.
+        digest: What stands for its content in a fingerprint.
     """
 
     path: Path
     key: str
     value: Json
-    places: Place
+    source_map: SourceMap
     digest: str
 
     def line(self, path: Tokens) -> int:
-        """Give the line of the value at a path, or of the nearest one around it."""
-        place = self.places
+        """Return the line of the value at a path, or of the nearest one around it."""
+        source_map = self.source_map
         for token in path:
-            below = place.below.get(token)
+            below = source_map.below.get(token)
             if below is None:
                 break
-            place = below
-        return place.line
+            source_map = below
+        return source_map.line
 
     def issue(self, path: Tokens, message: str) -> Issue:
         """Say that something is wrong at a path."""
         return Issue(str(self.path), self.line(path), pointer(path), message)
 
     def locate(self, error: ProtocolError) -> ProtocolError:
-        """Give the error with file and line where its issues know only pointers into this file."""
+        """Return the error with file and line where its issues know only pointers into this file."""
         return ProtocolError(
             (
                 issue
@@ -65,7 +65,7 @@ class Document:
 
 
 def sources(documents: Mapping[Path, Document], base: Path) -> dict[str, str]:
-    """Give the digest of each file by its path from a directory, sorted.
+    """Return the digest of each file by its path from a directory, sorted.
 
     Empty if such a path does not lead to the file: what a link to a directory may do to ``..``.
     """
@@ -91,8 +91,8 @@ def load(path: Path) -> Document:
     text = _decoded(path, content)
     if not text.strip():
         raise _unreadable(path, "the file is empty")
-    value, places = reader(str(path), text)
-    return Document(path, os.path.realpath(path), value, places, digest(content))
+    value, source_map = reader(str(path), text)
+    return Document(path, os.path.realpath(path), value, source_map, digest(content))
 
 
 def _content(path: Path) -> bytes:

@@ -3,23 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from enkaku_codegen.jsontree import Json, Tokens, find
+from enkaku_codegen.json_values import Json, Tokens, find
 
 from .load import Document
 
-__all__ = ["Resource", "Spot"]
+__all__ = ["Location", "Resource"]
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class Location:
     """A place in a file."""
 
     document: Document
     path: Tokens
 
-    def below(self, path: Tokens) -> "Spot":
-        """Give the place at a path from here."""
-        return Spot(self.document, self.path + path)
+    def below(self, path: Tokens) -> "Location":
+        """Return the place at a path from here."""
+        return Location(self.document, self.path + path)
 
     @property
     def value(self) -> Json:
@@ -42,14 +42,14 @@ class Resource:
         anchors: The schemas in it that have a plain name.
     """
 
-    root: Spot
+    root: Location
     uri: str
     outer: "Resource | None" = None
     ids: dict[str, "Resource"] = field(default_factory=dict[str, "Resource"])
-    anchors: dict[str, Spot] = field(default_factory=dict[str, Spot])
+    anchors: dict[str, Location] = field(default_factory=dict[str, Location])
 
     def outwards(self) -> Iterator["Resource"]:
-        """Give the resource and those around it."""
+        """Yield the resource and those around it."""
         resource: Resource | None = self
         while resource is not None:
             yield resource

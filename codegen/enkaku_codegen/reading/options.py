@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, Tokens
+from enkaku_codegen.json_values import Json, Tokens
 
 from .validation_text import describe, nearest
 
@@ -25,7 +25,7 @@ FORMATS: Final[Mapping[str, str]] = {
 
 
 def format_faults(value: Json) -> Iterator[tuple[Tokens, str]]:
-    """Give what is wrong with the formats that a protocol asks for."""
+    """Yield what is wrong with the formats that a protocol asks for."""
     known = ", ".join(f"{name}: {type_}" for name, type_ in FORMATS.items())
     if not isinstance(value, dict):
         yield (), f"expected an object with some of {known}; found {describe(value)}"
@@ -40,6 +40,6 @@ def format_faults(value: Json) -> Iterator[tuple[Tokens, str]]:
 
 
 def formats_of(value: Json) -> Mapping[str, str]:
-    """Give the formats that a protocol asks for, in the order of ``FORMATS``."""
+    """Return the formats that a protocol asks for, in the order of ``FORMATS``."""
     asked = value if isinstance(value, dict) else {}
     return {name: type_ for name, type_ in FORMATS.items() if asked.get(name) == type_}

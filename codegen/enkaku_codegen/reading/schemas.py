@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, Schema, Tokens
+from enkaku_codegen.json_values import Json, Schema, Tokens
 
 from .dialects import DRAFT_07, HOLDERS, Dialect
 from .validation_text import explain
@@ -20,7 +20,7 @@ _SPENT: Final = HOLDERS | {"$schema", "$id", "$anchor", "$dynamicAnchor", "$voca
 
 
 def subschemas(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, Schema]]:
-    """Give the schemas directly within a schema, each with its path there."""
+    """Yield the schemas directly within a schema, each with its path there."""
     for key, value in schema.items():
         match value:
             case dict() if key in dialect.named:
@@ -38,7 +38,7 @@ def subschemas(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Toke
 
 
 def applied(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, Schema]]:
-    """Give the schemas within a schema that take part in it, whether or not something refers to them."""
+    """Yield the schemas within a schema that take part in it, whether or not something refers to them."""
     if dialect.ref_alone and "$ref" in schema:
         return
     for path, each in subschemas(schema, dialect):
@@ -47,7 +47,7 @@ def applied(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens,
 
 
 def check(schema: Schema, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
-    """Give what is wrong with a schema, apart from the schemas within it."""
+    """Return what is wrong with a schema, apart from the schemas within it."""
     if isinstance(schema, bool):
         return ()
     # The schemas within are checked on their own, so that no schema is too deep for the validator; and
@@ -63,8 +63,8 @@ def check(schema: Schema, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
                 wrong = {name: each for name, each in value.items() if not _is_schema(each)}
                 shallow[key] = wrong
             case list() if key in dialect.listed:
-                hollow: list[Json] = [True if _is_schema(each) else each for each in value]
-                shallow[key] = hollow[:1] if all(map(_is_schema, value)) else hollow
+                stripped: list[Json] = [True if _is_schema(each) else each for each in value]
+                shallow[key] = stripped[:1] if all(map(_is_schema, value)) else stripped
             case dict() if key in dialect.one:
                 pass
             case _ if key not in ("const", "default"):
@@ -92,7 +92,7 @@ def _faults(text: str, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
 def rebuilt(
     schema: dict[str, Json], dialect: Dialect, make: Callable[[Tokens, Schema], Schema]
 ) -> dict[str, Json]:
-    """Give a schema of draft 2020-12, with other schemas in it, and without what is not needed then.
+    """Return a schema of draft 2020-12, with other schemas in it, and without what is not needed then.
 
     Args:
         schema: The schema; it is not changed.

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from jsonschema import ValidationError
 
-from enkaku_codegen.jsontree import Json, Tokens
+from enkaku_codegen.json_values import Json, Tokens
 
 __all__ = ["describe", "explain", "nearest", "severed"]
 
@@ -55,7 +55,7 @@ def describe(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Give `` (did you mean "param"?)`` if a known word is near, else nothing."""
+    """Return `` (did you mean "param"?)`` if a known word is near, else nothing."""
     near = _near(word, known, cutoff)
     return f' (did you mean "{near}"?)' if near else ""
 
@@ -83,7 +83,7 @@ def severed(members: Mapping[str, object], key: str) -> str:
 
 
 def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
-    """Give each thing that an error of jsonschema says, and the path below the checked value."""
+    """Yield each thing that an error of jsonschema says, and the path below the checked value."""
     path = tuple(str(token) for token in error.absolute_path)
     found: object = error.instance
     wanted: object = error.validator_value

@@ -15,13 +15,13 @@ from typing import Final, NoReturn
 import yaml
 
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import (
+from enkaku_codegen.json_values import (
     MAX_DEPTH,
     MAX_VALUES,
     NUMBER,
     SURROGATE,
     Json,
-    Place,
+    SourceMap,
     pointer,
     read_number,
 )
@@ -51,7 +51,7 @@ _TOO_DEEP: Final = "exceeded maximum nesting depth"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_yaml(file: str, text: str) -> tuple[Json, Place]:
+def read_yaml(file: str, text: str) -> tuple[Json, SourceMap]:
     """Read a YAML text of one document.
 
     Args:
@@ -74,7 +74,7 @@ class _Node:
 
     value: Json
     line: int
-    below: dict[str, Place] = field(default_factory=dict[str, Place])
+    below: dict[str, SourceMap] = field(default_factory=dict[str, SourceMap])
     size: int = 1
     height: int = 0
     open: bool = False
@@ -94,17 +94,17 @@ class _Reader:
         self._values = 0
         self._issues: list[Issue] = []
 
-    def read(self) -> tuple[Json, Place]:
+    def read(self) -> tuple[Json, SourceMap]:
         if bad := _UNPRINTABLE.search(self._text):
             line = self._text.count("\n", 0, bad.start()) + 1
             self._fail(f"not YAML: the character U+{ord(bad.group()):04X}", line)
         for event in self._events():
-            self._take(event)
+            self._handle(event)
         if self._root is None:
             self._fail("the file is empty", None)
         if self._issues:
             raise ProtocolError(self._issues)
-        return self._root.value, Place(1, self._root.below)
+        return self._root.value, SourceMap(1, self._root.below)
 
     def _events(self) -> Iterator[yaml.Event]:
         try:
@@ -120,7 +120,7 @@ class _Reader:
         except (yaml.YAMLError, ValueError, OverflowError) as error:  # the latter: odd escapes
             self._fail(f"not YAML: {error}", None)
 
-    def _take(self, event: yaml.Event) -> None:
+    def _handle(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
         match event:
             case yaml.DocumentStartEvent():
@@ -187,17 +187,17 @@ class _Reader:
         parent.size += node.size
         parent.height = max(parent.height, node.height + 1)
         if isinstance(parent.value, list):
-            parent.below[str(len(parent.value))] = Place(node.line, node.below)
+            parent.below[str(len(parent.value))] = SourceMap(node.line, node.below)
             parent.value.append(node.value)
         elif parent.key is None:
             parent.key, parent.key_line = self._key(node), node.line
         elif isinstance(parent.value, dict):
             if parent.key in parent.value:
                 first = parent.below[parent.key].line
-                self._note(f"the key is here twice, first on line {first}", parent.key_line)
+                self._add_issue(f"the key is here twice, first on line {first}", parent.key_line)
             else:
                 parent.value[parent.key] = node.value
-                parent.below[parent.key] = Place(parent.key_line, node.below)
+                parent.below[parent.key] = SourceMap(parent.key_line, node.below)
             parent.key = None
 
     def _at_key(self) -> bool:
@@ -233,7 +233,7 @@ class _Reader:
             self._fail(f"{text[:40]!r} does not fit its tag {event.tag}", line)
         return value
 
-    def _note(self, message: str, line: int | None) -> None:
+    def _add_issue(self, message: str, line: int | None) -> None:
         path: list[str] = []
         for node in self._stack:
             if isinstance(node.value, list):
@@ -243,7 +243,7 @@ class _Reader:
         self._issues.append(Issue(self._file, line, pointer(tuple(path)), message))
 
     def _fail(self, message: str, line: int | None) -> NoReturn:
-        self._note(message, line)
+        self._add_issue(message, line)
         raise ProtocolError(self._issues)
 
 
@@ -268,7 +268,7 @@ def _hint(text: str, error: yaml.MarkedYAMLError) -> str:
 
 
 def _plain(text: str) -> Json:
-    """Give what a scalar without quotes and tag means."""
+    """Return what a scalar without quotes and tag means."""
     if text in _WORDS:
         return _WORDS[text]
     if NUMBER.fullmatch(text):

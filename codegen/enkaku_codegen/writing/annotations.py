@@ -5,10 +5,10 @@ It knows Python's syntax and nothing of protocols.
 
 import ast
 
-__all__ = ["or_default", "with_field", "with_tag"]
+__all__ = ["or_default", "with_discriminator", "with_field"]
 
 
-def with_tag(annotation: ast.expr, attribute: str | None) -> ast.expr:
+def with_discriminator(annotation: ast.expr, attribute: str | None) -> ast.expr:
     """Say by which attribute the classes of a union are told apart, if by one."""
     return annotation if attribute is None else with_field(annotation, discriminator=attribute)
 

@@ -13,7 +13,7 @@ _MODE: Final = Mode(target_versions={TargetVersion.PY311}, line_length=100)
 
 
 def format_source(source: str, name: str) -> str:
-    """Give the same program in black's stable style.
+    """Return the same program in black's stable style.
 
     Args:
         source: The program.

@@ -23,7 +23,7 @@ def exports(plan: Plan) -> list[str]:
 
 
 def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
-    """Give the import statements of each module, with empty lines between their groups."""
+    """Return the import statements of each module, with empty lines between their groups."""
     named = {each.name for each in plan.types}
     slots = [annotation for each in types.slots.values() for annotation in each.values()]
     data = [*types.errors.values()]

@@ -1,6 +1,6 @@
 """The Python types of a plan, by datamodel-code-generator; the one module that knows it.
 
-It is shown the shapes of the types and nothing else: tokens stand for all names, literals and texts of the
+It is shown the skeleton of the types and nothing else: tokens stand for all names, literals and texts of the
 protocol, which are put back into the syntax tree of what it wrote. So no text can become code here, and no
 name is changed on the way. What comes out is data for the templates.
 """
@@ -21,11 +21,11 @@ from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, 
 from enkaku_codegen.proving.value_sets import takes_null
 from enkaku_codegen.reading.definition import SlotName
 
-from .annotations import or_default, with_field, with_tag
-from .discriminators import tag
+from .annotations import or_default, with_discriminator, with_field
+from .detokenize import Detokenizer
+from .discriminators import discriminator
 from .escaping import Text
-from .restore import Restore
-from .shapes import CARRIER, Shapes
+from .skeleton import CARRIER, Skeleton
 
 __all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
 
@@ -95,13 +95,13 @@ def at_run_time(annotation: str) -> str:
 
 
 def make_types(plan: Plan) -> Types:
-    """Give the Python types of a plan.
+    """Return the Python types of a plan.
 
     Raises:
         CodegenError: The model generator wrote something that is not understood.
     """
-    shapes = Shapes(plan)
-    written = _Written(_generate(shapes.document()), shapes, plan)
+    skeleton = Skeleton(plan)
+    written = _Written(_generate(skeleton.document()), skeleton, plan)
     slots: dict[str, Mapping[SlotName, str]] = {
         each.constant: {slot: written.carried(each.constant, slot) for slot in each.slots}
         for each in plan.procedures
@@ -130,7 +130,7 @@ def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
 
 
 def _large(parts: Mapping[str, Sequence[str]]) -> set[str]:
-    """Name the aliases that would be too large with what they are made of written out, as pydantic does.
+    """Return the names of the aliases that would be too large with what they are made of written out, as pydantic does.
 
     Two of the last in each would double in size with every level.
     """
@@ -177,8 +177,8 @@ def _ordered(
 class _Written:
     """What the model generator wrote, with names and literals put back."""
 
-    def __init__(self, source: str, shapes: Shapes, plan: Plan) -> None:
-        self._shapes = shapes
+    def __init__(self, source: str, skeleton: Skeleton, plan: Plan) -> None:
+        self._skeleton = skeleton
         self._types = {each.name: each for each in plan.types}
         self._annotations: dict[tuple[str, str], ast.expr] = {}
         aliases: dict[str, ast.expr] = {}
@@ -193,25 +193,25 @@ class _Written:
                     aliases[name] = value
                 case _:
                     pass  # imports, and the rebuilding of models, which are done by others
-        for token, field in shapes.hoisted.items():
+        for token, field in skeleton.hoisted.items():
             aliases[token] = self._written(CARRIER, field)
-        self._restore = Restore(shapes, aliases)
+        self._detokenizer = Detokenizer(skeleton, aliases)
 
     def carried(self, *key: str) -> str:
-        """Give the annotation of an alias, or of a slot or error by its key."""
-        token = self._shapes.carried[key[0] if len(key) == 1 else (key[0], key[1])]
+        """Return the annotation of an alias, or of a slot or error by its key."""
+        token = self._skeleton.carried[key[0] if len(key) == 1 else (key[0], key[1])]
         return ast.unparse(self._annotation(CARRIER, token))
 
     def alias(self, plan: AliasPlan) -> str:
-        """Give the annotation of an alias."""
-        annotation = self._annotation(CARRIER, self._shapes.carried[plan.name])
-        return ast.unparse(with_tag(annotation, tag(plan.schema, self._types)))
+        """Return the annotation of an alias."""
+        annotation = self._annotation(CARRIER, self._skeleton.carried[plan.name])
+        return ast.unparse(with_discriminator(annotation, discriminator(plan.schema, self._types)))
 
     def fields(self, plan: ObjectPlan) -> Iterator[Field]:
-        """Give the fields of a class."""
-        for place, each in enumerate(plan.fields):
-            annotation = self._annotation(self._shapes.classes[plan.name], f"f{place}")
-            annotation = with_tag(annotation, tag(each.schema, self._types))
+        """Yield the fields of a class."""
+        for index, each in enumerate(plan.fields):
+            annotation = self._annotation(self._skeleton.classes[plan.name], f"f{index}")
+            annotation = with_discriminator(annotation, discriminator(each.schema, self._types))
             default = None
             if each.default:
                 default = repr(each.default[0])
@@ -225,7 +225,7 @@ class _Written:
             yield Field(each.attribute, ast.unparse(annotation), default, Text(each.text))
 
     def _annotation(self, type_: str, field: str) -> ast.expr:
-        return self._restore.expression(self._written(type_, field))
+        return self._detokenizer.expression(self._written(type_, field))
 
     def _written(self, type_: str, field: str) -> ast.expr:
         annotation = self._annotations.get((type_, field))

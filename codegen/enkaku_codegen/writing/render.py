@@ -12,9 +12,9 @@ from typing import Final
 import jinja2
 
 from enkaku_codegen.errors import TemplateError
+from enkaku_codegen.fingerprint import MARKER
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.proving.checks import Checks
-from enkaku_codegen.stamp import MARKER
 
 from .escaping import Text, comment, docstring, pyrepr
 from .imports import exports, imports
@@ -97,13 +97,13 @@ def _environment(templates: Path | None) -> jinja2.Environment:
     return environment
 
 
-def _place(error: Exception, name: str) -> str:
-    """Give file and line of the innermost template that an error passed through."""
+def _location(error: Exception, name: str) -> str:
+    """Return file and line of the innermost template that an error passed through."""
     frames = traceback.extract_tb(error.__traceback__)
-    places = [
+    locations = [
         f"{each.filename}:{each.lineno}" for each in frames if each.filename.endswith(".jinja")
     ]
-    return places[-1] if places else f"{name}.jinja"
+    return locations[-1] if locations else f"{name}.jinja"
 
 
 def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, object]) -> str:
@@ -112,7 +112,7 @@ def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, 
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from error
     except Exception as error:  # a template can run into anything
-        raise TemplateError(f"{_place(error, name)}: {error}") from error
+        raise TemplateError(f"{_location(error, name)}: {error}") from error
     if name.endswith(".py") and not text.startswith(MARKER):
         raise TemplateError(f"{name}.jinja: the first line has to begin with {MARKER!r}")
     return text

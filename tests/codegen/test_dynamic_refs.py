@@ -42,8 +42,8 @@ def test_a_slot_with_all_in_it_stays_as_it_was_written(tmp_path: Path) -> None:
     content = {"p": {"type": "request", "param": param, "result": {"type": "string"}}}
     protocol = _read(tmp_path, content)
     (procedure,) = protocol.procedures
-    assert procedure.verbatim == {"param": {"$schema": NEW, **param}}
-    assert _accepts(procedure.verbatim["param"], [1], ["a"], 1) == [True, False, False]
+    assert procedure.dynamic_schemas == {"param": {"$schema": NEW, **param}}
+    assert _accepts(procedure.dynamic_schemas["param"], [1], ["a"], 1) == [True, False, False]
     assert procedure.slots["param"] == {"$ref": "#/$defs/list"}
     assert protocol.definitions["list"] == {"type": "array", "items": {"$dynamicRef": "#item"}}
 
@@ -64,12 +64,12 @@ def test_a_slot_gets_the_shared_definitions_that_it_needs(tmp_path: Path) -> Non
     }
     first, second = _read(tmp_path, content, far={"type": "null"}).procedures
     definitions = {name: content["$defs"][name] for name in ("List", "Named", "Number")}
-    assert first.verbatim == {
+    assert first.dynamic_schemas == {
         "param": {"$schema": NEW, "$ref": "#/$defs/Named", "$defs": definitions}
     }
     values = ({"numbers": [1]}, {"numbers": ["a"]})
-    assert _accepts(first.verbatim["param"], *values) == [True, False]
-    assert second.verbatim == {}
+    assert _accepts(first.dynamic_schemas["param"], *values) == [True, False]
+    assert second.dynamic_schemas == {}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_the_validator_refuses_is_told(tmp_path: Path) -> None:
 def test_a_schema_that_means_only_itself_is_no_trouble(tmp_path: Path) -> None:
     data = {"$dynamicAnchor": "a", "allOf": [{"$dynamicRef": "#a"}]}
     (procedure,) = _read(tmp_path, {"p": {"type": "event", "data": data}}).procedures
-    assert _accepts(procedure.verbatim["data"], 1) == [True]
+    assert _accepts(procedure.dynamic_schemas["data"], 1) == [True]
 
 
 def test_the_data_of_an_error_has_no_dynamic_reference(tmp_path: Path) -> None:

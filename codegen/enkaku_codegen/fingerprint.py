@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-__all__ = ["ABOUT", "MARKER", "STAMP", "Request", "digest", "is_fresh", "stamp"]
+__all__ = ["ABOUT", "FINGERPRINT_FILE", "MARKER", "Request", "digest", "fingerprint", "is_fresh"]
 
-STAMP: Final = ".enkaku.json"
+FINGERPRINT_FILE: Final = ".enkaku.json"
 """How the file is called."""
 
 ABOUT: Final = (
@@ -61,12 +61,14 @@ class _Unknown(Exception):
 
 
 def digest(content: bytes) -> str:
-    """Give what stands for a content in the stamp."""
+    """Return what stands for a content in the fingerprint."""
     return hashlib.sha256(content).hexdigest()
 
 
-def stamp(request: Request, sources: Mapping[str, str], files: Mapping[str, str]) -> str | None:
-    """Give the text of the stamp, or None if there can't be one.
+def fingerprint(
+    request: Request, sources: Mapping[str, str], files: Mapping[str, str]
+) -> str | None:
+    """Return the text of the fingerprint, or None if there can't be one.
 
     Args:
         request: What was generated.
@@ -81,9 +83,9 @@ def stamp(request: Request, sources: Mapping[str, str], files: Mapping[str, str]
 
 
 def is_fresh(request: Request, directory: Path) -> bool:
-    """Tell whether the stamp in a package's directory vouches for all of it; False if in doubt."""
+    """Return whether the fingerprint in a package's directory vouches for all of it; False if in doubt."""
     try:
-        text = _read(directory / STAMP).decode()
+        text = _read(directory / FINGERPRINT_FILE).decode()
         sources, files = _listed(text)
         if request.protocol.name not in sources or _has_others(directory, files):
             return False
@@ -112,7 +114,7 @@ def _text(request: Request, sources: Mapping[str, str], files: Mapping[str, str]
 
 
 def _generator() -> dict[str, str]:
-    """Give what stands for the generator: the versions of all that forms its output, and its own files."""
+    """Return what stands for the generator: the versions of all that forms its output, and its own files."""
     own = hashlib.sha256()
     for package in ("enkaku_codegen", "enkaku_templates"):
         spec = importlib.util.find_spec(package)
@@ -127,7 +129,7 @@ def _generator() -> dict[str, str]:
 
 
 def _tree(root: Path, suffixes: tuple[str, ...] | None) -> Iterator[tuple[str, str]]:
-    """Give the files in a directory and below by their paths from there, with their digests, sorted."""
+    """Yield the files in a directory and below by their paths from there, with their digests, sorted."""
     found: list[Path] = []
     if not root.is_dir():
         raise _Unknown
@@ -145,7 +147,7 @@ def _tree(root: Path, suffixes: tuple[str, ...] | None) -> Iterator[tuple[str, s
 
 
 def _listed(text: str) -> tuple[list[str], list[str]]:
-    """Give the sources and the files that a stamp names; what it says of them is not believed."""
+    """Return the sources and the files that a fingerprint names; what it says of them is not believed."""
     content: object = json.loads(text)
     if not text.startswith(ABOUT) or not isinstance(content, dict):
         raise _Unknown
@@ -162,7 +164,7 @@ def _listed(text: str) -> tuple[list[str], list[str]]:
 
 
 def _has_others(directory: Path, files: list[str]) -> bool:
-    """Tell whether a generated file is there that this package does not have."""
+    """Return whether a generated file is there that this package does not have."""
     others = [path for path in directory.glob("*.py") if path.name not in files]
     return any(_read(path).startswith(MARKER.encode()) for path in others)
 

@@ -10,21 +10,21 @@ from typing import Final
 from jsonschema_rs import ValidationError, validator_for
 
 from enkaku_codegen.errors import ProtocolError
-from enkaku_codegen.jsontree import Json, Schema
+from enkaku_codegen.json_values import Json, Schema
 
 from .dialects import DRAFT_2020_12
 from .library import Library
-from .locations import Spot
+from .locations import Location
 from .references import References
 from .schemas import subschemas
 
-__all__ = ["Verbatim"]
+__all__ = ["DynamicSchemas"]
 
 _OWN: Final = frozenset({"$defs", "$id", "definitions"})
 _MOST: Final = 100_000
 
 
-class Verbatim:
+class DynamicSchemas:
     """The schemas of a protocol that hold a ``$dynamicRef``.
 
     Args:
@@ -33,23 +33,27 @@ class Verbatim:
         definitions: The shared schemas of the protocol file.
     """
 
-    def __init__(self, library: Library, references: References, definitions: list[Spot]) -> None:
+    def __init__(
+        self, library: Library, references: References, definitions: list[Location]
+    ) -> None:
         self._library = library
         self._count = 0
         self._dynamic = references.dynamic()
-        self._definitions = {spot.path: spot for spot in definitions} if self._dynamic else {}
+        self._definitions = (
+            {location.path: location for location in definitions} if self._dynamic else {}
+        )
         self._anchored = [
             root
             for root in self._definitions.values()
             if any("$dynamicAnchor" in schema for _, schema in self._within(root))
         ]
 
-    def is_needed(self, spot: Spot) -> bool:
-        """Tell whether a schema, or one that it refers to, holds a ``$dynamicRef``."""
-        return spot in self._dynamic
+    def is_needed(self, location: Location) -> bool:
+        """Return whether a schema, or one that it refers to, holds a ``$dynamicRef``."""
+        return location in self._dynamic
 
-    def schema(self, slot: Spot) -> Schema:
-        """Give a slot's schema as it was written; issues go to the library.
+    def schema(self, slot: Location) -> Schema:
+        """Return a slot's schema as it was written; issues go to the library.
 
         One without definitions and address of its own gets the shared definitions that it needs.
         """
@@ -61,62 +65,64 @@ class Verbatim:
         known = len(self._library.issues)
         shared = self._shared(slot, alone=bool(_OWN & value.keys()))
         if shared:
-            whole["$defs"] = {spot.path[-1]: spot.value for spot in shared}
+            whole["$defs"] = {location.path[-1]: location.value for location in shared}
         if len(self._library.issues) == known:
             self._compile(slot, whole)
         return whole
 
-    def _shared(self, slot: Spot, *, alone: bool) -> list[Spot]:
-        """Give the shared definitions that a schema needs, by name; none if it has to stand alone."""
+    def _shared(self, slot: Location, *, alone: bool) -> list[Location]:
+        """Return the shared definitions that a schema needs, by name; none if it has to stand alone."""
         roots = dict.fromkeys([slot] if alone else [slot, *self._anchored])
         waiting = [*roots]
         while waiting:
-            for spot, schema in self._within(waiting.pop()):
+            for location, schema in self._within(waiting.pop()):
                 self._count += 1
                 if self._count > _MOST:
                     message = f"the schemas with $dynamicRef hold more than {_MOST} schemas"
                     raise ProtocolError([slot.document.issue(slot.path, message)])
                 for keyword in ("$ref", "$dynamicRef"):
-                    target = self._library.target(spot, keyword) if keyword in schema else None
+                    target = self._library.target(location, keyword) if keyword in schema else None
                     if target is None:
                         continue
                     root = self._root(target, slot)
                     if root is None or (alone and root != slot):
-                        self._refuse(spot.below((keyword,)), target)
+                        self._add_reference_issue(location.below((keyword,)), target)
                     elif root not in roots:
                         roots[root] = None
                         waiting.append(root)
-        return sorted((spot for spot in roots if spot != slot), key=lambda spot: spot.path)
+        return sorted(
+            (location for location in roots if location != slot), key=lambda location: location.path
+        )
 
-    def _root(self, target: Spot, slot: Spot) -> Spot | None:
-        """Give the slot or the shared definition that a schema is in."""
+    def _root(self, target: Location, slot: Location) -> Location | None:
+        """Return the slot or the shared definition that a schema is in."""
         if target.document is not slot.document:
             return None
         if target.path[: len(slot.path)] == slot.path:
             return slot
         return self._definitions.get(target.path[:2])
 
-    def _refuse(self, spot: Spot, target: Spot) -> None:
-        self._library.note(
-            spot,
+    def _add_reference_issue(self, location: Location, target: Location) -> None:
+        self._library.add_issue(
+            location,
             f"a schema with $dynamicRef refers to {target}: it needs all that it refers to within "
             "itself, or, where it has no $id and no $defs, in the $defs of the protocol file",
         )
 
-    def _within(self, root: Spot) -> Iterator[tuple[Spot, dict[str, Json]]]:
-        """Give a schema and all schemas in it, with their places."""
+    def _within(self, root: Location) -> Iterator[tuple[Location, dict[str, Json]]]:
+        """Yield a schema and all schemas in it, with their places."""
         waiting = [root]
         while waiting:
-            spot = waiting.pop()
-            schema = spot.value
+            location = waiting.pop()
+            schema = location.value
             if isinstance(schema, dict):
-                yield spot, schema
-                dialect = self._library.dialects.get(spot, DRAFT_2020_12)
-                waiting += [spot.below(path) for path, _ in subschemas(schema, dialect)]
+                yield location, schema
+                dialect = self._library.dialects.get(location, DRAFT_2020_12)
+                waiting += [location.below(path) for path, _ in subschemas(schema, dialect)]
 
-    def _compile(self, slot: Spot, schema: Schema) -> None:
+    def _compile(self, slot: Location, schema: Schema) -> None:
         try:
             validator_for(schema, validate_formats=False, offline=True)
         except (ValidationError, ValueError) as error:
             reason = str(error).partition("\n")[0]
-            self._library.note(slot, f"the validator refuses this schema: {reason}")
+            self._library.add_issue(slot, f"the validator refuses this schema: {reason}")

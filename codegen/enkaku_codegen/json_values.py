@@ -13,8 +13,8 @@ __all__ = [
     "NUMBER",
     "SURROGATE",
     "Json",
-    "Place",
     "Schema",
+    "SourceMap",
     "Tokens",
     "as_text",
     "distinct",
@@ -51,7 +51,7 @@ SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourceMap:
     """Where a value stands in its file, and where the values in it do.
 
     Attributes:
@@ -60,11 +60,11 @@ class Place:
     """
 
     line: int
-    below: Mapping[str, "Place"]
+    below: Mapping[str, "SourceMap"]
 
 
 def read_number(text: str) -> int | float:
-    """Give the number that JSON writes so.
+    """Return the number that JSON writes so.
 
     Raises:
         ValueError: No JSON implementation would be expected to hold it.
@@ -80,22 +80,22 @@ def read_number(text: str) -> int | float:
 
 
 def pointer(path: Tokens) -> str:
-    """Give the JSON pointer (RFC 6901) of a path."""
+    """Return the JSON pointer (RFC 6901) of a path."""
     return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in path)
 
 
 def tokens(text: str) -> Tokens:
-    """Give the path of a JSON pointer, which is empty or begins with a slash."""
+    """Return the path of a JSON pointer, which is empty or begins with a slash."""
     return tuple(each.replace("~1", "/").replace("~0", "~") for each in text.split("/")[1:])
 
 
 def as_text(value: Json) -> str:
-    """Give the value if it is a text, else an empty one."""
+    """Return the value if it is a text, else an empty one."""
     return value if isinstance(value, str) else ""
 
 
 def find(value: Json, path: Tokens) -> Json:
-    """Give the value at a path.
+    """Return the value at a path.
 
     Raises:
         KeyError: There is none; its argument is the first token that leads nowhere.
@@ -117,7 +117,7 @@ def _is_index(token: str, length: int) -> bool:
 
 
 def kind_of(value: Json) -> str:
-    """Give the kind of a value; a float is a number, whatever its fraction is."""
+    """Return the kind of a value; a float is a number, whatever its fraction is."""
     match value:
         case None:
             return "null"
@@ -136,12 +136,12 @@ def kind_of(value: Json) -> str:
 
 
 def same(one: Json, other: Json) -> bool:
-    """Tell whether two values are the same JSON: 1 is 1.0, but neither is true."""
+    """Return whether two values are the same JSON: 1 is 1.0, but neither is true."""
     return identity(one) == identity(other)
 
 
 def identity(value: Json) -> Hashable:
-    """Give what two values have in common if they are the same JSON, and only then."""
+    """Return what two values have in common if they are the same JSON, and only then."""
     match value:
         case dict():
             return dict, frozenset((key, identity(each)) for key, each in value.items())
@@ -154,7 +154,7 @@ def identity(value: Json) -> Hashable:
 
 
 def distinct(values: Iterable[T]) -> list[T]:
-    """Give values, each once: where it stands first."""
+    """Return values, each once: where it stands first."""
     found: dict[Hashable, T] = {}
     for value in values:
         found.setdefault(identity(value), value)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from enkaku_codegen.errors import CodegenError
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 
-from .shapes import Shapes
+from .skeleton import Skeleton
 
-__all__ = ["Restore"]
+__all__ = ["Detokenizer"]
 
 
-class Restore(ast.NodeTransformer):
+class Detokenizer(ast.NodeTransformer):
     """Puts names and literals in the place of their tokens, and lets nothing pass that it does not know."""
 
     _SYNTAX: Final = (
@@ -37,20 +37,20 @@ class Restore(ast.NodeTransformer):
     # Constraints on the keys of maps are written as those on everything else.
     _RENAMED: Final = {"Any": "object", "StringConstraints": "Field"}
 
-    def __init__(self, shapes: Shapes, aliases: Mapping[str, ast.expr]) -> None:
-        self._names = shapes.names
-        self._literals = shapes.literals
+    def __init__(self, skeleton: Skeleton, aliases: Mapping[str, ast.expr]) -> None:
+        self._names = skeleton.names
+        self._literals = skeleton.literals
         self._aliases = aliases
 
     def expression(self, node: ast.expr) -> ast.expr:
-        """Restore an annotation."""
+        """Detokenize an annotation."""
         restored = self.visit(node)
         if not isinstance(restored, ast.expr):
             raise _unexpected(node)
         return restored
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        """Restore what stands in a node of a kind that annotations are made of."""
+        """Detokenize what stands in a node of a kind that annotations are made of."""
         if not isinstance(node, self._SYNTAX):
             raise _unexpected(node)
         return super().generic_visit(node)
