@@ -72,7 +72,7 @@ def read_number(text: str) -> int | float:
     if "." in text or "e" in text.lower():
         number = float(text)
         if math.isinf(number):
-            raise ValueError(f"{text[:40]} is more than a 64-bit floating-point number holds")
+            raise ValueError(f"{text[:40]} is too large for a 64-bit floating-point number")
         return number
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits; at most {MAX_DIGITS} are supported")

@@ -81,7 +81,7 @@ def changes(
         if directory.exists() and not directory.is_dir():
             raise OutputError(f"{directory}: not a directory")
         if directory.is_symlink() and not directory.exists():
-            raise OutputError(f"{directory}: a link to a directory that is not there")
+            raise OutputError(f"{directory}: a symbolic link to a directory that does not exist")
         before = {name: _read(directory / name) for name in files}
         stale = {
             path.name: text

@@ -45,7 +45,7 @@ def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) 
         files, checks = _generated(protocol, path, templates)
     except RecursionError:
         # Each file is flat enough, but references can make a chain of thousands.
-        message = "the schemas lie too deep within each other, by their references"
+        message = "the schemas are nested too deeply through their references"
         raise ProtocolError([Issue(str(path), None, "", message)]) from None
     vouching = fingerprint(Request(path, name, templates), protocol.sources, files)
     return Prepared(changes(files, out, MARKER, vouching), checks)

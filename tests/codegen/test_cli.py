@@ -109,7 +109,7 @@ def test_check_shows_the_difference_and_writes_nothing(copy: Path) -> None:
     (copy / "old.py").write_text(f"{marker}\nx = 1\n")
     before = contents(copy)
     ran = enkaku("check", SEED, "--out", "bindings", cwd=copy.parent)
-    assert (ran.returncode, ran.stderr) == (1, "bindings: out of date\n")
+    assert (ran.returncode, ran.stderr) == (1, "bindings: out of date; run 'enkaku generate'\n")
     lines = ran.stdout.splitlines()
     assert "--- bindings/client.py" in lines
     assert "-    async def ohce(" in lines
@@ -142,12 +142,15 @@ def test_an_empty_path_is_not_the_current_directory(
 def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     ran = enkaku("generate", SEED, "--out", "link", cwd=tmp_path)
-    assert (ran.returncode, ran.stderr) == (1, "link: a link to a directory that is not there\n")
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "link: a symbolic link to a directory that does not exist\n",
+    )
 
 
 def test_check_of_a_package_that_is_not_there_fails(tmp_path: Path) -> None:
     ran = process("check", SEED, "--out", "none", cwd=tmp_path)
-    assert (ran.returncode, ran.stderr) == (1, "none: nothing was generated there yet\n")
+    assert (ran.returncode, ran.stderr) == (1, "none: no such directory; run 'enkaku generate'\n")
     assert "+class DashboardClient:" in ran.stdout
     assert "new, and empty: none/py.typed" in ran.stdout
     assert not (tmp_path / "none").exists()
@@ -295,8 +298,8 @@ INSTALL = "a JSON Schema validator at run time: pip install 'enkaku[exact]'"
             ["--verbose"],
             (
                 f"2 of 2 slots need {INSTALL}\n"
-                "p0 data: /p0/data/uniqueItems: a list may hold an item twice\n"
-                "p1 data: /p1/data/uniqueItems: a list may hold an item twice\n"
+                "p0 data: /p0/data/uniqueItems: a Python list may contain an item twice\n"
+                "p1 data: /p1/data/uniqueItems: a Python list may contain an item twice\n"
             ),
         ),
     ],

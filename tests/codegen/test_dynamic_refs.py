@@ -89,7 +89,7 @@ def test_a_slot_that_refers_elsewhere_is_told(param: object, place: str, tmp_pat
     found = _issues(tmp_path, content, far=LIST, other={"type": "null"})
     assert len(found) == 1
     assert "/procedures/p/param" in found[0]
-    assert f"a schema with $dynamicRef refers to {place}: " in found[0]
+    assert f"since the slot uses $dynamicRef; got {place}" in found[0]
 
 
 def test_a_dynamic_reference_leads_somewhere(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_the_validator_refuses_is_told(tmp_path: Path) -> None:
     data = {"$dynamicAnchor": "a", "items": {"$dynamicRef": "#a"}, "not": {"$ref": "#/$defs/é"}}
     data["$defs"] = {"é": {"type": "string"}}
     (found,) = _issues(tmp_path, {"p": {"type": "event", "data": data}})
-    assert found.startswith("main.json:4: /p/data: the validator refuses this schema: Invalid URI")
+    assert found.startswith("main.json:4: /p/data: the validator rejects this schema: Invalid URI")
 
 
 def test_a_schema_that_means_only_itself_is_no_trouble(tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def test_a_chain_of_thousands_of_types_is_told(tmp_path: Path) -> None:
     definitions = {**chain, "E1200": {"type": "string"}}
     path = tmp_path / "protocol.json"
     path.write_text(json.dumps({"$defs": definitions, "procedures": {"p": {"type": "event"}}}))
-    with pytest.raises(ProtocolError, match="too deep within each other, by their references"):
+    with pytest.raises(ProtocolError, match="nested too deeply through their references"):
         prepare(path, name=None, out=tmp_path / "out", templates=None)
 
 

@@ -343,7 +343,7 @@ def test_a_name_that_no_attribute_can_have_is_refused(name: object, such: str) -
     assert issue.pointer == "/echo/param/properties/a/x-python-name"
     assert issue.message == (
         f'expected a name for an attribute, such as "{such}", '
-        f"found {json.dumps(name, ensure_ascii=False)}"
+        f"got {json.dumps(name, ensure_ascii=False)}"
     )
 
 

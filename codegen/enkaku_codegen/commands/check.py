@@ -20,8 +20,8 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     sys.stdout.writelines(changes.diff())
     sys.stdout.flush()
-    state = "out of date" if changes.directory.is_dir() else "nothing was generated there yet"
-    print(f"{changes.directory}: {state}", file=sys.stderr)
+    state = "out of date" if changes.directory.is_dir() else "no such directory"
+    print(f"{changes.directory}: {state}; run 'enkaku generate'", file=sys.stderr)
     return 1
 
 

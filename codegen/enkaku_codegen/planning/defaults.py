@@ -39,9 +39,7 @@ def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
     # One of a schema that this is joined with need not fit what the others say.
     default = next(filter(validator.is_valid, defaults), None)
     if "default" in schema and not validator.is_valid(schema["default"]):
-        raise ValueError(
-            f"the default {describe(schema['default'])} does not fit the schema beside it"
-        )
+        raise ValueError(f"the default {describe(schema['default'])} does not match its schema")
     if default is None or isinstance(default, list | dict):
         return ()
     if isinstance(default, str) and _reads_texts(schema, protocol):

@@ -120,7 +120,7 @@ class SchemaPlanner:
         self._count += 1
         if self._count > _MOST_SCHEMAS:
             message = (
-                f"joins of schemas (allOf, or $ref with more beside it) make more than {_MOST_SCHEMAS} "
+                f"joining schemas (allOf, or $ref with other keywords) gives more than {_MOST_SCHEMAS} "
                 "schemas of one; give what they join a name in $defs, and refer to it"
             )
             raise ProtocolError([Issue(None, None, scope.pointer, message)])
@@ -191,9 +191,7 @@ class SchemaPlanner:
             if isinstance(wanted, str) and is_attribute_name(wanted):
                 return wanted
             such = attribute_name(wanted if isinstance(wanted, str) else key)
-            message = (
-                f'expected a name for an attribute, such as "{such}", found {describe(wanted)}'
-            )
+            message = f'expected a name for an attribute, such as "{such}", got {describe(wanted)}'
             self.issues.append(Issue(None, None, f"{scope.pointer}/{NAME_IN_PYTHON}", message))
         return attribute_name(key)
 

@@ -174,8 +174,8 @@ class Prover:
             yield from self.reasons_for_values(values, schema, path)
 
 
-_TOO_LARGE: Final = "the schema is too large for a proof"
-_NOTHING: Final = "no value is allowed here"
+_TOO_LARGE: Final = "the schema is too large to prove that the type enforces it"
+_NOTHING: Final = "the schema accepts no value, but the type does"
 _Key: TypeAlias = str | int
 _Pair: TypeAlias = tuple[_Key, int]
 

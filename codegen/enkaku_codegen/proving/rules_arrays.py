@@ -43,18 +43,18 @@ def _unique_items(case: Case, value: Json) -> Iterator[Reason]:
     if value is True and case.values.kind == "array":
         most = size(case.values)[1]
         if most is None or most > 1:
-            yield from case.reason("a list may hold an item twice")
+            yield from case.reason("a Python list may contain an item twice")
 
 
 def _contains(case: Case, _: Json) -> Iterator[Reason]:
     asked = case.schema.get("minContains") != 0 or "maxContains" in case.schema
     if case.values.kind == "array" and asked:
-        yield from case.reason("no Python type looks for an item")
+        yield from case.reason("'contains' cannot be expressed as a Python type")
 
 
 def _unevaluated_items(case: Case, value: Json) -> Iterator[Reason]:
     if case.values.kind == "array" and value not in (True, {}):
-        yield from case.reason("what other keywords have looked at is not known to a type")
+        yield from case.reason("depends on other keywords, which a Python type cannot express")
 
 
 RULES: Final[Mapping[str, Rule]] = {

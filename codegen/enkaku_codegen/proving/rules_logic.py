@@ -17,7 +17,9 @@ def _reference(case: Case, _: Json) -> Iterator[Reason]:
 
 
 def _dynamic(case: Case, _: Json) -> Iterator[Reason]:
-    yield from case.reason("what the reference leads to depends on where it is reached from")
+    yield from case.reason(
+        "the target depends on the schemas around it, which a Python type cannot express"
+    )
 
 
 def _all_of(case: Case, value: Json) -> Iterator[Reason]:
@@ -35,7 +37,7 @@ def _one_of(case: Case, value: Json) -> Iterator[Reason]:
     if not any(case.always_fits(schema) for schema in meant.values()):
         yield from _no_fit(case, meant)
     elif len(meant) > 1:
-        yield from case.reason("a value may fit two of the alternatives")
+        yield from case.reason("a value may match two of the alternatives")
 
 
 def _meant(case: Case, value: Json) -> Mapping[int, Json]:
@@ -49,19 +51,19 @@ def _no_fit(case: Case, meant: Mapping[int, Json]) -> Iterator[Reason]:
         for place, schema in meant.items():
             yield from case.same(schema, str(place))
     else:
-        yield from case.reason("values of the type may fit none of the alternatives")
+        yield from case.reason("a value of the type may match none of the alternatives")
 
 
 def _not(case: Case, value: Json) -> Iterator[Reason]:
     if not case.never_fits(value):
-        yield from case.reason("no Python type leaves something out")
+        yield from case.reason("'not' cannot be expressed as a Python type")
 
 
 def _if(case: Case, value: Json) -> Iterator[Reason]:
     then = case.never_fits(value) or case.always_fits(case.schema.get("then", True))
     otherwise = case.always_fits(value) or case.always_fits(case.schema.get("else", True))
     if not (then and otherwise):
-        yield from case.reason("no Python type depends on another part of the value")
+        yield from case.reason("'if' cannot be expressed as a Python type")
 
 
 RULES: Final[Mapping[str, Rule]] = {

@@ -48,7 +48,7 @@ def _required(case: Case, value: Json) -> Iterator[Reason]:
             return
     for key in as_list(value):
         if key not in there:
-            yield from case.reason(f"the type does not ask for {json.dumps(key)}")
+            yield from case.reason(f"the type does not require the property {json.dumps(key)}")
 
 
 def _additional_properties(case: Case, value: Json) -> Iterator[Reason]:
@@ -130,7 +130,7 @@ def _unevaluated_properties(case: Case, value: Json) -> Iterator[Reason]:
         else set[str]()
     )
     if not (closed and keys <= _evaluated(case.proof, case.schema)):
-        yield from case.reason("what other keywords have looked at is not known to a type")
+        yield from case.reason("depends on other keywords, which a Python type cannot express")
 
 
 def _evaluated(proof: Proof, schema: Json, depth: int = 0) -> set[str]:

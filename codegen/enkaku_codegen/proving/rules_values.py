@@ -24,7 +24,7 @@ def _of_value(rule: Rule) -> Rule:
         if not isinstance(case.values, Constant):
             yield from rule(case, value)
         elif not fits(case.values.value, case.path[-1], value):
-            yield from case.reason(f"{json.dumps(case.values.value)} does not fit")
+            yield from case.reason(f"{json.dumps(case.values.value)} does not match")
 
     return checked
 
@@ -33,7 +33,7 @@ def _type(case: Case, value: Json) -> Iterator[Reason]:
     names = type_names(value)
     kind = case.values.kind
     if kind not in names and not (kind == "integer" and "number" in names):
-        yield from case.reason(f"the type also takes any {kind}")
+        yield from case.reason(f"the type also accepts any {kind}")
 
 
 def _values(case: Case, known: AbstractSet[Hashable]) -> Iterator[Reason]:
@@ -47,7 +47,7 @@ def _values(case: Case, known: AbstractSet[Hashable]) -> Iterator[Reason]:
         case _:
             missing = True
     if missing:
-        yield from case.reason("no Python type has just these values")
+        yield from case.reason("no Python type has exactly these values")
 
 
 def _const(case: Case, value: Json) -> Iterator[Reason]:
@@ -69,21 +69,21 @@ def _bound(case: Case, _: Json) -> Iterator[Reason]:
         if lowest(case.values.simple, integer=integer) < lowest(asked, integer=integer) or (
             highest(case.values.simple, integer=integer) > highest(asked, integer=integer)
         ):
-            yield from case.reason("a bound that the type does not have")
+            yield from case.reason("the type does not enforce this bound")
 
 
 def _multiple(case: Case, value: Json) -> Iterator[Reason]:
     if isinstance(case.values, Number):
         factor = case.values.simple.get("multipleOf", 1 if case.values.kind == "integer" else None)
         if not (isinstance(factor, int) and isinstance(value, int) and factor % value == 0):
-            yield from case.reason("a step that the type does not have")
+            yield from case.reason("the type does not enforce this step")
 
 
 def _least(kind: str) -> Rule:
     def rule(case: Case, value: Json) -> Iterator[Reason]:
         asked = value if isinstance(value, int | float) else 0
         if case.values.kind == kind and size(case.values)[0] < asked:
-            yield from case.reason("a size that the type does not ask for")
+            yield from case.reason("the type does not enforce this minimum size")
 
     return rule
 
@@ -93,7 +93,7 @@ def _most(kind: str) -> Rule:
         most = size(case.values)[1]
         asked = value if isinstance(value, int | float) else 0
         if case.values.kind == kind and (most is None or most > asked):
-            yield from case.reason("a size that the type does not limit")
+            yield from case.reason("the type does not enforce this maximum size")
 
     return rule
 
@@ -102,7 +102,9 @@ def _pattern(case: Case, value: Json) -> Iterator[Reason]:
     if isinstance(case.values, String):
         text = portable(value) if isinstance(value, str) else None
         if text is None or case.values.simple.get("pattern") != text:
-            yield from case.reason("a pattern that means something else to pydantic")
+            yield from case.reason(
+                "the pattern has no equivalent in the regular expressions of pydantic"
+            )
 
 
 RULES: Final[Mapping[str, Rule]] = {

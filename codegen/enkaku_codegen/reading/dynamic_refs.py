@@ -105,8 +105,8 @@ class DynamicSchemas:
     def _add_reference_issue(self, location: Location, target: Location) -> None:
         self._library.add_issue(
             location,
-            f"a schema with $dynamicRef refers to {target}: it needs all that it refers to within "
-            "itself, or, where it has no $id and no $defs, in the $defs of the protocol file",
+            "expected a reference to a schema within the same slot, or, where that has no $id and no $defs, "
+            f"within the $defs of the protocol file, since the slot uses $dynamicRef; got {target}",
         )
 
     def _within(self, root: Location) -> Iterator[tuple[Location, dict[str, Json]]]:
@@ -125,4 +125,4 @@ class DynamicSchemas:
             validator_for(schema, validate_formats=False, offline=True)
         except (ValidationError, ValueError) as error:
             reason = str(error).partition("\n")[0]
-            self._library.add_issue(slot, f"the validator refuses this schema: {reason}")
+            self._library.add_issue(slot, f"the validator rejects this schema: {reason}")

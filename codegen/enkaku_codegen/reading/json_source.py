@@ -72,7 +72,7 @@ class _Reader:
         value, below = self._value()
         self._skip()
         if self._at < len(self._text):
-            self._fail("expected nothing more after the JSON value")
+            self._fail("expected the end of the file after the JSON value")
         if self._issues:
             raise ProtocolError(self._issues)
         return value, SourceMap(1, below)
@@ -85,7 +85,7 @@ class _Reader:
         if first not in ("{", "["):
             return self._scalar(), {}
         if len(self._path) == MAX_DEPTH:
-            self._fail(f"nested more than {MAX_DEPTH} deep")
+            self._fail(f"nested more than {MAX_DEPTH} levels deep")
         self._at += 1
         return self._object() if first == "{" else self._array()
 
@@ -97,13 +97,13 @@ class _Reader:
         while True:
             line = self._line()
             if self._text[self._at : self._at + 1] != '"':
-                self._fail(f"not JSON: expected a member's name in double quotes{self._hint('}')}")
+                self._fail(f"not JSON: expected a property name in double quotes{self._hint('}')}")
             key = str(self._scalar())
             if not self._accept(":"):
                 self._fail("not JSON: expected ':'")
             self._path.append(key)
             if key in properties:
-                message = f"the key is here twice, first on line {source_maps[key].line}"
+                message = f"duplicate key, first on line {source_maps[key].line}"
                 self._add_issue(message, line)
             value, below = self._value()
             self._path.pop()
@@ -141,7 +141,7 @@ class _Reader:
         except ValueError as error:  # from the hooks above
             self._fail(str(error))
         if isinstance(value, str) and SURROGATE.search(value):
-            self._fail("half of a surrogate pair; it is no character")
+            self._fail("a lone surrogate, which is not a character")
         self._at = end
         return value
 

@@ -90,7 +90,7 @@ class Library:
             return
         found: set[Tokens] = set()
         if NAME_IN_PYTHON in schema and location.path[-2:-1] != ("properties",):
-            message = "names the attribute of a property, and stands in its schema"
+            message = "belongs in the schema of a property"
             self.add_issue(location.below((NAME_IN_PYTHON,)), message)
         for path, message in lint(schema, dialect):
             found.add(path)
@@ -119,7 +119,7 @@ class Library:
 
     def _add_dialect_issue(self, location: Location, uri: Json) -> None:
         known = "draft 2020-12 or draft-07 of JSON Schema"
-        self.add_issue(location.below(("$schema",)), f"expected {known}, found {describe(uri)}")
+        self.add_issue(location.below(("$schema",)), f"expected {known}, got {describe(uri)}")
 
     def _home(
         self, location: Location, schema: dict[str, Json], home: Resource, dialect: Dialect
@@ -137,18 +137,18 @@ class Library:
             try:
                 uri = urldefrag(urljoin(home.uri, identity)).url
             except ValueError as error:
-                self.add_issue(location.below(("$id",)), f"not an address: {error}")
+                self.add_issue(location.below(("$id",)), f"not a URI: {error}")
             else:
                 home = Resource(location, uri, outer=home, ids=home.ids)
                 if home.ids.setdefault(uri, home) is not home:
                     self.add_issue(
                         location.below(("$id",)),
-                        f"another schema has the address {describe(identity)}",
+                        f"another schema has the $id {describe(identity)}",
                     )
         for anchor in anchors:
             if isinstance(anchor, str) and home.anchors.setdefault(anchor, location) != location:
                 other = home.anchors[anchor]
-                self.add_issue(location, f'the anchor "{anchor}" is also at {other}')
+                self.add_issue(location, f'duplicate anchor "{anchor}", also at {other}')
         return home
 
     def target(self, location: Location, keyword: str = "$ref") -> Location | None:
@@ -229,7 +229,7 @@ class Library:
             case dict() | bool():
                 self.add(file.root, file, DRAFT_2020_12)
             case _:
-                self.add_issue(file.root, f"expected a schema, found {describe(document.value)}")
+                self.add_issue(file.root, f"expected a schema, got {describe(document.value)}")
 
     def _admitted(self, start: Resource, path: Tokens) -> Location:
         """Return the schema at a path from a resource, or from one around it."""
@@ -246,18 +246,18 @@ class Library:
     def _known(self, location: Location, value: Json) -> None:
         """See to it that a place is known as a schema, if it can be one."""
         if not isinstance(value, dict | bool):
-            raise _DeadEnd(f"expected a schema there, found {describe(value)}")
+            raise _DeadEnd(f"expected a schema there, got {describe(value)}")
         for length in range(len(location.path), -1, -1):
             around = Location(location.document, location.path[:length])
             dialect = self.dialects.get(around)
             if dialect is None:
                 continue
             if length == len(location.path) and location in self._holders:
-                raise _DeadEnd("no schema is there, only others within, by names of no keyword")
+                raise _DeadEnd("not a schema: only an object that holds other schemas")
             if length < len(location.path):
                 # Below a keyword that the dialect does not know, anything may be a schema.
                 if location.path[length] in dialect.keywords:
                     break
                 self.add(location, self._homes[around], dialect)
             return
-        raise _DeadEnd("no schema is there: a shared schema belongs in $defs")
+        raise _DeadEnd("not a schema: put a shared schema into $defs")

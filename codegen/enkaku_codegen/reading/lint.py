@@ -107,7 +107,7 @@ def _hint(schema: dict[str, Json], key: str, dialect: Dialect) -> str:
     if key in DRAFT_2020_12.keywords:
         return f": {_CHOOSE}"
     if key in _OPENAPI:
-        return f", which is of OpenAPI: {_OPENAPI[key]}"
+        return f", from OpenAPI: {_OPENAPI[key]}"
     hint = severed(schema, key) or nearest(key, sorted(dialect.keywords), cutoff=_ALIKE)
     if not hint and _is_schema(schema[key]):
         return ": properties stand within, as in {type: object, properties: ...}"

@@ -100,7 +100,7 @@ def _content(path: Path) -> bytes:
         # Asked first, because opening a pipe would wait for somebody to write to it.
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise _unreadable(path, "expected a file, found a directory")
+            raise _unreadable(path, "expected a file, got a directory")
         if not stat.S_ISREG(mode):
             raise _unreadable(path, "expected a regular file")
         with path.open("rb") as file:

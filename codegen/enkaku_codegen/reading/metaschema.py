@@ -52,7 +52,7 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
         wrong: list[tuple[Tokens, str]] = [
             (
                 (name,),
-                'an option stands beside "procedures": expected the procedures within that key',
+                'this option needs the key "procedures": put the procedures in it',
             )
             for name in misplaced
         ]

@@ -28,15 +28,15 @@ def format_faults(value: Json) -> Iterator[tuple[Tokens, str]]:
     """Yield what is wrong with the formats that a protocol asks for."""
     known = ", ".join(f"{name}: {type_}" for name, type_ in FORMATS.items())
     if not isinstance(value, dict):
-        yield (), f"expected an object with some of {known}; found {describe(value)}"
+        yield (), f"expected an object with some of {known}; got {describe(value)}"
         return
     for name, type_ in value.items():
         if name not in FORMATS:
             hint = nearest(name, FORMATS)
-            yield (name,), f"no type is known for this format{hint}: expected some of {known}"
+            yield (name,), f"unknown format{hint}: expected one of {known}"
         elif type_ != FORMATS[name]:
             found = describe(type_)
-            yield (name,), f"expected {FORMATS[name]}, found {found}; there are {known}"
+            yield (name,), f"expected {FORMATS[name]}, got {found}; there are {known}"
 
 
 def formats_of(value: Json) -> Mapping[str, str]:

@@ -16,10 +16,10 @@ _PLAIN: Final = re.compile(r"\^?[A-Za-z0-9_/: -]*\$?")
 # What several languages have, ECMA-262 or the validator has not; by how it begins.
 _FOREIGN: Final = {
     "\\Z": "write $ for the end",
-    "(?>": "there are no atomic groups",
-    "(?#": "there are no comments",
-    "(?(": "there are no conditions",
-    "\\k": "there are no references back to a name",
+    "(?>": "atomic groups are not supported",
+    "(?#": "comments are not supported",
+    "(?(": "conditions are not supported",
+    "\\k": "named backreferences are not supported",
 }
 # What Python says of things that it alone does not know.
 _PYTHON_ALONE: Final = re.compile(r"bad escape \\[cpPuz]|unknown extension|look-behind requires")
@@ -33,11 +33,13 @@ def pattern_fault(pattern: str) -> str:
     if _PLAIN.fullmatch(pattern):
         return ""
     if _PYTHONS.search(_LITERAL.sub("", pattern)):
-        return "not a regular expression of JSON Schema: (?P...) is of Python; write (?<name>...)"
+        return (
+            "not a regular expression of JSON Schema: (?P...) is Python syntax; write (?<name>...)"
+        )
     try:
         Draft202012Validator({"pattern": pattern}, validate_formats=False, offline=True)
     except (ValidationError, ValueError):
-        return f"not a regular expression that can be checked: {_reason(pattern)}"
+        return f"not a supported regular expression: {_reason(pattern)}"
     return ""
 
 
@@ -54,7 +56,7 @@ def _reason(pattern: str) -> str:
             return str(error)
     else:
         if re.search(r"(?<![\\pPux])\{(?!\d+(,\d*)?\})", pattern):
-            return "a brace that counts nothing needs a backslash, \\{"
+            return "a brace that is not a repetition needs a backslash, \\{"
         if re.search(r"\\[1-9]", pattern):
-            return "there are no references back to a group"
-    return "it is too large or too deep, or has what the validator does not know"
+            return "backreferences are not supported"
+    return "it is too large, nested too deeply, or has syntax that the validator does not support"

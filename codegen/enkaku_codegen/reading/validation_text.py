@@ -14,7 +14,7 @@ __all__ = ["describe", "explain", "nearest", "severed"]
 _TYPES: Final = {
     "array": "an array",
     "boolean": "a boolean",
-    "integer": "a whole number",
+    "integer": "an integer",
     "null": "null",
     "number": "a number",
     "object": "an object",
@@ -23,7 +23,7 @@ _TYPES: Final = {
 # What an earlier draft called a key that a protocol file has.
 _NOW: Final = {"definitions": "$defs"}
 # What is said of a key that is known, in another place.
-_ELSEWHERE: Final = {"idempotent": "only a request has it, and nothing else is sent again"}
+_ELSEWHERE: Final = {"idempotent": "only a request can be idempotent"}
 _TEXTS: Final = frozenset({"$comment", "description", "title"})
 _EXPECTED: Final = {
     "const": "{}",
@@ -32,9 +32,9 @@ _EXPECTED: Final = {
     "maxLength": "at most {} characters",
     "minItems": "at least {} items",
     "minLength": "at least {} characters",
-    "minProperties": "at least {} member",
+    "minProperties": "at least {} property",
     "minimum": "{} or more",
-    "pattern": "text that fits {}",
+    "pattern": "a string that matches {}",
     "uniqueItems": "no item twice",
 }
 
@@ -69,7 +69,7 @@ def severed(members: Mapping[str, object], key: str) -> str:
     """Say what a key without a value may have been: the rest of a text that YAML ends at a comma.
 
     Returns:
-        Such as `` without a value: a text with a comma needs quotes, "now, or later"``; nothing if it has one.
+        Such as `` without a value: a string with a comma needs quotes, "now, or later"``; nothing if it has one.
     """
     if members[key] is not None:
         return ""
@@ -79,7 +79,7 @@ def severed(members: Mapping[str, object], key: str) -> str:
     text = members[keys[start]]
     pieces = [text, *keys[start + 1 : end + 1]] if keys[start] in _TEXTS else ["now", "or later"]
     whole = json.dumps(", ".join(map(str, pieces)), ensure_ascii=False)
-    return f" without a value: a text with a comma needs quotes, {whole}"
+    return f" without a value: a string with a comma needs quotes, {whole}"
 
 
 def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
@@ -112,7 +112,7 @@ def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
         case "anyOf" | "oneOf" if error.context:
             yield from explain(_best(error.context))
         case _:
-            yield path, f"{_expectation(error)}, found {describe(found)}"
+            yield path, f"{_expectation(error)}, got {describe(found)}"
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:

@@ -26,6 +26,8 @@ from enkaku_codegen.json_values import (
     read_number,
 )
 
+from .validation_text import describe
+
 __all__ = ["read_yaml"]
 
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -44,7 +46,7 @@ _TAGS: Final[dict[str, type]] = {
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
-_NESTED: Final = f"nested more than {MAX_DEPTH} deep"
+_NESTED: Final = f"nested more than {MAX_DEPTH} levels deep"
 # What libyaml says of a thousand levels, from 0.2.6 on. It looks ahead in a line, and may so find them before this
 # module has seen a hundred.
 _TOO_DEEP: Final = "exceeded maximum nesting depth"
@@ -148,9 +150,9 @@ class _Reader:
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         kind = "map" if is_mapping else "seq"
         if event.tag not in (None, "!", _TAG + kind):
-            self._fail(f"expected no tag, found {event.tag}", line)
+            self._fail(f"expected no tag, got {event.tag}", line)
         if self._at_key():
-            self._fail("expected a string as key, found an object or array", line)
+            self._fail("expected a string as key, got an object or array", line)
         if len(self._stack) == MAX_DEPTH:
             self._fail(_NESTED, line)
         node = _Node({} if is_mapping else [], line, height=1, open=True, anchor=event.anchor)
@@ -163,7 +165,7 @@ class _Reader:
         if node is None:
             self._fail(f"the alias *{anchor} has no anchor before it", line)
         if node.open:
-            self._fail(f"the alias *{anchor} lies within what it stands for", line)
+            self._fail(f"the alias *{anchor} refers to a value that contains it", line)
         self._count(node, line)
         if len(self._stack) + node.height > MAX_DEPTH:
             self._fail(f"{_NESTED} by the alias *{anchor}", line)
@@ -194,7 +196,7 @@ class _Reader:
         elif isinstance(parent.value, dict):
             if parent.key in parent.value:
                 first = parent.below[parent.key].line
-                self._add_issue(f"the key is here twice, first on line {first}", parent.key_line)
+                self._add_issue(f"duplicate key, first on line {first}", parent.key_line)
             else:
                 parent.value[parent.key] = node.value
                 parent.below[parent.key] = SourceMap(parent.key_line, node.below)
@@ -206,18 +208,18 @@ class _Reader:
 
     def _key(self, node: _Node) -> str:
         if not isinstance(node.value, str):
-            found = "an object or array" if node.height else str(node.value)
-            self._fail(f"expected a string as key, found {found}: put it in quotes", node.line)
+            found = "an object or array" if node.height else describe(node.value)
+            self._fail(f"expected a string as key, got {found}: put it in quotes", node.line)
         return node.value
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> Json:
         text: str = event.value
         if event.tag in ("!", _TAG + "str") or (event.tag is None and event.style):
             if SURROGATE.search(text):
-                self._fail("half of a surrogate pair; it is no character", line)
+                self._fail("a lone surrogate, which is not a character", line)
             return text
         if event.tag is None and text == "<<" and self._at_key():
-            self._fail("merge keys (<<) are not supported: write the members out", line)
+            self._fail("merge keys (<<) are not supported: write the properties out", line)
         try:
             value = _plain(text)
         except ValueError as error:
@@ -226,7 +228,7 @@ class _Reader:
             return value
         expected = _TAGS.get(event.tag)
         if expected is None:
-            self._fail(f"expected no tag, or one of YAML's core schema, found {event.tag}", line)
+            self._fail(f"expected no tag, or one of YAML's core schema, got {event.tag}", line)
         if expected is float and type(value) is int:
             return float(value)
         if type(value) is not expected:
@@ -257,13 +259,13 @@ def _hint(text: str, error: yaml.MarkedYAMLError) -> str:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "; indent with spaces, not with a tab"
     if problem.startswith("mapping values are not allowed"):
-        return '; a text with ": " in it needs quotes, and keys beside each other need the same indentation'
+        return '; a string with ": " in it needs quotes, and the keys of one object need the same indentation'
     if problem.startswith("did not find expected key"):
-        return "; keys beside each other need the same indentation"
+        return "; the keys of one object need the same indentation"
     if line[mark.column : mark.column + 1] in ("@", "`", "%"):
-        return f"; a text that begins with {line[mark.column]} needs quotes"
+        return f"; a string that begins with {line[mark.column]} needs quotes"
     if re.search(r"\s#", before):
-        return "; behind a space, # begins a comment: a text with it needs quotes"
+        return "; after a space, # begins a comment: a string with it needs quotes"
     return ""
 
 
@@ -274,5 +276,5 @@ def _plain(text: str) -> Json:
     if NUMBER.fullmatch(text):
         return read_number(text)
     if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text} is no number in JSON; put it in quotes if it is a string")
+        raise ValueError(f"{text} is not a number in JSON; put it in quotes if it is a string")
     return text

@@ -80,10 +80,12 @@ def _environment(templates: Path | None) -> jinja2.Environment:
     loaders: list[jinja2.BaseLoader] = [jinja2.PackageLoader("enkaku_templates", ".")]
     if templates is not None:
         if not templates.is_dir():
-            raise TemplateError(f"{templates}: there is no such directory of templates")
+            raise TemplateError(f"{templates}: no such directory of templates")
         known = [f"{name}.jinja" for name in _FILES]
         if not any((templates / name).exists() for name in ("header.jinja", *known)):
-            raise TemplateError(f"{templates}: there is none of {', '.join(known)}")
+            raise TemplateError(
+                f"{templates}: no template there; expected at least one of {', '.join(known)}"
+            )
         loaders.insert(0, jinja2.FileSystemLoader(templates))
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),
@@ -114,5 +116,5 @@ def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, 
     except Exception as error:  # a template can run into anything
         raise TemplateError(f"{_location(error, name)}: {error}") from error
     if name.endswith(".py") and not text.startswith(MARKER):
-        raise TemplateError(f"{name}.jinja: the first line has to begin with {MARKER!r}")
+        raise TemplateError(f"{name}.jinja: the first line must begin with {MARKER!r}")
     return text
