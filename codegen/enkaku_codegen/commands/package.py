@@ -1,4 +1,4 @@
-"""What the commands share that work on a generated package: arguments, and the package they ask for."""
+"""Shared arguments of the commands that work on a generated package, and the package that they ask for."""
 
 import argparse
 from pathlib import Path
@@ -55,7 +55,7 @@ def prepared(options: argparse.Namespace) -> "Prepared":
     Raises:
         CodegenError: The package can't be generated, or the directory can't be read.
     """
-    # Imported here, since the generator takes most of a second to import, which a fresh package does not need.
+    # Imported here: at the top, the generator would be imported even for a package that is up to date.
     from enkaku_codegen.prepare import prepare  # noqa: PLC0415 # see above
 
     return prepare(

@@ -1,4 +1,4 @@
-"""Schemas for validators: without what says nothing of values, and with the definitions that they need."""
+"""Schema bundles for validators: without annotations, and with the definitions that they need."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,7 +12,7 @@ from .simple_schema import reference_name
 
 __all__ = ["needed_definitions", "without_annotations"]
 
-_SAYING_NOTHING: Final = frozenset(
+_ANNOTATIONS: Final = frozenset(
     {
         *(
             "$comment",
@@ -26,12 +26,12 @@ _SAYING_NOTHING: Final = frozenset(
     }
 )
 
-# What a fragment of an address holds as it is (RFC 3986, 3.5); of the percent sign, there are none yet.
+# Characters that are allowed in the fragment of a URI (RFC 3986, 3.5); names are not percent-encoded yet.
 _IN_FRAGMENTS: Final = "#!$&'()*+,;=:@/?-._~"
 
 
 def without_annotations(schema: Schema) -> Schema:
-    """Return a schema of draft 2020-12 that accepts the same values and says nothing else."""
+    """Return a schema of draft 2020-12 that accepts the same values and has no annotations."""
     if isinstance(schema, bool):
         return schema
 
@@ -41,7 +41,7 @@ def without_annotations(schema: Schema) -> Schema:
     kept = {
         key: value
         for key, value in rebuilt(schema, DRAFT_2020_12, below).items()
-        if key not in _SAYING_NOTHING and not key.startswith("x-")
+        if key not in _ANNOTATIONS and not key.startswith("x-")
     }
     if isinstance(reference := kept.get("$ref"), str):
         kept["$ref"] = quote(reference, safe=_IN_FRAGMENTS)
@@ -49,7 +49,7 @@ def without_annotations(schema: Schema) -> Schema:
 
 
 def needed_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
-    """Return the definitions that a schema refers to, and those that these refer to."""
+    """Return the definitions that a schema refers to, directly or through others."""
     found: dict[str, Schema] = {}
     waiting = [schema]
     while waiting:

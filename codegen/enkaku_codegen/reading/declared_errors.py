@@ -1,4 +1,4 @@
-"""Finds the errors that a procedure declares: one, or several by ``anyOf``, there or by ``$ref``."""
+"""Declared errors of a procedure: one, or several by ``anyOf``, inline or by ``$ref``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class DeclaredError:
     """An error object that a procedure declares.
 
     Attributes:
-        location: Where the object is.
-        place: Where the procedure declares it or refers to it.
+        location: The location of the object.
+        declared_at: The location where the procedure declares it or refers to it.
         definition: The name of the definition that it is, or None.
-        description: What it, or the reference to it, says of it.
+        description: The description of the reference, else that of the object.
     """
 
     location: Location
@@ -31,7 +31,7 @@ class DeclaredError:
 
     @property
     def data(self) -> Location | None:
-        """Where the schema of its data is."""
+        """The location of the schema of its data."""
         data = self.location.below(("properties", "data"))
         try:
             return data if data.value is not None else None
@@ -40,7 +40,7 @@ class DeclaredError:
 
     @property
     def codes(self) -> list[str | None]:
-        """Its codes; None alone if it leaves the code open."""
+        """Its codes; ``[None]`` if the declaration leaves the code open."""
         match find(self.location.value, ("properties", "code")):
             case {"const": str(code)}:
                 return [code]
@@ -54,7 +54,7 @@ class DeclaredErrors:
     """The errors of all procedures of a protocol.
 
     Attributes:
-        definitions: Where the definitions are that errors refer to, by name.
+        definitions: The locations of the definitions that errors refer to, by name.
     """
 
     def __init__(self, library: Library, references: References) -> None:
@@ -64,7 +64,7 @@ class DeclaredErrors:
         self._sound: dict[Location, bool] = {}
 
     def of(self, location: Location) -> list[DeclaredError]:
-        """Return the errors that are declared at a place; issues go to the library."""
+        """Return the errors that are declared at a location; add issues to the library."""
         found = list(self._found(location))
         known: set[str | None] = set()
         for error in found:

@@ -1,4 +1,4 @@
-"""What a protocol file says, checked and free of references to other files."""
+"""Definition of a protocol: what the file says, checked and free of references to other files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,10 +40,10 @@ class ErrorDefinition:
 
     Attributes:
         definition: The name in ``$defs`` if the declaration is a reference to it, else None.
-        code: The code, or None where the declaration leaves it open.
-        data: The schema of the error's data, or None where it declares none.
-        description: What the declaration says of itself, ``""`` if nothing.
-        pointer: Where it is declared, as a JSON pointer into the protocol file.
+        code: The code, or None if the declaration leaves it open.
+        data: The schema of the error's data, or None if it declares none.
+        description: The description of the declaration, or ``""``.
+        pointer: The location of the declaration, as a JSON pointer into the protocol file.
     """
 
     definition: str | None
@@ -59,10 +59,10 @@ class Procedure:
 
     Attributes:
         slots: Only the slots that are declared, in the order data, param, send, receive, result.
-        pointer: Where it is declared, as a JSON pointer into the protocol file.
-        dynamic_schemas: The schema as it stands in the file, for each slot whose schema holds a
-            ``$dynamicRef``: what that leads to is lost where all references are by name.
-        idempotent: Whether a request may be sent again where its answer was lost with the connection.
+        pointer: The location of the procedure, as a JSON pointer into the protocol file.
+        dynamic_schemas: The original schema of each slot whose schema has a ``$dynamicRef``, whose target
+            would change if all references were by name.
+        idempotent: Whether a client may repeat the request if the connection is lost before the reply.
     """
 
     name: str
@@ -79,15 +79,15 @@ class Procedure:
 class Protocol:
     """A protocol whose every ``$ref`` is ``#/$defs/NAME`` with NAME in ``definitions``.
 
-    The schemas are of draft 2020-12. NAME is escaped as in a JSON pointer (``json_values.tokens`` undoes it),
+    The schemas are of draft 2020-12. NAME is escaped as in a JSON pointer (``json_values.tokens`` reverts it),
     and nothing else is.
 
     Attributes:
-        name: What the file calls itself, else the file's own name without its suffix.
-        procedures: Sorted by name, so that the order in the file changes nothing.
+        name: The name in the file, else the file's own name without its suffix.
+        procedures: Sorted by name, so that their order in the file does not matter.
         definitions: The shared schemas by name, sorted by name.
-        formats: The Python type that text of a format becomes, by format: some of ``options.FORMATS``.
-        defaults: Whether the ``default`` of a property is filled in where the property is absent.
+        formats: The Python type for strings of a format, by format: some of ``options.FORMATS``.
+        defaults: Whether the ``default`` of a property is filled in if the property is absent.
         sources: The digests of all files that were read, by their paths from the protocol file's
             directory; empty if there are no such paths.
     """
@@ -109,11 +109,10 @@ def read_protocol(path: Path, name: str | None = None) -> Protocol:
 
     Args:
         path: A JSON or YAML file: a bare mapping of procedures, or a document with ``procedures``.
-        name: What to call the protocol, whatever the file says.
+        name: The name of the protocol; None takes that of the file.
 
     Raises:
-        ProtocolError: The file, or one that it refers to, is not what it should be; has everything
-            that is wrong, with file, line and JSON pointer.
+        ProtocolError: The file, or one that it refers to, has errors. They have file, line and JSON pointer.
     """
     document = load(path)
     reader = _Reader(document)
@@ -123,7 +122,7 @@ def read_protocol(path: Path, name: str | None = None) -> Protocol:
 
 
 class _Reader:
-    """Makes a protocol of a protocol file."""
+    """Builds the definition of a protocol from its file."""
 
     def __init__(self, document: Document) -> None:
         self.library = Library()
@@ -164,7 +163,7 @@ class _Reader:
             raise ProtocolError(self.library.issues)
 
     def _add(self, procedure: Location, dialect: Dialect) -> list[DeclaredError]:
-        """Take in the schemas of a procedure, and give the errors that it declares."""
+        """Add the schemas of a procedure to the library, and return the errors that it declares."""
         for location in _schemas(procedure):
             if location.path[-1] in (*_SLOTS, "error"):
                 home = Resource(location, self._file.uri, outer=self._file)
@@ -175,9 +174,9 @@ class _Reader:
     def _gather(
         self, shared: list[Location], errors: Mapping[Location, list[DeclaredError]]
     ) -> None:
-        """Follow the references of everything that becomes a model.
+        """Follow the references of all schemas that become types.
 
-        A definition that only errors refer to becomes an exception and no model.
+        A definition that only errors refer to becomes an exception, not a type.
         """
         exceptions = set(self._errors.definitions.values())
         for location in shared:
@@ -233,11 +232,13 @@ class _Reader:
 
 
 def _schemas(location: Location) -> list[Location]:
-    """Return the places directly below one where a schema, or another object, is."""
+    """Return the locations directly below one that have a schema or another object."""
     try:
-        members = as_dict(location.value)
+        properties = as_dict(location.value)
     except KeyError:
         return []
     return [
-        location.below((key,)) for key, value in members.items() if isinstance(value, dict | bool)
+        location.below((key,))
+        for key, value in properties.items()
+        if isinstance(value, dict | bool)
     ]

@@ -1,7 +1,7 @@
-"""Schemas as they were written, for those whose meaning is lost where all references are by name.
+"""Original schemas of the slots with a ``$dynamicRef``, for the validator.
 
-What a ``$dynamicRef`` leads to depends on the schemas that were entered on the way to it. So a validator gets
-such a schema whole: with all that it refers to in it, and with its addresses and anchors.
+The target of a ``$dynamicRef`` depends on the schemas that lead to it. It would change if all references were by
+name. So the validator gets such a schema as it was written, with all that it refers to, its URIs and its anchors.
 """
 
 from collections.abc import Iterator
@@ -25,11 +25,11 @@ _MOST: Final = 100_000
 
 
 class DynamicSchemas:
-    """The schemas of a protocol that hold a ``$dynamicRef``.
+    """The schemas of a protocol that have a ``$dynamicRef``.
 
     Args:
-        library: Knows the schemas, and takes the issues.
-        references: Has gathered them.
+        library: Has the schemas, and takes the issues.
+        references: Has followed them.
         definitions: The shared schemas of the protocol file.
     """
 
@@ -49,13 +49,13 @@ class DynamicSchemas:
         ]
 
     def is_needed(self, location: Location) -> bool:
-        """Return whether a schema, or one that it refers to, holds a ``$dynamicRef``."""
+        """Return whether a schema, or one that it refers to, has a ``$dynamicRef``."""
         return location in self._dynamic
 
     def schema(self, slot: Location) -> Schema:
-        """Return a slot's schema as it was written; issues go to the library.
+        """Return a slot's schema as it was written; add issues to the library.
 
-        One without definitions and address of its own gets the shared definitions that it needs.
+        A schema without ``$defs`` and ``$id`` of its own gets the shared definitions that it needs.
         """
         value = slot.value
         if not isinstance(value, dict):
@@ -71,7 +71,7 @@ class DynamicSchemas:
         return whole
 
     def _shared(self, slot: Location, *, alone: bool) -> list[Location]:
-        """Return the shared definitions that a schema needs, by name; none if it has to stand alone."""
+        """Return the shared definitions that a schema needs, by name; empty if it must not use them."""
         roots = dict.fromkeys([slot] if alone else [slot, *self._anchored])
         waiting = [*roots]
         while waiting:
@@ -95,7 +95,7 @@ class DynamicSchemas:
         )
 
     def _root(self, target: Location, slot: Location) -> Location | None:
-        """Return the slot or the shared definition that a schema is in."""
+        """Return the slot or the shared definition around a schema."""
         if target.document is not slot.document:
             return None
         if target.path[: len(slot.path)] == slot.path:
@@ -110,7 +110,7 @@ class DynamicSchemas:
         )
 
     def _within(self, root: Location) -> Iterator[tuple[Location, dict[str, Json]]]:
-        """Yield a schema and all schemas in it, with their places."""
+        """Yield a schema and all schemas in it, with their locations."""
         waiting = [root]
         while waiting:
             location = waiting.pop()

@@ -1,4 +1,4 @@
-"""Reads JSON text, strictly, and remembers on which line each value stands."""
+"""Strict JSON parser with a source map: the line of each value."""
 
 import json
 import re
@@ -26,20 +26,20 @@ _LINE_END: Final = re.compile(r"\r\n?|\n")
 
 
 def read_json(file: str, text: str) -> tuple[Json, SourceMap]:
-    """Read a JSON text.
+    """Read a JSON document.
 
     Args:
-        file: Names the text in errors.
+        file: The name of the file in errors.
         text: The whole text, without a byte order mark.
 
     Raises:
-        ProtocolError: It is not JSON, names a member twice, is nested deeper than ``MAX_DEPTH``, or
-            holds a value that no other JSON implementation would read alike.
+        ProtocolError: It is not JSON, has a duplicate key, is nested deeper than ``MAX_DEPTH``, or has a value
+            that not every JSON implementation reads alike.
     """
     return _Reader(file, text).read()
 
 
-def _refuse_constant(text: str) -> NoReturn:
+def _reject_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
@@ -51,9 +51,9 @@ _MESSAGES: Final = {
     "Unterminated string starting at": "a string without an end",
 }
 
-# Strings, numbers and names are read by the standard library, arrays and objects here.
+# The standard library reads scalars. Arrays and objects are read here, because it does not report their lines.
 _SCALARS: Final = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_int=read_number, parse_float=read_number
+    parse_constant=_reject_constant, parse_int=read_number, parse_float=read_number
 )
 
 
@@ -146,7 +146,7 @@ class _Reader:
         return value
 
     def _hint(self, end: str) -> str:
-        """Say what was probably done here, where the array or object may have its end."""
+        """Return the probable mistake at the current position, given the end of the array or object."""
         if self._text.startswith(end, self._at):
             return f"; JSON has no comma before '{end}'"
         if self._text.startswith(("//", "/*", "#"), self._at):
@@ -158,7 +158,7 @@ class _Reader:
         self._at = end.end() if end else self._at
 
     def _accept(self, mark: str) -> bool:
-        """Go past the mark and the spaces around it, or only past the spaces if it is not there."""
+        """Skip the mark and the spaces around it, and return whether it was there."""
         self._skip()
         if not self._text.startswith(mark, self._at):
             return False

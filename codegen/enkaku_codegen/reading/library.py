@@ -1,6 +1,7 @@
-"""Knows the files of a protocol, the schemas in them, and what a reference leads to.
+"""Registry of a protocol's files and schemas: it resolves references.
 
-The network is never asked.
+Each schema is registered with its location, its dialect and the resource around it, which anchors and relative
+references start from. A reference to another file loads that file. Nothing is fetched from the network.
 """
 
 import os
@@ -25,19 +26,19 @@ _HOLDING: Final = [(holder,) for holder in HOLDERS]
 
 
 class _Enough(ProtocolError):
-    """So much is wrong that the rest is not looked at."""
+    """The maximum number of issues is reached; the rest of the protocol is not checked."""
 
 
 class _DeadEnd(Exception):
-    """A reference leads to nothing, for the reason that is the argument."""
+    """A reference without a target; the argument is the reason."""
 
 
 class Library:
-    """The files of a protocol, and every schema in them that was looked at.
+    """The files of a protocol, and all schemas in them that are known.
 
     Attributes:
-        issues: What is wrong with them; grows with each call.
-        dialects: Every schema that is known, and what it is written in.
+        issues: The errors in them; each call may add some.
+        dialects: The dialect of each known schema.
         documents: The files, by every path that leads to one.
     """
 
@@ -50,24 +51,24 @@ class Library:
         self._holders: set[Location] = set()
 
     def add_issue(self, location: Location, message: str) -> None:
-        """Say that something is wrong at a place.
+        """Add an error at a location.
 
         Raises:
-            ProtocolError: More is wrong than anybody reads.
+            ProtocolError: There are more than a thousand issues.
         """
         if len(self.issues) > _MOST_ISSUES:
             raise _Enough(self.issues)
         self.issues.append(location.document.issue(location.path, message))
 
     def add_file(self, document: Document) -> Resource:
-        """Take in a file, but no schema of it yet."""
+        """Add a file, without its schemas."""
         uri = Path(document.key).as_uri()
         self._files[document.key] = file = Resource(Location(document, ()), uri)
         self.documents[document.path] = document
         return file
 
     def add(self, location: Location, home: Resource, dialect: Dialect) -> None:
-        """Take in a schema and all schemas in it, and check them."""
+        """Add a schema and all schemas in it, and check them."""
         waiting = [(location, location.value, home, dialect)]
         while waiting:
             location, schema, home, dialect = waiting.pop()
@@ -83,7 +84,7 @@ class Library:
             self._homes[location] = home
 
     def _check(self, location: Location, schema: dict[str, Json], dialect: Dialect) -> None:
-        """Say what is wrong with a schema, apart from the schemas within it."""
+        """Add the issues of a schema, without those of the schemas in it."""
         may_hold = not location.path or location.path[-2:-1] in _HOLDING
         if may_hold and holds_schemas(schema, dialect, is_file=not location.path):
             self._holders.add(location)
@@ -108,11 +109,11 @@ class Library:
         return dialect or around
 
     def file_dialect(self, file: Resource) -> Dialect:
-        """Return what the schemas of a protocol file are written in where they don't say it themselves."""
+        """Return the dialect of the schemas of a protocol file that have no ``$schema`` themselves."""
         value = file.root.value
         uri = value.get("$schema") if isinstance(value, dict) else None
         dialect = dialect_of(uri)
-        # Else it is for an editor, which looks there for the schema of protocol files.
+        # Any other URI is for editors, which take it for the schema of protocol files.
         if dialect is None and isinstance(uri, str) and "json-schema.org/draft" in uri:
             self._add_dialect_issue(file.root, uri)
         return dialect or DRAFT_2020_12
@@ -124,7 +125,7 @@ class Library:
     def _home(
         self, location: Location, schema: dict[str, Json], home: Resource, dialect: Dialect
     ) -> Resource:
-        """Return the resource of a schema: a new one if it says so, else that of the schema around it."""
+        """Return the resource of a schema: a new one if it has an ``$id``, else that of the schema around it."""
         if dialect.ref_alone and "$ref" in schema:
             return home
         anchors = [schema.get("$anchor"), schema.get("$dynamicAnchor")]
@@ -152,15 +153,15 @@ class Library:
         return home
 
     def target(self, location: Location, keyword: str = "$ref") -> Location | None:
-        """Return the schema that a reference of a known schema leads to; None (and an issue) if to none.
+        """Return the schema that a reference of a known schema leads to; None, and an issue, if there is none.
 
-        A ``$dynamicRef`` leads where it would if nothing around the schema had its anchor, too.
+        A ``$dynamicRef`` is resolved as if no schema around its own had the same anchor.
         """
         schema = location.value
         reference = schema.get(keyword) if isinstance(schema, dict) else None
         reference_location = location.below((keyword,))
         if not isinstance(reference, str):
-            return None  # already noted by the check of the schema
+            return None  # the check of the schema has added the issue
         try:
             found = self._lookup(self._homes[location], reference)
         except _Enough:
@@ -207,7 +208,7 @@ class Library:
         path = here / unquote(parts.path, errors="strict")
         key = os.path.realpath(path)
         if key not in self._files:
-            self._files[key] = None  # so that a file with issues says so once
+            self._files[key] = None  # so that the issues of a file are reported once
             shorter = Path(os.path.normpath(path))
             self._add_schemas(load(shorter if os.path.realpath(shorter) == key else path))
         file = self._files[key]
@@ -216,7 +217,7 @@ class Library:
         return file
 
     def _add_schemas(self, document: Document) -> None:
-        """Take in a file that a reference leads to, and its schemas."""
+        """Add a file that a reference leads to, and its schemas."""
         file = self.add_file(document)
         match document.value:
             case {"procedures": _, **others}:  # another protocol
@@ -232,7 +233,7 @@ class Library:
                 self.add_issue(file.root, f"expected a schema, got {describe(document.value)}")
 
     def _admitted(self, start: Resource, path: Tokens) -> Location:
-        """Return the schema at a path from a resource, or from one around it."""
+        """Return the schema at a path from a resource, or from a resource around it."""
         for resource in start.outwards():
             location = resource.root.below(path)
             try:
@@ -244,7 +245,7 @@ class Library:
         raise _DeadEnd(f"there is no {pointer(path)} in {start.root.document.path}")
 
     def _known(self, location: Location, value: Json) -> None:
-        """See to it that a place is known as a schema, if it can be one."""
+        """Register the value at a location as a schema if it can be one."""
         if not isinstance(value, dict | bool):
             raise _DeadEnd(f"expected a schema there, got {describe(value)}")
         for length in range(len(location.path), -1, -1):
@@ -255,7 +256,7 @@ class Library:
             if length == len(location.path) and location in self._holders:
                 raise _DeadEnd("not a schema: only an object that holds other schemas")
             if length < len(location.path):
-                # Below a keyword that the dialect does not know, anything may be a schema.
+                # Below a keyword that the dialect does not have, any value may be a schema.
                 if location.path[length] in dialect.keywords:
                     break
                 self.add(location, self._homes[around], dialect)

@@ -1,6 +1,6 @@
-"""Checks the shape of a protocol file against the meta-schema that ships with this package.
+"""Validates the structure of a protocol file against the meta-schema that ships with this package.
 
-Schemas within the file are left to ``schemas``, which checks them one by one.
+The schemas in the file are removed first: ``schemas.check`` checks each by itself.
 """
 
 import json
@@ -19,7 +19,7 @@ from .validation_text import explain
 __all__ = ["META_SCHEMA_PATH", "error_faults", "faults", "is_document", "read_meta_schema"]
 
 META_SCHEMA_PATH: Final = Path(__file__).parent.with_name("protocol.schema.json")
-"""The JSON Schema of protocol files; an editor that is pointed at it completes and checks them."""
+"""The JSON Schema of protocol files, for editors, too."""
 
 _SLOTS: Final = ("data", "param", "send", "receive", "result")
 
@@ -36,12 +36,12 @@ def _validator(part: str) -> Validator:
 
 
 def is_document(value: Json) -> bool:
-    """Return whether the file has the form of a document, not that of a bare mapping."""
+    """Return whether a file is a document with ``procedures``, not a bare mapping of procedures."""
     return isinstance(value, dict) and bool(_validator("isDocument").is_valid(value))
 
 
 def faults(value: Json) -> list[tuple[Tokens, str]]:
-    """Return what is wrong with a protocol file, apart from the schemas in it."""
+    """Return the errors in a protocol file, without those in its schemas."""
     if not isinstance(value, dict):
         return _explained("bare", value)
     if not is_document(value):
@@ -79,7 +79,7 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
 
 
 def error_faults(value: Json) -> list[tuple[Tokens, str]]:
-    """Return what is wrong with an error declaration, apart from the declarations and data in it."""
+    """Return the errors in an error declaration, without those in the declarations and data in it."""
     stripped = dict(value) if isinstance(value, dict) else {}
     branches, properties = stripped.get("anyOf"), stripped.get("properties")
     if isinstance(branches, list):
@@ -95,7 +95,7 @@ def _has_type(value: Json) -> bool:
 
 
 def _without_subschemas(procedure: Json) -> Json:
-    """Return a procedure with the simplest schema in the place of each schema."""
+    """Return a procedure with each schema replaced by the simplest valid one."""
     if not isinstance(procedure, dict):
         return procedure
     stripped = {

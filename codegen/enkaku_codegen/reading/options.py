@@ -1,4 +1,4 @@
-"""The options of a protocol: what it asks of its generated types beyond what JSON Schema says."""
+"""Options of a protocol: requests about its generated types that JSON Schema has no keywords for."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -21,11 +21,11 @@ FORMATS: Final[Mapping[str, str]] = {
     "ipv4": "IPv4Address",
     "ipv6": "IPv6Address",
 }
-"""The Python type that can be asked for, by the ``format`` of JSON Schema."""
+"""The Python type that a protocol may select, by the ``format`` of JSON Schema."""
 
 
 def format_faults(value: Json) -> Iterator[tuple[Tokens, str]]:
-    """Yield what is wrong with the formats that a protocol asks for."""
+    """Yield the errors in the ``formats`` of a protocol."""
     known = ", ".join(f"{name}: {type_}" for name, type_ in FORMATS.items())
     if not isinstance(value, dict):
         yield (), f"expected an object with some of {known}; got {describe(value)}"
@@ -40,6 +40,6 @@ def format_faults(value: Json) -> Iterator[tuple[Tokens, str]]:
 
 
 def formats_of(value: Json) -> Mapping[str, str]:
-    """Return the formats that a protocol asks for, in the order of ``FORMATS``."""
+    """Return the ``formats`` of a protocol, in the order of ``FORMATS``."""
     asked = value if isinstance(value, dict) else {}
     return {name: type_ for name, type_ in FORMATS.items() if asked.get(name) == type_}

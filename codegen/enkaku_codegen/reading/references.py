@@ -1,4 +1,4 @@
-"""Gives every schema that is reference_name to a name, so that all references are ``#/$defs/NAME``."""
+"""Reference resolver: gives each schema that is referred to a name, and makes all references ``#/$defs/NAME``."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
@@ -14,15 +14,15 @@ from .schemas import applied, rebuilt
 
 __all__ = ["References"]
 
-# What a path-based name leaves out: the words that only say how a schema holds others.
-_SILENT: Final = HOLDERS | {"procedures", "properties"}
+# Tokens of a path that a name leaves out, because they only say how a schema holds others.
+_OMITTED: Final = HOLDERS | {"procedures", "properties"}
 
 
 class References:
-    """The references of a protocol: what they lead to, and by which names.
+    """The references of a protocol: their targets, and the targets' names.
 
     Args:
-        library: Knows the schemas, and takes the issues.
+        library: Has the schemas, and takes the issues.
         main: The protocol's own file.
     """
 
@@ -35,7 +35,7 @@ class References:
         self._dynamic: set[Location] = set()
 
     def gather(self, location: Location) -> None:
-        """Follow the references in a known schema, and those in what they lead to, and so on."""
+        """Follow the references in a known schema, and those in their targets, recursively."""
         waiting = [location]
         while waiting:
             location = waiting.pop()
@@ -46,7 +46,7 @@ class References:
             within = [path for path, _ in applied(schema, self._library.dialects[location])]
             waiting += [location.below(path) for path in reversed(within)]
             if "$dynamicRef" in schema:
-                self._library.target(location, "$dynamicRef")  # it has to lead somewhere
+                self._library.target(location, "$dynamicRef")  # adds an issue if there is no target
                 self._dynamic.add(location)
             target = self._library.target(location)
             if target is not None:
@@ -55,7 +55,7 @@ class References:
                 waiting.append(target)
 
     def dynamic(self) -> frozenset[Location]:
-        """Return the schemas that hold a ``$dynamicRef``, themselves or by reference."""
+        """Return the schemas that have a ``$dynamicRef``, themselves or through a reference."""
         around: dict[Location, list[Location]] = {}
         for location in self._seen if self._dynamic else ():
             schema = location.value
@@ -72,7 +72,7 @@ class References:
         return frozenset(found)
 
     def name(self, location: Location) -> str:
-        """Return a schema a name of its own; from then on, it is one of the definitions."""
+        """Return the name of a schema, which makes the schema one of the definitions."""
         return self._names.setdefault(location, self.name_of(location))
 
     def name_of(self, location: Location) -> str:
@@ -88,20 +88,20 @@ class References:
         if own:
             return "/".join(own)
         start = max((at for at, token in enumerate(path) if token in HOLDERS), default=-1) + 1
-        steps = [token for token in path[start:] if token not in _SILENT]
+        steps = [token for token in path[start:] if token not in _OMITTED]
         if not start and location.document is not self._main:
             steps.insert(0, stem)
         return "/".join(steps) or stem
 
     def definitions(self) -> Mapping[str, Schema]:
-        """Return all schemas with a name, sorted by it; issues go to the library.
+        """Return all schemas with a name, sorted by it; add issues to the library.
 
-        Two schemas may share a name if they are the same.
+        Two schemas may have the same name if they are equal.
         """
         owners: dict[str, Location] = {}
         schemas: dict[str, Schema] = {}
         for location, name in sorted(self._names.items(), key=lambda item: (item[1], str(item[0]))):
-            schema = self.resolved(location, at_home=True)
+            schema = self.resolved(location, as_definition=True)
             if name not in schemas:
                 owners[name], schemas[name] = location, schema
             elif not same(schema, schemas[name]):
@@ -114,15 +114,15 @@ class References:
             )
         return schemas
 
-    def resolved(self, location: Location, *, at_home: bool = False) -> Schema:
+    def resolved(self, location: Location, *, as_definition: bool = False) -> Schema:
         """Return a schema in draft 2020-12 with all its references by name.
 
         Args:
-            location: Where it is; it was gathered before.
-            at_home: Whether this is where its name is defined, so that it can't be a reference to itself.
+            location: The location of the schema; ``gather`` has visited it.
+            as_definition: Whether the schema itself is wanted where it has a name, not a reference to it.
         """
         schema = location.value
-        if location in self._names and not at_home:
+        if location in self._names and not as_definition:
             return {"$ref": _reference(self._names[location])}
         if not isinstance(schema, dict):
             return schema is True
@@ -141,9 +141,9 @@ def _reference(name: str) -> str:
 
 
 def _endless(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the schemas that mean themselves, each with the way back to it.
+    """Yield the schemas that refer to themselves for the same value, each with the path back to it.
 
-    A tree is not one of them: it refers to itself for a part of its value, not for the whole.
+    A recursive tree is not one of them: it refers to itself for a part of its value.
     """
     names = {_reference(name): name for name in schemas}
     done: set[str] = set()

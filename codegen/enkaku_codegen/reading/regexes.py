@@ -1,4 +1,4 @@
-"""Tells whether a ``pattern`` is a regular expression, and what is wrong with one that is none."""
+"""Checks that a ``pattern`` is a regular expression that the validator supports, and explains what is wrong."""
 
 import re
 import warnings
@@ -13,7 +13,7 @@ _LONGEST: Final = 10_000
 _PYTHONS: Final = re.compile(r"\(\?P[<=>]")
 _LITERAL: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*+\]?", re.DOTALL)
 _PLAIN: Final = re.compile(r"\^?[A-Za-z0-9_/: -]*\$?")
-# What several languages have, ECMA-262 or the validator has not; by how it begins.
+# Syntax of other languages that ECMA-262 or the validator does not have, by its first characters.
 _FOREIGN: Final = {
     "\\Z": "write $ for the end",
     "(?>": "atomic groups are not supported",
@@ -21,13 +21,13 @@ _FOREIGN: Final = {
     "(?(": "conditions are not supported",
     "\\k": "named backreferences are not supported",
 }
-# What Python says of things that it alone does not know.
-_PYTHON_ALONE: Final = re.compile(r"bad escape \\[cpPuz]|unknown extension|look-behind requires")
+# Errors of Python about syntax that ECMA-262 has.
+_PYTHON_ONLY: Final = re.compile(r"bad escape \\[cpPuz]|unknown extension|look-behind requires")
 
 
 @lru_cache(maxsize=65_536)
 def pattern_fault(pattern: str) -> str:
-    """Say what is wrong with a pattern; nothing if it is a regular expression that can be checked."""
+    """Return what is wrong with a pattern, or an empty string if it is supported."""
     if len(pattern) > _LONGEST:
         return f"a pattern of {len(pattern)} characters; at most {_LONGEST} are supported"
     if _PLAIN.fullmatch(pattern):
@@ -52,7 +52,7 @@ def _reason(pattern: str) -> str:
             warnings.simplefilter("ignore")
             re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        if isinstance(error, re.error) and not _PYTHON_ALONE.match(error.msg):
+        if isinstance(error, re.error) and not _PYTHON_ONLY.match(error.msg):
             return str(error)
     else:
         if re.search(r"(?<![\\pPux])\{(?!\d+(,\d*)?\})", pattern):

@@ -1,12 +1,12 @@
-"""Simple schemas, or schemas: what a Python type can express, as JSON Schema.
+"""Simple schemas: the part of JSON Schema that a Python type can express.
 
-A schema has one of these forms:
+A simple schema has one of these forms:
 
-- ``{}``: anything;
+- ``{}``: any value;
 - ``{"$ref": "#/$defs/NAME"}``;
 - ``{"enum": [...]}``: strings, integers and booleans, at least one;
 - ``{"type": NAME, ...}``: one type, with the keywords that belong to it; ``format`` is the name of a Python type;
-- ``{"anyOf": [...]}``: a choice between schemas.
+- ``{"anyOf": [...]}``: a choice between simple schemas.
 """
 
 from collections.abc import Mapping
@@ -55,34 +55,34 @@ def reference_name(schema: Mapping[str, Json]) -> str | None:
 
 
 def any_of(schemas: list[SimpleSchema]) -> SimpleSchema:
-    """Choose between schemas, each once."""
+    """Return a choice between schemas, without duplicates."""
     unique = distinct(schemas)
     return unique[0] if len(unique) == 1 else {"anyOf": [*unique]}
 
 
 def sized(simple: SimpleSchema, schema: Mapping[str, Json], *keys: str) -> SimpleSchema:
-    """Take over the sizes that a schema asks for."""
+    """Return a simple schema with the size limits of a schema added."""
     return simple | {key: schema[key] for key in keys if key in schema}
 
 
 def is_class(schema: SimpleSchema) -> bool:
-    """Return whether a form is an object that becomes a class: one with properties, or without any members."""
+    """Return whether a simple schema is an object that becomes a class: with properties, or without any."""
     return schema.get("type") == "object" and (bool(schema.get("properties")) or is_closed(schema))
 
 
 def is_closed(schema: SimpleSchema) -> bool:
-    """Return whether a form has no members but its properties."""
+    """Return whether an object has no additional properties."""
     return schema.get("additionalProperties") is False and not schema.get("patternProperties")
 
 
 def is_long_enum(schema: SimpleSchema) -> bool:
-    """Return whether a schema is a choice between so many literals that it reads better with a name."""
+    """Return whether an enum is so long that it reads better with a name."""
     literals = as_list(schema.get("enum"))
     return len(literals) > _MOST_LITERALS or len(str(literals)) > _LONGEST
 
 
 def reads_well(schema: Json) -> bool:
-    """Return whether a type may stand in a signature as it is, such as ``list[dict[str, Owner]] | None``."""
+    """Return whether a type may be written in a signature, such as ``list[dict[str, Owner]] | None``."""
     match schema:
         case {"anyOf": [*schemas]}:
             return all(reads_well(each) for each in schemas)

@@ -1,4 +1,4 @@
-"""Says in words what jsonschema found wrong."""
+"""Validation messages: what jsonschema found wrong, as text for users."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,9 +20,9 @@ _TYPES: Final = {
     "object": "an object",
     "string": "a string",
 }
-# What an earlier draft called a key that a protocol file has.
+# Names in earlier drafts of keys of a protocol file.
 _NOW: Final = {"definitions": "$defs"}
-# What is said of a key that is known, in another place.
+# Messages for keys that are allowed elsewhere.
 _ELSEWHERE: Final = {"idempotent": "only a request can be idempotent"}
 _TEXTS: Final = frozenset({"$comment", "description", "title"})
 _EXPECTED: Final = {
@@ -40,7 +40,7 @@ _EXPECTED: Final = {
 
 
 def describe(value: object) -> str:
-    """Say what a value is: short ones as JSON, the others by their type."""
+    """Return a value for a message: a short one as JSON, any other by its type."""
     match value:
         case dict():
             return "an object" if value else "an empty object"
@@ -55,7 +55,7 @@ def describe(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return `` (did you mean "param"?)`` if a known word is near, else nothing."""
+    """Return `` (did you mean "param"?)`` if a known word is similar, else an empty string."""
     near = _near(word, known, cutoff)
     return f' (did you mean "{near}"?)' if near else ""
 
@@ -65,25 +65,25 @@ def _near(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return next(iter(get_close_matches(word[:100], list(short)[:100], n=1, cutoff=cutoff)), None)
 
 
-def severed(members: Mapping[str, object], key: str) -> str:
-    """Say what a key without a value may have been: the rest of a text that YAML ends at a comma.
+def severed(properties: Mapping[str, object], key: str) -> str:
+    """Return a hint if a key has no value: it may be the rest of a string that YAML ends at a comma.
 
     Returns:
-        Such as `` without a value: a string with a comma needs quotes, "now, or later"``; nothing if it has one.
+        Such as `` without a value: a string with a comma needs quotes, "now, or later"``; empty if it has a value.
     """
-    if members[key] is not None:
+    if properties[key] is not None:
         return ""
-    keys = [*members]
+    keys = [*properties]
     end = keys.index(key)
-    start = next((at for at in range(end, -1, -1) if members[keys[at]] is not None), end)
-    text = members[keys[start]]
+    start = next((at for at in range(end, -1, -1) if properties[keys[at]] is not None), end)
+    text = properties[keys[start]]
     pieces = [text, *keys[start + 1 : end + 1]] if keys[start] in _TEXTS else ["now", "or later"]
     whole = json.dumps(", ".join(map(str, pieces)), ensure_ascii=False)
     return f" without a value: a string with a comma needs quotes, {whole}"
 
 
 def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
-    """Yield each thing that an error of jsonschema says, and the path below the checked value."""
+    """Yield each error in an error of jsonschema, with its path below the checked value."""
     path = tuple(str(token) for token in error.absolute_path)
     found: object = error.instance
     wanted: object = error.validator_value
@@ -147,5 +147,5 @@ def _listed(values: Iterable[Json]) -> str:
 
 
 def _best(branches: list[ValidationError]) -> ValidationError:
-    """Choose the branch that was meant: of the value's type, and wrong only deep inside."""
+    """Return the error of the branch that was probably meant: of the value's type, and wrong only deep inside."""
     return max(branches, key=lambda error: (error.validator != "type", len(error.path)))

@@ -1,10 +1,10 @@
-"""Reads YAML text as JSON values, and remembers on which line each value stands.
+"""YAML parser that returns JSON values and a source map: the line of each value.
 
-Only the structure comes from PyYAML: what a scalar means is decided here, so that a value means the same
-in a ``.yaml`` file as in a ``.json`` file. A plain scalar is a number if JSON would write the number so, a
-boolean or null in the spellings of YAML 1.2's core schema, and else a string: ``no``, ``on``, ``1:30``,
-``0x1F``, ``007``, ``.5`` and ``2024-01-31`` are strings. Tags are those of the core schema, there are no
-merge keys (``<<``), and anchors and aliases work as long as the whole stays within the limits.
+PyYAML parses the structure. Scalars are interpreted here, so that a value means the same in a ``.yaml`` file as in
+a ``.json`` file. A plain scalar is a number if it has the syntax of a JSON number, a boolean or null in the
+spellings of YAML 1.2's core schema, and else a string: ``no``, ``on``, ``1:30``, ``0x1F``, ``007``, ``.5`` and
+``2024-01-31`` are strings. Tags are those of the core schema. Merge keys (``<<``) are not supported. Anchors and
+aliases are, as long as the whole stays within the limits.
 """
 
 import re
@@ -47,31 +47,31 @@ _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
 _NESTED: Final = f"nested more than {MAX_DEPTH} levels deep"
-# What libyaml says of a thousand levels, from 0.2.6 on. It looks ahead in a line, and may so find them before this
-# module has seen a hundred.
+# The error of libyaml, from 0.2.6 on, at a thousand levels. It scans ahead, so it may fail before this module has
+# counted a hundred.
 _TOO_DEEP: Final = "exceeded maximum nesting depth"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(file: str, text: str) -> tuple[Json, SourceMap]:
-    """Read a YAML text of one document.
+    """Read a YAML document.
 
     Args:
-        file: Names the text in errors.
+        file: The name of the file in errors.
         text: The whole text, without a byte order mark.
 
     Raises:
-        ProtocolError: It is not YAML, or holds what JSON has no value for, names a member twice, is
-            nested deeper than ``MAX_DEPTH`` or has more than ``MAX_VALUES`` values.
+        ProtocolError: It is not YAML, has a value that JSON does not have, has a duplicate key, is nested deeper
+            than ``MAX_DEPTH`` or has more than ``MAX_VALUES`` values.
     """
     return _Reader(file, text).read()
 
 
 @dataclass(slots=True)
 class _Node:
-    """A value, finished or (``open``) still growing.
+    """A value, complete or still being read (``open``).
 
-    ``size`` and ``height`` count the values in it and how deep they lie, as JSON would write it.
+    ``size`` is the number of values in it, ``height`` their nesting depth, with aliases written out.
     """
 
     value: Json
@@ -119,7 +119,11 @@ class _Reader:
             self._fail(
                 f"not YAML: {said}{_hint(self._text, error)}", mark.line + 1 if mark else None
             )
-        except (yaml.YAMLError, ValueError, OverflowError) as error:  # the latter: odd escapes
+        except (
+            yaml.YAMLError,
+            ValueError,
+            OverflowError,
+        ) as error:  # the last two: invalid escapes
             self._fail(f"not YAML: {error}", None)
 
     def _handle(self, event: yaml.Event) -> None:
@@ -181,7 +185,7 @@ class _Reader:
             self._fail(f"more than {MAX_VALUES} values in one file, aliases counted", line)
 
     def _add(self, node: _Node) -> None:
-        """Put a finished value where it belongs."""
+        """Add a complete value to the array or object around it."""
         if not self._stack:
             self._root = node
             return
@@ -250,7 +254,7 @@ class _Reader:
 
 
 def _hint(text: str, error: yaml.MarkedYAMLError) -> str:
-    """Say what was probably done where YAML was not understood."""
+    """Return the probable mistake at the position of a syntax error."""
     mark, problem = error.problem_mark, error.problem or ""
     if mark is None:
         return ""
@@ -270,7 +274,7 @@ def _hint(text: str, error: yaml.MarkedYAMLError) -> str:
 
 
 def _plain(text: str) -> Json:
-    """Return what a scalar without quotes and tag means."""
+    """Return the value of a scalar without quotes and tag."""
     if text in _WORDS:
         return _WORDS[text]
     if NUMBER.fullmatch(text):
