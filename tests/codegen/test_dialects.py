@@ -135,7 +135,7 @@ _CHOOSE = f'draft-07 does not know it; draft 2020-12 does: "$schema": "{NEW}"'
     ("schema", "said"),
     [
         ({"items": [{}]}, "expected one schema: in draft 2020-12, prefixItems has the first ones"),
-        ({"additionalItems": 1}, "in draft 2020-12 it is items, beside prefixItems for the first ones"),
+        ({"additionalItems": 1}, "in draft 2020-12 it is items, after prefixItems for the first ones"),
         ({"dependencies": {}},
          "in draft 2020-12 it is dependentRequired with names, dependentSchemas with schemas"),
         ({"$recursiveRef": "#"}, "in draft 2020-12 it is $dynamicRef"),

@@ -18,7 +18,7 @@ class Command:
         examples: Command lines for the end of the help, one a line.
         add_arguments: Declares the arguments of the command.
         run: Runs the command and returns the exit code. A ``CodegenError`` that it raises is printed, and the
-            exit code is 1. It imports whatever takes time to import.
+            exit code is 1. It imports the dependencies of the command.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Defaults that are filled in where a property is absent: constants, since nobody can change them."""
+"""Defaults that are filled in if a property is absent: immutable constants only, which instances can share."""
 
 from collections.abc import Iterator, Mapping
 
@@ -19,14 +19,14 @@ _LARGEST = 2**63
 
 
 def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
-    """Return the default of a property, in a list of one; empty if it has none that can stand in code.
+    """Return the default of a property in a tuple of one; empty if there is none that generated code can hold.
 
     Args:
         schema: The property's schema.
-        protocol: Has what it refers to, and what becomes of texts.
+        protocol: Has the definitions that the schema refers to, and the formats.
 
     Raises:
-        ValueError: It does not fit the schema that it stands in; says so.
+        ValueError: The default does not match its schema; the message says so.
     """
     defaults = annotation_values(schema, "default")
     if not isinstance(schema, dict) or not defaults:
@@ -36,27 +36,27 @@ def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
         "$defs": {**needed_definitions(schema, protocol.definitions)},
     }
     validator = Draft202012Validator(whole, validate_formats=False)
-    # One of a schema that this is joined with need not fit what the others say.
+    # The default of a joined schema need not match the others.
     default = next(filter(validator.is_valid, defaults), None)
     if "default" in schema and not validator.is_valid(schema["default"]):
         raise ValueError(f"the default {describe(schema['default'])} does not match its schema")
     if default is None or isinstance(default, list | dict):
         return ()
-    if isinstance(default, str) and _reads_texts(schema, protocol):
+    if isinstance(default, str) and _converts_strings(schema, protocol):
         return ()
     if isinstance(default, float) and default.is_integer() and abs(default) < _LARGEST:
-        return (int(default),)  # which it is in JSON, and to the type of whole numbers
+        return (int(default),)  # 1.0 is 1 in JSON, and the type int accepts only the latter
     return (default,)
 
 
-def _reads_texts(schema: Schema, protocol: Protocol) -> bool:
-    """Return whether texts may become other values: a text in code would not."""
+def _converts_strings(schema: Schema, protocol: Protocol) -> bool:
+    """Return whether strings become values of another type, which a string in generated code would not."""
     formats = (each.get("format") for each in _in_place(schema, protocol.definitions))
     return any(isinstance(each, str) and each in protocol.formats for each in formats)
 
 
 def _in_place(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[dict[str, Json]]:
-    """Yield the schema, and those that it says of the same value."""
+    """Yield the schema, and the schemas that it applies to the same value."""
     waiting: list[Json] = [schema]
     seen: set[str] = set()
     while waiting:

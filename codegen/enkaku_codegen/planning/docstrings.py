@@ -1,4 +1,4 @@
-"""What schemas say of themselves, for docstrings."""
+"""Docstring text from the annotations of schemas: title, description, examples and others."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _MOST_EXAMPLES: Final = 3
 
 
 def annotation_values(schema: Json, keyword: str) -> list[Json]:
-    """Return what a schema says by a keyword: its own word first, then those of what it is joined from."""
+    """Return the values of an annotation: that of the schema first, then those of its ``allOf``."""
     if not isinstance(schema, dict):
         return []
     own = [schema[keyword]] if keyword in schema else []
@@ -25,23 +25,23 @@ def annotation_values(schema: Json, keyword: str) -> list[Json]:
 
 
 def schema_text(schema: Json, name: str = "") -> str:
-    """Return what a schema says of its values: the description, else the title; and examples.
+    """Return the docstring text for the values of a schema: the description, else the title; and examples.
 
     Args:
         schema: The schema.
-        name: The name of the type; a title that says the same is left out.
+        name: The name of the type; a title that is the same is left out.
     """
     return _joined([*_described(schema, name), *_examples(schema)])
 
 
 def property_text(schema: Json, name: str, *, described: bool, filled: bool) -> str:
-    """Return what a schema says of a property.
+    """Return the docstring text for a property.
 
     Args:
         schema: The property's schema.
-        name: The property's name; a title that says the same is left out.
-        described: Whether a type of its own has the text of its values already.
-        filled: Whether the default stands in the code.
+        name: The property's name; a title that is the same is left out.
+        described: Whether a named type already has the text of the schema.
+        filled: Whether the default is in the code.
     """
     texts = [] if described else [*_described(schema, name)]
     examples = [] if described else [*_examples(schema)]
@@ -66,7 +66,7 @@ def _described(schema: Json, name: str) -> Iterator[str]:
 
 
 def _annotations(schema: Json, *, filled: bool) -> Iterator[str]:
-    """Yield the marks of a property, and its default: a remark, unless it is filled in."""
+    """Yield a line for each annotation that is set, and for a default that is not filled in."""
     for key, text in (
         ("deprecated", "Deprecated."),
         ("readOnly", "Read-only."),

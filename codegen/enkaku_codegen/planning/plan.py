@@ -1,4 +1,4 @@
-"""The plan of a package: every name in it, and a simple schema for every type; plain data."""
+"""Plan of a package: every name in it, and a simple schema for each type; plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,8 +26,8 @@ class FieldPlan:
     """A property of an object: its attribute, its name in JSON, and its simple schema.
 
     Attributes:
-        default: What it is where it is absent, in a list of one; empty if the schema's default does not count.
-        deprecated: Whether the schema advises against its use.
+        default: The value to fill in if it is absent, in a tuple of one; empty if there is none.
+        deprecated: Whether the schema is marked as deprecated.
     """
 
     attribute: str
@@ -81,7 +81,7 @@ class ErrorPlan:
 
     @property
     def text(self) -> str:
-        """What the declaration says of itself."""
+        """The description of the declaration."""
         return self.definition.description
 
 
@@ -101,7 +101,7 @@ class Plan:
     """A package to be generated. In its simple schemas, ``$ref`` is the name of one of its types.
 
     Attributes:
-        types: Those that stand inside of others come first.
+        types: A type comes after the types that are parts of it.
     """
 
     client: str
@@ -113,7 +113,7 @@ class Plan:
 
 
 def names_in(schema: Json) -> list[str]:
-    """Name the types that stand in a simple schema."""
+    """Return the names of the types in a simple schema."""
     match schema:
         case {"$ref": str() as name}:
             return [name]
@@ -128,7 +128,7 @@ def names_in(schema: Json) -> list[str]:
 
 
 def _direct_names(schema: SimpleSchema) -> list[str]:
-    """Name the types that a simple schema is, or has as an alternative."""
+    """Return the names of the types that a simple schema is, or has as an alternative."""
     branches = schema.get("anyOf")
     schemas = [schema, *(branches if isinstance(branches, list) else [])]
     return [
@@ -140,7 +140,7 @@ def _direct_names(schema: SimpleSchema) -> list[str]:
 
 
 def reaches_itself(graph: Mapping[str, list[str]]) -> frozenset[str]:
-    """Return the names of the schemas of a graph from which a path leads back to them."""
+    """Return the nodes of a graph that are part of a cycle."""
 
     def reached(start: str) -> set[str]:
         seen: set[str] = set()
@@ -156,7 +156,7 @@ def reaches_itself(graph: Mapping[str, list[str]]) -> frozenset[str]:
 
 
 def without_loops(types: tuple[TypePlan, ...]) -> tuple[TypePlan, ...]:
-    """Make aliases that stand for themselves mean anything: no type is its own alternative."""
+    """Return the types, with ``{}`` for aliases that are an alternative of themselves."""
     direct = {
         each.name: _direct_names(each.schema) for each in types if isinstance(each, AliasPlan)
     }

@@ -1,7 +1,4 @@
-"""Decides on every name and every type of a package.
-
-It knows JSON Schema and names, but no Python types.
-"""
+"""Planner of a package: names for all procedures, errors and types, and the type of each slot."""
 
 import json
 from dataclasses import dataclass, field
@@ -22,10 +19,10 @@ __all__ = ["make_plan"]
 
 
 def make_plan(protocol: Protocol) -> Plan:
-    """Decide on every name and every type of a package.
+    """Plan a package.
 
     Raises:
-        ProtocolError: Some names are the same in Python; all such pairs are annotation_values.
+        ProtocolError: Some names are the same in Python; it has all such pairs.
     """
     taken = frozenset(own_class_name(each) for each in protocol.definitions)
     return _Planner(protocol, taken, SchemaPlanner(protocol)).plan()
@@ -80,7 +77,7 @@ class _Planner:
         known = len(self.schemas.issues)
         self.schemas.reserve(self.methods, method, owner, procedure.pointer)
         if len(self.schemas.issues) == known:
-            # Two methods with one name have one name for their constants, too: annotation_values once.
+            # Methods with one name also have one name for their constants: this reports the collision once.
             self.schemas.reserve(self.schemas.package, constant, owner, procedure.pointer)
         slots: dict[SlotName, SimpleSchema] = {}
         for slot, schema in procedure.slots.items():
@@ -90,7 +87,7 @@ class _Planner:
         return ProcedurePlan(procedure, method, constant, slots, errors)
 
     def slot(self, schema: Schema, scope: PlanScope) -> SimpleSchema:
-        """Plan a slot's type, and name it unless it reads well without a name."""
+        """Plan the type of a slot, and name it unless it reads well without a name."""
         choices, _ = alternatives(schema, self.protocol.definitions, formats=self.protocol.formats)
         several = sum(choice != NULL for choice in choices) > 1
         simple = self.schemas.simplified(schema, scope, named=several)
@@ -100,7 +97,7 @@ class _Planner:
         return {"$ref": scope.name}
 
     def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
-        """Plan an error's class; one that several procedures refer to is one class."""
+        """Plan the class of an error; procedures that refer to the same definition share a class."""
         if error.definition is None:
             name = class_name(procedure.name, error.code or "error")
         else:

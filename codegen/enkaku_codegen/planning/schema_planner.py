@@ -1,7 +1,4 @@
-"""Decides on the types below one schema, and makes it simple all the way down.
-
-It knows JSON Schema and names, but no Python types.
-"""
+"""Planner of the types of one schema: it simplifies the schema recursively, and names the types in it."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -36,23 +33,23 @@ from .union_names import suffixes
 
 __all__ = ["PlanScope", "SchemaPlanner", "unless_taken"]
 
-# A file holds fewer schemas than that, and those that it joins are joined for a person to read.
+# More than any file has. Only joins of joins can exceed it, and their types would be too many to read.
 _MOST_SCHEMAS: Final = 100_000
 _DEEPEST: Final = 64
-# A tuple with optional places is a union of so many tuples.
+# A tuple with optional items is a union of tuples, at most this many.
 _MOST_TUPLES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PlanScope:
-    """Where a schema stands.
+    """The location of a schema in the plan, and the name for its type.
 
     Attributes:
-        name: What a type there is called.
-        owner: What that name stands for, in words.
-        within: The definitions that a schema around it was joined with.
-        depth: How many schemas are around it.
-        taken: The names of the classes of definitions, which go before.
+        name: The name of a type there.
+        owner: The thing that the name is for, in words.
+        within: The definitions that were joined with schemas around it.
+        depth: The number of schemas around it.
+        taken: The class names of definitions, which take precedence.
     """
 
     name: str
@@ -63,11 +60,11 @@ class PlanScope:
     taken: frozenset[str] = frozenset()
 
     def below(self, suffix: str, *path: str) -> "PlanScope":
-        """Go down.
+        """Return the scope of a subschema.
 
         Args:
-            suffix: What the way adds to the name.
-            path: What it adds to the pointer.
+            suffix: The subschema's addition to the name.
+            path: Its path from here.
         """
         name = own_class_name(self.name.removesuffix("_") + suffix)
         return replace(
@@ -80,18 +77,18 @@ class PlanScope:
 
 
 def unless_taken(name: str, taken: frozenset[str]) -> str:
-    """Return a name that follows from a path another form where a definition has it."""
+    """Return a name made from a path, or another form of it if a definition has the name."""
     return f"{name}Inline" if name in taken else name
 
 
 @dataclass(slots=True)
 class SchemaPlanner:
-    """Plans schemas of one package.
+    """Plans the schemas of one package.
 
     Attributes:
-        issues: What is wrong with them; grows with each call.
-        package: The names that the package has.
-        types: The types that are planned, by name.
+        issues: The errors in them; each call may add some.
+        package: The names of the package.
+        types: The types planned so far, by name.
     """
 
     protocol: Protocol
@@ -101,21 +98,21 @@ class SchemaPlanner:
     _count: int = 0
 
     def reserve(self, namespace: Namespace, name: str, owner: str, where: str) -> None:
-        """Take a name, which is an issue if something else has it."""
+        """Reserve a name; add an issue if it is reserved already."""
         self.issues.extend(namespace.reserve(name, owner, where))
 
     def add(self, type_: TypePlan, scope: PlanScope) -> None:
-        """Take in a type, under the name of its inner."""
+        """Add a type, and reserve its name."""
         self.reserve(self.package, type_.name, scope.owner, scope.pointer)
         self.types.setdefault(type_.name, type_)
 
     def simplified(self, schema: Schema, scope: PlanScope, *, named: bool = False) -> SimpleSchema:
-        """Plan the types below a schema, and make it simple all the way down.
+        """Plan the types in a schema, and return the simple schema.
 
         Args:
             schema: Any schema.
-            scope: Where it stands.
-            named: The scope's name is for the whole: no alternative among others has it.
+            scope: Its location and name.
+            named: Whether the scope's name is for the whole, so that no alternative may have it.
         """
         self._count += 1
         if self._count > _MOST_SCHEMAS:
@@ -166,7 +163,7 @@ class SchemaPlanner:
         for module in imported_modules(self.protocol.formats.values()):
             self.reserve(attributes, module, "a module that formats need", "")
         fields: list[FieldPlan] = []
-        # A required property without a schema is a property, too.
+        # A required property becomes a field even if it has no schema.
         for key in dict.fromkeys([*properties, *required]):
             if not isinstance(key, str):
                 continue
@@ -176,7 +173,7 @@ class SchemaPlanner:
             self.reserve(attributes, attribute, f"the property {json.dumps(key)}", inner.pointer)
             simple = self.simplified(value, inner)
             default = () if key in required else self._default(value, inner)
-            # A class or an alias of its own has the text already.
+            # A class or an alias for the property alone already has the text.
             described = inner.name in self.types
             text = property_text(value, key, described=described, filled=bool(default))
             deprecated = True in annotation_values(value, "deprecated")
@@ -186,7 +183,7 @@ class SchemaPlanner:
         return tuple(fields)
 
     def _attribute(self, key: str, schema: Schema, scope: PlanScope) -> str:
-        """Name the attribute for a property: as its schema says, else by its key."""
+        """Return the name of the attribute for a property: from its schema, else from its key."""
         for wanted in annotation_values(schema, NAME_IN_PYTHON)[:1]:
             if isinstance(wanted, str) and is_attribute_name(wanted):
                 return wanted
@@ -196,7 +193,7 @@ class SchemaPlanner:
         return attribute_name(key)
 
     def _default(self, schema: Schema, scope: PlanScope) -> tuple[Json, ...]:
-        """Return the default that is to be filled in, in a list of one; empty if there is none."""
+        """Return the default to fill in, in a tuple of one; empty if there is none."""
         if not self.protocol.defaults:
             return ()
         try:
@@ -211,7 +208,7 @@ class SchemaPlanner:
         value: Schema = rest
         if patterns:
             value = {"anyOf": [*patterns.values(), *([] if rest is False else [rest])]}
-        # Where no member is allowed at all, any value is as good as another.
+        # If no property is allowed at all, the type of the values does not matter.
         simple = ANYTHING
         if not isinstance(value, bool):
             simple = self.simplified(value, scope.below("Value", "additionalProperties"))
@@ -232,12 +229,12 @@ class SchemaPlanner:
     def _tuple(
         self, schema: SimpleSchema, prefix: list[Json], rest: Schema, scope: PlanScope
     ) -> SimpleSchema:
-        """Plan a tuple where its length is fixed; else a list whose items fit one inner or another."""
+        """Plan a tuple if its length is fixed, else a list whose items may have the type of any position."""
         parts = [
             self.simplified(
-                _schema(each), scope.below(f"Item{inner}", "prefixItems", str(inner - 1))
+                _schema(each), scope.below(f"Item{number}", "prefixItems", str(number - 1))
             )
-            for inner, each in enumerate(prefix, start=1)
+            for number, each in enumerate(prefix, start=1)
         ]
         length, least, most = len(parts), schema.get("minItems", 0), schema.get("maxItems")
         most = min(most, length) if isinstance(most, int) else length

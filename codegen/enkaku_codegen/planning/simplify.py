@@ -1,9 +1,7 @@
-"""Schemas made simple: each one a choice of alternatives that a Python type can express.
+"""Simplifier: a schema becomes a choice of alternatives that Python types can express.
 
-Whatever no type expresses is left out, so that the result accepts all that the schema accepts, and sometimes
-more; never less. One level at a time: what stands below properties and items is left as it is.
-
-It knows no Python names.
+Keywords that no type expresses are left out, so the result accepts every value that the schema accepts, and
+sometimes more. It works on one level: the schemas of properties and items stay as they are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,12 +23,12 @@ from .type_forms import formatted, forms, with_one_enum
 
 __all__ = ["alternatives", "map_keys"]
 
-# An alternative a line is readable; a thousand of them are not a type any more.
+# A union of more alternatives is not readable: the type is object then.
 _MOST_ALTERNATIVES: Final = 256
 _DEEPEST: Final = 30
 
 _TEXTS: Final[tuple[str, ...]] = ("description", "title")
-# What says more of a value than its type; beside a reference, anything else is left to the reference.
+# Keywords that constrain a value beyond its type. Next to a reference, all others are ignored.
 _SHAPING: Final = frozenset(
     {
         "$ref",
@@ -47,7 +45,7 @@ _SHAPING: Final = frozenset(
     }
 )
 
-# What else than properties evaluates members.
+# Keywords other than properties that evaluate properties.
 _EVALUATING: Final = frozenset(
     {
         *("additionalProperties", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf"),
@@ -57,11 +55,11 @@ _EVALUATING: Final = frozenset(
 
 
 def map_keys(schema: SimpleSchema, rest: Json) -> SimpleSchema | None:
-    """Return the simple schema of the keys of a map; None if any text is a key, or no type says which.
+    """Return the simple schema of the keys of a map; None if any string is a key, or no type expresses which.
 
     Args:
-        schema: The form of the map.
-        rest: The schema of the values whose keys fit no pattern.
+        schema: The simple schema of the map.
+        rest: The schema of the values whose keys match no pattern.
     """
     patterns = [*as_dict(schema.get("patternProperties"))]
     if patterns:
@@ -86,17 +84,17 @@ def alternatives(
     within: frozenset[str] = frozenset(),
     formats: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[SimpleSchema], frozenset[str]]:
-    """Return the forms that a value may take: at least one, each once, anything only alone.
+    """Return the simple schemas whose union a schema is: at least one, without duplicates, ``{}`` only alone.
 
     Args:
         schema: Any schema.
-        definitions: What its references lead to.
-        within: The definitions that were joined with others around it. They are not joined again, which
-            need not come to an end where definitions refer to themselves.
-        formats: The Python types that stand for texts of a format, which is the ``format`` of the form.
+        definitions: The targets of its references.
+        within: The definitions that were joined with schemas around it. They are not joined again, since that
+            might not terminate for recursive definitions.
+        formats: The Python types for strings of a format; the result has them as its ``format``.
 
     Returns:
-        The forms; and ``within`` for what stands in them.
+        The simple schemas; and ``within`` for their subschemas.
     """
     simplifier = _Simplifier(definitions, within)
     schemas: list[SimpleSchema] = []
@@ -111,10 +109,10 @@ def alternatives(
 
 
 class _Simplifier:
-    """One schema's way to alternatives.
+    """Simplifies one schema.
 
     Attributes:
-        joined: The definitions that were joined with something else on the way.
+        joined: The definitions that were joined with other schemas.
     """
 
     def __init__(self, definitions: Mapping[str, Schema], within: frozenset[str]) -> None:
@@ -124,7 +122,7 @@ class _Simplifier:
 
     def alternatives(self, schema: Schema, depth: int = 0) -> Iterator[SimpleSchema]:
         if isinstance(schema, bool) or depth > _DEEPEST:
-            # A schema that refuses everything has no type either.
+            # A schema that rejects everything has no type either.
             yield ANYTHING
             return
         parts = self._parts(schema)
@@ -139,12 +137,12 @@ class _Simplifier:
             schema.get("unevaluatedProperties") is merged.get("unevaluatedProperties") is False
         )
         if is_last and not _EVALUATING & merged.keys():
-            # All that is evaluated are the properties that were joined.
+            # Only the joined properties are evaluated, so no other is allowed.
             merged = {**merged, "additionalProperties": False}
         yield from self._choices(merged, depth + 1)
 
     def _parts(self, schema: SimpleSchema) -> list[SimpleSchema]:
-        """Part a schema into what all has to hold: itself, its reference, its ``allOf``."""
+        """Return the schemas that must all hold: the schema itself, its reference, its ``allOf``."""
         rest = {key: value for key, value in schema.items() if key not in {"$ref", "allOf"}}
         parts: list[SimpleSchema] = [rest] if rest else []
         if isinstance(schema.get("$ref"), str):
@@ -155,7 +153,7 @@ class _Simplifier:
         return parts
 
     def _merged(self, parts: Sequence[SimpleSchema]) -> SimpleSchema:
-        """Join parts; what they say of themselves goes before what those say that they refer to."""
+        """Return the parts joined; their own texts take precedence over those of referenced definitions."""
         merged: SimpleSchema = {}
         texts: SimpleSchema = {}
         seen: set[str] = set()
@@ -180,11 +178,11 @@ class _Simplifier:
         keyword = "oneOf" if "oneOf" in schema else "anyOf"
         branches = [branch for branch in as_list(schema.get(keyword)) if branch is not False]
         base = {key: value for key, value in schema.items() if key not in {"anyOf", "oneOf"}}
-        narrows = any(
+        constrains = any(
             branch is True or not isinstance(branch, dict) or (_SHAPING | {"type"}) & branch.keys()
             for branch in branches
         )
-        if not branches or "enum" in base or (not narrows and "type" in base):
+        if not branches or "enum" in base or (not constrains and "type" in base):
             yield from forms(base)
         elif _SHAPING & base.keys():
             yield from self._distributed(base, branches, depth)
@@ -204,7 +202,7 @@ class _Simplifier:
                 yield from self.alternatives(branch, depth)
 
     def _is_disjoint(self, branch: Json, names: list[str]) -> bool:
-        """Return whether a branch leads to a definition of another type than any of those named."""
+        """Return whether a branch leads to a definition whose type is none of those named."""
         seen: set[str] = set()
         while names and isinstance(branch, dict):
             others = {*type_names(branch.get("type"))}
@@ -221,7 +219,7 @@ class _Simplifier:
     def _distributed(
         self, base: SimpleSchema, branches: Sequence[Json], depth: int
     ) -> Iterator[SimpleSchema]:
-        """Join each branch with what stands beside the choice, but for its texts."""
+        """Yield each branch joined with the keywords next to the choice, except texts."""
         base = {key: value for key, value in base.items() if key not in {"description", "title"}}
         for branch in branches:
             if not isinstance(branch, dict):
@@ -231,7 +229,7 @@ class _Simplifier:
             merged = self._merged(parts)
             again = any(reference_name(part) in self._within for part in parts)
             if again or depth > _DEEPEST:
-                # Known already: the branch alone is wider.
+                # Joined already: the branch alone accepts more values, and terminates.
                 yield from self.alternatives(branch, depth)
             else:
                 yield from self._choices(merge(base, merged), depth + 1)

@@ -1,6 +1,6 @@
-"""Forms: what a type expresses of a schema without references and choices.
+"""Type forms: the simple schemas for a schema without references and choices.
 
-Whatever no type expresses is left out, so that a form accepts all that the schema accepts.
+Keywords that no type expresses are left out, so a form accepts every value that the schema accepts.
 """
 
 import math
@@ -49,7 +49,7 @@ def forms(schema: SimpleSchema) -> Iterator[SimpleSchema]:
         for name in names:
             yield _of_type(name, schema)
     elif as_dict(schema.get("properties")):
-        # Without a type, only objects have to have these properties: anything else passes.
+        # Without a type, properties constrain only objects: all other values pass.
         yield _of_type("object", schema)
         for name in _UNTYPED:
             yield {"type": name}
@@ -71,7 +71,7 @@ def _listed(values: list[Json], names: list[str]) -> Iterator[SimpleSchema]:
 
 
 def _is_literal(value: Json) -> bool:
-    """Return whether pydantic reads the value of a literal type: integers of 64 bits, texts that UTF-8 can hold."""
+    """Return whether pydantic supports a value in a Literal: integers of 64 bits, strings that UTF-8 can encode."""
     match value:
         case bool():
             return True
@@ -89,7 +89,7 @@ def _of_type(name: str, schema: SimpleSchema) -> SimpleSchema:
     simple: SimpleSchema = {"type": name}
     for key in _SIZES.get(name, ()):
         size = schema.get(key)
-        # Beyond that, nothing fits in memory anyway.
+        # Larger sizes exceed the memory.
         least = 1 if key.startswith("min") else 0
         if isinstance(size, int | float) and least <= size < 2**31 and size == int(size):
             simple[key] = int(size)
@@ -122,18 +122,18 @@ def _bounds(name: str, schema: SimpleSchema) -> Iterator[tuple[str, Json]]:
 
 
 def with_one_enum(schemas: list[SimpleSchema]) -> list[SimpleSchema]:
-    """Join the literals of all forms in the place of the first that has some."""
+    """Return the forms with all literals joined at the position of the first enum."""
     literals = distinct(value for simple in schemas for value in as_list(simple.get("enum")))
-    first = next((place for place, simple in enumerate(schemas) if "enum" in simple), 0)
+    first = next((index for index, simple in enumerate(schemas) if "enum" in simple), 0)
     return [
-        {"enum": literals} if place == first and literals else simple
-        for place, simple in enumerate(schemas)
-        if place == first or "enum" not in simple
+        {"enum": literals} if index == first and literals else simple
+        for index, simple in enumerate(schemas)
+        if index == first or "enum" not in simple
     ]
 
 
 def formatted(simple: SimpleSchema, formats: Mapping[str, str]) -> SimpleSchema:
-    """Return the form with the Python type for its format, if one is asked for: nothing else can be said of it."""
+    """Return the form with the Python type for its format if one is selected, without other keywords."""
     if "format" not in simple:
         return simple
     type_ = formats.get(as_text(simple["format"]))

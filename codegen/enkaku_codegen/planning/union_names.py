@@ -1,4 +1,4 @@
-"""Names for the alternatives of a union, by what they are and not by how many stand before them."""
+"""Names for the alternatives of a union, made from their contents so that order does not matter."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,10 +11,10 @@ __all__ = ["suffixes"]
 
 
 def suffixes(choices: Sequence[SimpleSchema]) -> Mapping[int, str]:
-    """Tell alternatives apart: objects always, arrays and maps where there are several.
+    """Return distinct suffixes for alternatives: for objects always, for arrays and maps if there are several.
 
     Returns:
-        For the index of an alternative, what to add to the name of the union.
+        The addition to the name of the union, by the index of the alternative.
     """
     objects: list[int] = []
     others: dict[str, list[int]] = {"Array": [], "Map": []}
@@ -26,7 +26,7 @@ def suffixes(choices: Sequence[SimpleSchema]) -> Mapping[int, str]:
     found = dict(zip(objects, _of_objects([choices[index] for index in objects]), strict=True))
     for kind, indices in others.items():
         if len(indices) > 1:
-            found |= {index: f"{kind}{place}" for place, index in enumerate(indices, start=1)}
+            found |= {index: f"{kind}{number}" for number, index in enumerate(indices, start=1)}
     return found
 
 
@@ -41,11 +41,11 @@ def _of_objects(objects: Sequence[SimpleSchema]) -> Sequence[str]:
         return titles
     if len(objects) == 1:
         return ["Object"]
-    options = [f"Option{place}" for place in range(1, len(objects) + 1)]
+    options = [f"Option{number}" for number in range(1, len(objects) + 1)]
     for key in sorted(keys):
         constants = [_constant(as_dict(simple.get("properties")).get(key)) for simple in objects]
         if any(constants):
-            # Those without are called by their title.
+            # An object without a constant gets its title.
             names = [constant or title for constant, title in zip(constants, titles, strict=True)]
             return names if _all_different(names) else options
     return options

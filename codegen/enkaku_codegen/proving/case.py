@@ -1,4 +1,4 @@
-"""A keyword of a schema, and the value set that it is asked about: what the rules of proofs work with."""
+"""Interface between the prover and its rules: one keyword, applied to one value set."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -16,11 +16,11 @@ __all__ = ["Case", "Proof", "Reason", "Rule"]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a type does not enforce its schema.
+    """A reason why a type does not enforce its schema.
 
     Attributes:
-        path: Of the keyword, in the protocol file, or in a definition: ``("$defs", NAME, ...)``.
-        text: What the type can't say.
+        path: The path of the keyword in the protocol file, or in a definition: ``("$defs", NAME, ...)``.
+        text: What the type does not enforce.
     """
 
     path: Tokens
@@ -31,10 +31,10 @@ class Reason:
 
 
 class Proof(Protocol):
-    """What rules ask the prover for.
+    """The prover, as the rules use it.
 
     Attributes:
-        definitions: What references lead to.
+        definitions: The targets of references.
         listed: The values of an ``enum``, by the identity of its list.
     """
 
@@ -43,25 +43,25 @@ class Proof(Protocol):
     listed: dict[int, AbstractSet[Hashable]]
 
     def reasons(self, simple: SimpleSchema, schema: Json, path: Tokens) -> tuple[Reason, ...]:
-        """Return the reasons why values of a type may not fit a schema."""
+        """Return the reasons why values of a type may not match a schema."""
         ...
 
     def reasons_for_values(self, values: ValueSet, schema: Json, path: Tokens) -> Iterator[Reason]:
-        """Return the reasons why values of a value set may not fit a schema."""
+        """Yield the reasons why values of a set may not match a schema."""
         ...
 
     def reasons_for_definition(self, values: ValueSet, name: str) -> Iterator[Reason]:
-        """Return the reasons why values of a value set may not fit a definition."""
+        """Yield the reasons why values of a set may not match a definition."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A keyword, and a value set that it is asked about.
+    """A keyword, and the value set that it is applied to.
 
     Attributes:
-        schema: What the keyword stands in.
-        path: Where the keyword stands.
+        schema: The schema of the keyword.
+        path: The path of the keyword.
     """
 
     proof: Proof
@@ -74,20 +74,20 @@ class Case:
         yield Reason(self.path, text)
 
     def below(self, simple: SimpleSchema, schema: Json, *steps: str) -> Iterator[Reason]:
-        """Yield the reasons why what is within the value set may break what is within the keyword."""
+        """Yield the reasons why parts of the values may not match a subschema of the keyword."""
         yield from self.proof.reasons(simple, schema, (*self.path, *steps))
 
     def same(self, schema: Json, *steps: str) -> Iterator[Reason]:
-        """Yield the reasons why the value set itself may break a schema within the keyword."""
+        """Yield the reasons why the values themselves may not match a subschema of the keyword."""
         yield from self.proof.reasons_for_values(self.values, schema, (*self.path, *steps))
 
     def always_fits(self, schema: Json) -> bool:
-        """Return whether every value of the set fits a schema within the keyword."""
-        # What is disjoint is soon found, where a proof would look at all that both refer to.
+        """Return whether all values certainly match a subschema of the keyword."""
+        # never_fits is fast. Without it, same would visit all definitions of schemas that are disjoint.
         return not self.never_fits(schema) and not any(True for _ in self.same(schema))
 
     def never_fits(self, schema: Json) -> bool:
-        """Return whether no value of the set fits a schema within the keyword."""
+        """Return whether no value can match a subschema of the keyword."""
         return self.proof.disjoint.of_values(self.values, schema)
 
 

@@ -1,4 +1,4 @@
-"""The slots whose types do not enforce their schemas, and what a validator has to check there."""
+"""Checks for the slots whose types do not enforce their schemas: what a validator checks at run time."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Check:
     Attributes:
         label: Procedure and slot, or an error and ``data``.
         constant: The name of the schema in generated code.
-        schema: What the validator checks.
+        schema: The schema for the validator.
         shared: Whether it refers to definitions.
-        reasons: Why the type alone is not enough.
+        reasons: The reasons why the type alone is not enough.
     """
 
     label: str
@@ -40,8 +40,8 @@ class Checks:
 
     Attributes:
         slots: By the procedure's constant and the slot, or the error's class and ``data``.
-        definitions: What their schemas refer to.
-        proved: How many slots need none.
+        definitions: The definitions that their schemas refer to.
+        proved: The number of slots that need no validator.
     """
 
     slots: Mapping[tuple[str, str], Check]
@@ -62,7 +62,7 @@ class _Slot:
 
 
 def make_checks(plan: Plan, protocol: Protocol) -> Checks:
-    """Find out which slots need a validator beside their type."""
+    """Return the slots that need a validator in addition to their type."""
     prover = Prover({each.name: each for each in plan.types}, protocol.definitions)
     slots: dict[tuple[str, str], Check] = {}
     definitions: dict[str, Schema] = {}

@@ -1,4 +1,4 @@
-"""Asks the validator about single values."""
+"""Validation of a single value by one keyword, with the validator that runs at run time."""
 
 import json
 from functools import lru_cache
@@ -11,7 +11,7 @@ __all__ = ["fits"]
 
 
 def fits(value: Json, keyword: str, asked: Json) -> bool:
-    """Return whether a value fits a schema that has one keyword, and no schema within it."""
+    """Return whether a value matches a schema of one keyword, without subschemas."""
     return _fits(json.dumps(value), keyword, json.dumps(asked))
 
 

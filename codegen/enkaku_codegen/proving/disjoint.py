@@ -1,6 +1,6 @@
-"""Tells whether no value of a value set fits a schema: what makes a ``oneOf`` exclusive, or a ``not`` hold.
+"""Disjointness test: whether no value of a set matches a schema, which decides ``oneOf`` and ``not``.
 
-The answer may be no for what is disjoint, never yes for what is not.
+It is conservative: it may report disjoint sets as overlapping, never the reverse.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,8 +45,8 @@ class Disjointness:
 
     Args:
         types: The types, by name.
-        definitions: What references in schemas lead to.
-        step: Called for each schema that is looked at; may raise, to end what takes too long.
+        definitions: The targets of references in schemas.
+        step: Called for each schema that is visited; may raise, to limit the time.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Disjointness:
         self.definitions = definitions
 
     def of_type(self, simple: SimpleSchema, schema: Json, depth: int = 0) -> bool:
-        """Return whether no value of a type fits a schema."""
+        """Return whether no value of a type matches a schema."""
         return all(self.of_values(each, schema, depth) for each in value_sets(simple, self._types))
 
     def of_values(self, values: ValueSet, schema: Json, depth: int = 0) -> bool:
-        """Return whether no value of a value set fits a schema."""
+        """Return whether no value of a set matches a schema."""
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return schema is False
         self._step()
@@ -108,7 +108,7 @@ def _may_be(values: ValueSet, value: Json) -> bool:
 
 
 def _leaf(keyword: str) -> _Check:
-    """Make a check that asks the validator about a constant."""
+    """Return a check that asks the validator about a constant."""
 
     def check(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
         return isinstance(values, Constant) and not fits(values.value, keyword, schema[keyword])
@@ -143,7 +143,7 @@ def _required(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _
 
 
 def _properties(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
-    """Look for a member that has to be there, and that does not fit."""
+    """Return whether a property is always present and never matches its schema."""
     asked = as_list(schema.get("required"))
     fields = (
         {field.key: field for field in values.plan.fields} if isinstance(values, Object) else {}

@@ -1,14 +1,14 @@
-"""Proves that a generated type enforces the whole of its schema.
+"""Prover: decides whether a generated type enforces the whole of its schema.
 
-A type is never narrower than its schema: it accepts whatever the schema accepts. Here is the other direction.
-Where it can be proved, the type alone decides on a value; else a validator runs as well. So a proof may fail
-for a type that is exact, which costs time, but never succeeds for one that is not.
+A type accepts every value that its schema accepts. The prover checks the other direction: if all values of the
+type match the schema, the type alone validates; else a validator runs as well. A proof may fail for a type that
+is exact, which costs time at run time, but never succeeds for one that is not.
 
-The type is taken apart into *value sets*, each of one kind, and every keyword of the schema has a rule that gives
-the reasons why values of a value set may break it. A pair of type and schema that comes up within its own proof,
-as in a tree, is taken for granted there: a counterexample would have to be infinitely deep. So are all
-pairs of a definition and its class, to begin with; those that fail are taken back, until the others stand by
-themselves. Then no proof goes through more than one definition, however long the chain is that they make.
+A type is split into *value sets*, each of one kind. A rule for each keyword of the schema gives the reasons why values
+of a set may not match it. If a pair of type and schema comes up within its own proof, as in a recursive tree, it is
+assumed to hold: a counterexample would be infinitely deep. For definitions, the prover assumes that every class
+enforces its definition, drops the assumptions that fail, and repeats until none fails (a greatest fixed point). So
+no proof visits more than one definition, however long their chain is.
 """
 
 from collections.abc import Hashable, Iterator, Mapping
@@ -34,7 +34,7 @@ RULES: Final[dict[str, Rule]] = {
     **rules_objects.RULES,
     **rules_logic.RULES,
 }
-"""Why values of a value set may break a keyword, by keyword. One that only tells something has no rule."""
+"""The rule of each keyword; annotations have none."""
 
 _MOST_REASONS: Final = 5
 # A slot of a real protocol takes some hundred steps, of about ten microseconds each.
@@ -48,11 +48,11 @@ class _TooLarge(Exception):
 
 
 class Prover:
-    """What is proved of the types of a package.
+    """Proves types of a package.
 
     Args:
         types: The types, by name.
-        definitions: What references in schemas lead to.
+        definitions: The targets of references in schemas.
     """
 
     def __init__(self, types: Mapping[str, TypePlan], definitions: Mapping[str, Schema]) -> None:
@@ -70,7 +70,7 @@ class Prover:
         self._find_enforced()
 
     def _find_enforced(self) -> None:
-        """Find out which classes enforce their definitions, if all others do."""
+        """Find the classes that enforce their definitions, as a greatest fixed point."""
         waiting = {
             (name, id(schema)): (definition, schema)
             for definition, schema in self.definitions.items()
@@ -90,17 +90,17 @@ class Prover:
         self._discard_assumptions()
 
     def _discard_assumptions(self) -> None:
-        """Forget what was proved by the way, and what was about to be."""
+        """Discard all results but those for definitions."""
         self._known = dict(self._enforced)
         self._proved.clear()
 
     def slot(self, simple: SimpleSchema, schema: Schema, path: Tokens) -> tuple[Reason, ...]:
-        """Return the reasons why a slot's type does not enforce its schema; none if it does.
+        """Return the reasons why a slot's type does not enforce its schema; empty if it does.
 
         Args:
             simple: The simple schema of the type.
             schema: The slot's schema.
-            path: Where that stands in the protocol file.
+            path: Its path in the protocol file.
         """
         self._depth = self._steps = 0
         try:
@@ -110,7 +110,7 @@ class Prover:
             return (Reason(path, _TOO_LARGE),)
 
     def reasons(self, simple: SimpleSchema, schema: Json, path: Tokens) -> tuple[Reason, ...]:
-        """Return the reasons why values of a type may not fit a schema; none if all fit."""
+        """Return the reasons why values of a type may not match a schema; empty if all match."""
         if not isinstance(schema, dict):
             return () if schema is True else (Reason(path, _NOTHING),)
         key = _key(simple), id(schema)
@@ -119,12 +119,12 @@ class Prover:
         if self._depth > _DEEPEST:
             return (Reason(path, _TOO_LARGE),)
         proved = len(self._proved)
-        self._known[key] = ()  # for the time being
+        self._known[key] = ()  # assumed, until the proof ends
         self._depth += 1
         found = tuple(self._found(simple, schema, path))
         self._depth -= 1
         if found:
-            # What was proved in the meantime may have taken this for granted.
+            # Proofs within this one may have used the assumption, which failed.
             for each in self._proved[proved:]:
                 del self._known[each]
             del self._proved[proved:]
@@ -148,7 +148,7 @@ class Prover:
         return self._value_sets[key]
 
     def reasons_for_values(self, values: ValueSet, schema: Json, path: Tokens) -> Iterator[Reason]:
-        """Yield the reasons why values of a value set may not fit a schema."""
+        """Yield the reasons why values of a set may not match a schema."""
         if not isinstance(schema, dict):
             if schema is False:
                 yield Reason(path, _NOTHING)
@@ -166,7 +166,7 @@ class Prover:
             raise _TooLarge
 
     def reasons_for_definition(self, values: ValueSet, name: str) -> Iterator[Reason]:
-        """Yield the reasons why values of a value set may not fit a definition."""
+        """Yield the reasons why values of a set may not match a definition."""
         schema, path = self.definitions.get(name, False), ("$defs", name)
         if isinstance(values, Object):
             yield from self.reasons({"$ref": values.plan.name}, schema, path)
@@ -181,7 +181,7 @@ _Pair: TypeAlias = tuple[_Key, int]
 
 
 def _key(simple: SimpleSchema) -> _Key:
-    """Tell simple schemas apart by the type that they refer to, else by identity: they live as long as their plan."""
+    """Return a key for a simple schema: the type that it refers to, else its identity, which its plan keeps alive."""
     match simple:
         case {"$ref": str() as name}:
             return name

@@ -1,4 +1,4 @@
-"""Rules for keywords about the items of arrays."""
+"""Rules for keywords that apply to the items of arrays."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -13,14 +13,14 @@ __all__ = ["RULES"]
 
 
 def _prefix_items(case: Case, value: Json) -> Iterator[Reason]:
-    for place, schema in enumerate(as_list(value)):
+    for index, schema in enumerate(as_list(value)):
         match case.values:
             case Array(items, simple):
                 most = simple.get("maxItems")
-                if not isinstance(most, int) or place < most:
-                    yield from case.below(items, schema, str(place))
-            case Tuple(items) if place < len(items):
-                yield from case.below(items[place], schema, str(place))
+                if not isinstance(most, int) or index < most:
+                    yield from case.below(items, schema, str(index))
+            case Tuple(items) if index < len(items):
+                yield from case.below(items[index], schema, str(index))
             case _:
                 pass
 

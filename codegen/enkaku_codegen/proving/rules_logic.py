@@ -1,4 +1,4 @@
-"""Rules for keywords that apply schemas to the value itself."""
+"""Rules for keywords that apply subschemas to the value itself."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -23,33 +23,33 @@ def _dynamic(case: Case, _: Json) -> Iterator[Reason]:
 
 
 def _all_of(case: Case, value: Json) -> Iterator[Reason]:
-    for place, schema in enumerate(as_list(value)):
-        yield from case.same(schema, str(place))
+    for index, schema in enumerate(as_list(value)):
+        yield from case.same(schema, str(index))
 
 
 def _any_of(case: Case, value: Json) -> Iterator[Reason]:
     if not any(case.always_fits(schema) for schema in as_list(value)):
-        yield from _no_fit(case, _meant(case, value))
+        yield from _no_match(case, _possible(case, value))
 
 
 def _one_of(case: Case, value: Json) -> Iterator[Reason]:
-    meant = _meant(case, value)
-    if not any(case.always_fits(schema) for schema in meant.values()):
-        yield from _no_fit(case, meant)
-    elif len(meant) > 1:
+    possible = _possible(case, value)
+    if not any(case.always_fits(schema) for schema in possible.values()):
+        yield from _no_match(case, possible)
+    elif len(possible) > 1:
         yield from case.reason("a value may match two of the alternatives")
 
 
-def _meant(case: Case, value: Json) -> Mapping[int, Json]:
-    """Return the alternatives that values of the set may fit, by their places."""
-    return {place: each for place, each in enumerate(as_list(value)) if not case.never_fits(each)}
+def _possible(case: Case, value: Json) -> Mapping[int, Json]:
+    """Return the alternatives that values of the set may match, by their indices."""
+    return {index: each for index, each in enumerate(as_list(value)) if not case.never_fits(each)}
 
 
-def _no_fit(case: Case, meant: Mapping[int, Json]) -> Iterator[Reason]:
-    """Say why no alternative certainly fits: what is wrong with it if only one is meant."""
-    if len(meant) == 1:
-        for place, schema in meant.items():
-            yield from case.same(schema, str(place))
+def _no_match(case: Case, possible: Mapping[int, Json]) -> Iterator[Reason]:
+    """Yield why no alternative certainly matches: the reasons of the only one that may, if there is one."""
+    if len(possible) == 1:
+        for index, schema in possible.items():
+            yield from case.same(schema, str(index))
     else:
         yield from case.reason("a value of the type may match none of the alternatives")
 

@@ -1,4 +1,4 @@
-"""Rules for keywords about the members of objects."""
+"""Rules for keywords that apply to the properties of objects."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -134,7 +134,7 @@ def _unevaluated_properties(case: Case, value: Json) -> Iterator[Reason]:
 
 
 def _evaluated(proof: Proof, schema: Json, depth: int = 0) -> set[str]:
-    """Return the names of the properties that a schema evaluates in any case, with what it is joined from."""
+    """Return the names of the properties that a schema always evaluates, with its ``allOf`` and reference."""
     if not isinstance(schema, dict) or depth > _DEEPEST:
         return set()
     names = {*as_dict(schema.get("properties"))}

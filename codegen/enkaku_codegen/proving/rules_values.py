@@ -1,4 +1,4 @@
-"""Rules for keywords about a single value: its type, its literals, its size."""
+"""Rules for keywords that apply to a single value: its type, its literals, its size."""
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
@@ -18,7 +18,7 @@ __all__ = ["RULES"]
 
 
 def _of_value(rule: Rule) -> Rule:
-    """Make a rule that asks the validator about a constant, and the given rule about other value sets."""
+    """Return a rule that asks the validator about a constant, and the given rule about other value sets."""
 
     def checked(case: Case, value: Json) -> Iterator[Reason]:
         if not isinstance(case.values, Constant):

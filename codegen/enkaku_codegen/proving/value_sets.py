@@ -1,4 +1,4 @@
-"""Simple schemas taken apart into value sets: sets of values of one kind each, of which a type is the union."""
+"""Value sets: disjoint parts of a simple schema, each of values of one kind."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -28,18 +28,18 @@ __all__ = [
 ]
 
 ANY_KIND: Final = ("null", "boolean", "number", "string", "array", "object")
-"""The kinds of JSON values; ``integer`` is a part of ``number``."""
+"""The types of JSON values; ``number`` includes ``integer``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """One value: a string, a whole number or a boolean."""
+    """One value: a string, an integer or a boolean."""
 
     value: Json
 
     @property
     def kind(self) -> str:
-        """What ``type`` calls it."""
+        """The JSON type of the value."""
         return kind_of(self.value)
 
 
@@ -52,7 +52,7 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Numbers, or whole numbers, within bounds."""
+    """Numbers, or integers, within bounds."""
 
     kind: str
     simple: SimpleSchema
@@ -60,7 +60,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class String:
-    """Texts."""
+    """Strings."""
 
     simple: SimpleSchema
     kind: str = "string"
@@ -68,7 +68,7 @@ class String:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Arrays whose items are all alike."""
+    """Arrays whose items all have one schema."""
 
     items: SimpleSchema
     simple: SimpleSchema
@@ -77,7 +77,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Tuple:
-    """Arrays of one length, with a schema for each place."""
+    """Arrays of one length, with a schema for each position."""
 
     items: tuple[SimpleSchema, ...]
     kind: str = "array"
@@ -85,10 +85,10 @@ class Tuple:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Objects whose members are all alike.
+    """Objects whose values all have one schema.
 
     Attributes:
-        keys: The simple schema of the names of members.
+        keys: The simple schema of the property names.
     """
 
     values: SimpleSchema
@@ -109,11 +109,11 @@ ValueSet: TypeAlias = Constant | Plain | Number | String | Array | Tuple | Map |
 
 
 def value_sets(simple: SimpleSchema, types: Mapping[str, TypePlan]) -> Iterator[ValueSet]:
-    """Take a simple schema apart.
+    """Yield the value sets of a simple schema, whose union it is.
 
     Args:
-        simple: It, with the names of types in its ``$ref``.
-        types: Those types.
+        simple: The simple schema, with the names of types in its ``$ref``.
+        types: The types, by name.
     """
     match simple:
         case {"$ref": str() as name}:
@@ -158,7 +158,7 @@ def _below(simple: SimpleSchema, key: str) -> SimpleSchema:
 
 
 _ANY_TEXT: Final[SimpleSchema] = {"type": "string"}
-# Made once, since what is the same object is proved once.
+# One object each: the prover caches results by identity.
 _EVERY: Final[Mapping[str, SimpleSchema]] = {
     **{kind: {"type": kind} for kind in ANY_KIND},
     "array": {"type": "array", "items": ANYTHING},
@@ -172,7 +172,7 @@ def takes_null(simple: SimpleSchema, types: Mapping[str, TypePlan]) -> bool:
 
 
 def size(values: ValueSet) -> tuple[int, int | None]:
-    """Return the least and the most characters, items or members that values of a value set have."""
+    """Return the minimum and maximum number of characters, items or properties of the values of a set."""
     match values:
         case String(simple) | Array(_, simple) | Map(_, _, simple):
             least = _first_number(simple, "minLength", "minItems", "minProperties")
@@ -193,11 +193,11 @@ def _first_number(simple: SimpleSchema, *keys: str) -> int | None:
 
 
 Bound: TypeAlias = tuple[int | float, bool]
-"""The end of a range of numbers, and on which side of the number it is: True means a bit above it."""
+"""A bound, and whether it is just above the number; bounds are compared as tuples."""
 
 
 def lowest(schema: SimpleSchema, *, integer: bool) -> Bound:
-    """Return the bound that the numbers of a schema do not go below."""
+    """Return the lower bound of the numbers of a schema."""
     found: list[Bound] = [
         (-math.inf, False),
         *((math.ceil(each) if integer else each, False) for each in _numbers(schema, "minimum")),
@@ -210,7 +210,7 @@ def lowest(schema: SimpleSchema, *, integer: bool) -> Bound:
 
 
 def highest(schema: SimpleSchema, *, integer: bool) -> Bound:
-    """Return the bound that the numbers of a schema do not go above."""
+    """Return the upper bound of the numbers of a schema."""
     found: list[Bound] = [
         (math.inf, True),
         *((math.floor(each) if integer else each, True) for each in _numbers(schema, "maximum")),

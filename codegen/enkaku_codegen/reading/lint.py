@@ -28,7 +28,7 @@ _EQUIVALENT: Final = {
     DRAFT_2020_12: {
         "$recursiveAnchor": "in draft 2020-12 it is $dynamicAnchor",
         "$recursiveRef": "in draft 2020-12 it is $dynamicRef",
-        "additionalItems": "in draft 2020-12 it is items, beside prefixItems for the first ones",
+        "additionalItems": "in draft 2020-12 it is items, after prefixItems for the first ones",
         "dependencies": (
             "in draft 2020-12 it is dependentRequired with names, dependentSchemas with schemas"
         ),

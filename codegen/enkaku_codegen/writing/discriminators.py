@@ -1,4 +1,4 @@
-"""Finds the property by which the classes of a union are told apart."""
+"""Discriminator of a union of classes: the property whose constants are different in each class."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ __all__ = ["discriminator"]
 
 
 def discriminator(simple: SimpleSchema, types: Mapping[str, TypePlan]) -> str | None:
-    """Return the attribute that says which class of a union a value is of; None if there is none.
+    """Return the attribute that is the discriminator of a union; None if there is none.
 
-    Each class has to have it, and each has texts of its own there. One that is called otherwise in JSON is
-    none: pydantic would call it by its name in Python where it refuses a value.
+    Each class must require the property, with string constants that no other class has. A property whose
+    attribute has another name is not used: pydantic's errors would have the name of the attribute.
     """
     if "anyOf" not in simple:
         return None
@@ -25,12 +25,12 @@ def discriminator(simple: SimpleSchema, types: Mapping[str, TypePlan]) -> str | 
     for field in classes[0].fields:
         seen: set[str] = set()
         named_alike = field.key == field.attribute
-        if named_alike and all(_tells(each, field, seen, types) for each in classes):
+        if named_alike and all(_has_own_constants(each, field, seen, types) for each in classes):
             return field.attribute
     return None
 
 
-def _tells(
+def _has_own_constants(
     plan: ObjectPlan, field: FieldPlan, seen: set[str], types: Mapping[str, TypePlan]
 ) -> bool:
     same = [each for each in plan.fields if each.key == field.key and each.required]

@@ -1,8 +1,7 @@
-"""The Python types of a plan, by datamodel-code-generator; the one module that knows it.
+"""Python types of a plan, written by datamodel-code-generator; the only module that uses it.
 
-It is shown the skeleton of the types and nothing else: tokens stand for all names, literals and texts of the
-protocol, which are put back into the syntax tree of what it wrote. So no text can become code here, and no
-name is changed on the way. What comes out is data for the templates.
+It gets a skeleton of the plan: tokens stand for all names, literals and strings of the protocol. They are
+replaced in the syntax tree of its output. So no text of a protocol can become code, and no name is changed.
 """
 
 import ast
@@ -35,10 +34,10 @@ _LARGEST: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An attribute of a model, ready to be written: ``NAME: ANNOTATION = DEFAULT``.
+    """An attribute of a model for the template: ``NAME: ANNOTATION = DEFAULT``.
 
     Attributes:
-        default: What it is where it is absent, None if it has to be there.
+        default: The value if it is absent, None if it is required.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A class, ready to be written."""
+    """A class for the template."""
 
     name: str
     fields: tuple[Field, ...]
@@ -60,11 +59,11 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A type with a name, ready to be written.
+    """A type alias for the template.
 
     Attributes:
-        late: Its annotation is written as a text: it stands inside of itself, through no class, or is
-            large; or it is None, which is no type where an alias is used as a value.
+        late: Whether its annotation is written as a string: it is part of itself, without a class between, or is
+            large; or it is None, which is not a type where an alias is used as a value.
     """
 
     name: str
@@ -79,7 +78,7 @@ class Types:
     """All types of a package.
 
     Attributes:
-        named: In an order in which they can be written: an alias stands behind what it is made of.
+        named: In the order of definition: an alias comes after its parts.
         slots: The annotations of the slots, by the procedure's constant.
         errors: The annotation of the data of each error that has some, by the error's class.
     """
@@ -90,7 +89,7 @@ class Types:
 
 
 def at_run_time(annotation: str) -> str:
-    """Write a type where a value is wanted: None would say that there is none."""
+    """Return a type as an expression: None would mean that there is no type."""
     return "NoneType" if annotation == "None" else annotation
 
 
@@ -98,7 +97,7 @@ def make_types(plan: Plan) -> Types:
     """Return the Python types of a plan.
 
     Raises:
-        CodegenError: The model generator wrote something that is not understood.
+        CodegenError: datamodel-code-generator wrote something unexpected.
     """
     skeleton = Skeleton(plan)
     written = _Written(_generate(skeleton.document()), skeleton, plan)
@@ -130,16 +129,16 @@ def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
 
 
 def _large(parts: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return the names of the aliases that would be too large with what they are made of written out, as pydantic does.
+    """Return the aliases that would be too large with their parts written out, as pydantic does.
 
-    Two of the last in each would double in size with every level.
+    An alias that has the one before it twice doubles in size.
     """
     sizes: dict[str, int] = {}
     large: set[str] = set()
 
     def size(name: str) -> int:
         if name not in sizes:
-            sizes[name] = 1  # for one that stands inside of itself, or is a class
+            sizes[name] = 1  # for a part of itself, and for a class
             whole = 1 + sum(size(part) for part in parts.get(name, ()))
             if whole > _LARGEST:
                 large.add(name)
@@ -155,9 +154,9 @@ def _large(parts: Mapping[str, Sequence[str]]) -> set[str]:
 def _ordered(
     named: Mapping[str, Model | Alias], parts: Mapping[str, Sequence[str]]
 ) -> Iterable[Model | Alias]:
-    """Keep the order, but have an alias behind the types that it is made of.
+    """Yield the types in their order, but each alias after its parts.
 
-    Annotations in classes are evaluated late, and those of late aliases; others where they stand.
+    Annotations in classes and in late aliases are evaluated later; those of other aliases where they are.
     """
     done: set[str] = set()
 
@@ -175,7 +174,7 @@ def _ordered(
 
 
 class _Written:
-    """What the model generator wrote, with names and literals put back."""
+    """The annotations that datamodel-code-generator wrote, with tokens replaced."""
 
     def __init__(self, source: str, skeleton: Skeleton, plan: Plan) -> None:
         self._skeleton = skeleton
@@ -189,10 +188,10 @@ class _Written:
                         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
                             self._annotations[statement.name, each.target.id] = each.annotation
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[_, value])):
-                    # An alias of its own making, for a type with constraints inside of another.
+                    # An alias that it adds for a type with constraints within another.
                     aliases[name] = value
                 case _:
-                    pass  # imports, and the rebuilding of models, which are done by others
+                    pass  # imports and calls of model_rebuild, which the templates write
         for token, field in skeleton.hoisted.items():
             aliases[token] = self._written(CARRIER, field)
         self._detokenizer = Detokenizer(skeleton, aliases)
@@ -243,7 +242,7 @@ def _generate(document: str) -> str:
     return source
 
 
-# Every option that touches types, or that reads more than the document, whatever its default is.
+# Every option that affects types or reads other files, so that a changed default does not matter.
 _CONFIG: Final = GenerateConfig(
     input_file_type=InputFileType.JsonSchema,
     output_model_type=DataModelType.PydanticV2BaseModel,

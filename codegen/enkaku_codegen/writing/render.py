@@ -1,7 +1,7 @@
-"""Renders the files of a package from templates.
+"""Renders the files of a package from Jinja templates.
 
-Templates see names and annotations as strings, which are safe as they are, and everything that somebody wrote
-as ``Text``, which only the three filters of ``text`` write. Any template can be replaced by the user's own.
+Names and annotations are strings that are safe in code. All text of a protocol is ``Text``, which needs one of the
+filters of ``escaping``. A directory of the user's own templates takes precedence over the built-in ones.
 """
 
 import traceback
@@ -42,11 +42,11 @@ def render(
     """Render the files of a package, not formatted yet.
 
     Args:
-        plan: What to render.
-        checks: The slots that a validator checks beside their type.
+        plan: The plan of the package.
+        checks: The slots that a validator checks in addition to their type.
         title: The protocol's name.
         source: The protocol file's name, for the header.
-        templates: Where the user's own templates are, which go before ours.
+        templates: The directory of the user's own templates, which take precedence.
 
     Raises:
         TemplateError: A template can't be found, read or rendered.
@@ -100,7 +100,7 @@ def _environment(templates: Path | None) -> jinja2.Environment:
 
 
 def _location(error: Exception, name: str) -> str:
-    """Return file and line of the innermost template that an error passed through."""
+    """Return file and line of the innermost template that raised an error."""
     frames = traceback.extract_tb(error.__traceback__)
     locations = [
         f"{each.filename}:{each.lineno}" for each in frames if each.filename.endswith(".jinja")
@@ -113,7 +113,7 @@ def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, 
         text = environment.get_template(f"{name}.jinja").render(context)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from error
-    except Exception as error:  # a template can run into anything
+    except Exception as error:  # a template may raise any exception
         raise TemplateError(f"{_location(error, name)}: {error}") from error
     if name.endswith(".py") and not text.startswith(MARKER):
         raise TemplateError(f"{name}.jinja: the first line must begin with {MARKER!r}")

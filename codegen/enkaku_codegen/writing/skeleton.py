@@ -1,8 +1,8 @@
-"""A plan as one JSON Schema in which every name, pattern and enum is a token.
+"""Skeleton of a plan: one JSON Schema in which every name, pattern and enum is a token.
 
-A token ends in a letter, because the model generator makes names of its own by adding digits. A type that
-stands in another is shown as one from elsewhere: so it looks at each type by itself, and neither a long chain
-of types nor a circle of them is more work for it than others.
+A token ends in a letter, because datamodel-code-generator makes names of its own by adding digits. A type that is
+part of another is a ``customTypePath``, so that each type is handled by itself: neither a long chain of types nor a
+cycle takes more time.
 """
 
 import json
@@ -17,7 +17,7 @@ from enkaku_codegen.reading.simple_schema import SimpleSchema
 __all__ = ["CARRIER", "Skeleton"]
 
 CARRIER: Final = "Carrier"
-"""The object that carries everything with an annotation and without a class."""
+"""The object with a property for each annotation that belongs to no class."""
 
 _SIZES: Final = frozenset({"minProperties", "maxProperties"})
 
@@ -26,8 +26,8 @@ class Skeleton:
     """The tokens of a plan, and what they stand for.
 
     Attributes:
-        classes: Where the fields of each class are, by its name.
-        names: The name of each type, by the token that stands for it in others.
+        classes: The token of the object that has the fields of each class, by the class's name.
+        names: The name of each type, by its token.
         literals: Patterns, and the values of enums; the token of each is ``literal`` and its index.
         carried: The property of the carrier for each alias, ``(constant, slot)`` and ``(error, "data")``.
         hoisted: The property of the carrier for each token that stands for a part of another type.
@@ -44,12 +44,12 @@ class Skeleton:
         self._carrier: dict[str, Json] = {}
 
     def document(self) -> str:
-        """Write the JSON Schema."""
+        """Return the JSON Schema."""
         definitions: dict[str, Json] = {}
         for each in self._plan.types:
             if isinstance(each, ObjectPlan):
                 if not each.fields:
-                    continue  # no annotation to be found
+                    continue  # it has no annotations
                 definitions[self.classes[each.name]] = self._object(each)
             else:
                 self._carry(each.name, each.schema)
@@ -66,7 +66,7 @@ class Skeleton:
         properties = {
             f"f{index}": self._tokenized(each.schema) for index, each in enumerate(plan.fields)
         }
-        # What an absent property is, is not the model generator's business.
+        # All are required: the template writes the defaults.
         return _object(properties, [*properties])
 
     def _carry(self, key: str | tuple[str, str], schema: SimpleSchema) -> None:
@@ -79,7 +79,7 @@ class Skeleton:
         return token
 
     def _hoist(self, schema: SimpleSchema) -> Json:
-        """Have a map written by itself: within others, the model generator forgets its sizes."""
+        """Return a token for a map, which becomes a property of its own: nested, its size limits would be lost."""
         tokenized = self._tokenized(schema)
         token = f"Part{len(self.hoisted)}X"
         self.hoisted[token] = self._add(tokenized)
