@@ -104,7 +104,7 @@ def test_each_file_says_its_own_dialect(tmp_path: Path) -> None:
         == [
             (
                 'old.json:7: /additionalItems: unknown keyword "additionalItems": in draft 2020-12 it is '
-                "items, beside prefixItems for the first ones"
+                "items, after prefixItems for the first ones"
             ),
             (
                 "old.json:2: /items: expected one schema: in draft 2020-12, prefixItems has the first ones"
