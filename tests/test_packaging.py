@@ -71,9 +71,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def without_annotations(
-    dist: Path, constraints: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def bare(dist: Path, constraints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel and the runtime's dependencies, and nothing else."""
     home = tmp_path_factory.mktemp("bare")
     venv.create(home, with_pip=True)
