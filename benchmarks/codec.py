@@ -22,7 +22,7 @@ from typing import Literal
 import jsonschema_rs
 import msgspec
 import pydantic
-from enkaku_codegen.cli import run
+from enkaku_codegen.commands.main import run
 from pydantic_core import from_json
 
 HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ import io
 import subprocess
 from pathlib import Path
 
-from enkaku_codegen.cli import run
+from enkaku_codegen.commands.main import run
 
 __all__ = ["enkaku"]
 

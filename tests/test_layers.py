@@ -28,14 +28,14 @@ DRAWN = {
     """,
     CODEGEN: """
         __main__
-        cli
+        commands
         prepare
         generate output
         writing
         proving
         planning
         reading
-        errors jsontree stamp
+        errors fingerprint json_values
     """,
 }
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}
@@ -129,4 +129,9 @@ def test_runtime_and_generator_need_what_they_declare() -> None:
         "pydantic_core",
         "typing_extensions",
     }
-    assert "enkaku" not in foreign[CODEGEN]
+
+
+def test_only_commands_of_the_generator_import_the_runtime() -> None:
+    for path in CODEGEN.rglob("*.py"):
+        used = {module[0] for module in imports(path)} & {"enkaku"}
+        assert not used or path.parent.name == "commands", f"{path} imports the runtime"

@@ -68,11 +68,11 @@ def test_type_checkers_are_told_of_the_same_names_that_are_loaded_later() -> Non
 def test_the_help_of_the_command_loads_nothing_of_the_generators_dependencies() -> None:
     loaded = run(
         "import sys, contextlib, io\n"
-        "from enkaku_codegen.cli import run\n"
+        "from enkaku_codegen.commands.main import run\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): run(['--help'])\n"
         "print(*sys.modules)"
     ).split()
-    assert "enkaku_codegen.cli" in loaded
+    assert "enkaku_codegen.commands.main" in loaded
     assert not {
         "datamodel_code_generator",
         "jsonschema",

@@ -1,1 +1,1 @@
-"""The generator of Enkaku for Python: a protocol file becomes a typed package."""
+"""Code generator of Enkaku for Python: a protocol file becomes a typed package."""

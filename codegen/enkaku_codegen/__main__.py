@@ -1,16 +1,17 @@
-"""``enkaku`` and ``python -m enkaku_codegen``."""
+"""Entry point of ``enkaku`` and ``python -m enkaku_codegen``."""
 
 import gc
 import sys
 
-from .cli import run
+from .commands.main import run
 
 __all__ = ["main"]
 
 
 def main() -> int:
-    """Run the command line; say what to install where the generator's dependencies are missing."""
-    # The heap grows to hundreds of megabytes at most, and collecting it early would take half the time.
+    """Run the command line; report what to install if a dependency of the generator is missing."""
+    # With the default thresholds, garbage collection takes half the time of a large package. The heap stays below
+    # a few hundred megabytes without it.
     gc.set_threshold(50_000, 20, 50)
     try:
         return run()

@@ -1,11 +1,11 @@
-"""Every error of the generator, in one tree.
+"""Exceptions of the generator.
 
     CodegenError
     ├── ProtocolError    the protocol, or a file that it refers to, is wrong: a list of issues
     ├── TemplateError    a template can't be found, read or rendered
     └── OutputError      the package can't be written to its directory
 
-Nothing else shall leave the generator, whatever a protocol file holds.
+The generator raises no other exception, whatever a protocol file holds.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ __all__ = ["CodegenError", "Issue", "OutputError", "ProtocolError", "TemplateErr
 
 
 def _visible(text: str) -> str:
-    """Give the text on one line: what a terminal would not print as a character is escaped."""
+    """Return the text on one line, with characters escaped that a terminal does not print."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
@@ -23,13 +23,13 @@ def _visible(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing that is wrong with a protocol.
+    """One error in a protocol file.
 
     Attributes:
         file: The file as the user knows it, or None where only the protocol itself is known.
         line: The line in the file, from 1, or None where it is not known.
-        pointer: Where in the file, as a JSON pointer (RFC 6901); ``""`` is the whole file.
-        message: What was found there, and what was expected.
+        pointer: The location in the file, as a JSON pointer (RFC 6901); ``""`` is the whole file.
+        message: What is wrong, what was expected and what was given.
     """
 
     file: str | None
@@ -38,10 +38,10 @@ class Issue:
     message: str
 
     def __str__(self) -> str:
-        place = self.file or ""
-        if place and self.line is not None:
-            place = f"{place}:{self.line}"
-        return _visible(": ".join(part for part in (place, self.pointer, self.message) if part))
+        location = self.file or ""
+        if location and self.line is not None:
+            location = f"{location}:{self.line}"
+        return _visible(": ".join(part for part in (location, self.pointer, self.message) if part))
 
 
 def _order(issue: Issue) -> tuple[str, int, str, str]:
@@ -49,16 +49,16 @@ def _order(issue: Issue) -> tuple[str, int, str, str]:
 
 
 class CodegenError(Exception):
-    """Base of every error that the generator raises on purpose."""
+    """Base class of the errors that the generator raises."""
 
 
 class ProtocolError(CodegenError):
-    """A protocol that nothing can be generated from.
+    """A protocol file with errors.
 
-    Its text is all of its issues, one a line. Name collisions come this way, too.
+    Its text is all of its issues, one a line. Name collisions are issues, too.
 
     Attributes:
-        issues: Everything that is wrong, each thing once, sorted by file and line; never empty.
+        issues: All errors, without duplicates, sorted by file and line; never empty.
     """
 
     def __init__(self, issues: Iterable[Issue]) -> None:

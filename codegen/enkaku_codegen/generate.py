@@ -1,4 +1,4 @@
-"""Protocol in, package out: a pure function."""
+"""Code generation as a pure function: a protocol in, the files of a package out."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ def generate(protocol: Protocol, *, source: str, templates: Path | None = None) 
     """Generate the package for a protocol.
 
     Args:
-        protocol: What to generate it for.
+        protocol: The protocol.
         source: The protocol file's name without directories, for the header of each file.
-        templates: A directory whose templates go before those that ship with the package.
+        templates: A directory whose templates take precedence over the built-in ones.
 
     Returns:
         The text of each file by its name.
 
     Raises:
-        ProtocolError: Some names of the protocol are the same in Python.
+        ProtocolError: Two names of the protocol are the same in Python.
         TemplateError: A template can't be found, read or rendered, or its output is not Python.
     """
     return generate_with_checks(protocol, source=source, templates=templates)[0]
@@ -32,7 +32,7 @@ def generate(protocol: Protocol, *, source: str, templates: Path | None = None) 
 def generate_with_checks(
     protocol: Protocol, *, source: str, templates: Path | None = None
 ) -> tuple[dict[str, str], Checks]:
-    """Do the same, and tell which slots need a validator beside their type."""
+    """Generate the package, and return the slots that need a validator as well."""
     plan = make_plan(protocol)
     checks = make_checks(plan, protocol)
     files = render(plan, checks, title=protocol.name, source=source, templates=templates)

@@ -1,6 +1,7 @@
-"""Compares a generated package with its directory, and puts it there: all of it, or nothing.
+"""Writes a generated package to its directory: all files, or none.
 
-It knows how its own files begin, not what is in them.
+It compares the files with the directory first. New files are written under temporary names; then old files are
+renamed away and new ones into place. If a step fails, all renames are undone.
 """
 
 import difflib
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import OutputError
-from .stamp import ABOUT, STAMP
+from .fingerprint import ABOUT, FINGERPRINT_FILE
 
 __all__ = ["Changes", "changes", "write"]
 
@@ -23,26 +24,26 @@ _LARGEST: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has to be done to a directory.
+    """The differences between a generated package and its directory.
 
     Attributes:
         written: The text of the files that are new or different, by name.
         removed: The files that an earlier run generated and this one does not.
-        before: The text of the files that are there, of those in ``written`` and ``removed``.
-        stamp: The new text of the stamp, which is written with the others; None if it stays as it is.
+        before: The text of the existing files, of those in ``written`` and ``removed``.
+        fingerprint: The new text of the fingerprint file, or None if it stays as it is.
     """
 
     directory: Path
     written: Mapping[str, str]
     removed: tuple[str, ...]
     before: Mapping[str, str]
-    stamp: str | None = None
+    fingerprint: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.written or self.removed)
 
     def diff(self) -> Iterator[str]:
-        """Show the changes as a unified diff, line by line."""
+        """Yield the changes as the lines of a unified diff."""
         for name in sorted({*self.written, *self.removed}):
             path = str(self.directory / name)
             old, new = self.before.get(name), self.written.get(name)
@@ -57,31 +58,31 @@ class Changes:
 
 
 def _lines(text: str | None) -> list[str]:
-    # Not splitlines(): it takes more for the end of a line than a newline.
+    # Not splitlines(), which also splits at form feeds and other separators: the diff would be wrong there.
     return [f"{line}\n" for line in (text or "").split("\n")[:-1]]
 
 
 def changes(
-    files: Mapping[str, str], directory: Path, marker: str, stamp: str | None = None
+    files: Mapping[str, str], directory: Path, marker: str, fingerprint: str | None = None
 ) -> Changes:
     """Compare files with a directory.
 
-    The stamp is none of the files: without it, or with another one, a package is no less up to date.
+    The fingerprint does not count as a change: a package is up to date without it, or with another one.
 
     Args:
         files: The text of each file by its name.
-        directory: Where they belong; it need not be there yet.
-        marker: How each Python file begins that is ours to change.
-        stamp: The text of the package's stamp, if there is one.
+        directory: The package's directory; it may be missing.
+        marker: The first characters of each generated Python file; other files are never changed.
+        fingerprint: The text of the package's fingerprint, if there is one.
 
     Raises:
-        OutputError: A file of somebody else's is in the way, or the directory can't be read.
+        OutputError: A file that enkaku did not generate is in the way, or the directory can't be read.
     """
     try:
         if directory.exists() and not directory.is_dir():
             raise OutputError(f"{directory}: not a directory")
         if directory.is_symlink() and not directory.exists():
-            raise OutputError(f"{directory}: a link to a directory that is not there")
+            raise OutputError(f"{directory}: a symbolic link to a directory that does not exist")
         before = {name: _read(directory / name) for name in files}
         stale = {
             path.name: text
@@ -93,23 +94,23 @@ def changes(
     except OSError as error:
         raise OutputError(f"{error.filename or directory}: {error.strerror}") from error
     written = {name: text for name, text in files.items() if before[name] != text}
-    _refuse_foreign({directory / name: before[name] for name in sorted(written)}, marker)
+    _reject_foreign({directory / name: before[name] for name in sorted(written)}, marker)
     there = {name: text for name in written if (text := before[name]) is not None}
-    return Changes(directory, written, tuple(stale), there | stale, _new(stamp, directory))
+    return Changes(directory, written, tuple(stale), there | stale, _new(fingerprint, directory))
 
 
-def _new(stamp: str | None, directory: Path) -> str | None:
-    """Give the stamp if it has to be written, and its place is free or ours."""
+def _new(fingerprint: str | None, directory: Path) -> str | None:
+    """Return the fingerprint if it must be written, and no file of the user has its name."""
     try:
-        found = _read(directory / STAMP)
+        found = _read(directory / FINGERPRINT_FILE)
     except OSError:
         return None
-    is_ours = not found or found.startswith(ABOUT)
-    return stamp if is_ours and found != stamp else None
+    is_replaceable = not found or found.startswith(ABOUT)
+    return fingerprint if is_replaceable and found != fingerprint else None
 
 
-def _refuse_foreign(texts: Mapping[Path, str | None], marker: str) -> None:
-    # Nothing is lost with an empty file, such as a package that was just begun.
+def _reject_foreign(texts: Mapping[Path, str | None], marker: str) -> None:
+    # An empty file may be overwritten: nothing is lost, and an empty __init__.py is common.
     foreign = [path for path, text in texts.items() if text and not text.startswith(marker)]
     if foreign:
         raise OutputError(
@@ -122,9 +123,9 @@ def _refuse_foreign(texts: Mapping[Path, str | None], marker: str) -> None:
 
 
 def _read(path: Path) -> str | None:
-    """Read a file as it is; what is no regular file is never ours."""
+    """Read a file; return a text that is never generated if it is not a regular file."""
     try:
-        # Asked first, because opening a pipe would wait for somebody to write to it.
+        # Checked before opening: open() of a named pipe would block until a process writes to it.
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
             return "a link, a directory, or more than is ever generated"
@@ -134,13 +135,17 @@ def _read(path: Path) -> str | None:
 
 
 def write(todo: Changes) -> None:
-    """Make the changes; if one fails, undo those made before.
+    """Apply the changes; if one fails, undo the others.
 
     Raises:
-        OutputError: The package could not be written; the directory is as it was.
+        OutputError: The package could not be written; the directory is unchanged.
     """
     transaction = _Transaction(todo.directory)
-    written = dict(todo.written) if todo.stamp is None else {**todo.written, STAMP: todo.stamp}
+    written = (
+        dict(todo.written)
+        if todo.fingerprint is None
+        else {**todo.written, FINGERPRINT_FILE: todo.fingerprint}
+    )
     try:
         transaction.prepare(written)
         transaction.commit(written, todo.removed)
@@ -155,7 +160,7 @@ def write(todo: Changes) -> None:
 
 @dataclass(slots=True)
 class _Transaction:
-    """Renames within one directory, and how to take them back."""
+    """Renames within one directory that can be undone."""
 
     directory: Path
     suffix: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -166,7 +171,7 @@ class _Transaction:
         return self.directory / f".{name}.{self.suffix}.{what}"
 
     def prepare(self, written: Mapping[str, str]) -> None:
-        """Write each file beside its place."""
+        """Write each file under a temporary name."""
         if not written:
             return
         missing = [path for path in (self.directory, *self.directory.parents) if not path.exists()]
@@ -179,7 +184,7 @@ class _Transaction:
             path.write_bytes(text.encode())
 
     def commit(self, written: Mapping[str, str], removed: tuple[str, ...]) -> None:
-        """Move the old files away and the new ones in."""
+        """Rename the old files away and the new ones into place."""
         for name in (*written, *removed):
             path = self.directory / name
             if path.exists():
@@ -188,7 +193,7 @@ class _Transaction:
                 self.move(self.aside(name, "new"), path)
 
     def move(self, source: Path, target: Path) -> None:
-        os.replace(source, target)  # noqa: PTH105 # the one that is there on every system
+        os.replace(source, target)  # noqa: PTH105 # tests replace it
         self.moves.append((source, target))
 
     def undo(self) -> None:
@@ -201,7 +206,7 @@ class _Transaction:
                 path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Delete the old files; if one can't be deleted, the new ones are in place all the same."""
+        """Delete the old files; one that can't be deleted stays under its temporary name."""
         for _, target in self.moves:
             if target.name.endswith(f".{self.suffix}.old"):
                 with suppress(OSError):

@@ -1,4 +1,4 @@
-"""From a protocol file to the changes in a directory: what both commands begin with."""
+"""Steps that generate and check share: read the protocol, generate the package, compare it with its directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +8,20 @@ from enkaku_codegen.reading.definition import Protocol, read_protocol
 from enkaku_codegen.reading.load import load
 
 from .errors import Issue, ProtocolError
+from .fingerprint import MARKER, Request, fingerprint
 from .generate import generate_with_checks
 from .output import Changes, changes
-from .stamp import MARKER, Request, stamp
 
 __all__ = ["Prepared", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A package that was generated.
+    """A package that was generated, and not written yet.
 
     Attributes:
-        changes: What has to be done to its directory.
-        checks: The slots that a validator checks beside their type.
+        changes: The differences to its directory.
+        checks: The slots that a validator checks in addition to their type.
     """
 
     changes: Changes
@@ -33,22 +33,22 @@ def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) 
 
     Args:
         path: The protocol file.
-        name: What to call the protocol, whatever the file says.
+        name: The name of the protocol; None takes that of the file.
         out: The package's directory.
-        templates: A directory whose templates go before those that ship with the package.
+        templates: A directory whose templates take precedence over the built-in ones.
 
     Raises:
-        CodegenError: Something stands in the way; it says what.
+        CodegenError: The package can't be generated, or the directory can't be read.
     """
     try:
         protocol = read_protocol(path, name)
         files, checks = _generated(protocol, path, templates)
     except RecursionError:
-        # Each file is flat enough, but references can make a chain of thousands.
-        message = "the schemas lie too deep within each other, by their references"
+        # The nesting of each file is limited, but a chain of thousands of references is not.
+        message = "the schemas are nested too deeply through their references"
         raise ProtocolError([Issue(str(path), None, "", message)]) from None
-    vouching = stamp(Request(path, name, templates), protocol.sources, files)
-    return Prepared(changes(files, out, MARKER, vouching), checks)
+    new_fingerprint = fingerprint(Request(path, name, templates), protocol.sources, files)
+    return Prepared(changes(files, out, MARKER, new_fingerprint), checks)
 
 
 def _generated(
@@ -57,5 +57,5 @@ def _generated(
     try:
         return generate_with_checks(protocol, source=path.name, templates=templates)
     except ProtocolError as error:
-        # Only the file knows its lines.
+        # The generator knows JSON pointers only. The file has their lines.
         raise load(path).locate(error) from None

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from commands import enkaku
-from enkaku_codegen import output
+from enkaku_codegen import commands, output
+from enkaku_codegen.commands.main import COMMANDS
 from enkaku_codegen.errors import OutputError
 from enkaku_codegen.output import changes, write
 
@@ -108,7 +109,7 @@ def test_check_shows_the_difference_and_writes_nothing(copy: Path) -> None:
     (copy / "old.py").write_text(f"{marker}\nx = 1\n")
     before = contents(copy)
     ran = enkaku("check", SEED, "--out", "bindings", cwd=copy.parent)
-    assert (ran.returncode, ran.stderr) == (1, "bindings: out of date\n")
+    assert (ran.returncode, ran.stderr) == (1, "bindings: out of date; run 'enkaku generate'\n")
     lines = ran.stdout.splitlines()
     assert "--- bindings/client.py" in lines
     assert "-    async def ohce(" in lines
@@ -141,12 +142,15 @@ def test_an_empty_path_is_not_the_current_directory(
 def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     ran = enkaku("generate", SEED, "--out", "link", cwd=tmp_path)
-    assert (ran.returncode, ran.stderr) == (1, "link: a link to a directory that is not there\n")
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "link: a symbolic link to a directory that does not exist\n",
+    )
 
 
 def test_check_of_a_package_that_is_not_there_fails(tmp_path: Path) -> None:
     ran = process("check", SEED, "--out", "none", cwd=tmp_path)
-    assert (ran.returncode, ran.stderr) == (1, "none: nothing was generated there yet\n")
+    assert (ran.returncode, ran.stderr) == (1, "none: no such directory; run 'enkaku generate'\n")
     assert "+class DashboardClient:" in ran.stdout
     assert "new, and empty: none/py.typed" in ran.stdout
     assert not (tmp_path / "none").exists()
@@ -268,6 +272,45 @@ def test_help_has_examples_and_the_version_is_the_distributions(tmp_path: Path) 
     )
     assert "--templates DIR" in enkaku("generate", "--help", cwd=tmp_path).stdout
     assert enkaku("--version", cwd=tmp_path).stdout == f"enkaku {version('enkaku')}\n"
+
+
+def test_commands_are_the_modules_that_define_one() -> None:
+    modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")}
+    assert {each.name for each in COMMANDS} == modules - {"__init__", "command", "main", "package"}
+
+
+UNIQUE = {"type": "array", "uniqueItems": True}
+INSTALL = "a JSON Schema validator at run time: pip install 'enkaku[exact]'"
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "report"),
+    [
+        ([{}], [], ""),
+        ([{}], ["--verbose"], "0 of 1 slots need a JSON Schema validator at run time\n"),
+        (
+            [{}, UNIQUE],
+            [],
+            f"1 of 2 slots needs {INSTALL} (reasons: --verbose)\n",
+        ),
+        (
+            [UNIQUE, UNIQUE],
+            ["--verbose"],
+            (
+                f"2 of 2 slots need {INSTALL}\n"
+                "p0 data: /p0/data/uniqueItems: a Python list may contain an item twice\n"
+                "p1 data: /p1/data/uniqueItems: a Python list may contain an item twice\n"
+            ),
+        ),
+    ],
+)
+def test_generate_reports_slots_that_need_a_validator(
+    data: list[object], arguments: list[str], report: str, tmp_path: Path
+) -> None:
+    protocol = {f"p{index}": {"type": "event", "data": each} for index, each in enumerate(data)}
+    (tmp_path / "p.json").write_text(json.dumps(protocol))
+    ran = enkaku("generate", "p.json", "--out", "out", *arguments, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout.partition("written\n")[2]) == (0, report)
 
 
 DEPENDENCIES = (

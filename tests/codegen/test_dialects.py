@@ -104,7 +104,7 @@ def test_each_file_says_its_own_dialect(tmp_path: Path) -> None:
         == [
             (
                 'old.json:7: /additionalItems: unknown keyword "additionalItems": in draft 2020-12 it is '
-                "items, beside prefixItems for the first ones"
+                "items, after prefixItems for the first ones"
             ),
             (
                 "old.json:2: /items: expected one schema: in draft 2020-12, prefixItems has the first ones"
@@ -115,7 +115,7 @@ def test_each_file_says_its_own_dialect(tmp_path: Path) -> None:
 
 def test_a_dialect_that_is_not_read_is_told_wherever_it_is_named(tmp_path: Path) -> None:
     uri = "http://json-schema.org/draft-04/schema#"
-    message = f'expected draft 2020-12 or draft-07 of JSON Schema, found "{uri}"'
+    message = f'expected draft 2020-12 or draft-07 of JSON Schema, got "{uri}"'
     named = {"$schema": uri}
     assert _issues(tmp_path, {**named, **_data(True)}) == [f"main.json:2: /$schema: {message}"]
     assert _said(tmp_path, named) == [message]
@@ -135,7 +135,7 @@ _CHOOSE = f'draft-07 does not know it; draft 2020-12 does: "$schema": "{NEW}"'
     ("schema", "said"),
     [
         ({"items": [{}]}, "expected one schema: in draft 2020-12, prefixItems has the first ones"),
-        ({"additionalItems": 1}, "in draft 2020-12 it is items, beside prefixItems for the first ones"),
+        ({"additionalItems": 1}, "in draft 2020-12 it is items, after prefixItems for the first ones"),
         ({"dependencies": {}},
          "in draft 2020-12 it is dependentRequired with names, dependentSchemas with schemas"),
         ({"$recursiveRef": "#"}, "in draft 2020-12 it is $dynamicRef"),
@@ -150,11 +150,11 @@ _CHOOSE = f'draft-07 does not know it; draft 2020-12 does: "$schema": "{NEW}"'
             "maxContains": 1, "contentSchema": {}, "$dynamicRef": "#",
             "$dynamicAnchor": "a", "$vocabulary": {}}.items()),
         ({"nullable": True},
-         'which is of OpenAPI: JSON Schema has the type "null", as in {type: [string, "null"]}'),
-        ({"$schema": OLD, "example": 1}, "which is of OpenAPI: JSON Schema has examples, with an array"),
+         'from OpenAPI: JSON Schema has the type "null", as in {type: [string, "null"]}'),
+        ({"$schema": OLD, "example": 1}, "from OpenAPI: JSON Schema has examples, with an array"),
         ({"discriminator": {"propertyName": "kind"}},
-         "which is of OpenAPI: leave it out: a const in each schema of oneOf tells them apart"),
-        ({"xml": {}}, "which is of OpenAPI: leave it out: values cross the wire as JSON"),
+         "from OpenAPI: leave it out: a const in each schema of oneOf tells them apart"),
+        ({"xml": {}}, "from OpenAPI: leave it out: values cross the wire as JSON"),
         ({"markdownDescription": "a"}, "a keyword of your own begins with x-"),
         ({"minLenght": 1}, '(did you mean "minLength"?)'),
         ({"Properties": {}}, '(did you mean "properties"?)'),
@@ -203,9 +203,7 @@ def test_a_name_in_python_belongs_to_a_property(tmp_path: Path) -> None:
     named = {"x-python-name": "kind"}
     _read(tmp_path, _data({"properties": {"class": named}}))
     for schema in (named, {"items": named}, {"$defs": {"properties": named}}):
-        assert _said(tmp_path, schema) == [
-            "names the attribute of a property, and stands in its schema"
-        ]
+        assert _said(tmp_path, schema) == ["belongs in the schema of a property"]
 
 
 def test_beside_a_reference_of_draft_07_nothing_means_anything(tmp_path: Path) -> None:
@@ -229,8 +227,8 @@ def test_what_only_holds_schemas_is_none(tmp_path: Path) -> None:
     content["procedures"] = _data({"$ref": "#/$defs/units"})
     assert _issues(tmp_path, content) == [
         (
-            'main.json:14: /procedures/p/data/$ref: "#/$defs/units": no schema is there, only others '
-            "within, by names of no keyword"
+            'main.json:14: /procedures/p/data/$ref: "#/$defs/units": '
+            "not a schema: only an object that holds other schemas"
         )
     ]
     content = {"$defs": {"A": {"nullable": True}}, "procedures": _data(True)}
@@ -246,19 +244,19 @@ def test_no_more_is_told_than_anybody_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
-        ("(?P<year>[0-9]{4})", "(?P...) is of Python; write (?<name>...)"),
-        ("(?P=year)", "(?P...) is of Python; write (?<name>...)"),
+        ("(?P<year>[0-9]{4})", "(?P...) is Python syntax; write (?<name>...)"),
+        ("(?P=year)", "(?P...) is Python syntax; write (?<name>...)"),
         ("^a\\Z", "write $ for the end"),
-        ("(?>a)", "there are no atomic groups"),
-        ("(?(1)a)", "there are no conditions"),
+        ("(?>a)", "atomic groups are not supported"),
+        ("(?(1)a)", "conditions are not supported"),
         ("(a", "missing ), unterminated subpattern at position 0"),
         ("[a", "unterminated character set at position 0"),
         ("a**", "multiple repeat at position 2"),
         ("[z-a]", "bad character range z-a at position 1"),
-        ("{id}", "a brace that counts nothing needs a backslash, \\{"),
-        ("\\p{Nonsense}", "has what the validator does not know"),
-        ("(a{1000}){10000}", "it is too large or too deep"),
-        ("(?:" * 3000, "it is too large or too deep"),
+        ("{id}", "a brace that is not a repetition needs a backslash, \\{"),
+        ("\\p{Nonsense}", "has syntax that the validator does not support"),
+        ("(a{1000}){10000}", "it is too large, nested too deeply"),
+        ("(?:" * 3000, "it is too large, nested too deeply"),
         ("a" * 10_001, "a pattern of 10001 characters; at most 10000 are supported"),
     ],
 )

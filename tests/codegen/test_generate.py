@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from enkaku_codegen.fingerprint import MARKER
 from enkaku_codegen.generate import generate
 from enkaku_codegen.reading.definition import read_protocol
-from enkaku_codegen.stamp import MARKER
 from enkaku_codegen.writing.format import format_source
 from generated.packages import make_protocol
 

@@ -15,7 +15,7 @@ from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate
 from enkaku_codegen.planning import schema_planner
 from enkaku_codegen.planning.planner import make_plan
-from enkaku_codegen.planning.schema_planner import _MOST_NODES
+from enkaku_codegen.planning.schema_planner import _MOST_SCHEMAS
 from enkaku_codegen.prepare import prepare
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import (
@@ -218,9 +218,9 @@ def joined(name: str, **properties: Any) -> dict:
     return {"allOf": [{"$ref": f"#/$defs/{name}"}, {"properties": properties}]}
 
 
-@pytest.mark.parametrize("limit", slow_but([2_000], [2_000, _MOST_NODES]))
+@pytest.mark.parametrize("limit", slow_but([2_000], [2_000, _MOST_SCHEMAS]))
 def test_joins_that_multiply_are_refused(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema_planner, "_MOST_NODES", limit)
+    monkeypatch.setattr(schema_planner, "_MOST_SCHEMAS", limit)
     text = {"type": "string"}
     definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": text}}}
     for index in range(40):
@@ -249,7 +249,7 @@ def test_a_chain_of_thousands_of_types_is_told(tmp_path: Path) -> None:
     definitions = {**chain, "E1200": {"type": "string"}}
     path = tmp_path / "protocol.json"
     path.write_text(json.dumps({"$defs": definitions, "procedures": {"p": {"type": "event"}}}))
-    with pytest.raises(ProtocolError, match="too deep within each other, by their references"):
+    with pytest.raises(ProtocolError, match="nested too deeply through their references"):
         prepare(path, name=None, out=tmp_path / "out", templates=None)
 
 

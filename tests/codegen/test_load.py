@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import MAX_DEPTH, MAX_VALUES
+from enkaku_codegen.json_values import MAX_DEPTH, MAX_VALUES
 from enkaku_codegen.reading import json_source
 from enkaku_codegen.reading.load import MAX_BYTES, load
 from hypothesis import given
@@ -137,10 +137,10 @@ def test_numbers_of_any_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "issue"),
     [
-        ("{} {}", (1, "", "expected nothing more after the JSON value")),
+        ("{} {}", (1, "", "expected the end of the file after the JSON value")),
         (
             '{"a": 1, // no\n}',
-            (1, "", "not JSON: expected a member's name in double quotes; JSON has no comments"),
+            (1, "", "not JSON: expected a property name in double quotes; JSON has no comments"),
         ),
         ("# no\n{}", (1, "", "not JSON: expected a value; JSON has no comments")),
         (
@@ -148,14 +148,14 @@ def test_numbers_of_any_size(tmp_path: Path) -> None:
             (
                 2,
                 "",
-                "not JSON: expected a member's name in double quotes; JSON has no comma before '}'",
+                "not JSON: expected a property name in double quotes; JSON has no comma before '}'",
             ),
         ),
         (
             '{"a": [1,\n]}',
             (2, "/a/1", "not JSON: expected a value; JSON has no comma before ']'"),
         ),
-        ("{'a': 1}", (1, "", "not JSON: expected a member's name in double quotes")),
+        ("{'a': 1}", (1, "", "not JSON: expected a property name in double quotes")),
         ('{"a" 1}', (1, "", "not JSON: expected ':'")),
         ('{"a": 1\n"b": 2}', (2, "", "not JSON: expected ',' or '}'")),
         ("[1 2]", (1, "", "not JSON: expected ',' or ']'")),
@@ -163,13 +163,13 @@ def test_numbers_of_any_size(tmp_path: Path) -> None:
         ("[01]", (1, "", "not JSON: expected ',' or ']'")),
         ('{"a": NaN}', (1, "/a", "NaN is not JSON")),
         ('{"a": -Infinity}', (1, "/a", "-Infinity is not JSON")),
-        ("[1e999]", (1, "/0", "1e999 is more than a 64-bit floating-point number holds")),
+        ("[1e999]", (1, "/0", "1e999 is too large for a 64-bit floating-point number")),
         ('["\\x"]', (1, "/0", "not JSON: a backslash before a character that has no escape")),
         ('["a\n"]', (1, "/0", "not JSON: a control character in a string; escape it")),
         ('["a', (1, "/0", "not JSON: a string without an end")),
-        ('["\\ud800"]', (1, "/0", "half of a surrogate pair; it is no character")),
-        ("[" * 100_000, (1, "/0" * MAX_DEPTH, f"nested more than {MAX_DEPTH} deep")),
-        ('{"a":' * 100_000, (1, "/a" * MAX_DEPTH, f"nested more than {MAX_DEPTH} deep")),
+        ('["\\ud800"]', (1, "/0", "a lone surrogate, which is not a character")),
+        ("[" * 100_000, (1, "/0" * MAX_DEPTH, f"nested more than {MAX_DEPTH} levels deep")),
+        ('{"a":' * 100_000, (1, "/a" * MAX_DEPTH, f"nested more than {MAX_DEPTH} levels deep")),
     ],
 )
 def test_what_json_does_not_allow(tmp_path: Path, text: str, issue: tuple[int, str, str]) -> None:
@@ -185,23 +185,23 @@ def test_what_json_does_not_allow(tmp_path: Path, text: str, issue: tuple[int, s
         ("a: \x07", 1, "", "not YAML: the character U+0007"),
         ('a: "\\UFFFFFFFF"', 1, "/a", "not YAML: "),
         ("a: 1\n---\nb: 2\n", 2, "", "expected one YAML document, here a second one begins"),
-        ("1: a", 1, "", "expected a string as key, found 1: put it in quotes"),
-        ("true: a", 1, "", "expected a string as key, found True: put it in quotes"),
-        ("? [a]\n: b", 1, "", "expected a string as key, found an object or array"),
-        ("x: &a [1]\n*a : 1", 2, "", "expected a string as key, found an object or array"),
+        ("1: a", 1, "", "expected a string as key, got 1: put it in quotes"),
+        ("true: a", 1, "", "expected a string as key, got true: put it in quotes"),
+        ("? [a]\n: b", 1, "", "expected a string as key, got an object or array"),
+        ("x: &a [1]\n*a : 1", 2, "", "expected a string as key, got an object or array"),
         ("a: &x {b: 1}\nc:\n  <<: *x", 3, "/c", "merge keys (<<) are not supported"),
-        ("a: .nan", 1, "/a", ".nan is no number in JSON; put it in quotes if it is a string"),
-        ("a: -.inf", 1, "/a", "-.inf is no number in JSON"),
-        ("a: 1e999", 1, "/a", "1e999 is more than a 64-bit floating-point number holds"),
+        ("a: .nan", 1, "/a", ".nan is not a number in JSON; put it in quotes if it is a string"),
+        ("a: -.inf", 1, "/a", "-.inf is not a number in JSON"),
+        ("a: 1e999", 1, "/a", "1e999 is too large for a 64-bit floating-point number"),
         ("a: !!python/name:os.system x", 1, "/a", "expected no tag, or one of YAML's core schema"),
-        ("a: !!python/object:x.Y {}", 1, "/a", "expected no tag, found"),
+        ("a: !!python/object:x.Y {}", 1, "/a", "expected no tag, got"),
         ("a: !!binary aGk=", 1, "/a", "expected no tag, or one of YAML's core schema"),
         ("a: !!timestamp 2024-01-31", 1, "/a", "expected no tag, or one of YAML's core schema"),
-        ("a: !!set {x}", 1, "/a", "expected no tag, found tag:yaml.org,2002:set"),
+        ("a: !!set {x}", 1, "/a", "expected no tag, got tag:yaml.org,2002:set"),
         ("a: !!int x", 1, "/a", "'x' does not fit its tag tag:yaml.org,2002:int"),
         ("a: *b", 1, "/a", "the alias *b has no anchor before it"),
-        ("a: &a\n  b: *a", 2, "/a/b", "the alias *a lies within what it stands for"),
-        ("[" * 500, 1, "/0" * MAX_DEPTH, f"nested more than {MAX_DEPTH} deep"),
+        ("a: &a\n  b: *a", 2, "/a/b", "the alias *a refers to a value that contains it"),
+        ("[" * 500, 1, "/0" * MAX_DEPTH, f"nested more than {MAX_DEPTH} levels deep"),
         (f"a: &a {'[' * 60}{']' * 60}\nb: {'[' * 60}*a", 2, "/b" + "/0" * 60, "nested more than"),
         ("# nothing\n", None, "", "the file is empty"),
     ],
@@ -217,7 +217,7 @@ def test_what_yaml_does_not_allow(
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_yaml_nested_far_too_deep_is_refused_as_such(tmp_path: Path, opening: str) -> None:
     line, _, message = _issue(tmp_path, "a.yaml", "# a comment\n" + opening * 20_000)
-    assert (line, message) == (2, f"nested more than {MAX_DEPTH} deep")
+    assert (line, message) == (2, f"nested more than {MAX_DEPTH} levels deep")
 
 
 def test_words_of_the_yaml_parser_are_passed_on(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_all_duplicate_keys_are_named_with_both_lines(tmp_path: Path, name: str,
     with pytest.raises(ProtocolError) as caught:
         load(path)
     assert caught.value.issues == tuple(
-        Issue(str(path), line, pointer, f"the key is here twice, first on line {first}")
+        Issue(str(path), line, pointer, f"duplicate key, first on line {first}")
         for line, pointer, first in [(2, "/a/b", 1), (3, "/a/b", 1), (5, "/c", 4)]
     )
 
@@ -291,7 +291,7 @@ def test_paths_that_lead_to_no_file(tmp_path: Path) -> None:
     assert messages.pop("nul\0").startswith("can't be read: ")  # in words of Python's
     assert messages == {
         "missing": "no such file",
-        "directory": "expected a file, found a directory",
+        "directory": "expected a file, got a directory",
         "loop": "can't be read: Too many levels of symbolic links",
         "pipe": "expected a regular file",
     }
@@ -369,14 +369,14 @@ def test_ascii_json_is_read_alike_as_yaml(
     ("text", "line", "hint"),
     [
         ("a:\n\tb: 1", 2, "indent with spaces, not with a tab"),
-        ("a: b: c", 1, 'a text with ": " in it needs quotes'),
-        ("a:\n  b: 1\n   c: 1", 3, "keys beside each other need the same indentation"),
-        ("a:\n  b: 1\n c: 1", 3, "keys beside each other need the same indentation"),
-        ("a: @b", 1, "a text that begins with @ needs quotes"),
+        ("a: b: c", 1, 'a string with ": " in it needs quotes'),
+        ("a:\n  b: 1\n   c: 1", 3, "the keys of one object need the same indentation"),
+        ("a:\n  b: 1\n c: 1", 3, "the keys of one object need the same indentation"),
+        ("a: @b", 1, "a string that begins with @ needs quotes"),
         (
             "a: { $ref: #/b }\n",
             2,
-            "behind a space, # begins a comment: a text with it needs quotes",
+            "after a space, # begins a comment: a string with it needs quotes",
         ),
     ],
 )

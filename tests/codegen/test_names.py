@@ -8,7 +8,7 @@ import pydantic
 import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.planning.names import (
-    Claims,
+    Namespace,
     attribute_name,
     class_name,
     constant_name,
@@ -343,7 +343,7 @@ def test_a_name_that_no_attribute_can_have_is_refused(name: object, such: str) -
     assert issue.pointer == "/echo/param/properties/a/x-python-name"
     assert issue.message == (
         f'expected a name for an attribute, such as "{such}", '
-        f"found {json.dumps(name, ensure_ascii=False)}"
+        f"got {json.dumps(name, ensure_ascii=False)}"
     )
 
 
@@ -365,8 +365,8 @@ def test_all_collisions_are_told_at_once() -> None:
 
 
 def test_a_claim_is_refused_once_for_each_that_comes_too_late() -> None:
-    claims = Claims("here")
-    assert list(claims.claim("a", "one", "/1")) == []
-    assert list(claims.claim("b", "two", "/2")) == []
-    (issue,) = claims.claim("a", "three", "/3")
+    namespace = Namespace("here")
+    assert list(namespace.reserve("a", "one", "/1")) == []
+    assert list(namespace.reserve("b", "two", "/2")) == []
+    (issue,) = namespace.reserve("a", "three", "/3")
     assert (issue.pointer, "one at /1" in issue.message) == ("/3", True)

@@ -121,7 +121,7 @@ def test_the_reason_is_given_with_its_place(schema: Any, pointer: str) -> None:
 def test_a_proof_that_took_a_false_one_for_granted_falls_with_it() -> None:
     found = reasons({"$ref": "#/$defs/OddTree"})
     assert found == [
-        "/$defs/OddTree/properties/children/uniqueItems: a list may hold an item twice"
+        "/$defs/OddTree/properties/children/uniqueItems: a Python list may contain an item twice"
     ]
 
 
@@ -132,7 +132,7 @@ def test_what_is_too_large_for_a_proof_is_not_proved() -> None:
     }
     chain["D500"] = {"type": "string"}
     assert reasons({"$ref": "#/$defs/D0"}, chain) == [
-        "/$defs/D60/items: the schema is too large for a proof"
+        "/$defs/D60/items: the schema is too large to prove that the type enforces it"
     ]
 
 
@@ -168,7 +168,7 @@ def test_a_long_chain_of_definitions_is_proved() -> None:
 def test_what_is_wrong_at_the_end_of_a_long_chain_is_found() -> None:
     definitions = chain(100, {"type": "array", "uniqueItems": True})
     assert reasons({"$ref": "#/$defs/D0"}, definitions) == [
-        "/$defs/D99/properties/value/uniqueItems: a list may hold an item twice"
+        "/$defs/D99/properties/value/uniqueItems: a Python list may contain an item twice"
     ]
 
 

@@ -266,17 +266,17 @@ def test_schemas_of_one_name_merge_if_they_are_the_same(
         ("#/$defs/A/properties/x/y", '"#/$defs/A/properties/x/y": there is no'),
         ("#/$defs/A/allOf/01", '"#/$defs/A/allOf/01": there is no /$defs/A/allOf/01'),
         ("#/$defs/A/allOf/²", '"#/$defs/A/allOf/²": there is no /$defs/A/allOf/²'),
-        ("#/$defs/A/type", '"#/$defs/A/type": expected a schema there, found "object"'),
-        ("#/$defs/A/properties", "no schema is there: a shared schema belongs in $defs"),
-        ("#/$defs/A/enum/0", "no schema is there: a shared schema belongs in $defs"),
-        ("#/procedures/p", "no schema is there: a shared schema belongs in $defs"),
-        ("#/x-shared/S", "no schema is there: a shared schema belongs in $defs"),
-        ("main.json", '"main.json": no schema is there: a shared schema belongs in $defs'),
+        ("#/$defs/A/type", '"#/$defs/A/type": expected a schema there, got "object"'),
+        ("#/$defs/A/properties", "not a schema: put a shared schema into $defs"),
+        ("#/$defs/A/enum/0", "not a schema: put a shared schema into $defs"),
+        ("#/procedures/p", "not a schema: put a shared schema into $defs"),
+        ("#/x-shared/S", "not a schema: put a shared schema into $defs"),
+        ("main.json", '"main.json": not a schema: put a shared schema into $defs'),
         ("#nope", '"#nope": there is no anchor "nope"'),
         ("missing.json#/$defs/A", "missing.json: no such file"),
         ("../missing.yaml", "missing.yaml: no such file"),
         (".", ": expected a file named *.json, *.yaml or *.yml"),
-        ("list.json", '"list.json": expected a schema there, found an array'),
+        ("list.json", '"list.json": expected a schema there, got an array'),
         ("http://example.com/a.json", "nothing is fetched from elsewhere"),
         ("//example.com/a.json", "nothing is fetched from elsewhere"),
         ("file:///etc/hosts.json", "nothing is fetched from elsewhere"),
@@ -318,7 +318,7 @@ def test_issues_in_a_referenced_file_name_that_file(tmp_path: Path) -> None:
     assert found == [
         (
             'a.yaml:1: /type: expected one of "array", "boolean", "integer", "null", "number", "object", '
-            '"string" (did you mean "object"?), found "objet"'
+            '"string" (did you mean "object"?), got "objet"'
         ),
         "a.yaml:4: /$defs/X/$ref: nope.yaml: no such file",
     ]
@@ -365,11 +365,11 @@ def test_references_and_ids_that_are_not_supported(tmp_path: Path) -> None:
     assert found == [
         '/p/data/$dynamicRef: "#a": there is no anchor "a"',
         '/p/data/$recursiveRef: unknown keyword "$recursiveRef": in draft 2020-12 it is $dynamicRef',
-        "/p/data/$ref: expected a string, found 5",
-        '/p/data/allOf/1: the anchor "x" is also at main.json:9: /p/data/allOf/0',
-        "/p/data/allOf/2/$id: not an address: Invalid IPv6 URL",
+        "/p/data/$ref: expected a string, got 5",
+        '/p/data/allOf/1: duplicate anchor "x", also at main.json:9: /p/data/allOf/0',
+        "/p/data/allOf/2/$id: not a URI: Invalid IPv6 URL",
         (
-            "/p/data/allOf/3/$schema: expected draft 2020-12 or draft-07 of JSON Schema, found "
+            "/p/data/allOf/3/$schema: expected draft 2020-12 or draft-07 of JSON Schema, got "
             '"urn:x"'
         ),
     ]

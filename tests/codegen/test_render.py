@@ -97,6 +97,6 @@ def test_a_missing_directory_of_templates_is_told(tmp_path: Path) -> None:
 def test_a_directory_without_any_template_is_told(tmp_path: Path) -> None:
     (tmp_path / "clent.py.jinja").touch()
     with pytest.raises(
-        TemplateError, match=r"there is none of __init__\.py\.jinja, client\.py\.jinja"
+        TemplateError, match=r"expected at least one of __init__\.py\.jinja, client\.py\.jinja"
     ):
         generate(PROTOCOL, source="echo.json", templates=tmp_path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import enkaku
 from enkaku_codegen.generate import generate
-from enkaku_codegen.jsontree import pointer
+from enkaku_codegen.json_values import pointer
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.proving.checks import make_checks
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol

@@ -115,7 +115,7 @@ def test_a_required_member_has_no_default(filled: ModuleType) -> None:
 def test_a_default_that_does_not_fit_is_an_error_where_it_would_be_filled_in() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer", "default": "no"}}}
     make_plan(one_param(schema))
-    with pytest.raises(ProtocolError, match='the default "no" does not fit'):
+    with pytest.raises(ProtocolError, match='the default "no" does not match its schema'):
         make_plan(replace(one_param(schema), defaults=True))
 
 

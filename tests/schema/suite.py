@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from enkaku_codegen.errors import ProtocolError
-from enkaku_codegen.jsontree import tokens
+from enkaku_codegen.json_values import tokens
 from schema.protocols import URIS, document, package
 
 __all__ = ["BATCHES", "ENTRIES", "FILES", "SAMPLE", "Entry", "packages"]

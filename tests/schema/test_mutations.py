@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from enkaku_codegen.proving.case import Case, Reason, Rule
-from enkaku_codegen.proving.disjoint import Apart
+from enkaku_codegen.proving.disjoint import Disjointness
 from enkaku_codegen.proving.prove import RULES
 from enkaku_codegen.proving.value_sets import Constant, String
 from schema.fuzz import cases as fuzz
@@ -92,7 +92,7 @@ def test_a_size_that_is_off_by_one_is_noticed(
 
 
 def _equal_in_python(case: Case, value: Any) -> Iterator[Reason]:
-    known = isinstance(case.atom, Constant) and case.atom.value in value
+    known = isinstance(case.values, Constant) and case.values.value in value
     return iter(()) if known else _RULES["enum"](case, value)
 
 
@@ -101,7 +101,7 @@ def _any_number(case: Case, value: Any) -> Iterator[Reason]:
 
 
 def _any_pattern(case: Case, value: Any) -> Iterator[Reason]:
-    has_one = isinstance(case.atom, String) and "pattern" in case.atom.node
+    has_one = isinstance(case.values, String) and "pattern" in case.values.simple
     return iter(()) if has_one else _RULES["pattern"](case, value)
 
 
@@ -154,11 +154,11 @@ def _overlapping(case: Case, value: Any) -> Iterator[Reason]:
 
 
 def _not_impossible(case: Case, value: Any) -> Iterator[Reason]:
-    return iter(()) if not all(map(case.never, value)) else case.no("none of them")
+    return iter(()) if not all(map(case.never_fits, value)) else case.reason("none of them")
 
 
 def _not_all(case: Case, value: Any) -> Iterator[Reason]:
-    return iter(()) if not case.holds(value) else case.no("it always holds")
+    return iter(()) if not case.always_fits(value) else case.reason("it always holds")
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ def test_a_rule_that_overlooks_something_is_noticed(
 def test_alternatives_that_are_wrongly_taken_for_apart_are_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Apart, "atom", lambda *_: True)
+    monkeypatch.setattr(Disjointness, "of_values", lambda *_: True)
     assert _accepted(_tried("oneOf", "not"))

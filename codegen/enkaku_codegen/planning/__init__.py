@@ -1,4 +1,4 @@
-"""Planning: a definition becomes names and simple schemas, one for each type.
+"""Planner: a definition becomes Python names, and a simple schema for each type.
 
-Every name is decided on here.
+Every name of the generated code is chosen here.
 """

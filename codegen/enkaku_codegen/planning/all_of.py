@@ -1,7 +1,7 @@
-"""Joins two schemas that both have to hold into one; where that can't be expressed, the result is wider."""
+"""Intersection of schemas (``allOf``). Where no schema expresses it, the result accepts more values."""
 
-from enkaku_codegen.jsontree import Json, identity, same
-from enkaku_codegen.reading.simple_schema import Node, as_dict, as_list
+from enkaku_codegen.json_values import Json, identity, same
+from enkaku_codegen.reading.simple_schema import SimpleSchema, as_dict, as_list
 
 __all__ = ["merge", "type_names", "with_enum"]
 
@@ -9,22 +9,22 @@ _ITEMS = ("prefixItems", "items")
 
 
 def type_names(types: Json) -> list[str]:
-    """Give the types of a ``type`` keyword, which has one or several or is not there."""
+    """Return the types of a ``type`` keyword: one, several, or none if it is missing."""
     return [name for name in (as_list(types) or [types]) if isinstance(name, str)]
 
 
-def with_enum(schema: Node) -> Node:
-    """Write ``const`` as an ``enum`` of one, so that there is one keyword to join."""
+def with_enum(schema: SimpleSchema) -> SimpleSchema:
+    """Return a schema with ``const`` as an ``enum`` of one value, so that ``merge`` sees one keyword."""
     if "const" not in schema:
         return schema
     rest = {key: value for key, value in schema.items() if key != "const"}
     return merge(rest, {"enum": [schema["const"]]})
 
 
-def merge(first: Node, second: Node) -> Node:
-    """Join two schemas without references, ``allOf`` and ``const``.
+def merge(first: SimpleSchema, second: SimpleSchema) -> SimpleSchema:
+    """Return one schema for two without references, ``allOf`` and ``const``.
 
-    Of two values for one keyword that can't be joined, the first stays: less is asked for, never more.
+    Where the values of a keyword can't be joined, the first stays: the result accepts more values, never fewer.
     """
     merged = dict(first)
     for key, value in second.items():
@@ -32,7 +32,7 @@ def merge(first: Node, second: Node) -> Node:
     if "prefixItems" in merged and all(
         any(key in each for key in _ITEMS) for each in (first, second)
     ):
-        # The places that ``items`` is for depend on the ``prefixItems`` beside it.
+        # ``items`` is for the items after ``prefixItems`` of the same schema: joined, it would be for others.
         for key in _ITEMS:
             merged.pop(key, None)
     return merged
@@ -52,12 +52,12 @@ def _both(key: str, first: Json, second: Json) -> Json:
         case "properties" | "patternProperties":
             return _joined(as_dict(first), as_dict(second))
         case "additionalProperties":
-            # Each is for what is not among the properties beside it; to allow them all is wider.
+            # Each is for properties that its own schema does not name. Joined, it is for fewer: this accepts more values.
             return False if False in (first, second) else _all_of(first, second)
         case "items":
             return _all_of(first, second)
         case "unevaluatedProperties":
-            # What the inner one looks at is evaluated for the outer one.
+            # What a subschema evaluates counts as evaluated here, which a joined schema can't express.
             return True
         case _:
             return first
@@ -71,9 +71,9 @@ def _joined(first: dict[str, Json], second: dict[str, Json]) -> dict[str, Json]:
 
 
 def _all_of(first: Json, second: Json) -> Json:
-    if first == second and same(first, second):  # the former is soon done with what is different
+    if first == second and same(first, second):  # == is fast for schemas that differ
         return first
-    # One list, and not one in another: what many schemas say of a property lies no deeper than they do.
+    # One flat list: nested ones would reach the maximum depth where many schemas are joined.
     match first:
         case {"allOf": [*parts], **rest} if not rest:
             return {"allOf": [*parts, second]}
@@ -87,5 +87,5 @@ def _common_types(first: list[str], second: list[str]) -> Json:
 
     names = dict.fromkeys([*first, *second])
     common = [name for name in names if fits(name, first) and fits(name, second)]
-    # Nothing is of both: no type says so, and the first is as good as any.
+    # The types are disjoint, so no value fits. Python cannot express that: keep the first types.
     return [*common] if common else [*first]

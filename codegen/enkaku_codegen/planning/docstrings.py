@@ -1,51 +1,51 @@
-"""What schemas say of themselves, for docstrings."""
+"""Docstring text from the annotations of schemas: title, description, examples and others."""
 
 import json
 from collections.abc import Iterator
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, as_text
+from enkaku_codegen.json_values import Json, as_text
 
 from .names import pascal
 
-__all__ = ["text_of", "text_of_property", "told"]
+__all__ = ["annotation_values", "property_text", "schema_text"]
 
 _LONGEST: Final = 60
 _MOST_EXAMPLES: Final = 3
 
 
-def told(schema: Json, keyword: str) -> list[Json]:
-    """Give what a schema says by a keyword: its own word first, then those of what it is joined from."""
+def annotation_values(schema: Json, keyword: str) -> list[Json]:
+    """Return the values of an annotation: that of the schema first, then those of its ``allOf``."""
     if not isinstance(schema, dict):
         return []
     own = [schema[keyword]] if keyword in schema else []
     parts = schema.get("allOf")
     joined = parts if isinstance(parts, list) else []
-    return own + [each for part in joined for each in told(part, keyword)]
+    return own + [each for part in joined for each in annotation_values(part, keyword)]
 
 
-def text_of(schema: Json, name: str = "") -> str:
-    """Give what a schema says of its values: the description, else the title; and examples.
+def schema_text(schema: Json, name: str = "") -> str:
+    """Return the docstring text for the values of a schema: the description, else the title; and examples.
 
     Args:
         schema: The schema.
-        name: The name of the type; a title that says the same is left out.
+        name: The name of the type; a title that is the same is left out.
     """
     return _joined([*_described(schema, name), *_examples(schema)])
 
 
-def text_of_property(schema: Json, name: str, *, described: bool, filled: bool) -> str:
-    """Give what a schema says of a property.
+def property_text(schema: Json, name: str, *, described: bool, filled: bool) -> str:
+    """Return the docstring text for a property.
 
     Args:
         schema: The property's schema.
-        name: The property's name; a title that says the same is left out.
-        described: Whether a type of its own has the text of its values already.
-        filled: Whether the default stands in the code.
+        name: The property's name; a title that is the same is left out.
+        described: Whether a named type already has the text of the schema.
+        filled: Whether the default is in the code.
     """
     texts = [] if described else [*_described(schema, name)]
     examples = [] if described else [*_examples(schema)]
-    return _joined([*texts, *_remarks(schema, filled=filled), *examples])
+    return _joined([*texts, *_annotations(schema, filled=filled), *examples])
 
 
 def _joined(parts: list[str]) -> str:
@@ -54,7 +54,9 @@ def _joined(parts: list[str]) -> str:
 
 def _described(schema: Json, name: str) -> Iterator[str]:
     text, title = (
-        next((text for each in told(schema, key) if (text := as_text(each)).strip()), "")
+        next(
+            (text for each in annotation_values(schema, key) if (text := as_text(each)).strip()), ""
+        )
         for key in ("description", "title")
     )
     if text:
@@ -63,22 +65,22 @@ def _described(schema: Json, name: str) -> Iterator[str]:
         yield title
 
 
-def _remarks(schema: Json, *, filled: bool) -> Iterator[str]:
-    """Give the marks of a property, and its default: a remark, unless it is filled in."""
+def _annotations(schema: Json, *, filled: bool) -> Iterator[str]:
+    """Yield a line for each annotation that is set, and for a default that is not filled in."""
     for key, text in (
         ("deprecated", "Deprecated."),
         ("readOnly", "Read-only."),
         ("writeOnly", "Write-only."),
     ):
-        if True in told(schema, key):
+        if True in annotation_values(schema, key):
             yield text
-    for default in [] if filled else told(schema, "default")[:1]:
+    for default in [] if filled else annotation_values(schema, "default")[:1]:
         if text := _short(default):
             yield f"Default: {text}"
 
 
 def _examples(schema: Json) -> Iterator[str]:
-    for examples in told(schema, "examples")[:1]:
+    for examples in annotation_values(schema, "examples")[:1]:
         each_short = [_short(each) for each in examples] if isinstance(examples, list) else []
         short = [text for text in each_short if text][:_MOST_EXAMPLES]
         if short:

@@ -1,24 +1,23 @@
-"""Python names for what a protocol names: pure functions of one name each.
+"""Python names for the names of a protocol: pure functions of one name each.
 
-A name depends on nothing but the text that it stands for, so that reordering or adding procedures renames
-nothing. Two texts may get one name; ``Claims`` finds that, and it is an error, never a suffix.
+A name depends on its own text only, so that reordering or adding procedures renames nothing. Two texts may give one
+name. ``Namespace`` reports that as an error; no suffix is added.
 
 The rules, by example::
 
     metrics/stream   metrics_stream   METRICS_STREAM   MetricsStream...
     totalSamples     total_samples        a capital begins a word; HTTPServer is http_server
-    content-type     content_type         whatever no identifier may hold parts words
-    $id, _id, id     id                   and is left out at the ends
-    class, copy      class_, copy_        keywords, and what pydantic has a use for
+    content-type     content_type         characters that no identifier may have separate words
+    $id, _id, id     id                   and are left out at the ends
+    class, copy      class_, copy_        keywords, and attributes of pydantic's models
     3d               x3d                  an identifier begins with a letter
     +1, -1           plus_1, minus_1
-    *, ""            asterisk, empty      without a letter: the characters, spelled out
+    *, ""            asterisk, empty      without a letter: the names of the characters
 
 Below a slot or a definition, a type is named by its path: ``MetricsStreamResult``, then the property
 (``MetricsStreamResultOwner``), ``Item`` for the items of an array, ``Item1``, ``Item2`` for those of a tuple,
-``Value`` for the values of a map. An object among other types of a union adds the constant that tells it
-apart (``type: "circle"`` gives ``Circle``), else its title, else ``Object``, or ``Option1``, ``Option2`` where there
-are several.
+``Value`` for the values of a map. An object in a union adds its discriminating constant (``type: "circle"`` gives
+``Circle``), else its title, else ``Object``, or ``Option1``, ``Option2`` if there are several.
 """
 
 import keyword
@@ -31,7 +30,7 @@ from typing import Final
 from enkaku_codegen.errors import Issue
 
 __all__ = [
-    "Claims",
+    "Namespace",
     "attribute_name",
     "class_name",
     "constant_name",
@@ -42,7 +41,7 @@ __all__ = [
     "words",
 ]
 
-# What stands in annotations must mean the same inside a class whose members have names of their own.
+# Names in annotations. An attribute of the same name would shadow them within its class.
 _IN_ANNOTATIONS: Final = frozenset(
     {"bool", "dict", "float", "int", "list", "object", "str", "tuple"}
 )
@@ -85,7 +84,7 @@ _OF_MODELS: Final = frozenset(
 _KEYWORDS: Final = frozenset(keyword.kwlist)
 _ATTRIBUTES: Final = _KEYWORDS | _IN_ANNOTATIONS | _OF_MODELS
 _METHODS: Final = _KEYWORDS | _IN_ANNOTATIONS | {"abstractmethod", "enkaku"}
-# What generated modules import; a definition may well be called Field or Model.
+# Names that generated modules import. A definition may be called Field or Model, too.
 _CLASSES: Final = _KEYWORDS | {
     "Annotated",
     "Any",
@@ -100,7 +99,7 @@ _CLASSES: Final = _KEYWORDS | {
     "Unpack",
 }
 
-# Words in a text whose characters are told by U (upper case), s, l (any other letter), d (digit).
+# Words in a text of character classes: U (upper case), s, l (any other letter), d (digit).
 _WORD: Final = re.compile(
     r"""U{2,}s(?![ls])d*    # IDs
       | U+(?![ls])d*        # HTTP, of HTTPServer too
@@ -112,7 +111,7 @@ _SIGNS: Final = {"+": "plus", "-": "minus"}
 
 
 def words(name: str) -> list[str]:
-    """Part a name into its words, in their own case; there is always at least one."""
+    """Return the words of a name, in their own case; at least one."""
     text = unicodedata.normalize("NFKC", name)
     kinds = "".join(_kind(character) for character in text)
     found = [text[match.start() : match.end()] for match in _WORD.finditer(kinds)]
@@ -137,17 +136,17 @@ def _spelled(text: str) -> list[str]:
 
 
 def pascal(name: str) -> str:
-    """Write a name as ``PascalCase``: a part of a class name."""
+    """Return a name in ``PascalCase``: a part of a class name."""
     return "".join(word.capitalize() for word in words(name))
 
 
 def attribute_name(name: str) -> str:
-    """Name the attribute for a property of an object."""
+    """Return the name of the attribute for a property of an object."""
     return _snake(name, _ATTRIBUTES)
 
 
 def is_attribute_name(name: str) -> bool:
-    """Tell whether an attribute may be called so: as it is, and whatever stands beside it."""
+    """Return whether an attribute may have a name unchanged, without a clash in generated code."""
     fits = name.isidentifier() and unicodedata.is_normalized("NFKC", name)
     return fits and name[0] != "_" and not _is_upper(name) and name not in _ATTRIBUTES
 
@@ -194,34 +193,34 @@ def _finish(name: str, prefix: str, reserved: frozenset[str]) -> str:
 
 
 @dataclass(slots=True)
-class Claims:
-    """One namespace of generated code: who has claimed which name.
+class Namespace:
+    """One namespace of generated code, with the owner of each name.
 
     Attributes:
-        where: What the namespace is, in words, for messages.
-        advice: What to do where two things want one name.
+        where: The namespace, in words, for messages.
+        advice: How to resolve a collision, for messages.
     """
 
     where: str
     advice: str = "rename one of them"
-    _holders: dict[str, str] = field(default_factory=dict[str, str])
+    _owners: dict[str, str] = field(default_factory=dict[str, str])
 
-    def claim(self, name: str, owner: str, pointer: str) -> Iterator[Issue]:
-        """Take a name, and yield an issue if it is taken.
+    def reserve(self, name: str, owner: str, pointer: str) -> Iterator[Issue]:
+        """Reserve a name, and yield an issue if it is reserved already.
 
         Args:
             name: The Python name.
-            owner: What wants it, in words.
-            pointer: Where that stands in the protocol file.
+            owner: What gets the name, in words.
+            pointer: The location of the owner in the protocol file.
         """
-        holder = self._holders.get(name)
-        if holder is None:
-            self._holders[name] = f"{owner} at {pointer}" if pointer else owner
+        first = self._owners.get(name)
+        if first is None:
+            self._owners[name] = f"{owner} at {pointer}" if pointer else owner
         else:
             yield Issue(
                 None,
                 None,
                 pointer,
-                f"{self.where} would have two things named {name}: {owner}, and {holder}; "
+                f"{self.where} would have two things named {name}: {owner}, and {first}; "
                 f"{self.advice}",
             )

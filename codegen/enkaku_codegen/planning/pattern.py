@@ -1,8 +1,8 @@
-r"""Says a regular expression of JSON Schema (ECMA 262) in the words of pydantic's, which is Rust's.
+r"""Regular expressions of JSON Schema (ECMA 262), translated for pydantic, which uses Rust's.
 
-Both read most patterns alike. The differences: ``\d`` and ``\w`` are ASCII in ECMA 262 and Unicode in Rust, their
-``\s`` differ by two characters, and ``.`` is any character but four line terminators in ECMA 262, and but ``\n`` in
-Rust. Look-around and references to groups are unknown to Rust.
+Both read most patterns alike. The differences: ``\d`` and ``\w`` are ASCII in ECMA 262 and Unicode in Rust; their
+``\s`` differ by two characters; ``.`` excludes four line terminators in ECMA 262 and only ``\n`` in Rust. Rust has no
+look-around and no backreferences.
 """
 
 import re
@@ -27,7 +27,7 @@ _ALONE: Final = {
     ".": r"[^\n\r\u2028\u2029]",
 }
 
-# Characters beyond ASCII stand for themselves, but for surrogates.
+# Characters beyond ASCII match themselves, except surrogates.
 _BEYOND: Final = "\x80-\ud7ff\ue000-\U0010ffff"
 _ESCAPE: Final = r"\\[dDwWsSnrt.\-/\\+*?()\[\]{}|^$]"
 _IN_CLASS_PLAIN: Final = rf"[A-Za-z0-9 _/:;,.@#%=!<>'\"+*?()|${_BEYOND}]"
@@ -37,14 +37,14 @@ _COUNT: Final = r"\{\d{1,3}(?:,\d{0,3})?\}"
 _PIECE: Final = rf"(?:{_ESCAPE}|{_CLASS}|{_PLAIN}|{_COUNT}|[()^$|*+?])"
 _PORTABLE: Final = re.compile(rf"{_PIECE}*+")
 _PIECES: Final = re.compile(_PIECE)
-# ECMA 262 has none for the rest of a pattern, so that each engine means by them what it likes.
+# ECMA 262 has no flags for the rest of a pattern: the engines read them differently.
 _FLAGS: Final = re.compile(r"\(\?[A-Za-z-]")
 _ESCAPES: Final = re.compile(r"\\.")
 
 
 @lru_cache(maxsize=4096)
 def portable(pattern: str) -> str | None:
-    """Give the pattern for pydantic that accepts the same texts; None if there is none."""
+    """Return the pattern for pydantic that accepts the same strings; None if there is none."""
     if _PORTABLE.fullmatch(pattern) is None or _FLAGS.search(pattern):
         return None
     text = _PIECES.sub(_piece, pattern)
@@ -57,7 +57,7 @@ def portable(pattern: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether a text fits a pattern that ``portable`` gave."""
+    """Return whether a string matches a pattern that ``portable`` returned."""
     try:
         SchemaValidator(core_schema.str_schema(pattern=pattern)).validate_python(text)
     except ValidationError:

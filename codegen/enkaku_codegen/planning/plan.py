@@ -1,11 +1,11 @@
-"""The plan of a package: every name in it, and a simple schema for every type; plain data."""
+"""Plan of a package: every name in it, and a simple schema for each type; plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, SlotName
-from enkaku_codegen.reading.simple_schema import ANYTHING, Node
+from enkaku_codegen.reading.simple_schema import ANYTHING, SimpleSchema
 
 __all__ = [
     "AliasPlan",
@@ -26,13 +26,13 @@ class FieldPlan:
     """A property of an object: its attribute, its name in JSON, and its simple schema.
 
     Attributes:
-        default: What it is where it is absent, in a list of one; empty if the schema's default does not count.
-        deprecated: Whether the schema advises against its use.
+        default: The value to fill in if it is absent, in a tuple of one; empty if there is none.
+        deprecated: Whether the schema is marked as deprecated.
     """
 
     attribute: str
     key: str
-    schema: Node
+    schema: SimpleSchema
     required: bool
     text: str
     default: tuple[Json, ...] = ()
@@ -54,7 +54,7 @@ class AliasPlan:
     """Any other type that has a name."""
 
     name: str
-    schema: Node
+    schema: SimpleSchema
     text: str
 
 
@@ -72,7 +72,7 @@ class ErrorPlan:
 
     name: str
     definition: ErrorDefinition
-    data: Node | None
+    data: SimpleSchema | None
 
     @property
     def code(self) -> str | None:
@@ -81,7 +81,7 @@ class ErrorPlan:
 
     @property
     def text(self) -> str:
-        """What the declaration says of itself."""
+        """The description of the declaration."""
         return self.definition.description
 
 
@@ -92,7 +92,7 @@ class ProcedurePlan:
     procedure: Procedure
     method: str
     constant: str
-    slots: Mapping[SlotName, Node]
+    slots: Mapping[SlotName, SimpleSchema]
     errors: tuple[str, ...]
 
 
@@ -101,7 +101,7 @@ class Plan:
     """A package to be generated. In its simple schemas, ``$ref`` is the name of one of its types.
 
     Attributes:
-        types: Those that stand inside of others come first.
+        types: A type comes after the types that are parts of it.
     """
 
     client: str
@@ -113,7 +113,7 @@ class Plan:
 
 
 def names_in(schema: Json) -> list[str]:
-    """Name the types that stand in a simple schema."""
+    """Return the names of the types in a simple schema."""
     match schema:
         case {"$ref": str() as name}:
             return [name]
@@ -127,20 +127,20 @@ def names_in(schema: Json) -> list[str]:
             return []
 
 
-def _direct_names(schema: Node) -> list[str]:
-    """Name the types that a simple schema is, or has as an alternative."""
+def _direct_names(schema: SimpleSchema) -> list[str]:
+    """Return the names of the types that a simple schema is, or has as an alternative."""
     branches = schema.get("anyOf")
-    nodes = [schema, *(branches if isinstance(branches, list) else [])]
+    schemas = [schema, *(branches if isinstance(branches, list) else [])]
     return [
         name
-        for node in nodes
-        if isinstance(node, dict) and "$ref" in node
-        for name in names_in(node)
+        for simple in schemas
+        if isinstance(simple, dict) and "$ref" in simple
+        for name in names_in(simple)
     ]
 
 
 def reaches_itself(graph: Mapping[str, list[str]]) -> frozenset[str]:
-    """Name the nodes of a graph from which a path leads back to them."""
+    """Return the nodes of a graph that are part of a cycle."""
 
     def reached(start: str) -> set[str]:
         seen: set[str] = set()
@@ -156,7 +156,7 @@ def reaches_itself(graph: Mapping[str, list[str]]) -> frozenset[str]:
 
 
 def without_loops(types: tuple[TypePlan, ...]) -> tuple[TypePlan, ...]:
-    """Make aliases that stand for themselves mean anything: no type is its own alternative."""
+    """Return the types, with ``{}`` for aliases that are an alternative of themselves."""
     direct = {
         each.name: _direct_names(each.schema) for each in types if isinstance(each, AliasPlan)
     }

@@ -1,20 +1,17 @@
-"""Decides on every name and every type of a package.
-
-It knows JSON Schema and names, but no Python types.
-"""
+"""Planner of a package: names for all procedures, errors and types, and the type of each slot."""
 
 import json
 from dataclasses import dataclass, field
 
 from enkaku_codegen.errors import ProtocolError
-from enkaku_codegen.jsontree import Schema, pointer
+from enkaku_codegen.json_values import Schema, pointer
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, SlotName
-from enkaku_codegen.reading.simple_schema import NULL, Node, reads_well
+from enkaku_codegen.reading.simple_schema import NULL, SimpleSchema, reads_well
 
-from .docstrings import text_of
-from .names import Claims, class_name, constant_name, method_name, own_class_name, pascal
+from .docstrings import schema_text
+from .names import Namespace, class_name, constant_name, method_name, own_class_name, pascal
 from .plan import AliasPlan, ErrorPlan, Plan, ProcedurePlan, without_loops
-from .schema_planner import Place, SchemaPlanner, unless_taken
+from .schema_planner import PlanScope, SchemaPlanner, unless_taken
 from .simplify import alternatives
 from .stdlib import imported_classes
 
@@ -22,10 +19,10 @@ __all__ = ["make_plan"]
 
 
 def make_plan(protocol: Protocol) -> Plan:
-    """Decide on every name and every type of a package.
+    """Plan a package.
 
     Raises:
-        ProtocolError: Some names are the same in Python; all such pairs are told.
+        ProtocolError: Some names are the same in Python; it has all such pairs.
     """
     taken = frozenset(own_class_name(each) for each in protocol.definitions)
     return _Planner(protocol, taken, SchemaPlanner(protocol)).plan()
@@ -36,7 +33,7 @@ class _Planner:
     protocol: Protocol
     taken: frozenset[str]
     schemas: SchemaPlanner
-    methods: Claims = field(default_factory=lambda: Claims("the client"))
+    methods: Namespace = field(default_factory=lambda: Namespace("the client"))
     errors: list[ErrorPlan] = field(default_factory=list[ErrorPlan])
     shared_errors: dict[tuple[str, str | None], str] = field(
         default_factory=dict[tuple[str, str | None], str]
@@ -45,10 +42,10 @@ class _Planner:
     def plan(self) -> Plan:
         prefix = own_class_name(self.protocol.name)
         client, handler = f"{prefix}Client", f"{prefix}Handler"
-        self.schemas.claim(self.schemas.package, client, "the client class", "")
-        self.schemas.claim(self.schemas.package, handler, "the handler class", "")
+        self.schemas.reserve(self.schemas.package, client, "the client class", "")
+        self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
         for each in imported_classes(self.protocol.formats.values()):
-            self.schemas.claim(self.schemas.package, each, "the type of a format", "")
+            self.schemas.reserve(self.schemas.package, each, "the type of a format", "")
         for name, schema in self.protocol.definitions.items():
             self.definition(name, schema)
         procedures = tuple(self.procedure(each) for each in self.protocol.procedures)
@@ -63,44 +60,44 @@ class _Planner:
             procedures=procedures,
         )
 
-    def spot(self, name: str, where: str) -> Place:
-        return Place(unless_taken(name, self.taken), where, taken=self.taken)
+    def scope(self, name: str, where: str) -> PlanScope:
+        return PlanScope(unless_taken(name, self.taken), where, taken=self.taken)
 
     def definition(self, name: str, schema: Schema) -> None:
         owner = f"the definition {json.dumps(name)}"
-        spot = Place(own_class_name(name), pointer(("$defs", name)), owner, taken=self.taken)
-        node = self.schemas.node(schema, spot, named=True)
-        if node != {"$ref": spot.name} or spot.name not in self.schemas.types:
-            self.schemas.add(AliasPlan(spot.name, node, text_of(schema, spot.name)), spot)
+        scope = PlanScope(own_class_name(name), pointer(("$defs", name)), owner, taken=self.taken)
+        simple = self.schemas.simplified(schema, scope, named=True)
+        if simple != {"$ref": scope.name} or scope.name not in self.schemas.types:
+            self.schemas.add(AliasPlan(scope.name, simple, schema_text(schema, scope.name)), scope)
 
     def procedure(self, procedure: Procedure) -> ProcedurePlan:
         name = procedure.name
         method, constant = method_name(name), constant_name(name)
         owner = f"the procedure {json.dumps(name)}"
         known = len(self.schemas.issues)
-        self.schemas.claim(self.methods, method, owner, procedure.pointer)
+        self.schemas.reserve(self.methods, method, owner, procedure.pointer)
         if len(self.schemas.issues) == known:
-            # Two methods with one name have one name for their constants, too: told once.
-            self.schemas.claim(self.schemas.package, constant, owner, procedure.pointer)
-        slots: dict[SlotName, Node] = {}
+            # Methods with one name also have one name for their constants: this reports the collision once.
+            self.schemas.reserve(self.schemas.package, constant, owner, procedure.pointer)
+        slots: dict[SlotName, SimpleSchema] = {}
         for slot, schema in procedure.slots.items():
-            spot = self.spot(class_name(name, slot), procedure.pointer + pointer((slot,)))
-            slots[slot] = self.slot(schema, spot)
+            scope = self.scope(class_name(name, slot), procedure.pointer + pointer((slot,)))
+            slots[slot] = self.slot(schema, scope)
         errors = tuple(self.error(procedure, each) for each in procedure.errors)
         return ProcedurePlan(procedure, method, constant, slots, errors)
 
-    def slot(self, schema: Schema, spot: Place) -> Node:
-        """Plan a slot's type, and name it unless it reads well without a name."""
+    def slot(self, schema: Schema, scope: PlanScope) -> SimpleSchema:
+        """Plan the type of a slot, and name it unless it reads well without a name."""
         choices, _ = alternatives(schema, self.protocol.definitions, formats=self.protocol.formats)
         several = sum(choice != NULL for choice in choices) > 1
-        node = self.schemas.node(schema, spot, named=several)
-        if not several and reads_well(node):
-            return node
-        self.schemas.add(AliasPlan(spot.name, node, text_of(schema, spot.name)), spot)
-        return {"$ref": spot.name}
+        simple = self.schemas.simplified(schema, scope, named=several)
+        if not several and reads_well(simple):
+            return simple
+        self.schemas.add(AliasPlan(scope.name, simple, schema_text(schema, scope.name)), scope)
+        return {"$ref": scope.name}
 
     def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
-        """Plan an error's class; one that several procedures refer to is one class."""
+        """Plan the class of an error; procedures that refer to the same definition share a class."""
         if error.definition is None:
             name = class_name(procedure.name, error.code or "error")
         else:
@@ -112,9 +109,9 @@ class _Planner:
             name = own_class_name(own_class_name(error.definition).removesuffix("_") + suffix)
             self.shared_errors[error.definition, error.code] = name
         owner = f"the error {json.dumps(error.definition or error.code or 'error')}"
-        self.schemas.claim(self.schemas.package, name, owner, error.pointer)
+        self.schemas.reserve(self.schemas.package, name, owner, error.pointer)
         data = None
         if error.data is not None:
-            data = self.slot(error.data, self.spot(f"{name}Data", error.pointer))
+            data = self.slot(error.data, self.scope(f"{name}Data", error.pointer))
         self.errors.append(ErrorPlan(name, error, data))
         return name

@@ -1,17 +1,21 @@
-"""Schemas made simple: each one a choice of alternatives that a Python type can express.
+"""Simplifier: a schema becomes a choice of alternatives that Python types can express.
 
-Whatever no type expresses is left out, so that the result accepts all that the schema accepts, and sometimes
-more; never less. One level at a time: what stands below properties and items is left as it is.
-
-It knows no Python names.
+Keywords that no type expresses are left out, so the result accepts every value that the schema accepts, and
+sometimes more. It works on one level: the schemas of properties and items stay as they are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, Schema, distinct
-from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict, as_list, referred
+from enkaku_codegen.json_values import Json, Schema, distinct
+from enkaku_codegen.reading.simple_schema import (
+    ANYTHING,
+    SimpleSchema,
+    as_dict,
+    as_list,
+    reference_name,
+)
 
 from .all_of import merge, type_names, with_enum
 from .pattern import portable
@@ -19,12 +23,12 @@ from .type_forms import formatted, forms, with_one_enum
 
 __all__ = ["alternatives", "map_keys"]
 
-# An alternative a line is readable; a thousand of them are not a type any more.
+# A union of more alternatives is not readable: the type is object then.
 _MOST_ALTERNATIVES: Final = 256
 _DEEPEST: Final = 30
 
 _TEXTS: Final[tuple[str, ...]] = ("description", "title")
-# What says more of a value than its type; beside a reference, anything else is left to the reference.
+# Keywords that constrain a value beyond its type. Next to a reference, all others are ignored.
 _SHAPING: Final = frozenset(
     {
         "$ref",
@@ -41,7 +45,7 @@ _SHAPING: Final = frozenset(
     }
 )
 
-# What else than properties evaluates members.
+# Keywords other than properties that evaluate properties.
 _EVALUATING: Final = frozenset(
     {
         *("additionalProperties", "anyOf", "dependentSchemas", "else", "if", "not", "oneOf"),
@@ -50,12 +54,12 @@ _EVALUATING: Final = frozenset(
 )
 
 
-def map_keys(schema: Node, rest: Json) -> Node | None:
-    """Give the simple schema of the keys of a map; None if any text is a key, or no type says which.
+def map_keys(schema: SimpleSchema, rest: Json) -> SimpleSchema | None:
+    """Return the simple schema of the keys of a map; None if any string is a key, or no type expresses which.
 
     Args:
-        schema: The form of the map.
-        rest: The schema of the values whose keys fit no pattern.
+        schema: The simple schema of the map.
+        rest: The schema of the values whose keys match no pattern.
     """
     patterns = [*as_dict(schema.get("patternProperties"))]
     if patterns:
@@ -79,36 +83,36 @@ def alternatives(
     definitions: Mapping[str, Schema],
     within: frozenset[str] = frozenset(),
     formats: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[list[Node], frozenset[str]]:
-    """Give the forms that a value may take: at least one, each once, anything only alone.
+) -> tuple[list[SimpleSchema], frozenset[str]]:
+    """Return the simple schemas whose union a schema is: at least one, without duplicates, ``{}`` only alone.
 
     Args:
         schema: Any schema.
-        definitions: What its references lead to.
-        within: The definitions that were joined with others around it. They are not joined again, which
-            need not come to an end where definitions refer to themselves.
-        formats: The Python types that stand for texts of a format, which is the ``format`` of the form.
+        definitions: The targets of its references.
+        within: The definitions that were joined with schemas around it. They are not joined again, since that
+            might not terminate for recursive definitions.
+        formats: The Python types for strings of a format; the result has them as its ``format``.
 
     Returns:
-        The forms; and ``within`` for what stands in them.
+        The simple schemas; and ``within`` for their subschemas.
     """
-    widening = _Widening(definitions, within)
-    nodes: list[Node] = []
-    for count, node in enumerate(widening.alternatives(schema)):
-        if not node or count > _MOST_ALTERNATIVES:
+    simplifier = _Simplifier(definitions, within)
+    schemas: list[SimpleSchema] = []
+    for count, simple in enumerate(simplifier.alternatives(schema)):
+        if not simple or count > _MOST_ALTERNATIVES:
             return [ANYTHING], within
-        nodes.append(formatted(node, formats))
-    nodes = with_one_enum(distinct(nodes))
-    if {"type": "number"} in nodes:
-        nodes = [node for node in nodes if node.get("type") != "integer"]
-    return nodes or [ANYTHING], within | widening.joined
+        schemas.append(formatted(simple, formats))
+    schemas = with_one_enum(distinct(schemas))
+    if {"type": "number"} in schemas:
+        schemas = [simple for simple in schemas if simple.get("type") != "integer"]
+    return schemas or [ANYTHING], within | simplifier.joined
 
 
-class _Widening:
-    """One schema's way to alternatives.
+class _Simplifier:
+    """Simplifies one schema.
 
     Attributes:
-        joined: The definitions that were joined with something else on the way.
+        joined: The definitions that were joined with other schemas.
     """
 
     def __init__(self, definitions: Mapping[str, Schema], within: frozenset[str]) -> None:
@@ -116,15 +120,15 @@ class _Widening:
         self._within = within
         self.joined: set[str] = set()
 
-    def alternatives(self, schema: Schema, depth: int = 0) -> Iterator[Node]:
+    def alternatives(self, schema: Schema, depth: int = 0) -> Iterator[SimpleSchema]:
         if isinstance(schema, bool) or depth > _DEEPEST:
-            # A schema that refuses everything has no type either.
+            # A schema that rejects everything has no type either.
             yield ANYTHING
             return
         parts = self._parts(schema)
         references = [part for part in parts if "$ref" in part]
         shaping = [part for part in parts if _SHAPING & part.keys()]
-        again = [part for part in references if referred(part) in self._within]
+        again = [part for part in references if reference_name(part) in self._within]
         if again or (len(references) == 1 and len(shaping) == 1):
             yield {"$ref": (again or references)[0]["$ref"]}
             return
@@ -133,14 +137,14 @@ class _Widening:
             schema.get("unevaluatedProperties") is merged.get("unevaluatedProperties") is False
         )
         if is_last and not _EVALUATING & merged.keys():
-            # All that is evaluated are the properties that were joined.
+            # Only the joined properties are evaluated, so no other is allowed.
             merged = {**merged, "additionalProperties": False}
         yield from self._choices(merged, depth + 1)
 
-    def _parts(self, schema: Node) -> list[Node]:
-        """Part a schema into what all has to hold: itself, its reference, its ``allOf``."""
+    def _parts(self, schema: SimpleSchema) -> list[SimpleSchema]:
+        """Return the schemas that must all hold: the schema itself, its reference, its ``allOf``."""
         rest = {key: value for key, value in schema.items() if key not in {"$ref", "allOf"}}
-        parts: list[Node] = [rest] if rest else []
+        parts: list[SimpleSchema] = [rest] if rest else []
         if isinstance(schema.get("$ref"), str):
             parts.append({"$ref": schema["$ref"]})
         for part in as_list(schema.get("allOf")):
@@ -148,18 +152,18 @@ class _Widening:
                 parts.extend(self._parts(part))
         return parts
 
-    def _merged(self, parts: Sequence[Node]) -> Node:
-        """Join parts; what they say of themselves goes before what those say that they refer to."""
-        merged: Node = {}
-        texts: Node = {}
+    def _merged(self, parts: Sequence[SimpleSchema]) -> SimpleSchema:
+        """Return the parts joined; their own texts take precedence over those of referenced definitions."""
+        merged: SimpleSchema = {}
+        texts: SimpleSchema = {}
         seen: set[str] = set()
         pending = [(part, False) for part in reversed(parts)]
         while pending:
             part, is_referred = pending.pop()
-            name = referred(part)
+            name = reference_name(part)
             if name is None:
                 if is_referred:
-                    texts = Node({key: part[key] for key in _TEXTS if key in part}) | texts
+                    texts = SimpleSchema({key: part[key] for key in _TEXTS if key in part}) | texts
                     part = {key: value for key, value in part.items() if key not in _TEXTS}
                 merged = merge(merged, with_enum(part))
             elif name not in seen:
@@ -170,48 +174,52 @@ class _Widening:
                     pending.extend((each, True) for each in reversed(self._parts(target)))
         return merged if any(key in merged for key in _TEXTS) else merged | texts
 
-    def _choices(self, schema: Node, depth: int) -> Iterator[Node]:
+    def _choices(self, schema: SimpleSchema, depth: int) -> Iterator[SimpleSchema]:
         keyword = "oneOf" if "oneOf" in schema else "anyOf"
         branches = [branch for branch in as_list(schema.get(keyword)) if branch is not False]
         base = {key: value for key, value in schema.items() if key not in {"anyOf", "oneOf"}}
-        narrows = any(
+        constrains = any(
             branch is True or not isinstance(branch, dict) or (_SHAPING | {"type"}) & branch.keys()
             for branch in branches
         )
-        if not branches or "enum" in base or (not narrows and "type" in base):
+        if not branches or "enum" in base or (not constrains and "type" in base):
             yield from forms(base)
         elif _SHAPING & base.keys():
             yield from self._distributed(base, branches, depth)
         else:
             yield from self._branches(base, branches, depth)
 
-    def _branches(self, base: Node, branches: Sequence[Json], depth: int) -> Iterator[Node]:
+    def _branches(
+        self, base: SimpleSchema, branches: Sequence[Json], depth: int
+    ) -> Iterator[SimpleSchema]:
         types = {"type": base["type"]} if "type" in base else {}
         for branch in branches:
-            if self._is_apart(branch, type_names(types.get("type"))):
+            if self._is_disjoint(branch, type_names(types.get("type"))):
                 continue
             if isinstance(branch, dict) and types and "$ref" not in branch:
                 yield from self.alternatives(merge(types, branch), depth)
             elif isinstance(branch, dict | bool):
                 yield from self.alternatives(branch, depth)
 
-    def _is_apart(self, branch: Json, names: list[str]) -> bool:
-        """Tell whether a branch leads to a definition of another type than any of those named."""
+    def _is_disjoint(self, branch: Json, names: list[str]) -> bool:
+        """Return whether a branch leads to a definition whose type is none of those named."""
         seen: set[str] = set()
         while names and isinstance(branch, dict):
             others = {*type_names(branch.get("type"))}
             related = {"integer", "number"} if {"integer", "number"} & others else set[str]()
             if others and not {*names} & (others | related):
                 return True
-            name = referred(branch)
+            name = reference_name(branch)
             if name is None or name in seen:
                 break
             seen.add(name)
             branch = self._definitions.get(name, True)
         return False
 
-    def _distributed(self, base: Node, branches: Sequence[Json], depth: int) -> Iterator[Node]:
-        """Join each branch with what stands beside the choice, but for its texts."""
+    def _distributed(
+        self, base: SimpleSchema, branches: Sequence[Json], depth: int
+    ) -> Iterator[SimpleSchema]:
+        """Yield each branch joined with the keywords next to the choice, except texts."""
         base = {key: value for key, value in base.items() if key not in {"description", "title"}}
         for branch in branches:
             if not isinstance(branch, dict):
@@ -219,9 +227,9 @@ class _Widening:
                 continue
             parts = self._parts(branch)
             merged = self._merged(parts)
-            again = any(referred(part) in self._within for part in parts)
+            again = any(reference_name(part) in self._within for part in parts)
             if again or depth > _DEEPEST:
-                # Known already: the branch alone is wider.
+                # Joined already: the branch alone accepts more values, and terminates.
                 yield from self.alternatives(branch, depth)
             else:
                 yield from self._choices(merge(base, merged), depth + 1)

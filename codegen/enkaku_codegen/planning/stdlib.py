@@ -1,4 +1,4 @@
-"""The types of Python's own library that stand for the texts of a format, and how generated code imports them."""
+"""Standard library types for the formats of JSON Schema, and the import statements for them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 __all__ = ["SOURCES", "imported_classes", "imported_modules", "written"]
 
 _WRITTEN: Final[Mapping[str, str]] = {
-    # Through the module, since a property is soon called "date".
+    # Through the module: a property called "date" would shadow the class.
     **{name: f"dt.{name}" for name in ("date", "datetime", "time", "timedelta")},
     "IPv4Address": "IPv4Address",
     "IPv6Address": "IPv6Address",
@@ -18,19 +18,19 @@ SOURCES: Final[Mapping[str, str]] = {
     "UUID": "from uuid import UUID",
     "dt": "import datetime as dt",
 }
-"""The import statement for each name that generated code uses."""
+"""The import statement for each name in generated code."""
 
 
 def written(type_: str) -> str:
-    """Give a type as annotations write it."""
+    """Return a type as annotations write it."""
     return _WRITTEN[type_]
 
 
 def imported_modules(types: Iterable[str]) -> set[str]:
-    """Name the modules through which some types are written."""
+    """Return the names of the modules through which the types are written."""
     return {written(each).partition(".")[0] for each in types if "." in written(each)}
 
 
 def imported_classes(types: Iterable[str]) -> set[str]:
-    """Name those of some types that are written without a module."""
+    """Return the types that are written without a module."""
     return {written(each) for each in types if "." not in written(each)}

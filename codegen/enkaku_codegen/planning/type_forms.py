@@ -1,14 +1,14 @@
-"""Forms: what a type expresses of a schema without references and choices.
+"""Type forms: the simple schemas for a schema without references and choices.
 
-Whatever no type expresses is left out, so that a form accepts all that the schema accepts.
+Keywords that no type expresses are left out, so a form accepts every value that the schema accepts.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from enkaku_codegen.jsontree import SURROGATE, Json, as_text, distinct, kind_of
-from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict, as_list
+from enkaku_codegen.json_values import SURROGATE, Json, as_text, distinct, kind_of
+from enkaku_codegen.reading.simple_schema import ANYTHING, SimpleSchema, as_dict, as_list
 
 from .all_of import type_names, with_enum
 from .pattern import portable
@@ -39,8 +39,8 @@ _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "obj
 _UNTYPED: Final = ("null", "boolean", "number", "string", "array")
 
 
-def forms(schema: Node) -> Iterator[Node]:
-    """Give the alternatives of a schema without references and choices."""
+def forms(schema: SimpleSchema) -> Iterator[SimpleSchema]:
+    """Yield the alternatives of a schema without references and choices."""
     schema = with_enum(schema)
     names = type_names(schema.get("type"))
     if "enum" in schema:
@@ -49,7 +49,7 @@ def forms(schema: Node) -> Iterator[Node]:
         for name in names:
             yield _of_type(name, schema)
     elif as_dict(schema.get("properties")):
-        # Without a type, only objects have to have these properties: anything else passes.
+        # Without a type, properties constrain only objects: all other values pass.
         yield _of_type("object", schema)
         for name in _UNTYPED:
             yield {"type": name}
@@ -57,7 +57,7 @@ def forms(schema: Node) -> Iterator[Node]:
         yield ANYTHING
 
 
-def _listed(values: list[Json], names: list[str]) -> Iterator[Node]:
+def _listed(values: list[Json], names: list[str]) -> Iterator[SimpleSchema]:
     def fits(value: Json) -> bool:
         kind = kind_of(value)
         return not names or kind in names or (kind == "integer" and "number" in names)
@@ -71,7 +71,7 @@ def _listed(values: list[Json], names: list[str]) -> Iterator[Node]:
 
 
 def _is_literal(value: Json) -> bool:
-    """Tell whether pydantic reads the value of a literal type: integers of 64 bits, texts that UTF-8 can hold."""
+    """Return whether pydantic supports a value in a Literal: integers of 64 bits, strings that UTF-8 can encode."""
     match value:
         case bool():
             return True
@@ -83,28 +83,28 @@ def _is_literal(value: Json) -> bool:
             return False
 
 
-def _of_type(name: str, schema: Node) -> Node:
+def _of_type(name: str, schema: SimpleSchema) -> SimpleSchema:
     if name not in _TYPES:
         return ANYTHING
-    node: Node = {"type": name}
+    simple: SimpleSchema = {"type": name}
     for key in _SIZES.get(name, ()):
         size = schema.get(key)
-        # Beyond that, nothing fits in memory anyway.
+        # Larger sizes exceed the memory.
         least = 1 if key.startswith("min") else 0
         if isinstance(size, int | float) and least <= size < 2**31 and size == int(size):
-            node[key] = int(size)
+            simple[key] = int(size)
     for key in _CHILDREN.get(name, ()):
         if key in schema:
-            node[key] = schema[key]
+            simple[key] = schema[key]
     pattern = schema.get("pattern")
     if name == "string" and isinstance(pattern, str) and (text := portable(pattern)) is not None:
-        node["pattern"] = text
+        simple["pattern"] = text
     if name in {"integer", "number"}:
-        node.update(_bounds(name, schema))
-    return node
+        simple.update(_bounds(name, schema))
+    return simple
 
 
-def _bounds(name: str, schema: Node) -> Iterator[tuple[str, Json]]:
+def _bounds(name: str, schema: SimpleSchema) -> Iterator[tuple[str, Json]]:
     for key in (*_LOWER, *_UPPER):
         value = schema.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -121,22 +121,22 @@ def _bounds(name: str, schema: Node) -> Iterator[tuple[str, Json]]:
         yield "multipleOf", factor
 
 
-def with_one_enum(nodes: list[Node]) -> list[Node]:
-    """Join the literals of all forms in the place of the first that has some."""
-    literals = distinct(value for node in nodes for value in as_list(node.get("enum")))
-    first = next((place for place, node in enumerate(nodes) if "enum" in node), 0)
+def with_one_enum(schemas: list[SimpleSchema]) -> list[SimpleSchema]:
+    """Return the forms with all literals joined at the position of the first enum."""
+    literals = distinct(value for simple in schemas for value in as_list(simple.get("enum")))
+    first = next((index for index, simple in enumerate(schemas) if "enum" in simple), 0)
     return [
-        {"enum": literals} if place == first and literals else node
-        for place, node in enumerate(nodes)
-        if place == first or "enum" not in node
+        {"enum": literals} if index == first and literals else simple
+        for index, simple in enumerate(schemas)
+        if index == first or "enum" not in simple
     ]
 
 
-def formatted(node: Node, formats: Mapping[str, str]) -> Node:
-    """Give the form with the Python type for its format, if one is asked for: nothing else can be said of it."""
-    if "format" not in node:
-        return node
-    type_ = formats.get(as_text(node["format"]))
+def formatted(simple: SimpleSchema, formats: Mapping[str, str]) -> SimpleSchema:
+    """Return the form with the Python type for its format if one is selected, without other keywords."""
+    if "format" not in simple:
+        return simple
+    type_ = formats.get(as_text(simple["format"]))
     if type_ is None:
-        return {key: value for key, value in node.items() if key != "format"}
+        return {key: value for key, value in simple.items() if key != "format"}
     return {"type": "string", "format": type_}

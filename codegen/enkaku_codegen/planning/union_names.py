@@ -1,20 +1,20 @@
-"""Names for the alternatives of a union, by what they are and not by how many stand before them."""
+"""Names for the alternatives of a union, made from their contents so that order does not matter."""
 
 from collections.abc import Mapping, Sequence
 
-from enkaku_codegen.jsontree import Json
-from enkaku_codegen.reading.simple_schema import Node, as_dict, is_class
+from enkaku_codegen.json_values import Json
+from enkaku_codegen.reading.simple_schema import SimpleSchema, as_dict, is_class
 
 from .names import pascal
 
 __all__ = ["suffixes"]
 
 
-def suffixes(choices: Sequence[Node]) -> Mapping[int, str]:
-    """Tell alternatives apart: objects always, arrays and maps where there are several.
+def suffixes(choices: Sequence[SimpleSchema]) -> Mapping[int, str]:
+    """Return distinct suffixes for alternatives: for objects always, for arrays and maps if there are several.
 
     Returns:
-        For the index of an alternative, what to add to the name of the union.
+        The addition to the name of the union, by the index of the alternative.
     """
     objects: list[int] = []
     others: dict[str, list[int]] = {"Array": [], "Map": []}
@@ -26,35 +26,35 @@ def suffixes(choices: Sequence[Node]) -> Mapping[int, str]:
     found = dict(zip(objects, _of_objects([choices[index] for index in objects]), strict=True))
     for kind, indices in others.items():
         if len(indices) > 1:
-            found |= {index: f"{kind}{place}" for place, index in enumerate(indices, start=1)}
+            found |= {index: f"{kind}{number}" for number, index in enumerate(indices, start=1)}
     return found
 
 
-def _of_objects(objects: Sequence[Node]) -> Sequence[str]:
-    keys = {key for node in objects for key in as_dict(node.get("properties"))}
+def _of_objects(objects: Sequence[SimpleSchema]) -> Sequence[str]:
+    keys = {key for simple in objects for key in as_dict(simple.get("properties"))}
     for key in sorted(keys):
-        tags = [_tag(as_dict(node.get("properties")).get(key)) for node in objects]
-        if _all_different(tags):
-            return tags
-    titles = [_title(node.get("title")) for node in objects]
+        constants = [_constant(as_dict(simple.get("properties")).get(key)) for simple in objects]
+        if _all_different(constants):
+            return constants
+    titles = [_title(simple.get("title")) for simple in objects]
     if _all_different(titles):
         return titles
     if len(objects) == 1:
         return ["Object"]
-    options = [f"Option{place}" for place in range(1, len(objects) + 1)]
+    options = [f"Option{number}" for number in range(1, len(objects) + 1)]
     for key in sorted(keys):
-        tags = [_tag(as_dict(node.get("properties")).get(key)) for node in objects]
-        if any(tags):
-            # Those without are called by their title.
-            names = [tag or title for tag, title in zip(tags, titles, strict=True)]
+        constants = [_constant(as_dict(simple.get("properties")).get(key)) for simple in objects]
+        if any(constants):
+            # An object without a constant gets its title.
+            names = [constant or title for constant, title in zip(constants, titles, strict=True)]
             return names if _all_different(names) else options
     return options
 
 
-def _tag(schema: Json) -> str:
+def _constant(schema: Json) -> str:
     match schema:
-        case {"const": str() as tag} | {"enum": [str() as tag]}:
-            return pascal(tag)
+        case {"const": str() as constant} | {"enum": [str() as constant]}:
+            return pascal(constant)
         case _:
             return ""
 

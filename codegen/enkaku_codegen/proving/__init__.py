@@ -1,1 +1,1 @@
-"""Proving: which types are as narrow as their schemas, and which slots a validator checks beside them."""
+"""Prover: which types enforce their schemas, and which slots need a validator in addition."""

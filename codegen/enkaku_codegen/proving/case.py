@@ -1,26 +1,26 @@
-"""A keyword of a schema, and the atom whose values it is asked about: what the rules of proofs work with."""
+"""Interface between the prover and its rules: one keyword, applied to one value set."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from enkaku_codegen.jsontree import Json, Schema, Tokens, pointer
-from enkaku_codegen.reading.simple_schema import Node
+from enkaku_codegen.json_values import Json, Schema, Tokens, pointer
+from enkaku_codegen.reading.simple_schema import SimpleSchema
 
-from .disjoint import Apart
-from .value_sets import Atom
+from .disjoint import Disjointness
+from .value_sets import ValueSet
 
 __all__ = ["Case", "Proof", "Reason", "Rule"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a type does not enforce its schema.
+    """A reason why a type does not enforce its schema.
 
     Attributes:
-        path: Of the keyword, in the protocol file, or in a definition: ``("$defs", NAME, ...)``.
-        text: What the type can't say.
+        path: The path of the keyword in the protocol file, or in a definition: ``("$defs", NAME, ...)``.
+        text: What the type does not enforce.
     """
 
     path: Tokens
@@ -31,64 +31,64 @@ class Reason:
 
 
 class Proof(Protocol):
-    """What rules ask the prover for.
+    """The prover, as the rules use it.
 
     Attributes:
-        definitions: What references lead to.
+        definitions: The targets of references.
         listed: The values of an ``enum``, by the identity of its list.
     """
 
-    apart: Apart
+    disjoint: Disjointness
     definitions: Mapping[str, Schema]
     listed: dict[int, AbstractSet[Hashable]]
 
-    def reasons(self, node: Node, schema: Json, path: Tokens) -> tuple[Reason, ...]:
-        """Give the reasons why values of a type may not fit a schema."""
+    def reasons(self, simple: SimpleSchema, schema: Json, path: Tokens) -> tuple[Reason, ...]:
+        """Return the reasons why values of a type may not match a schema."""
         ...
 
-    def atom(self, atom: Atom, schema: Json, path: Tokens) -> Iterator[Reason]:
-        """Give the reasons why values of an atom may not fit a schema."""
+    def reasons_for_values(self, values: ValueSet, schema: Json, path: Tokens) -> Iterator[Reason]:
+        """Yield the reasons why values of a set may not match a schema."""
         ...
 
-    def definition(self, atom: Atom, name: str) -> Iterator[Reason]:
-        """Give the reasons why values of an atom may not fit a definition."""
+    def reasons_for_definition(self, values: ValueSet, name: str) -> Iterator[Reason]:
+        """Yield the reasons why values of a set may not match a definition."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A keyword, and an atom whose values it is asked about.
+    """A keyword, and the value set that it is applied to.
 
     Attributes:
-        schema: What the keyword stands in.
-        path: Where the keyword stands.
+        schema: The schema of the keyword.
+        path: The path of the keyword.
     """
 
     proof: Proof
-    atom: Atom
-    schema: Node
+    values: ValueSet
+    schema: SimpleSchema
     path: Tokens
 
-    def no(self, text: str) -> Iterator[Reason]:
-        """Give one reason."""
+    def reason(self, text: str) -> Iterator[Reason]:
+        """Yield one reason."""
         yield Reason(self.path, text)
 
-    def below(self, node: Node, schema: Json, *steps: str) -> Iterator[Reason]:
-        """Give the reasons why what is within the atom may break what is within the keyword."""
-        yield from self.proof.reasons(node, schema, (*self.path, *steps))
+    def below(self, simple: SimpleSchema, schema: Json, *steps: str) -> Iterator[Reason]:
+        """Yield the reasons why parts of the values may not match a subschema of the keyword."""
+        yield from self.proof.reasons(simple, schema, (*self.path, *steps))
 
     def same(self, schema: Json, *steps: str) -> Iterator[Reason]:
-        """Give the reasons why the atom itself may break a schema within the keyword."""
-        yield from self.proof.atom(self.atom, schema, (*self.path, *steps))
+        """Yield the reasons why the values themselves may not match a subschema of the keyword."""
+        yield from self.proof.reasons_for_values(self.values, schema, (*self.path, *steps))
 
-    def holds(self, schema: Json) -> bool:
-        """Tell whether the atom certainly fits a schema within the keyword."""
-        # What is apart is soon found, where a proof would look at all that both refer to.
-        return not self.never(schema) and not any(True for _ in self.same(schema))
+    def always_fits(self, schema: Json) -> bool:
+        """Return whether all values certainly match a subschema of the keyword."""
+        # never_fits is fast. Without it, same would visit all definitions of schemas that are disjoint.
+        return not self.never_fits(schema) and not any(True for _ in self.same(schema))
 
-    def never(self, schema: Json) -> bool:
-        """Tell whether the atom certainly does not fit a schema within the keyword."""
-        return self.proof.apart.atom(self.atom, schema)
+    def never_fits(self, schema: Json) -> bool:
+        """Return whether no value can match a subschema of the keyword."""
+        return self.proof.disjoint.of_values(self.values, schema)
 
 
 Rule: TypeAlias = Callable[[Case, Json], Iterator[Reason]]

@@ -1,14 +1,14 @@
-"""The slots whose types do not enforce their schemas, and what a validator has to check there."""
+"""Checks for the slots whose types do not enforce their schemas: what a validator checks at run time."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from enkaku_codegen.jsontree import Schema, Tokens, tokens
+from enkaku_codegen.json_values import Schema, Tokens, tokens
 from enkaku_codegen.planning.names import constant_name
 from enkaku_codegen.planning.plan import Plan
-from enkaku_codegen.reading.bundle import bare, needed
+from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
 from enkaku_codegen.reading.definition import Protocol
-from enkaku_codegen.reading.simple_schema import Node
+from enkaku_codegen.reading.simple_schema import SimpleSchema
 
 from .prove import Prover, Reason
 
@@ -22,9 +22,9 @@ class Check:
     Attributes:
         label: Procedure and slot, or an error and ``data``.
         constant: The name of the schema in generated code.
-        schema: What the validator checks.
+        schema: The schema for the validator.
         shared: Whether it refers to definitions.
-        reasons: Why the type alone is not enough.
+        reasons: The reasons why the type alone is not enough.
     """
 
     label: str
@@ -40,8 +40,8 @@ class Checks:
 
     Attributes:
         slots: By the procedure's constant and the slot, or the error's class and ``data``.
-        definitions: What their schemas refer to.
-        proved: How many slots need none.
+        definitions: The definitions that their schemas refer to.
+        proved: The number of slots that need no validator.
     """
 
     slots: Mapping[tuple[str, str], Check]
@@ -55,47 +55,51 @@ class _Slot:
     name: str
     label: str
     constant: str
-    node: Node
+    simple: SimpleSchema
     schema: Schema
     path: Tokens
-    verbatim: Schema | None = None
+    dynamic_schema: Schema | None = None
 
 
 def make_checks(plan: Plan, protocol: Protocol) -> Checks:
-    """Find out which slots need a validator beside their type."""
+    """Return the slots that need a validator in addition to their type."""
     prover = Prover({each.name: each for each in plan.types}, protocol.definitions)
     slots: dict[tuple[str, str], Check] = {}
     definitions: dict[str, Schema] = {}
     proved = 0
     for slot in _slots(plan):
-        reasons = prover.slot(slot.node, slot.schema, slot.path)
+        reasons = prover.slot(slot.simple, slot.schema, slot.path)
         if not reasons:
             proved += 1
             continue
-        if slot.verbatim is not None:
-            check = Check(slot.label, slot.constant, slot.verbatim, shared=False, reasons=reasons)
+        if slot.dynamic_schema is not None:
+            check = Check(
+                slot.label, slot.constant, slot.dynamic_schema, shared=False, reasons=reasons
+            )
         else:
-            shared = needed(slot.schema, protocol.definitions)
+            shared = needed_definitions(slot.schema, protocol.definitions)
             definitions |= shared
-            check = Check(slot.label, slot.constant, bare(slot.schema), bool(shared), reasons)
+            check = Check(
+                slot.label, slot.constant, without_annotations(slot.schema), bool(shared), reasons
+            )
         slots[slot.owner, slot.name] = check
-    bared = {name: bare(definitions[name]) for name in sorted(definitions)}
+    bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
     return Checks(slots, bared, proved)
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:
     for each in plan.procedures:
         procedure = each.procedure
-        for slot, node in each.slots.items():
+        for slot, simple in each.slots.items():
             yield _Slot(
                 owner=each.constant,
                 name=slot,
                 label=f"{procedure.name} {slot}",
                 constant=f"{each.constant}_{slot.upper()}",
-                node=node,
+                simple=simple,
                 schema=procedure.slots[slot],
                 path=(*tokens(procedure.pointer), slot),
-                verbatim=procedure.verbatim.get(slot),
+                dynamic_schema=procedure.dynamic_schemas.get(slot),
             )
     for error in plan.errors:
         schema = error.definition.data
@@ -105,7 +109,7 @@ def _slots(plan: Plan) -> Iterator[_Slot]:
                 name="data",
                 label=f"{error.name} data",
                 constant=f"{constant_name(error.name)}_ERROR",
-                node=error.data,
+                simple=error.data,
                 schema=schema,
                 path=tokens(error.definition.pointer),
             )

@@ -1,17 +1,17 @@
-"""Asks the validator about single values."""
+"""Validation of a single value by one keyword, with the validator that runs at run time."""
 
 import json
 from functools import lru_cache
 
 from jsonschema_rs import Draft202012Validator
 
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 
 __all__ = ["fits"]
 
 
 def fits(value: Json, keyword: str, asked: Json) -> bool:
-    """Tell whether a value fits a schema that has one keyword, and no schema within it."""
+    """Return whether a value matches a schema of one keyword, without subschemas."""
     return _fits(json.dumps(value), keyword, json.dumps(asked))
 
 

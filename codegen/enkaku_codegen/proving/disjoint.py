@@ -1,35 +1,52 @@
-"""Tells whether no value of an atom fits a schema: what makes a ``oneOf`` exclusive, or a ``not`` hold.
+"""Disjointness test: whether no value of a set matches a schema, which decides ``oneOf`` and ``not``.
 
-The answer may be no for what is apart, never yes for what is not.
+It is conservative: it may report disjoint sets as overlapping, never the reverse.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from enkaku_codegen.jsontree import Json, Schema, identity, kind_of
+from enkaku_codegen.json_values import Json, Schema, identity, kind_of
 from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.planning.pattern import matches
 from enkaku_codegen.planning.plan import TypePlan
-from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict, as_list, referred
+from enkaku_codegen.reading.simple_schema import (
+    ANYTHING,
+    SimpleSchema,
+    as_dict,
+    as_list,
+    reference_name,
+)
 
 from .constants import fits
-from .value_sets import Atom, Constant, Map, Number, Object, String, atoms, highest, lowest, size
+from .value_sets import (
+    Constant,
+    Map,
+    Number,
+    Object,
+    String,
+    ValueSet,
+    highest,
+    lowest,
+    size,
+    value_sets,
+)
 
-__all__ = ["Apart"]
+__all__ = ["Disjointness"]
 
 _DEEPEST: Final = 20
 
 
-_Check: TypeAlias = Callable[["Apart", Atom, Node, int], bool]
+_Check: TypeAlias = Callable[["Disjointness", ValueSet, SimpleSchema, int], bool]
 
 
-class Apart:
+class Disjointness:
     """Compares the types of a package with the schemas of its protocol.
 
     Args:
         types: The types, by name.
-        definitions: What references in schemas lead to.
-        step: Called for each schema that is looked at; may raise, to end what takes too long.
+        definitions: The targets of references in schemas.
+        step: Called for each schema that is visited; may raise, to limit the time.
     """
 
     def __init__(
@@ -42,129 +59,133 @@ class Apart:
         self._step = step
         self.definitions = definitions
 
-    def node(self, node: Node, schema: Json, depth: int = 0) -> bool:
-        """Tell whether no value of a type fits a schema."""
-        return all(self.atom(each, schema, depth) for each in atoms(node, self._types))
+    def of_type(self, simple: SimpleSchema, schema: Json, depth: int = 0) -> bool:
+        """Return whether no value of a type matches a schema."""
+        return all(self.of_values(each, schema, depth) for each in value_sets(simple, self._types))
 
-    def atom(self, atom: Atom, schema: Json, depth: int = 0) -> bool:
-        """Tell whether no value of an atom fits a schema."""
+    def of_values(self, values: ValueSet, schema: Json, depth: int = 0) -> bool:
+        """Return whether no value of a set matches a schema."""
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return schema is False
         self._step()
-        checks = _OF_CONSTANTS if isinstance(atom, Constant) else _CHECKS
+        checks = _OF_CONSTANTS if isinstance(values, Constant) else _CHECKS
         return any(
-            check(self, atom, schema, depth + 1)
+            check(self, values, schema, depth + 1)
             for keyword, check in checks.items()
             if keyword in schema
         )
 
 
-def _type(_apart: Apart, atom: Atom, schema: Node, _depth: int) -> bool:
+def _type(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
     numbers = {"integer", "number"}
-    related = numbers if atom.kind in numbers else {atom.kind}
+    related = numbers if values.kind in numbers else {values.kind}
     return not related & {*type_names(schema["type"])}
 
 
-def _const(_apart: Apart, atom: Atom, schema: Node, _depth: int) -> bool:
-    return not _may_be(atom, schema["const"])
+def _const(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
+    return not _may_be(values, schema["const"])
 
 
-def _enum(_apart: Apart, atom: Atom, schema: Node, _depth: int) -> bool:
-    return not any(_may_be(atom, value) for value in as_list(schema["enum"]))
+def _enum(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
+    return not any(_may_be(values, value) for value in as_list(schema["enum"]))
 
 
-def _may_be(atom: Atom, value: Json) -> bool:
-    match atom, value:
+def _may_be(values: ValueSet, value: Json) -> bool:
+    match values, value:
         case Constant(constant), _:
             return identity(constant) == identity(value)
-        case String(node), str():
-            pattern = node.get("pattern")
+        case String(simple), str():
+            pattern = simple.get("pattern")
             return not isinstance(pattern, str) or matches(pattern, value)
         case Number(), bool():
             return False
-        case Number(kind, node), int() | float():
-            whole = kind == "integer"
-            lower, upper = lowest(node, whole=whole), highest(node, whole=whole)
+        case Number(kind, simple), int() | float():
+            integer = kind == "integer"
+            lower, upper = lowest(simple, integer=integer), highest(simple, integer=integer)
             return lower < (value, True) and (value, False) < upper
         case _:
-            return atom.kind == kind_of(value)
+            return values.kind == kind_of(value)
 
 
 def _leaf(keyword: str) -> _Check:
-    """Make a check that asks the validator about a constant."""
+    """Return a check that asks the validator about a constant."""
 
-    def check(_apart: Apart, atom: Atom, schema: Node, _depth: int) -> bool:
-        return isinstance(atom, Constant) and not fits(atom.value, keyword, schema[keyword])
+    def check(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
+        return isinstance(values, Constant) and not fits(values.value, keyword, schema[keyword])
 
     return check
 
 
-def _range(_apart: Apart, atom: Atom, schema: Node, _depth: int) -> bool:
-    if not isinstance(atom, Number):
+def _range(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
+    if not isinstance(values, Number):
         return False
-    whole = atom.kind == "integer"
-    return lowest(atom.node, whole=whole) >= highest(schema, whole=whole) or (
-        lowest(schema, whole=whole) >= highest(atom.node, whole=whole)
+    integer = values.kind == "integer"
+    return lowest(values.simple, integer=integer) >= highest(schema, integer=integer) or (
+        lowest(schema, integer=integer) >= highest(values.simple, integer=integer)
     )
 
 
-def _size(_apart: Apart, atom: Atom, schema: Node, _depth: int) -> bool:
-    if isinstance(atom, Constant) or atom.kind not in _SIZES:
+def _size(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
+    if isinstance(values, Constant) or values.kind not in _SIZES:
         return False
-    least, most = size(atom)
-    asked_least, asked_most = (schema.get(key) for key in _SIZES[atom.kind])
+    least, most = size(values)
+    asked_least, asked_most = (schema.get(key) for key in _SIZES[values.kind])
     return (isinstance(asked_least, int | float) and most is not None and most < asked_least) or (
         isinstance(asked_most, int | float) and least > asked_most
     )
 
 
-def _required(_apart: Apart, atom: Atom, schema: Node, _depth: int) -> bool:
-    if not isinstance(atom, Object) or not atom.plan.closed:
+def _required(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
+    if not isinstance(values, Object) or not values.plan.closed:
         return False
-    keys = {field.key for field in atom.plan.fields}
+    keys = {field.key for field in values.plan.fields}
     return any(name not in keys for name in as_list(schema["required"]))
 
 
-def _properties(apart: Apart, atom: Atom, schema: Node, depth: int) -> bool:
-    """Look for a member that has to be there, and that does not fit."""
+def _properties(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
+    """Return whether a property is always present and never matches its schema."""
     asked = as_list(schema.get("required"))
-    fields = {field.key: field for field in atom.plan.fields} if isinstance(atom, Object) else {}
+    fields = (
+        {field.key: field for field in values.plan.fields} if isinstance(values, Object) else {}
+    )
     for key, below in as_dict(schema["properties"]).items():
-        if isinstance(atom, Map):
-            value = atom.values
-        elif isinstance(atom, Object):
+        if isinstance(values, Map):
+            value = values.values
+        elif isinstance(values, Object):
             value = fields[key].schema if key in fields else ANYTHING
         else:
             return False
         there = key in asked or (key in fields and fields[key].required)
-        if there and apart.node(value, below, depth):
+        if there and disjoint.of_type(value, below, depth):
             return True
     return False
 
 
-def _closed(_apart: Apart, atom: Atom, schema: Node, _depth: int) -> bool:
+def _closed(_disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, _depth: int) -> bool:
     if schema["additionalProperties"] is not False or "patternProperties" in schema:
         return False
     known = as_dict(schema.get("properties"))
-    return isinstance(atom, Object) and any(
-        field.required and field.key not in known for field in atom.plan.fields
+    return isinstance(values, Object) and any(
+        field.required and field.key not in known for field in values.plan.fields
     )
 
 
-def _reference(apart: Apart, atom: Atom, schema: Node, depth: int) -> bool:
-    return apart.atom(atom, apart.definitions.get(referred(schema) or "", True), depth)
+def _reference(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
+    return disjoint.of_values(
+        values, disjoint.definitions.get(reference_name(schema) or "", True), depth
+    )
 
 
-def _all_of(apart: Apart, atom: Atom, schema: Node, depth: int) -> bool:
-    return any(apart.atom(atom, each, depth) for each in as_list(schema["allOf"]))
+def _all_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
+    return any(disjoint.of_values(values, each, depth) for each in as_list(schema["allOf"]))
 
 
-def _any_of(apart: Apart, atom: Atom, schema: Node, depth: int) -> bool:
-    return all(apart.atom(atom, each, depth) for each in as_list(schema["anyOf"]))
+def _any_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
+    return all(disjoint.of_values(values, each, depth) for each in as_list(schema["anyOf"]))
 
 
-def _one_of(apart: Apart, atom: Atom, schema: Node, depth: int) -> bool:
-    return all(apart.atom(atom, each, depth) for each in as_list(schema["oneOf"]))
+def _one_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
+    return all(disjoint.of_values(values, each, depth) for each in as_list(schema["oneOf"]))
 
 
 _SIZES: Final = {

@@ -1,14 +1,14 @@
-"""Proves that a generated type enforces the whole of its schema.
+"""Prover: decides whether a generated type enforces the whole of its schema.
 
-A type is never narrower than its schema: it accepts whatever the schema accepts. Here is the other direction.
-Where it can be proved, the type alone decides on a value; else a validator runs as well. So a proof may fail
-for a type that is exact, which costs time, but never succeeds for one that is not.
+A type accepts every value that its schema accepts. The prover checks the other direction: if all values of the
+type match the schema, the type alone validates; else a validator runs as well. A proof may fail for a type that
+is exact, which costs time at run time, but never succeeds for one that is not.
 
-The type is taken apart into *atoms*, each of one kind, and every keyword of the schema has a rule that gives
-the reasons why values of an atom may break it. A pair of type and schema that comes up within its own proof,
-as in a tree, is taken for granted there: a counterexample would have to be infinitely deep. So are all
-pairs of a definition and its class, to begin with; those that fail are taken back, until the others stand by
-themselves. Then no proof goes through more than one definition, however long the chain is that they make.
+A type is split into *value sets*, each of one kind. A rule for each keyword of the schema gives the reasons why values
+of a set may not match it. If a pair of type and schema comes up within its own proof, as in a recursive tree, it is
+assumed to hold: a counterexample would be infinitely deep. For definitions, the prover assumes that every class
+enforces its definition, drops the assumptions that fail, and repeats until none fails (a greatest fixed point). So
+no proof visits more than one definition, however long their chain is.
 """
 
 from collections.abc import Hashable, Iterator, Mapping
@@ -16,15 +16,15 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Final, TypeAlias
 
-from enkaku_codegen.jsontree import Json, Schema, Tokens
+from enkaku_codegen.json_values import Json, Schema, Tokens
 from enkaku_codegen.planning.names import own_class_name
 from enkaku_codegen.planning.plan import ObjectPlan, TypePlan
 from enkaku_codegen.proving import rules_arrays, rules_logic, rules_objects, rules_values
-from enkaku_codegen.reading.simple_schema import Node
+from enkaku_codegen.reading.simple_schema import SimpleSchema
 
 from .case import Case, Reason, Rule
-from .disjoint import Apart
-from .value_sets import Atom, Object, atoms
+from .disjoint import Disjointness
+from .value_sets import Object, ValueSet, value_sets
 
 __all__ = ["RULES", "Prover", "Reason"]
 
@@ -34,7 +34,7 @@ RULES: Final[dict[str, Rule]] = {
     **rules_objects.RULES,
     **rules_logic.RULES,
 }
-"""Why values of an atom may break a keyword, by keyword. One that only tells something has no rule."""
+"""The rule of each keyword; annotations have none."""
 
 _MOST_REASONS: Final = 5
 # A slot of a real protocol takes some hundred steps, of about ten microseconds each.
@@ -48,29 +48,29 @@ class _TooLarge(Exception):
 
 
 class Prover:
-    """What is proved of the types of a package.
+    """Proves types of a package.
 
     Args:
         types: The types, by name.
-        definitions: What references in schemas lead to.
+        definitions: The targets of references in schemas.
     """
 
     def __init__(self, types: Mapping[str, TypePlan], definitions: Mapping[str, Schema]) -> None:
-        self.apart = Apart(types, definitions, self._step)
+        self.disjoint = Disjointness(types, definitions, self._step)
         self.listed: dict[int, AbstractSet[Hashable]] = {}
         self._types = types
         self.definitions = definitions
-        self._atoms: dict[_Key, tuple[Atom, ...]] = {}
-        self._settled: dict[_Pair, tuple[Reason, ...]] = {}
+        self._value_sets: dict[_Key, tuple[ValueSet, ...]] = {}
+        self._enforced: dict[_Pair, tuple[Reason, ...]] = {}
         self._known: dict[_Pair, tuple[Reason, ...]] = {}
         self._proved: list[_Pair] = []
         self._depth = 0
         self._steps = 0
         self._steps_of_all = 0
-        self._settle()
+        self._find_enforced()
 
-    def _settle(self) -> None:
-        """Find out which classes enforce their definitions, if all others do."""
+    def _find_enforced(self) -> None:
+        """Find the classes that enforce their definitions, as a greatest fixed point."""
         waiting = {
             (name, id(schema)): (definition, schema)
             for definition, schema in self.definitions.items()
@@ -80,51 +80,51 @@ class Prover:
         while len(waiting) < before:
             before = len(waiting)
             for pair, (definition, schema) in [*waiting.items()]:
-                self._settled = dict.fromkeys(waiting, ()) | self._settled
-                self._forget()
+                self._enforced = dict.fromkeys(waiting, ()) | self._enforced
+                self._discard_assumptions()
                 del self._known[pair]
                 found = self.slot({"$ref": pair[0]}, schema, ("$defs", definition))
                 if found:
-                    self._settled[pair] = found
+                    self._enforced[pair] = found
                     del waiting[pair]
-        self._forget()
+        self._discard_assumptions()
 
-    def _forget(self) -> None:
-        """Forget what was proved by the way, and what was about to be."""
-        self._known = dict(self._settled)
+    def _discard_assumptions(self) -> None:
+        """Discard all results but those for definitions."""
+        self._known = dict(self._enforced)
         self._proved.clear()
 
-    def slot(self, node: Node, schema: Schema, path: Tokens) -> tuple[Reason, ...]:
-        """Give the reasons why a slot's type does not enforce its schema; none if it does.
+    def slot(self, simple: SimpleSchema, schema: Schema, path: Tokens) -> tuple[Reason, ...]:
+        """Return the reasons why a slot's type does not enforce its schema; empty if it does.
 
         Args:
-            node: The simple schema of the type.
+            simple: The simple schema of the type.
             schema: The slot's schema.
-            path: Where that stands in the protocol file.
+            path: Its path in the protocol file.
         """
         self._depth = self._steps = 0
         try:
-            return self.reasons(node, schema, path)
+            return self.reasons(simple, schema, path)
         except (_TooLarge, RecursionError):
-            self._forget()
+            self._discard_assumptions()
             return (Reason(path, _TOO_LARGE),)
 
-    def reasons(self, node: Node, schema: Json, path: Tokens) -> tuple[Reason, ...]:
-        """Give the reasons why values of a type may not fit a schema; none if all fit."""
+    def reasons(self, simple: SimpleSchema, schema: Json, path: Tokens) -> tuple[Reason, ...]:
+        """Return the reasons why values of a type may not match a schema; empty if all match."""
         if not isinstance(schema, dict):
             return () if schema is True else (Reason(path, _NOTHING),)
-        key = _key(node), id(schema)
+        key = _key(simple), id(schema)
         if key in self._known:
             return self._known[key]
         if self._depth > _DEEPEST:
             return (Reason(path, _TOO_LARGE),)
         proved = len(self._proved)
-        self._known[key] = ()  # for the time being
+        self._known[key] = ()  # assumed, until the proof ends
         self._depth += 1
-        found = tuple(self._found(node, schema, path))
+        found = tuple(self._found(simple, schema, path))
         self._depth -= 1
         if found:
-            # What was proved in the meantime may have taken this for granted.
+            # Proofs within this one may have used the assumption, which failed.
             for each in self._proved[proved:]:
                 del self._known[each]
             del self._proved[proved:]
@@ -133,18 +133,22 @@ class Prover:
             self._proved.append(key)
         return found
 
-    def _found(self, node: Node, schema: Node, path: Tokens) -> Iterator[Reason]:
-        reasons = (reason for atom in self._parts(node) for reason in self.atom(atom, schema, path))
+    def _found(self, simple: SimpleSchema, schema: SimpleSchema, path: Tokens) -> Iterator[Reason]:
+        reasons = (
+            reason
+            for values in self._parts(simple)
+            for reason in self.reasons_for_values(values, schema, path)
+        )
         yield from dict.fromkeys(islice(reasons, _MOST_REASONS))
 
-    def _parts(self, node: Node) -> tuple[Atom, ...]:
-        key = _key(node)
-        if key not in self._atoms:
-            self._atoms[key] = tuple(atoms(node, self._types))
-        return self._atoms[key]
+    def _parts(self, simple: SimpleSchema) -> tuple[ValueSet, ...]:
+        key = _key(simple)
+        if key not in self._value_sets:
+            self._value_sets[key] = tuple(value_sets(simple, self._types))
+        return self._value_sets[key]
 
-    def atom(self, atom: Atom, schema: Json, path: Tokens) -> Iterator[Reason]:
-        """Give the reasons why values of an atom may not fit a schema."""
+    def reasons_for_values(self, values: ValueSet, schema: Json, path: Tokens) -> Iterator[Reason]:
+        """Yield the reasons why values of a set may not match a schema."""
         if not isinstance(schema, dict):
             if schema is False:
                 yield Reason(path, _NOTHING)
@@ -153,7 +157,7 @@ class Prover:
         for keyword, value in schema.items():
             rule = RULES.get(keyword)
             if rule is not None:
-                yield from rule(Case(self, atom, schema, (*path, keyword)), value)
+                yield from rule(Case(self, values, schema, (*path, keyword)), value)
 
     def _step(self) -> None:
         self._steps += 1
@@ -161,25 +165,25 @@ class Prover:
         if self._steps > _MOST_STEPS or self._steps_of_all > _MOST_STEPS_OF_ALL:
             raise _TooLarge
 
-    def definition(self, atom: Atom, name: str) -> Iterator[Reason]:
-        """Give the reasons why values of an atom may not fit a definition."""
+    def reasons_for_definition(self, values: ValueSet, name: str) -> Iterator[Reason]:
+        """Yield the reasons why values of a set may not match a definition."""
         schema, path = self.definitions.get(name, False), ("$defs", name)
-        if isinstance(atom, Object):
-            yield from self.reasons({"$ref": atom.plan.name}, schema, path)
+        if isinstance(values, Object):
+            yield from self.reasons({"$ref": values.plan.name}, schema, path)
         else:
-            yield from self.atom(atom, schema, path)
+            yield from self.reasons_for_values(values, schema, path)
 
 
-_TOO_LARGE: Final = "the schema is too large for a proof"
-_NOTHING: Final = "no value is allowed here"
+_TOO_LARGE: Final = "the schema is too large to prove that the type enforces it"
+_NOTHING: Final = "the schema accepts no value, but the type does"
 _Key: TypeAlias = str | int
 _Pair: TypeAlias = tuple[_Key, int]
 
 
-def _key(node: Node) -> _Key:
-    """Tell nodes apart by the type that they refer to, else by identity: they live as long as their plan."""
-    match node:
+def _key(simple: SimpleSchema) -> _Key:
+    """Return a key for a simple schema: the type that it refers to, else its identity, which its plan keeps alive."""
+    match simple:
         case {"$ref": str() as name}:
             return name
         case _:
-            return id(node)
+            return id(simple)

@@ -1,9 +1,9 @@
-"""Rules for keywords about the items of arrays."""
+"""Rules for keywords that apply to the items of arrays."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 from enkaku_codegen.reading.simple_schema import as_list
 
 from .case import Case, Reason, Rule
@@ -13,48 +13,48 @@ __all__ = ["RULES"]
 
 
 def _prefix_items(case: Case, value: Json) -> Iterator[Reason]:
-    for place, schema in enumerate(as_list(value)):
-        match case.atom:
-            case Array(items, node):
-                most = node.get("maxItems")
-                if not isinstance(most, int) or place < most:
-                    yield from case.below(items, schema, str(place))
-            case Tuple(items) if place < len(items):
-                yield from case.below(items[place], schema, str(place))
+    for index, schema in enumerate(as_list(value)):
+        match case.values:
+            case Array(items, simple):
+                most = simple.get("maxItems")
+                if not isinstance(most, int) or index < most:
+                    yield from case.below(items, schema, str(index))
+            case Tuple(items) if index < len(items):
+                yield from case.below(items[index], schema, str(index))
             case _:
                 pass
 
 
 def _items(case: Case, value: Json) -> Iterator[Reason]:
     start = len(as_list(case.schema.get("prefixItems")))
-    match case.atom:
+    match case.values:
         case Array(items):
-            most = size(case.atom)[1]
+            most = size(case.values)[1]
             if most is None or most > start:
                 yield from case.below(items, value)
         case Tuple(items):
-            for node in items[start:]:
-                yield from case.below(node, value)
+            for simple in items[start:]:
+                yield from case.below(simple, value)
         case _:
             pass
 
 
 def _unique_items(case: Case, value: Json) -> Iterator[Reason]:
-    if value is True and case.atom.kind == "array":
-        most = size(case.atom)[1]
+    if value is True and case.values.kind == "array":
+        most = size(case.values)[1]
         if most is None or most > 1:
-            yield from case.no("a list may hold an item twice")
+            yield from case.reason("a Python list may contain an item twice")
 
 
 def _contains(case: Case, _: Json) -> Iterator[Reason]:
     asked = case.schema.get("minContains") != 0 or "maxContains" in case.schema
-    if case.atom.kind == "array" and asked:
-        yield from case.no("no Python type looks for an item")
+    if case.values.kind == "array" and asked:
+        yield from case.reason("'contains' cannot be expressed as a Python type")
 
 
 def _unevaluated_items(case: Case, value: Json) -> Iterator[Reason]:
-    if case.atom.kind == "array" and value not in (True, {}):
-        yield from case.no("what other keywords have looked at is not known to a type")
+    if case.values.kind == "array" and value not in (True, {}):
+        yield from case.reason("depends on other keywords, which a Python type cannot express")
 
 
 RULES: Final[Mapping[str, Rule]] = {

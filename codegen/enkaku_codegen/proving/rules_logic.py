@@ -1,10 +1,10 @@
-"""Rules for keywords that apply schemas to the value itself."""
+"""Rules for keywords that apply subschemas to the value itself."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from enkaku_codegen.jsontree import Json
-from enkaku_codegen.reading.simple_schema import as_list, referred
+from enkaku_codegen.json_values import Json
+from enkaku_codegen.reading.simple_schema import as_list, reference_name
 
 from .case import Case, Reason, Rule
 
@@ -12,56 +12,58 @@ __all__ = ["RULES"]
 
 
 def _reference(case: Case, _: Json) -> Iterator[Reason]:
-    name = referred(case.schema) or ""
-    yield from case.proof.definition(case.atom, name)
+    name = reference_name(case.schema) or ""
+    yield from case.proof.reasons_for_definition(case.values, name)
 
 
 def _dynamic(case: Case, _: Json) -> Iterator[Reason]:
-    yield from case.no("what the reference leads to depends on where it is reached from")
+    yield from case.reason(
+        "the target depends on the schemas around it, which a Python type cannot express"
+    )
 
 
 def _all_of(case: Case, value: Json) -> Iterator[Reason]:
-    for place, schema in enumerate(as_list(value)):
-        yield from case.same(schema, str(place))
+    for index, schema in enumerate(as_list(value)):
+        yield from case.same(schema, str(index))
 
 
 def _any_of(case: Case, value: Json) -> Iterator[Reason]:
-    if not any(case.holds(schema) for schema in as_list(value)):
-        yield from _no_fit(case, _meant(case, value))
+    if not any(case.always_fits(schema) for schema in as_list(value)):
+        yield from _no_match(case, _possible(case, value))
 
 
 def _one_of(case: Case, value: Json) -> Iterator[Reason]:
-    meant = _meant(case, value)
-    if not any(case.holds(schema) for schema in meant.values()):
-        yield from _no_fit(case, meant)
-    elif len(meant) > 1:
-        yield from case.no("a value may fit two of the alternatives")
+    possible = _possible(case, value)
+    if not any(case.always_fits(schema) for schema in possible.values()):
+        yield from _no_match(case, possible)
+    elif len(possible) > 1:
+        yield from case.reason("a value may match two of the alternatives")
 
 
-def _meant(case: Case, value: Json) -> Mapping[int, Json]:
-    """Give the alternatives that values of the atom may fit, by their places."""
-    return {place: each for place, each in enumerate(as_list(value)) if not case.never(each)}
+def _possible(case: Case, value: Json) -> Mapping[int, Json]:
+    """Return the alternatives that values of the set may match, by their indices."""
+    return {index: each for index, each in enumerate(as_list(value)) if not case.never_fits(each)}
 
 
-def _no_fit(case: Case, meant: Mapping[int, Json]) -> Iterator[Reason]:
-    """Say why no alternative certainly fits: what is wrong with it if only one is meant."""
-    if len(meant) == 1:
-        for place, schema in meant.items():
-            yield from case.same(schema, str(place))
+def _no_match(case: Case, possible: Mapping[int, Json]) -> Iterator[Reason]:
+    """Yield why no alternative certainly matches: the reasons of the only one that may, if there is one."""
+    if len(possible) == 1:
+        for index, schema in possible.items():
+            yield from case.same(schema, str(index))
     else:
-        yield from case.no("values of the type may fit none of the alternatives")
+        yield from case.reason("a value of the type may match none of the alternatives")
 
 
 def _not(case: Case, value: Json) -> Iterator[Reason]:
-    if not case.never(value):
-        yield from case.no("no Python type leaves something out")
+    if not case.never_fits(value):
+        yield from case.reason("'not' cannot be expressed as a Python type")
 
 
 def _if(case: Case, value: Json) -> Iterator[Reason]:
-    then = case.never(value) or case.holds(case.schema.get("then", True))
-    otherwise = case.holds(value) or case.holds(case.schema.get("else", True))
+    then = case.never_fits(value) or case.always_fits(case.schema.get("then", True))
+    otherwise = case.always_fits(value) or case.always_fits(case.schema.get("else", True))
     if not (then and otherwise):
-        yield from case.no("no Python type depends on another part of the value")
+        yield from case.reason("'if' cannot be expressed as a Python type")
 
 
 RULES: Final[Mapping[str, Rule]] = {

@@ -1,25 +1,31 @@
-"""Rules for keywords about the members of objects."""
+"""Rules for keywords that apply to the properties of objects."""
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 from enkaku_codegen.planning.pattern import portable
-from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict, as_list, referred
+from enkaku_codegen.reading.simple_schema import (
+    ANYTHING,
+    SimpleSchema,
+    as_dict,
+    as_list,
+    reference_name,
+)
 
 from .case import Case, Proof, Reason, Rule
-from .value_sets import Atom, Constant, Map, Object
+from .value_sets import Constant, Map, Object, ValueSet
 
 __all__ = ["RULES"]
 
-_ANY_TEXT: Final[Node] = {"type": "string"}
+_ANY_TEXT: Final[SimpleSchema] = {"type": "string"}
 _DEEPEST: Final = 20
 
 
 def _properties(case: Case, value: Json) -> Iterator[Reason]:
     for key, schema in as_dict(value).items():
-        match case.atom:
+        match case.values:
             case Object(plan):
                 field = next((each for each in plan.fields if each.key == key), None)
                 if field is not None:
@@ -33,7 +39,7 @@ def _properties(case: Case, value: Json) -> Iterator[Reason]:
 
 
 def _required(case: Case, value: Json) -> Iterator[Reason]:
-    match case.atom:
+    match case.values:
         case Object(plan):
             there = {field.key for field in plan.fields if field.required}
         case Map():
@@ -42,12 +48,12 @@ def _required(case: Case, value: Json) -> Iterator[Reason]:
             return
     for key in as_list(value):
         if key not in there:
-            yield from case.no(f"the type does not ask for {json.dumps(key)}")
+            yield from case.reason(f"the type does not require the property {json.dumps(key)}")
 
 
 def _additional_properties(case: Case, value: Json) -> Iterator[Reason]:
     known = as_dict(case.schema.get("properties"))
-    match case.atom:
+    match case.values:
         case Object(plan):
             for field in plan.fields:
                 if field.key not in known:
@@ -60,14 +66,14 @@ def _additional_properties(case: Case, value: Json) -> Iterator[Reason]:
             pass
 
 
-def _patterns(schema: Node) -> set[str]:
+def _patterns(schema: SimpleSchema) -> set[str]:
     texts = map(portable, as_dict(schema.get("patternProperties")))
     return {text for text in texts if text is not None}
 
 
 def _pattern_properties(case: Case, value: Json) -> Iterator[Reason]:
     for pattern, schema in as_dict(value).items():
-        match case.atom:
+        match case.values:
             case Object(plan):
                 for field in plan.fields:
                     yield from case.below(field.schema, schema, pattern)
@@ -80,10 +86,10 @@ def _pattern_properties(case: Case, value: Json) -> Iterator[Reason]:
 
 
 def _property_names(case: Case, value: Json) -> Iterator[Reason]:
-    match case.atom:
+    match case.values:
         case Object(plan):
             for field in plan.fields:
-                yield from case.proof.atom(Constant(field.key), value, case.path)
+                yield from case.proof.reasons_for_values(Constant(field.key), value, case.path)
             if not plan.closed:
                 yield from case.below(_ANY_TEXT, value)
         case Map(_, keys):
@@ -92,8 +98,8 @@ def _property_names(case: Case, value: Json) -> Iterator[Reason]:
             pass
 
 
-def _may_have(atom: Atom, key: str) -> bool:
-    match atom:
+def _may_have(values: ValueSet, key: str) -> bool:
+    match values:
         case Object(plan):
             return not plan.closed or any(field.key == key for field in plan.fields)
         case Map():
@@ -104,36 +110,36 @@ def _may_have(atom: Atom, key: str) -> bool:
 
 def _dependent_required(case: Case, value: Json) -> Iterator[Reason]:
     for key, names in as_dict(value).items():
-        if _may_have(case.atom, key):
+        if _may_have(case.values, key):
             yield from _required(case, names)
 
 
 def _dependent_schemas(case: Case, value: Json) -> Iterator[Reason]:
     for key, schema in as_dict(value).items():
-        if _may_have(case.atom, key):
+        if _may_have(case.values, key):
             yield from case.same(schema, key)
 
 
 def _unevaluated_properties(case: Case, value: Json) -> Iterator[Reason]:
-    if case.atom.kind != "object" or value in (True, {}):
+    if case.values.kind != "object" or value in (True, {}):
         return
-    closed = isinstance(case.atom, Object) and case.atom.plan.closed
+    closed = isinstance(case.values, Object) and case.values.plan.closed
     keys = (
-        {field.key for field in case.atom.plan.fields}
-        if isinstance(case.atom, Object)
+        {field.key for field in case.values.plan.fields}
+        if isinstance(case.values, Object)
         else set[str]()
     )
     if not (closed and keys <= _evaluated(case.proof, case.schema)):
-        yield from case.no("what other keywords have looked at is not known to a type")
+        yield from case.reason("depends on other keywords, which a Python type cannot express")
 
 
 def _evaluated(proof: Proof, schema: Json, depth: int = 0) -> set[str]:
-    """Name the properties that a schema evaluates in any case, with what it is joined from."""
+    """Return the names of the properties that a schema always evaluates, with its ``allOf`` and reference."""
     if not isinstance(schema, dict) or depth > _DEEPEST:
         return set()
     names = {*as_dict(schema.get("properties"))}
     parts = as_list(schema.get("allOf"))
-    reference = referred(schema)
+    reference = reference_name(schema)
     if reference is not None:
         parts = [*parts, proof.definitions.get(reference, False)]
     return names.union(*(_evaluated(proof, each, depth + 1) for each in parts))

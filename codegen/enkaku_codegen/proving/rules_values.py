@@ -1,11 +1,11 @@
-"""Rules for keywords about a single value: its type, its literals, its size."""
+"""Rules for keywords that apply to a single value: its type, its literals, its size."""
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, identity
+from enkaku_codegen.json_values import Json, identity
 from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.planning.pattern import portable
 from enkaku_codegen.reading.simple_schema import as_list
@@ -18,26 +18,26 @@ __all__ = ["RULES"]
 
 
 def _of_value(rule: Rule) -> Rule:
-    """Make a rule that asks the validator about a constant, and the given rule about other atoms."""
+    """Return a rule that asks the validator about a constant, and the given rule about other value sets."""
 
     def checked(case: Case, value: Json) -> Iterator[Reason]:
-        if not isinstance(case.atom, Constant):
+        if not isinstance(case.values, Constant):
             yield from rule(case, value)
-        elif not fits(case.atom.value, case.path[-1], value):
-            yield from case.no(f"{json.dumps(case.atom.value)} does not fit")
+        elif not fits(case.values.value, case.path[-1], value):
+            yield from case.reason(f"{json.dumps(case.values.value)} does not match")
 
     return checked
 
 
 def _type(case: Case, value: Json) -> Iterator[Reason]:
     names = type_names(value)
-    kind = case.atom.kind
+    kind = case.values.kind
     if kind not in names and not (kind == "integer" and "number" in names):
-        yield from case.no(f"the type also takes any {kind}")
+        yield from case.reason(f"the type also accepts any {kind}")
 
 
 def _values(case: Case, known: AbstractSet[Hashable]) -> Iterator[Reason]:
-    match case.atom:
+    match case.values:
         case Constant(value):
             missing = identity(value) not in known
         case Plain("null"):
@@ -47,7 +47,7 @@ def _values(case: Case, known: AbstractSet[Hashable]) -> Iterator[Reason]:
         case _:
             missing = True
     if missing:
-        yield from case.no("no Python type has just these values")
+        yield from case.reason("no Python type has exactly these values")
 
 
 def _const(case: Case, value: Json) -> Iterator[Reason]:
@@ -63,46 +63,48 @@ def _enum(case: Case, value: Json) -> Iterator[Reason]:
 
 
 def _bound(case: Case, _: Json) -> Iterator[Reason]:
-    if isinstance(case.atom, Number):
-        keyword, whole = case.path[-1], case.atom.kind == "integer"
+    if isinstance(case.values, Number):
+        keyword, integer = case.path[-1], case.values.kind == "integer"
         asked = {keyword: case.schema[keyword]}
-        if lowest(case.atom.node, whole=whole) < lowest(asked, whole=whole) or (
-            highest(case.atom.node, whole=whole) > highest(asked, whole=whole)
+        if lowest(case.values.simple, integer=integer) < lowest(asked, integer=integer) or (
+            highest(case.values.simple, integer=integer) > highest(asked, integer=integer)
         ):
-            yield from case.no("a bound that the type does not have")
+            yield from case.reason("the type does not enforce this bound")
 
 
 def _multiple(case: Case, value: Json) -> Iterator[Reason]:
-    if isinstance(case.atom, Number):
-        factor = case.atom.node.get("multipleOf", 1 if case.atom.kind == "integer" else None)
+    if isinstance(case.values, Number):
+        factor = case.values.simple.get("multipleOf", 1 if case.values.kind == "integer" else None)
         if not (isinstance(factor, int) and isinstance(value, int) and factor % value == 0):
-            yield from case.no("a step that the type does not have")
+            yield from case.reason("the type does not enforce this step")
 
 
 def _least(kind: str) -> Rule:
     def rule(case: Case, value: Json) -> Iterator[Reason]:
         asked = value if isinstance(value, int | float) else 0
-        if case.atom.kind == kind and size(case.atom)[0] < asked:
-            yield from case.no("a size that the type does not ask for")
+        if case.values.kind == kind and size(case.values)[0] < asked:
+            yield from case.reason("the type does not enforce this minimum size")
 
     return rule
 
 
 def _most(kind: str) -> Rule:
     def rule(case: Case, value: Json) -> Iterator[Reason]:
-        most = size(case.atom)[1]
+        most = size(case.values)[1]
         asked = value if isinstance(value, int | float) else 0
-        if case.atom.kind == kind and (most is None or most > asked):
-            yield from case.no("a size that the type does not limit")
+        if case.values.kind == kind and (most is None or most > asked):
+            yield from case.reason("the type does not enforce this maximum size")
 
     return rule
 
 
 def _pattern(case: Case, value: Json) -> Iterator[Reason]:
-    if isinstance(case.atom, String):
+    if isinstance(case.values, String):
         text = portable(value) if isinstance(value, str) else None
-        if text is None or case.atom.node.get("pattern") != text:
-            yield from case.no("a pattern that means something else to pydantic")
+        if text is None or case.values.simple.get("pattern") != text:
+            yield from case.reason(
+                "the pattern has no equivalent in the regular expressions of pydantic"
+            )
 
 
 RULES: Final[Mapping[str, Rule]] = {

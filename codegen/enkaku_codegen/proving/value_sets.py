@@ -1,18 +1,17 @@
-"""Simple schemas taken apart into atoms: sets of values of one kind each, of which a type is the union."""
+"""Value sets: disjoint parts of a simple schema, each of values of one kind."""
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from enkaku_codegen.jsontree import Json, kind_of
+from enkaku_codegen.json_values import Json, kind_of
 from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, TypePlan
-from enkaku_codegen.reading.simple_schema import ANYTHING, Node, as_dict
+from enkaku_codegen.reading.simple_schema import ANYTHING, SimpleSchema, as_dict
 
 __all__ = [
     "ANY_KIND",
     "Array",
-    "Atom",
     "Constant",
     "Map",
     "Number",
@@ -20,26 +19,27 @@ __all__ = [
     "Plain",
     "String",
     "Tuple",
-    "atoms",
+    "ValueSet",
     "highest",
     "lowest",
     "size",
     "takes_null",
+    "value_sets",
 ]
 
 ANY_KIND: Final = ("null", "boolean", "number", "string", "array", "object")
-"""The kinds of JSON values; ``integer`` is a part of ``number``."""
+"""The types of JSON values; ``number`` includes ``integer``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """One value: a string, a whole number or a boolean."""
+    """One value: a string, an integer or a boolean."""
 
     value: Json
 
     @property
     def kind(self) -> str:
-        """What ``type`` calls it."""
+        """The JSON type of the value."""
         return kind_of(self.value)
 
 
@@ -52,48 +52,48 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Numbers, or whole numbers, within bounds."""
+    """Numbers, or integers, within bounds."""
 
     kind: str
-    node: Node
+    simple: SimpleSchema
 
 
 @dataclass(frozen=True, slots=True)
 class String:
-    """Texts."""
+    """Strings."""
 
-    node: Node
+    simple: SimpleSchema
     kind: str = "string"
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Arrays whose items are all alike."""
+    """Arrays whose items all have one schema."""
 
-    items: Node
-    node: Node
+    items: SimpleSchema
+    simple: SimpleSchema
     kind: str = "array"
 
 
 @dataclass(frozen=True, slots=True)
 class Tuple:
-    """Arrays of one length, with a schema for each place."""
+    """Arrays of one length, with a schema for each position."""
 
-    items: tuple[Node, ...]
+    items: tuple[SimpleSchema, ...]
     kind: str = "array"
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Objects whose members are all alike.
+    """Objects whose values all have one schema.
 
     Attributes:
-        keys: The simple schema of the names of members.
+        keys: The simple schema of the property names.
     """
 
-    values: Node
-    keys: Node
-    node: Node
+    values: SimpleSchema
+    keys: SimpleSchema
+    simple: SimpleSchema
     kind: str = "object"
 
 
@@ -105,78 +105,78 @@ class Object:
     kind: str = "object"
 
 
-Atom: TypeAlias = Constant | Plain | Number | String | Array | Tuple | Map | Object
+ValueSet: TypeAlias = Constant | Plain | Number | String | Array | Tuple | Map | Object
 
 
-def atoms(node: Node, types: Mapping[str, TypePlan]) -> Iterator[Atom]:
-    """Take a simple schema apart.
+def value_sets(simple: SimpleSchema, types: Mapping[str, TypePlan]) -> Iterator[ValueSet]:
+    """Yield the value sets of a simple schema, whose union it is.
 
     Args:
-        node: It, with the names of types in its ``$ref``.
-        types: Those types.
+        simple: The simple schema, with the names of types in its ``$ref``.
+        types: The types, by name.
     """
-    match node:
+    match simple:
         case {"$ref": str() as name}:
             plan = types[name]
             if isinstance(plan, AliasPlan):
-                yield from atoms(plan.schema, types)
+                yield from value_sets(plan.schema, types)
             else:
                 yield Object(plan)
         case {"anyOf": [*branches]}:
             for branch in branches:
-                yield from atoms(as_dict(branch), types)
+                yield from value_sets(as_dict(branch), types)
         case {"enum": [*values]}:
             yield from map(Constant, values)
         case {"type": str() as kind}:
-            yield _of_kind(kind, node)
+            yield _of_kind(kind, simple)
         case _:
             for kind in ANY_KIND:
-                yield from atoms(_EVERY[kind], types)
+                yield from value_sets(_EVERY[kind], types)
 
 
-def _of_kind(kind: str, node: Node) -> Atom:
-    match kind, node:
+def _of_kind(kind: str, simple: SimpleSchema) -> ValueSet:
+    match kind, simple:
         case "integer" | "number", _:
-            return Number(kind, node)
+            return Number(kind, simple)
         case "string", _:
-            return String(node)
+            return String(simple)
         case "array", {"prefixItems": [*items]}:
             return Tuple(tuple(as_dict(each) for each in items))
         case "array", _:
-            return Array(_below(node, "items"), node)
+            return Array(_below(simple, "items"), simple)
         case "object", _:
-            keys = node.get("propertyNames")
+            keys = simple.get("propertyNames")
             names = keys if isinstance(keys, dict) else _ANY_TEXT
-            return Map(_below(node, "additionalProperties"), names, node)
+            return Map(_below(simple, "additionalProperties"), names, simple)
         case _:
             return Plain(kind)
 
 
-def _below(node: Node, key: str) -> Node:
-    below = node.get(key)
+def _below(simple: SimpleSchema, key: str) -> SimpleSchema:
+    below = simple.get(key)
     return below if isinstance(below, dict) else ANYTHING
 
 
-_ANY_TEXT: Final[Node] = {"type": "string"}
-# Made once, since what is the same object is proved once.
-_EVERY: Final[Mapping[str, Node]] = {
+_ANY_TEXT: Final[SimpleSchema] = {"type": "string"}
+# One object each: the prover caches results by identity.
+_EVERY: Final[Mapping[str, SimpleSchema]] = {
     **{kind: {"type": kind} for kind in ANY_KIND},
     "array": {"type": "array", "items": ANYTHING},
     "object": {"type": "object", "additionalProperties": ANYTHING},
 }
 
 
-def takes_null(node: Node, types: Mapping[str, TypePlan]) -> bool:
-    """Tell whether null is a value of a type."""
-    return any(atom.kind == "null" for atom in atoms(node, types))
+def takes_null(simple: SimpleSchema, types: Mapping[str, TypePlan]) -> bool:
+    """Return whether null is a value of a type."""
+    return any(values.kind == "null" for values in value_sets(simple, types))
 
 
-def size(atom: Atom) -> tuple[int, int | None]:
-    """Give the least and the most characters, items or members that values of an atom have."""
-    match atom:
-        case String(node) | Array(_, node) | Map(_, _, node):
-            least = _first_number(node, "minLength", "minItems", "minProperties")
-            most = _first_number(node, "maxLength", "maxItems", "maxProperties")
+def size(values: ValueSet) -> tuple[int, int | None]:
+    """Return the minimum and maximum number of characters, items or properties of the values of a set."""
+    match values:
+        case String(simple) | Array(_, simple) | Map(_, _, simple):
+            least = _first_number(simple, "minLength", "minItems", "minProperties")
+            most = _first_number(simple, "maxLength", "maxItems", "maxProperties")
             return least or 0, most
         case Tuple(items):
             return len(items), len(items)
@@ -187,41 +187,41 @@ def size(atom: Atom) -> tuple[int, int | None]:
             return 0, None
 
 
-def _first_number(node: Node, *keys: str) -> int | None:
-    found = [value for key in keys if isinstance(value := node.get(key), int)]
+def _first_number(simple: SimpleSchema, *keys: str) -> int | None:
+    found = [value for key in keys if isinstance(value := simple.get(key), int)]
     return found[0] if found else None
 
 
 Bound: TypeAlias = tuple[int | float, bool]
-"""The end of a range of numbers, and on which side of the number it is: True means a bit above it."""
+"""A bound, and whether it is just above the number; bounds are compared as tuples."""
 
 
-def lowest(schema: Node, *, whole: bool) -> Bound:
-    """Give the bound that the numbers of a schema do not go below."""
+def lowest(schema: SimpleSchema, *, integer: bool) -> Bound:
+    """Return the lower bound of the numbers of a schema."""
     found: list[Bound] = [
         (-math.inf, False),
-        *((math.ceil(each) if whole else each, False) for each in _numbers(schema, "minimum")),
+        *((math.ceil(each) if integer else each, False) for each in _numbers(schema, "minimum")),
         *(
-            (math.floor(each) + 1, False) if whole else (each, True)
+            (math.floor(each) + 1, False) if integer else (each, True)
             for each in _numbers(schema, "exclusiveMinimum")
         ),
     ]
     return max(found)
 
 
-def highest(schema: Node, *, whole: bool) -> Bound:
-    """Give the bound that the numbers of a schema do not go above."""
+def highest(schema: SimpleSchema, *, integer: bool) -> Bound:
+    """Return the upper bound of the numbers of a schema."""
     found: list[Bound] = [
         (math.inf, True),
-        *((math.floor(each) if whole else each, True) for each in _numbers(schema, "maximum")),
+        *((math.floor(each) if integer else each, True) for each in _numbers(schema, "maximum")),
         *(
-            (math.ceil(each) - 1, True) if whole else (each, False)
+            (math.ceil(each) - 1, True) if integer else (each, False)
             for each in _numbers(schema, "exclusiveMaximum")
         ),
     ]
     return min(found)
 
 
-def _numbers(schema: Node, key: str) -> list[int | float]:
+def _numbers(schema: SimpleSchema, key: str) -> list[int | float]:
     value = schema.get(key)
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []

@@ -1,4 +1,4 @@
-"""Reading: files become the definition of a protocol, checked and free of references to other files.
+"""Protocol reader: files become a checked definition without references to other files.
 
-It knows files and JSON Schema, and nothing of Python.
+It handles files and JSON Schema, and no Python types.
 """

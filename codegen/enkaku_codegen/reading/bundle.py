@@ -1,18 +1,18 @@
-"""Schemas for validators: without what says nothing of values, and with the definitions that they need."""
+"""Schema bundles for validators: without annotations, and with the definitions that they need."""
 
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from enkaku_codegen.jsontree import Schema, Tokens
+from enkaku_codegen.json_values import Schema, Tokens
 
 from .dialects import DRAFT_2020_12
 from .schemas import applied, rebuilt
-from .simple_schema import referred
+from .simple_schema import reference_name
 
-__all__ = ["bare", "needed"]
+__all__ = ["needed_definitions", "without_annotations"]
 
-_SAYING_NOTHING: Final = frozenset(
+_ANNOTATIONS: Final = frozenset(
     {
         *(
             "$comment",
@@ -26,37 +26,37 @@ _SAYING_NOTHING: Final = frozenset(
     }
 )
 
-# What a fragment of an address holds as it is (RFC 3986, 3.5); of the percent sign, there are none yet.
+# Characters that are allowed in the fragment of a URI (RFC 3986, 3.5); names are not percent-encoded yet.
 _IN_FRAGMENTS: Final = "#!$&'()*+,;=:@/?-._~"
 
 
-def bare(schema: Schema) -> Schema:
-    """Give a schema of draft 2020-12 that accepts the same values and says nothing else."""
+def without_annotations(schema: Schema) -> Schema:
+    """Return a schema of draft 2020-12 that accepts the same values and has no annotations."""
     if isinstance(schema, bool):
         return schema
 
     def below(_: Tokens, each: Schema) -> Schema:
-        return bare(each)
+        return without_annotations(each)
 
     kept = {
         key: value
         for key, value in rebuilt(schema, DRAFT_2020_12, below).items()
-        if key not in _SAYING_NOTHING and not key.startswith("x-")
+        if key not in _ANNOTATIONS and not key.startswith("x-")
     }
     if isinstance(reference := kept.get("$ref"), str):
         kept["$ref"] = quote(reference, safe=_IN_FRAGMENTS)
     return kept
 
 
-def needed(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
-    """Give the definitions that a schema refers to, and those that these refer to."""
+def needed_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Return the definitions that a schema refers to, directly or through others."""
     found: dict[str, Schema] = {}
     waiting = [schema]
     while waiting:
         each = waiting.pop()
         if isinstance(each, bool):
             continue
-        name = referred(each)
+        name = reference_name(each)
         if name is not None and name in definitions and name not in found:
             found[name] = definitions[name]
             waiting.append(definitions[name])

@@ -1,4 +1,4 @@
-"""What a protocol file says, checked and free of references to other files."""
+"""Definition of a protocol: what the file says, checked and free of references to other files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
 from enkaku_codegen.errors import ProtocolError
-from enkaku_codegen.jsontree import Json, Schema, as_text, pointer
+from enkaku_codegen.json_values import Json, Schema, as_text, pointer
 
-from .declared import DeclaredError, DeclaredErrors
+from .declared_errors import DeclaredError, DeclaredErrors
 from .dialects import Dialect
+from .dynamic_refs import DynamicSchemas
 from .library import Library
 from .load import Document, load, sources
-from .locations import Resource, Spot
+from .locations import Location, Resource
 from .metaschema import faults, is_document
 from .options import formats_of
 from .references import References
 from .simple_schema import as_dict
-from .verbatim import Verbatim
 
 __all__ = [
     "ErrorDefinition",
@@ -40,10 +40,10 @@ class ErrorDefinition:
 
     Attributes:
         definition: The name in ``$defs`` if the declaration is a reference to it, else None.
-        code: The code, or None where the declaration leaves it open.
-        data: The schema of the error's data, or None where it declares none.
-        description: What the declaration says of itself, ``""`` if nothing.
-        pointer: Where it is declared, as a JSON pointer into the protocol file.
+        code: The code, or None if the declaration leaves it open.
+        data: The schema of the error's data, or None if it declares none.
+        description: The description of the declaration, or ``""``.
+        pointer: The location of the declaration, as a JSON pointer into the protocol file.
     """
 
     definition: str | None
@@ -59,10 +59,10 @@ class Procedure:
 
     Attributes:
         slots: Only the slots that are declared, in the order data, param, send, receive, result.
-        pointer: Where it is declared, as a JSON pointer into the protocol file.
-        verbatim: The schema as it stands in the file, for each slot whose schema holds a
-            ``$dynamicRef``: what that leads to is lost where all references are by name.
-        idempotent: Whether a request may be sent again where its answer was lost with the connection.
+        pointer: The location of the procedure, as a JSON pointer into the protocol file.
+        dynamic_schemas: The original schema of each slot whose schema has a ``$dynamicRef``, whose target
+            would change if all references were by name.
+        idempotent: Whether a client may repeat the request if the connection is lost before the reply.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Procedure:
     slots: Mapping[SlotName, Schema]
     errors: tuple[ErrorDefinition, ...]
     pointer: str
-    verbatim: Mapping[SlotName, Schema] = field(default_factory=dict[SlotName, Schema])
+    dynamic_schemas: Mapping[SlotName, Schema] = field(default_factory=dict[SlotName, Schema])
     idempotent: bool = False
 
 
@@ -79,15 +79,15 @@ class Procedure:
 class Protocol:
     """A protocol whose every ``$ref`` is ``#/$defs/NAME`` with NAME in ``definitions``.
 
-    The schemas are of draft 2020-12. NAME is escaped as in a JSON pointer (``jsontree.tokens`` undoes it),
+    The schemas are of draft 2020-12. NAME is escaped as in a JSON pointer (``json_values.tokens`` reverts it),
     and nothing else is.
 
     Attributes:
-        name: What the file calls itself, else the file's own name without its suffix.
-        procedures: Sorted by name, so that the order in the file changes nothing.
+        name: The name in the file, else the file's own name without its suffix.
+        procedures: Sorted by name, so that their order in the file does not matter.
         definitions: The shared schemas by name, sorted by name.
-        formats: The Python type that text of a format becomes, by format: some of ``options.FORMATS``.
-        defaults: Whether the ``default`` of a property is filled in where the property is absent.
+        formats: The Python type for strings of a format, by format: some of ``options.FORMATS``.
+        defaults: Whether the ``default`` of a property is filled in if the property is absent.
         sources: The digests of all files that were read, by their paths from the protocol file's
             directory; empty if there are no such paths.
     """
@@ -109,21 +109,20 @@ def read_protocol(path: Path, name: str | None = None) -> Protocol:
 
     Args:
         path: A JSON or YAML file: a bare mapping of procedures, or a document with ``procedures``.
-        name: What to call the protocol, whatever the file says.
+        name: The name of the protocol; None takes that of the file.
 
     Raises:
-        ProtocolError: The file, or one that it refers to, is not what it should be; has everything
-            that is wrong, with file, line and JSON pointer.
+        ProtocolError: The file, or one that it refers to, has errors. They have file, line and JSON pointer.
     """
     document = load(path)
     reader = _Reader(document)
-    for place, message in faults(document.value):
-        reader.library.note(Spot(document, place), message)
+    for where, message in faults(document.value):
+        reader.library.add_issue(Location(document, where), message)
     return reader.read(name)
 
 
 class _Reader:
-    """Makes a protocol of a protocol file."""
+    """Builds the definition of a protocol from its file."""
 
     def __init__(self, document: Document) -> None:
         self.library = Library()
@@ -136,17 +135,17 @@ class _Reader:
         value = self._document.value
         head = value if isinstance(value, dict) and is_document(value) else {}
         dialect = self.library.file_dialect(self._file)
-        shared = _schemas(Spot(self._document, ("$defs",))) if head else []
-        for spot in shared:
-            self.library.add(spot, self._file, dialect)
-        top = Spot(self._document, ("procedures",) if head else ())
-        errors = {spot: self._add(spot, dialect) for spot in _schemas(top)}
+        shared = _schemas(Location(self._document, ("$defs",))) if head else []
+        for location in shared:
+            self.library.add(location, self._file, dialect)
+        top = Location(self._document, ("procedures",) if head else ())
+        errors = {location: self._add(location, dialect) for location in _schemas(top)}
         self._gather(shared, errors)
         self._raise_issues()
         definitions = self._references.definitions()
-        verbatim = Verbatim(self.library, self._references, shared)
+        dynamic = DynamicSchemas(self.library, self._references, shared)
         procedures = [
-            self._procedure(spot, declared, verbatim) for spot, declared in errors.items()
+            self._procedure(location, declared, dynamic) for location, declared in errors.items()
         ]
         self._raise_issues()
         return Protocol(
@@ -163,74 +162,83 @@ class _Reader:
         if self.library.issues:
             raise ProtocolError(self.library.issues)
 
-    def _add(self, procedure: Spot, dialect: Dialect) -> list[DeclaredError]:
-        """Take in the schemas of a procedure, and give the errors that it declares."""
-        for spot in _schemas(procedure):
-            if spot.path[-1] in (*_SLOTS, "error"):
-                home = Resource(spot, self._file.uri, outer=self._file)
-                self.library.add(spot, home, dialect)
+    def _add(self, procedure: Location, dialect: Dialect) -> list[DeclaredError]:
+        """Add the schemas of a procedure to the library, and return the errors that it declares."""
+        for location in _schemas(procedure):
+            if location.path[-1] in (*_SLOTS, "error"):
+                home = Resource(location, self._file.uri, outer=self._file)
+                self.library.add(location, home, dialect)
         has_error = isinstance(as_dict(procedure.value).get("error"), dict)
         return self._errors.of(procedure.below(("error",))) if has_error else []
 
-    def _gather(self, shared: list[Spot], errors: Mapping[Spot, list[DeclaredError]]) -> None:
-        """Follow the references of everything that becomes a model.
+    def _gather(
+        self, shared: list[Location], errors: Mapping[Location, list[DeclaredError]]
+    ) -> None:
+        """Follow the references of all schemas that become types.
 
-        A definition that only errors refer to becomes an exception and no model.
+        A definition that only errors refer to becomes an exception, not a type.
         """
         exceptions = set(self._errors.definitions.values())
-        for spot in shared:
-            if spot not in exceptions:
-                self._references.name(spot)
-                self._references.gather(spot)
+        for location in shared:
+            if location not in exceptions:
+                self._references.name(location)
+                self._references.gather(location)
         for procedure, declared in errors.items():
-            for spot in _schemas(procedure):
-                if spot.path[-1] in _SLOTS:
-                    self._references.gather(spot)
+            for location in _schemas(procedure):
+                if location.path[-1] in _SLOTS:
+                    self._references.gather(location)
             for error in declared:
                 if error.data is not None:
                     self._references.gather(error.data)
 
     def _procedure(
-        self, spot: Spot, declared: list[DeclaredError], verbatim: Verbatim
+        self, location: Location, declared: list[DeclaredError], dynamic: DynamicSchemas
     ) -> Procedure:
-        value = as_dict(spot.value)
+        value = as_dict(location.value)
         for error in declared:
-            if error.data is not None and verbatim.is_needed(error.data):
+            if error.data is not None and dynamic.is_needed(error.data):
                 message = "$dynamicRef is not supported in the data of an error"
-                self.library.note(error.data, message)
-        slots: dict[SlotName, Spot] = {
-            slot: spot.below((slot,)) for slot in _SLOTS if slot in value
+                self.library.add_issue(error.data, message)
+        slots: dict[SlotName, Location] = {
+            slot: location.below((slot,)) for slot in _SLOTS if slot in value
         }
         return Procedure(
-            name=spot.path[-1],
+            name=location.path[-1],
             kind=cast("Kind", value["type"]),
             description=as_text(value.get("description")),
-            slots={slot: self._references.resolved(place) for slot, place in slots.items()},
+            slots={
+                slot: self._references.resolved(slot_location)
+                for slot, slot_location in slots.items()
+            },
             errors=tuple(
                 ErrorDefinition(
                     definition=error.definition,
                     code=code,
                     data=None if error.data is None else self._references.resolved(error.data),
                     description=error.description,
-                    pointer=pointer(error.place.path),
+                    pointer=pointer(error.declared_at.path),
                 )
                 for error in declared
                 for code in error.codes
             ),
-            pointer=pointer(spot.path),
-            verbatim={
-                slot: verbatim.schema(place)
-                for slot, place in slots.items()
-                if verbatim.is_needed(place)
+            pointer=pointer(location.path),
+            dynamic_schemas={
+                slot: dynamic.schema(slot_location)
+                for slot, slot_location in slots.items()
+                if dynamic.is_needed(slot_location)
             },
             idempotent=value.get("idempotent") is True,
         )
 
 
-def _schemas(spot: Spot) -> list[Spot]:
-    """Give the places directly below one where a schema, or another object, is."""
+def _schemas(location: Location) -> list[Location]:
+    """Return the locations directly below one that have a schema or another object."""
     try:
-        members = as_dict(spot.value)
+        properties = as_dict(location.value)
     except KeyError:
         return []
-    return [spot.below((key,)) for key, value in members.items() if isinstance(value, dict | bool)]
+    return [
+        location.below((key,))
+        for key, value in properties.items()
+        if isinstance(value, dict | bool)
+    ]

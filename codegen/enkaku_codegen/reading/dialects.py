@@ -1,4 +1,4 @@
-"""The dialects of JSON Schema that are read: draft 2020-12, and draft-07."""
+"""Dialects of JSON Schema that are supported: draft 2020-12 and draft-07."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.protocols import Validator
 
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 
 __all__ = ["DRAFT_07", "DRAFT_2020_12", "HOLDERS", "IN_PLACE", "Dialect", "dialect_of"]
 
@@ -16,13 +16,13 @@ class Dialect:
     """A draft of JSON Schema.
 
     Attributes:
-        name: What people call it.
-        uri: What ``$schema`` says, without scheme and ``#``.
+        name: Its name in messages.
+        uri: The value of ``$schema`` for it, without scheme and ``#``.
         one: The keywords whose value is a schema.
-        listed: The keywords whose value is a list of schemas.
+        listed: The keywords whose value is an array of schemas.
         named: The keywords whose value is an object of schemas.
-        others: The keywords whose value is something else.
-        ref_alone: Whether a ``$ref`` makes its neighbours mean nothing.
+        others: The keywords with any other value.
+        ref_alone: Whether the keywords next to a ``$ref`` are ignored.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Dialect:
 
     @property
     def keywords(self) -> frozenset[str]:
-        """Every keyword that means something in the dialect."""
+        """Every keyword of the dialect."""
         return self.one | self.listed | self.named | self.others
 
 
 HOLDERS: Final = frozenset({"$defs", "definitions"})
-"""The keywords whose schemas apply to nothing until something refers to them; in either dialect."""
+"""The keywords whose schemas apply only where a reference leads to them; in either dialect."""
 
 IN_PLACE: Final = frozenset(
     {"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"}
@@ -91,7 +91,7 @@ DRAFT_07: Final = Dialect(
 
 
 def dialect_of(uri: Json) -> Dialect | None:
-    """Give the dialect that a ``$schema`` names, or None if it is not one that is read here."""
+    """Return the dialect that a ``$schema`` names, or None if it is not supported."""
     if not isinstance(uri, str):
         return None
     bare = uri.removesuffix("#").removeprefix("https://").removeprefix("http://")

@@ -1,4 +1,4 @@
-"""Reads JSON text, strictly, and remembers on which line each value stands."""
+"""Strict JSON parser with a source map: the line of each value."""
 
 import json
 import re
@@ -7,12 +7,12 @@ from itertools import count
 from typing import Final, NoReturn, TypeAlias, cast
 
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import (
+from enkaku_codegen.json_values import (
     MAX_DEPTH,
     MAX_VALUES,
     SURROGATE,
     Json,
-    Place,
+    SourceMap,
     pointer,
     read_number,
 )
@@ -25,21 +25,21 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 
 
-def read_json(file: str, text: str) -> tuple[Json, Place]:
-    """Read a JSON text.
+def read_json(file: str, text: str) -> tuple[Json, SourceMap]:
+    """Read a JSON document.
 
     Args:
-        file: Names the text in errors.
+        file: The name of the file in errors.
         text: The whole text, without a byte order mark.
 
     Raises:
-        ProtocolError: It is not JSON, names a member twice, is nested deeper than ``MAX_DEPTH``, or
-            holds a value that no other JSON implementation would read alike.
+        ProtocolError: It is not JSON, has a duplicate key, is nested deeper than ``MAX_DEPTH``, or has a value
+            that not every JSON implementation reads alike.
     """
     return _Reader(file, text).read()
 
 
-def _refuse_constant(text: str) -> NoReturn:
+def _reject_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
@@ -51,9 +51,9 @@ _MESSAGES: Final = {
     "Unterminated string starting at": "a string without an end",
 }
 
-# Strings, numbers and names are read by the standard library, arrays and objects here.
+# The standard library reads scalars. Arrays and objects are read here, because it does not report their lines.
 _SCALARS: Final = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_int=read_number, parse_float=read_number
+    parse_constant=_reject_constant, parse_int=read_number, parse_float=read_number
 )
 
 
@@ -67,17 +67,17 @@ class _Reader:
         self._values = 0
         self._issues: list[Issue] = []
 
-    def read(self) -> tuple[Json, Place]:
+    def read(self) -> tuple[Json, SourceMap]:
         self._skip()
         value, below = self._value()
         self._skip()
         if self._at < len(self._text):
-            self._fail("expected nothing more after the JSON value")
+            self._fail("expected the end of the file after the JSON value")
         if self._issues:
             raise ProtocolError(self._issues)
-        return value, Place(1, below)
+        return value, SourceMap(1, below)
 
-    def _value(self) -> tuple[Json, dict[str, Place]]:
+    def _value(self) -> tuple[Json, dict[str, SourceMap]]:
         self._values += 1
         if self._values > MAX_VALUES:
             self._fail(f"more than {MAX_VALUES} values in one file")
@@ -85,52 +85,52 @@ class _Reader:
         if first not in ("{", "["):
             return self._scalar(), {}
         if len(self._path) == MAX_DEPTH:
-            self._fail(f"nested more than {MAX_DEPTH} deep")
+            self._fail(f"nested more than {MAX_DEPTH} levels deep")
         self._at += 1
         return self._object() if first == "{" else self._array()
 
-    def _object(self) -> tuple[Json, dict[str, Place]]:
-        members: dict[str, Json] = {}
-        places: dict[str, Place] = {}
-        if self._take("}"):
-            return members, places
+    def _object(self) -> tuple[Json, dict[str, SourceMap]]:
+        properties: dict[str, Json] = {}
+        source_maps: dict[str, SourceMap] = {}
+        if self._accept("}"):
+            return properties, source_maps
         while True:
             line = self._line()
             if self._text[self._at : self._at + 1] != '"':
-                self._fail(f"not JSON: expected a member's name in double quotes{self._hint('}')}")
+                self._fail(f"not JSON: expected a property name in double quotes{self._hint('}')}")
             key = str(self._scalar())
-            if not self._take(":"):
+            if not self._accept(":"):
                 self._fail("not JSON: expected ':'")
             self._path.append(key)
-            if key in members:
-                message = f"the key is here twice, first on line {places[key].line}"
-                self._note(message, line)
+            if key in properties:
+                message = f"duplicate key, first on line {source_maps[key].line}"
+                self._add_issue(message, line)
             value, below = self._value()
             self._path.pop()
-            if key not in members:
-                members[key], places[key] = value, Place(line, below)
-            if self._take("}"):
-                return members, places
-            if not self._take(","):
+            if key not in properties:
+                properties[key], source_maps[key] = value, SourceMap(line, below)
+            if self._accept("}"):
+                return properties, source_maps
+            if not self._accept(","):
                 self._fail("not JSON: expected ',' or '}'")
 
-    def _array(self) -> tuple[Json, dict[str, Place]]:
+    def _array(self) -> tuple[Json, dict[str, SourceMap]]:
         items: list[Json] = []
-        places: dict[str, Place] = {}
-        if self._take("]"):
-            return items, places
+        source_maps: dict[str, SourceMap] = {}
+        if self._accept("]"):
+            return items, source_maps
         for index in count():
             line = self._line()
             self._path.append(str(index))
             value, below = self._value()
             self._path.pop()
             items.append(value)
-            places[str(index)] = Place(line, below)
-            if self._take("]"):
+            source_maps[str(index)] = SourceMap(line, below)
+            if self._accept("]"):
                 break
-            if not self._take(","):
+            if not self._accept(","):
                 self._fail("not JSON: expected ',' or ']'")
-        return items, places
+        return items, source_maps
 
     def _scalar(self) -> _Scalar:
         try:
@@ -141,12 +141,12 @@ class _Reader:
         except ValueError as error:  # from the hooks above
             self._fail(str(error))
         if isinstance(value, str) and SURROGATE.search(value):
-            self._fail("half of a surrogate pair; it is no character")
+            self._fail("a lone surrogate, which is not a character")
         self._at = end
         return value
 
     def _hint(self, end: str) -> str:
-        """Say what was probably done here, where the array or object may have its end."""
+        """Return the probable mistake at the current position, given the end of the array or object."""
         if self._text.startswith(end, self._at):
             return f"; JSON has no comma before '{end}'"
         if self._text.startswith(("//", "/*", "#"), self._at):
@@ -157,8 +157,8 @@ class _Reader:
         end = _SPACE.match(self._text, self._at)
         self._at = end.end() if end else self._at
 
-    def _take(self, mark: str) -> bool:
-        """Go past the mark and the spaces around it, or only past the spaces if it is not there."""
+    def _accept(self, mark: str) -> bool:
+        """Skip the mark and the spaces around it, and return whether it was there."""
         self._skip()
         if not self._text.startswith(mark, self._at):
             return False
@@ -169,9 +169,9 @@ class _Reader:
     def _line(self) -> int:
         return bisect_right(self._lines, self._at)
 
-    def _note(self, message: str, line: int) -> None:
+    def _add_issue(self, message: str, line: int) -> None:
         self._issues.append(Issue(self._file, line, pointer(tuple(self._path)), message))
 
     def _fail(self, message: str) -> NoReturn:
-        self._note(message, self._line())
+        self._add_issue(message, self._line())
         raise ProtocolError(self._issues)

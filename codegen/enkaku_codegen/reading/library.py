@@ -1,6 +1,7 @@
-"""Knows the files of a protocol, the schemas in them, and what a reference leads to.
+"""Registry of a protocol's files and schemas: it resolves references.
 
-The network is never asked.
+Each schema is registered with its location, its dialect and the resource around it, which anchors and relative
+references start from. A reference to another file loads that file. Nothing is fetched from the network.
 """
 
 import os
@@ -9,12 +10,12 @@ from typing import Final
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import Json, Tokens, pointer, tokens
+from enkaku_codegen.json_values import Json, Tokens, pointer, tokens
 
 from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
-from .lint import NAME_IN_PYTHON, holds_schemas, mistakes
+from .lint import NAME_IN_PYTHON, holds_schemas, lint
 from .load import Document, load
-from .locations import Resource, Spot
+from .locations import Location, Resource
 from .schemas import check, subschemas
 from .validation_text import describe
 
@@ -25,106 +26,106 @@ _HOLDING: Final = [(holder,) for holder in HOLDERS]
 
 
 class _Enough(ProtocolError):
-    """So much is wrong that the rest is not looked at."""
+    """The maximum number of issues is reached; the rest of the protocol is not checked."""
 
 
 class _DeadEnd(Exception):
-    """A reference leads to nothing, for the reason that is the argument."""
+    """A reference without a target; the argument is the reason."""
 
 
 class Library:
-    """The files of a protocol, and every schema in them that was looked at.
+    """The files of a protocol, and all schemas in them that are known.
 
     Attributes:
-        issues: What is wrong with them; grows with each call.
-        dialects: Every schema that is known, and what it is written in.
+        issues: The errors in them; each call may add some.
+        dialects: The dialect of each known schema.
         documents: The files, by every path that leads to one.
     """
 
     def __init__(self) -> None:
         self.issues: list[Issue] = []
-        self.dialects: dict[Spot, Dialect] = {}
+        self.dialects: dict[Location, Dialect] = {}
         self.documents: dict[Path, Document] = {}
-        self._homes: dict[Spot, Resource] = {}
+        self._homes: dict[Location, Resource] = {}
         self._files: dict[str, Resource | None] = {}
-        self._holders: set[Spot] = set()
+        self._holders: set[Location] = set()
 
-    def note(self, spot: Spot, message: str) -> None:
-        """Say that something is wrong at a place.
+    def add_issue(self, location: Location, message: str) -> None:
+        """Add an error at a location.
 
         Raises:
-            ProtocolError: More is wrong than anybody reads.
+            ProtocolError: There are more than a thousand issues.
         """
         if len(self.issues) > _MOST_ISSUES:
             raise _Enough(self.issues)
-        self.issues.append(spot.document.issue(spot.path, message))
+        self.issues.append(location.document.issue(location.path, message))
 
     def add_file(self, document: Document) -> Resource:
-        """Take in a file, but no schema of it yet."""
+        """Add a file, without its schemas."""
         uri = Path(document.key).as_uri()
-        self._files[document.key] = file = Resource(Spot(document, ()), uri)
+        self._files[document.key] = file = Resource(Location(document, ()), uri)
         self.documents[document.path] = document
         return file
 
-    def add(self, spot: Spot, home: Resource, dialect: Dialect) -> None:
-        """Take in a schema and all schemas in it, and check them."""
-        waiting = [(spot, spot.value, home, dialect)]
+    def add(self, location: Location, home: Resource, dialect: Dialect) -> None:
+        """Add a schema and all schemas in it, and check them."""
+        waiting = [(location, location.value, home, dialect)]
         while waiting:
-            spot, schema, home, dialect = waiting.pop()
-            if spot in self.dialects:
+            location, schema, home, dialect = waiting.pop()
+            if location in self.dialects:
                 continue
             if isinstance(schema, dict):
-                dialect = self._dialect(spot, schema, dialect)
-                home = self._home(spot, schema, home, dialect)
+                dialect = self._dialect(location, schema, dialect)
+                home = self._home(location, schema, home, dialect)
                 for path, below in reversed(list(subschemas(schema, dialect))):
-                    waiting.append((spot.below(path), below, home, dialect))
-                self._check(spot, schema, dialect)
-            self.dialects[spot] = dialect
-            self._homes[spot] = home
+                    waiting.append((location.below(path), below, home, dialect))
+                self._check(location, schema, dialect)
+            self.dialects[location] = dialect
+            self._homes[location] = home
 
-    def _check(self, spot: Spot, schema: dict[str, Json], dialect: Dialect) -> None:
-        """Say what is wrong with a schema, apart from the schemas within it."""
-        may_hold = not spot.path or spot.path[-2:-1] in _HOLDING
-        if may_hold and holds_schemas(schema, dialect, is_file=not spot.path):
-            self._holders.add(spot)
+    def _check(self, location: Location, schema: dict[str, Json], dialect: Dialect) -> None:
+        """Add the issues of a schema, without those of the schemas in it."""
+        may_hold = not location.path or location.path[-2:-1] in _HOLDING
+        if may_hold and holds_schemas(schema, dialect, is_file=not location.path):
+            self._holders.add(location)
             return
         found: set[Tokens] = set()
-        if NAME_IN_PYTHON in schema and spot.path[-2:-1] != ("properties",):
-            message = "names the attribute of a property, and stands in its schema"
-            self.note(spot.below((NAME_IN_PYTHON,)), message)
-        for path, message in mistakes(schema, dialect):
+        if NAME_IN_PYTHON in schema and location.path[-2:-1] != ("properties",):
+            message = "belongs in the schema of a property"
+            self.add_issue(location.below((NAME_IN_PYTHON,)), message)
+        for path, message in lint(schema, dialect):
             found.add(path)
-            self.note(spot.below(path), message)
+            self.add_issue(location.below(path), message)
         for path, message in check(schema, dialect):
             if path not in found:
-                self.note(spot.below(path), message)
+                self.add_issue(location.below(path), message)
 
-    def _dialect(self, spot: Spot, schema: dict[str, Json], around: Dialect) -> Dialect:
+    def _dialect(self, location: Location, schema: dict[str, Json], around: Dialect) -> Dialect:
         if "$schema" not in schema:
             return around
         dialect = dialect_of(schema["$schema"])
         if dialect is None:
-            self._note_dialect(spot, schema["$schema"])
+            self._add_dialect_issue(location, schema["$schema"])
         return dialect or around
 
     def file_dialect(self, file: Resource) -> Dialect:
-        """Give what the schemas of a protocol file are written in where they don't say it themselves."""
+        """Return the dialect of the schemas of a protocol file that have no ``$schema`` themselves."""
         value = file.root.value
         uri = value.get("$schema") if isinstance(value, dict) else None
         dialect = dialect_of(uri)
-        # Else it is for an editor, which looks there for the schema of protocol files.
+        # Any other URI is for editors, which take it for the schema of protocol files.
         if dialect is None and isinstance(uri, str) and "json-schema.org/draft" in uri:
-            self._note_dialect(file.root, uri)
+            self._add_dialect_issue(file.root, uri)
         return dialect or DRAFT_2020_12
 
-    def _note_dialect(self, spot: Spot, uri: Json) -> None:
+    def _add_dialect_issue(self, location: Location, uri: Json) -> None:
         known = "draft 2020-12 or draft-07 of JSON Schema"
-        self.note(spot.below(("$schema",)), f"expected {known}, found {describe(uri)}")
+        self.add_issue(location.below(("$schema",)), f"expected {known}, got {describe(uri)}")
 
     def _home(
-        self, spot: Spot, schema: dict[str, Json], home: Resource, dialect: Dialect
+        self, location: Location, schema: dict[str, Json], home: Resource, dialect: Dialect
     ) -> Resource:
-        """Give the resource of a schema: a new one if it says so, else that of the schema around it."""
+        """Return the resource of a schema: a new one if it has an ``$id``, else that of the schema around it."""
         if dialect.ref_alone and "$ref" in schema:
             return home
         anchors = [schema.get("$anchor"), schema.get("$dynamicAnchor")]
@@ -137,49 +138,50 @@ class Library:
             try:
                 uri = urldefrag(urljoin(home.uri, identity)).url
             except ValueError as error:
-                self.note(spot.below(("$id",)), f"not an address: {error}")
+                self.add_issue(location.below(("$id",)), f"not a URI: {error}")
             else:
-                home = Resource(spot, uri, outer=home, ids=home.ids)
+                home = Resource(location, uri, outer=home, ids=home.ids)
                 if home.ids.setdefault(uri, home) is not home:
-                    self.note(
-                        spot.below(("$id",)), f"another schema has the address {describe(identity)}"
+                    self.add_issue(
+                        location.below(("$id",)),
+                        f"another schema has the $id {describe(identity)}",
                     )
         for anchor in anchors:
-            if isinstance(anchor, str) and home.anchors.setdefault(anchor, spot) != spot:
+            if isinstance(anchor, str) and home.anchors.setdefault(anchor, location) != location:
                 other = home.anchors[anchor]
-                self.note(spot, f'the anchor "{anchor}" is also at {other}')
+                self.add_issue(location, f'duplicate anchor "{anchor}", also at {other}')
         return home
 
-    def target(self, spot: Spot, keyword: str = "$ref") -> Spot | None:
-        """Give the schema that a reference of a known schema leads to; None (and an issue) if to none.
+    def target(self, location: Location, keyword: str = "$ref") -> Location | None:
+        """Return the schema that a reference of a known schema leads to; None, and an issue, if there is none.
 
-        A ``$dynamicRef`` leads where it would if nothing around the schema had its anchor, too.
+        A ``$dynamicRef`` is resolved as if no schema around its own had the same anchor.
         """
-        schema = spot.value
+        schema = location.value
         reference = schema.get(keyword) if isinstance(schema, dict) else None
-        spot_of_reference = spot.below((keyword,))
+        reference_location = location.below((keyword,))
         if not isinstance(reference, str):
-            return None  # already noted by the check of the schema
+            return None  # the check of the schema has added the issue
         try:
-            found = self._lookup(self._homes[spot], reference)
+            found = self._lookup(self._homes[location], reference)
         except _Enough:
             raise
         except ProtocolError as error:  # in the file that it leads to
             for issue in error.issues:
                 if issue.line is None:  # the file as a whole
-                    self.note(spot_of_reference, f"{issue.file}: {issue.message}")
+                    self.add_issue(reference_location, f"{issue.file}: {issue.message}")
                 else:
                     self.issues.append(issue)
             return None
         except _DeadEnd as error:
-            self.note(spot_of_reference, f"{describe(reference)}: {error.args[0]}")
+            self.add_issue(reference_location, f"{describe(reference)}: {error.args[0]}")
             return None
         except ValueError as error:
-            self.note(spot_of_reference, f"{describe(reference)} is not a reference: {error}")
+            self.add_issue(reference_location, f"{describe(reference)} is not a reference: {error}")
             return None
         return found
 
-    def _lookup(self, home: Resource, reference: str) -> Spot | None:
+    def _lookup(self, home: Resource, reference: str) -> Location | None:
         url, fragment = urldefrag(reference)
         fragment = unquote(fragment, errors="strict")
         start = self._resource(home, url) if url else home
@@ -206,7 +208,7 @@ class Library:
         path = here / unquote(parts.path, errors="strict")
         key = os.path.realpath(path)
         if key not in self._files:
-            self._files[key] = None  # so that a file with issues says so once
+            self._files[key] = None  # so that the issues of a file are reported once
             shorter = Path(os.path.normpath(path))
             self._add_schemas(load(shorter if os.path.realpath(shorter) == key else path))
         file = self._files[key]
@@ -215,7 +217,7 @@ class Library:
         return file
 
     def _add_schemas(self, document: Document) -> None:
-        """Take in a file that a reference leads to, and its schemas."""
+        """Add a file that a reference leads to, and its schemas."""
         file = self.add_file(document)
         match document.value:
             case {"procedures": _, **others}:  # another protocol
@@ -228,35 +230,35 @@ class Library:
             case dict() | bool():
                 self.add(file.root, file, DRAFT_2020_12)
             case _:
-                self.note(file.root, f"expected a schema, found {describe(document.value)}")
+                self.add_issue(file.root, f"expected a schema, got {describe(document.value)}")
 
-    def _admitted(self, start: Resource, path: Tokens) -> Spot:
-        """Give the schema at a path from a resource, or from one around it."""
+    def _admitted(self, start: Resource, path: Tokens) -> Location:
+        """Return the schema at a path from a resource, or from a resource around it."""
         for resource in start.outwards():
-            spot = resource.root.below(path)
+            location = resource.root.below(path)
             try:
-                value = spot.value
+                value = location.value
             except KeyError:
                 continue
-            self._known(spot, value)
-            return spot
+            self._known(location, value)
+            return location
         raise _DeadEnd(f"there is no {pointer(path)} in {start.root.document.path}")
 
-    def _known(self, spot: Spot, value: Json) -> None:
-        """See to it that a place is known as a schema, if it can be one."""
+    def _known(self, location: Location, value: Json) -> None:
+        """Register the value at a location as a schema if it can be one."""
         if not isinstance(value, dict | bool):
-            raise _DeadEnd(f"expected a schema there, found {describe(value)}")
-        for length in range(len(spot.path), -1, -1):
-            around = Spot(spot.document, spot.path[:length])
+            raise _DeadEnd(f"expected a schema there, got {describe(value)}")
+        for length in range(len(location.path), -1, -1):
+            around = Location(location.document, location.path[:length])
             dialect = self.dialects.get(around)
             if dialect is None:
                 continue
-            if length == len(spot.path) and spot in self._holders:
-                raise _DeadEnd("no schema is there, only others within, by names of no keyword")
-            if length < len(spot.path):
-                # Below a keyword that the dialect does not know, anything may be a schema.
-                if spot.path[length] in dialect.keywords:
+            if length == len(location.path) and location in self._holders:
+                raise _DeadEnd("not a schema: only an object that holds other schemas")
+            if length < len(location.path):
+                # Below a keyword that the dialect does not have, any value may be a schema.
+                if location.path[length] in dialect.keywords:
                     break
-                self.add(spot, self._homes[around], dialect)
+                self.add(location, self._homes[around], dialect)
             return
-        raise _DeadEnd("no schema is there: a shared schema belongs in $defs")
+        raise _DeadEnd("not a schema: put a shared schema into $defs")

@@ -1,18 +1,18 @@
-"""Finds in schemas what JSON Schema allows and nobody means: to it, a keyword that is none says nothing."""
+"""Linter for schemas: reports likely mistakes such as unknown keywords, which JSON Schema ignores."""
 
 from collections.abc import Iterator
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, Tokens
+from enkaku_codegen.json_values import Json, Tokens
 
 from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect
 from .regexes import pattern_fault
 from .validation_text import nearest, severed
 
-__all__ = ["NAME_IN_PYTHON", "holds_schemas", "mistakes"]
+__all__ = ["NAME_IN_PYTHON", "holds_schemas", "lint"]
 
 NAME_IN_PYTHON: Final = "x-python-name"
-"""What a property may say to have another name in Python than the one that follows from its own."""
+"""The keyword by which the schema of a property sets the name of its attribute in Python."""
 
 
 _ALIKE: Final = 0.75
@@ -23,12 +23,12 @@ _CHOOSE: Final = (
     '"$schema": "https://json-schema.org/draft/2020-12/schema"'
 )
 
-# What the other draft, or what is often taken for JSON Schema, has for what the dialect says otherwise.
-_SAID: Final = {
+# The equivalent in the dialect of keywords of other drafts.
+_EQUIVALENT: Final = {
     DRAFT_2020_12: {
         "$recursiveAnchor": "in draft 2020-12 it is $dynamicAnchor",
         "$recursiveRef": "in draft 2020-12 it is $dynamicRef",
-        "additionalItems": "in draft 2020-12 it is items, beside prefixItems for the first ones",
+        "additionalItems": "in draft 2020-12 it is items, after prefixItems for the first ones",
         "dependencies": (
             "in draft 2020-12 it is dependentRequired with names, dependentSchemas with schemas"
         ),
@@ -53,17 +53,17 @@ _OPENAPI: Final = {
 
 
 def holds_schemas(schema: dict[str, Json], dialect: Dialect, *, is_file: bool) -> bool:
-    """Tell whether this is no schema at all, but an object that holds others by name.
+    """Return whether an object is not a schema, but only holds schemas by name.
 
-    A file may have more in it than they.
+    A file may have other values, too.
     """
     own = {key: each for key, each in schema.items() if key[:2] != "x-" and key not in _ANYWHERE}
     only = is_file or all(isinstance(each, dict) for each in own.values())
     return bool(own) and only and not dialect.keywords & own.keys()
 
 
-def mistakes(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, str]]:
-    """Give what is surely not meant in a schema, apart from the schemas within it."""
+def lint(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, str]]:
+    """Yield the likely mistakes in a schema, without those in its subschemas."""
     for key, value in schema.items():
         if key in dialect.keywords:
             if key == "items" and isinstance(value, list) and dialect is DRAFT_2020_12:
@@ -78,18 +78,18 @@ def mistakes(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens
 
 
 def _misspelt(schema: dict[str, Json]) -> Iterator[tuple[Tokens, str]]:
-    """Find names that are required and can't be there, since the property is called a bit otherwise."""
+    """Yield the required names that are no property, but nearly the name of one."""
     required, properties = schema.get("required"), schema.get("properties")
     if schema.get("additionalProperties") is not False or schema.get("patternProperties"):
         return
     if isinstance(required, list) and isinstance(properties, dict):
         others = [name for name in properties if name not in required]
-        for place, name in enumerate(required):
+        for index, name in enumerate(required):
             if isinstance(name, str) and name not in properties:
                 hint = nearest(name, others, cutoff=_ALIKE)
                 if hint:
                     message = f"required, but no property, and additionalProperties: false{hint}"
-                    yield ("required", str(place)), message
+                    yield ("required", str(index)), message
 
 
 def _wrong_patterns(schema: dict[str, Json]) -> Iterator[tuple[Tokens, str]]:
@@ -102,12 +102,12 @@ def _wrong_patterns(schema: dict[str, Json]) -> Iterator[tuple[Tokens, str]]:
 
 
 def _hint(schema: dict[str, Json], key: str, dialect: Dialect) -> str:
-    if said := _SAID[dialect].get(key):
-        return f": {said}"
+    if equivalent := _EQUIVALENT[dialect].get(key):
+        return f": {equivalent}"
     if key in DRAFT_2020_12.keywords:
         return f": {_CHOOSE}"
     if key in _OPENAPI:
-        return f", which is of OpenAPI: {_OPENAPI[key]}"
+        return f", from OpenAPI: {_OPENAPI[key]}"
     hint = severed(schema, key) or nearest(key, sorted(dialect.keywords), cutoff=_ALIKE)
     if not hint and _is_schema(schema[key]):
         return ": properties stand within, as in {type: object, properties: ...}"

@@ -1,4 +1,4 @@
-"""Reads a JSON or YAML file: its value, and the line of everything in it."""
+"""Loads a JSON or YAML file: its value, and the line of each value in it."""
 
 import os
 import stat
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import Json, Place, Tokens, pointer, tokens
-from enkaku_codegen.stamp import digest
+from enkaku_codegen.fingerprint import digest
+from enkaku_codegen.json_values import Json, SourceMap, Tokens, pointer, tokens
 
 from .json_source import read_json
 from .yaml_source import read_yaml
@@ -17,7 +17,7 @@ from .yaml_source import read_yaml
 __all__ = ["MAX_BYTES", "Document", "load", "sources"]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""How many bytes a file may have."""
+"""Maximum size of a file in bytes."""
 
 _READERS: Final = {".json": read_json, ".yaml": read_yaml, ".yml": read_yaml}
 
@@ -27,33 +27,34 @@ class Document:
     """A file that was read.
 
     Attributes:
-        path: As the user would write it.
-        key: The same for all paths to the same file.
-        digest: What stands for its content in a stamp.
+        path: The path as the user would write it.
+        key: The real path, which is the same for all paths to the file.
+        source_map: The line of each value.
+        digest: The digest of its content, for fingerprints.
     """
 
     path: Path
     key: str
     value: Json
-    places: Place
+    source_map: SourceMap
     digest: str
 
     def line(self, path: Tokens) -> int:
-        """Give the line of the value at a path, or of the nearest one around it."""
-        place = self.places
+        """Return the line of the value at a path, or of the nearest value around it."""
+        source_map = self.source_map
         for token in path:
-            below = place.below.get(token)
+            below = source_map.below.get(token)
             if below is None:
                 break
-            place = below
-        return place.line
+            source_map = below
+        return source_map.line
 
     def issue(self, path: Tokens, message: str) -> Issue:
-        """Say that something is wrong at a path."""
+        """Return an issue at a path."""
         return Issue(str(self.path), self.line(path), pointer(path), message)
 
     def locate(self, error: ProtocolError) -> ProtocolError:
-        """Give the error with file and line where its issues know only pointers into this file."""
+        """Return the error with file and line added to the issues that have only a pointer into this file."""
         return ProtocolError(
             (
                 issue
@@ -65,9 +66,9 @@ class Document:
 
 
 def sources(documents: Mapping[Path, Document], base: Path) -> dict[str, str]:
-    """Give the digest of each file by its path from a directory, sorted.
+    """Return the digest of each file by its path from a directory, sorted.
 
-    Empty if such a path does not lead to the file: what a link to a directory may do to ``..``.
+    Empty if such a path does not lead to the file, as with ``..`` after a symbolic link to a directory.
     """
     found: dict[str, str] = {}
     for path, document in documents.items():
@@ -82,7 +83,7 @@ def load(path: Path) -> Document:
     """Read a JSON (``.json``) or YAML (``.yaml``, ``.yml``) file.
 
     Raises:
-        ProtocolError: It can't be read, is too large, or is not what its suffix says.
+        ProtocolError: The file can't be read, is too large, or does not have the format of its suffix.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -91,16 +92,16 @@ def load(path: Path) -> Document:
     text = _decoded(path, content)
     if not text.strip():
         raise _unreadable(path, "the file is empty")
-    value, places = reader(str(path), text)
-    return Document(path, os.path.realpath(path), value, places, digest(content))
+    value, source_map = reader(str(path), text)
+    return Document(path, os.path.realpath(path), value, source_map, digest(content))
 
 
 def _content(path: Path) -> bytes:
     try:
-        # Asked first, because opening a pipe would wait for somebody to write to it.
+        # Checked before opening: open() of a named pipe would block until a process writes to it.
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise _unreadable(path, "expected a file, found a directory")
+            raise _unreadable(path, "expected a file, got a directory")
         if not stat.S_ISREG(mode):
             raise _unreadable(path, "expected a regular file")
         with path.open("rb") as file:

@@ -1,29 +1,29 @@
-"""Places in files, and the schemas that references start from."""
+"""Locations in files, and the resources that references start from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from enkaku_codegen.jsontree import Json, Tokens, find
+from enkaku_codegen.json_values import Json, Tokens, find
 
 from .load import Document
 
-__all__ = ["Resource", "Spot"]
+__all__ = ["Location", "Resource"]
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """A place in a file."""
+class Location:
+    """A location in a file."""
 
     document: Document
     path: Tokens
 
-    def below(self, path: Tokens) -> "Spot":
-        """Give the place at a path from here."""
-        return Spot(self.document, self.path + path)
+    def below(self, path: Tokens) -> "Location":
+        """Return the location at a path from here."""
+        return Location(self.document, self.path + path)
 
     @property
     def value(self) -> Json:
-        """What stands there."""
+        """The value at the location."""
         return find(self.document.value, self.path)
 
     def __str__(self) -> str:
@@ -32,24 +32,24 @@ class Spot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resource:
-    """A schema with an address of its own: what ``#`` means to the references in it.
+    """A schema resource: a schema with a URI of its own, which ``#`` refers to in the references in it.
 
     Attributes:
-        root: Where it begins.
-        uri: Its address, which relative references start from.
-        outer: Where to look for what it does not have itself.
-        ids: The resources in the same tree of schemas, by address.
-        anchors: The schemas in it that have a plain name.
+        root: The location of the schema.
+        uri: Its URI, the base of relative references.
+        outer: The resource that is searched for what this one does not have.
+        ids: The resources in the same schema, by URI.
+        anchors: The schemas in it that have an anchor.
     """
 
-    root: Spot
+    root: Location
     uri: str
     outer: "Resource | None" = None
     ids: dict[str, "Resource"] = field(default_factory=dict[str, "Resource"])
-    anchors: dict[str, Spot] = field(default_factory=dict[str, Spot])
+    anchors: dict[str, Location] = field(default_factory=dict[str, Location])
 
     def outwards(self) -> Iterator["Resource"]:
-        """Give the resource and those around it."""
+        """Yield the resource and those around it, innermost first."""
         resource: Resource | None = self
         while resource is not None:
             yield resource

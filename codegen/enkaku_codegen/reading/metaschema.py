@@ -1,6 +1,6 @@
-"""Checks the shape of a protocol file against the meta-schema that ships with this package.
+"""Validates the structure of a protocol file against the meta-schema that ships with this package.
 
-Schemas within the file are left to ``schemas``, which checks them one by one.
+The schemas in the file are removed first: ``schemas.check`` checks each by itself.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Final, cast
 from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
 
-from enkaku_codegen.jsontree import Json, Tokens
+from enkaku_codegen.json_values import Json, Tokens
 
 from .options import OPTIONS, format_faults
 from .validation_text import explain
@@ -19,13 +19,13 @@ from .validation_text import explain
 __all__ = ["META_SCHEMA_PATH", "error_faults", "faults", "is_document", "read_meta_schema"]
 
 META_SCHEMA_PATH: Final = Path(__file__).parent.with_name("protocol.schema.json")
-"""The JSON Schema of protocol files; an editor that is pointed at it completes and checks them."""
+"""The JSON Schema of protocol files, for editors, too."""
 
 _SLOTS: Final = ("data", "param", "send", "receive", "result")
 
 
 def read_meta_schema() -> dict[str, Json]:
-    """Give the JSON Schema of protocol files, of draft 2020-12."""
+    """Return the JSON Schema of protocol files, of draft 2020-12."""
     return cast("dict[str, Json]", json.loads(META_SCHEMA_PATH.read_text(encoding="utf-8")))
 
 
@@ -36,69 +36,74 @@ def _validator(part: str) -> Validator:
 
 
 def is_document(value: Json) -> bool:
-    """Tell whether the file has the form of a document, not that of a bare mapping."""
+    """Return whether a file is a document with ``procedures``, not a bare mapping of procedures."""
     return isinstance(value, dict) and bool(_validator("isDocument").is_valid(value))
 
 
 def faults(value: Json) -> list[tuple[Tokens, str]]:
-    """Give what is wrong with a protocol file, apart from the schemas in it."""
+    """Return the errors in a protocol file, without those in its schemas."""
     if not isinstance(value, dict):
         return _explained("bare", value)
     if not is_document(value):
         misplaced = [name for name in OPTIONS if name in value and not _has_type(value[name])]
-        hollow = {name: _hollow(each) for name, each in value.items() if name not in misplaced}
+        stripped = {
+            name: _without_subschemas(each) for name, each in value.items() if name not in misplaced
+        }
         wrong: list[tuple[Tokens, str]] = [
             (
                 (name,),
-                'an option stands beside "procedures": expected the procedures within that key',
+                'this option needs the key "procedures": put the procedures in it',
             )
             for name in misplaced
         ]
-        if not hollow.keys() - {"$schema"}:
+        if not stripped.keys() - {"$schema"}:
             return [*wrong, ((), "no procedures: expected one or more")]
-        return [*_explained("bare", hollow), *wrong]
-    hollow = dict(value)
+        return [*_explained("bare", stripped), *wrong]
+    stripped = dict(value)
     definitions, procedures = value.get("$defs"), value.get("procedures")
     if isinstance(definitions, dict):
-        hollow["$defs"] = {
+        stripped["$defs"] = {
             name: each
             for name, each in definitions.items()
             if not name or not isinstance(each, dict | bool)
         }
     if isinstance(procedures, dict):
-        hollow["procedures"] = {name: _hollow(each) for name, each in procedures.items()}
+        stripped["procedures"] = {
+            name: _without_subschemas(each) for name, each in procedures.items()
+        }
     wrong = [
-        (("formats", *path), message) for path, message in format_faults(hollow.pop("formats", {}))
+        (("formats", *path), message)
+        for path, message in format_faults(stripped.pop("formats", {}))
     ]
-    return [*_explained("document", hollow), *wrong]
+    return [*_explained("document", stripped), *wrong]
 
 
 def error_faults(value: Json) -> list[tuple[Tokens, str]]:
-    """Give what is wrong with an error declaration, apart from the declarations and data in it."""
-    hollow = dict(value) if isinstance(value, dict) else {}
-    branches, properties = hollow.get("anyOf"), hollow.get("properties")
+    """Return the errors in an error declaration, without those in the declarations and data in it."""
+    stripped = dict(value) if isinstance(value, dict) else {}
+    branches, properties = stripped.get("anyOf"), stripped.get("properties")
     if isinstance(branches, list):
-        hollow["anyOf"] = [{"$ref": ""} if isinstance(each, dict) else each for each in branches]
+        stripped["anyOf"] = [{"$ref": ""} if isinstance(each, dict) else each for each in branches]
     elif isinstance(properties, dict) and isinstance(data := properties.get("data"), dict):
         shallow = {key: data[key] for key in ("type",) if key in data}
-        hollow["properties"] = {**properties, "data": shallow}
-    return _explained("error", hollow)
+        stripped["properties"] = {**properties, "data": shallow}
+    return _explained("error", stripped)
 
 
 def _has_type(value: Json) -> bool:
     return isinstance(value, dict) and "type" in value
 
 
-def _hollow(procedure: Json) -> Json:
-    """Give a procedure with the simplest schema in the place of each schema."""
+def _without_subschemas(procedure: Json) -> Json:
+    """Return a procedure with each schema replaced by the simplest valid one."""
     if not isinstance(procedure, dict):
         return procedure
-    hollow = {
+    stripped = {
         key: _without_schema(value) if key in _SLOTS else value for key, value in procedure.items()
     }
-    if isinstance(hollow.get("error"), dict):
-        hollow["error"] = {"$ref": ""}
-    return hollow
+    if isinstance(stripped.get("error"), dict):
+        stripped["error"] = {"$ref": ""}
+    return stripped
 
 
 def _without_schema(value: Json) -> Json:

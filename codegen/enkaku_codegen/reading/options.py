@@ -1,9 +1,9 @@
-"""The options of a protocol: what it asks of its generated types beyond what JSON Schema says."""
+"""Options of a protocol: requests about its generated types that JSON Schema has no keywords for."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, Tokens
+from enkaku_codegen.json_values import Json, Tokens
 
 from .validation_text import describe, nearest
 
@@ -21,25 +21,25 @@ FORMATS: Final[Mapping[str, str]] = {
     "ipv4": "IPv4Address",
     "ipv6": "IPv6Address",
 }
-"""The Python type that can be asked for, by the ``format`` of JSON Schema."""
+"""The Python type that a protocol may select, by the ``format`` of JSON Schema."""
 
 
 def format_faults(value: Json) -> Iterator[tuple[Tokens, str]]:
-    """Give what is wrong with the formats that a protocol asks for."""
+    """Yield the errors in the ``formats`` of a protocol."""
     known = ", ".join(f"{name}: {type_}" for name, type_ in FORMATS.items())
     if not isinstance(value, dict):
-        yield (), f"expected an object with some of {known}; found {describe(value)}"
+        yield (), f"expected an object with some of {known}; got {describe(value)}"
         return
     for name, type_ in value.items():
         if name not in FORMATS:
             hint = nearest(name, FORMATS)
-            yield (name,), f"no type is known for this format{hint}: expected some of {known}"
+            yield (name,), f"unknown format{hint}: expected one of {known}"
         elif type_ != FORMATS[name]:
             found = describe(type_)
-            yield (name,), f"expected {FORMATS[name]}, found {found}; there are {known}"
+            yield (name,), f"expected {FORMATS[name]}, got {found}; there are {known}"
 
 
 def formats_of(value: Json) -> Mapping[str, str]:
-    """Give the formats that a protocol asks for, in the order of ``FORMATS``."""
+    """Return the ``formats`` of a protocol, in the order of ``FORMATS``."""
     asked = value if isinstance(value, dict) else {}
     return {name: type_ for name, type_ in FORMATS.items() if asked.get(name) == type_}

@@ -1,136 +1,138 @@
-"""Gives every schema that is referred to a name, so that all references are ``#/$defs/NAME``."""
+"""Reference resolver: gives each schema that is referred to a name, and makes all references ``#/$defs/NAME``."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, Schema, Tokens, pointer, same
+from enkaku_codegen.json_values import Json, Schema, Tokens, pointer, same
 
 from .dialects import DRAFT_2020_12, HOLDERS, IN_PLACE
 from .library import Library
 from .load import Document
-from .locations import Spot
+from .locations import Location
 from .schemas import applied, rebuilt
 
 __all__ = ["References"]
 
-# What a path-based name leaves out: the words that only say how a schema holds others.
-_SILENT: Final = HOLDERS | {"procedures", "properties"}
+# Tokens of a path that a name leaves out, because they only say how a schema holds others.
+_OMITTED: Final = HOLDERS | {"procedures", "properties"}
 
 
 class References:
-    """The references of a protocol: what they lead to, and by which names.
+    """The references of a protocol: their targets, and the targets' names.
 
     Args:
-        library: Knows the schemas, and takes the issues.
+        library: Has the schemas, and takes the issues.
         main: The protocol's own file.
     """
 
     def __init__(self, library: Library, main: Document) -> None:
         self._library = library
         self._main = main
-        self._seen: set[Spot] = set()
-        self._targets: dict[Spot, Spot] = {}
-        self._names: dict[Spot, str] = {}
-        self._dynamic: set[Spot] = set()
+        self._seen: set[Location] = set()
+        self._targets: dict[Location, Location] = {}
+        self._names: dict[Location, str] = {}
+        self._dynamic: set[Location] = set()
 
-    def gather(self, spot: Spot) -> None:
-        """Follow the references in a known schema, and those in what they lead to, and so on."""
-        waiting = [spot]
+    def gather(self, location: Location) -> None:
+        """Follow the references in a known schema, and those in their targets, recursively."""
+        waiting = [location]
         while waiting:
-            spot = waiting.pop()
-            schema = spot.value
-            if spot in self._seen or not isinstance(schema, dict):
+            location = waiting.pop()
+            schema = location.value
+            if location in self._seen or not isinstance(schema, dict):
                 continue
-            self._seen.add(spot)
-            within = [path for path, _ in applied(schema, self._library.dialects[spot])]
-            waiting += [spot.below(path) for path in reversed(within)]
+            self._seen.add(location)
+            within = [path for path, _ in applied(schema, self._library.dialects[location])]
+            waiting += [location.below(path) for path in reversed(within)]
             if "$dynamicRef" in schema:
-                self._library.target(spot, "$dynamicRef")  # it has to lead somewhere
-                self._dynamic.add(spot)
-            target = self._library.target(spot)
+                self._library.target(location, "$dynamicRef")  # adds an issue if there is no target
+                self._dynamic.add(location)
+            target = self._library.target(location)
             if target is not None:
-                self._targets[spot] = target
+                self._targets[location] = target
                 self.name(target)
                 waiting.append(target)
 
-    def dynamic(self) -> frozenset[Spot]:
-        """Give the schemas that hold a ``$dynamicRef``, themselves or by reference."""
-        around: dict[Spot, list[Spot]] = {}
-        for spot in self._seen if self._dynamic else ():
-            schema = spot.value
+    def dynamic(self) -> frozenset[Location]:
+        """Return the schemas that have a ``$dynamicRef``, themselves or through a reference."""
+        around: dict[Location, list[Location]] = {}
+        for location in self._seen if self._dynamic else ():
+            schema = location.value
             if isinstance(schema, dict):
-                for path, _ in applied(schema, self._library.dialects[spot]):
-                    around.setdefault(spot.below(path), []).append(spot)
-        for spot, target in self._targets.items():
-            around.setdefault(target, []).append(spot)
+                for path, _ in applied(schema, self._library.dialects[location]):
+                    around.setdefault(location.below(path), []).append(location)
+        for location, target in self._targets.items():
+            around.setdefault(target, []).append(location)
         found, waiting = set(self._dynamic), [*self._dynamic]
         while waiting:
-            new = [spot for spot in around.get(waiting.pop(), ()) if spot not in found]
+            new = [location for location in around.get(waiting.pop(), ()) if location not in found]
             found.update(new)
             waiting += new
         return frozenset(found)
 
-    def name(self, spot: Spot) -> str:
-        """Give a schema a name of its own; from then on, it is one of the definitions."""
-        return self._names.setdefault(spot, self.name_of(spot))
+    def name(self, location: Location) -> str:
+        """Return the name of a schema, which makes the schema one of the definitions."""
+        return self._names.setdefault(location, self.name_of(location))
 
-    def name_of(self, spot: Spot) -> str:
-        """Give the name that a schema has or would get: from ``$defs``, its file, or its path.
+    def name_of(self, location: Location) -> str:
+        """Return the name that a schema has or would get: from ``$defs``, its file, or its path.
 
         A definition within a definition has the names of both.
         """
-        path = spot.path
-        stem = PurePath(spot.document.key).stem
+        path = location.path
+        stem = PurePath(location.document.key).stem
         own: list[str] = []
         while len(path) > 1 and path[-2] in HOLDERS and path[-1]:
             path, own = path[:-2], [path[-1], *own]
         if own:
             return "/".join(own)
         start = max((at for at, token in enumerate(path) if token in HOLDERS), default=-1) + 1
-        steps = [token for token in path[start:] if token not in _SILENT]
-        if not start and spot.document is not self._main:
+        steps = [token for token in path[start:] if token not in _OMITTED]
+        if not start and location.document is not self._main:
             steps.insert(0, stem)
         return "/".join(steps) or stem
 
     def definitions(self) -> Mapping[str, Schema]:
-        """Give all schemas with a name, sorted by it; issues go to the library.
+        """Return all schemas with a name, sorted by it; add issues to the library.
 
-        Two schemas may share a name if they are the same.
+        Two schemas may have the same name if they are equal.
         """
-        owners: dict[str, Spot] = {}
+        owners: dict[str, Location] = {}
         schemas: dict[str, Schema] = {}
-        for spot, name in sorted(self._names.items(), key=lambda item: (item[1], str(item[0]))):
-            schema = self.resolved(spot, at_home=True)
+        for location, name in sorted(self._names.items(), key=lambda item: (item[1], str(item[0]))):
+            schema = self.resolved(location, as_definition=True)
             if name not in schemas:
-                owners[name], schemas[name] = spot, schema
+                owners[name], schemas[name] = location, schema
             elif not same(schema, schemas[name]):
-                self._library.note(
-                    spot, f'another schema is named "{name}", too: {owners[name]}; rename one'
+                self._library.add_issue(
+                    location, f'another schema is named "{name}", too: {owners[name]}; rename one'
                 )
         for name, path in _endless(schemas):
-            self._library.note(owners[name], f"refers to itself without end: {' -> '.join(path)}")
+            self._library.add_issue(
+                owners[name], f"refers to itself without end: {' -> '.join(path)}"
+            )
         return schemas
 
-    def resolved(self, spot: Spot, *, at_home: bool = False) -> Schema:
-        """Give a schema in draft 2020-12 with all its references by name.
+    def resolved(self, location: Location, *, as_definition: bool = False) -> Schema:
+        """Return a schema in draft 2020-12 with all its references by name.
 
         Args:
-            spot: Where it is; it was gathered before.
-            at_home: Whether this is where its name is defined, so that it can't be a reference to itself.
+            location: The location of the schema; ``gather`` has visited it.
+            as_definition: Whether the schema itself is wanted where it has a name, not a reference to it.
         """
-        schema = spot.value
-        if spot in self._names and not at_home:
-            return {"$ref": _reference(self._names[spot])}
+        schema = location.value
+        if location in self._names and not as_definition:
+            return {"$ref": _reference(self._names[location])}
         if not isinstance(schema, dict):
             return schema is True
 
         def below(path: Tokens, _: Schema) -> Schema:
-            return self.resolved(spot.below(path))
+            return self.resolved(location.below(path))
 
-        new = rebuilt(schema, self._library.dialects.get(spot, DRAFT_2020_12), below)
-        if spot in self._targets:
-            new["$ref"] = _reference(self._names[self._targets[spot]])
+        new = rebuilt(schema, self._library.dialects.get(location, DRAFT_2020_12), below)
+        if location in self._targets:
+            new["$ref"] = _reference(self._names[self._targets[location]])
         return new
 
 
@@ -139,9 +141,9 @@ def _reference(name: str) -> str:
 
 
 def _endless(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, list[str]]]:
-    """Give the schemas that mean themselves, each with the way back to it.
+    """Yield the schemas that refer to themselves for the same value, each with the path back to it.
 
-    A tree is not one of them: it refers to itself for a part of its value, not for the whole.
+    A recursive tree is not one of them: it refers to itself for a part of its value.
     """
     names = {_reference(name): name for name in schemas}
     done: set[str] = set()
@@ -162,7 +164,7 @@ def _endless(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _meant(schema: Json, names: Mapping[str, str]) -> Iterator[str]:
-    """Give the definitions that apply to the same value as the schema."""
+    """Yield the definitions that apply to the same value as the schema."""
     if not isinstance(schema, dict):
         return
     reference = schema.get("$ref")

@@ -1,4 +1,4 @@
-"""Tells whether a ``pattern`` is a regular expression, and what is wrong with one that is none."""
+"""Checks that a ``pattern`` is a regular expression that the validator supports, and explains what is wrong."""
 
 import re
 import warnings
@@ -13,31 +13,33 @@ _LONGEST: Final = 10_000
 _PYTHONS: Final = re.compile(r"\(\?P[<=>]")
 _LITERAL: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*+\]?", re.DOTALL)
 _PLAIN: Final = re.compile(r"\^?[A-Za-z0-9_/: -]*\$?")
-# What several languages have, ECMA-262 or the validator has not; by how it begins.
+# Syntax of other languages that ECMA-262 or the validator does not have, by its first characters.
 _FOREIGN: Final = {
     "\\Z": "write $ for the end",
-    "(?>": "there are no atomic groups",
-    "(?#": "there are no comments",
-    "(?(": "there are no conditions",
-    "\\k": "there are no references back to a name",
+    "(?>": "atomic groups are not supported",
+    "(?#": "comments are not supported",
+    "(?(": "conditions are not supported",
+    "\\k": "named backreferences are not supported",
 }
-# What Python says of things that it alone does not know.
-_PYTHON_ALONE: Final = re.compile(r"bad escape \\[cpPuz]|unknown extension|look-behind requires")
+# Errors of Python about syntax that ECMA-262 has.
+_PYTHON_ONLY: Final = re.compile(r"bad escape \\[cpPuz]|unknown extension|look-behind requires")
 
 
 @lru_cache(maxsize=65_536)
 def pattern_fault(pattern: str) -> str:
-    """Say what is wrong with a pattern; nothing if it is a regular expression that can be checked."""
+    """Return what is wrong with a pattern, or an empty string if it is supported."""
     if len(pattern) > _LONGEST:
         return f"a pattern of {len(pattern)} characters; at most {_LONGEST} are supported"
     if _PLAIN.fullmatch(pattern):
         return ""
     if _PYTHONS.search(_LITERAL.sub("", pattern)):
-        return "not a regular expression of JSON Schema: (?P...) is of Python; write (?<name>...)"
+        return (
+            "not a regular expression of JSON Schema: (?P...) is Python syntax; write (?<name>...)"
+        )
     try:
         Draft202012Validator({"pattern": pattern}, validate_formats=False, offline=True)
     except (ValidationError, ValueError):
-        return f"not a regular expression that can be checked: {_reason(pattern)}"
+        return f"not a supported regular expression: {_reason(pattern)}"
     return ""
 
 
@@ -50,11 +52,11 @@ def _reason(pattern: str) -> str:
             warnings.simplefilter("ignore")
             re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        if isinstance(error, re.error) and not _PYTHON_ALONE.match(error.msg):
+        if isinstance(error, re.error) and not _PYTHON_ONLY.match(error.msg):
             return str(error)
     else:
         if re.search(r"(?<![\\pPux])\{(?!\d+(,\d*)?\})", pattern):
-            return "a brace that counts nothing needs a backslash, \\{"
+            return "a brace that is not a repetition needs a backslash, \\{"
         if re.search(r"\\[1-9]", pattern):
-            return "there are no references back to a group"
-    return "it is too large or too deep, or has what the validator does not know"
+            return "backreferences are not supported"
+    return "it is too large, nested too deeply, or has syntax that the validator does not support"

@@ -1,7 +1,6 @@
-"""What this package knows of JSON Schema: where schemas hold schemas, and whether one is well-formed.
+"""Structure of JSON Schema: the subschemas of a schema, and the check that it is well-formed.
 
-Two dialects are read. Whatever stands above the reading of protocols sees one: ``rebuilt`` says
-draft-07 in the words of draft 2020-12.
+Two dialects are read. Everything after the reader sees one: ``rebuilt`` translates draft-07 to draft 2020-12.
 """
 
 import json
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, Schema, Tokens
+from enkaku_codegen.json_values import Json, Schema, Tokens
 
 from .dialects import DRAFT_07, HOLDERS, Dialect
 from .validation_text import explain
@@ -20,7 +19,7 @@ _SPENT: Final = HOLDERS | {"$schema", "$id", "$anchor", "$dynamicAnchor", "$voca
 
 
 def subschemas(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, Schema]]:
-    """Give the schemas directly within a schema, each with its path there."""
+    """Yield the schemas directly within a schema, each with its path there."""
     for key, value in schema.items():
         match value:
             case dict() if key in dialect.named:
@@ -38,7 +37,7 @@ def subschemas(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Toke
 
 
 def applied(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, Schema]]:
-    """Give the schemas within a schema that take part in it, whether or not something refers to them."""
+    """Yield the subschemas that apply to values of a schema, without those that only references lead to."""
     if dialect.ref_alone and "$ref" in schema:
         return
     for path, each in subschemas(schema, dialect):
@@ -47,11 +46,11 @@ def applied(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens,
 
 
 def check(schema: Schema, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
-    """Give what is wrong with a schema, apart from the schemas within it."""
+    """Return the errors in a schema, without those in its subschemas."""
     if isinstance(schema, bool):
         return ()
-    # The schemas within are checked on their own, so that no schema is too deep for the validator; and
-    # what can't be wrong is left out, so that one answer serves the many schemas that are alike.
+    # Subschemas are checked by themselves, so that no schema is too deep for the validator. Keywords that
+    # can't be wrong are left out, so that the cache serves the many schemas that are alike.
     shallow: dict[str, Json] = {}
     for key, value in schema.items():
         match value:
@@ -63,8 +62,8 @@ def check(schema: Schema, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
                 wrong = {name: each for name, each in value.items() if not _is_schema(each)}
                 shallow[key] = wrong
             case list() if key in dialect.listed:
-                hollow: list[Json] = [True if _is_schema(each) else each for each in value]
-                shallow[key] = hollow[:1] if all(map(_is_schema, value)) else hollow
+                stripped: list[Json] = [True if _is_schema(each) else each for each in value]
+                shallow[key] = stripped[:1] if all(map(_is_schema, value)) else stripped
             case dict() if key in dialect.one:
                 pass
             case _ if key not in ("const", "default"):
@@ -92,12 +91,12 @@ def _faults(text: str, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
 def rebuilt(
     schema: dict[str, Json], dialect: Dialect, make: Callable[[Tokens, Schema], Schema]
 ) -> dict[str, Json]:
-    """Give a schema of draft 2020-12, with other schemas in it, and without what is not needed then.
+    """Return the schema in draft 2020-12, with its subschemas replaced, and without ``$defs`` and identifiers.
 
     Args:
         schema: The schema; it is not changed.
-        dialect: What it is written in.
-        make: Gives the new schema for one within, from its path and what is there.
+        dialect: The dialect of the schema.
+        make: Returns the new schema for a subschema, from its path and itself.
     """
     new: dict[str, Json] = {
         key: (
@@ -120,7 +119,7 @@ def rebuilt(
 
 
 def _upgraded(schema: dict[str, Json]) -> dict[str, Json]:
-    """Say a schema of draft-07 in draft 2020-12."""
+    """Return a schema of draft-07 in draft 2020-12."""
     if "$ref" in schema:
         return {"$ref": schema["$ref"]}
     new = dict(schema)

@@ -1,23 +1,23 @@
-"""Simple schemas, or nodes: what a Python type can express, as JSON Schema.
+"""Simple schemas: the part of JSON Schema that a Python type can express.
 
-A node has one of these forms:
+A simple schema has one of these forms:
 
-- ``{}``: anything;
+- ``{}``: any value;
 - ``{"$ref": "#/$defs/NAME"}``;
 - ``{"enum": [...]}``: strings, integers and booleans, at least one;
 - ``{"type": NAME, ...}``: one type, with the keywords that belong to it; ``format`` is the name of a Python type;
-- ``{"anyOf": [...]}``: a choice between nodes.
+- ``{"anyOf": [...]}``: a choice between simple schemas.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
-from enkaku_codegen.jsontree import Json, distinct, tokens
+from enkaku_codegen.json_values import Json, distinct, tokens
 
 __all__ = [
     "ANYTHING",
     "NULL",
-    "Node",
+    "SimpleSchema",
     "any_of",
     "as_dict",
     "as_list",
@@ -25,67 +25,67 @@ __all__ = [
     "is_closed",
     "is_long_enum",
     "reads_well",
-    "referred",
+    "reference_name",
     "sized",
 ]
 
-Node = dict[str, Json]
+SimpleSchema = dict[str, Json]
 
 _MOST_LITERALS: Final = 3
 _LONGEST: Final = 60
 
-ANYTHING: Final[Node] = {}
-NULL: Final[Node] = {"type": "null"}
+ANYTHING: Final[SimpleSchema] = {}
+NULL: Final[SimpleSchema] = {"type": "null"}
 
 
 def as_list(value: Json) -> list[Json]:
-    """Give the value if it is an array, else an empty one."""
+    """Return the value if it is an array, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def as_dict(value: Json) -> dict[str, Json]:
-    """Give the value if it is an object, else an empty one."""
+    """Return the value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def referred(node: Mapping[str, Json]) -> str | None:
-    """Give the name of the definition that a schema refers to, or None."""
-    target = node.get("$ref")
+def reference_name(schema: Mapping[str, Json]) -> str | None:
+    """Return the name of the definition that a schema refers to, or None."""
+    target = schema.get("$ref")
     return tokens(target.removeprefix("#"))[-1] if isinstance(target, str) else None
 
 
-def any_of(nodes: list[Node]) -> Node:
-    """Choose between schemas, each once."""
-    unique = distinct(nodes)
+def any_of(schemas: list[SimpleSchema]) -> SimpleSchema:
+    """Return a choice between schemas, without duplicates."""
+    unique = distinct(schemas)
     return unique[0] if len(unique) == 1 else {"anyOf": [*unique]}
 
 
-def sized(node: Node, schema: Mapping[str, Json], *keys: str) -> Node:
-    """Take over the sizes that a schema asks for."""
-    return node | {key: schema[key] for key in keys if key in schema}
+def sized(simple: SimpleSchema, schema: Mapping[str, Json], *keys: str) -> SimpleSchema:
+    """Return a simple schema with the size limits of a schema added."""
+    return simple | {key: schema[key] for key in keys if key in schema}
 
 
-def is_class(node: Node) -> bool:
-    """Tell whether a form is an object that becomes a class: one with properties, or without any members."""
-    return node.get("type") == "object" and (bool(node.get("properties")) or is_closed(node))
+def is_class(schema: SimpleSchema) -> bool:
+    """Return whether a simple schema is an object that becomes a class: with properties, or without any."""
+    return schema.get("type") == "object" and (bool(schema.get("properties")) or is_closed(schema))
 
 
-def is_closed(node: Node) -> bool:
-    """Tell whether a form has no members but its properties."""
-    return node.get("additionalProperties") is False and not node.get("patternProperties")
+def is_closed(schema: SimpleSchema) -> bool:
+    """Return whether an object has no additional properties."""
+    return schema.get("additionalProperties") is False and not schema.get("patternProperties")
 
 
-def is_long_enum(node: Node) -> bool:
-    """Tell whether a schema is a choice between so many literals that it reads better with a name."""
-    literals = as_list(node.get("enum"))
+def is_long_enum(schema: SimpleSchema) -> bool:
+    """Return whether an enum is so long that it reads better with a name."""
+    literals = as_list(schema.get("enum"))
     return len(literals) > _MOST_LITERALS or len(str(literals)) > _LONGEST
 
 
-def reads_well(node: Json) -> bool:
-    """Tell whether a type may stand in a signature as it is, such as ``list[dict[str, Owner]] | None``."""
-    match node:
-        case {"anyOf": [*nodes]}:
-            return all(reads_well(each) for each in nodes)
+def reads_well(schema: Json) -> bool:
+    """Return whether a type may be written in a signature, such as ``list[dict[str, Owner]] | None``."""
+    match schema:
+        case {"anyOf": [*schemas]}:
+            return all(reads_well(each) for each in schemas)
         case {"type": "array", "items": item, **rest}:
             return not rest and reads_well(item)
         case {"type": "object", "additionalProperties": value, **rest}:

@@ -1,4 +1,4 @@
-"""Says in words what jsonschema found wrong."""
+"""Validation messages: what jsonschema found wrong, as text for users."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,23 +7,23 @@ from typing import Final, cast
 
 from jsonschema import ValidationError
 
-from enkaku_codegen.jsontree import Json, Tokens
+from enkaku_codegen.json_values import Json, Tokens
 
 __all__ = ["describe", "explain", "nearest", "severed"]
 
 _TYPES: Final = {
     "array": "an array",
     "boolean": "a boolean",
-    "integer": "a whole number",
+    "integer": "an integer",
     "null": "null",
     "number": "a number",
     "object": "an object",
     "string": "a string",
 }
-# What an earlier draft called a key that a protocol file has.
+# Names in earlier drafts of keys of a protocol file.
 _NOW: Final = {"definitions": "$defs"}
-# What is said of a key that is known, in another place.
-_ELSEWHERE: Final = {"idempotent": "only a request has it, and nothing else is sent again"}
+# Messages for keys that are allowed elsewhere.
+_ELSEWHERE: Final = {"idempotent": "only a request can be idempotent"}
 _TEXTS: Final = frozenset({"$comment", "description", "title"})
 _EXPECTED: Final = {
     "const": "{}",
@@ -32,15 +32,15 @@ _EXPECTED: Final = {
     "maxLength": "at most {} characters",
     "minItems": "at least {} items",
     "minLength": "at least {} characters",
-    "minProperties": "at least {} member",
+    "minProperties": "at least {} property",
     "minimum": "{} or more",
-    "pattern": "text that fits {}",
+    "pattern": "a string that matches {}",
     "uniqueItems": "no item twice",
 }
 
 
 def describe(value: object) -> str:
-    """Say what a value is: short ones as JSON, the others by their type."""
+    """Return a value for a message: a short one as JSON, any other by its type."""
     match value:
         case dict():
             return "an object" if value else "an empty object"
@@ -55,7 +55,7 @@ def describe(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Give `` (did you mean "param"?)`` if a known word is near, else nothing."""
+    """Return `` (did you mean "param"?)`` if a known word is similar, else an empty string."""
     near = _near(word, known, cutoff)
     return f' (did you mean "{near}"?)' if near else ""
 
@@ -65,25 +65,25 @@ def _near(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return next(iter(get_close_matches(word[:100], list(short)[:100], n=1, cutoff=cutoff)), None)
 
 
-def severed(members: Mapping[str, object], key: str) -> str:
-    """Say what a key without a value may have been: the rest of a text that YAML ends at a comma.
+def severed(properties: Mapping[str, object], key: str) -> str:
+    """Return a hint if a key has no value: it may be the rest of a string that YAML ends at a comma.
 
     Returns:
-        Such as `` without a value: a text with a comma needs quotes, "now, or later"``; nothing if it has one.
+        Such as `` without a value: a string with a comma needs quotes, "now, or later"``; empty if it has a value.
     """
-    if members[key] is not None:
+    if properties[key] is not None:
         return ""
-    keys = [*members]
+    keys = [*properties]
     end = keys.index(key)
-    start = next((at for at in range(end, -1, -1) if members[keys[at]] is not None), end)
-    text = members[keys[start]]
+    start = next((at for at in range(end, -1, -1) if properties[keys[at]] is not None), end)
+    text = properties[keys[start]]
     pieces = [text, *keys[start + 1 : end + 1]] if keys[start] in _TEXTS else ["now", "or later"]
     whole = json.dumps(", ".join(map(str, pieces)), ensure_ascii=False)
-    return f" without a value: a text with a comma needs quotes, {whole}"
+    return f" without a value: a string with a comma needs quotes, {whole}"
 
 
 def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
-    """Give each thing that an error of jsonschema says, and the path below the checked value."""
+    """Yield each error in an error of jsonschema, with its path below the checked value."""
     path = tuple(str(token) for token in error.absolute_path)
     found: object = error.instance
     wanted: object = error.validator_value
@@ -112,7 +112,7 @@ def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
         case "anyOf" | "oneOf" if error.context:
             yield from explain(_best(error.context))
         case _:
-            yield path, f"{_expectation(error)}, found {describe(found)}"
+            yield path, f"{_expectation(error)}, got {describe(found)}"
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
@@ -147,5 +147,5 @@ def _listed(values: Iterable[Json]) -> str:
 
 
 def _best(branches: list[ValidationError]) -> ValidationError:
-    """Choose the branch that was meant: of the value's type, and wrong only deep inside."""
+    """Return the error of the branch that was probably meant: of the value's type, and wrong only deep inside."""
     return max(branches, key=lambda error: (error.validator != "type", len(error.path)))

@@ -1,10 +1,10 @@
-"""Reads YAML text as JSON values, and remembers on which line each value stands.
+"""YAML parser that returns JSON values and a source map: the line of each value.
 
-Only the structure comes from PyYAML: what a scalar means is decided here, so that a value means the same
-in a ``.yaml`` file as in a ``.json`` file. A plain scalar is a number if JSON would write the number so, a
-boolean or null in the spellings of YAML 1.2's core schema, and else a string: ``no``, ``on``, ``1:30``,
-``0x1F``, ``007``, ``.5`` and ``2024-01-31`` are strings. Tags are those of the core schema, there are no
-merge keys (``<<``), and anchors and aliases work as long as the whole stays within the limits.
+PyYAML parses the structure. Scalars are interpreted here, so that a value means the same in a ``.yaml`` file as in
+a ``.json`` file. A plain scalar is a number if it has the syntax of a JSON number, a boolean or null in the
+spellings of YAML 1.2's core schema, and else a string: ``no``, ``on``, ``1:30``, ``0x1F``, ``007``, ``.5`` and
+``2024-01-31`` are strings. Tags are those of the core schema. Merge keys (``<<``) are not supported. Anchors and
+aliases are, as long as the whole stays within the limits.
 """
 
 import re
@@ -15,16 +15,18 @@ from typing import Final, NoReturn
 import yaml
 
 from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.jsontree import (
+from enkaku_codegen.json_values import (
     MAX_DEPTH,
     MAX_VALUES,
     NUMBER,
     SURROGATE,
     Json,
-    Place,
+    SourceMap,
     pointer,
     read_number,
 )
+
+from .validation_text import describe
 
 __all__ = ["read_yaml"]
 
@@ -44,37 +46,37 @@ _TAGS: Final[dict[str, type]] = {
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
-_NESTED: Final = f"nested more than {MAX_DEPTH} deep"
-# What libyaml says of a thousand levels, from 0.2.6 on. It looks ahead in a line, and may so find them before this
-# module has seen a hundred.
+_NESTED: Final = f"nested more than {MAX_DEPTH} levels deep"
+# The error of libyaml, from 0.2.6 on, at a thousand levels. It scans ahead, so it may fail before this module has
+# counted a hundred.
 _TOO_DEEP: Final = "exceeded maximum nesting depth"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_yaml(file: str, text: str) -> tuple[Json, Place]:
-    """Read a YAML text of one document.
+def read_yaml(file: str, text: str) -> tuple[Json, SourceMap]:
+    """Read a YAML document.
 
     Args:
-        file: Names the text in errors.
+        file: The name of the file in errors.
         text: The whole text, without a byte order mark.
 
     Raises:
-        ProtocolError: It is not YAML, or holds what JSON has no value for, names a member twice, is
-            nested deeper than ``MAX_DEPTH`` or has more than ``MAX_VALUES`` values.
+        ProtocolError: It is not YAML, has a value that JSON does not have, has a duplicate key, is nested deeper
+            than ``MAX_DEPTH`` or has more than ``MAX_VALUES`` values.
     """
     return _Reader(file, text).read()
 
 
 @dataclass(slots=True)
 class _Node:
-    """A value, finished or (``open``) still growing.
+    """A value, complete or still being read (``open``).
 
-    ``size`` and ``height`` count the values in it and how deep they lie, as JSON would write it.
+    ``size`` is the number of values in it, ``height`` their nesting depth, with aliases written out.
     """
 
     value: Json
     line: int
-    below: dict[str, Place] = field(default_factory=dict[str, Place])
+    below: dict[str, SourceMap] = field(default_factory=dict[str, SourceMap])
     size: int = 1
     height: int = 0
     open: bool = False
@@ -94,17 +96,17 @@ class _Reader:
         self._values = 0
         self._issues: list[Issue] = []
 
-    def read(self) -> tuple[Json, Place]:
+    def read(self) -> tuple[Json, SourceMap]:
         if bad := _UNPRINTABLE.search(self._text):
             line = self._text.count("\n", 0, bad.start()) + 1
             self._fail(f"not YAML: the character U+{ord(bad.group()):04X}", line)
         for event in self._events():
-            self._take(event)
+            self._handle(event)
         if self._root is None:
             self._fail("the file is empty", None)
         if self._issues:
             raise ProtocolError(self._issues)
-        return self._root.value, Place(1, self._root.below)
+        return self._root.value, SourceMap(1, self._root.below)
 
     def _events(self) -> Iterator[yaml.Event]:
         try:
@@ -117,10 +119,14 @@ class _Reader:
             self._fail(
                 f"not YAML: {said}{_hint(self._text, error)}", mark.line + 1 if mark else None
             )
-        except (yaml.YAMLError, ValueError, OverflowError) as error:  # the latter: odd escapes
+        except (
+            yaml.YAMLError,
+            ValueError,
+            OverflowError,
+        ) as error:  # the last two: invalid escapes
             self._fail(f"not YAML: {error}", None)
 
-    def _take(self, event: yaml.Event) -> None:
+    def _handle(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
         match event:
             case yaml.DocumentStartEvent():
@@ -148,9 +154,9 @@ class _Reader:
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         kind = "map" if is_mapping else "seq"
         if event.tag not in (None, "!", _TAG + kind):
-            self._fail(f"expected no tag, found {event.tag}", line)
+            self._fail(f"expected no tag, got {event.tag}", line)
         if self._at_key():
-            self._fail("expected a string as key, found an object or array", line)
+            self._fail("expected a string as key, got an object or array", line)
         if len(self._stack) == MAX_DEPTH:
             self._fail(_NESTED, line)
         node = _Node({} if is_mapping else [], line, height=1, open=True, anchor=event.anchor)
@@ -163,7 +169,7 @@ class _Reader:
         if node is None:
             self._fail(f"the alias *{anchor} has no anchor before it", line)
         if node.open:
-            self._fail(f"the alias *{anchor} lies within what it stands for", line)
+            self._fail(f"the alias *{anchor} refers to a value that contains it", line)
         self._count(node, line)
         if len(self._stack) + node.height > MAX_DEPTH:
             self._fail(f"{_NESTED} by the alias *{anchor}", line)
@@ -179,7 +185,7 @@ class _Reader:
             self._fail(f"more than {MAX_VALUES} values in one file, aliases counted", line)
 
     def _add(self, node: _Node) -> None:
-        """Put a finished value where it belongs."""
+        """Add a complete value to the array or object around it."""
         if not self._stack:
             self._root = node
             return
@@ -187,17 +193,17 @@ class _Reader:
         parent.size += node.size
         parent.height = max(parent.height, node.height + 1)
         if isinstance(parent.value, list):
-            parent.below[str(len(parent.value))] = Place(node.line, node.below)
+            parent.below[str(len(parent.value))] = SourceMap(node.line, node.below)
             parent.value.append(node.value)
         elif parent.key is None:
             parent.key, parent.key_line = self._key(node), node.line
         elif isinstance(parent.value, dict):
             if parent.key in parent.value:
                 first = parent.below[parent.key].line
-                self._note(f"the key is here twice, first on line {first}", parent.key_line)
+                self._add_issue(f"duplicate key, first on line {first}", parent.key_line)
             else:
                 parent.value[parent.key] = node.value
-                parent.below[parent.key] = Place(parent.key_line, node.below)
+                parent.below[parent.key] = SourceMap(parent.key_line, node.below)
             parent.key = None
 
     def _at_key(self) -> bool:
@@ -206,18 +212,18 @@ class _Reader:
 
     def _key(self, node: _Node) -> str:
         if not isinstance(node.value, str):
-            found = "an object or array" if node.height else str(node.value)
-            self._fail(f"expected a string as key, found {found}: put it in quotes", node.line)
+            found = "an object or array" if node.height else describe(node.value)
+            self._fail(f"expected a string as key, got {found}: put it in quotes", node.line)
         return node.value
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> Json:
         text: str = event.value
         if event.tag in ("!", _TAG + "str") or (event.tag is None and event.style):
             if SURROGATE.search(text):
-                self._fail("half of a surrogate pair; it is no character", line)
+                self._fail("a lone surrogate, which is not a character", line)
             return text
         if event.tag is None and text == "<<" and self._at_key():
-            self._fail("merge keys (<<) are not supported: write the members out", line)
+            self._fail("merge keys (<<) are not supported: write the properties out", line)
         try:
             value = _plain(text)
         except ValueError as error:
@@ -226,14 +232,14 @@ class _Reader:
             return value
         expected = _TAGS.get(event.tag)
         if expected is None:
-            self._fail(f"expected no tag, or one of YAML's core schema, found {event.tag}", line)
+            self._fail(f"expected no tag, or one of YAML's core schema, got {event.tag}", line)
         if expected is float and type(value) is int:
             return float(value)
         if type(value) is not expected:
             self._fail(f"{text[:40]!r} does not fit its tag {event.tag}", line)
         return value
 
-    def _note(self, message: str, line: int | None) -> None:
+    def _add_issue(self, message: str, line: int | None) -> None:
         path: list[str] = []
         for node in self._stack:
             if isinstance(node.value, list):
@@ -243,12 +249,12 @@ class _Reader:
         self._issues.append(Issue(self._file, line, pointer(tuple(path)), message))
 
     def _fail(self, message: str, line: int | None) -> NoReturn:
-        self._note(message, line)
+        self._add_issue(message, line)
         raise ProtocolError(self._issues)
 
 
 def _hint(text: str, error: yaml.MarkedYAMLError) -> str:
-    """Say what was probably done where YAML was not understood."""
+    """Return the probable mistake at the position of a syntax error."""
     mark, problem = error.problem_mark, error.problem or ""
     if mark is None:
         return ""
@@ -257,22 +263,22 @@ def _hint(text: str, error: yaml.MarkedYAMLError) -> str:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "; indent with spaces, not with a tab"
     if problem.startswith("mapping values are not allowed"):
-        return '; a text with ": " in it needs quotes, and keys beside each other need the same indentation'
+        return '; a string with ": " in it needs quotes, and the keys of one object need the same indentation'
     if problem.startswith("did not find expected key"):
-        return "; keys beside each other need the same indentation"
+        return "; the keys of one object need the same indentation"
     if line[mark.column : mark.column + 1] in ("@", "`", "%"):
-        return f"; a text that begins with {line[mark.column]} needs quotes"
+        return f"; a string that begins with {line[mark.column]} needs quotes"
     if re.search(r"\s#", before):
-        return "; behind a space, # begins a comment: a text with it needs quotes"
+        return "; after a space, # begins a comment: a string with it needs quotes"
     return ""
 
 
 def _plain(text: str) -> Json:
-    """Give what a scalar without quotes and tag means."""
+    """Return the value of a scalar without quotes and tag."""
     if text in _WORDS:
         return _WORDS[text]
     if NUMBER.fullmatch(text):
         return read_number(text)
     if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text} is no number in JSON; put it in quotes if it is a string")
+        raise ValueError(f"{text} is not a number in JSON; put it in quotes if it is a string")
     return text

@@ -1,4 +1,4 @@
-"""Writing: a plan becomes the text of a package.
+"""Writer: a plan becomes the text of a package.
 
-It alone knows templates and datamodel-code-generator.
+Only these modules use templates and datamodel-code-generator.
 """

@@ -1,20 +1,17 @@
-"""Changes to annotations, as syntax trees.
-
-It knows Python's syntax and nothing of protocols.
-"""
+"""Transformations of Python type annotations, as syntax trees."""
 
 import ast
 
-__all__ = ["or_default", "with_field", "with_tag"]
+__all__ = ["or_default", "with_discriminator", "with_field"]
 
 
-def with_tag(annotation: ast.expr, attribute: str | None) -> ast.expr:
-    """Say by which attribute the classes of a union are told apart, if by one."""
+def with_discriminator(annotation: ast.expr, attribute: str | None) -> ast.expr:
+    """Return the annotation of a union with its discriminator; None adds nothing."""
     return annotation if attribute is None else with_field(annotation, discriminator=attribute)
 
 
 def with_field(annotation: ast.expr, **arguments: str | bool) -> ast.expr:
-    """Add arguments to an annotation's ``Field``, and that where there is none."""
+    """Return the annotation with arguments added to its ``Field``, which is created if missing."""
     keywords = [ast.keyword(name, ast.Constant(value)) for name, value in arguments.items()]
     match annotation:
         case ast.BinOp(
@@ -23,7 +20,7 @@ def with_field(annotation: ast.expr, **arguments: str | bool) -> ast.expr:
             ) as inner,
             right=ast.Constant(None),
         ):
-            # What is asked of the rest is asked of the whole: null passes it.
+            # The constraints of the rest may apply to the whole, since null passes them.
             return with_field(or_default(inner, "None"), **arguments)
         case ast.Subscript(
             value=ast.Name(id="Annotated"),
@@ -37,11 +34,11 @@ def with_field(annotation: ast.expr, **arguments: str | bool) -> ast.expr:
 
 
 def or_default(annotation: ast.expr, default: str) -> ast.expr:
-    """Let an annotation have the default as well: ``None``, or ``ABSENT`` whose type is ``Absent``."""
+    """Return the annotation of a union with the default: ``None``, or ``ABSENT`` whose type is ``Absent``."""
     if default == "ABSENT":
         if isinstance(annotation, ast.Name) and annotation.id == "object":
             return annotation
-        # Beside what is annotated, and not in it: no constraint there is for it.
+        # Outside of Annotated: its constraints would apply to ABSENT, too.
         return ast.BinOp(annotation, ast.BitOr(), ast.Name("Absent"))
     match annotation:
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, call])):

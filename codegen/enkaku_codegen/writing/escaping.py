@@ -1,7 +1,7 @@
-"""Text from a protocol, and the three ways in which it may enter generated code.
+"""Escaping of protocol text: the three filters by which it may enter generated code.
 
-``pyrepr`` makes a literal of it, ``docstring`` a docstring, ``comment`` what may follow a ``#``. A template
-that writes a ``Text`` in any other way fails.
+``pyrepr`` writes a literal, ``docstring`` a docstring, ``comment`` the text of a comment. A template that prints a
+``Text`` without a filter raises an error.
 """
 
 import re
@@ -14,15 +14,15 @@ from enkaku_codegen.errors import TemplateError
 
 __all__ = ["Text", "comment", "docstring", "pyrepr"]
 
-# With the indentation of a method and the quotes, a hundred columns.
+# A hundred columns, less the indentation of a method and the quotes.
 _WIDEST: Final = 86
-# How a line begins that is not one with those around it: blanks, a list, a heading, a table, a quotation.
+# The start of a line that must not be wrapped together with others: an indent, a list, a heading, a table, a quotation.
 _MARK: Final = re.compile(r"\s|[-*+#>|`]|\d+[.)]\s|$")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text that somebody wrote."""
+    """Text from a protocol, which needs a filter."""
 
     value: str
 
@@ -30,33 +30,33 @@ class Text:
         return bool(self.value.strip())
 
     def __str__(self) -> str:
-        # What a template writes, or joins with another text, goes through here.
+        # Called if a template prints the text without a filter, or joins it with another.
         raise TemplateError("text of a protocol is written through pyrepr, docstring or comment")
 
 
 def pyrepr(text: Text | str) -> str:
-    """Write a text as a Python literal, in printable characters."""
+    """Return a text as a Python literal in printable characters."""
     literal = repr(text.value if isinstance(text, Text) else text)
-    # With black's quotes where nothing speaks against it: then there is less left to format.
+    # With black's quotes where possible: black is faster if it has nothing to change.
     return literal if '"' in literal or "\\" in literal else f'"{literal[1:-1]}"'
 
 
 def comment(text: Text) -> str:
-    """Write a text on one line, for a comment."""
+    """Return a text on one line, for a comment."""
     return "".join(_visible(each) for each in " ".join(text.value.split()))
 
 
 def docstring(text: Text, frame: str = "{}") -> str:
-    """Write a text as a docstring; nothing if it is empty.
+    """Return a text as a docstring; an empty string if the text is empty.
 
     Args:
         text: The text.
-        frame: What stands around the text, which takes the place of ``{}``.
+        frame: A sentence around the text, which replaces ``{}``.
     """
     lines = _lines(frame.replace("{}", text.value))
     if not lines:
         return ""
-    # A quote at an end would run into those of the docstring; three in a row would be them.
+    # A quote at an end would join those of the docstring, and three in a row would end it.
     ends = r'"{3,}|^"|"$' if len(lines) == 1 else r'"{3,}|^"'
     body = re.sub(ends, lambda found: found[0].replace('"', r"\""), "\n".join(lines))
     return f'"""{body}"""' if len(lines) == 1 else f'"""{body}\n"""'
@@ -76,7 +76,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _shown(line: str) -> str:
-    # A lone surrogate is shown as its escape: a docstring can't hold it.
+    # A lone surrogate is escaped, because UTF-8 can't encode it.
     known = line.encode("utf-8", "backslashreplace").decode()
     return "".join(r"\\" if each == "\\" else _visible(each) for each in known)
 
@@ -95,7 +95,7 @@ def _wrapped(line: str) -> list[str]:
 
 
 def _visible(character: str) -> str:
-    """Escape what an editor would not show as it is: control characters, line and direction marks."""
+    """Return a character, escaped if an editor would not show it: control characters, line and direction marks."""
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")

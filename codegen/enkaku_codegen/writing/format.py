@@ -13,17 +13,17 @@ _MODE: Final = Mode(target_versions={TargetVersion.PY311}, line_length=100)
 
 
 def format_source(source: str, name: str) -> str:
-    """Give the same program in black's stable style.
+    """Return a program in black's stable style.
 
     Args:
         source: The program.
-        name: The file that it is for.
+        name: The name of its file, for errors.
 
     Raises:
         TemplateError: The text is not a Python program.
     """
     try:
-        # Where nothing is left to do, black is done in half the time: it looks twice at what it changed.
+        # Black checks code that it changes a second time, so the templates write its style where they can.
         return format_str(f"{source.rstrip()}\n", mode=_MODE)
     except ValueError as error:
         raise TemplateError(f"template {name}.jinja: the output is not Python: {error}") from error

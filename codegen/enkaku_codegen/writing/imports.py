@@ -1,4 +1,4 @@
-"""What each module of a package imports, and what the package exports."""
+"""Import statements of each module of a package, and the exports of the package."""
 
 import ast
 from collections.abc import Iterable
@@ -16,14 +16,14 @@ _WIDEST: Final = 100
 
 
 def exports(plan: Plan) -> list[str]:
-    """Name what the package exports, sorted as isort does."""
+    """Return the names that the package exports, in isort's order."""
     names = [each.name for each in (*plan.types, *plan.errors)]
     constants = [each.constant for each in plan.procedures]
     return sorted([*names, *constants, plan.client, plan.handler], key=_constants_first)
 
 
 def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
-    """Give the import statements of each module, with empty lines between their groups."""
+    """Return the import statements of each module, with empty lines between their groups."""
     named = {each.name for each in plan.types}
     slots = [annotation for each in types.slots.values() for annotation in each.values()]
     data = [*types.errors.values()]
@@ -89,7 +89,7 @@ def _of_models(types: Types) -> list[str]:
 
 
 def _of_library(used: set[str], *others: str) -> list[str]:
-    """Import the types that stand for formats, and others: whole modules first, as isort has them."""
+    """Return the imports for formats, and others, in isort's order: whole modules first."""
     return sorted([*others, *(SOURCES[each] for each in used & SOURCES.keys())], key=_modules_first)
 
 
@@ -98,7 +98,7 @@ def _modules_first(statement: str) -> tuple[bool, str]:
 
 
 def _groups(*groups: list[str]) -> list[str]:
-    """Put an empty line between groups of statements."""
+    """Return groups of statements with an empty line between them."""
     lines: list[str] = []
     for group in groups:
         lines += ["", *group] if lines and group else group
@@ -121,10 +121,10 @@ def _import(module: str, names: Iterable[str]) -> list[str]:
     statement = f"from {module} import {', '.join(ordered)}"
     if len(statement) <= _WIDEST:
         return [statement]
-    # As black would have it: what is formatted already is formatted in half the time.
+    # In black's style: black is faster if it has nothing to change.
     return [f"from {module} import (", *(f"    {name}," for name in ordered), ")"]
 
 
 def _constants_first(name: str) -> tuple[bool, str, str]:
-    """Sort as isort does: constants, then classes, each without regard to case."""
+    """Return isort's sort key: constants, then classes, each without regard to case."""
     return not (name.isupper() and len(name) > 1), name.lower(), name

@@ -1,8 +1,7 @@
-"""The Python types of a plan, by datamodel-code-generator; the one module that knows it.
+"""Python types of a plan, written by datamodel-code-generator; the only module that uses it.
 
-It is shown the shapes of the types and nothing else: tokens stand for all names, literals and texts of the
-protocol, which are put back into the syntax tree of what it wrote. So no text can become code here, and no
-name is changed on the way. What comes out is data for the templates.
+It gets a skeleton of the plan: tokens stand for all names, literals and strings of the protocol. They are
+replaced in the syntax tree of its output. So no text of a protocol can become code, and no name is changed.
 """
 
 import ast
@@ -21,11 +20,11 @@ from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, 
 from enkaku_codegen.proving.value_sets import takes_null
 from enkaku_codegen.reading.definition import SlotName
 
-from .annotations import or_default, with_field, with_tag
-from .discriminators import tag
+from .annotations import or_default, with_discriminator, with_field
+from .detokenize import Detokenizer
+from .discriminators import discriminator
 from .escaping import Text
-from .restore import Restore
-from .shapes import CARRIER, Shapes
+from .skeleton import CARRIER, Skeleton
 
 __all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
 
@@ -35,10 +34,10 @@ _LARGEST: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An attribute of a model, ready to be written: ``NAME: ANNOTATION = DEFAULT``.
+    """An attribute of a model for the template: ``NAME: ANNOTATION = DEFAULT``.
 
     Attributes:
-        default: What it is where it is absent, None if it has to be there.
+        default: The value if it is absent, None if it is required.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A class, ready to be written."""
+    """A class for the template."""
 
     name: str
     fields: tuple[Field, ...]
@@ -60,11 +59,11 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A type with a name, ready to be written.
+    """A type alias for the template.
 
     Attributes:
-        late: Its annotation is written as a text: it stands inside of itself, through no class, or is
-            large; or it is None, which is no type where an alias is used as a value.
+        late: Whether its annotation is written as a string: it is part of itself, without a class between, or is
+            large; or it is None, which is not a type where an alias is used as a value.
     """
 
     name: str
@@ -79,7 +78,7 @@ class Types:
     """All types of a package.
 
     Attributes:
-        named: In an order in which they can be written: an alias stands behind what it is made of.
+        named: In the order of definition: an alias comes after its parts.
         slots: The annotations of the slots, by the procedure's constant.
         errors: The annotation of the data of each error that has some, by the error's class.
     """
@@ -90,18 +89,18 @@ class Types:
 
 
 def at_run_time(annotation: str) -> str:
-    """Write a type where a value is wanted: None would say that there is none."""
+    """Return a type as an expression: None would mean that there is no type."""
     return "NoneType" if annotation == "None" else annotation
 
 
 def make_types(plan: Plan) -> Types:
-    """Give the Python types of a plan.
+    """Return the Python types of a plan.
 
     Raises:
-        CodegenError: The model generator wrote something that is not understood.
+        CodegenError: datamodel-code-generator wrote something unexpected.
     """
-    shapes = Shapes(plan)
-    written = _Written(_generate(shapes.document()), shapes, plan)
+    skeleton = Skeleton(plan)
+    written = _Written(_generate(skeleton.document()), skeleton, plan)
     slots: dict[str, Mapping[SlotName, str]] = {
         each.constant: {slot: written.carried(each.constant, slot) for slot in each.slots}
         for each in plan.procedures
@@ -130,16 +129,16 @@ def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
 
 
 def _large(parts: Mapping[str, Sequence[str]]) -> set[str]:
-    """Name the aliases that would be too large with what they are made of written out, as pydantic does.
+    """Return the aliases that would be too large with their parts written out, as pydantic does.
 
-    Two of the last in each would double in size with every level.
+    An alias that has the one before it twice doubles in size.
     """
     sizes: dict[str, int] = {}
     large: set[str] = set()
 
     def size(name: str) -> int:
         if name not in sizes:
-            sizes[name] = 1  # for one that stands inside of itself, or is a class
+            sizes[name] = 1  # for a part of itself, and for a class
             whole = 1 + sum(size(part) for part in parts.get(name, ()))
             if whole > _LARGEST:
                 large.add(name)
@@ -155,9 +154,9 @@ def _large(parts: Mapping[str, Sequence[str]]) -> set[str]:
 def _ordered(
     named: Mapping[str, Model | Alias], parts: Mapping[str, Sequence[str]]
 ) -> Iterable[Model | Alias]:
-    """Keep the order, but have an alias behind the types that it is made of.
+    """Yield the types in their order, but each alias after its parts.
 
-    Annotations in classes are evaluated late, and those of late aliases; others where they stand.
+    Annotations in classes and in late aliases are evaluated later; those of other aliases where they are.
     """
     done: set[str] = set()
 
@@ -175,10 +174,10 @@ def _ordered(
 
 
 class _Written:
-    """What the model generator wrote, with names and literals put back."""
+    """The annotations that datamodel-code-generator wrote, with tokens replaced."""
 
-    def __init__(self, source: str, shapes: Shapes, plan: Plan) -> None:
-        self._shapes = shapes
+    def __init__(self, source: str, skeleton: Skeleton, plan: Plan) -> None:
+        self._skeleton = skeleton
         self._types = {each.name: each for each in plan.types}
         self._annotations: dict[tuple[str, str], ast.expr] = {}
         aliases: dict[str, ast.expr] = {}
@@ -189,29 +188,29 @@ class _Written:
                         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
                             self._annotations[statement.name, each.target.id] = each.annotation
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[_, value])):
-                    # An alias of its own making, for a type with constraints inside of another.
+                    # An alias that it adds for a type with constraints within another.
                     aliases[name] = value
                 case _:
-                    pass  # imports, and the rebuilding of models, which are done by others
-        for token, field in shapes.hoisted.items():
+                    pass  # imports and calls of model_rebuild, which the templates write
+        for token, field in skeleton.hoisted.items():
             aliases[token] = self._written(CARRIER, field)
-        self._restore = Restore(shapes, aliases)
+        self._detokenizer = Detokenizer(skeleton, aliases)
 
     def carried(self, *key: str) -> str:
-        """Give the annotation of an alias, or of a slot or error by its key."""
-        token = self._shapes.carried[key[0] if len(key) == 1 else (key[0], key[1])]
+        """Return the annotation of an alias, or of a slot or error by its key."""
+        token = self._skeleton.carried[key[0] if len(key) == 1 else (key[0], key[1])]
         return ast.unparse(self._annotation(CARRIER, token))
 
     def alias(self, plan: AliasPlan) -> str:
-        """Give the annotation of an alias."""
-        annotation = self._annotation(CARRIER, self._shapes.carried[plan.name])
-        return ast.unparse(with_tag(annotation, tag(plan.schema, self._types)))
+        """Return the annotation of an alias."""
+        annotation = self._annotation(CARRIER, self._skeleton.carried[plan.name])
+        return ast.unparse(with_discriminator(annotation, discriminator(plan.schema, self._types)))
 
     def fields(self, plan: ObjectPlan) -> Iterator[Field]:
-        """Give the fields of a class."""
-        for place, each in enumerate(plan.fields):
-            annotation = self._annotation(self._shapes.classes[plan.name], f"f{place}")
-            annotation = with_tag(annotation, tag(each.schema, self._types))
+        """Yield the fields of a class."""
+        for index, each in enumerate(plan.fields):
+            annotation = self._annotation(self._skeleton.classes[plan.name], f"f{index}")
+            annotation = with_discriminator(annotation, discriminator(each.schema, self._types))
             default = None
             if each.default:
                 default = repr(each.default[0])
@@ -225,7 +224,7 @@ class _Written:
             yield Field(each.attribute, ast.unparse(annotation), default, Text(each.text))
 
     def _annotation(self, type_: str, field: str) -> ast.expr:
-        return self._restore.expression(self._written(type_, field))
+        return self._detokenizer.expression(self._written(type_, field))
 
     def _written(self, type_: str, field: str) -> ast.expr:
         annotation = self._annotations.get((type_, field))
@@ -243,7 +242,7 @@ def _generate(document: str) -> str:
     return source
 
 
-# Every option that touches types, or that reads more than the document, whatever its default is.
+# Every option that affects types or reads other files, so that a changed default does not matter.
 _CONFIG: Final = GenerateConfig(
     input_file_type=InputFileType.JsonSchema,
     output_model_type=DataModelType.PydanticV2BaseModel,

@@ -1,7 +1,7 @@
-"""Renders the files of a package from templates.
+"""Renders the files of a package from Jinja templates.
 
-Templates see names and annotations as strings, which are safe as they are, and everything that somebody wrote
-as ``Text``, which only the three filters of ``text`` write. Any template can be replaced by the user's own.
+Names and annotations are strings that are safe in code. All text of a protocol is ``Text``, which needs one of the
+filters of ``escaping``. A directory of the user's own templates takes precedence over the built-in ones.
 """
 
 import traceback
@@ -12,9 +12,9 @@ from typing import Final
 import jinja2
 
 from enkaku_codegen.errors import TemplateError
+from enkaku_codegen.fingerprint import MARKER
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.proving.checks import Checks
-from enkaku_codegen.stamp import MARKER
 
 from .escaping import Text, comment, docstring, pyrepr
 from .imports import exports, imports
@@ -42,11 +42,11 @@ def render(
     """Render the files of a package, not formatted yet.
 
     Args:
-        plan: What to render.
-        checks: The slots that a validator checks beside their type.
+        plan: The plan of the package.
+        checks: The slots that a validator checks in addition to their type.
         title: The protocol's name.
         source: The protocol file's name, for the header.
-        templates: Where the user's own templates are, which go before ours.
+        templates: The directory of the user's own templates, which take precedence.
 
     Raises:
         TemplateError: A template can't be found, read or rendered.
@@ -80,10 +80,12 @@ def _environment(templates: Path | None) -> jinja2.Environment:
     loaders: list[jinja2.BaseLoader] = [jinja2.PackageLoader("enkaku_templates", ".")]
     if templates is not None:
         if not templates.is_dir():
-            raise TemplateError(f"{templates}: there is no such directory of templates")
+            raise TemplateError(f"{templates}: no such directory of templates")
         known = [f"{name}.jinja" for name in _FILES]
         if not any((templates / name).exists() for name in ("header.jinja", *known)):
-            raise TemplateError(f"{templates}: there is none of {', '.join(known)}")
+            raise TemplateError(
+                f"{templates}: no template there; expected at least one of {', '.join(known)}"
+            )
         loaders.insert(0, jinja2.FileSystemLoader(templates))
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),
@@ -97,13 +99,13 @@ def _environment(templates: Path | None) -> jinja2.Environment:
     return environment
 
 
-def _place(error: Exception, name: str) -> str:
-    """Give file and line of the innermost template that an error passed through."""
+def _location(error: Exception, name: str) -> str:
+    """Return file and line of the innermost template that raised an error."""
     frames = traceback.extract_tb(error.__traceback__)
-    places = [
+    locations = [
         f"{each.filename}:{each.lineno}" for each in frames if each.filename.endswith(".jinja")
     ]
-    return places[-1] if places else f"{name}.jinja"
+    return locations[-1] if locations else f"{name}.jinja"
 
 
 def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, object]) -> str:
@@ -111,8 +113,8 @@ def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, 
         text = environment.get_template(f"{name}.jinja").render(context)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from error
-    except Exception as error:  # a template can run into anything
-        raise TemplateError(f"{_place(error, name)}: {error}") from error
+    except Exception as error:  # a template may raise any exception
+        raise TemplateError(f"{_location(error, name)}: {error}") from error
     if name.endswith(".py") and not text.startswith(MARKER):
-        raise TemplateError(f"{name}.jinja: the first line has to begin with {MARKER!r}")
+        raise TemplateError(f"{name}.jinja: the first line must begin with {MARKER!r}")
     return text

@@ -1,4 +1,4 @@
-"""What templates see of procedures and errors: the pieces of source from which they are written."""
+"""Template context: views of procedures, errors and schemas as pieces of source code."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _SLOTS: Final[Mapping[Kind, Sequence[SlotName]]] = {
 
 @dataclass(frozen=True, slots=True)
 class SlotView:
-    """A slot: its name, and the type of its values as it is written at run time."""
+    """A slot: its name, and the type of its values as an expression."""
 
     name: SlotName
     value: str
@@ -46,9 +46,9 @@ class ErrorView:
     """A declared error.
 
     Attributes:
-        code: None where the declaration leaves it open.
-        data: The type of its data, None where it has none.
-        value: The same, as it is written at run time.
+        code: None if the declaration leaves it open.
+        data: The type of its data, None if it has none.
+        value: The same as an expression.
     """
 
     name: str
@@ -63,15 +63,15 @@ class ProcedureView:
     """A procedure.
 
     Attributes:
-        type_arguments: Of its constant, such as ``A, None, B``.
+        type_arguments: The type arguments of its constant, such as ``A, None, B``.
         input: The parameter's name, or None if it takes none.
         parameter: The parameter in a signature, such as ``, param: A``, or nothing.
         writer: The parameter by which a handler's method sends, or nothing.
-        options: The type of what a call may be told by name, such as ``enkaku.CallOptions``.
-        result: What a handler's method returns.
-        returned: What the client's method returns.
-        awaited: The client's method is a coroutine.
-        idempotent: It is a request that may be sent again.
+        options: The type of the keyword arguments of a call, such as ``enkaku.CallOptions``.
+        result: The return type of the handler's method.
+        returned: The return type of the client's method.
+        awaited: Whether the client's method is a coroutine function.
+        idempotent: Whether a client may repeat the request.
     """
 
     name: Text
@@ -102,7 +102,7 @@ class SchemaView:
 
 
 def schema_views(checks: Checks) -> Sequence[SchemaView]:
-    """Show the schemas that validators check to templates."""
+    """Return the views of the schemas that validators check."""
     views = [
         SchemaView(
             each.constant, "bool" if isinstance(each.schema, bool) else _OBJECT, repr(each.schema)
@@ -115,7 +115,7 @@ def schema_views(checks: Checks) -> Sequence[SchemaView]:
 
 
 def _checked(value: str, check: Check | None) -> str:
-    """Write the type of a slot with the schema that it does not enforce by itself, if so."""
+    """Return the type of a slot, with its schema if the type does not enforce it."""
     if check is None:
         return value
     definitions = ", schemas.DEFINITIONS" if check.shared else ""
@@ -123,7 +123,7 @@ def _checked(value: str, check: Check | None) -> str:
 
 
 def error_view(error: ErrorPlan, types: Types, checks: Checks) -> ErrorView:
-    """Show an error to templates."""
+    """Return the view of an error."""
     data = types.errors.get(error.name)
     text = error.text.strip() or (
         f"The error {error.code}." if error.code else "An error with any code."
@@ -144,7 +144,7 @@ def error_view(error: ErrorPlan, types: Types, checks: Checks) -> ErrorView:
 def procedure_view(
     plan: ProcedurePlan, types: Types, errors: Mapping[str, ErrorView], checks: Checks
 ) -> ProcedureView:
-    """Show a procedure to templates, which may raise some of the errors."""
+    """Return the view of a procedure, which may raise some of the errors."""
     procedure = plan.procedure
     kind = procedure.kind
     types_of = types.slots[plan.constant]
@@ -184,13 +184,13 @@ def procedure_view(
 
 def _method_text(procedure: Procedure, errors: Sequence[ErrorView]) -> Text:
     text = procedure.description.strip()
-    remarks = [_IDEMPOTENT] if procedure.idempotent else []
+    sections = [_IDEMPOTENT] if procedure.idempotent else []
     if errors:
         raised = "".join(f"\n    {each.name}: {_first_line(each.text)}" for each in errors)
-        remarks.append(f"Raises:{raised}")
-    if remarks:
+        sections.append(f"Raises:{raised}")
+    if sections:
         text = text or f"The {procedure.kind} {procedure.name}."
-    return Text("\n\n".join([text, *remarks]))
+    return Text("\n\n".join([text, *sections]))
 
 
 def _first_line(text: Text) -> str:

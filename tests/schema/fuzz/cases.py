@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from enkaku_codegen.errors import ProtocolError
-from enkaku_codegen.jsontree import tokens
+from enkaku_codegen.json_values import tokens
 from schema.protocols import document, package
 
 from .schemas import Draft, Schema, SchemaMaker, escaped

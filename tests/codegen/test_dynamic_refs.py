@@ -42,8 +42,8 @@ def test_a_slot_with_all_in_it_stays_as_it_was_written(tmp_path: Path) -> None:
     content = {"p": {"type": "request", "param": param, "result": {"type": "string"}}}
     protocol = _read(tmp_path, content)
     (procedure,) = protocol.procedures
-    assert procedure.verbatim == {"param": {"$schema": NEW, **param}}
-    assert _accepts(procedure.verbatim["param"], [1], ["a"], 1) == [True, False, False]
+    assert procedure.dynamic_schemas == {"param": {"$schema": NEW, **param}}
+    assert _accepts(procedure.dynamic_schemas["param"], [1], ["a"], 1) == [True, False, False]
     assert procedure.slots["param"] == {"$ref": "#/$defs/list"}
     assert protocol.definitions["list"] == {"type": "array", "items": {"$dynamicRef": "#item"}}
 
@@ -64,12 +64,12 @@ def test_a_slot_gets_the_shared_definitions_that_it_needs(tmp_path: Path) -> Non
     }
     first, second = _read(tmp_path, content, far={"type": "null"}).procedures
     definitions = {name: content["$defs"][name] for name in ("List", "Named", "Number")}
-    assert first.verbatim == {
+    assert first.dynamic_schemas == {
         "param": {"$schema": NEW, "$ref": "#/$defs/Named", "$defs": definitions}
     }
     values = ({"numbers": [1]}, {"numbers": ["a"]})
-    assert _accepts(first.verbatim["param"], *values) == [True, False]
-    assert second.verbatim == {}
+    assert _accepts(first.dynamic_schemas["param"], *values) == [True, False]
+    assert second.dynamic_schemas == {}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_slot_that_refers_elsewhere_is_told(param: object, place: str, tmp_pat
     found = _issues(tmp_path, content, far=LIST, other={"type": "null"})
     assert len(found) == 1
     assert "/procedures/p/param" in found[0]
-    assert f"a schema with $dynamicRef refers to {place}: " in found[0]
+    assert f"since the slot uses $dynamicRef; got {place}" in found[0]
 
 
 def test_a_dynamic_reference_leads_somewhere(tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ def test_what_the_validator_refuses_is_told(tmp_path: Path) -> None:
     data = {"$dynamicAnchor": "a", "items": {"$dynamicRef": "#a"}, "not": {"$ref": "#/$defs/é"}}
     data["$defs"] = {"é": {"type": "string"}}
     (found,) = _issues(tmp_path, {"p": {"type": "event", "data": data}})
-    assert found.startswith("main.json:4: /p/data: the validator refuses this schema: Invalid URI")
+    assert found.startswith("main.json:4: /p/data: the validator rejects this schema: Invalid URI")
 
 
 def test_a_schema_that_means_only_itself_is_no_trouble(tmp_path: Path) -> None:
     data = {"$dynamicAnchor": "a", "allOf": [{"$dynamicRef": "#a"}]}
     (procedure,) = _read(tmp_path, {"p": {"type": "event", "data": data}}).procedures
-    assert _accepts(procedure.verbatim["data"], 1) == [True]
+    assert _accepts(procedure.dynamic_schemas["data"], 1) == [True]
 
 
 def test_the_data_of_an_error_has_no_dynamic_reference(tmp_path: Path) -> None:

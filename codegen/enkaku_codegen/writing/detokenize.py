@@ -1,4 +1,4 @@
-"""Reads what the model generator wrote: nothing but type annotations made of tokens."""
+"""Detokenizer: replaces the tokens in the annotations of datamodel-code-generator, and rejects all other code."""
 
 import ast
 import copy
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from enkaku_codegen.errors import CodegenError
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 
-from .shapes import Shapes
+from .skeleton import Skeleton
 
-__all__ = ["Restore"]
+__all__ = ["Detokenizer"]
 
 
-class Restore(ast.NodeTransformer):
-    """Puts names and literals in the place of their tokens, and lets nothing pass that it does not know."""
+class Detokenizer(ast.NodeTransformer):
+    """Replaces tokens by names and literals in an annotation; raises for any syntax or name that it does not expect."""
 
     _SYNTAX: Final = (
         ast.BinOp,
@@ -34,29 +34,29 @@ class Restore(ast.NodeTransformer):
         | {"tuple"}
     )
 
-    # Constraints on the keys of maps are written as those on everything else.
+    # StringConstraints on the keys of maps become Field, as all other constraints.
     _RENAMED: Final = {"Any": "object", "StringConstraints": "Field"}
 
-    def __init__(self, shapes: Shapes, aliases: Mapping[str, ast.expr]) -> None:
-        self._names = shapes.names
-        self._literals = shapes.literals
+    def __init__(self, skeleton: Skeleton, aliases: Mapping[str, ast.expr]) -> None:
+        self._names = skeleton.names
+        self._literals = skeleton.literals
         self._aliases = aliases
 
     def expression(self, node: ast.expr) -> ast.expr:
-        """Restore an annotation."""
+        """Return an annotation with its tokens replaced."""
         restored = self.visit(node)
         if not isinstance(restored, ast.expr):
             raise _unexpected(node)
         return restored
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        """Restore what stands in a node of a kind that annotations are made of."""
+        """Replace the tokens within a node whose kind may be part of an annotation."""
         if not isinstance(node, self._SYNTAX):
             raise _unexpected(node)
         return super().generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """Put back the name of a type, or what an alias of the model generator's stands for."""
+        """Return the name of a type, or the annotation of the generator's own alias."""
         if node.id in self._names:
             return ast.Name(self._names[node.id])
         if node.id in self._aliases:
@@ -68,7 +68,7 @@ class Restore(ast.NodeTransformer):
         return node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        """Put back the values of a literal type; a tuple says its length itself."""
+        """Return a literal type with its values; drop the constraints of a tuple, whose length its items show."""
         match node:
             case ast.Subscript(
                 value=ast.Name(id="Annotated"),
@@ -96,7 +96,7 @@ class Restore(ast.NodeTransformer):
         )
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        """Put back a pattern."""
+        """Return a pattern."""
         if not isinstance(node.value, str):
             return node
         literal = self._literal(node)

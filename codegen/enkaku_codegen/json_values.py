@@ -1,4 +1,4 @@
-"""JSON values, and the places in them. Everything else in this package stands on it."""
+"""JSON values: their types and limits, JSON pointers, identity, and source maps."""
 
 import math
 import re
@@ -13,8 +13,8 @@ __all__ = [
     "NUMBER",
     "SURROGATE",
     "Json",
-    "Place",
     "Schema",
+    "SourceMap",
     "Tokens",
     "as_text",
     "distinct",
@@ -30,49 +30,49 @@ __all__ = [
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Schema: TypeAlias = bool | dict[str, Json]
 Tokens: TypeAlias = tuple[str, ...]
-"""A JSON pointer, taken apart: the keys and indices from the root to a value."""
+"""A JSON pointer as a path: the keys and indices from the root to a value."""
 
 T = TypeVar("T", bound=Json)
 
 MAX_DEPTH: Final = 100
-"""How many arrays and objects may lie within each other in a file."""
+"""Maximum nesting depth of arrays and objects in a file."""
 
 MAX_VALUES: Final = 500_000
-"""How many values a file may hold, each alias counted as often as it is used."""
+"""Maximum number of values in a file; an alias counts as often as it is used."""
 
 MAX_DIGITS: Final = 4000
-"""How many digits a whole number may have; Python itself neither reads nor prints much longer ones."""
+"""Maximum number of digits of an integer; Python itself rejects little more (``sys.get_int_max_str_digits``)."""
 
 NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-"""How JSON writes a number."""
+"""The syntax of a number in JSON."""
 
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
-"""Half of a pair that stands for a character in UTF-16, and is none by itself."""
+"""A lone surrogate: half of a UTF-16 pair, which is not a character by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value stands in its file, and where the values in it do.
+class SourceMap:
+    """The line of a value in its file, and of each value in it.
 
     Attributes:
-        line: The line of the value, or of its key where it has one; from 1.
-        below: The places of its members, by key or index.
+        line: The line of the value, or of its key if it has one; from 1.
+        below: The source maps of its properties or items, by key or index.
     """
 
     line: int
-    below: Mapping[str, "Place"]
+    below: Mapping[str, "SourceMap"]
 
 
 def read_number(text: str) -> int | float:
-    """Give the number that JSON writes so.
+    """Return the number that a JSON literal stands for.
 
     Raises:
-        ValueError: No JSON implementation would be expected to hold it.
+        ValueError: The number is too large to be read alike by all JSON implementations.
     """
     if "." in text or "e" in text.lower():
         number = float(text)
         if math.isinf(number):
-            raise ValueError(f"{text[:40]} is more than a 64-bit floating-point number holds")
+            raise ValueError(f"{text[:40]} is too large for a 64-bit floating-point number")
         return number
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits; at most {MAX_DIGITS} are supported")
@@ -80,25 +80,25 @@ def read_number(text: str) -> int | float:
 
 
 def pointer(path: Tokens) -> str:
-    """Give the JSON pointer (RFC 6901) of a path."""
+    """Return the JSON pointer (RFC 6901) of a path."""
     return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in path)
 
 
 def tokens(text: str) -> Tokens:
-    """Give the path of a JSON pointer, which is empty or begins with a slash."""
+    """Return the path of a JSON pointer, which is empty or begins with a slash."""
     return tuple(each.replace("~1", "/").replace("~0", "~") for each in text.split("/")[1:])
 
 
 def as_text(value: Json) -> str:
-    """Give the value if it is a text, else an empty one."""
+    """Return the value if it is a string, else an empty string."""
     return value if isinstance(value, str) else ""
 
 
 def find(value: Json, path: Tokens) -> Json:
-    """Give the value at a path.
+    """Return the value at a path.
 
     Raises:
-        KeyError: There is none; its argument is the first token that leads nowhere.
+        KeyError: There is no such value; the argument is the first token without a value.
     """
     for token in path:
         match value:
@@ -117,7 +117,7 @@ def _is_index(token: str, length: int) -> bool:
 
 
 def kind_of(value: Json) -> str:
-    """Give the kind of a value; a float is a number, whatever its fraction is."""
+    """Return the JSON type of a value; a float is a number, whatever its fraction is."""
     match value:
         case None:
             return "null"
@@ -136,12 +136,12 @@ def kind_of(value: Json) -> str:
 
 
 def same(one: Json, other: Json) -> bool:
-    """Tell whether two values are the same JSON: 1 is 1.0, but neither is true."""
+    """Return whether two values are equal in JSON: 1 equals 1.0, but neither equals true."""
     return identity(one) == identity(other)
 
 
 def identity(value: Json) -> Hashable:
-    """Give what two values have in common if they are the same JSON, and only then."""
+    """Return a key that is equal for two values if and only if they are equal in JSON."""
     match value:
         case dict():
             return dict, frozenset((key, identity(each)) for key, each in value.items())
@@ -154,7 +154,7 @@ def identity(value: Json) -> Hashable:
 
 
 def distinct(values: Iterable[T]) -> list[T]:
-    """Give values, each once: where it stands first."""
+    """Return the values without duplicates, each at its first position."""
     found: dict[Hashable, T] = {}
     for value in values:
         found.setdefault(identity(value), value)

@@ -1,33 +1,33 @@
-"""A plan as one JSON Schema in which every name, pattern and enum is a token.
+"""Skeleton of a plan: one JSON Schema in which every name, pattern and enum is a token.
 
-A token ends in a letter, because the model generator makes names of its own by adding digits. A type that
-stands in another is shown as one from elsewhere: so it looks at each type by itself, and neither a long chain
-of types nor a circle of them is more work for it than others.
+A token ends in a letter, because datamodel-code-generator makes names of its own by adding digits. A type that is
+part of another is a ``customTypePath``, so that each type is handled by itself: neither a long chain of types nor a
+cycle takes more time.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from enkaku_codegen.jsontree import Json
+from enkaku_codegen.json_values import Json
 from enkaku_codegen.planning.plan import ObjectPlan, Plan
 from enkaku_codegen.planning.stdlib import written
-from enkaku_codegen.reading.simple_schema import Node
+from enkaku_codegen.reading.simple_schema import SimpleSchema
 
-__all__ = ["CARRIER", "Shapes"]
+__all__ = ["CARRIER", "Skeleton"]
 
 CARRIER: Final = "Carrier"
-"""The object that carries everything with an annotation and without a class."""
+"""The object with a property for each annotation that belongs to no class."""
 
 _SIZES: Final = frozenset({"minProperties", "maxProperties"})
 
 
-class Shapes:
+class Skeleton:
     """The tokens of a plan, and what they stand for.
 
     Attributes:
-        classes: Where the fields of each class are, by its name.
-        names: The name of each type, by the token that stands for it in others.
+        classes: The token of the object that has the fields of each class, by the class's name.
+        names: The name of each type, by its token.
         literals: Patterns, and the values of enums; the token of each is ``literal`` and its index.
         carried: The property of the carrier for each alias, ``(constant, slot)`` and ``(error, "data")``.
         hoisted: The property of the carrier for each token that stands for a part of another type.
@@ -44,12 +44,12 @@ class Shapes:
         self._carrier: dict[str, Json] = {}
 
     def document(self) -> str:
-        """Write the JSON Schema."""
+        """Return the JSON Schema."""
         definitions: dict[str, Json] = {}
         for each in self._plan.types:
             if isinstance(each, ObjectPlan):
                 if not each.fields:
-                    continue  # no annotation to be found
+                    continue  # it has no annotations
                 definitions[self.classes[each.name]] = self._object(each)
             else:
                 self._carry(each.name, each.schema)
@@ -64,53 +64,53 @@ class Shapes:
 
     def _object(self, plan: ObjectPlan) -> Json:
         properties = {
-            f"f{place}": self._whole(each.schema) for place, each in enumerate(plan.fields)
+            f"f{index}": self._tokenized(each.schema) for index, each in enumerate(plan.fields)
         }
-        # What an absent property is, is not the model generator's business.
+        # All are required: the template writes the defaults.
         return _object(properties, [*properties])
 
-    def _carry(self, key: str | tuple[str, str], schema: Node) -> None:
-        shape = self._whole(schema)
-        self.carried[key] = self._add(shape)
+    def _carry(self, key: str | tuple[str, str], schema: SimpleSchema) -> None:
+        tokenized = self._tokenized(schema)
+        self.carried[key] = self._add(tokenized)
 
-    def _add(self, shape: Json) -> str:
+    def _add(self, tokenized: Json) -> str:
         token = f"f{len(self._carrier)}"
-        self._carrier[token] = shape
+        self._carrier[token] = tokenized
         return token
 
-    def _hoist(self, schema: Node) -> Json:
-        """Have a map written by itself: within others, the model generator forgets its sizes."""
-        shape = self._whole(schema)
+    def _hoist(self, schema: SimpleSchema) -> Json:
+        """Return a token for a map, which becomes a property of its own: nested, its size limits would be lost."""
+        tokenized = self._tokenized(schema)
         token = f"Part{len(self.hoisted)}X"
-        self.hoisted[token] = self._add(shape)
+        self.hoisted[token] = self._add(tokenized)
         return {"customTypePath": f"elsewhere.{token}"}
 
-    def _shape(self, schema: Json) -> Json:
+    def _tokenized_part(self, schema: Json) -> Json:
         if isinstance(schema, list):
-            return [self._shape(each) for each in schema]
+            return [self._tokenized_part(each) for each in schema]
         if not isinstance(schema, dict):
             return schema
         if _SIZES & schema.keys():
             return self._hoist(schema)
-        return self._whole(schema)
+        return self._tokenized(schema)
 
-    def _whole(self, schema: Node) -> Json:
-        shape: dict[str, Json] = {}
+    def _tokenized(self, schema: SimpleSchema) -> Json:
+        tokenized: dict[str, Json] = {}
         for key, value in schema.items():
             match key, value:
                 case "$ref", str():
-                    shape["customTypePath"] = f"elsewhere.{self._tokens[value]}"
+                    tokenized["customTypePath"] = f"elsewhere.{self._tokens[value]}"
                 case "format", str():
                     token = f"Format{value}X"
                     self.names[token] = written(value)
-                    shape["customTypePath"] = f"elsewhere.{token}"
+                    tokenized["customTypePath"] = f"elsewhere.{token}"
                 case "enum", list():
-                    shape[key] = [self._literal(value)]
+                    tokenized[key] = [self._literal(value)]
                 case "pattern", str():
-                    shape[key] = self._literal(value)
+                    tokenized[key] = self._literal(value)
                 case _:
-                    shape[key] = self._shape(value)
-        return shape
+                    tokenized[key] = self._tokenized_part(value)
+        return tokenized
 
     def _literal(self, value: Json) -> str:
         self.literals.append(value)

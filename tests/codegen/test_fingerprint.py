@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from enkaku_codegen import stamp as stamps
-from enkaku_codegen.cli import run
+from enkaku_codegen import fingerprint as fingerprints
+from enkaku_codegen.commands.main import run
+from enkaku_codegen.fingerprint import ABOUT, FINGERPRINT_FILE, MARKER, Request, is_fresh
 from enkaku_codegen.reading.definition import read_protocol
-from enkaku_codegen.stamp import ABOUT, MARKER, STAMP, Request, is_fresh
 
 MAIN = """\
 name: Shop
@@ -82,14 +82,14 @@ def _is_fresh(root: Path, name: str | None = None) -> bool:
 
 def test_a_package_is_fresh_wherever_it_lies(root: Path) -> None:
     assert _is_fresh(root)
-    text = (root / "out" / STAMP).read_text()
+    text = (root / "out" / FINGERPRINT_FILE).read_text()
     content = json.loads(text)
     assert list(content["sources"]) == ["main.yaml", "money.json", "parts/common.yaml"]
     assert list(content["templates"]) == ["client.py.jinja"]
     assert content["protocol"] == "main.yaml"
     assert str(root.parent.parent) not in text
     _generate(root)
-    assert (root / "out" / STAMP).read_text() == text
+    assert (root / "out" / FINGERPRINT_FILE).read_text() == text
 
 
 def test_a_path_that_is_relative_is_as_good(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +115,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "output of an older version": lambda root: (root / "out" / "old.py").write_text(
         f"{MARKER}x.json: do not edit.\n"
     ),
-    "no stamp": lambda root: (root / "out" / STAMP).unlink(),
-    "edited stamp": _append(f"out/{STAMP}"),
+    "no fingerprint": lambda root: (root / "out" / FINGERPRINT_FILE).unlink(),
+    "edited fingerprint": _append(f"out/{FINGERPRINT_FILE}"),
 }
 
 
@@ -135,14 +135,14 @@ def test_another_name_or_another_version_is_noticed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not _is_fresh(root, "Other")
-    monkeypatch.setattr(stamps.importlib.metadata, "version", lambda _: "99")
+    monkeypatch.setattr(fingerprints.importlib.metadata, "version", lambda _: "99")
     assert not _is_fresh(root)
 
 
 def test_a_change_in_the_generator_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = stamps._read
+    original = fingerprints._read
     monkeypatch.setattr(
-        stamps,
+        fingerprints,
         "_read",
         lambda path, link=True: original(path, link=link) + b" " * (path.name == "planner.py"),
     )
@@ -173,45 +173,47 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_stamp_that_is_none_vouches_for_nothing(
+def test_a_fingerprint_that_is_none_vouches_for_nothing(
     text: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (root / "out" / STAMP).write_text(text)
+    (root / "out" / FINGERPRINT_FILE).write_text(text)
     assert not _is_fresh(root)
     assert run(["check", *_arguments(root)]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_stamp_that_is_no_file_vouches_for_nothing(root: Path) -> None:
-    stamp = root / "out" / STAMP
-    stamp.unlink()
-    os.mkfifo(stamp)
+def test_a_fingerprint_that_is_no_file_vouches_for_nothing(root: Path) -> None:
+    fingerprint = root / "out" / FINGERPRINT_FILE
+    fingerprint.unlink()
+    os.mkfifo(fingerprint)
     assert not _is_fresh(root)
     assert run(["generate", *_arguments(root)]) == 0
-    assert stamp.is_fifo(), "what is not ours is left alone"
-    stamp.unlink()
-    with stamp.open("wb") as file:
+    assert fingerprint.is_fifo(), "what is not ours is left alone"
+    fingerprint.unlink()
+    with fingerprint.open("wb") as file:
         file.truncate(2**40)
     assert not _is_fresh(root)
 
 
-def test_a_stamp_is_no_part_of_the_package(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stamp = root / "out" / STAMP
-    text = stamp.read_text()
-    stamp.write_text(text.replace('"Shop"', '"Other"').replace("null", '"Old"'))
+def test_a_fingerprint_is_no_part_of_the_package(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fingerprint = root / "out" / FINGERPRINT_FILE
+    text = fingerprint.read_text()
+    fingerprint.write_text(text.replace('"Shop"', '"Other"').replace("null", '"Old"'))
     assert run(["check", *_arguments(root)]) == 0
     assert run(["generate", *_arguments(root)]) == 0
     assert capsys.readouterr() == (f"{root}/out: up to date\n", "")
-    assert stamp.read_text() == text
-    stamp.write_text("mine")
+    assert fingerprint.read_text() == text
+    fingerprint.write_text("mine")
     assert run(["generate", *_arguments(root)]) == 0
-    assert stamp.read_text() == "mine", "what is not ours is left alone"
+    assert fingerprint.read_text() == "mine", "what is not ours is left alone"
 
 
 def test_a_package_that_can_not_be_written_is_up_to_date_all_the_same(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (root / "out" / STAMP).unlink()
+    (root / "out" / FINGERPRINT_FILE).unlink()
 
     def fail(path: Path, _: bytes) -> int:
         raise PermissionError(13, "Permission denied", str(path))
@@ -232,7 +234,7 @@ def test_every_path_to_a_file_is_a_source(tmp_path: Path) -> None:
     assert list(read_protocol(main).sources) == ["a.json", "link.json", "main.json"]
 
 
-def test_a_path_that_only_a_link_explains_leaves_no_stamp(tmp_path: Path) -> None:
+def test_a_path_that_only_a_link_explains_leaves_no_fingerprint(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "link").symlink_to("deep/er")
     (tmp_path / "deep" / "a.json").write_text("true")
@@ -241,7 +243,7 @@ def test_a_path_that_only_a_link_explains_leaves_no_stamp(tmp_path: Path) -> Non
     assert read_protocol(main).sources == {}
     for _ in range(2):
         assert run(["generate", str(main), "--out", str(tmp_path / "out")]) == 0
-    assert not (tmp_path / "out" / STAMP).exists()
+    assert not (tmp_path / "out" / FINGERPRINT_FILE).exists()
 
 
 def test_many_procedures_are_recognised_at_once(tmp_path: Path) -> None:
@@ -251,10 +253,12 @@ def test_many_procedures_are_recognised_at_once(tmp_path: Path) -> None:
     files = {f"{name}.py": f"{MARKER}\n{'x = 1' * 50_000}\n" for name in ("models", "client")}
     for name, text in files.items():
         (out / name).write_text(text)
-    text = stamps.stamp(
-        Request(protocol, None, None), {"main.json": stamps.digest(protocol.read_bytes())}, files
+    text = fingerprints.fingerprint(
+        Request(protocol, None, None),
+        {"main.json": fingerprints.digest(protocol.read_bytes())},
+        files,
     )
-    (out / STAMP).write_text(text or "")
+    (out / FINGERPRINT_FILE).write_text(text or "")
     code = (
         "import sys; from enkaku_codegen.__main__ import main; code = main(); "
         "heavy = {'black', 'jinja2', 'jsonschema', 'jsonschema_rs', 'pydantic', 'yaml'}; "

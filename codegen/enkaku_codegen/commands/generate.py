@@ -1,0 +1,81 @@
+"""``enkaku generate``: writes the package for a protocol."""
+
+import argparse
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from enkaku_codegen.errors import OutputError
+from enkaku_codegen.fingerprint import is_fresh
+from enkaku_codegen.output import Changes, write
+
+from . import package
+from .command import Command
+
+if TYPE_CHECKING:
+    from enkaku_codegen.proving.checks import Checks
+
+__all__ = ["COMMAND"]
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    package.add_arguments(parser)
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print for each slot why its type alone does not enforce its schema",
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.verbose and is_fresh(package.request(options), options.out):
+        print(f"{options.out}: up to date")
+        return 0
+    prepared = package.prepared(options)
+    _write(prepared.changes)
+    _report(prepared.checks, verbose=options.verbose)
+    return 0
+
+
+def _write(changes: Changes) -> None:
+    if changes:
+        write(changes)
+        counts = [(len(changes.written), "written"), (len(changes.removed), "removed")]
+        done = ", ".join(f"{count} {what}" for count, what in counts if count)
+        print(f"{changes.directory}: {done}")
+    else:
+        # Only the fingerprint is left to write. Without it, the next run generates the package again.
+        with suppress(OutputError):
+            write(changes)
+        print(f"{changes.directory}: up to date")
+
+
+def _report(checks: "Checks", *, verbose: bool) -> None:
+    """Print how many slots need a validator at run time, which has to be installed there."""
+    count = len(checks.slots)
+    every = checks.proved + count
+    if count:
+        need = "needs" if count == 1 else "need"
+        hint = "" if verbose else " (reasons: --verbose)"
+        print(
+            f"{count} of {every} slots {need} a JSON Schema validator at run time: "
+            f"pip install 'enkaku[exact]'{hint}"
+        )
+    elif verbose:
+        print(f"0 of {every} slots need a JSON Schema validator at run time")
+    if verbose:
+        for each in checks.slots.values():
+            for reason in each.reasons:
+                print(f"{each.label}: {reason}")
+
+
+COMMAND: Final = Command(
+    name="generate",
+    summary="write the package",
+    description="Write the package for a protocol: all of it, or nothing.",
+    examples=(
+        "enkaku generate protocol.yaml --out src/app/protocol",
+        "enkaku generate protocol.json --out bindings --name Dashboard",
+    ),
+    add_arguments=_add_arguments,
+    run=_run,
+)

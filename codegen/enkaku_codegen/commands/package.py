@@ -1,0 +1,63 @@
+"""Shared arguments of the commands that work on a generated package, and the package that they ask for."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enkaku_codegen.fingerprint import Request
+
+if TYPE_CHECKING:
+    from enkaku_codegen.prepare import Prepared
+
+__all__ = ["add_arguments", "prepared", "request"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that say what package is generated, and where."""
+    parser.add_argument("protocol", metavar="PROTOCOL", type=_path, help="a JSON or YAML file")
+    parser.add_argument(
+        "--out", metavar="DIR", type=_path, required=True, help="the package's directory"
+    )
+    parser.add_argument(
+        "--name",
+        type=_name,
+        help="what the classes are named after; else the name in the file, else the file's name",
+    )
+    parser.add_argument(
+        "--templates",
+        metavar="DIR",
+        type=_path,
+        help="templates that go before the built-in ones",
+    )
+
+
+def _path(text: str) -> Path:
+    # Path("") would be the current directory, where a variable of the shell is not set by mistake.
+    if not text:
+        raise argparse.ArgumentTypeError("a path has at least one character")
+    return Path(text)
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a name has at least one character")
+    return text
+
+
+def request(options: argparse.Namespace) -> Request:
+    """Return what the arguments ask to generate."""
+    return Request(options.protocol, options.name, options.templates)
+
+
+def prepared(options: argparse.Namespace) -> "Prepared":
+    """Generate the package, and compare it with its directory.
+
+    Raises:
+        CodegenError: The package can't be generated, or the directory can't be read.
+    """
+    # Imported here: at the top, the generator would be imported even for a package that is up to date.
+    from enkaku_codegen.prepare import prepare  # noqa: PLC0415 # see above
+
+    return prepare(
+        options.protocol, name=options.name, out=options.out, templates=options.templates
+    )
