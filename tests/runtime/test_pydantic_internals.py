@@ -281,7 +281,7 @@ def test_models_as_generated_are_written_by_compiled_functions() -> None:
         raise AssertionError
 
     Leaf.model_rebuild()
-    write = plain.plain_writer(pydantic_internals.codec_of(Leaf)[0], leave)
+    write = plain.make_encoder(pydantic_internals.codec_of(Leaf)[0], leave)
     assert write(Leaf(size=1.5, names=["a"])) == b'{"theSize":1.5,"names":["a"]}'
 
 
@@ -397,7 +397,7 @@ def test_error_says_what_its_explanation_needs(schema: Any, text: bytes, kind: s
 
 def test_error_types_with_an_explanation_are_pydantics() -> None:
     explained = {kind for _, _, kind in ERRORS} | OTHER_ERRORS
-    assert pydantic_problems._PYDANTIC.keys() | pydantic_internals._CONTEXTS.keys() <= explained
+    assert pydantic_problems._TEXTS.keys() | pydantic_internals._CONTEXTS.keys() <= explained
 
 
 def test_length_error_says_whether_it_is_of_an_object() -> None:

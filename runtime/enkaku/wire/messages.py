@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast, final
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from enkaku._json import DEPTH_MAX, dump_json, load_json
+from enkaku._json import DEPTH_MAX, EXACT_INTEGER_MAX, dump_json, load_json
 from enkaku.errors import InvalidMessage
 
 __all__ = [
@@ -103,8 +103,7 @@ Both sides have to count alike, and began with lines.
 ALIVE: Final = "enkaku:alive?"
 """A procedure that no protocol has: whoever asks for it wants any answer, as a sign of life."""
 
-_COUNT_MAX: Final = 2**53  # what every reader of JSON keeps exact (RFC 8259, 6)
-_Count: TypeAlias = Annotated[int, Meta(ge=0, le=_COUNT_MAX)]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=EXACT_INTEGER_MAX)]
 _ID: TypeAlias = Annotated[str, Meta(max_length=128)]
 _REASON_MAX: Final = 1024
 _GLANCED: Final = 4096  # bytes in which typ and rid are, if they are where everybody writes them
@@ -215,7 +214,7 @@ class Header(Struct, frozen=True, gc=False):
     typ: Literal["JWT"]
     alg: Literal["none", "EdDSA", "ES256"]
     win: _Count | UnsetType = UNSET
-    ttl: Annotated[float, Meta(ge=0, le=_COUNT_MAX)] | UnsetType = UNSET
+    ttl: Annotated[float, Meta(ge=0, le=EXACT_INTEGER_MAX)] | UnsetType = UNSET
 
 
 class _Unsigned(Header, frozen=True, gc=False):
