@@ -20,8 +20,8 @@ def require_runtime(oldest: str) -> None:
     """
     if _numbers(VERSION) < _numbers(oldest):
         raise IncompatibleRuntime(
-            f"this generated code needs enkaku {oldest} or newer, and {VERSION} is installed: "
-            f"run pip install 'enkaku>={oldest}', or generate the code again"
+            f"this generated code needs enkaku {oldest} or newer; {VERSION} is installed. "
+            f"Run pip install 'enkaku>={oldest}', or generate the code again"
         )
 
 
