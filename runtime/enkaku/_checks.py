@@ -71,9 +71,7 @@ def require_seconds(
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _SECONDS_MAX:
         other = ", or None" if optional else ""
-        raise UsageError(
-            f"{name} must be a number of seconds, such as 5.0{other}; got {value!r}"
-        )
+        raise UsageError(f"{name} must be a number of seconds, such as 5.0{other}; got {value!r}")
     if least is not None and value < least:
         raise UsageError(f"{name} must be {least:g} seconds or more; got {value!r}")
 
@@ -146,8 +144,8 @@ async def enter_block(
     Raises:
         UsageError: The function does not return an async context manager.
     """
-    manager: object = make(info)
-    if not isinstance(manager, AbstractAsyncContextManager):
+    manager = make(info)
+    if not _is_context_manager(manager):
         raise UsageError(_undecorated(what, make))
     # @asynccontextmanager accepts any function: one without a yield makes a coroutine in place of the generator.
     generator: object = getattr(manager, "gen", None)
@@ -155,7 +153,7 @@ async def enter_block(
         generator.close()
         raise UsageError(_undecorated(what, make))
     try:
-        await stack.enter_async_context(cast("AbstractAsyncContextManager[None]", manager))
+        await stack.enter_async_context(manager)
     except RuntimeError as error:
         # For a generator without a yield, contextlib raises one that does not name the function.
         note = f"raised on entering {what} {_name(make)}"
@@ -175,6 +173,10 @@ def require_loop(loop: asyncio.AbstractEventLoop, what: str) -> None:
             f"{what} belongs to another event loop: use it in the loop in which it was made; from another "
             "thread, call asyncio.run_coroutine_threadsafe()"
         )
+
+
+def _is_context_manager(value: object) -> bool:
+    return isinstance(value, AbstractAsyncContextManager)
 
 
 def _undecorated(what: str, function: object) -> str:

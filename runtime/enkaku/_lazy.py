@@ -21,7 +21,9 @@ def load_later(package: str, modules: Mapping[str, tuple[str, ...]]) -> Callable
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
         module = importlib.import_module(f"{package}.{module_of[name]}")
         value: object = getattr(module, name)
-        setattr(sys.modules[package], name, value)  # from now on, Python finds the name without calling __getattr__
+        setattr(
+            sys.modules[package], name, value
+        )  # from now on, Python finds the name without calling __getattr__
         return value
 
     return load

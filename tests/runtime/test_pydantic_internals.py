@@ -422,13 +422,13 @@ def test_error_of_a_tagged_choice_has_its_tag_as_a_step() -> None:
 
 
 def test_error_without_its_context_is_told_in_pydantics_words() -> None:
-    words = pydantic_problems._Words(5, python=False)
+    translator = pydantic_problems._Translator(5, python=False)
     detail: Any = {"type": "less_than", "loc": (), "msg": "Input should be less", "input": 5}
-    assert words.fault(detail).expected == "less"
+    assert translator.fault(detail).expected == "less"
     detail["ctx"] = {"lt": 3}
-    assert words.fault(detail).expected == "less than 3"
+    assert translator.fault(detail).expected == "less than 3"
     untold: Any = {"type": "union_tag_invalid", "loc": (), "msg": "no such tag", "input": 5}
-    assert words.fault(untold).expected == "no such tag"
+    assert translator.fault(untold).expected == "no such tag"
 
 
 # JSON.

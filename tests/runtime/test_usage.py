@@ -93,7 +93,10 @@ async def failing(_: object) -> AsyncGenerator[None, None]:
             {"timout": 5},
             r"ask: a request or event has no option 'timout': did you mean 'timeout'\?",
         ),
-        ({"when_full": "latest"}, "has no option 'when_full': it is an option of a stream or channel"),
+        (
+            {"when_full": "latest"},
+            "has no option 'when_full': it is an option of a stream or channel",
+        ),
         ({"xyz": 1}, "has no option 'xyz': the options are timeout"),
         ({"timeout": "5"}, "timeout must be a number of seconds, such as 5.0, or None; got '5'"),
         ({"timeout": True}, "got True"),
@@ -171,7 +174,10 @@ COMMON = [
             {"reconnect": True},
             "reconnect must be an instance of Reconnect; got True",
         ),
-        ({"reconnect": enkaku.Reconnect}, r"reconnect must be an instance, Reconnect\(\); got the class"),
+        (
+            {"reconnect": enkaku.Reconnect},
+            r"reconnect must be an instance, Reconnect\(\); got the class",
+        ),
         ({"connect_timeout": "1"}, "connect_timeout must be a number of seconds"),
     ],
 )
@@ -260,7 +266,9 @@ async def test_what_are_no_faults() -> None:
 async def test_what_is_no_socket() -> None:
     with socket.socket() as bare:
         wrong: Any = enkaku.PassedSocket("web", bare)
-        with pytest.raises(enkaku.UsageError, match=r"must be an instance of socket; got PassedSocket"):
+        with pytest.raises(
+            enkaku.UsageError, match=r"must be an instance of socket; got PassedSocket"
+        ):
             async with enkaku.serve_socket(serving(), wrong):
                 raise AssertionError("unreachable")
 
@@ -295,7 +303,10 @@ async def test_a_handler_that_yields_its_items(connect: Connect, name: str) -> N
         ({"cleanup": None}, "cleanup must be a number of seconds, such as 5.0; got None"),
         ({"idle": -1}, "idle must be 0 seconds or more"),
         ({"idle": 0}, "idle must be more than 0"),
-        ({"silence": math.nan}, "silence must be a number of seconds, such as 5.0, or None; got nan"),
+        (
+            {"silence": math.nan},
+            "silence must be a number of seconds, such as 5.0, or None; got nan",
+        ),
         ({"stall": -1.0}, "stall must be 0 seconds or more; got -1.0"),
         ({"calls": -1}, "calls must be more than 0"),
         ({"calls": 0}, "calls must be more than 0, and is 0"),

@@ -65,7 +65,9 @@ T = TypeVar("T")
 
 _LARGE: Final = 1e16  # from here on, floats are written with an exponent
 _COMPARISONS: Final = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-_PARTS_MAX: Final = 100  # classes, arrays and maps of a type; so its values are within the nesting depth that is read
+_PARTS_MAX: Final = (
+    100  # classes, arrays and maps of a type; so its values are within the nesting depth that is read
+)
 
 _Name = Callable[[object], str]
 """Adds an object to the scope of the source, and returns its name there."""
@@ -344,7 +346,11 @@ class _Generator:
         config, inner = schema.get("config", {}), schema["schema"]
         _require_keys(schema, MODEL_KEYS)
         _require_keys(inner, FIELDS_KEYS)
-        unusual = [schema.get("custom_init"), schema.get("root_model"), inner.get("computed_fields")]
+        unusual = [
+            schema.get("custom_init"),
+            schema.get("root_model"),
+            inner.get("computed_fields"),
+        ]
         if any(unusual) or config.keys() - CONFIG_KEYS or inner["type"] != "model-fields":
             raise _Unsupported
         fields: dict[str, Schema] = inner["fields"]

@@ -139,9 +139,9 @@ def _hide_unions(schema: Any) -> Any:  # noqa: ANN401 # as above
 _HIDDEN_UNION: Final = "enkaku: a union whose alternatives are not explained"
 
 
-def is_hidden_union(negated: object) -> bool:
+def is_hidden_union(negated: Mapping[str, object] | bool) -> bool:  # noqa: FBT001 # a JSON Schema
     """Return whether the schema of a ``not`` that failed is a hidden union, and no ``not`` of the protocol."""
-    return isinstance(negated, dict) and negated.get("$comment") == _HIDDEN_UNION
+    return not isinstance(negated, bool) and negated.get("$comment") == _HIDDEN_UNION
 
 
 if TYPE_CHECKING:
@@ -212,7 +212,9 @@ class CompiledSchema:
 
         self._cache: tuple[str, Any] | None = None
 
-    def _compile(self, text: str) -> Any:  # noqa: ANN401 # jsonschema_rs is imported at the first use
+    def _compile(
+        self, text: str
+    ) -> Any:  # noqa: ANN401 # jsonschema_rs is imported at the first use
         from jsonschema_rs import ValidationError, validator_for  # noqa: PLC0415 # takes 40 ms
 
         try:

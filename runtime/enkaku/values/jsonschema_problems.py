@@ -31,15 +31,15 @@ def from_schema(errors: "Iterable[SchemaError]", value: object) -> tuple[Problem
 
 _NAMES_MAX: Final = 100  # additional properties of one object that are reported
 _TEXTS: Final = {
-    "anyOf": "a value that the schema accepts",
+    "anyOf": "value that the schema accepts",
     "contains": 'items that "contains" accepts',
     "exclusiveMaximum": "less than {limit}",
     "exclusiveMinimum": "more than {limit}",
     "maximum": "{limit} or less",
     "minimum": "{limit} or more",
     "multipleOf": "a multiple of {multiple_of}",
-    "not": 'a value that "not" does not exclude',
-    "oneOfMultipleValid": "a value that fits exactly one alternative",
+    "not": 'value that "not" does not exclude',
+    "oneOfMultipleValid": "value that fits exactly one alternative",
     "unevaluatedItems": "no additional items",
     "uniqueItems": "unique items",
 }
@@ -66,7 +66,7 @@ def _to_faults(error: "SchemaError") -> list[Fault | Choice]:
         names = details["unexpected"][:_NAMES_MAX]
         return [Fault((*path, name), f"no property {named(name)}", inside=True) for name in names]
     if kind == "not" and is_hidden_union(details["schema"]):
-        return [Fault(path, "a value that fits one of the alternatives")]
+        return [Fault(path, "value that fits one of the alternatives")]
     if kind == "required":
         return [Fault(path, f"property {named(details['property'])}", inside=True)]
     if kind == "propertyNames":

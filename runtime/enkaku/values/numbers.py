@@ -22,7 +22,9 @@ __all__ = ["integer_of", "integer_schema", "number_schema", "read_json"]
 _Bounds = dict[str, int | float]
 
 _NATIVE: Final = core_schema.simple_ser_schema("any")
-_LONG: Final = re.compile(rb"[0-9](?:[eE]|[0-9]{15})")  # every float from EXACT_INTEGER_MAX on is written with one of these
+_LONG: Final = re.compile(
+    rb"[0-9](?:[eE]|[0-9]{15})"
+)  # every float from EXACT_INTEGER_MAX on is written with one of these
 _BOUND_TEXTS: Final = {
     "ge": "{} or more",
     "gt": "more than {}",
@@ -76,7 +78,9 @@ def _bounds(given: Mapping[str, Any]) -> _Bounds:
 
 
 def _describe(json_type: str, bounds: _Bounds) -> str:
-    return ", ".join([json_type, *(_BOUND_TEXTS[name].format(limit) for name, limit in bounds.items())])
+    return ", ".join(
+        [json_type, *(_BOUND_TEXTS[name].format(limit) for name, limit in bounds.items())]
+    )
 
 
 def _int_schema(bounds: _Bounds) -> CoreSchema:

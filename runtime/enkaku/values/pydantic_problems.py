@@ -64,7 +64,9 @@ def from_pydantic(
     translator = _Translator(value, python=python)
     for each in details:
         each["loc"] = _untagged(each["loc"])
-    return to_problems(translator.group([(each["loc"], translator.fault(each)) for each in details], ()), value)
+    return to_problems(
+        translator.group([(each["loc"], translator.fault(each)) for each in details], ()), value
+    )
 
 
 def _untagged(location: Location) -> Location:
@@ -113,7 +115,9 @@ class _Translator:
         self._value = value
         self._python = python
 
-    def group(self, faults: Sequence[tuple[Location, Fault]], before: Location) -> list[Fault | Choice]:
+    def group(
+        self, faults: Sequence[tuple[Location, Fault]], before: Location
+    ) -> list[Fault | Choice]:
         """Group the faults of each union, which pydantic lists one by one: their locations name the choice."""
         grouped: list[Fault | Location] = []
         choices: dict[Location, dict[int | str, list[tuple[Location, Fault]]]] = {}
@@ -133,7 +137,9 @@ class _Translator:
             for each in grouped
         ]
 
-    def _choice(self, union: Location, by_label: dict[int | str, list[tuple[Location, Fault]]]) -> Choice:
+    def _choice(
+        self, union: Location, by_label: dict[int | str, list[tuple[Location, Fault]]]
+    ) -> Choice:
         branches = [self.group(faults, (*union, label)) for label, faults in by_label.items()]
         return Choice(self.path(union), branches)
 

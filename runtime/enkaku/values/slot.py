@@ -41,7 +41,9 @@ __all__ = ["Slot"]
 T = TypeVar("T")
 
 _MINUS: Final = ord("-")  # Python finds one byte faster than several
-_MINUS_ZERO: Final = re.compile(rb"-0\.0(?=[],}]|$)")  # TypeScript writes 0; a string may contain it, too
+_MINUS_ZERO: Final = re.compile(
+    rb"-0\.0(?=[],}]|$)"
+)  # TypeScript writes 0; a string may contain it, too
 _FALSY: Final = (b"null", b"false", b"0", b'""')
 _OVER_BUDGET: Final = Problem(
     "", "value that its unions can match within the validation budget", "ambiguous value"
@@ -49,7 +51,9 @@ _OVER_BUDGET: Final = Problem(
 _NESTED: Final = Problem(
     "", f"at most {DEPTH_MAX} levels of arrays and objects, without cycles", "more"
 )
-_NOT_AN_INSTANCE: Final = Problem("", "an instance of its class for each object", "another value")
+_NOT_AN_INSTANCE: Final = Problem(
+    "", "model instances made by their constructors", "another object"
+)
 
 
 class Slot(Generic[T]):
@@ -306,5 +310,5 @@ class Slot(Generic[T]):
             DecodeError: The schema accepts no falsy value, or several.
         """
         if len(self._when_absent) != 1:
-            raise DecodeError(self.label, (Problem("", "a value", "nothing"),))
+            raise DecodeError(self.label, (Problem("", "value", "nothing"),))
         return self._when_absent[0]

@@ -104,9 +104,7 @@ def _map(value: object, change: Callable[[str], str], depth: int) -> object:
         return list(items) if isinstance(value, list) else tuple(items)
     if isinstance(value, dict):
         properties = cast(dict[object, object], value).items()
-        return {
-            _map(name, change, 0): _map(each, change, depth - 1) for name, each in properties
-        }
+        return {_map(name, change, 0): _map(each, change, depth - 1) for name, each in properties}
     return _map_model(value, change, depth) if isinstance(value, BaseModel) else value
 
 
