@@ -1,13 +1,14 @@
 """Checks of arguments at the API boundary, so that a wrong one raises ``UsageError`` in the caller's line.
 
-Type checkers find most of these mistakes earlier; these checks are for programs that are not type-checked.
+Type checkers find most of these mistakes earlier; these checks are for programs that are not type-checked. Each message names
+the argument, what it must be, and what was given.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from difflib import get_close_matches
-from inspect import isasyncgenfunction, iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
 from typing import Final, TypeVar, cast
 
 from .errors import UsageError
@@ -25,9 +26,9 @@ __all__ = [
     "require_whole",
 ]
 
-Facts = TypeVar("Facts")
+Info = TypeVar("Info")
 
-_LONGEST: Final = 1e9  # seconds, some thirty years: what is longer is for ever
+_SECONDS_MAX: Final = 1e9  # about thirty years; longer than any timer
 
 
 def require_known(
@@ -36,23 +37,23 @@ def require_known(
     """Raise UsageError for an option that does not exist.
 
     Args:
-        whose: Who takes the options, such as ``"a server"``.
+        whose: What has the options, such as ``"a server"``.
         given: The names that the program gave.
-        known: The names that there are.
-        others: The names that there are elsewhere.
+        known: The names of the options.
+        others: The names of the options of other things, for a hint.
     """
     for name in given:
         if name in known:
             continue
-        elsewhere = [other for other, theirs in others.items() if name in theirs]
+        elsewhere = [other for other, names in others.items() if name in names]
         near = get_close_matches(name, known, 1)
         if elsewhere:
-            hint = f": that is one of {elsewhere[0]}"
+            hint = f"it is an option of {elsewhere[0]}"
         elif near:
-            hint = f": did you mean {near[0]!r}?"
+            hint = f"did you mean {near[0]!r}?"
         else:
-            hint = f": there are {', '.join(sorted(known))}"
-        raise UsageError(f"{whose} has no option {name!r}{hint}")
+            hint = f"the options are {', '.join(sorted(known))}"
+        raise UsageError(f"{whose} has no option {name!r}: {hint}")
 
 
 def require_seconds(
@@ -61,90 +62,103 @@ def require_seconds(
     """Raise UsageError unless a value is a time in seconds.
 
     Args:
-        name: What the time is called.
+        name: The name of the argument.
         value: The value.
-        optional: Whether it may be None, which is for ever.
-        least: How long it is at least; None is any number, as the difference of two points in time may be.
+        optional: Whether it may be None, which means without timeout.
+        least: The minimum; None allows any number, such as the difference of two points in time.
     """
     if value is None and optional:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _LONGEST:
-        more = ", or None for ever" if optional else ""
-        raise UsageError(f"{name} is a number of seconds{more}, and not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _SECONDS_MAX:
+        other = ", or None" if optional else ""
+        raise UsageError(f"{name} must be a number of seconds, such as 5.0{other}; got {value!r}")
     if least is not None and value < least:
-        raise UsageError(f"{name} is {least:g} seconds or more, and not {value!r}")
+        raise UsageError(f"{name} must be {least:g} seconds or more; got {value!r}")
 
 
 def require_whole(name: str, value: object) -> None:
-    """Raise UsageError unless a value is a whole number."""
+    """Raise UsageError unless a value is an integer."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(f"{name} is a whole number, and not {value!r}")
+        raise UsageError(f"{name} must be an integer; got {value!r}")
 
 
 def require_text(name: str, value: object) -> None:
-    """Raise UsageError unless a value is a text."""
+    """Raise UsageError unless a value is a string."""
     if not isinstance(value, str):
-        raise UsageError(f"{name} is a text, and not {value!r}")
+        raise UsageError(f"{name} must be a string; got {value!r}")
 
 
 def require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Raise UsageError unless a value is one of several words."""
+    """Raise UsageError unless a value is one of several strings."""
     if value not in known:
-        words = ", ".join(f'"{word}"' for word in known)
-        raise UsageError(f"{name} is one of {words}, and not {value!r}")
+        alternatives = ", ".join(f'"{each}"' for each in known)
+        raise UsageError(f"{name} must be one of {alternatives}; got {value!r}")
 
 
 def require_list(name: str, values: object) -> None:
-    """Raise UsageError unless a value is a list, or something like it."""
+    """Raise UsageError unless a value is a list or another collection."""
     if isinstance(values, str | bytes) or not isinstance(values, Collection):
-        raise UsageError(f"{name} is a list, and not {values!r}")
+        raise UsageError(f"{name} must be a list; got {values!r}")
 
 
 def require_instances(name: str, values: object, kind: type) -> None:
     """Raise UsageError unless a value is a list of instances of a class."""
     require_list(name, values)
-    what = kind.__name__
     for value in cast(Collection[object], values):
         if isinstance(value, type) and issubclass(value, kind):
             raise UsageError(
-                f"{name}: an instance is wanted, {value.__name__}(), and not the class"
+                f"{name} must be an instance, {value.__name__}(); got the class {value.__name__}"
             )
         if not isinstance(value, kind):
-            raise UsageError(f"{name}: {value!r} is no instance of {what}; {what}() makes one")
+            raise UsageError(f"{name} must be an instance of {kind.__name__}; got {value!r}")
 
 
 def require_block_maker(what: str, value: object) -> None:
-    """Raise UsageError unless a value may be a function that makes async context managers."""
+    """Raise UsageError unless a value may be a function that returns async context managers."""
     if not callable(value):
-        raise UsageError(f"{what} is a function that makes an async context manager, not {value!r}")
+        raise UsageError(
+            f"{what} must be a function that returns an async context manager; got {value!r}"
+        )
     if any(
         test(value) or test(value.__call__) for test in (iscoroutinefunction, isasyncgenfunction)
     ):
-        raise UsageError(_decorate(what, value))
+        raise UsageError(_undecorated(what, value))
 
 
 async def enter_block(
     stack: AsyncExitStack,
-    make: Callable[[Facts], AbstractAsyncContextManager[None]],
-    facts: Facts,
+    make: Callable[[Info], AbstractAsyncContextManager[None]],
+    info: Info,
     what: str,
 ) -> None:
-    """Enter what a program's function makes; a function that makes no block is told so.
+    """Enter the async context manager that a function of the program returns.
+
+    What the context manager raises is raised as it is; a RuntimeError gets a note that names the function.
 
     Args:
-        stack: Leaves the block.
+        stack: Exits the context manager.
         make: The function.
-        facts: What it is given.
-        what: What it is called.
+        info: Its argument.
+        what: What the function is, for errors, such as ``"the lifespan"``.
+
+    Raises:
+        UsageError: The function does not return an async context manager.
     """
-    block = make(facts)
-    if not _is_block(block):
-        raise UsageError(_decorate(what, make))
+    manager = make(info)
+    if not _is_context_manager(manager):
+        raise UsageError(_undecorated(what, make))
+    # @asynccontextmanager accepts any function: one without a yield makes a coroutine in place of the generator.
+    generator: object = getattr(manager, "gen", None)
+    if iscoroutine(generator):
+        generator.close()
+        raise UsageError(_undecorated(what, make))
     try:
-        await stack.enter_async_context(block)
-    except (RuntimeError, TypeError) as error:
-        if _is_of_contextlib(error):
-            raise UsageError(f"{_decorate(what, make)} ({error})") from error
+        await stack.enter_async_context(manager)
+    except RuntimeError as error:
+        # For a generator without a yield, contextlib raises one that does not name the function.
+        note = f"raised on entering {what} {_name(make)}"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
         raise
 
 
@@ -156,23 +170,22 @@ def require_loop(loop: asyncio.AbstractEventLoop, what: str) -> None:
         running = None
     if running is not loop:
         raise UsageError(
-            f"{what} belongs to another event loop, the one it was made in; from another thread, "
-            "asyncio.run_coroutine_threadsafe() reaches that"
+            f"{what} belongs to another event loop: use it in the loop in which it was made; from another "
+            "thread, call asyncio.run_coroutine_threadsafe()"
         )
 
 
-def _decorate(what: str, function: object) -> str:
-    name = getattr(function, "__qualname__", repr(function))
-    return f"{what} {name} makes no async context manager: it wants @asynccontextmanager above it, and one yield in it"
-
-
-def _is_block(value: object) -> bool:
+def _is_context_manager(value: object) -> bool:
     return isinstance(value, AbstractAsyncContextManager)
 
 
-def _is_of_contextlib(error: Exception) -> bool:
-    """Whether it was raised for want of a yield, and not by the program."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback is not None and traceback.tb_frame.f_globals["__name__"] == "contextlib"
+def _undecorated(what: str, function: object) -> str:
+    return (
+        f"{what} {_name(function)} must return an async context manager: decorate it with @asynccontextmanager, "
+        "and write one yield in it"
+    )
+
+
+def _name(function: object) -> str:
+    name: object = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else repr(function)

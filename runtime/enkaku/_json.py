@@ -1,47 +1,48 @@
-"""JSON by the standard library, for what the fast codecs reject: slower, but complete."""
+"""JSON codec of the standard library, for values that the fast codecs reject: slower, but complete."""
 
 import json
 from typing import Final
 
-__all__ = ["DEPTH_MAX", "dump_json", "dump_text", "load_json"]
+__all__ = ["DEPTH_MAX", "EXACT_INTEGER_MAX", "dump_json", "dump_text", "load_json"]
 
 DEPTH_MAX: Final = 200
-"""How many levels of arrays and objects may be in one another: what pydantic reads."""
+"""The maximum nesting depth of arrays and objects: the most that pydantic reads."""
+
+EXACT_INTEGER_MAX: Final = 2**53
+"""The integers up to this magnitude are exact as floats, so every reader of JSON keeps them (RFC 8259, 6)."""
 
 
 def load_json(text: bytes) -> object:
-    """Read JSON text; lone surrogates are welcome, which it allows as escapes (RFC 8259, 8.2).
-
-    Minus zero is read as zero.
+    """Read JSON; accept escaped lone surrogates, which JSON allows (RFC 8259, 8.2), and read minus zero as zero.
 
     Raises:
-        ValueError: It is not JSON.
-        RecursionError: It is nested too deep.
+        ValueError: The text is not JSON.
+        RecursionError: The value is nested too deep.
     """
     value: object = json.loads(
-        text.decode(), parse_constant=_refuse_constant, parse_float=_read_float
+        text.decode(), parse_constant=_reject_constant, parse_float=_read_float
     )
     return value
 
 
 def dump_text(value: object) -> str:
-    """Write compact JSON text; lone surrogates stay what they are.
+    """Write compact JSON as a string; keep lone surrogates unescaped.
 
     Raises:
-        ValueError: The value holds NaN or an infinity, or holds itself.
-        TypeError: The value is none of JSON's.
+        ValueError: The value contains NaN, an infinity or itself.
+        TypeError: The value has a type that JSON does not have.
     """
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def dump_json(value: object) -> bytes:
-    """Write compact JSON text in UTF-8; only lone surrogates, which it cannot express, are escaped.
+    """Write compact JSON in UTF-8; escape only lone surrogates, which UTF-8 cannot express.
 
     Raises:
-        ValueError: The value holds NaN or an infinity, or holds itself.
-        TypeError: The value is none of JSON's.
+        ValueError: The value contains NaN, an infinity or itself.
+        TypeError: The value has a type that JSON does not have.
     """
-    # Lone surrogates are all that this handler sees, and it writes them as JSON's escapes do.
+    # UTF-8 cannot encode lone surrogates only; "backslashreplace" writes each as JSON's escape of it.
     return dump_text(value).encode("utf-8", "backslashreplace")
 
 
@@ -49,5 +50,5 @@ def _read_float(text: str) -> float:
     return float(text) or 0.0
 
 
-def _refuse_constant(name: str) -> object:
+def _reject_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")

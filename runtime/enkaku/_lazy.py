@@ -8,20 +8,22 @@ __all__ = ["load_later"]
 
 
 def load_later(package: str, modules: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
-    """Return a ``__getattr__`` for a package.
+    """Return a ``__getattr__`` for a package, which imports a module when one of its names is first used.
 
     Args:
-        package: Its name.
-        modules: Modules below the package, each with those of its names that become the package's.
+        package: The name of the package.
+        modules: Modules of the package, each with the names that the package takes from it.
     """
-    homes = {name: module for module, names in modules.items() for name in names}
+    module_of = {name: module for module, names in modules.items() for name in names}
 
     def load(name: str) -> object:
-        if name not in homes:
+        if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
-        module = importlib.import_module(f"{package}.{homes[name]}")
+        module = importlib.import_module(f"{package}.{module_of[name]}")
         value: object = getattr(module, name)
-        setattr(sys.modules[package], name, value)  # from now on, nobody asks for it here
+        setattr(
+            sys.modules[package], name, value
+        )  # from now on, Python finds the name without calling __getattr__
         return value
 
     return load

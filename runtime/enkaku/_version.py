@@ -1,4 +1,4 @@
-"""The version of this runtime, and the check that generated code makes when it is imported."""
+"""Version of the runtime, and the check that generated code makes when it is imported."""
 
 from typing import Final
 
@@ -10,18 +10,18 @@ VERSION: Final = "0.1.0"
 
 
 def require_runtime(oldest: str) -> None:
-    """Refuse to go on with a runtime older than generated code needs.
+    """Raise IncompatibleRuntime if this runtime is older than generated code requires.
 
     Args:
-        oldest: The lowest version that will do, as numbers with dots, such as ``"0.1"``.
+        oldest: The lowest version that suffices, as numbers with dots, such as ``"0.1"``.
 
     Raises:
         IncompatibleRuntime: This runtime is older.
     """
     if _numbers(VERSION) < _numbers(oldest):
         raise IncompatibleRuntime(
-            f"this generated code needs enkaku {oldest} or newer, and {VERSION} is installed: "
-            f"run pip install 'enkaku>={oldest}', or generate the code again"
+            f"this generated code needs enkaku {oldest} or newer; {VERSION} is installed. "
+            f"Run pip install 'enkaku>={oldest}', or generate the code again"
         )
 
 

@@ -1,30 +1,30 @@
-"""Every error of Enkaku, in one tree.
+"""The exceptions of Enkaku, in one tree.
 
     EnkakuError
-    ├── UsageError               this program asked for what the library does not allow
-    │   ├── EncodeError          a value that the schema of its slot refuses
+    ├── UsageError               this program used the library in a wrong way
+    │   ├── EncodeError          a value that the schema of its slot rejects
     │   ├── IncompatibleRuntime  the installed versions do not fit together
     │   ├── MissingExtra         generated code needs a part that is not installed
     │   └── NotActivated         no socket was passed to this process
-    ├── CallClosed               the call takes no more items: it is closing, or has ended
+    ├── CallClosed               the call accepts no more items: it is closing, or has ended
     ├── CallError                the server ended the call with an error
     │   ├── DeadlineExceeded     the call took too long, here or at the server; also a TimeoutError
-    │   └── DeclaredError        one that the protocol declares; base of the generated ones
-    │       └── DeclaredDataError  one that carries data
-    ├── HandlerError             for handlers to raise: an error that its caller shall see
+    │   └── DeclaredError        an error that the protocol declares; base of the generated classes
+    │       └── DeclaredDataError  an error that carries data
+    ├── HandlerError             for handlers: an error that the caller receives
     ├── PeerError                the peer sent what the protocol does not allow
-    │   ├── InvalidMessage       a line that is not a message
-    │   ├── MessageTooLarge      a line over the size limit
-    │   ├── DecodeError          a value that the schema of its slot refuses
-    │   ├── NotSupported         the peer does not know what was asked for
+    │   ├── InvalidMessage       bytes that are not a message
+    │   ├── MessageTooLarge      a message over the size limit
+    │   ├── DecodeError          a value that the schema of its slot rejects
+    │   ├── NotSupported         the peer does not support an extension of the protocol
     │   └── InboxOverflow        more items than a call may buffer
-    └── TransportError           the connection between the two
-        ├── AddressInUse         a live server, or something else, has the address
-        ├── ConnectFailed        nobody could be reached within the time
-        └── ConnectionLost       the connection ended while it was needed
+    └── TransportError           the connection failed
+        ├── AddressInUse         a live server, or another file, has the address
+        ├── ConnectFailed        no server accepted the connection within the timeout
+        └── ConnectionLost       the connection ended during a call
 
-``CallError`` and what stands below it say that the *server* refused or failed; ``PeerError`` says that
-the other side broke the protocol; ``UsageError`` says that this side's code is at fault.
+``CallError`` and its subclasses mean that the *server* rejected the call or failed. ``PeerError`` means that the
+peer violated the protocol. ``UsageError`` means that the code of this side is wrong.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ __all__ = [
     "UsageError",
 ]
 
-_POINTER_SHOWN: Final = 200  # characters; a member may have any name
+_POINTER_SHOWN: Final = 200  # characters; the name of a property may be longer
 
 
 class EnkakuError(Exception):
@@ -67,11 +67,11 @@ class Problem:
     """One way in which a value does not fit its schema.
 
     Attributes:
-        pointer: Where in the value, as a JSON pointer (RFC 6901); ``""`` is the whole value.
-            A member that is missing has no place: the pointer is that of the object.
-        expected: What the schema wants there, in words.
-        found: What is there, in words: a short value as JSON, any other by its kind and size. ``""`` where
-            there is nothing to tell.
+        pointer: The location in the value, as a JSON pointer (RFC 6901); ``""`` is the whole value.
+            For a missing property, it is the pointer of the object.
+        expected: What the schema accepts there, for people.
+        found: The value there, for people: a short value as JSON, any other by its type and size. ``""`` if
+            there is nothing to add.
     """
 
     pointer: str
@@ -80,8 +80,8 @@ class Problem:
 
     def __str__(self) -> str:
         text = f"{self.pointer[:_POINTER_SHOWN]}: " if self.pointer else ""
-        text += f"expected {self.expected}" + (f", found {self.found}" if self.found else "")
-        # A log takes no lone surrogates; and a peer's names must not begin lines of it, or colour them.
+        text += f"expected {self.expected}" + (f", got {self.found}" if self.found else "")
+        # Logs cannot encode lone surrogates. A peer's names must not begin lines in them, or change their colour.
         return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
@@ -90,16 +90,16 @@ def _escape(char: str) -> str:
 
 
 class UsageError(EnkakuError):
-    """This program asked for something that the library does not allow."""
+    """This program used the library in a wrong way."""
 
 
 class _UnfitValue(EnkakuError):
-    """What ``EncodeError`` and ``DecodeError`` have in common.
+    """Base of ``EncodeError`` and ``DecodeError``.
 
     Attributes:
         slot: The procedure and slot, such as ``"math/divide param"``.
-        problems: What does not fit, the first ten at the most.
-        more: How many problems there are beyond them.
+        problems: The problems, at most the first ten.
+        more: The number of further problems.
     """
 
     _kept: ClassVar[int] = 10
@@ -115,7 +115,7 @@ class _UnfitValue(EnkakuError):
 
     @property
     def reason(self) -> str:
-        """The problems as one line of text, without the slot."""
+        """The problems in one line, without the slot."""
         text = "; ".join(str(problem) for problem in self.problems)
         return text + (f"; and {self.more} more" if self.more else "")
 
@@ -127,12 +127,12 @@ class EncodeError(_UnfitValue, UsageError):
 class IncompatibleRuntime(UsageError, ImportError):
     """The installed versions do not fit together: generated code needs a newer ``enkaku``, or ``enkaku`` another pydantic.
 
-    The text says what to install.
+    The message says what to install.
     """
 
 
 class MissingExtra(UsageError, ImportError):
-    """Generated code needs a part of ``enkaku`` that is not installed; the text says how to install it."""
+    """Generated code needs a part of ``enkaku`` that is not installed; the message says how to install it."""
 
 
 class NotActivated(UsageError):
@@ -140,7 +140,7 @@ class NotActivated(UsageError):
 
 
 class CallClosed(EnkakuError):
-    """The call takes no more items: it is closing, or it has ended."""
+    """The call accepts no more items: it is closing, or it has ended."""
 
 
 class CallError(EnkakuError):
@@ -152,9 +152,9 @@ class CallError(EnkakuError):
     ``EK09`` replayed message, ``EKP01`` the server stops, ``EKP02`` too many unread items. Any other code is the handler's.
 
     Attributes:
-        code: Names the error, for programs.
-        message: Says what happened, for people.
-        procedure: The procedure that was called, ``""`` where it is not known.
+        code: Identifies the error, for programs.
+        message: Describes the error, for people.
+        procedure: The procedure that was called, or ``""`` if it is unknown.
     """
 
     def __init__(
@@ -177,31 +177,31 @@ class CallError(EnkakuError):
 
     @property
     def data(self) -> object:
-        """What the server says beyond the message: a mapping, empty when it says nothing."""
+        """The data that the server sent with the message: a mapping, which may be empty."""
         return self._data
 
 
 class DeadlineExceeded(CallError, TimeoutError):
-    """The call took too long: its deadline has passed, on this side, or on the server (``EK05``).
+    """The call took too long: its deadline has passed, on this side or on the server (``EK05``).
 
     It is a ``TimeoutError`` as well, as ``asyncio.timeout()`` raises it.
     """
 
 
 class HandlerError(EnkakuError):
-    """For handlers: ends the call with this error, for the caller to see.
+    """For handlers: ends the call with this error, which the caller receives.
 
-    Whatever else escapes a handler reaches the caller as ``EK01`` without its text. Where the protocol
+    For any other exception of a handler, the caller receives ``EK01`` without the text. If the protocol
     declares errors, raise the generated classes instead: their data is typed.
 
     Args:
-        code: Names the error, for programs; at most 128 characters.
-        message: Says what happened, for people; at most 4,096 characters.
+        code: Identifies the error, for programs; at most 128 characters.
+        message: Describes the error, for people; at most 4,096 characters.
         data: JSON values by name, at most 64.
     """
 
     def __init__(self, code: str, message: str, data: Mapping[str, object] | None = None) -> None:
-        super().__init__(code, message, data)  # what copy and pickle make it of
+        super().__init__(code, message, data)  # the arguments with which copy and pickle call it
         self.code = code
         self.message = message
         self.data: Mapping[str, object] = {} if data is None else data
@@ -211,15 +211,15 @@ class HandlerError(EnkakuError):
 
 
 class PeerError(EnkakuError):
-    """The peer sent something that the protocol does not allow."""
+    """The peer violated the protocol."""
 
 
 class InvalidMessage(PeerError):
-    """A line that is not JSON, or not a message.
+    """The bytes are not JSON, or not a message.
 
     Attributes:
-        rid: The call that the line names, or None.
-        typ: The kind of message that the line claims to be, or None.
+        rid: The id of the call that the message is for, or None.
+        typ: The type that the message has, or None.
     """
 
     def __init__(self, reason: str, *, rid: str | None = None, typ: str | None = None) -> None:
@@ -229,7 +229,7 @@ class InvalidMessage(PeerError):
 
 
 class MessageTooLarge(PeerError):
-    """A line over the size limit; it was discarded as it came in."""
+    """A message over the size limit; its bytes were discarded as they were received."""
 
 
 class DecodeError(_UnfitValue, PeerError):
@@ -237,24 +237,24 @@ class DecodeError(_UnfitValue, PeerError):
 
 
 class NotSupported(PeerError):
-    """The peer does not know what was asked for: an extension of the protocol that is ours."""
+    """The peer does not support an extension of the protocol, which only this library has."""
 
 
 class InboxOverflow(PeerError):
-    """The peer sent more items than the call may buffer, while nobody took them."""
+    """The peer sent more items than the call may buffer, and the program did not read them."""
 
 
 class TransportError(EnkakuError):
-    """The connection could not be made, or did not last."""
+    """The connection could not be opened, or was lost."""
 
 
 class AddressInUse(TransportError):
-    """A live server answers at the address, or something that is not a socket lies there."""
+    """A live server uses the address, or a file that is not a socket has it."""
 
 
 class ConnectFailed(TransportError):
-    """Nobody could be reached at the address within the time."""
+    """No server accepted a connection at the address within the timeout."""
 
 
 class ConnectionLost(TransportError):
-    """The connection ended, on whichever side, while a call needed it."""
+    """The connection ended, on either side, while a call needed it."""

@@ -1,6 +1,6 @@
 """Procedures: a name, a kind, typed slots for what a call carries, and the errors that it declares.
 
-Generated code consists of these tables. Nothing here does I/O.
+Generated code declares one procedure after the other; the clients and handlers in it use these objects. Nothing here does I/O.
 """
 
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ class DeclaredError(CallError):
         class OutOfStock(DeclaredError, code="OUT_OF_STOCK"): ...
 
     Args:
-        message: Says what happened, for people; at most 4,096 characters cross the wire.
-        code: Only where the declaration leaves the code open.
+        message: Describes the error, for people; at most 4,096 characters cross the wire.
+        code: Only if the declaration leaves the code open.
 
     Raises:
         UsageError: The declaration leaves the code open, and none was given.
@@ -55,7 +55,7 @@ class DeclaredError(CallError):
         chosen = code if code is not None else self.declared_code
         if chosen is None:
             raise UsageError(
-                f"{type(self).__name__} declares no code of its own: give one, code='...'"
+                f"{type(self).__name__}: the declaration leaves the code open: pass code='...'; got None"
             )
         super().__init__(chosen, message)
 
@@ -68,9 +68,9 @@ class DeclaredDataError(DeclaredError, Generic[_Data_co]):
         class OutOfStock(DeclaredDataError[OutOfStockData], code="OUT_OF_STOCK", data=OutOfStockData): ...
 
     Args:
-        message: Says what happened, for people; at most 4,096 characters cross the wire.
-        data: What the declaration says that the error carries.
-        code: Only where the declaration leaves the code open.
+        message: Describes the error, for people; at most 4,096 characters cross the wire.
+        data: The data, as the protocol declares it.
+        code: Only if the declaration leaves the code open.
 
     Raises:
         UsageError: The declaration leaves the code open, and none was given.
@@ -93,7 +93,7 @@ class DeclaredDataError(DeclaredError, Generic[_Data_co]):
 
     @property
     def data(self) -> _Data_co:
-        """What the error carries, as the protocol declares it."""
+        """The data of the error, as the protocol declares it."""
         return self._data  # type: ignore[return-value] # set by the constructor
 
 
@@ -112,7 +112,7 @@ def _slot(label: str, type_form: TypeForm[T] | Checked[T] | None) -> Slot[T]:
 
 
 class Procedure:
-    """What the four kinds have in common.
+    """Base of the four kinds of procedures.
 
     Attributes:
         name: The name in the protocol, such as ``"metrics/stream"``.
@@ -133,18 +133,18 @@ class Procedure:
     def _error_slots(self) -> dict[type[DeclaredError], Slot[object]]:
         return {
             error: _slot(f"{self.name} error {error.__name__}", error.declared_data)
-            # One whose code is open is there for the codes that nobody else declares.
+            # An error with an open code comes last: it is for codes that no other error declares.
             for error in sorted(self.errors, key=lambda error: error.declared_code is None)
         }
 
     def encode_error(self, error: DeclaredError) -> bytes | None:
-        """Write the data of a declared error.
+        """Return the encoded data of a declared error.
 
         Returns:
             A JSON object, or None if this procedure does not declare the error.
 
         Raises:
-            EncodeError: The data does not fit the declaration.
+            EncodeError: The schema of the error rejects the data.
         """
         if type(error) not in self._error_slots:
             return None
@@ -152,10 +152,10 @@ class Procedure:
         return slot.encode(error.data) if slot.declared else b"{}"
 
     def decode_error(self, code: str, message: str, data: bytes) -> CallError:
-        """Make the exception for an error that the server sent.
+        """Return the exception for an error that the server sent.
 
         Returns:
-            The declared error with this code whose data fits; else a plain ``CallError``.
+            The declared error with this code whose schema accepts the data, or a ``CallError`` if there is none.
         """
         for declared, slot in self._error_slots.items():
             if declared.declared_code not in {code, None}:
@@ -178,7 +178,7 @@ _ANY_OBJECT: Final = Slot[dict[str, object]]("error data", dict[str, object])
 
 
 class Event(Procedure, Generic[Data]):
-    """A message that is never answered. ``data=None`` (the default): it carries nothing."""
+    """A notification: one message without a reply. By default (``data=None``), it carries no data."""
 
     kind = "event"
 
@@ -188,10 +188,10 @@ class Event(Procedure, Generic[Data]):
 
 
 class Request(Procedure, Generic[Param, Result]):
-    """One question, one answer. A slot that is None is not there: nothing crosses the wire for it.
+    """A unary call: one message, one reply. A slot that is None (the default) is not sent.
 
     Attributes:
-        idempotent: Whether it may be sent again where its answer was lost with the connection.
+        idempotent: Whether a reconnecting client may repeat the call if its reply was lost with the connection.
     """
 
     kind = "request"
@@ -212,7 +212,7 @@ class Request(Procedure, Generic[Param, Result]):
 
 
 class Stream(Procedure, Generic[Param, Receive, Result]):
-    """Many items from the server, then one result."""
+    """Server streaming: many items from the server, then one result."""
 
     kind = "stream"
 
@@ -232,7 +232,7 @@ class Stream(Procedure, Generic[Param, Receive, Result]):
 
 
 class Channel(Procedure, Generic[Param, Send, Receive, Result]):
-    """Items in both directions, then one result from the server."""
+    """Bidirectional streaming: items in both directions, then one result from the server."""
 
     kind = "channel"
 

@@ -73,9 +73,7 @@ def test_an_older_runtime_is_refused_in_a_sentence(
     monkeypatch.setattr("enkaku._version.VERSION", "0.0.9")
     monkeypatch.delitem(sys.modules, "golden_kinds.procedures", raising=False)
     monkeypatch.delitem(sys.modules, "golden_kinds", raising=False)
-    with pytest.raises(
-        enkaku.IncompatibleRuntime, match=r"needs enkaku 0\.1 or newer, and 0\.0\.9"
-    ):
+    with pytest.raises(enkaku.IncompatibleRuntime, match=r"needs enkaku 0\.1 or newer; 0\.0\.9"):
         importlib.import_module("golden_kinds.procedures")
 
 

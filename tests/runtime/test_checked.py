@@ -47,9 +47,9 @@ def test_both_the_type_and_the_schema_must_accept() -> None:
 def test_a_model_is_checked_as_the_json_that_it_is() -> None:
     assert PAIRS.encode(Pair(low=1, high=2)) == b'{"low":1,"high":2}'
     assert PAIRS.decode(b'{"low":1,"high":2}') == Pair(low=1, high=2)
-    with pytest.raises(EncodeError, match='the member "high"'):
+    with pytest.raises(EncodeError, match='property "high"'):
         PAIRS.encode(Pair(low=1))
-    with pytest.raises(DecodeError, match='the member "high"'):
+    with pytest.raises(DecodeError, match='property "high"'):
         PAIRS.decode(b'{"low":1}')
 
 
@@ -103,7 +103,7 @@ def test_formats_are_not_checked() -> None:
 def test_a_schema_that_cannot_be_used_is_told_and_nothing_is_fetched(
     schema: dict[str, object],
 ) -> None:
-    with pytest.raises(UsageError, match="anything: its schema cannot be used"):
+    with pytest.raises(UsageError, match="anything: jsonschema-rs rejects the schema"):
         anything(schema).decode(b"1")
 
 
@@ -120,7 +120,7 @@ def test_numbers_are_compared_to_the_last_digit() -> None:
 @pytest.mark.parametrize("pattern", [r"^(a|aa)+$", r"^(?=(a+)+$)a+$", r"^(?=(a|aa)+b)\1$"])
 def test_a_pattern_that_takes_for_ever_refuses(pattern: str) -> None:
     slot = anything({"pattern": pattern})
-    with pytest.raises(DecodeError, match="expected text that"):
+    with pytest.raises(DecodeError, match="expected string that"):
         slot.decode(b'"%bb"' % (b"a" * 60))
 
 

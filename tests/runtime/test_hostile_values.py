@@ -89,8 +89,14 @@ def test_a_large_value_is_refused_without_a_fault_for_each_part(
 def test_a_schema_of_unions_in_unions_explains_a_few(depth: int, beside: dict[str, object]) -> None:
     form = Checked(object, EXPRESSION)
     told = refuse(form, nest(depth, **beside)).problems[0]
-    assert told.expected == "a value that fits one of its alternatives"
-    assert refuse(form, {"of": {"p": 1}}).problems[0].expected == 'the member "p"'
+    assert told.expected == "value that fits one of the alternatives"
+    assert refuse(form, {"of": {"p": 1}}).problems[0].expected == 'property "p"'
+
+
+def test_negation_of_a_protocol_is_not_reported_as_a_union() -> None:
+    form = Checked(object, {"not": {"not": {"anyOf": [{"type": "object"}]}}})
+    expected = refuse(form, [0] * 5_000).problems[0].expected
+    assert expected == 'value that "not" does not exclude'
 
 
 def test_long_numbers_are_told_apart_as_fast_as_short_ones() -> None:
@@ -101,7 +107,7 @@ def test_long_numbers_are_told_apart_as_fast_as_short_ones() -> None:
             since = time.perf_counter()
             assert slot.decode(json.dumps(items).encode()) == items
             assert time.perf_counter() - since < _SECONDS
-            with pytest.raises(DecodeError, match="all different"):
+            with pytest.raises(DecodeError, match="expected unique items"):
                 slot.decode(json.dumps([*items, items[7]]).encode())
 
 
@@ -125,7 +131,7 @@ def test_items_are_unique_as_json_has_it(text: bytes, accepted: bool) -> None:
     if accepted:
         slot.decode(text)
     else:
-        with pytest.raises(DecodeError, match="all different"):
+        with pytest.raises(DecodeError, match="expected unique items"):
             slot.decode(text)
 
 
@@ -193,7 +199,7 @@ def test_alternatives_that_nothing_tells_apart_are_tried_for_a_while(depth: int)
     if depth == 8:
         assert slot.encode(slot.decode(text)) == text.replace(b" ", b"")
     else:
-        with pytest.raises(DecodeError, match="told apart in time"):
+        with pytest.raises(DecodeError, match="within the validation budget"):
             slot.decode(text)
     assert time.perf_counter() - since < _SECONDS
 
@@ -201,9 +207,9 @@ def test_alternatives_that_nothing_tells_apart_are_tried_for_a_while(depth: int)
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (b'{"of":{"q":true},"p":1}', "/of/q: expected a whole number, found true"),
-        (b'{"of":1,"kind":1.0,"unit":"m"}', "/of: expected an object, found 1"),
-        (b"1", "expected an object, found 1"),
+        (b'{"of":{"q":true},"p":1}', "/of/q: expected integer, got true"),
+        (b'{"of":1,"kind":1.0,"unit":"m"}', "/of: expected object, got 1"),
+        (b"1", "expected object, got 1"),
     ],
 )
 def test_recursive_unions_say_what_is_wrong(text: bytes, told: str) -> None:

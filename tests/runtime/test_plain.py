@@ -5,13 +5,15 @@ import json
 import math
 import pickle
 import sys
+import textwrap
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import enkaku
 import pytest
 from enkaku import ABSENT, EncodeError, Slot
-from enkaku.values.encoder import plain_writer
+from enkaku.values import encoder
+from enkaku.values.encoder import make_encoder
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model, field_serializer
@@ -88,7 +90,7 @@ def only_plain(slot: Slot[Any]) -> Any:
     def rest(value: object) -> bytes:
         raise AssertionError(value)
 
-    return plain_writer(slot._codec[0], rest)
+    return make_encoder(slot._codec[0], rest)
 
 
 PLAIN: list[tuple[Slot[Any], bytes]] = [
@@ -434,3 +436,16 @@ anything: st.SearchStrategy[Any] = st.recursive(
 def test_both_ways_agree_on_everything(value: object) -> None:
     for slot in SLOTS:
         agree(slot, value)
+
+
+def test_docstring_of_encoder_shows_what_is_generated() -> None:
+    class Point(enkaku.Model, extra="forbid"):
+        x: Annotated[int, Field(alias="xAxis", ge=0)]
+        label: str | None = None
+
+    slot: Slot[Point] = Slot("point", Point)
+    source, scope = encoder._Generator(cast(Any, slot._codec[0])).generate(slot._encode)
+    assert textwrap.indent(source, "    ") in cast(str, encoder.__doc__)
+    assert (scope["c5"], scope["c6"]) == (Point, {"x"})
+    write = cast(Any, encoder._compile(source, scope))
+    assert write(Point(x=1)) == slot.encode(Point(x=1)) == b'{"xAxis":1}'

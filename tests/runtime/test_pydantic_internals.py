@@ -281,7 +281,7 @@ def test_models_as_generated_are_written_by_compiled_functions() -> None:
         raise AssertionError
 
     Leaf.model_rebuild()
-    write = plain.plain_writer(pydantic_internals.codec_of(Leaf)[0], leave)
+    write = plain.make_encoder(pydantic_internals.codec_of(Leaf)[0], leave)
     assert write(Leaf(size=1.5, names=["a"])) == b'{"theSize":1.5,"names":["a"]}'
 
 
@@ -397,7 +397,7 @@ def test_error_says_what_its_explanation_needs(schema: Any, text: bytes, kind: s
 
 def test_error_types_with_an_explanation_are_pydantics() -> None:
     explained = {kind for _, _, kind in ERRORS} | OTHER_ERRORS
-    assert pydantic_problems._PYDANTIC.keys() | pydantic_internals._CONTEXTS.keys() <= explained
+    assert pydantic_problems._TEXTS.keys() | pydantic_internals._CONTEXTS.keys() <= explained
 
 
 def test_length_error_says_whether_it_is_of_an_object() -> None:
@@ -422,13 +422,13 @@ def test_error_of_a_tagged_choice_has_its_tag_as_a_step() -> None:
 
 
 def test_error_without_its_context_is_told_in_pydantics_words() -> None:
-    words = pydantic_problems._Words(5, python=False)
+    translator = pydantic_problems._Translator(5, python=False)
     detail: Any = {"type": "less_than", "loc": (), "msg": "Input should be less", "input": 5}
-    assert words.fault(detail).expected == "less"
+    assert translator.fault(detail).expected == "less"
     detail["ctx"] = {"lt": 3}
-    assert words.fault(detail).expected == "less than 3"
+    assert translator.fault(detail).expected == "less than 3"
     untold: Any = {"type": "union_tag_invalid", "loc": (), "msg": "no such tag", "input": 5}
-    assert words.fault(untold).expected == "no such tag"
+    assert translator.fault(untold).expected == "no such tag"
 
 
 # JSON.

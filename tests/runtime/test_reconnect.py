@@ -453,7 +453,7 @@ async def test_a_connection_that_is_lost_at_once_counts_as_an_attempt(socket_pat
         ({"longest": 0.01}, r"longest must be a time from first \(0.1 s\) on, and is 0.01"),
         ({"longest": math.inf}, "longest"),
         ({"longest": math.nan}, "longest"),
-        ({"first": math.inf, "longest": math.inf}, "first is a number of seconds"),
+        ({"first": math.inf, "longest": math.inf}, "first must be a number of seconds"),
         ({"attempts": 0}, "attempts must be 1 or more, and is 0"),
     ],
 )

@@ -93,13 +93,16 @@ async def failing(_: object) -> AsyncGenerator[None, None]:
             {"timout": 5},
             r"ask: a request or event has no option 'timout': did you mean 'timeout'\?",
         ),
-        ({"when_full": "latest"}, "has no option 'when_full': that is one of a stream or channel"),
-        ({"xyz": 1}, "has no option 'xyz': there are timeout"),
-        ({"timeout": "5"}, "timeout is a number of seconds, or None for ever, and not '5'"),
-        ({"timeout": True}, "and not True"),
-        ({"timeout": math.nan}, "and not nan"),
-        ({"timeout": math.inf}, "and not inf"),
-        ({"timeout": dt.timedelta(seconds=5)}, "timeout is a number of seconds"),
+        (
+            {"when_full": "latest"},
+            "has no option 'when_full': it is an option of a stream or channel",
+        ),
+        ({"xyz": 1}, "has no option 'xyz': the options are timeout"),
+        ({"timeout": "5"}, "timeout must be a number of seconds, such as 5.0, or None; got '5'"),
+        ({"timeout": True}, "got True"),
+        ({"timeout": math.nan}, "got nan"),
+        ({"timeout": math.inf}, "got inf"),
+        ({"timeout": dt.timedelta(seconds=5)}, "timeout must be a number of seconds"),
     ],
 )
 async def test_an_option_of_a_request(connect: Connect, options: dict[str, Any], told: str) -> None:
@@ -119,10 +122,10 @@ async def test_an_option_of_a_request(connect: Connect, options: dict[str, Any],
         ),
         (
             {"when_full": "newest"},
-            'when_full is one of "wait", "latest", "drop_oldest", and not \'newest\'',
+            'when_full must be one of "wait", "latest", "drop_oldest"; got \'newest\'',
         ),
-        ({"when_full": None}, "and not None"),
-        ({"timeout": "5"}, "timeout is a number of seconds"),
+        ({"when_full": None}, "got None"),
+        ({"timeout": "5"}, "timeout must be a number of seconds"),
     ],
 )
 async def test_an_option_of_a_stream_or_channel(
@@ -143,16 +146,16 @@ async def test_an_option_of_an_event(connect: Connect) -> None:
 
 COMMON = [
     ({"limit": enkaku.Limits()}, r"has no option 'limit': did you mean 'limits'\?"),
-    ({"limits": {"calls": 3}}, "limits: {'calls': 3} is no instance of Limits"),
-    ({"observers": Silent()}, "observers is a list, and not"),
-    ({"observers": [Silent]}, r"observers: an instance is wanted, Silent\(\), and not the class"),
-    ({"observers": [object()]}, "is no instance of Observer"),
+    ({"limits": {"calls": 3}}, "limits must be an instance of Limits; got {'calls': 3}"),
+    ({"observers": Silent()}, "observers must be a list; got"),
+    ({"observers": [Silent]}, r"observers must be an instance, Silent\(\); got the class Silent"),
+    ({"observers": [object()]}, "observers must be an instance of Observer; got <object"),
     ({"observers": [Async()]}, "Async.call_ended must not be async, since it is not awaited"),
-    ({"observers": None}, "observers is a list"),
-    ({"interceptors": with_return}, "interceptors is a list, and not"),
-    ({"interceptors": [None]}, "an interceptor is a function that makes an async context manager"),
-    ({"interceptors": [plain]}, "an interceptor plain makes no async context manager: it wants @asynccontext"),
-    ({"interceptors": [undecorated]}, "an interceptor undecorated makes no async context manager"),
+    ({"observers": None}, "observers must be a list"),
+    ({"interceptors": with_return}, "interceptors must be a list; got"),
+    ({"interceptors": [None]}, "an interceptor must be a function that returns an async context manager; got None"),
+    ({"interceptors": [plain]}, "an interceptor plain must return an async context manager: decorate it with @asynccontext"),
+    ({"interceptors": [undecorated]}, "an interceptor undecorated must return an async context manager"),
 ]  # fmt: skip
 
 
@@ -163,16 +166,19 @@ COMMON = [
         ({"timout": 5}, r"a connection has no option 'timout': did you mean 'timeout'\?"),
         (
             {"close_timeout": 5},
-            "a connection has no option 'close_timeout': that is one of a server",
+            "a connection has no option 'close_timeout': it is an option of a server",
         ),
-        ({"timeout": "5"}, "timeout is a number of seconds, or None for ever"),
-        ({"timeout": -1}, "timeout is 0 seconds or more"),
+        ({"timeout": "5"}, "timeout must be a number of seconds, such as 5.0, or None; got"),
+        ({"timeout": -1}, "timeout must be 0 seconds or more; got -1"),
         (
             {"reconnect": True},
-            r"reconnect: True is no instance of Reconnect; Reconnect\(\) makes one",
+            "reconnect must be an instance of Reconnect; got True",
         ),
-        ({"reconnect": enkaku.Reconnect}, r"an instance is wanted, Reconnect\(\)"),
-        ({"connect_timeout": "1"}, "connect_timeout is a number of seconds"),
+        (
+            {"reconnect": enkaku.Reconnect},
+            r"reconnect must be an instance, Reconnect\(\); got the class",
+        ),
+        ({"connect_timeout": "1"}, "connect_timeout must be a number of seconds"),
     ],
 )
 async def test_an_option_of_a_connection(
@@ -192,12 +198,12 @@ async def test_an_option_of_a_connection(
     ("options", "told"),
     [
         *COMMON,
-        ({"timeout": 5}, r"a server has no option 'timeout': that is one of a connection \(connect_memory: conn"),
-        ({"close_timeout": "5"}, "close_timeout is a number of seconds, and not '5'"),
-        ({"close_timeout": None}, "close_timeout is a number of seconds, and not None"),
-        ({"close_timeout": -1}, "close_timeout is 0 seconds or more"),
-        ({"lifespan": plain}, "a lifespan plain makes no async context manager"),
-        ({"lifespan": [with_return]}, "a lifespan is a function"),
+        ({"timeout": 5}, r"a server has no option 'timeout': it is an option of a connection \(connect_memory: conn"),
+        ({"close_timeout": "5"}, "close_timeout must be a number of seconds, such as 5.0; got '5'"),
+        ({"close_timeout": None}, "close_timeout must be a number of seconds, such as 5.0; got None"),
+        ({"close_timeout": -1}, "close_timeout must be 0 seconds or more"),
+        ({"lifespan": plain}, "a lifespan plain must return an async context manager"),
+        ({"lifespan": [with_return]}, "a lifespan must be a function"),
     ],
 )  # fmt: skip
 async def test_an_option_of_a_server(socket_path: Path, options: dict[str, Any], told: str) -> None:
@@ -228,7 +234,7 @@ async def test_what_is_no_tls_context() -> None:
 async def test_arguments_in_each_others_place(socket_path: Path) -> None:
     path: Any = socket_path
     handler: Any = serving()
-    with pytest.raises(enkaku.UsageError, match=r"handler: .* is no instance of Handler"):
+    with pytest.raises(enkaku.UsageError, match="handler must be an instance of Handler; got"):
         async with enkaku.serve_unix(path, handler):
             raise AssertionError("unreachable")
 
@@ -236,9 +242,9 @@ async def test_arguments_in_each_others_place(socket_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "port", "told"),
     [
-        (8000, 0, "host is a text, and not 8000"),
-        (None, 0, "host is a text"),
-        ("::1", None, "port is a whole"),
+        (8000, 0, "host must be a string; got 8000"),
+        (None, 0, "host must be a string"),
+        ("::1", None, "port must be an integer"),
     ],
 )
 async def test_what_is_no_address(host: Any, port: Any, told: str) -> None:
@@ -252,7 +258,7 @@ async def test_what_is_no_address(host: Any, port: Any, told: str) -> None:
 
 async def test_what_are_no_faults() -> None:
     wrong: Any = True
-    with pytest.raises(enkaku.UsageError, match="faults: True is no instance of Faults"):
+    with pytest.raises(enkaku.UsageError, match="faults must be an instance of Faults; got True"):
         async with enkaku.connect_memory(serving(), faults=wrong):
             raise AssertionError("unreachable")
 
@@ -260,14 +266,16 @@ async def test_what_are_no_faults() -> None:
 async def test_what_is_no_socket() -> None:
     with socket.socket() as bare:
         wrong: Any = enkaku.PassedSocket("web", bare)
-        with pytest.raises(enkaku.UsageError, match=r"PassedSocket.* is no instance of socket"):
+        with pytest.raises(
+            enkaku.UsageError, match=r"must be an instance of socket; got PassedSocket"
+        ):
             async with enkaku.serve_socket(serving(), wrong):
                 raise AssertionError("unreachable")
 
 
 async def test_a_handlers_class(connect: Connect) -> None:
     wrong: Any = Serving
-    with pytest.raises(enkaku.UsageError, match=r"handler: an instance is wanted, Serving\(\)"):
+    with pytest.raises(enkaku.UsageError, match=r"handler must be an instance, Serving\(\)"):
         async with connect(wrong):
             raise AssertionError("unreachable")
 
@@ -288,17 +296,20 @@ async def test_a_handler_that_yields_its_items(connect: Connect, name: str) -> N
 @pytest.mark.parametrize(
     ("limits", "told"),
     [
-        ({"calls": "10"}, "calls is a whole number, and not '10'"),
-        ({"calls": 1.5}, "calls is a whole number, and not 1.5"),
-        ({"calls": None}, "calls is a whole number, and not None"),
-        ({"calls": True}, "calls is a whole number, and not True"),
-        ({"idle": "10"}, "idle is a number of seconds, or None for ever, and not '10'"),
-        ({"idle": math.inf}, "idle is a number of seconds, or None for ever, and not inf"),
-        ({"cleanup": None}, "cleanup is a number of seconds, and not None"),
-        ({"idle": -1}, "idle is 0 seconds or more"),
+        ({"calls": "10"}, "calls must be an integer; got '10'"),
+        ({"calls": 1.5}, "calls must be an integer; got 1.5"),
+        ({"calls": None}, "calls must be an integer; got None"),
+        ({"calls": True}, "calls must be an integer; got True"),
+        ({"idle": "10"}, "idle must be a number of seconds, such as 5.0, or None; got '10'"),
+        ({"idle": math.inf}, "idle must be a number of seconds, such as 5.0, or None; got inf"),
+        ({"cleanup": None}, "cleanup must be a number of seconds, such as 5.0; got None"),
+        ({"idle": -1}, "idle must be 0 seconds or more"),
         ({"idle": 0}, "idle must be more than 0"),
-        ({"silence": math.nan}, "silence is a number of seconds, or None for ever, and not nan"),
-        ({"stall": -1.0}, "stall is 0 seconds or more, and not -1.0"),
+        (
+            {"silence": math.nan},
+            "silence must be a number of seconds, such as 5.0, or None; got nan",
+        ),
+        ({"stall": -1.0}, "stall must be 0 seconds or more; got -1.0"),
         ({"calls": -1}, "calls must be more than 0"),
         ({"calls": 0}, "calls must be more than 0, and is 0"),
         ({"message_size": 0}, "message_size must be more than 0"),
@@ -326,7 +337,7 @@ def test_waits_that_are_none(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize("wrong", ["5", math.nan, math.inf, True])
 def test_deadlines_that_are_none(wrong: Any) -> None:
     with (
-        pytest.raises(enkaku.UsageError, match="a deadline is a number of seconds"),
+        pytest.raises(enkaku.UsageError, match="a deadline must be a number of seconds"),
         enkaku.deadline(wrong),
     ):
         raise AssertionError("unreachable")
@@ -335,10 +346,9 @@ def test_deadlines_that_are_none(wrong: Any) -> None:
 # What stands around calls and connections.
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'without_yield'")
-@pytest.mark.parametrize("wrong", [makes_nothing, without_yield, with_return])
+@pytest.mark.parametrize("wrong", [makes_nothing, without_yield])
 async def test_an_interceptor_of_a_client_that_makes_no_block(connect: Connect, wrong: Any) -> None:
-    told = f"the interceptor {wrong.__qualname__} makes no async context manager"
+    told = f"the interceptor {wrong.__qualname__} must return an async context manager"
     async with connect(serving(), client_interceptors=[wrong]) as connection:
         with pytest.raises(enkaku.UsageError, match=told):
             await connection.request(ASK, 1)
@@ -350,26 +360,51 @@ async def test_an_interceptor_of_a_client_that_makes_no_block(connect: Connect, 
         assert connection.calls == ()
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'without_yield'")
-@pytest.mark.parametrize("wrong", [makes_nothing, without_yield, with_return])
+@pytest.mark.parametrize("wrong", [makes_nothing, without_yield])
 async def test_an_interceptor_of_a_server_that_makes_no_block(
     connect: Connect, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connect(serving(), interceptors=[wrong]) as connection:
         with pytest.raises(enkaku.CallError, match="EK01"):
             await connection.request(ASK, 1)
-    assert f"the interceptor {wrong.__qualname__} makes no async context manager" in caplog.text
+    assert f"the interceptor {wrong.__qualname__} must return an async context" in caplog.text
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'without_yield'")
-@pytest.mark.parametrize("wrong", [makes_nothing, without_yield, with_return])
+@pytest.mark.parametrize("wrong", [makes_nothing, without_yield])
 async def test_a_lifespan_that_makes_no_block(
     connect: Connect, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connect(serving(), lifespan=wrong) as connection:
         with pytest.raises(enkaku.ConnectionLost):
             await connection.request(ASK, 1)
-    assert f"the lifespan {wrong.__qualname__} makes no async context manager" in caplog.text
+    assert f"the lifespan {wrong.__qualname__} must return an async context" in caplog.text
+
+
+async def test_interceptor_that_does_not_yield_is_named_in_a_note(connect: Connect) -> None:
+    async with connect(serving(), client_interceptors=[with_return]) as connection:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"^generator didn't yield") as caught:
+                await connection.request(ASK, 1)
+            assert caught.value.__notes__ == ["raised on entering the interceptor with_return"]
+        assert connection.calls == ()
+
+
+async def test_handler_interceptor_that_does_not_yield_is_named_in_the_log(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(serving(), interceptors=[with_return]) as connection:
+        with pytest.raises(enkaku.CallError, match="EK01"):
+            await connection.request(ASK, 1)
+    assert "raised on entering the interceptor with_return" in caplog.text
+
+
+async def test_lifespan_that_does_not_yield_is_named_in_the_log(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(serving(), lifespan=with_return) as connection:
+        with pytest.raises(enkaku.ConnectionLost):
+            await connection.request(ASK, 1)
+    assert "raised on entering the lifespan with_return" in caplog.text
 
 
 async def test_what_an_interceptor_raises_itself_is_left_as_it_is(connect: Connect) -> None:
@@ -421,8 +456,8 @@ async def test_a_policy_that_a_handlers_stream_does_not_know(
         async with connection.stream(WATCH, 1) as stream:
             with pytest.raises(enkaku.CallError, match="EK01"):
                 await stream.result()
-    assert "when_full is one of" in caplog.text
-    assert "and not 'newest'" in caplog.text
+    assert "when_full must be one of" in caplog.text
+    assert "got 'newest'" in caplog.text
 
 
 async def test_a_stream_in_place_of_what_makes_one(connect: Connect) -> None:
@@ -444,9 +479,9 @@ def test_a_broadcast_of_what_has_no_items(wrong: Any) -> None:
 
 async def test_a_broadcasts_patience_and_policy() -> None:
     wrong: Any = "1"
-    with pytest.raises(enkaku.UsageError, match="patience is a number of seconds"):
+    with pytest.raises(enkaku.UsageError, match="patience must be a number of seconds"):
         enkaku.Broadcast(WATCH, patience=wrong)
-    with pytest.raises(enkaku.UsageError, match=r'when_full is one of .*"disconnect"'):
+    with pytest.raises(enkaku.UsageError, match=r'when_full must be one of .*"disconnect"'):
         await enkaku.Broadcast(WATCH).serve(wrong, when_full=wrong)
 
 
@@ -454,7 +489,7 @@ async def test_a_broadcasts_patience_and_policy() -> None:
 async def test_a_stop_without_a_time(socket_path: Path, grace: Any) -> None:
     async with enkaku.serve_unix(serving(), socket_path) as server:
         for end in (server.stop, server.serve_forever):
-            with pytest.raises(enkaku.UsageError, match="grace is"):
+            with pytest.raises(enkaku.UsageError, match="grace must be"):
                 await end(grace=grace)
 
 

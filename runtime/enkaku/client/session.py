@@ -26,6 +26,7 @@ from enkaku._json import DEPTH_MAX
 from enkaku.calls.deadlines import Deadlines, passed
 from enkaku.calls.idle_timer import IdleTimer
 from enkaku.calls.info import Call, ConnectionInfo
+from enkaku.calls.invalid_messages import InvalidMessages
 from enkaku.calls.observers import Observers
 from enkaku.errors import (
     CallClosed,
@@ -208,7 +209,7 @@ class ClientSession:
         self.is_open = True
         self._loss = ""
         self._cause: Exception | None = None
-        self._reported = False
+        self._invalid = InvalidMessages(self.info, observers, logger)
         observers.connection_opened(self.info)
         transport.start(self, message_size=limits.message_size, unread_time=limits.unread_time)
 
@@ -438,10 +439,7 @@ class ClientSession:
 
     def _on_invalid(self, rid: str | None, error: EnkakuError) -> None:
         """End the call of an invalid message; other calls go on."""
-        self.observers.invalid_message(self.info, str(error))
-        level = logging.DEBUG if self._reported else logging.WARNING
-        self._reported = True
-        logger.log(level, "%s sent an invalid message: %.500s", self.info.peer, error)
+        self._invalid.report(str(error))
         opened = None if rid is None else self._calls.get(rid)
         if opened is not None:
             self.abort_call(opened.info, None)

@@ -4,6 +4,7 @@ import logging
 from typing import Final, NamedTuple
 
 from enkaku.calls.info import ConnectionInfo
+from enkaku.calls.invalid_messages import InvalidMessages
 from enkaku.errors import CallClosed, DecodeError, EncodeError, HandlerError
 from enkaku.procedures import DeclaredError
 from enkaku.transports.base import Oversized, Transport
@@ -107,8 +108,8 @@ class ErrorReplies:
 
     __slots__ = (
         "_connection",
+        "_invalid",
         "_policy",
-        "_reported",
         "_transport",
     )
 
@@ -116,7 +117,7 @@ class ErrorReplies:
         self._transport = transport
         self._connection = connection
         self._policy = policy
-        self._reported = False
+        self._invalid = InvalidMessages(connection, policy.observers, logger)
 
     def send(self, rid: str, reply: ErrorReply) -> None:
         """Send an error."""
@@ -147,11 +148,8 @@ class ErrorReplies:
             self.send(rid, _TOO_LARGE)
 
     def report(self, reason: str) -> None:
-        """Report what the client did wrong. Only the first is logged as a warning, since a client could fill the log."""
-        self._policy.observers.invalid_message(self._connection, reason)
-        level = logging.DEBUG if self._reported else logging.WARNING
-        self._reported = True
-        logger.log(level, "%s sent an invalid message: %.500s", self._connection.peer, reason)
+        """Report what the client did wrong."""
+        self._invalid.report(reason)
 
     def overload(self, procedure: str, problem: str) -> None:
         """Report that a limit was reached."""

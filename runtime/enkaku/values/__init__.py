@@ -1,1 +1,1 @@
-"""Bytes to values, and back."""
+"""Codecs of slots: encoded JSON to validated Python values, and back."""

@@ -1,4 +1,7 @@
-"""Any JSON value: what the empty schema accepts, and nothing more."""
+"""Any JSON value: the type of the empty schema.
+
+Pydantic's ``Any`` accepts more: NaN, infinities and every Python object. These functions reject them.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,74 +13,74 @@ from enkaku._json import DEPTH_MAX
 
 __all__ = [
     "CONSTANTS",
-    "DONE",
+    "INTEGER",
+    "IS_EXACT",
     "NUMBER",
-    "WHOLE",
-    "Foreign",
-    "Writable",
+    "JsonWritable",
+    "NotJson",
     "any_schema",
-    "find_foreign",
+    "require_json",
 ]
 
-DONE: Final = "enkaku"
-"""The key of the metadata of schemas that already have their exact meaning."""
+IS_EXACT: Final = "enkaku"
+"""The metadata key of schemas that already have their exact meaning."""
 
 NUMBER: Final = "enkaku_number"
-"""The key of the bounds of a number, in the metadata of its schema: by pydantic's names for them."""
+"""The metadata key of a number's bounds, which have pydantic's names."""
 
-WHOLE: Final = "enkaku_whole"
-"""The key of the bounds of a whole number, likewise."""
+INTEGER: Final = "enkaku_integer"
+"""The metadata key of an integer's bounds."""
 
 CONSTANTS: Final = "enkaku_constants"
-"""The key of the values of a Literal that are not all text, in the metadata of its schema."""
+"""The metadata key of the values of a Literal that are not all strings."""
 
-_N, _I = b"NI"  # what NaN and Infinity begin with: a byte is looked for faster than bytes
-_PLAIN: Final = frozenset({str, int, bool, type(None)})
-
-
-class Writable:
-    """Base of the objects that may stand in any JSON value: they write themselves as one."""
+_N, _I = b"NI"  # how NaN and Infinity begin: Python finds one byte faster than several
+_SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
-class Foreign(ValueError):
-    """Something that JSON has not is in a value.
+class JsonWritable:
+    """Base of the classes whose instances may be part of any JSON value: pydantic writes them as objects."""
+
+
+class NotJson(ValueError):
+    """A value contains something that JSON cannot express.
 
     Attributes:
-        path: Where.
-        expected: What would be JSON.
-        value: What is there.
+        path: The location.
+        expected: What JSON allows there.
+        value: The value there.
     """
 
     def __init__(self, path: Sequence[int | str], expected: str, value: object) -> None:
-        super().__init__(f"{expected} is JSON")
+        super().__init__(f"expected {expected}")
         self.path = tuple(path)
         self.expected = expected
         self.value = value
 
 
-def find_foreign(value: object, path: tuple[int | str, ...] = ()) -> None:
-    """Raise Foreign if something that JSON has not is in ``value``."""
+def require_json(value: object, path: tuple[int | str, ...] = ()) -> None:
+    """Raise NotJson if a value contains something that JSON cannot express."""
     if len(path) > DEPTH_MAX:
-        raise Foreign((), f"at most {DEPTH_MAX} levels of arrays and objects", value)
+        raise NotJson((), f"at most {DEPTH_MAX} levels of arrays and objects", value)
     if isinstance(value, list | tuple):
         for index, item in enumerate(cast(Sequence[object], value)):
-            if type(item) not in _PLAIN:
-                find_foreign(item, (*path, index))
+            if type(item) not in _SCALARS:
+                require_json(item, (*path, index))
     elif isinstance(value, dict):
-        for name, member in cast(Mapping[object, object], value).items():
+        for name, each in cast(Mapping[object, object], value).items():
             if not isinstance(name, str):
-                raise Foreign(path, "text as the name of each member", name)
-            if type(member) not in _PLAIN:
-                find_foreign(member, (*path, name))
+                raise NotJson(path, "string as property name", name)
+            if type(each) not in _SCALARS:
+                require_json(each, (*path, name))
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise Foreign(path, "a number", value)
-    elif value is not None and not isinstance(value, Writable | str | int):
-        raise Foreign(path, "a JSON value", value)
+            raise NotJson(path, "number", value)
+    elif value is not None and not isinstance(value, JsonWritable | str | int):
+        raise NotJson(path, "JSON value", value)
 
 
 def any_schema(*, null: bool = True) -> CoreSchema:
-    """Make the schema of any JSON value; with ``null=False``, of any but null."""
+    """Return the schema of any JSON value; with ``null=False``, of any except null."""
     read = core_schema.no_info_after_validator_function(
         _read if null else _read_not_null, core_schema.any_schema()
     )
@@ -85,57 +88,57 @@ def any_schema(*, null: bool = True) -> CoreSchema:
         _write, return_schema=core_schema.any_schema(), when_used="json"
     )
     return core_schema.json_or_python_schema(
-        read, core_schema.any_schema(), metadata={DONE: True}, serialization=write
+        read, core_schema.any_schema(), metadata={IS_EXACT: True}, serialization=write
     )
 
 
 def _read(value: object) -> object:
-    """Refuse the numbers that JSON has not: pydantic reads NaN, and 1e999 as an infinity."""
-    if type(value) in _PLAIN:
+    """Reject NaN, which pydantic reads, and infinities, as which it reads 1e999."""
+    if type(value) in _SCALARS:
         return value
-    text = to_json(value)
-    if _N in text or _I in text:
+    data = to_json(value)
+    if _N in data or _I in data:
         try:
-            find_foreign(value)
-        except Foreign as error:
-            # The reader tells where: a place in here is none that pydantic would name.
+            require_json(value)
+        except NotJson as error:
+            # pydantic does not know the location inside of the value: the error carries it.
             raise PydanticCustomError(
-                "foreign", "{expected}", {"expected": error.expected, "path": error.path}
+                "not_json", "{expected}", {"expected": error.expected, "path": error.path}
             ) from None
     return value
 
 
 def _read_not_null(value: object) -> object:
     if value is None:
-        raise PydanticCustomError("expected", "any value but null")
+        raise PydanticCustomError("expected", "any value except null")
     return _read(value)
 
 
 def _write(value: object) -> object:
-    if type(value) not in _PLAIN and not _is_plain([value], DEPTH_MAX):
-        find_foreign(value)
+    if type(value) not in _SCALARS and not _are_json([value], DEPTH_MAX):
+        require_json(value)
     return value
 
 
-def _is_plain(items: Iterable[Any], depth: int) -> bool:
-    """Return whether values are JSON at the first glance, which is all that most need."""
+def _are_json(items: Iterable[Any], depth: int) -> bool:
+    """Return whether values are certainly JSON: a fast check, which suffices for most."""
     for item in items:
-        kind: Any = item.__class__
-        if kind in _PLAIN:
+        item_type: Any = item.__class__
+        if item_type in _SCALARS:
             continue
-        if kind is float:
-            plain = math.isfinite(item)
-        elif kind is list:
-            plain = depth > 0 and _is_plain(item, depth - 1)
+        if item_type is float:
+            is_json = math.isfinite(item)
+        elif item_type is list:
+            is_json = depth > 0 and _are_json(item, depth - 1)
         else:
-            plain = kind is dict and depth > 0 and _has_plain_members(item, depth)
-        if not plain:
+            is_json = item_type is dict and depth > 0 and _are_properties(item, depth)
+        if not is_json:
             return False
     return True
 
 
-def _has_plain_members(value: dict[Any, Any], depth: int) -> bool:
+def _are_properties(value: dict[Any, Any], depth: int) -> bool:
     for name in value:
         if type(name) is not str:
             return False
-    return _is_plain(value.values(), depth - 1)
+    return _are_json(value.values(), depth - 1)

@@ -1,6 +1,7 @@
-"""Plain annotations with JSON Schema's meaning: pydantic's schemas, rewritten where pydantic means something else.
+"""Exact schemas: plain annotations get JSON Schema's meaning.
 
-What it does not know it leaves alone.
+pydantic makes a core schema of an annotation. ``make_exact`` rewrites the parts to which pydantic gives another meaning:
+numbers, any values, literals, optional properties and unions. It keeps parts of other types as they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,14 +13,14 @@ from typing import Any, Final, Literal, cast
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from .any_json import CONSTANTS, DONE, any_schema
-from .numbers import integer_schema, number_schema, whole_of
+from .any_json import CONSTANTS, IS_EXACT, any_schema
+from .numbers import integer_of, integer_schema, number_schema
 from .problems import one_of
 from .pydantic_internals import (
     CHILD_KEYS,
     CHILDREN_KEYS,
     NEVER_NULL,
-    Node,
+    Schema,
     choices_of,
     fields_of,
     is_open,
@@ -30,12 +31,12 @@ __all__ = ["ABSENT", "ABSENT_IF", "CHOICE", "TAG", "Absent", "Exact", "make_exac
 
 
 class Absent(Enum):
-    """The type of ``ABSENT``; an enumeration of one, so that type checkers narrow on ``is not ABSENT``.
+    """The type of ``ABSENT``: an enumeration with one member, so that type checkers narrow on ``is not ABSENT``.
 
-    ``ABSENT`` is false, as None is, and no JSON value: no text is read as it, and none is written for it.
+    ``ABSENT`` is false, as None is. It is not a JSON value: it is neither read nor written.
     """
 
-    ABSENT = ...  # what is no JSON: where it is misplaced, no writer takes it for its value
+    ABSENT = ...  # not a JSON value: a serializer rejects it at a wrong location
 
     def __repr__(self) -> str:
         return self.name
@@ -51,30 +52,30 @@ class Absent(Enum):
 
 
 ABSENT: Final = Absent.ABSENT
-"""The value of a member that an object does not have."""
+"""The unset sentinel: the value of a property that an object does not have."""
 
 
 CHOICE: Final = "\0choice "
-"""What the names of a union's choices begin with, in the places that pydantic tells: no member is called so."""
+"""The prefix of the labels of a union's choices, in pydantic's locations: no property has such a name."""
 
 TAG: Final = "\0tag"
-"""What follows the name of a tagged union's choice there, which could be that of a member."""
+"""The step after the label of a tagged union's choice, which could be the name of a property."""
 
 ABSENT_IF: Final = {
     default: cast(Callable[[Any], bool], partial(is_, default)) for default in (None, ABSENT)
 }
-"""What tells that a member is not written, by its default."""
+"""The functions that return whether a property is not written, by its default."""
 
 _ALIAS_FIRST: Final = "enkaku_alias_first"
 
 Resolve = Callable[[CoreSchema], CoreSchema]
 
 _BOUNDED: Final = frozenset({"dict", "list", "tuple"})
-_KINDS: Final = (str, int, bool, type(None))
+_EXACT_TYPES: Final = (str, int, bool, type(None))
 
 
 class Exact:
-    """In ``Annotated``: gives the type JSON Schema's meaning."""
+    """Gives a type JSON Schema's meaning, in ``Annotated``."""
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -83,31 +84,31 @@ class Exact:
 
 
 def make_exact(schema: CoreSchema, resolve: Resolve, *, own: bool = False) -> CoreSchema:
-    """Rewrite a schema in place, as far as it can be.
+    """Rewrite a schema, in place if possible, and return it.
 
     Args:
-        schema: What pydantic made of an annotation.
-        resolve: Finds the schema that a reference names.
-        own: Whether it is a model's own, and not that of a place where models are used: they have done it.
+        schema: The schema that pydantic made of an annotation.
+        resolve: Returns the schema that a reference names.
+        own: Whether it is the schema of a model itself. Models in other schemas are exact already.
 
     Raises:
-        IncompatibleRuntime: The installed version of pydantic makes something else of annotations.
+        IncompatibleRuntime: The installed version of pydantic makes other schemas of annotations.
     """
     require_schemas()
-    walk = _Walk(resolve)
+    rewriter = _Rewriter(resolve)
     if own:
-        walk.own_model(cast(Node, resolve(schema)))
+        rewriter.own_model(cast(Schema, resolve(schema)))
         return schema
-    return cast(CoreSchema, walk.node(cast(Node, schema)))
+    return cast(CoreSchema, rewriter.rewrite(cast(Schema, schema)))
 
 
-class _Walk:
+class _Rewriter:
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
         self._seen: set[str] = set()
 
-    def node(self, schema: Node) -> Node:
-        if schema.get("metadata", {}).get(DONE):
+    def rewrite(self, schema: Schema) -> Schema:
+        if schema.get("metadata", {}).get(IS_EXACT):
             return schema
         match schema["type"]:
             case "float":
@@ -127,9 +128,9 @@ class _Walk:
                 return self._children(schema)
         return {**new, **{key: schema[key] for key in ("ref",) if key in schema}}
 
-    def own_model(self, schema: Node) -> None:
+    def own_model(self, schema: Schema) -> None:
         while schema["type"] != "model" and "schema" in schema:
-            schema = schema["schema"]  # validators of the whole model stand around it
+            schema = schema["schema"]  # validators of the whole model wrap it
         fields = fields_of(schema)
         if fields is not None:
             if is_open(schema):
@@ -138,13 +139,13 @@ class _Walk:
                 self._optional(field)
         self._children(schema)
 
-    def _children(self, schema: Node) -> Node:
+    def _children(self, schema: Schema) -> Schema:
         if schema["type"] in _BOUNDED:
-            # One refused item is enough: a hostile list must not cost as many errors as items.
+            # Stop at the first invalid item: a hostile list must not cost as many errors as items.
             schema["fail_fast"] = True
         for key in CHILD_KEYS:
             if isinstance(schema.get(key), dict):
-                schema[key] = self.node(schema[key])
+                schema[key] = self.rewrite(schema[key])
         for key in CHILDREN_KEYS:
             if isinstance(schema.get(key), list):
                 schema[key] = [self._item(child) for child in schema[key]]
@@ -156,13 +157,13 @@ class _Walk:
             for field in schema["fields"].values():
                 self._children(field)
         if schema["type"] == "union":
-            # What may be absent is a field, not a value: no JSON is read as ABSENT, and it is never written.
+            # ABSENT belongs to the property, not to its values: without it, no JSON is read as ABSENT.
             kept = [each for each in choices_of(schema) if each.get("cls") is not Absent]
             schema["choices"] = [(each, f"{CHOICE}{index}") for index, each in enumerate(kept)]
         return schema
 
-    def _prefer_alias(self, union: Node) -> None:
-        """Tell choices apart by the alias, which the wire has; pydantic looks for the Python name first."""
+    def _prefer_alias(self, union: Schema) -> None:
+        """Look for the discriminator's alias, its name on the wire, before its Python name; pydantic does the reverse."""
         metadata = union.setdefault("metadata", {})
         if isinstance(union["discriminator"], list) and not metadata.get(_ALIAS_FIRST):
             metadata[_ALIAS_FIRST] = True
@@ -170,67 +171,67 @@ class _Walk:
 
     def _tagged(self, child: object) -> object:
         if not isinstance(child, dict):
-            return child  # the name of another choice
-        if cast(Node, child).get("metadata", {}).get(DONE):
-            return cast(Node, child)
-        choice = cast(CoreSchema, self.node(cast(Node, child)))
+            return child  # the label of another choice
+        if cast(Schema, child).get("metadata", {}).get(IS_EXACT):
+            return cast(Schema, child)
+        choice = cast(CoreSchema, self.rewrite(cast(Schema, child)))
         return core_schema.union_schema(
-            [(choice, TAG)], auto_collapse=False, mode="left_to_right", metadata={DONE: True}
+            [(choice, TAG)], auto_collapse=False, mode="left_to_right", metadata={IS_EXACT: True}
         )
 
     def _item(self, child: object) -> object:
         if isinstance(child, tuple):
-            choice, label = cast(tuple[Node, str], child)
-            return self.node(choice), label
-        return self.node(cast(Node, child)) if isinstance(child, dict) else child
+            choice, label = cast(tuple[Schema, str], child)
+            return self.rewrite(choice), label
+        return self.rewrite(cast(Schema, child)) if isinstance(child, dict) else child
 
-    def _definition(self, reference: Node) -> None:
-        """Rewrite what an alias stands for, in place, since others refer to it too."""
+    def _definition(self, reference: Schema) -> None:
+        """Rewrite the schema that a reference names, in place, since other references name it too."""
         name = reference["schema_ref"]
         real = self._find(reference)
         if name in self._seen or real is None or real["type"] == "model":
             return
         self._seen.add(name)
-        new = self.node(dict(real))
+        new = self.rewrite(dict(real))
         real.clear()
         real.update(new)
 
-    def _find(self, reference: Node) -> Node | None:
+    def _find(self, reference: Schema) -> Schema | None:
         try:
-            real = cast(Node, self._resolve(cast(CoreSchema, reference)))
+            real = cast(Schema, self._resolve(cast(CoreSchema, reference)))
         except LookupError:
-            return None  # it is being made; whoever began it comes by later
+            return None  # recursive definition: the outer call rewrites it
         return None if real["type"] == "definition-ref" else real
 
-    def _optional(self, field: Node) -> None:
-        """Give a field that may be left out its meaning: its default stands for that, and is no JSON value."""
-        node = field
-        while "schema" in node and node["type"] != "default":
-            node = node["schema"]
-        if node["type"] != "default" or "default" not in node:
+    def _optional(self, field: Schema) -> None:
+        """Rewrite an optional field: its default means that the property is absent, and is no JSON value."""
+        outer = field
+        while "schema" in outer and outer["type"] != "default":
+            outer = outer["schema"]
+        if outer["type"] != "default" or "default" not in outer:
             return
-        default, inner = node["default"], node["schema"]
+        default, inner = outer["default"], outer["schema"]
         if inner.get("metadata", {}).get("optional"):
             return
         if default is None:
-            read, made = self._not_null(inner), inner
+            from_json, from_python = self._not_null(inner), inner
         elif default is ABSENT:
-            read = self.node(inner)
-            made = core_schema.union_schema(
-                [core_schema.is_instance_schema(Absent), cast(CoreSchema, read)],
-                metadata={DONE: True},
+            from_json = self.rewrite(inner)
+            from_python = core_schema.union_schema(
+                [core_schema.is_instance_schema(Absent), cast(CoreSchema, from_json)],
+                metadata={IS_EXACT: True},
             )
         else:
             return
-        node["schema"] = {
+        outer["schema"] = {
             "type": "json-or-python",
-            "json_schema": read,
-            "python_schema": made,
+            "json_schema": from_json,
+            "python_schema": from_python,
             "metadata": {"optional": True},
         }
         field.setdefault("serialization_exclude_if", ABSENT_IF[default])
 
-    def _not_null(self, schema: Node) -> Node:
+    def _not_null(self, schema: Schema) -> Schema:
         match schema["type"]:
             case "nullable":
                 return self._not_null(schema["schema"])
@@ -250,38 +251,38 @@ class _Walk:
                 return schema
             case _:
                 pass
-        # Afterwards: what a function handed on would be read as Python's, where a text is no datetime.
-        refuse = core_schema.no_info_after_validator_function(
-            _refuse_null, cast(CoreSchema, schema)
+        # A validator after the schema: one before it would pass a Python value on, and no string would be a datetime.
+        not_null = core_schema.no_info_after_validator_function(
+            _reject_null, cast(CoreSchema, schema)
         )
-        return cast(Node, refuse)
+        return cast(Schema, not_null)
 
 
-def _refuse_null(value: object) -> object:
+def _reject_null(value: object) -> object:
     if value is None:
-        raise PydanticCustomError("expected", "any value but null")
+        raise PydanticCustomError("expected", "any value except null")
     return value
 
 
-def _literal_schema(schema: Node) -> Mapping[str, Any]:
-    """Tell true from 1, and take 1.0 for 1; text alone is exact already."""
+def _literal_schema(schema: Schema) -> Mapping[str, Any]:
+    """Return the schema of a Literal that accepts 1.0 for 1, and not true; strings are exact already."""
     expected: list[object] = schema["expected"]
-    kinds = {type(each) for each in expected}
-    if not kinds & {int, bool} or not kinds <= set(_KINDS):
-        return {**schema, "metadata": {DONE: True}}
-    by_kind = {(type(each), each): each for each in expected}
-    words = one_of(expected)
+    types = {type(each) for each in expected}
+    if not types & {int, bool} or not types <= set(_EXACT_TYPES):
+        return {**schema, "metadata": {IS_EXACT: True}}
+    by_type = {(type(each), each): each for each in expected}
+    alternatives = one_of(expected)
 
     def check(value: object, _: object) -> object:
         if isinstance(value, float) and value.is_integer():
-            value = whole_of(value)
-        if type(value) in _KINDS and (type(value), value) in by_kind:
-            return by_kind[type(value), value]
-        raise PydanticCustomError("literal", "{expected}", {"expected": words})
+            value = integer_of(value)
+        if type(value) in _EXACT_TYPES and (type(value), value) in by_type:
+            return by_type[type(value), value]
+        raise PydanticCustomError("literal", "{expected}", {"expected": alternatives})
 
     return core_schema.no_info_wrap_validator_function(
         check,
         cast(CoreSchema, {"type": "literal", "expected": expected}),
-        metadata={DONE: True, CONSTANTS: expected},
+        metadata={IS_EXACT: True, CONSTANTS: expected},
         serialization=core_schema.simple_ser_schema("any"),
     )

@@ -1,4 +1,8 @@
-"""``Checked``: a type that accepts more than its schema, and the JSON Schema validator that is asked as well."""
+"""``Checked``: a type that accepts more than its schema, with a JSON Schema validator for the rest.
+
+jsonschema-rs validates. It explains every alternative of a union, which can take exponential time: a large value gets its
+first error only, by a copy of the schema whose unions are hidden from the explanation.
+"""
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
@@ -9,59 +13,58 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from typing_extensions import TypeForm
 
+from enkaku._json import EXACT_INTEGER_MAX
 from enkaku.errors import MissingExtra, UsageError
 
-from .numbers import whole_of
-from .surrogates import StandIns, find_surrogates
+from .numbers import integer_of
+from .surrogates import Placeholders, find_surrogates
 
-__all__ = ["Checked", "Rules", "UniqueItems", "is_cheap", "quieten", "widest_union"]
-
-_SMALL: Final = 2**53  # whole numbers below it are told apart by their hashes
+__all__ = ["Checked", "CompiledSchema", "is_hidden_union"]
 
 
 class UniqueItems:
-    """The keyword ``uniqueItems``, as jsonschema-rs wants its keywords."""
+    """The keyword ``uniqueItems``, in the form that jsonschema-rs requires of a keyword."""
 
     def __init__(self, parent: Mapping[str, object], value: object, path: list[object]) -> None:
         del parent, path
-        self._wanted = value is True
+        self._required = value is True
 
     def validate(self, instance: object) -> None:
-        """Raise ValueError if an array holds an item twice."""
-        if self._wanted and isinstance(instance, list):
+        """Raise ValueError if an array contains equal items."""
+        if self._required and isinstance(instance, list):
             items = cast(list[object], instance)
             if len({_identity(item) for item in items}) < len(items):
-                raise ValueError("an item is there twice")
+                raise ValueError("equal items")
 
 
 def _identity(value: object) -> Hashable:
-    """Return what equal values have in common, and others have not.
+    """Return a key that is equal for equal values only.
 
-    Long numbers and containers become text: a peer could choose numbers whose hashes are all the same.
+    Large numbers and containers become strings: a peer could choose numbers whose hashes are all equal.
     """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return (value,)
     if isinstance(value, int | float):
-        number = _plain(value)
-        return number if -_SMALL < number < _SMALL else (str(number),)
-    return ("", json.dumps(_plain(value), sort_keys=True))
+        number = _normalized(value)
+        return number if abs(number) < EXACT_INTEGER_MAX else (str(number),)
+    return ("", json.dumps(_normalized(value), sort_keys=True))
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 # any JSON value
+def _normalized(value: Any) -> Any:  # noqa: ANN401 # any JSON value
     if isinstance(value, float) and value.is_integer():
-        return whole_of(value)
+        return integer_of(value)
     if isinstance(value, list):
-        return [_plain(item) for item in cast(list[object], value)]
+        return [_normalized(item) for item in cast(list[object], value)]
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in cast(dict[str, object], value).items()}
+        return {name: _normalized(each) for name, each in cast(dict[str, object], value).items()}
     return value
 
 
 _UNIONS: Final = ("anyOf", "oneOf")
 _VALUES: Final = frozenset({"const", "default", "enum", "examples"})
-_SIZE_MAX: Final = 4_000  # of a value that is explained in full: about the characters of its text
+_SIZE_MAX: Final = 4_000  # of a value that is explained in full: about the characters of its JSON
 _FAULTS_MAX: Final = 200_000  # the same, times the alternatives on its deepest path
 
 
@@ -79,16 +82,16 @@ def widest_union(schema: object) -> int:
 
 
 def is_cheap(value: object, branches: int) -> bool:
-    """Return whether a value can be explained in full, by a schema whose unions have so many alternatives."""
+    """Return whether a value can be explained in full, by a schema whose widest union has so many alternatives."""
     size, deepest, rest = 0, 1, [(value, 1)]
     while rest:
         each, depth = rest.pop()
         size += len(each) + 2 if isinstance(each, str) else 4
         size += each.bit_length() // 3 if isinstance(each, int) else 0
         if isinstance(each, dict):
-            members = cast(dict[str, object], each)
-            size += sum(map(len, members))
-            rest += [(inner, depth + 1) for inner in members.values()]
+            properties = cast(dict[str, object], each)
+            size += sum(map(len, properties))
+            rest += [(inner, depth + 1) for inner in properties.values()]
             deepest = max(deepest, depth)
         elif isinstance(each, list):
             items = cast(list[object], each)
@@ -102,35 +105,43 @@ def is_cheap(value: object, branches: int) -> bool:
     return True
 
 
-def quieten(text: str) -> Any:  # noqa: ANN401 # a JSON Schema
-    """Return a schema that accepts the same, and says of a union no more than that none of it fits.
+def with_hidden_unions(text: str) -> Any:  # noqa: ANN401 # a JSON Schema
+    """Return a schema that accepts the same values, and whose errors do not explain the alternatives of unions.
 
     Args:
-        text: The schema's text.
+        text: The schema, as JSON.
 
     Returns:
-        The schema, or None where it counts what its unions have looked at, or points into them.
+        The schema, or None if it depends on what its unions have evaluated, or has references into them.
     """
     if '"unevaluated' in text or any(f"/{name}/" in text for name in _UNIONS):
         return None
-    return _quiet(json.loads(text))
+    return _hide_unions(json.loads(text))
 
 
-def _quiet(schema: Any) -> Any:  # noqa: ANN401 # as above
+def _hide_unions(schema: Any) -> Any:  # noqa: ANN401 # as above
     if isinstance(schema, list):
-        return [_quiet(each) for each in cast(list[object], schema)]
+        return [_hide_unions(each) for each in cast(list[object], schema)]
     if not isinstance(schema, dict):
         return schema
-    told: dict[str, Any] = {
-        name: inner if name in _VALUES else _quiet(inner)
+    hidden: dict[str, Any] = {
+        name: inner if name in _VALUES else _hide_unions(inner)
         for name, inner in cast(dict[str, object], schema).items()
     }
     for name in _UNIONS:
-        if isinstance(told.get(name), list):
-            # Why something is what it must not be, nobody can say: so nobody tries.
-            hidden = {"not": {"not": {name: told.pop(name)}}}
-            told["allOf"] = [*told.get("allOf", ()), hidden]
-    return told
+        if isinstance(hidden.get(name), list):
+            # jsonschema-rs does not explain why a value fits the schema of "not", which this double negation uses.
+            union = {"$comment": _HIDDEN_UNION, "not": {name: hidden.pop(name)}}
+            hidden["allOf"] = [*hidden.get("allOf", ()), {"not": union}]
+    return hidden
+
+
+_HIDDEN_UNION: Final = "enkaku: a union whose alternatives are not explained"
+
+
+def is_hidden_union(negated: Mapping[str, object] | bool) -> bool:  # noqa: FBT001 # a JSON Schema
+    """Return whether the schema of a ``not`` that failed is a hidden union, and no ``not`` of the protocol."""
+    return not isinstance(negated, bool) and negated.get("$comment") == _HIDDEN_UNION
 
 
 if TYPE_CHECKING:
@@ -139,20 +150,20 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 _KEYWORDS: Final[dict[str, Any]] = {"uniqueItems": UniqueItems}
-_TOLD: Final = 100  # errors that are looked at, to choose those that are told
+_ERRORS_MAX: Final = 100  # errors that are compared, to choose those that are reported
 
 
 class Checked(Generic[T_co]):
-    """A type that accepts more than the schema of its slot, and the schema, which is asked as well.
+    """A type that accepts more values than the schema of its slot, with the schema, which validates as well.
 
-    It stands in place of the type: ``Request[Point, None]("draw", param=Checked(Point, {...}))``. Generated
-    code says so where no Python type is as narrow as the schema.
+    It takes the place of the type: ``Request[Point, None]("draw", param=Checked(Point, {...}))``. Generated code
+    contains one for each slot whose schema no Python type enforces.
 
     Args:
         type_form: The type of the values.
-        schema: A JSON Schema: of draft 2020-12, unless its ``$schema`` names another. It refers to nothing
-            outside of itself and of ``definitions``. ``format`` is not checked.
-        definitions: What stands beside it as ``$defs``, for several schemas: ``#/$defs/NAME`` names it.
+        schema: A JSON Schema, by default of draft 2020-12; its ``$schema`` may name another draft. References lead
+            only into the schema itself and into ``definitions``. ``format`` is not validated.
+        definitions: Definitions that several schemas share: ``#/$defs/NAME`` refers to one.
 
     Raises:
         MissingExtra: jsonschema-rs is not installed; ``pip install 'enkaku[exact]'`` installs it.
@@ -166,7 +177,7 @@ class Checked(Generic[T_co]):
     ) -> None:
         if not _is_installed():
             raise MissingExtra(
-                "A schema here says more than a Python type can, and what checks it is not installed: "
+                "Checked: the schema needs a JSON Schema validator at run time, and jsonschema-rs is not installed: "
                 "pip install 'enkaku[exact]'"
             )
         self.type_form: Final = type_form
@@ -182,11 +193,12 @@ def _is_installed() -> bool:
     return find_spec("jsonschema_rs") is not None
 
 
-class Rules:
-    """A schema, ready to be asked.
+class CompiledSchema:
+    """A JSON Schema with its validator, which is compiled at the first use.
 
     Attributes:
-        surrogates: The lone surrogates in the schema's own text; where there are any, stand-ins are needed.
+        text: The schema, as JSON.
+        surrogates: The lone surrogates in the schema; if there are any, values need placeholders for theirs.
     """
 
     def __init__(self, label: str, checked: Checked[object]) -> None:
@@ -198,9 +210,11 @@ class Rules:
         self.text: Final = json.dumps(document, ensure_ascii=False, default=dict)
         self.surrogates: Final = find_surrogates(self.text)
 
-        self._compiled: tuple[str, Any] | None = None
+        self._cache: tuple[str, Any] | None = None
 
-    def _compile(self, text: str) -> Any:  # noqa: ANN401 # jsonschema_rs is loaded late
+    def _compile(
+        self, text: str
+    ) -> Any:  # noqa: ANN401 # jsonschema_rs is imported at the first use
         from jsonschema_rs import ValidationError, validator_for  # noqa: PLC0415 # takes 40 ms
 
         try:
@@ -212,46 +226,51 @@ class Rules:
             )
         except (ValidationError, ValueError) as error:
             reason = str(error).partition("\n")[0]
-            raise UsageError(f"{self._label}: its schema cannot be used: {reason}") from None
+            raise UsageError(f"{self._label}: jsonschema-rs rejects the schema: {reason}") from None
 
-    def _validator(self, there: StandIns | None) -> Any:  # noqa: ANN401 # as above
-        text = self.text.translate(there) if there is not None and self.surrogates else self.text
-        if self._compiled is None or self._compiled[0] != text:
-            self._compiled = text, self._compile(text)
-        return self._compiled[1]
+    def _validator(self, placeholders: Placeholders | None) -> Any:  # noqa: ANN401 # as above
+        text = self.text
+        if placeholders is not None and self.surrogates:
+            text = text.translate(placeholders)
+        if self._cache is None or self._cache[0] != text:
+            self._cache = text, self._compile(text)
+        return self._cache[1]
 
-    def accept(self, tree: object, there: StandIns | None = None) -> bool:
+    def accepts(self, value: object, placeholders: Placeholders | None = None) -> bool:
         """Return whether the schema accepts a value.
 
         Args:
-            tree: The value, as it was read from JSON.
-            there: What stands in for lone surrogates in it.
+            value: The value, as it was read from JSON.
+            placeholders: The placeholders for lone surrogates in it.
         """
-        accepted: bool = self._validator(there).is_valid(tree)
+        accepted: bool = self._validator(placeholders).is_valid(value)
         return accepted
 
-    def errors(self, tree: object, there: StandIns | None = None) -> "list[ValidationError]":
-        """Return why the schema refuses a value: everything, or what there is time for."""
-        if is_cheap(tree, self._widest_union):
-            found: Iterator[ValidationError] = self._validator(there).iter_errors(tree)
-            return list(islice(found, _TOLD))
-        return [] if self._quiet is None else _first_error(self._quiet, tree)
+    def errors(
+        self, value: object, placeholders: Placeholders | None = None
+    ) -> "list[ValidationError]":
+        """Return why the schema rejects a value: all errors, or for a large value the first, or none."""
+        if is_cheap(value, self._widest_union):
+            found: Iterator[ValidationError] = self._validator(placeholders).iter_errors(value)
+            return list(islice(found, _ERRORS_MAX))
+        return [] if self._brief is None else _first_error(self._brief, value)
 
     @cached_property
     def _widest_union(self) -> int:
         return widest_union(json.loads(self.text))
 
     @cached_property
-    def _quiet(self) -> Any:  # noqa: ANN401 # as above
-        schema = None if self.surrogates else quieten(self.text)
+    def _brief(self) -> Any:  # noqa: ANN401 # as above
+        """The validator whose errors do not explain unions, or None if there is none."""
+        schema = None if self.surrogates else with_hidden_unions(self.text)
         return None if schema is None else self._compile(json.dumps(schema))
 
 
-def _first_error(validator: "Validator", tree: object) -> "list[ValidationError]":
+def _first_error(validator: "Validator", value: object) -> "list[ValidationError]":
     from jsonschema_rs import ValidationError  # noqa: PLC0415 # as above
 
     try:
-        validator.validate(tree)
+        validator.validate(value)
     except ValidationError as error:
         return [error]
     return []

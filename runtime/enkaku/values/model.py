@@ -1,4 +1,7 @@
-"""``Model``: the base class of generated models."""
+"""``Model``: the base class of generated models.
+
+Its configuration and its schema give plain annotations the meaning that JSON Schema gives them.
+"""
 
 from typing import Any
 
@@ -6,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Private
 from pydantic_core import CoreSchema
 from typing_extensions import dataclass_transform
 
-from .any_json import Writable
+from .any_json import JsonWritable
 from .deep_types import build
 from .exact import make_exact
 from .pydantic_internals import ModelMetaclass, caller_names, is_complete, rebuild
@@ -18,25 +21,25 @@ __all__ = ["Model"]
     kw_only_default=True, frozen_default=True, field_specifiers=(Field, PrivateAttr)
 )
 class _Frozen(ModelMetaclass):
-    """Tells type checkers that models are immutable; pydantic's own metaclass says that they are not."""
+    """Declares models as immutable for type checkers; pydantic's own metaclass declares them mutable."""
 
 
-class Model(BaseModel, Writable, metaclass=_Frozen):
+class Model(BaseModel, JsonWritable, metaclass=_Frozen):
     """An object of a protocol: immutable, strict, with the JSON names as aliases.
 
-    The constructor takes the Python names (``total_samples=``); the JSON names (``totalSamples``) are what
-    crosses the wire, and only they are accepted there. Objects are open, as in JSON Schema, unless a
-    class forbids further members: ``class Point(Model, extra="forbid")``.
+    The constructor takes the Python names (``total_samples=``). On the wire, properties have the JSON names
+    (``totalSamples``), and no others are accepted. A class accepts additional properties, as JSON Schema does,
+    unless it forbids them: ``class Point(Model, extra="forbid")``.
 
-    Annotations mean what JSON Schema means: ``float`` is any number, ``int`` any whole one, ``object`` any JSON
-    value, and ``Literal[1]`` is not true. A member with the default None may be left out and is never null;
-    one with the default ``ABSENT`` may be left out, and null where its type has None. Neither is written
-    where it has its default; a member with any other default is written if it was given.
+    Annotations mean what JSON Schema means: ``float`` is any number, ``int`` any integer, ``object`` any JSON
+    value, and ``Literal[1]`` does not accept true. A property with the default None is optional and never null.
+    One with the default ``ABSENT`` is optional, and may be null if its type includes None. Neither is written
+    while it has its default; a property with any other default is written if it was given.
     """
 
     model_config = ConfigDict(
         allow_inf_nan=False,
-        # A class costs a millisecond to build: a program that uses ten of five hundred pays for ten.
+        # Building a class takes a millisecond: a program that uses ten of five hundred builds ten.
         defer_build=True,
         extra="allow",
         frozen=True,
@@ -60,12 +63,12 @@ class Model(BaseModel, Writable, metaclass=_Frozen):
         *,
         force: bool = False,
         raise_errors: bool = True,
-        **private: Any,  # noqa: ANN401 # what pydantic passes to itself
+        **private: Any,  # noqa: ANN401 # parameters that pydantic passes to itself
     ) -> bool | None:
-        """Build what reads and writes objects of the class, which otherwise happens at the first use."""
+        """Build the validator and the serializer of the class now, and not at the first use."""
         if is_complete(cls) and not force:
             return None
-        # pydantic looks for names where it is called, and cannot from another thread.
+        # pydantic resolves names in the frame of its caller, which another thread does not have.
         names = caller_names(private)
 
         def make() -> bool | None:

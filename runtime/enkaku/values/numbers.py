@@ -1,4 +1,7 @@
-"""JSON's numbers: ``float`` accepts any number, ``int`` any integer, and bounds hold to the last digit."""
+"""JSON numbers: ``float`` accepts any number, ``int`` any integer, and bounds are exact to the last digit.
+
+A number is read by two validators, one for Python's ``int`` and one for ``float``, each with its own exact bounds.
+"""
 
 import math
 import re
@@ -10,16 +13,19 @@ from typing import Any, Final, cast
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json
 
-from .any_json import DONE, NUMBER, WHOLE
+from enkaku._json import EXACT_INTEGER_MAX
 
-__all__ = ["integer_schema", "number_schema", "read_tree", "whole_of"]
+from .any_json import INTEGER, IS_EXACT, NUMBER
+
+__all__ = ["integer_of", "integer_schema", "number_schema", "read_json"]
 
 _Bounds = dict[str, int | float]
 
 _NATIVE: Final = core_schema.simple_ser_schema("any")
-_EXACT: Final = 2**53  # below it, every whole number is a float
-_LONG: Final = re.compile(rb"[0-9](?:[eE]|[0-9]{15})")  # what a float from there on is written with
-_WORDS: Final = {
+_LONG: Final = re.compile(
+    rb"[0-9](?:[eE]|[0-9]{15})"
+)  # every float from EXACT_INTEGER_MAX on is written with one of these
+_BOUND_TEXTS: Final = {
     "ge": "{} or more",
     "gt": "more than {}",
     "le": "{} or less",
@@ -29,53 +35,55 @@ _WORDS: Final = {
 
 
 def number_schema(given: Mapping[str, Any]) -> CoreSchema:
-    """Make the schema of a JSON number from pydantic's for ``float``; whole ones stay ``int``."""
+    """Return the schema of a JSON number, with the bounds of pydantic's schema for ``float``; integers stay ``int``."""
     bounds = _bounds(given)
-    whole, real = _whole_schema(bounds), _float_schema(bounds)
-    words: Any = {
+    integer, real = _int_schema(bounds), _float_schema(bounds)
+    error: Any = {
         "custom_error_type": "expected",
-        "custom_error_message": _describe("a number", bounds),
+        "custom_error_message": _describe("number", bounds),
     }
     return core_schema.json_or_python_schema(
-        # Most are no whole ones; those that are fit both, and exactly only the second.
-        core_schema.union_schema([real, whole], mode="smart", **words),
-        core_schema.union_schema([whole, real], mode="left_to_right", **words),
-        metadata={DONE: True, NUMBER: bounds},
+        # Most numbers are floats. An integer fits both, but exactly only the second: "smart" chooses that.
+        core_schema.union_schema([real, integer], mode="smart", **error),
+        core_schema.union_schema([integer, real], mode="left_to_right", **error),
+        metadata={IS_EXACT: True, NUMBER: bounds},
         serialization=_NATIVE,
     )
 
 
 def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
-    """Make the schema of a whole number from pydantic's for ``int``; 1.0 and 1e2 are such, and become it."""
+    """Return the schema of an integer, with the bounds of pydantic's schema for ``int``; 1.0 and 1e2 become ``int``."""
     bounds = _bounds(given)
-    whole = _whole_schema(bounds)
+    integer = _int_schema(bounds)
     from_float = core_schema.chain_schema(
         [
-            core_schema.no_info_before_validator_function(_refuse_whole, _float_schema({})),
-            core_schema.no_info_plain_validator_function(_whole),
-            whole,
+            core_schema.no_info_before_validator_function(_reject_int, _float_schema({})),
+            core_schema.no_info_plain_validator_function(_to_integer),
+            integer,
         ]
     )
     read = core_schema.union_schema(
-        [whole, from_float],
+        [integer, from_float],
         mode="left_to_right",
         custom_error_type="expected",
-        custom_error_message=_describe("a whole number", bounds),
+        custom_error_message=_describe("integer", bounds),
     )
     return core_schema.json_or_python_schema(
-        read, whole, metadata={DONE: True, WHOLE: bounds}, serialization=_NATIVE
+        read, integer, metadata={IS_EXACT: True, INTEGER: bounds}, serialization=_NATIVE
     )
 
 
 def _bounds(given: Mapping[str, Any]) -> _Bounds:
-    return {name: given[name] for name in _WORDS if given.get(name) is not None}
+    return {name: given[name] for name in _BOUND_TEXTS if given.get(name) is not None}
 
 
-def _describe(kind: str, bounds: _Bounds) -> str:
-    return ", ".join([kind, *(_WORDS[name].format(limit) for name, limit in bounds.items())])
+def _describe(json_type: str, bounds: _Bounds) -> str:
+    return ", ".join(
+        [json_type, *(_BOUND_TEXTS[name].format(limit) for name, limit in bounds.items())]
+    )
 
 
-def _whole_schema(bounds: _Bounds) -> CoreSchema:
+def _int_schema(bounds: _Bounds) -> CoreSchema:
     limits: dict[str, int] = {}
     for name, limit in bounds.items():
         match name:
@@ -110,13 +118,13 @@ def _float_schema(bounds: _Bounds) -> CoreSchema:
     schema: CoreSchema = core_schema.float_schema(
         strict=True, allow_inf_nan=False, **cast(Any, limits)
     )
-    if "multiple_of" in bounds or any(abs(limit) >= _EXACT for limit in bounds.values()):
-        # pydantic takes a whole number for a float, too: rounded, it might fit.
-        schema = core_schema.no_info_before_validator_function(_refuse_whole, schema)
+    if "multiple_of" in bounds or any(abs(limit) >= EXACT_INTEGER_MAX for limit in bounds.values()):
+        # pydantic reads an integer as a float, too: rounded, it might be within the bounds.
+        schema = core_schema.no_info_before_validator_function(_reject_int, schema)
     return _multiple_schema(schema, bounds)
 
 
-def _refuse_whole(value: object) -> object:
+def _reject_int(value: object) -> object:
     if isinstance(value, int):
         raise PydanticCustomError("expected", "another number")
     return value
@@ -136,7 +144,7 @@ def _not_above(limit: float) -> float:
 
 
 def _multiple_schema(schema: CoreSchema, bounds: _Bounds) -> CoreSchema:
-    """Ask for a multiple, in decimals as they are written: 0.3 is one of 0.1, whatever the floats are."""
+    """Require a multiple, computed in decimals as they are written: 0.3 is a multiple of 0.1, although its float is not."""
     if "multiple_of" not in bounds:
         return schema
     step = Fraction(repr(bounds["multiple_of"]))
@@ -149,31 +157,31 @@ def _multiple_schema(schema: CoreSchema, bounds: _Bounds) -> CoreSchema:
     return core_schema.no_info_after_validator_function(is_multiple, schema)
 
 
-def whole_of(value: float) -> int:
-    """Return a float without fraction as the whole number that it was written as: 1e23 is no other."""
-    return int(value) if abs(value) < _EXACT else int(Decimal(repr(value)))
+def integer_of(value: float) -> int:
+    """Return a float without a fraction as the integer that its decimal notation is: 1e23 as ``10**23``."""
+    return int(value) if abs(value) < EXACT_INTEGER_MAX else int(Decimal(repr(value)))
 
 
-def read_tree(data: bytes) -> object:
-    """Read JSON text for a validator: with the numbers that will be written, so that it says the same then."""
-    tree = from_json(data)
-    return tree if _LONG.search(data) is None else _as_written(tree)
+def read_json(data: bytes) -> object:
+    """Return a JSON value for a validator: with the numbers that will be written, so that both give the same result."""
+    value = from_json(data)
+    return value if _LONG.search(data) is None else _as_written(value)
 
 
-def _as_written(tree: object) -> object:
-    match tree:
-        case float() if abs(tree) >= _EXACT and tree.is_integer():
-            return whole_of(tree)
+def _as_written(value: object) -> object:
+    match value:
+        case float() if abs(value) >= EXACT_INTEGER_MAX and value.is_integer():
+            return integer_of(value)
         case list():
-            return [_as_written(item) for item in cast(list[object], tree)]
+            return [_as_written(item) for item in cast(list[object], value)]
         case dict():
-            members = cast(dict[str, object], tree)
-            return {name: _as_written(member) for name, member in members.items()}
+            properties = cast(dict[str, object], value)
+            return {name: _as_written(each) for name, each in properties.items()}
         case _:
-            return tree
+            return value
 
 
-def _whole(value: float) -> int:
+def _to_integer(value: float) -> int:
     if not value.is_integer():
-        raise PydanticCustomError("expected", "a whole number")
-    return whole_of(value)
+        raise PydanticCustomError("expected", "integer")
+    return integer_of(value)

@@ -49,7 +49,7 @@ __all__ = [
     "TOO_DEEP",
     "Codec",
     "ModelMetaclass",
-    "Node",
+    "Schema",
     "caller_names",
     "choices_of",
     "codec_of",
@@ -76,7 +76,7 @@ else:
 OLDEST: Final = "2.14.2"
 """The oldest version that pyproject.toml allows."""
 
-Node = dict[str, Any]
+Schema = dict[str, Any]
 """A core schema, or a part of one, whose ``type`` says what it is."""
 
 Codec = tuple[CoreSchema, SchemaValidator, SchemaSerializer]
@@ -139,20 +139,20 @@ FIELD_KEYS: Final = frozenset(
 )
 
 
-def definitions_of(root: Node) -> tuple[Node, dict[str, Node]]:
+def definitions_of(root: Schema) -> tuple[Schema, dict[str, Schema]]:
     """Return the schema itself, and by their references those that refer to each other."""
     if root["type"] != "definitions":
         return root, {}
     return root["schema"], {each["ref"]: each for each in root["definitions"]}
 
 
-def choices_of(union: Node) -> list[Node]:
+def choices_of(union: Schema) -> list[Schema]:
     """Return the choices of a union, without their labels."""
-    choices = cast(list[Node | tuple[Node, str]], union["choices"])
+    choices = cast(list[Schema | tuple[Schema, str]], union["choices"])
     return [each[0] if isinstance(each, tuple) else each for each in choices]
 
 
-def fields_of(model: Node) -> Node | None:
+def fields_of(model: Schema) -> Schema | None:
     """Return the schema of a model's fields, within any validators of the whole model; None if it has none."""
     fields = model["schema"]
     while fields["type"] != "model-fields" and "schema" in fields:
@@ -160,12 +160,12 @@ def fields_of(model: Node) -> Node | None:
     return fields if fields["type"] == "model-fields" else None
 
 
-def is_open(model: Node) -> bool:
+def is_open(model: Schema) -> bool:
     """Return whether a model keeps additional properties."""
     return bool(model.get("config", {}).get("extra_fields_behavior") == "allow")
 
 
-def is_closed(model: Node) -> bool:
+def is_closed(model: Schema) -> bool:
     """Return whether a model rejects additional properties."""
     return bool(model.get("config", {}).get("extra_fields_behavior") == "forbid")
 
@@ -350,7 +350,7 @@ def _example() -> type[BaseModel]:
             cls, source: type[BaseModel], handler: GetCoreSchemaHandler
         ) -> CoreSchema:
             schema = handler(source)
-            fields = fields_of(cast(Node, handler.resolve_ref_schema(schema)))
+            fields = fields_of(cast(Schema, handler.resolve_ref_schema(schema)))
             if fields is not None:
                 fields["fields"]["number"]["schema"]["le"] = 1
             return schema
@@ -359,7 +359,7 @@ def _example() -> type[BaseModel]:
 
 
 def _makes_known_schemas() -> bool:
-    model, _ = definitions_of(cast(Node, codec_of(_example())[0]))
+    model, _ = definitions_of(cast(Schema, codec_of(_example())[0]))
     fields = fields_of(model)
     if model["type"] != "model" or not is_closed(model) or fields is None:
         return False

@@ -1,6 +1,7 @@
 """Slots: the codec of one part of a procedure, from encoded JSON to a value of a Python type and back.
 
-Values are validated in both directions.
+Values are validated in both directions: by pydantic, and by a JSON Schema validator if the type alone does not enforce the
+schema. The fast codecs reject lone surrogates; a value with some is read and written again, with placeholders for them.
 """
 
 import re
@@ -16,45 +17,56 @@ from typing_extensions import TypeForm
 from enkaku._json import DEPTH_MAX, dump_json, dump_text, load_json
 from enkaku.errors import DecodeError, EncodeError, Problem
 
-from .any_json import Foreign, find_foreign
+from .any_json import NotJson, require_json
 from .deep_types import build
-from .encoder import plain_writer
+from .encoder import make_encoder
 from .exact import Exact
-from .json_schema import Checked, Rules
+from .json_schema import Checked, CompiledSchema
 from .jsonschema_problems import from_schema
-from .numbers import read_tree
+from .numbers import read_json
 from .problems import problem
 from .pydantic_internals import REPLACEMENT, Codec, codec_of
 from .pydantic_problems import from_pydantic, is_invalid_json
-from .surrogates import StandIns, replace, restore, rewrite, stand_in
+from .surrogates import (
+    Placeholders,
+    choose_placeholders,
+    map_strings,
+    replace_surrogates,
+    restore_problems,
+)
 from .unions import Attempts, TooManyAttempts, route
 
 __all__ = ["Slot"]
 
 T = TypeVar("T")
 
-_MINUS: Final = ord("-")  # a byte is looked for faster than bytes
-_MINUS_ZERO: Final = re.compile(rb"-0\.0(?=[],}]|$)")  # the original writes 0; a text may hold it
+_MINUS: Final = ord("-")  # Python finds one byte faster than several
+_MINUS_ZERO: Final = re.compile(
+    rb"-0\.0(?=[],}]|$)"
+)  # TypeScript writes 0; a string may contain it, too
 _FALSY: Final = (b"null", b"false", b"0", b'""')
-_AMBIGUOUS: Final = Problem("", "a value whose alternatives can be told apart in time", "another")
-_NESTED: Final = Problem(
-    "", f"at most {DEPTH_MAX} levels of arrays and objects, none of which holds itself", "more"
+_OVER_BUDGET: Final = Problem(
+    "", "value that its unions can match within the validation budget", "ambiguous value"
 )
-_UNMADE: Final = Problem("", "objects that their classes made, where objects are due", "another")
+_NESTED: Final = Problem(
+    "", f"at most {DEPTH_MAX} levels of arrays and objects, without cycles", "more"
+)
+_NOT_AN_INSTANCE: Final = Problem(
+    "", "model instances made by their constructors", "another object"
+)
 
 
 class Slot(Generic[T]):
-    """What one slot of a procedure carries: a Python type and its JSON form.
+    """The message type and codec of one part of a procedure: a Python type and its JSON form.
 
-    A value is read, or written, if and only if the slot's JSON Schema accepts it; what was read is written as
-    the same JSON value.
+    A value is read, or written, if and only if the slot's JSON Schema accepts it. A value that was read is written
+    as the same JSON value.
 
     Args:
         label: Procedure and slot, such as ``"math/divide param"``, for error messages.
-        type_form: The type of the values: a model, or any annotation that pydantic understands; ``Checked`` where
-            the schema is narrower than any type.
-        declared: Whether the protocol declares the slot. Nothing crosses the wire for one that it does not: its
-            only value is None.
+        type_form: The type of the values: a model, or any annotation that pydantic understands; ``Checked`` if
+            no type enforces the schema.
+        declared: Whether the protocol declares the slot. An undeclared slot is not sent; its only value is None.
     """
 
     def __init__(
@@ -66,19 +78,19 @@ class Slot(Generic[T]):
         self.type_form: Final = cast("TypeForm[T]", checked.type_form if checked else type_form)
         self.declared: Final = declared
         self._checked: Final = checked
-        self._rules: Final = Rules(label, checked) if checked else None
+        self._compiled: Final = CompiledSchema(label, checked) if checked else None
 
     def __repr__(self) -> str:
         return f"Slot({self.label!r}, {self.type_form!r})"
 
     def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
-        # A copy makes its own functions: those that were compiled cannot be pickled.
+        # A copy makes its own functions: generated functions cannot be pickled.
         form = self._checked or self.type_form
         return partial(Slot, self.label, form, declared=self.declared), ()
 
     @property
     def schema(self) -> Mapping[str, object] | bool | None:
-        """The JSON Schema that values are checked with, or None where the type alone is exact."""
+        """The JSON Schema that validates values, or None if the type alone enforces it."""
         return None if self._checked is None else self._checked.schema
 
     @cached_property
@@ -89,7 +101,7 @@ class Slot(Generic[T]):
     def _make_codec(self) -> Codec:
         form: object = self.type_form
         if isinstance(form, type) and issubclass(form, BaseModel):
-            form.model_rebuild()  # a model is exact, and has its own settings, once it is complete
+            form.model_rebuild()  # a complete model is exact, and has its own settings
             return codec_of(form)
         exact = cast(type[object], Annotated[form, Exact()])
         try:
@@ -117,7 +129,7 @@ class Slot(Generic[T]):
             try:
                 return cast(T, routed.validate_json(data, **cast(Any, settings)))
             except TooManyAttempts:
-                raise DecodeError(self.label, (_AMBIGUOUS,)) from None
+                raise DecodeError(self.label, (_OVER_BUDGET,)) from None
 
         return read
 
@@ -125,19 +137,19 @@ class Slot(Generic[T]):
     def _check(self) -> Callable[..., T]:
         form: object = self.type_form
         if isinstance(form, type) and issubclass(form, BaseModel):
-            # pydantic would take a dict for a model, with names that are not those of the wire.
+            # pydantic would accept a dict for a model, with the Python names of its properties.
             return SchemaValidator(core_schema.is_instance_schema(form)).validate_python
         return self._codec[1].validate_python
 
     @cached_property
     def decode(self) -> Callable[[bytes], T]:
-        """Read a value from its JSON text: a function, which is made at the first use.
+        """Read a value from encoded JSON: a function, which is made at the first use.
 
         Raises:
-            DecodeError: The text is not JSON, or the schema refuses the value.
-            UsageError: The type is nested too deep to be built, which happens at the first use.
+            DecodeError: The bytes are not JSON, or the schema rejects the value.
+            UsageError: The type is nested too deep; raised at the first use.
         """
-        if self._rules is not None:
+        if self._compiled is not None:
             return self._decode_checked
         read, unusual = self._read, self._decode_unusual
 
@@ -150,125 +162,130 @@ class Slot(Generic[T]):
         return decode
 
     def _decode_checked(self, data: bytes) -> T:
-        """Read a value whose schema says more than its type."""
+        """Read a value, and validate it by its JSON Schema."""
         try:
             value = self._read(data, strict=True, by_alias=True, by_name=False)
         except ValidationError as error:
             return self._decode_unusual(data, error)
-        if self._rules is not None and self._rules.surrogates:
+        if self._compiled is not None and self._compiled.surrogates:
             return self._decode_slowly(load_json(data))
-        self._require_accepted(read_tree(data), None)
+        self._require_accepted(read_json(data), None)
         return value
 
-    def _require_accepted(self, tree: object, there: StandIns | None) -> None:
-        if self._rules is not None and not self._rules.accept(tree, there):
-            raise DecodeError(self.label, from_schema(self._rules.errors(tree, there), tree))
+    def _require_accepted(self, value: object, placeholders: Placeholders | None) -> None:
+        schema = self._compiled
+        if schema is not None and not schema.accepts(value, placeholders):
+            errors = schema.errors(value, placeholders)
+            raise DecodeError(self.label, from_schema(errors, value))
 
-    def _decode_unusual(self, data: bytes, refusal: ValidationError) -> T:
-        if not is_invalid_json(refusal):
-            raise DecodeError(self.label, from_pydantic(refusal, from_json(data))) from None
-        tree: object = None
-        # The reader refuses lone surrogates, which JSON allows as escapes.
+    def _decode_unusual(self, data: bytes, error: ValidationError) -> T:
+        if not is_invalid_json(error):
+            raise DecodeError(self.label, from_pydantic(error, from_json(data))) from None
+        value: object = None
+        # pydantic rejects lone surrogates, which JSON allows as escapes.
         if rb"\u" in data:
             with suppress(ValueError, RecursionError):
-                tree = load_json(data)
-                return self._decode_slowly(tree)
-        raise DecodeError(self.label, from_pydantic(refusal, tree)) from None
+                value = load_json(data)
+                return self._decode_slowly(value)
+        raise DecodeError(self.label, from_pydantic(error, value)) from None
 
-    def _decode_slowly(self, tree: object) -> T:
-        """Read a value with characters that stand in for lone surrogates.
+    def _decode_slowly(self, json_value: object) -> T:
+        """Read a value with placeholders for lone surrogates.
 
         Raises:
-            DecodeError: The schema refuses the value.
-            ValueError: It is none of JSON's.
+            DecodeError: The schema rejects the value.
+            ValueError: The value is not JSON.
         """
-        text = dump_text(tree)
-        there, back = replace(text, "" if self._rules is None else self._rules.text)
-        data = text.translate(there).encode()
+        text = dump_text(json_value)
+        schema = "" if self._compiled is None else self._compiled.text
+        placeholders, restore = choose_placeholders(text, schema)
+        data = text.translate(placeholders).encode()
         try:
             value = self._read(data, strict=True, by_alias=True, by_name=False)
-            self._require_accepted(read_tree(data), there)
+            self._require_accepted(read_json(data), placeholders)
         except ValidationError as error:
-            refusal = DecodeError(self.label, from_pydantic(error, from_json(data)))
+            rejection = DecodeError(self.label, from_pydantic(error, from_json(data)))
         except DecodeError as error:
-            refusal = error
+            rejection = error
         else:
-            return rewrite(value, lambda text: text.translate(back))
-        raise DecodeError(self.label, restore(refusal.problems, back), more=refusal.more)
+            return map_strings(value, lambda text: text.translate(restore))
+        problems = restore_problems(rejection.problems, restore)
+        raise DecodeError(self.label, problems, more=rejection.more)
 
     @cached_property
     def encode(self) -> Callable[[T], bytes]:
         """Write a value as compact JSON, in UTF-8: a function, which is made at the first use.
 
         Raises:
-            EncodeError: The schema refuses the value, or JSON cannot express it.
+            EncodeError: The schema rejects the value, or JSON cannot express it.
         """
         if self._routed is not None:
-            return self._encode  # what is plain may have too many alternatives all the same
-        if self._rules is None:
-            return build(self.label, lambda: plain_writer(self._codec[0], self._encode))
-        return self._encode if self._rules.surrogates else self._encode_checked(self._rules)
+            return self._encode  # a valid value may exceed the validation budget of its reader
+        if self._compiled is None:
+            return build(self.label, lambda: make_encoder(self._codec[0], self._encode))
+        return self._encode if self._compiled.surrogates else self._encode_checked(self._compiled)
 
-    def _encode_checked(self, rules: Rules) -> Callable[[T], bytes]:
-        """Return what writes values whose schema says more than their type."""
+    def _encode_checked(self, schema: CompiledSchema) -> Callable[[T], bytes]:
+        """Return a function that writes values which their JSON Schema accepts."""
 
-        def leave(_: T) -> bytes:
+        def reject(_: T) -> bytes:
             return b""
 
-        write = build(self.label, lambda: plain_writer(self._codec[0], leave))
+        write = build(self.label, lambda: make_encoder(self._codec[0], reject))
 
         def encode(value: T) -> bytes:
-            text = write(value)
-            return text if text and rules.accept(read_tree(text)) else self._encode(value)
+            data = write(value)
+            return data if data and schema.accepts(read_json(data)) else self._encode(value)
 
         return encode
 
     def _encode(self, value: T) -> bytes:
         try:
-            text = self._dump(value)
-            if REPLACEMENT[0] in text and REPLACEMENT in text:
-                text = self._dump_slowly(value)
+            data = self._dump(value)
+            if REPLACEMENT[0] in data and REPLACEMENT in data:
+                data = self._dump_slowly(value)
         except ValueError:
-            text = self._dump_slowly(value)
+            data = self._dump_slowly(value)
         try:
-            # What was written is read as its reader will do it: so it is exact whatever the value is made of.
-            self.decode(text)
+            # The peer will validate these bytes in the same way: so they are valid, whatever objects the value contains.
+            self.decode(data)
         except DecodeError as error:
             raise EncodeError(self.label, error.problems, more=error.more) from None
-        return text
+        return data
 
     def _dump(self, value: T) -> bytes:
         self._check(value, strict=True, by_alias=False, by_name=True)
-        text = self._codec[2].to_json(value, by_alias=True, exclude_unset=True, warnings=False)
-        if _MINUS in text and _MINUS_ZERO.search(text) is not None:
-            return dump_json(load_json(text))
-        return text
+        data = self._codec[2].to_json(value, by_alias=True, exclude_unset=True, warnings=False)
+        if _MINUS in data and _MINUS_ZERO.search(data) is not None:
+            return dump_json(load_json(data))
+        return data
 
     def _dump_slowly(self, value: T) -> bytes:
-        """Write what the fast writer refuses: lone surrogates; or say what is no JSON, and where."""
-        texts = [] if self._rules is None else [self._rules.text]
-        back: StandIns = {}
+        """Write a value that pydantic does not write, which may have lone surrogates, or raise EncodeError for it."""
+        schemas = [] if self._compiled is None else [self._compiled.text]
+        restore: Placeholders = {}
         try:
-            value, back = stand_in(value, *texts)
-            text = self._dump(value).decode().translate(back)
+            value, restore = replace_surrogates(value, *schemas)
+            text = self._dump(value).decode().translate(restore)
         except ValidationError as error:
-            told = from_pydantic(error, value, python=True)
-            raise EncodeError(self.label, restore(told, back)) from None
+            problems = from_pydantic(error, value, python=True)
+            raise EncodeError(self.label, restore_problems(problems, restore)) from None
         except (AttributeError, TypeError):
-            raise EncodeError(self.label, (_UNMADE,)) from None
+            raise EncodeError(self.label, (_NOT_AN_INSTANCE,)) from None
         except ValueError:
-            raise EncodeError(self.label, (self._foreign(value),)) from None
+            raise EncodeError(self.label, (self._not_json(value),)) from None
         return text.encode("utf-8", "backslashreplace")
 
-    def _foreign(self, value: T) -> Problem:
+    def _not_json(self, value: T) -> Problem:
+        """Return the problem of a value that pydantic cannot write as JSON."""
         write = self._codec[2].to_python
         try:
-            find_foreign(write(value, by_alias=True, exclude_unset=True, warnings=False))
-            find_foreign(value)  # what the writer takes for text, such as a fraction
-        except Foreign as error:
+            require_json(write(value, by_alias=True, exclude_unset=True, warnings=False))
+            require_json(value)  # the serializer writes some objects as strings, such as a fraction
+        except NotJson as error:
             return problem(error.path, error.expected, error.value)
         except (AttributeError, TypeError):
-            return _UNMADE
+            return _NOT_AN_INSTANCE
         except (ValueError, RecursionError):
             pass
         return _NESTED
@@ -276,22 +293,22 @@ class Slot(Generic[T]):
     @cached_property
     def _when_absent(self) -> tuple[T, ...]:
         values: list[T] = []
-        for text in _FALSY:
+        for data in _FALSY:
             try:
-                values.append(self.decode(text))
+                values.append(self.decode(data))
             except DecodeError:
                 continue
         return tuple(values)
 
     def decode_absent(self) -> T:
-        """Read a slot that the peer left out.
+        """Return the value of a slot that the peer did not send.
 
-        The TypeScript original does not send a falsy ``prm``. Where the schema accepts exactly one falsy
-        value (``null``, ``false``, ``0`` or ``""``), an absent slot is that value.
+        The TypeScript implementation does not send a falsy ``prm``. If the schema accepts exactly one falsy value
+        (``null``, ``false``, ``0`` or ``""``), an absent slot means that value.
 
         Raises:
-            DecodeError: No single value can have been meant.
+            DecodeError: The schema accepts no falsy value, or several.
         """
         if len(self._when_absent) != 1:
-            raise DecodeError(self.label, (Problem("", "a value", "nothing"),))
+            raise DecodeError(self.label, (Problem("", "value", "nothing"),))
         return self._when_absent[0]

@@ -1,7 +1,7 @@
 """Lone surrogates: JSON's escapes can express them (RFC 8259, 8.2), UTF-8 cannot, and the fast codecs reject them.
 
-For those codecs they are replaced by characters that occur nowhere else in the string: one for one, so that lengths, equality
-and almost every pattern stay the same.
+For those codecs, placeholders replace them: characters of the private planes that occur nowhere else in the value. One
+character replaces one, so that lengths, equality and almost every pattern give the same result.
 """
 
 import re
@@ -15,100 +15,105 @@ from enkaku.errors import Problem
 
 from .pydantic_internals import extra_of, replace_extra
 
-__all__ = ["StandIns", "find_surrogates", "replace", "restore", "rewrite", "stand_in"]
+__all__ = [
+    "Placeholders",
+    "choose_placeholders",
+    "find_surrogates",
+    "map_strings",
+    "replace_surrogates",
+    "restore_problems",
+]
 
 _T = TypeVar("_T")
 
 _LONE: Final = re.compile("[\ud800-\udfff]")
 _PRIVATE: Final = re.compile("[\U000f0000-\U0010fffd]")
 
-StandIns = Mapping[int, str]
-"""What ``str.translate`` takes."""
+Placeholders = Mapping[int, str]
+"""Replacements by code point, for ``str.translate``."""
 
 
 def find_surrogates(text: str) -> frozenset[str]:
-    """Return the lone surrogates of a text, each once."""
+    """Return the lone surrogates of a string, each once."""
     return frozenset(_LONE.findall(text))
 
 
-def replace(*texts: str) -> tuple[StandIns, StandIns]:
-    """Choose characters of the private planes to stand in for the lone surrogates of these texts.
+def choose_placeholders(*texts: str) -> tuple[Placeholders, Placeholders]:
+    """Choose a placeholder for each lone surrogate of these strings.
 
     Returns:
-        The way there and the way back.
+        The placeholders, and the replacements that restore the surrogates.
 
     Raises:
-        ValueError: The texts use up the private planes.
+        ValueError: The strings use every character of the private planes.
     """
     lone = {char for text in texts for char in _LONE.findall(text)}
     used = {char for text in texts for char in _PRIVATE.findall(text)}
     free = (char for char in map(chr, range(0x10FFFD, 0xF0000, -1)) if char not in used)
-    there = dict(zip(sorted(lone), free, strict=False))
-    if len(there) < len(lone):
-        raise ValueError("no character is left to stand in for a lone surrogate")
+    chosen = dict(zip(sorted(lone), free, strict=False))
+    if len(chosen) < len(lone):
+        raise ValueError("no character is left to replace a lone surrogate")
     return (
-        {ord(char): stand_in for char, stand_in in there.items()},
-        {ord(stand_in): char for char, stand_in in there.items()},
+        {ord(char): placeholder for char, placeholder in chosen.items()},
+        {ord(placeholder): char for char, placeholder in chosen.items()},
     )
 
 
-def restore(told: Iterable[Problem], back: StandIns) -> tuple[Problem, ...]:
-    """Tell problems with the lone surrogates that something stood in for."""
-    texts = ((each.pointer, each.expected, each.found) for each in told)
-    return tuple(Problem(*(text.translate(back) for text in each)) for each in texts)
+def restore_problems(problems: Iterable[Problem], restore: Placeholders) -> tuple[Problem, ...]:
+    """Return problems with lone surrogates in place of the placeholders."""
+    texts = ((each.pointer, each.expected, each.found) for each in problems)
+    return tuple(Problem(*(text.translate(restore) for text in each)) for each in texts)
 
 
-def stand_in(value: _T, *texts: str) -> tuple[_T, StandIns]:
-    """Copy a value with characters that stand in for its lone surrogates, and are in none of the texts.
+def replace_surrogates(value: _T, *texts: str) -> tuple[_T, Placeholders]:
+    """Copy a value with placeholders for its lone surrogates; no placeholder occurs in the other strings.
 
     Returns:
-        The copy, and the way back.
+        The copy, and the replacements that restore the surrogates.
 
     Raises:
-        ValueError: It is nested too deep, or holds itself.
+        ValueError: The value is nested too deep, or contains itself.
     """
     found = list(texts)
 
-    def note(text: str) -> str:
+    def record(text: str) -> str:
         found.append(text)
         return text
 
-    rewrite(value, note)
-    there, back = replace(*found)
-    return rewrite(value, lambda text: text.translate(there)), back
+    map_strings(value, record)
+    placeholders, restore = choose_placeholders(*found)
+    return map_strings(value, lambda text: text.translate(placeholders)), restore
 
 
-def rewrite(value: _T, change: Callable[[str], str], depth: int = DEPTH_MAX) -> _T:
-    """Copy a value with every text in it changed.
+def map_strings(value: _T, change: Callable[[str], str], depth: int = DEPTH_MAX) -> _T:
+    """Copy a value with every string in it changed.
 
     Raises:
-        ValueError: It is nested too deep, or holds itself.
+        ValueError: The value is nested too deep, or contains itself.
     """
-    return cast(_T, _rewrite(value, change, depth))
+    return cast(_T, _map(value, change, depth))
 
 
-def _rewrite(value: object, change: Callable[[str], str], depth: int) -> object:
+def _map(value: object, change: Callable[[str], str], depth: int) -> object:
     if isinstance(value, str):
         return change(value)
     if depth < 0:
         raise ValueError("nested too deep")
     if isinstance(value, list | tuple):
-        items = (_rewrite(item, change, depth - 1) for item in cast(Sequence[object], value))
+        items = (_map(item, change, depth - 1) for item in cast(Sequence[object], value))
         return list(items) if isinstance(value, list) else tuple(items)
     if isinstance(value, dict):
-        members = cast(dict[object, object], value).items()
-        return {
-            _rewrite(name, change, 0): _rewrite(each, change, depth - 1) for name, each in members
-        }
-    return _rewrite_model(value, change, depth) if isinstance(value, BaseModel) else value
+        properties = cast(dict[object, object], value).items()
+        return {_map(name, change, 0): _map(each, change, depth - 1) for name, each in properties}
+    return _map_model(value, change, depth) if isinstance(value, BaseModel) else value
 
 
-def _rewrite_model(value: BaseModel, change: Callable[[str], str], depth: int) -> BaseModel:
+def _map_model(value: BaseModel, change: Callable[[str], str], depth: int) -> BaseModel:
     copy = value.model_copy()
     fields, extra = vars(copy), extra_of(copy)
-    fields.update({name: _rewrite(each, change, depth - 1) for name, each in fields.items()})
+    fields.update({name: _map(each, change, depth - 1) for name, each in fields.items()})
     if extra:
-        changed = {change(name): _rewrite(each, change, depth - 1) for name, each in extra.items()}
+        changed = {change(name): _map(each, change, depth - 1) for name, each in extra.items()}
         given = {name if name in fields else change(name) for name in copy.model_fields_set}
         replace_extra(copy, changed, given)
     return copy

@@ -1,8 +1,8 @@
-"""Nested unions: alternatives are told apart by what a value shows at first sight.
+"""Nested unions: a value is validated only with the alternatives that its first level may match.
 
 pydantic tries every alternative of a union with everything that the value holds. Where a type contains itself through
-unions, that is exponential: a hundred bytes would take hours. Here, an alternative whose properties are missing, or of another
-type, is not tried; where several remain, the number of attempts is bounded.
+unions, that is exponential: a hundred bytes would take hours. Here, an alternative is skipped if one of its properties is missing
+or has another type. If several alternatives remain, a validation budget bounds the number of attempts.
 """
 
 import threading
@@ -16,7 +16,7 @@ from .pydantic_internals import (
     INNER_KEYS,
     JSON_TYPES,
     OPAQUE_KEYS,
-    Node,
+    Schema,
     choices_of,
     definitions_of,
     is_closed,
@@ -25,46 +25,46 @@ from .pydantic_internals import (
 
 __all__ = ["Attempts", "TooManyAttempts", "route"]
 
-Members = dict[str, object]
-_Judge = Callable[[Members], bool]
+Properties = dict[str, object]
+_Predicate = Callable[[Properties], bool]
 
 _ALL: Final = f"{CHOICE}all"
-_KINDS: Final[Mapping[type, str]] = {
+_TYPES: Final[Mapping[type, str]] = {
     bool: "boolean", dict: "object", float: "number", int: "number", list: "array", str: "string", type(None): "null"
 }  # fmt: skip
-_EVERY: Final = frozenset(_KINDS.values())
+_ALL_TYPES: Final = frozenset(_TYPES.values())
 _REQUIRED: Final = frozenset(
     {*JSON_TYPES, "definition-ref", "json-or-python", "literal", "nullable", "union"}
 )
-_EXPLAINED: Final = 8  # unions none of whose alternatives fits that are explained in full
-_LOOKED_AT: Final = 250_000  # bytes of JSON that unions may look at for a small value
-_LEVELS: Final = 32  # how many unions in unions may look at all of a large value
+_EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
+_BUDGET: Final = 250_000  # bytes of JSON that unions may validate for a small value
+_LEVELS: Final = 32  # how many nested unions may validate all of a large value
 
 _Field = tuple[bool, frozenset[str], frozenset[object] | None]
-"""Of a member: whether it is required, the kinds of its values, and the constants that it may be."""
+"""Of a property: whether it is required, the JSON types of its values, and its constants, if it has only these."""
 
 
 class TooManyAttempts(Exception):
-    """A value could be several alternatives in too many places at once."""
+    """A value may match several alternatives at too many locations: the validation budget is spent."""
 
 
 class Attempts(threading.local):
-    """What the unions of the value that this thread reads may still cost."""
+    """The validation budget of the value that this thread reads."""
 
     explained = 0
-    looked_at = 0
+    budget = 0
 
     def begin(self, size: int) -> None:
-        """Read another value, of so many bytes."""
-        self.explained, self.looked_at = _EXPLAINED, _LOOKED_AT + _LEVELS * size
+        """Set the budget for another value, by its size in bytes."""
+        self.explained, self.budget = _EXPLAINED, _BUDGET + _LEVELS * size
 
 
 def route(schema: CoreSchema, attempts: Attempts) -> SchemaValidator | None:
-    """Return a validator that accepts the same, and tries few alternatives; None where it would gain nothing."""
-    root = cast(Node, schema)
+    """Return a validator that accepts the same values, and tries few alternatives; None if the schema needs none."""
+    root = cast(Schema, schema)
     _, definitions = definitions_of(root)
     if not definitions:
-        return None  # nothing holds itself
+        return None  # the type is not recursive
     router = _Router(definitions, attempts)
     routed = router.copy(root)
     if not router.routed:
@@ -73,34 +73,34 @@ def route(schema: CoreSchema, attempts: Attempts) -> SchemaValidator | None:
 
 
 class _Router:
-    def __init__(self, definitions: Mapping[str, Node], attempts: Attempts) -> None:
+    def __init__(self, definitions: Mapping[str, Schema], attempts: Attempts) -> None:
         self._definitions = definitions
         self._attempts = attempts
         self.routed = False
 
-    def copy(self, node: Any) -> Any:  # noqa: ANN401 # part of a schema
-        if isinstance(node, list | tuple):
-            items = [self.copy(each) for each in cast(Sequence[object], node)]
-            return items if isinstance(node, list) else tuple(items)
-        if not isinstance(node, dict):
-            return node
-        parts = cast(Node, node)
+    def copy(self, part: Any) -> Any:  # noqa: ANN401 # part of a schema
+        if isinstance(part, list | tuple):
+            items = [self.copy(each) for each in cast(Sequence[object], part)]
+            return items if isinstance(part, list) else tuple(items)
+        if not isinstance(part, dict):
+            return part
+        parts = cast(Schema, part)
         made = {
             name: each if name in OPAQUE_KEYS else self.copy(each) for name, each in parts.items()
         }
         return self._union(parts, made) if parts.get("type") == "union" else made
 
-    def _union(self, union: Node, made: Node) -> Node:
+    def _union(self, union: Schema, made: Schema) -> Schema:
         choices, copies = choices_of(union), choices_of(made)
-        kinds = [self._kinds(choice) for choice in choices]
-        if all(sum(kind in each for each in kinds) < 2 for kind in ("array", "object")):
+        types = [self._types(choice) for choice in choices]
+        if all(sum(name in each for each in types) < 2 for name in ("array", "object")):
             return made
         self.routed = True
         ref = {"ref": made.pop("ref")} if "ref" in made else {}
         by_label = {f"{CHOICE}{index}": each for index, each in enumerate(copies)}
         alternatives = [
-            _Alternative(label, each, self._judge(choice))
-            for label, each, choice in zip(by_label, kinds, choices, strict=True)
+            _Alternative(label, each, self._predicate(choice))
+            for label, each, choice in zip(by_label, types, choices, strict=True)
         ]
         return {
             "type": "tagged-union",
@@ -109,42 +109,42 @@ class _Router:
             **ref,
         }
 
-    def _kinds(self, node: Node, seen: frozenset[str] = frozenset()) -> frozenset[str]:
-        """Return the kinds of JSON values that a schema may accept."""
-        kind = node["type"]
+    def _types(self, schema: Schema, seen: frozenset[str] = frozenset()) -> frozenset[str]:
+        """Return the types of the JSON values that a schema may accept."""
+        kind = schema["type"]
         if kind in JSON_TYPES:
             return frozenset({JSON_TYPES[kind]})
         if kind in INNER_KEYS:
-            return self._kinds(node[INNER_KEYS[kind]], seen)
+            return self._types(schema[INNER_KEYS[kind]], seen)
         if kind == "nullable":
-            return self._kinds(node["schema"], seen) | {"null"}
+            return self._types(schema["schema"], seen) | {"null"}
         if kind == "union":
-            if node.get("custom_error_type") == "expected":
+            if schema.get("custom_error_type") == "expected":
                 return frozenset({"number"})
-            return frozenset[str]().union(*(self._kinds(each, seen) for each in choices_of(node)))
-        if kind == "definition-ref" and node["schema_ref"] not in seen:
-            name = node["schema_ref"]
-            return self._kinds(self._definitions[name], seen | {name})
-        values = self._constants(node)
-        return _EVERY if values is None else frozenset(_KINDS.get(type(v), "") for v in values)
+            return frozenset[str]().union(*(self._types(each, seen) for each in choices_of(schema)))
+        if kind == "definition-ref" and schema["schema_ref"] not in seen:
+            name = schema["schema_ref"]
+            return self._types(self._definitions[name], seen | {name})
+        values = self._constants(schema)
+        return _ALL_TYPES if values is None else frozenset(_TYPES.get(type(v), "") for v in values)
 
-    def _constants(self, node: Node) -> list[object] | None:
-        while node["type"] in INNER_KEYS:
-            node = node[INNER_KEYS[node["type"]]]
-        if node["type"] == "function-wrap" and node["schema"]["type"] == "literal":
-            node = node["schema"]
-        return node["expected"] if node["type"] == "literal" else None
+    def _constants(self, schema: Schema) -> list[object] | None:
+        while schema["type"] in INNER_KEYS:
+            schema = schema[INNER_KEYS[schema["type"]]]
+        if schema["type"] == "function-wrap" and schema["schema"]["type"] == "literal":
+            schema = schema["schema"]
+        return schema["expected"] if schema["type"] == "literal" else None
 
-    def _judge(self, choice: Node) -> _Judge | None:
-        """Return what tells, without looking far into members, whether a choice may accept an object."""
-        node = choice
-        while node["type"] in {"definition-ref", *INNER_KEYS}:
-            inner = INNER_KEYS.get(node["type"])
-            node = node[inner] if inner else self._definitions[node["schema_ref"]]
-        if node["type"] != "model" or node["schema"]["type"] != "model-fields":
+    def _predicate(self, choice: Schema) -> _Predicate | None:
+        """Return a function that returns whether a choice may accept an object, by the types of its properties."""
+        model = choice
+        while model["type"] in {"definition-ref", *INNER_KEYS}:
+            inner = INNER_KEYS.get(model["type"])
+            model = model[inner] if inner else self._definitions[model["schema_ref"]]
+        if model["type"] != "model" or model["schema"]["type"] != "model-fields":
             return None
         fields: dict[str, _Field] = {}
-        for name, field in node["schema"]["fields"].items():
+        for name, field in model["schema"]["fields"].items():
             alias, schema = field.get("validation_alias", name), field["schema"]
             if not isinstance(alias, str):
                 return None
@@ -152,21 +152,22 @@ class _Router:
             only = (
                 None if constants is None else frozenset((type(each), each) for each in constants)
             )
-            fields[alias] = (schema["type"] in _REQUIRED, self._kinds(schema), only)
-        closed = is_closed(node)
-        return lambda members: _looks_like(members, fields, closed=closed)
+            fields[alias] = (schema["type"] in _REQUIRED, self._types(schema), only)
+        closed = is_closed(model)
+        return lambda properties: _may_match(properties, fields, closed=closed)
 
 
-def _looks_like(members: Members, fields: Mapping[str, _Field], *, closed: bool) -> bool:
-    if closed and not members.keys() <= fields.keys():
+def _may_match(properties: Properties, fields: Mapping[str, _Field], *, closed: bool) -> bool:
+    if closed and not properties.keys() <= fields.keys():
         return False
-    for name, (required, kinds, constants) in fields.items():
-        if name in members:
-            kind = type(members[name])
-            if _KINDS[kind] not in kinds:
+    for name, (required, types, constants) in fields.items():
+        if name in properties:
+            value_type = type(properties[name])
+            if _TYPES[value_type] not in types:
                 return False
-            # 1.0 is 1
-            if constants and kind is not float and (kind, members[name]) not in constants:
+            # 1.0 equals the constant 1: the validator decides.
+            is_exact = value_type is not float
+            if constants and is_exact and (value_type, properties[name]) not in constants:
                 return False
         elif required:
             return False
@@ -175,32 +176,34 @@ def _looks_like(members: Members, fields: Mapping[str, _Field], *, closed: bool)
 
 class _Alternative(NamedTuple):
     label: str
-    kinds: frozenset[str]
-    judge: _Judge | None
+    types: frozenset[str]
+    predicate: _Predicate | None
 
-    def may_be(self, value: object, kind: str) -> bool:
-        """Return whether a value of this kind is not refused at the first glance."""
-        if kind not in self.kinds:
+    def may_match(self, value: object, json_type: str) -> bool:
+        """Return whether the alternative may accept a value, by its type and the types of its properties."""
+        if json_type not in self.types:
             return False
-        return self.judge is None or kind != "object" or self.judge(cast(Members, value))
+        if self.predicate is None or json_type != "object":
+            return True
+        return self.predicate(cast(Properties, value))
 
 
 def _discriminator(
     alternatives: Sequence[_Alternative], attempts: Attempts
 ) -> Callable[[Any], str]:
-    def tell(value: object) -> str:
-        # It was made from the text just now: that is what costs.
-        attempts.looked_at -= len(to_json(value))
-        if attempts.looked_at < 0:
+    def choose(value: object) -> str:
+        # pydantic has made Python objects of the value for this call: its size is what the call costs.
+        attempts.budget -= len(to_json(value))
+        if attempts.budget < 0:
             raise TooManyAttempts
-        kind = _KINDS[type(value)]
-        likely = [each.label for each in alternatives if each.may_be(value, kind)]
+        json_type = _TYPES[type(value)]
+        likely = [each.label for each in alternatives if each.may_match(value, json_type)]
         if len(likely) == 1:
             return likely[0]
         if likely:
             return _ALL
         attempts.explained -= 1
-        of_kind = [each.label for each in alternatives if kind in each.kinds]
-        return _ALL if attempts.explained >= 0 or not of_kind else of_kind[0]
+        of_type = [each.label for each in alternatives if json_type in each.types]
+        return _ALL if attempts.explained >= 0 or not of_type else of_type[0]
 
-    return tell
+    return choose

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast, final
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from enkaku._json import DEPTH_MAX, dump_json, load_json
+from enkaku._json import DEPTH_MAX, EXACT_INTEGER_MAX, dump_json, load_json
 from enkaku.errors import InvalidMessage
 
 __all__ = [
@@ -100,8 +100,7 @@ Both sides have to count the same, and the first transports ended each message w
 ALIVE: Final = "enkaku:alive?"
 """The procedure of a ping. No protocol has it, so that the server answers with an error, which is the pong."""
 
-_COUNT_MAX: Final = 2**53  # every JSON parser keeps integers up to this exact (RFC 8259, section 6)
-_Count: TypeAlias = Annotated[int, Meta(ge=0, le=_COUNT_MAX)]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=EXACT_INTEGER_MAX)]
 _ID: TypeAlias = Annotated[str, Meta(max_length=128)]
 _REASON_MAX: Final = 1024
 _PEEKED: Final = (
@@ -214,7 +213,7 @@ class Header(Struct, frozen=True, gc=False):
     typ: Literal["JWT"]
     alg: Literal["none", "EdDSA", "ES256"]
     win: _Count | UnsetType = UNSET
-    ttl: Annotated[float, Meta(ge=0, le=_COUNT_MAX)] | UnsetType = UNSET
+    ttl: Annotated[float, Meta(ge=0, le=EXACT_INTEGER_MAX)] | UnsetType = UNSET
 
 
 class _Unsigned(Header, frozen=True, gc=False):
