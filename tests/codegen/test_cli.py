@@ -69,7 +69,7 @@ def copy(package: Path, tmp_path: Path) -> Path:
     return directory
 
 
-def test_generate_writes_the_package_and_its_directories(package: Path) -> None:
+def test_generate_new_package_writes_files_and_directories(package: Path) -> None:
     assert sorted(contents(package)) == FILES
     assert (package / "client.py").stat().st_mode & 0o777 == 0o666 & ~_umask()
 
@@ -80,7 +80,7 @@ def _umask() -> int:
     return mask
 
 
-def test_generating_again_touches_nothing(copy: Path) -> None:
+def test_generate_fresh_package_touches_nothing(copy: Path) -> None:
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in copy.iterdir()}
     ran = enkaku("generate", SEED, "--out", copy, cwd=copy.parent)
     assert (ran.returncode, ran.stdout) == (0, f"{copy}: up to date\n")
@@ -89,18 +89,18 @@ def test_generating_again_touches_nothing(copy: Path) -> None:
     } == before
 
 
-def test_the_name_is_taken_from_the_command_line_first(tmp_path: Path) -> None:
+def test_generate_name_option_overrides_protocol_name(tmp_path: Path) -> None:
     ran = enkaku("generate", SEED, "--out", "out", "--name", "my-board", cwd=tmp_path)
     assert ran.returncode == 0
     assert "class MyBoardClient:" in (tmp_path / "out" / "client.py").read_text()
 
 
-def test_check_is_silent_when_the_package_is_fresh(copy: Path) -> None:
+def test_check_fresh_package_prints_nothing(copy: Path) -> None:
     ran = enkaku("check", SEED, "--out", copy, cwd=copy.parent)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_check_shows_the_difference_and_writes_nothing(copy: Path) -> None:
+def test_check_stale_package_shows_diff_and_writes_nothing(copy: Path) -> None:
     marker = (copy / "models.py").read_text().splitlines()[0]
     (copy / "client.py").write_text(
         (copy / "client.py").read_text().replace("def echo", "def ohce")
@@ -122,7 +122,7 @@ def test_check_shows_the_difference_and_writes_nothing(copy: Path) -> None:
     assert contents(copy) == before
 
 
-def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
+def test_cli_without_command_shows_help(tmp_path: Path) -> None:
     ran = enkaku(cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "enkaku generate protocol.yaml --out" in ran.stderr
@@ -131,15 +131,13 @@ def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [("generate", "", "--out", "a"), ("generate", SEED, "--out", "")]
 )
-def test_an_empty_path_is_not_the_current_directory(
-    arguments: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_cli_empty_path_is_rejected(arguments: tuple[str, ...], tmp_path: Path) -> None:
     ran = enkaku(*arguments, cwd=tmp_path)
     assert (ran.returncode, contents(tmp_path)) == (2, {})
     assert "a path has at least one character" in ran.stderr
 
 
-def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
+def test_generate_out_dangling_symlink_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     ran = enkaku("generate", SEED, "--out", "link", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (
@@ -148,7 +146,7 @@ def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_check_of_a_package_that_is_not_there_fails(tmp_path: Path) -> None:
+def test_check_missing_package_fails(tmp_path: Path) -> None:
     ran = process("check", SEED, "--out", "none", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (1, "none: no such directory; run 'enkaku generate'\n")
     assert "+class DashboardClient:" in ran.stdout
@@ -156,7 +154,7 @@ def test_check_of_a_package_that_is_not_there_fails(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_files_that_are_no_longer_generated_go_and_those_of_others_stay(copy: Path) -> None:
+def test_generate_removes_stale_files_and_keeps_foreign_files(copy: Path) -> None:
     marker = (copy / "models.py").read_text().splitlines()[0]
     (copy / "old.py").write_text(f"{marker}\nx = 1\n")
     (copy / "mine.py").write_text("x = 1\n")
@@ -167,7 +165,7 @@ def test_files_that_are_no_longer_generated_go_and_those_of_others_stay(copy: Pa
 
 
 @pytest.mark.parametrize("command", ["generate", "check"])
-def test_a_file_of_somebody_else_is_not_overwritten(command: str, copy: Path) -> None:
+def test_cli_foreign_file_is_not_overwritten(command: str, copy: Path) -> None:
     (copy / "client.py").write_text("my = 'own'\n")
     (copy / "models.py").unlink()
     before = contents(copy)
@@ -177,14 +175,14 @@ def test_a_file_of_somebody_else_is_not_overwritten(command: str, copy: Path) ->
     assert contents(copy) == before
 
 
-def test_an_empty_file_is_nobodys(tmp_path: Path) -> None:
+def test_generate_empty_file_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "__init__.py").touch()
     ran = enkaku("generate", SEED, "--out", "out", cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (0, "out: 6 written\n")
 
 
-def test_neither_a_link_nor_a_directory_is_overwritten(copy: Path) -> None:
+def test_generate_symlink_or_directory_is_not_overwritten(copy: Path) -> None:
     elsewhere = copy.parent / "elsewhere.py"
     (copy / "client.py").rename(elsewhere)
     (copy / "client.py").symlink_to(elsewhere)
@@ -199,7 +197,7 @@ def test_neither_a_link_nor_a_directory_is_overwritten(copy: Path) -> None:
     assert (copy / "client.py").is_symlink()
 
 
-def test_a_pipe_in_the_place_of_a_file_is_not_read(tmp_path: Path) -> None:
+def test_check_pipe_instead_of_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     os.mkfifo(tmp_path / "out" / "client.py")
     ran = enkaku("check", SEED, "--out", "out", cwd=tmp_path)
@@ -207,7 +205,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_read(tmp_path: Path) -> None:
     assert "out/client.py: this file was not generated by enkaku" in ran.stderr
 
 
-def test_a_file_in_the_place_of_the_directory_is_told(tmp_path: Path) -> None:
+def test_generate_out_is_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     ran = enkaku("generate", SEED, "--out", "out", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (1, "out: not a directory\n")
@@ -226,7 +224,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_a_wrong_protocol_is_told_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+def test_generate_invalid_protocol_reports_and_writes_nothing(name: str, tmp_path: Path) -> None:
     text, told = PROBLEMS[name]
     if text is not None:
         (tmp_path / name).write_text(text)
@@ -237,7 +235,7 @@ def test_a_wrong_protocol_is_told_and_nothing_is_written(name: str, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_wrong_template_is_told_and_the_package_stays_as_it_was(copy: Path) -> None:
+def test_generate_invalid_template_leaves_package_unchanged(copy: Path) -> None:
     templates = copy.parent / "templates"
     templates.mkdir()
     (templates / "server.py.jinja").write_text("{{ nonsense }}")
@@ -259,13 +257,13 @@ def test_a_wrong_template_is_told_and_the_package_stays_as_it_was(copy: Path) ->
         ("generate", "x.json", "--out", "o", "--nonsense"),
     ],
 )
-def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_cli_invalid_usage_exits_with_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
     ran = enkaku(*arguments, cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("usage: enkaku")
 
 
-def test_help_has_examples_and_the_version_is_the_distributions(tmp_path: Path) -> None:
+def test_cli_help_has_examples_and_version_matches_package(tmp_path: Path) -> None:
     assert (
         "enkaku generate protocol.yaml --out src/app/protocol"
         in enkaku("--help", cwd=tmp_path).stdout
@@ -274,7 +272,7 @@ def test_help_has_examples_and_the_version_is_the_distributions(tmp_path: Path) 
     assert enkaku("--version", cwd=tmp_path).stdout == f"enkaku {version('enkaku')}\n"
 
 
-def test_commands_are_the_modules_that_define_one() -> None:
+def test_commands_match_modules_that_define_one() -> None:
     modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")}
     assert {each.name for each in COMMANDS} == modules - {"__init__", "command", "main", "package"}
 
@@ -337,19 +335,19 @@ def without(missing: Collection[str], directory: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("missing", DEPENDENCIES)
-def test_missing_dependencies_are_told_with_what_to_type(missing: str, tmp_path: Path) -> None:
+def test_cli_missing_dependency_prints_pip_install_command(missing: str, tmp_path: Path) -> None:
     environment = without([missing], tmp_path)
     ran = process("generate", SEED, "--out", "out", cwd=tmp_path, **environment)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert re.fullmatch(r"enkaku: .*run pip install 'enkaku\[codegen\]'\n", ran.stderr)
 
 
-def test_the_version_is_told_without_any_dependency(tmp_path: Path) -> None:
+def test_cli_version_works_without_dependencies(tmp_path: Path) -> None:
     ran = process("--version", cwd=tmp_path, **without(DEPENDENCIES, tmp_path))
     assert (ran.returncode, ran.stdout) == (0, f"enkaku {version('enkaku')}\n")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+def test_check_closed_stdout_is_no_error(tmp_path: Path) -> None:
     source, sink = os.pipe()
     os.close(source)
     ran = subprocess.run(
@@ -364,7 +362,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (1, b"")
 
 
-def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
+def test_cli_interrupt_prints_nothing(tmp_path: Path) -> None:
     pipe = tmp_path / "protocol.json"
     os.mkfifo(pipe)
     code = "import os, signal, enkaku_codegen.prepare as p; p.read_protocol = lambda *_: os.kill(os.getpid(), signal.SIGINT)"
@@ -386,7 +384,7 @@ def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (128 + signal.SIGINT, b"")
 
 
-def test_names_that_a_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
+def test_check_unprintable_names_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(json.dumps({"größe": {"type": "event"}}))
     ran = process("check", "p.json", "--out", "out", cwd=tmp_path, PYTHONIOENCODING="ascii")
     assert ran.returncode == 1
@@ -407,7 +405,7 @@ NEW = {"a.py": f"{MARKER}\nnew a\n", "b.py": f"{MARKER}\nnew b\n", "c.py": f"{MA
 
 
 @pytest.mark.parametrize("failing", range(1, 7))
-def test_a_write_that_fails_midway_is_undone(
+def test_write_failing_midway_is_rolled_back(
     failing: int, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(directory)
@@ -427,9 +425,7 @@ def test_a_write_that_fails_midway_is_undone(
     assert contents(directory) == before
 
 
-def test_a_write_that_is_interrupted_is_undone(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_interrupted_is_rolled_back(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(directory)
     original = os.replace
 
@@ -445,7 +441,7 @@ def test_a_write_that_is_interrupted_is_undone(
     assert contents(directory) == before
 
 
-def test_a_directory_that_could_not_be_filled_is_not_left_behind(
+def test_write_failing_in_new_directory_removes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: Path, _: bytes) -> int:
@@ -457,7 +453,7 @@ def test_a_directory_that_could_not_be_filled_is_not_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_leaves_nothing_beside_its_files(directory: Path) -> None:
+def test_write_leaves_no_temporary_files(directory: Path) -> None:
     todo = changes(NEW, directory, MARKER)
     assert (sorted(todo.written), todo.removed) == (["a.py", "b.py", "c.py"], ("stale.py",))
     write(todo)

@@ -70,7 +70,7 @@ def _errors(directory: Path, error: object, **definitions: object) -> tuple[Erro
     return _read(directory, {"procedures": procedures, "$defs": definitions}).procedures[0].errors
 
 
-def test_a_bare_mapping(tmp_path: Path) -> None:
+def test_read_protocol_bare_mapping(tmp_path: Path) -> None:
     assert _read(tmp_path, BARE, "dash-board.yaml") == Protocol(
         name="dash-board",
         description="",
@@ -93,7 +93,7 @@ def test_a_bare_mapping(tmp_path: Path) -> None:
     )
 
 
-def test_a_document(tmp_path: Path) -> None:
+def test_read_protocol_full_document(tmp_path: Path) -> None:
     level = {"$ref": "#/$defs/Level"}
     assert _read(tmp_path, DOCUMENT, "main.yaml") == Protocol(
         name="Dashboard",
@@ -120,13 +120,13 @@ def test_a_document(tmp_path: Path) -> None:
     )
 
 
-def test_slots_stand_in_the_order_of_their_use(tmp_path: Path) -> None:
+def test_procedure_slots_are_in_order_of_use(tmp_path: Path) -> None:
     kinds = {"type": "channel", "result": {}, "receive": {}, "send": {}, "param": {}}
     (procedure,) = _read(tmp_path, {"p": kinds}).procedures
     assert list(procedure.slots) == ["param", "send", "receive", "result"]
 
 
-def test_a_request_says_whether_it_may_be_sent_again(tmp_path: Path) -> None:
+def test_request_idempotent_is_false_by_default(tmp_path: Path) -> None:
     said = {"no": False, "silent": None, "yes": True}
     procedures = {
         name: {"type": "request"} | ({} if value is None else {"idempotent": value})
@@ -136,13 +136,13 @@ def test_a_request_says_whether_it_may_be_sent_again(tmp_path: Path) -> None:
     assert read == {"no": False, "silent": False, "yes": True}
 
 
-def test_a_name_that_is_given_wins(tmp_path: Path) -> None:
+def test_read_protocol_given_name_overrides_file(tmp_path: Path) -> None:
     path = tmp_path / "main.yaml"
     path.write_text(DOCUMENT)
     assert read_protocol(path, "Other").name == "Other"
 
 
-def test_procedures_may_be_named_like_the_keys_of_a_document(tmp_path: Path) -> None:
+def test_procedure_names_may_be_document_keys(tmp_path: Path) -> None:
     names = ["$defs", "description", "name", "procedures", "x-ray"]
     protocol = _read(tmp_path, {"$schema": "x", **{name: {"type": "event"} for name in names}})
     assert [procedure.name for procedure in protocol.procedures] == names
@@ -150,7 +150,7 @@ def test_procedures_may_be_named_like_the_keys_of_a_document(tmp_path: Path) -> 
     assert [each.name for each in _read(tmp_path, nested).procedures] == ["procedures", "type"]
 
 
-def test_any_name_of_up_to_128_characters(tmp_path: Path) -> None:
+def test_procedure_names_of_up_to_128_characters_are_accepted(tmp_path: Path) -> None:
     names = sorted(["a b", "\n\0", "é/😀", "__proto__", "~1", "'\"\\", "{{ x }}", "x" * 128])
     protocol = _read(tmp_path, {name: {"type": "event"} for name in names})
     assert [procedure.name for procedure in protocol.procedures] == names
@@ -241,11 +241,13 @@ def test_any_name_of_up_to_128_characters(tmp_path: Path) -> None:
         ("a:\n  type: event\na: 1", ["FILE:3: /a: duplicate key, first on line 1"]),
     ],
 )  # fmt: skip
-def test_a_file_of_the_wrong_shape(tmp_path: Path, text: str, issues: list[str]) -> None:
+def test_read_protocol_malformed_file_reports_issues(
+    tmp_path: Path, text: str, issues: list[str]
+) -> None:
     assert _issues(tmp_path, text) == issues
 
 
-def test_what_holds_schemas_needs_no_keyword(tmp_path: Path) -> None:
+def test_schema_containers_need_no_keyword(tmp_path: Path) -> None:
     (tmp_path / "shared.json").write_text(
         json.dumps({"Money": {"type": "integer"}, "units": {"Metre": {"type": "number"}}})
     )
@@ -260,7 +262,7 @@ def test_what_holds_schemas_needs_no_keyword(tmp_path: Path) -> None:
     assert len(_read(tmp_path, content).procedures) == 3
 
 
-def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_read_protocol_many_mistakes_reports_all_at_once(tmp_path: Path) -> None:
     text = """\
 procedures:
   a:
@@ -308,7 +310,7 @@ procedures:
     ]
 
 
-def test_options(tmp_path: Path) -> None:
+def test_protocol_options_are_read(tmp_path: Path) -> None:
     procedures = {"p": {"type": "event"}}
     plain = _read(tmp_path, {"procedures": procedures})
     assert (plain.formats, plain.defaults) == ({}, False)
@@ -322,7 +324,7 @@ def test_options(tmp_path: Path) -> None:
     assert {name: each["const"] for name, each in formats.items()} == FORMATS
 
 
-def test_procedures_may_be_named_like_options(tmp_path: Path) -> None:
+def test_procedure_names_may_be_option_names(tmp_path: Path) -> None:
     event = {"type": "event"}
     protocol = _read(tmp_path, {"formats": event, "defaults": event})
     assert [each.name for each in protocol.procedures] == ["defaults", "formats"]
@@ -350,12 +352,14 @@ _FORMATS = (
         ("defaults: fil", ['/defaults: expected "fill", got "fil"']),
     ],
 )  # fmt: skip
-def test_options_that_are_none(tmp_path: Path, text: str, issues: list[str]) -> None:
+def test_protocol_options_invalid_report_issues(
+    tmp_path: Path, text: str, issues: list[str]
+) -> None:
     content = f"{text}\nprocedures: {{p: {{type: event}}}}"
     assert _issues(tmp_path, content) == [f"FILE:1: {issue}" for issue in issues]
 
 
-def test_a_bare_mapping_has_no_options(tmp_path: Path) -> None:
+def test_bare_mapping_with_options_is_rejected(tmp_path: Path) -> None:
     message = 'this option needs the key "procedures": put the procedures in it'
     assert _issues(tmp_path, "p: {type: event}\nformats: {uuid: UUID}\ndefaults: fill") == [
         f"FILE:2: /formats: {message}",
@@ -363,7 +367,7 @@ def test_a_bare_mapping_has_no_options(tmp_path: Path) -> None:
     ]
 
 
-def test_errors_by_code(tmp_path: Path) -> None:
+def test_declared_errors_by_code_are_read(tmp_path: Path) -> None:
     data = {"type": "object", "properties": {"level": {"$ref": "#/$defs/Level"}}}
     declared = {
         "anyOf": [
@@ -381,7 +385,7 @@ def test_errors_by_code(tmp_path: Path) -> None:
     )
 
 
-def test_errors_by_reference(tmp_path: Path) -> None:
+def test_declared_errors_by_reference_are_read(tmp_path: Path) -> None:
     one = {**_declaration({"type": "string", "const": "ONE"}), "description": "The first."}
     two = _declaration({"type": "string", "const": "TWO"}, data={"$ref": "#/$defs/Data"})
     (tmp_path / "errors.json").write_text(
@@ -410,7 +414,7 @@ def test_errors_by_reference(tmp_path: Path) -> None:
     assert list(protocol.definitions) == ["Data", "Unused"], "what is only an error is no model"
 
 
-def test_an_error_that_a_slot_refers_to_stays_a_definition(tmp_path: Path) -> None:
+def test_declared_error_used_by_slot_stays_definition(tmp_path: Path) -> None:
     error = _declaration({"type": "string", "const": "ONE"})
     reference = {"$ref": "#/$defs/One"}
     procedures = {"p": {"type": "request", "result": reference, "error": reference}}
@@ -460,7 +464,9 @@ def test_an_error_that_a_slot_refers_to_stays_a_definition(tmp_path: Path) -> No
         ),
     ],
 )
-def test_an_error_of_the_wrong_shape(tmp_path: Path, error: object, issues: list[str]) -> None:
+def test_declared_error_malformed_reports_issues(
+    tmp_path: Path, error: object, issues: list[str]
+) -> None:
     content = {
         "procedures": {"p": {"type": "request", "error": error}},
         "$defs": {"Loop": {"anyOf": [{"$ref": "#/$defs/Loop"}]}},
@@ -473,7 +479,7 @@ def test_an_error_of_the_wrong_shape(tmp_path: Path, error: object, issues: list
         assert text.startswith(start)
 
 
-def test_errors_of_one_name_are_one_error(tmp_path: Path) -> None:
+def test_declared_errors_of_same_name_are_rejected(tmp_path: Path) -> None:
     for name, code in (("a.json", "A"), ("b.json", "B")):
         declared = _declaration({"type": "string", "const": code})
         (tmp_path / name).write_text(json.dumps({"$defs": {"Bad": declared}}))
@@ -486,7 +492,7 @@ def test_errors_of_one_name_are_one_error(tmp_path: Path) -> None:
     ]
 
 
-def test_the_meta_schema_is_one_and_agrees_with_the_reader(tmp_path: Path) -> None:
+def test_meta_schema_agrees_with_reader(tmp_path: Path) -> None:
     schema = read_meta_schema()
     assert json.loads(META_SCHEMA_PATH.read_text()) == schema
     Draft202012Validator.check_schema(schema)
@@ -551,7 +557,7 @@ _NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
 @given(procedures=st.dictionaries(_NAMES, _procedures(), min_size=1, max_size=4), shared=_SCHEMAS)
-def test_valid_protocols_are_read(
+def test_read_protocol_valid_protocols_are_read(
     tmp_path_factory: pytest.TempPathFactory, procedures: dict[str, Any], shared: Any
 ) -> None:
     content = {"procedures": procedures, "$defs": {"A": {"properties": {"a": shared}}}}
@@ -613,7 +619,7 @@ _SOUP = st.lists(
 @given(content=st.binary(max_size=200) | _SOUP, suffix=st.sampled_from([".json", ".yaml"]))
 @example(content=b"%YAML 1.99999999999999999999\n--- a", suffix=".yaml")
 @example(content=b"\xef\xbb\xbf", suffix=".yaml")
-def test_any_bytes_give_a_protocol_or_a_protocol_error(
+def test_read_protocol_any_bytes_give_protocol_or_protocol_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"

@@ -38,7 +38,7 @@ def _said(directory: Path, schema: object) -> list[str]:
     return [issue.split(": ", 2)[2] for issue in _issues(directory, _data(schema))]
 
 
-def test_each_keyword_of_the_meta_schemas_is_known() -> None:
+def test_dialects_know_each_keyword_of_their_meta_schemas() -> None:
     new = {key for uri in REGISTRY if "2020-12/meta/" in uri for key in _properties(uri)}
     assert DRAFT_2020_12.keywords == new | {"$defs", "definitions"}
     old = set(Draft7Validator.META_SCHEMA["properties"])
@@ -51,13 +51,13 @@ def _properties(uri: str) -> list[str]:
 
 
 @pytest.mark.parametrize("old", [OLD, OLD.removesuffix("#"), OLD.replace("http:", "https:")])
-def test_a_slot_says_its_dialect(old: str, tmp_path: Path) -> None:
+def test_dialect_of_slot_is_applied(old: str, tmp_path: Path) -> None:
     (procedure,) = _read(tmp_path, _data({"$schema": old, **PAIR})).procedures
     assert procedure.slots == {"data": TUPLE}
 
 
 @pytest.mark.parametrize("bare", [True, False])
-def test_a_protocol_file_says_the_dialect_of_its_schemas(tmp_path: Path, *, bare: bool) -> None:
+def test_dialect_of_protocol_file_applies_to_its_schemas(tmp_path: Path, *, bare: bool) -> None:
     procedures = {
         **_data(PAIR),
         "q": {"type": "event", "data": {"$schema": NEW, "items": PAIR["items"][0]}},
@@ -71,7 +71,7 @@ def test_a_protocol_file_says_the_dialect_of_its_schemas(tmp_path: Path, *, bare
     assert bare or protocol.definitions == {"D": TUPLE}
 
 
-def test_a_schema_within_a_schema_says_its_dialect(tmp_path: Path) -> None:
+def test_dialect_of_nested_schema_is_applied(tmp_path: Path) -> None:
     data = {
         "properties": {"old": {"$schema": OLD, **PAIR}, "new": TUPLE},
         "$defs": {"Old": {"$schema": OLD, "items": [{"$schema": NEW, **TUPLE}]}},
@@ -85,7 +85,7 @@ def test_a_schema_within_a_schema_says_its_dialect(tmp_path: Path) -> None:
     assert protocol.definitions == {"Old": {"prefixItems": [TUPLE]}}
 
 
-def test_each_file_says_its_own_dialect(tmp_path: Path) -> None:
+def test_dialect_applies_per_file(tmp_path: Path) -> None:
     references = [{"$ref": name} for name in ("old.json", "new.json", "other.json#/$defs/D")]
     protocol = _read(
         tmp_path,
@@ -113,7 +113,7 @@ def test_each_file_says_its_own_dialect(tmp_path: Path) -> None:
     )
 
 
-def test_a_dialect_that_is_not_read_is_told_wherever_it_is_named(tmp_path: Path) -> None:
+def test_dialect_unsupported_is_reported_at_each_schema_key(tmp_path: Path) -> None:
     uri = "http://json-schema.org/draft-04/schema#"
     message = f'expected draft 2020-12 or draft-07 of JSON Schema, got "{uri}"'
     named = {"$schema": uri}
@@ -162,7 +162,7 @@ _CHOOSE = f'draft-07 does not know it; draft 2020-12 does: "$schema": "{NEW}"'
          "properties stand within, as in {type: object, properties: ...}"),
     ],
 )  # fmt: skip
-def test_keywords_that_the_dialect_does_not_have(
+def test_dialect_unknown_keywords_are_reported(
     schema: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     (found,) = _said(tmp_path, schema)
@@ -170,7 +170,7 @@ def test_keywords_that_the_dialect_does_not_have(
     assert found.startswith(("unknown keyword", "expected one schema"))
 
 
-def test_keywords_of_ones_own_and_of_both_drafts_are_left_alone(tmp_path: Path) -> None:
+def test_dialect_extension_keywords_are_kept(tmp_path: Path) -> None:
     for uri in (NEW, OLD):
         schema = {"$schema": uri, "$defs": {}, "definitions": {}, "x-mine": {"nullable": 1}}
         assert _read(tmp_path, _data(schema)).procedures[0].slots == {
@@ -184,7 +184,7 @@ def test_keywords_of_ones_own_and_of_both_drafts_are_left_alone(tmp_path: Path) 
 CLOSED = {"properties": {"name": {}}, "additionalProperties": False}
 
 
-def test_a_required_name_that_is_the_misspelt_name_of_a_property(tmp_path: Path) -> None:
+def test_lint_required_misspelt_property_is_reported(tmp_path: Path) -> None:
     for uri in (NEW, OLD):
         schema = {"$schema": uri, **CLOSED, "required": ["id", "nmae"]}
         assert _said(tmp_path, schema) == [
@@ -199,14 +199,14 @@ def test_a_required_name_that_is_the_misspelt_name_of_a_property(tmp_path: Path)
         _read(tmp_path, _data({**CLOSED, **fine}))
 
 
-def test_a_name_in_python_belongs_to_a_property(tmp_path: Path) -> None:
+def test_python_name_outside_property_is_rejected(tmp_path: Path) -> None:
     named = {"x-python-name": "kind"}
     _read(tmp_path, _data({"properties": {"class": named}}))
     for schema in (named, {"items": named}, {"$defs": {"properties": named}}):
         assert _said(tmp_path, schema) == ["belongs in the schema of a property"]
 
 
-def test_beside_a_reference_of_draft_07_nothing_means_anything(tmp_path: Path) -> None:
+def test_draft_07_keywords_next_to_ref_are_ignored(tmp_path: Path) -> None:
     data = {
         "$schema": OLD,
         "definitions": {"A": {"type": "string"}},
@@ -217,7 +217,7 @@ def test_beside_a_reference_of_draft_07_nothing_means_anything(tmp_path: Path) -
     }
 
 
-def test_what_only_holds_schemas_is_none(tmp_path: Path) -> None:
+def test_reference_to_schema_container_is_rejected(tmp_path: Path) -> None:
     group = {"$comment": "Units.", "Metre": {"type": "number"}}
     content = {"$defs": {"units": group}, "procedures": _data({"$ref": "#/$defs/units/Metre"})}
     assert "units/Metre" in _read(tmp_path, content).definitions
@@ -235,7 +235,7 @@ def test_what_only_holds_schemas_is_none(tmp_path: Path) -> None:
     assert 'unknown keyword "nullable"' in _issues(tmp_path, content)[0]
 
 
-def test_no_more_is_told_than_anybody_reads(tmp_path: Path) -> None:
+def test_lint_reports_at_most_1001_issues(tmp_path: Path) -> None:
     wrong = {f"propert{index}": 1 for index in range(20_000)}
     assert len(_issues(tmp_path, _data(wrong))) == 1001
     assert len(_issues(tmp_path, _data({"$ref": "a.json"}), a={"type": "string", **wrong})) == 1001
@@ -260,7 +260,7 @@ def test_no_more_is_told_than_anybody_reads(tmp_path: Path) -> None:
         ("a" * 10_001, "a pattern of 10001 characters; at most 10000 are supported"),
     ],
 )
-def test_a_pattern_that_is_none(pattern: str, said: str, tmp_path: Path) -> None:
+def test_lint_invalid_pattern_is_reported(pattern: str, said: str, tmp_path: Path) -> None:
     found = _issues(tmp_path, _data({"pattern": pattern, "patternProperties": {pattern: True}}))
     assert [issue.split(": ")[0] for issue in found] == ["main.json:5", "main.json:7"]
     assert "/p/data/pattern: " in found[0]
@@ -280,6 +280,6 @@ def test_a_pattern_that_is_none(pattern: str, said: str, tmp_path: Path) -> None
         "\\\\Z",
     ],
 )
-def test_a_pattern_that_is_one(pattern: str, tmp_path: Path) -> None:
+def test_lint_valid_pattern_is_accepted(pattern: str, tmp_path: Path) -> None:
     for uri in (NEW, OLD):
         _read(tmp_path, _data({"$schema": uri, "pattern": pattern}))

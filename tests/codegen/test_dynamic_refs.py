@@ -36,7 +36,7 @@ def _accepts(schema: Any, *values: Any) -> list[bool]:
     return [validator.is_valid(value) for value in values]
 
 
-def test_a_slot_with_all_in_it_stays_as_it_was_written(tmp_path: Path) -> None:
+def test_dynamic_ref_self_contained_slot_is_unchanged(tmp_path: Path) -> None:
     param = {"$id": "urn:x:numbers", "$ref": "list", "$defs": {"list": LIST, "number": NUMBER}}
     param = {**param, "$id": "https://example.com/numbers"}
     content = {"p": {"type": "request", "param": param, "result": {"type": "string"}}}
@@ -48,7 +48,7 @@ def test_a_slot_with_all_in_it_stays_as_it_was_written(tmp_path: Path) -> None:
     assert protocol.definitions["list"] == {"type": "array", "items": {"$dynamicRef": "#item"}}
 
 
-def test_a_slot_gets_the_shared_definitions_that_it_needs(tmp_path: Path) -> None:
+def test_dynamic_ref_slot_gets_shared_definitions_it_needs(tmp_path: Path) -> None:
     content = {
         "$defs": {
             "Far": {"$ref": "far.json"},
@@ -81,7 +81,9 @@ def test_a_slot_gets_the_shared_definitions_that_it_needs(tmp_path: Path) -> Non
         ({"$ref": "#/$defs/List", "not": {"$ref": "other.json"}}, "other.json:1"),
     ],
 )
-def test_a_slot_that_refers_elsewhere_is_told(param: object, place: str, tmp_path: Path) -> None:
+def test_dynamic_ref_slot_with_foreign_reference_is_rejected(
+    param: object, place: str, tmp_path: Path
+) -> None:
     content = {
         "$defs": {"List": LIST},
         "procedures": {"p": {"type": "request", "param": param}},
@@ -92,26 +94,26 @@ def test_a_slot_that_refers_elsewhere_is_told(param: object, place: str, tmp_pat
     assert f"since the slot uses $dynamicRef; got {place}" in found[0]
 
 
-def test_a_dynamic_reference_leads_somewhere(tmp_path: Path) -> None:
+def test_dynamic_ref_to_missing_anchor_is_rejected(tmp_path: Path) -> None:
     assert _issues(tmp_path, {"p": {"type": "event", "data": {"$dynamicRef": "#nope"}}}) == [
         'main.json:5: /p/data/$dynamicRef: "#nope": there is no anchor "nope"'
     ]
 
 
-def test_what_the_validator_refuses_is_told(tmp_path: Path) -> None:
+def test_dynamic_ref_schema_rejected_by_validator_is_reported(tmp_path: Path) -> None:
     data = {"$dynamicAnchor": "a", "items": {"$dynamicRef": "#a"}, "not": {"$ref": "#/$defs/é"}}
     data["$defs"] = {"é": {"type": "string"}}
     (found,) = _issues(tmp_path, {"p": {"type": "event", "data": data}})
     assert found.startswith("main.json:4: /p/data: the validator rejects this schema: Invalid URI")
 
 
-def test_a_schema_that_means_only_itself_is_no_trouble(tmp_path: Path) -> None:
+def test_dynamic_ref_to_itself_is_accepted(tmp_path: Path) -> None:
     data = {"$dynamicAnchor": "a", "allOf": [{"$dynamicRef": "#a"}]}
     (procedure,) = _read(tmp_path, {"p": {"type": "event", "data": data}}).procedures
     assert _accepts(procedure.dynamic_schemas["data"], 1) == [True]
 
 
-def test_the_data_of_an_error_has_no_dynamic_reference(tmp_path: Path) -> None:
+def test_dynamic_ref_in_error_data_is_rejected(tmp_path: Path) -> None:
     data = {"type": "object", "properties": {"a": {"$ref": "#/$defs/List"}}}
     error = {
         "type": "object",
@@ -127,7 +129,7 @@ def test_the_data_of_an_error_has_no_dynamic_reference(tmp_path: Path) -> None:
     assert "/$defs/Bad/properties/data: $dynamicRef is not supported in the data" in found
 
 
-def test_schemas_that_would_be_written_many_times_are_refused(tmp_path: Path) -> None:
+def test_dynamic_ref_schemas_too_large_are_rejected(tmp_path: Path) -> None:
     wide = {"allOf": [{}] * 2000, "$ref": "#/$defs/List"}
     content = {
         "$defs": {"List": LIST, "Wide": wide},

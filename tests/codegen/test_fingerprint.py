@@ -80,7 +80,7 @@ def _is_fresh(root: Path, name: str | None = None) -> bool:
     return is_fresh(request, root / "out")
 
 
-def test_a_package_is_fresh_wherever_it_lies(root: Path) -> None:
+def test_fingerprint_is_independent_of_location(root: Path) -> None:
     assert _is_fresh(root)
     text = (root / "out" / FINGERPRINT_FILE).read_text()
     content = json.loads(text)
@@ -92,7 +92,9 @@ def test_a_package_is_fresh_wherever_it_lies(root: Path) -> None:
     assert (root / "out" / FINGERPRINT_FILE).read_text() == text
 
 
-def test_a_path_that_is_relative_is_as_good(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprint_with_relative_paths_is_fresh(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(root / "src")
     assert is_fresh(Request(Path("main.yaml"), None, Path("../templates")), Path("../out"))
 
@@ -126,12 +128,12 @@ def _link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_whatever_changes_is_noticed(change: Callable[[Path], object], root: Path) -> None:
+def test_fingerprint_any_change_is_detected(change: Callable[[Path], object], root: Path) -> None:
     change(root)
     assert not _is_fresh(root)
 
 
-def test_another_name_or_another_version_is_noticed(
+def test_fingerprint_other_name_or_version_is_detected(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not _is_fresh(root, "Other")
@@ -139,7 +141,9 @@ def test_another_name_or_another_version_is_noticed(
     assert not _is_fresh(root)
 
 
-def test_a_change_in_the_generator_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprint_generator_change_is_detected(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = fingerprints._read
     monkeypatch.setattr(
         fingerprints,
@@ -149,7 +153,7 @@ def test_a_change_in_the_generator_is_noticed(root: Path, monkeypatch: pytest.Mo
     assert not _is_fresh(root)
 
 
-def test_files_of_others_and_directories_change_nothing(root: Path) -> None:
+def test_fingerprint_ignores_foreign_files_and_directories(root: Path) -> None:
     (root / "out" / "mine.py").write_text("x = 1\n")
     (root / "out" / "__pycache__").mkdir()
     assert _is_fresh(root)
@@ -173,7 +177,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_fingerprint_that_is_none_vouches_for_nothing(
+def test_fingerprint_invalid_is_not_fresh(
     text: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "out" / FINGERPRINT_FILE).write_text(text)
@@ -182,7 +186,7 @@ def test_a_fingerprint_that_is_none_vouches_for_nothing(
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_fingerprint_that_is_no_file_vouches_for_nothing(root: Path) -> None:
+def test_fingerprint_not_a_regular_file_is_not_fresh(root: Path) -> None:
     fingerprint = root / "out" / FINGERPRINT_FILE
     fingerprint.unlink()
     os.mkfifo(fingerprint)
@@ -195,7 +199,7 @@ def test_a_fingerprint_that_is_no_file_vouches_for_nothing(root: Path) -> None:
     assert not _is_fresh(root)
 
 
-def test_a_fingerprint_is_no_part_of_the_package(
+def test_fingerprint_stale_does_not_make_package_stale(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fingerprint = root / "out" / FINGERPRINT_FILE
@@ -210,7 +214,7 @@ def test_a_fingerprint_is_no_part_of_the_package(
     assert fingerprint.read_text() == "mine", "what is not ours is left alone"
 
 
-def test_a_package_that_can_not_be_written_is_up_to_date_all_the_same(
+def test_fingerprint_unwritable_package_is_up_to_date(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "out" / FINGERPRINT_FILE).unlink()
@@ -223,7 +227,7 @@ def test_a_package_that_can_not_be_written_is_up_to_date_all_the_same(
     assert capsys.readouterr().out == f"{root}/out: up to date\n"
 
 
-def test_every_path_to_a_file_is_a_source(tmp_path: Path) -> None:
+def test_sources_include_every_path_to_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("true")
     (tmp_path / "link.json").symlink_to("a.json")
     (tmp_path / "far").mkdir()
@@ -234,7 +238,7 @@ def test_every_path_to_a_file_is_a_source(tmp_path: Path) -> None:
     assert list(read_protocol(main).sources) == ["a.json", "link.json", "main.json"]
 
 
-def test_a_path_that_only_a_link_explains_leaves_no_fingerprint(tmp_path: Path) -> None:
+def test_fingerprint_path_through_symlink_is_not_written(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "link").symlink_to("deep/er")
     (tmp_path / "deep" / "a.json").write_text("true")
@@ -246,7 +250,7 @@ def test_a_path_that_only_a_link_explains_leaves_no_fingerprint(tmp_path: Path) 
     assert not (tmp_path / "out" / FINGERPRINT_FILE).exists()
 
 
-def test_many_procedures_are_recognised_at_once(tmp_path: Path) -> None:
+def test_fingerprint_check_of_many_procedures_is_fast(tmp_path: Path) -> None:
     protocol, out = tmp_path / "main.json", tmp_path / "out"
     write_protocol(protocol, 500)
     out.mkdir()

@@ -22,7 +22,7 @@ print(json.dumps(generate(read_protocol(Path(sys.argv[1])), source="dashboard.js
 """
 
 
-def test_the_output_does_not_depend_on_the_process(tmp_path: Path) -> None:
+def test_generate_output_is_independent_of_process(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         "[tool.black]\nline-length = 20\n[tool.datamodel-codegen]\nuse-title = 1\n"
     )
@@ -41,7 +41,7 @@ def test_the_output_does_not_depend_on_the_process(tmp_path: Path) -> None:
     assert json.loads(outputs[0]) == generate(read_protocol(SEED), source="dashboard.json")
 
 
-def test_the_order_in_the_file_changes_nothing_and_a_new_procedure_only_adds(
+def test_generate_ignores_file_order_and_new_procedure_only_adds(
     tmp_path: Path,
 ) -> None:
     document = json.loads(SEED.read_text())
@@ -58,7 +58,7 @@ def test_the_order_in_the_file_changes_nothing_and_a_new_procedure_only_adds(
         assert [line for line in text.splitlines() if line not in kept] == []
 
 
-def test_every_file_is_formatted_and_carries_the_marker() -> None:
+def test_generate_files_are_formatted_and_have_marker() -> None:
     files = generate(read_protocol(SEED), source="dashboard.json")
     assert sorted(files) == [
         "__init__.py",
@@ -74,7 +74,7 @@ def test_every_file_is_formatted_and_carries_the_marker() -> None:
         assert format_source(text, name) == text
 
 
-def test_a_protocol_without_procedures_is_a_package_all_the_same() -> None:
+def test_generate_protocol_without_procedures_gives_package() -> None:
     files = generate(make_protocol({}, name="Empty"), source="empty.json")
     assert "class EmptyClient:" in files["client.py"]
     assert "return ()" in files["server.py"]

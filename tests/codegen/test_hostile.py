@@ -141,7 +141,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_text_is_text_wherever_it_stands(text: str, tmp_path: Path) -> None:
+def test_hostile_text_stays_data_everywhere(text: str, tmp_path: Path) -> None:
     path = tmp_path / "protocol.json"
     path.write_text(json.dumps(all_over(text)))
     files = generate(read_protocol(path), source=f"file{text}.json")
@@ -188,7 +188,7 @@ def _is_docstring_or_check(node: ast.stmt) -> bool:
     )
 
 
-def test_text_that_a_file_may_not_hold_does_no_harm_either(tmp_path: Path) -> None:
+def test_hostile_lone_surrogates_are_harmless(tmp_path: Path) -> None:
     half = "\ud800"
     procedures = {
         f"a{half}": {
@@ -206,7 +206,7 @@ def test_text_that_a_file_may_not_hold_does_no_harm_either(tmp_path: Path) -> No
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(), min_size=1, max_size=5, unique=True))
-def test_any_values_of_an_enum_survive(
+def test_enum_any_values_are_accepted(
     tmp_path_factory: pytest.TempPathFactory, values: list[str]
 ) -> None:
     schema = {"enum": [*values, 1, True], "description": values[0]}
@@ -219,7 +219,7 @@ def joined(name: str, **properties: Any) -> dict:
 
 
 @pytest.mark.parametrize("limit", slow_but([2_000], [2_000, _MOST_SCHEMAS]))
-def test_joins_that_multiply_are_refused(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_exponential_merge_is_rejected(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_planner, "_MOST_SCHEMAS", limit)
     text = {"type": "string"}
     definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": text}}}
@@ -230,7 +230,7 @@ def test_joins_that_multiply_are_refused(limit: int, monkeypatch: pytest.MonkeyP
         make_plan(one_param({"$ref": "#/$defs/E0"}, definitions))
 
 
-def test_what_many_schemas_say_of_one_property_is_one_schema() -> None:
+def test_all_of_many_schemas_of_one_property_are_merged() -> None:
     numbers = range(1500)
     parts = [
         {"type": "object", "properties": {"p": {"properties": {f"q{index}": {"type": "string"}}}}}
@@ -241,7 +241,7 @@ def test_what_many_schemas_say_of_one_property_is_one_schema() -> None:
     assert len(inner.fields) == len(numbers)
 
 
-def test_a_chain_of_thousands_of_types_is_told(tmp_path: Path) -> None:
+def test_definitions_chain_of_thousands_is_rejected(tmp_path: Path) -> None:
     chain = {
         f"E{index}": {"type": "array", "items": {"$ref": f"#/$defs/E{index + 1}"}}
         for index in range(1200)
@@ -253,14 +253,14 @@ def test_a_chain_of_thousands_of_types_is_told(tmp_path: Path) -> None:
         prepare(path, name=None, out=tmp_path / "out", templates=None)
 
 
-def test_enums_are_compared_in_good_time() -> None:
+def test_enum_intersection_of_large_enums_is_fast() -> None:
     one, other = ([f"{kind}{index}" for index in range(50_000)] for kind in "ab")
     schema = {"allOf": [{"enum": [*one, "c"]}, {"enum": [*other, "c"]}]}
     (alias,) = make_plan(one_param(schema)).types
     assert (alias.name, alias.schema) == ("EchoParam", {"enum": ["c"]})
 
 
-def test_constructs_at_the_edge_do_not_crash(tmp_path: Path) -> None:
+def test_constructs_at_depth_limit_are_generated(tmp_path: Path) -> None:
     text = {"type": "string"}
     arrays, maps, objects, unions, merges = text, {**text, "minLength": 1}, text, text, text
     for _ in range(48):

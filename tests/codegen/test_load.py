@@ -79,14 +79,14 @@ def _issue(directory: Path, name: str, content: str | bytes) -> tuple[int | None
         (">-\n  one\n  two\n", "one two"),
     ],
 )
-def test_yaml_means_what_json_would_say(tmp_path: Path, text: str, value: object) -> None:
+def test_yaml_scalars_read_as_json_values(tmp_path: Path, text: str, value: object) -> None:
     read = load(_file(tmp_path, "a.yaml", f"a: {text}")).value
     assert isinstance(read, dict)
     assert read["a"] == value
     assert type(read["a"]) is type(value)
 
 
-def test_yaml_keys_that_look_like_other_things_stay_strings(tmp_path: Path) -> None:
+def test_yaml_keys_stay_strings(tmp_path: Path) -> None:
     assert load(_file(tmp_path, "a.yml", "on: 1\n'1': 2\n'<<': 3\n2024-01-31: 4\n")).value == {
         "on": 1,
         "1": 2,
@@ -95,7 +95,7 @@ def test_yaml_keys_that_look_like_other_things_stay_strings(tmp_path: Path) -> N
     }
 
 
-def test_an_alias_stands_for_its_anchor(tmp_path: Path) -> None:
+def test_yaml_alias_gives_value_of_anchor(tmp_path: Path) -> None:
     document = load(_file(tmp_path, "a.yaml", "a: &x\n  b: [1]\nc: *x\nd: {e: *x}\n"))
     assert document.value == {"a": {"b": [1]}, "c": {"b": [1]}, "d": {"e": {"b": [1]}}}
     assert document.line(("c",)) == 3
@@ -109,7 +109,7 @@ def test_an_alias_stands_for_its_anchor(tmp_path: Path) -> None:
         ("a.yaml", "---\na:\n  b: [1,\n   {c/d: 2}]\n\ne: 3\n"),
     ],
 )
-def test_lines(tmp_path: Path, name: str, text: str) -> None:
+def test_load_records_line_of_each_value(tmp_path: Path, name: str, text: str) -> None:
     document = load(_file(tmp_path, name, text))
     assert document.value == {"a": {"b": [1, {"c/d": 2}]}, "e": 3}
     assert [document.line(tuple(path.split())) for path in ("a", "a b", "a b 1 c/d", "e")] == [
@@ -124,11 +124,11 @@ def test_lines(tmp_path: Path, name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.yaml"])
-def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, name: str) -> None:
+def test_load_byte_order_mark_is_ignored(tmp_path: Path, name: str) -> None:
     assert load(_file(tmp_path, name, b'\xef\xbb\xbf{"a": 1}')).value == {"a": 1}
 
 
-def test_numbers_of_any_size(tmp_path: Path) -> None:
+def test_load_integers_of_any_size(tmp_path: Path) -> None:
     digits = "9" * 400
     for name in ("a.json", "a.yaml"):
         assert load(_file(tmp_path, name, f'{{"a": {digits}}}')).value == {"a": int(digits)}
@@ -172,7 +172,9 @@ def test_numbers_of_any_size(tmp_path: Path) -> None:
         ('{"a":' * 100_000, (1, "/a" * MAX_DEPTH, f"nested more than {MAX_DEPTH} levels deep")),
     ],
 )
-def test_what_json_does_not_allow(tmp_path: Path, text: str, issue: tuple[int, str, str]) -> None:
+def test_json_invalid_syntax_is_reported(
+    tmp_path: Path, text: str, issue: tuple[int, str, str]
+) -> None:
     assert _issue(tmp_path, "a.json", text) == issue
 
 
@@ -206,7 +208,7 @@ def test_what_json_does_not_allow(tmp_path: Path, text: str, issue: tuple[int, s
         ("# nothing\n", None, "", "the file is empty"),
     ],
 )
-def test_what_yaml_does_not_allow(
+def test_yaml_unsupported_syntax_is_reported(
     tmp_path: Path, text: str, line: int | None, pointer: str, message: str
 ) -> None:
     found = _issue(tmp_path, "a.yaml", text)
@@ -215,19 +217,19 @@ def test_what_yaml_does_not_allow(
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
-def test_yaml_nested_far_too_deep_is_refused_as_such(tmp_path: Path, opening: str) -> None:
+def test_yaml_nested_too_deep_is_rejected(tmp_path: Path, opening: str) -> None:
     line, _, message = _issue(tmp_path, "a.yaml", "# a comment\n" + opening * 20_000)
     assert (line, message) == (2, f"nested more than {MAX_DEPTH} levels deep")
 
 
-def test_words_of_the_yaml_parser_are_passed_on(tmp_path: Path) -> None:
+def test_yaml_parser_message_is_reported(tmp_path: Path) -> None:
     text = "a: [1,\nb: 2\n"
     with pytest.raises(yaml.MarkedYAMLError) as caught:
         list(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     assert str(caught.value.problem) in _issue(tmp_path, "a.yaml", text)[2]
 
 
-def test_anchors_that_explode(tmp_path: Path) -> None:
+def test_yaml_exponential_aliases_are_rejected(tmp_path: Path) -> None:
     laughs = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n"
         for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -238,7 +240,9 @@ def test_anchors_that_explode(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", slow_but([1_000], [1_000, MAX_VALUES]))
-def test_too_many_values(tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_too_many_values_are_rejected(
+    tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(json_source, "MAX_VALUES", limit)
     message = _issue(tmp_path, "a.json", f"[{'1,' * limit}1]")[2]
     assert message == f"more than {limit} values in one file"
@@ -251,7 +255,9 @@ def test_too_many_values(tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyP
         ("a.yaml", "a: {b: 1,\n  b: {},\n  b: 2}\nc: []\nc: 1"),
     ],
 )
-def test_all_duplicate_keys_are_named_with_both_lines(tmp_path: Path, name: str, text: str) -> None:
+def test_load_duplicate_keys_are_reported_with_both_lines(
+    tmp_path: Path, name: str, text: str
+) -> None:
     path = _file(tmp_path, name, text)
     with pytest.raises(ProtocolError) as caught:
         load(path)
@@ -272,13 +278,13 @@ def test_all_duplicate_keys_are_named_with_both_lines(tmp_path: Path, name: str,
         ("a.json", b" " * (MAX_BYTES + 1), (None, "", f"larger than {MAX_BYTES} bytes")),
     ],
 )
-def test_files_that_hold_no_text(
+def test_load_undecodable_file_is_rejected(
     tmp_path: Path, name: str, content: str | bytes, issue: tuple[int | None, str, str]
 ) -> None:
     assert _issue(tmp_path, name, content) == issue
 
 
-def test_paths_that_lead_to_no_file(tmp_path: Path) -> None:
+def test_load_unreadable_path_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "directory.json").mkdir()
     (tmp_path / "loop.json").symlink_to("loop.json")
     os.mkfifo(tmp_path / "pipe.json")
@@ -297,7 +303,7 @@ def test_paths_that_lead_to_no_file(tmp_path: Path) -> None:
     }
 
 
-def test_an_error_prints_one_line_for_each_issue() -> None:
+def test_protocol_error_prints_one_line_per_issue() -> None:
     error = ProtocolError(
         [
             Issue("b.json", 2, "", "wrong"),
@@ -317,7 +323,7 @@ def test_an_error_prints_one_line_for_each_issue() -> None:
     ]
 
 
-def test_issues_that_know_only_a_pointer_get_file_and_line(tmp_path: Path) -> None:
+def test_protocol_error_locate_adds_file_and_line(tmp_path: Path) -> None:
     document = load(_file(tmp_path, "a.yaml", "a:\n  b/c: 1\n"))
     elsewhere = Issue("z.json", 7, "/a", "there")
     located = document.locate(ProtocolError([Issue(None, None, "/a/b~1c", "here"), elsewhere]))
@@ -337,7 +343,7 @@ _VALUES = st.recursive(
 
 
 @given(value=_VALUES, indent=st.sampled_from([None, 2]))
-def test_any_json_is_read_as_the_standard_library_does(
+def test_json_source_agrees_with_standard_library(
     tmp_path_factory: pytest.TempPathFactory, value: Any, indent: int | None
 ) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=False)
@@ -353,7 +359,7 @@ _BOTH = st.text(
 
 
 @given(value=st.dictionaries(_BOTH, _BOTH | st.integers() | st.booleans() | st.none()))
-def test_ascii_json_is_read_alike_as_yaml(
+def test_yaml_source_agrees_with_json_source_on_ascii(
     tmp_path_factory: pytest.TempPathFactory, value: Any
 ) -> None:
     text = json.dumps(value)
@@ -380,7 +386,7 @@ def test_ascii_json_is_read_alike_as_yaml(
         ),
     ],
 )
-def test_the_usual_mistakes_in_yaml_are_explained(
+def test_yaml_common_mistakes_are_explained(
     tmp_path: Path, text: str, line: int, hint: str
 ) -> None:
     found = _issue(tmp_path, "a.yaml", text)

@@ -17,7 +17,7 @@ OBJECT = {
 }
 
 
-def test_types_come_back_under_the_names_and_with_the_literals_of_the_plan() -> None:
+def test_make_types_gives_planned_names_and_literals() -> None:
     alias, model = make_types(make_plan(one_param(OBJECT))).named
     assert (alias.name, alias.kind, alias.annotation) == (
         "EchoParamSomeKey",
@@ -31,14 +31,14 @@ def test_types_come_back_under_the_names_and_with_the_literals_of_the_plan() -> 
     ]
 
 
-def test_what_is_listed_twice_stands_where_it_stood_first() -> None:
+def test_make_types_duplicate_values_keep_first_position() -> None:
     schema = {"anyOf": [{"enum": ["a", "b", "a"]}, {"type": "integer"}, {"const": "a"}]}
     (alias,) = make_types(make_plan(one_param(schema))).named
     assert alias.kind == "alias"
     assert alias.annotation == "Literal['a', 'b'] | int"
 
 
-def test_names_that_the_model_generator_makes_are_not_taken_for_ours() -> None:
+def test_make_types_ignores_names_of_model_generator() -> None:
     # It makes Type1Model, Type11 and so on of what it is shown.
     bounded = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "array", "maxItems": 1}]}
     definitions = {f"D{index:02}": bounded for index in range(25)}
@@ -47,7 +47,9 @@ def test_names_that_the_model_generator_makes_are_not_taken_for_ours() -> None:
     assert {each.annotation for each in named if each.kind == "alias"} == {expected}
 
 
-def test_the_model_generator_sees_no_text_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_types_hides_protocol_text_from_model_generator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen: list[str] = []
     original = models.generate
 
@@ -79,7 +81,7 @@ def test_the_model_generator_sees_no_text_of_the_protocol(monkeypatch: pytest.Mo
         "Literal[str]",
     ],
 )
-def test_what_the_model_generator_should_not_write_is_refused(
+def test_make_types_unexpected_generator_output_is_rejected(
     annotation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = f"class Carrier:\n    f0: {annotation}\n"
@@ -88,13 +90,13 @@ def test_what_the_model_generator_should_not_write_is_refused(
         make_types(make_plan(one_param({"type": "string"})))
 
 
-def test_what_the_model_generator_leaves_out_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_types_missing_generator_output_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "generate", lambda *_, **__: "")
     with pytest.raises(CodegenError, match="did not write"):
         make_types(make_plan(one_param({"type": "string"})))
 
 
-def test_an_alias_stands_behind_what_it_is_made_of() -> None:
+def test_make_types_alias_follows_types_it_uses() -> None:
     definitions = {
         "A": {"type": "array", "items": {"$ref": "#/$defs/B"}},
         "B": {"anyOf": [{"$ref": "#/$defs/C"}, {"type": "null"}]},

@@ -41,7 +41,7 @@ from hypothesis import strategies as st
         ("/", "solidus", "SOLIDUS", "SolidusParam"),
     ],
 )
-def test_a_procedure_is_named_by_its_path(
+def test_procedure_names_derive_from_path(
     path: str, method: str, constant: str, param: str
 ) -> None:
     named = (method_name(path), constant_name(path), class_name(path, "param"))
@@ -74,7 +74,7 @@ def test_a_procedure_is_named_by_its_path(
         ("größe", "größe"),
     ],
 )
-def test_an_attribute_is_named_by_its_property(key: str, attribute: str) -> None:
+def test_attribute_name_derives_from_property(key: str, attribute: str) -> None:
     assert attribute_name(key) == attribute
 
 
@@ -95,11 +95,11 @@ def test_an_attribute_is_named_by_its_property(key: str, attribute: str) -> None
         ("", "Empty"),
     ],
 )
-def test_a_definition_keeps_its_name_if_a_class_can_have_it(definition: str, name: str) -> None:
+def test_definition_name_is_kept_if_valid_class_name(definition: str, name: str) -> None:
     assert own_class_name(definition) == name
 
 
-def test_no_attribute_is_named_like_something_that_models_have() -> None:
+def test_attribute_name_never_shadows_model_attribute() -> None:
     public = {
         name
         for name in {*dir(enkaku.Model), *dir(type(enkaku.Model)), *dir(pydantic.BaseModel)}
@@ -114,7 +114,7 @@ names = st.text(st.characters() | st.sampled_from("aAzZ019_-/$+. \"'\\\n{}"), ma
 
 
 @given(names)
-def test_every_name_is_an_identifier(name: str) -> None:
+def test_names_are_always_identifiers(name: str) -> None:
     every = [
         attribute_name(name),
         method_name(name),
@@ -131,7 +131,7 @@ def test_every_name_is_an_identifier(name: str) -> None:
 
 
 @given(names, names)
-def test_no_class_is_named_like_an_attribute(one: str, other: str) -> None:
+def test_class_name_never_equals_attribute_name(one: str, other: str) -> None:
     assert own_class_name(one) not in {attribute_name(one), attribute_name(other)}
 
 
@@ -140,7 +140,7 @@ objects = st.dictionaries(paths, st.sampled_from(["string", "number"]), min_size
 
 
 @given(st.dictionaries(paths, objects, min_size=2, max_size=5), st.randoms())
-def test_adding_or_reordering_procedures_renames_nothing(procedures: dict, random: Random) -> None:
+def test_names_are_stable_when_procedures_are_added(procedures: dict, random: Random) -> None:
     document = {
         path: {
             "type": "request",
@@ -167,7 +167,7 @@ def test_adding_or_reordering_procedures_renames_nothing(procedures: dict, rando
     }
 
 
-def test_types_below_a_slot_are_named_by_their_path() -> None:
+def test_nested_type_names_derive_from_path() -> None:
     schema = {
         "type": "object",
         "properties": {
@@ -200,7 +200,7 @@ def test_types_below_a_slot_are_named_by_their_path() -> None:
     }
 
 
-def test_objects_of_a_union_are_named_by_what_tells_them_apart() -> None:
+def test_union_member_names_derive_from_discriminator() -> None:
     def branch(**fields: object) -> dict:
         properties = {key: {"const": value} for key, value in fields.items()}
         return {"type": "object", "properties": properties}
@@ -219,7 +219,7 @@ def test_objects_of_a_union_are_named_by_what_tells_them_apart() -> None:
     ]
 
 
-def test_errors_are_named_by_their_definition_or_by_procedure_and_code() -> None:
+def test_error_names_derive_from_definition_or_code() -> None:
     shared = an_error("GONE", definition="Gone", pointer="/$defs/Gone")
     several = [
         an_error(code, definition="Limits", pointer="/$defs/Limits") for code in ("A_B", "C")
@@ -285,7 +285,7 @@ def test_errors_are_named_by_their_definition_or_by_procedure_and_code() -> None
         ),
     ],
 )
-def test_a_collision_is_an_error_that_names_both(
+def test_name_collision_error_names_both(
     protocol: Protocol, pointer: str, parts: list[str]
 ) -> None:
     with pytest.raises(ProtocolError) as caught:
@@ -295,7 +295,7 @@ def test_a_collision_is_an_error_that_names_both(
     assert all(part in told[0].message for part in parts), told[0].message
 
 
-def test_a_type_named_by_its_path_makes_way_for_a_definition() -> None:
+def test_path_derived_type_name_yields_to_definition() -> None:
     branches = [
         {
             "type": "object",
@@ -314,7 +314,7 @@ def test_a_type_named_by_its_path_makes_way_for_a_definition() -> None:
     }
 
 
-def test_a_property_may_say_what_it_is_called_in_python() -> None:
+def test_python_name_overrides_attribute_name() -> None:
     properties = {"_id": {"x-python-name": "ownId"}, "id": {"type": "string"}}
     (type_,) = make_plan(one_param({"type": "object", "properties": properties})).types
     assert isinstance(type_, ObjectPlan)
@@ -335,7 +335,7 @@ def test_a_property_may_say_what_it_is_called_in_python() -> None:
         (5, "a"),
     ],
 )
-def test_a_name_that_no_attribute_can_have_is_refused(name: object, such: str) -> None:
+def test_python_name_invalid_is_rejected(name: object, such: str) -> None:
     schema = {"type": "object", "properties": {"a": {"x-python-name": name}}}
     with pytest.raises(ProtocolError) as caught:
         make_plan(one_param(schema))
@@ -347,7 +347,7 @@ def test_a_name_that_no_attribute_can_have_is_refused(name: object, such: str) -
     )
 
 
-def test_a_name_in_python_stays_where_an_object_says_more_of_the_property() -> None:
+def test_python_name_is_kept_when_all_of_refines_property() -> None:
     base = {"type": "object", "properties": {"class": {"type": "string", "x-python-name": "kind"}}}
     more = {"allOf": [{"$ref": "#/$defs/Base"}], "properties": {"class": {"const": "more"}}}
     plan = make_plan(one_param(more, {"Base": base}))
@@ -357,14 +357,14 @@ def test_a_name_in_python_stays_where_an_object_says_more_of_the_property() -> N
     assert names == {"Base": "kind", "EchoParam": "kind"}
 
 
-def test_all_collisions_are_told_at_once() -> None:
+def test_name_collisions_are_all_reported_at_once() -> None:
     schema = {"type": "object", "properties": {"aB": {}, "a_b": {}, "cD": {}, "c_d": {}}}
     with pytest.raises(ProtocolError) as caught:
         make_plan(make_protocol({"x": {"type": "event", "data": schema}, "X": {"type": "event"}}))
     assert len(caught.value.issues) == 3  # two pairs of attributes, one of methods
 
 
-def test_a_claim_is_refused_once_for_each_that_comes_too_late() -> None:
+def test_namespace_reserve_taken_name_reports_one_issue() -> None:
     namespace = Namespace("here")
     assert list(namespace.reserve("a", "one", "/1")) == []
     assert list(namespace.reserve("b", "two", "/2")) == []

@@ -24,7 +24,7 @@ SPACE = r"[\s--\x85]\uFEFF"
         ("^é[à-ü]💩$", "^é[à-ü]💩$"),
     ],
 )
-def test_what_means_the_same_is_translated(pattern: str, text: str) -> None:
+def test_pattern_portable_is_translated(pattern: str, text: str) -> None:
     assert portable(pattern) == text
 
 
@@ -47,7 +47,7 @@ def test_what_means_the_same_is_translated(pattern: str, text: str) -> None:
         "\ud800",
     ],
 )
-def test_what_may_mean_something_else_is_left_to_the_validator(pattern: str) -> None:
+def test_pattern_not_portable_is_left_to_validator(pattern: str) -> None:
     assert portable(pattern) is None
 
 
@@ -72,7 +72,7 @@ def test_what_may_mean_something_else_is_left_to_the_validator(pattern: str) -> 
         "[^\\d]",
     ],
 )
-def test_every_character_is_taken_or_refused_alike(pattern: str) -> None:
+def test_pattern_accepts_same_characters_as_validator(pattern: str) -> None:
     validator = Draft202012Validator({"pattern": f"^{pattern}$"})
     ours = SchemaValidator(core_schema.str_schema(pattern=portable(f"^{pattern}$")))
 

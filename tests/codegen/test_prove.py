@@ -79,7 +79,7 @@ def reasons(schema: Any, definitions: Mapping[str, Any] = DEFINITIONS) -> list[s
         },
     ],
 )  # fmt: skip
-def test_the_type_is_enough(schema: Any) -> None:
+def test_prove_type_enforces_schema(schema: Any) -> None:
     assert reasons(schema) == []
 
 
@@ -114,18 +114,18 @@ def test_the_type_is_enough(schema: Any) -> None:
         ({"allOf": [A], "anyOf": [{}], "unevaluatedProperties": False}, "/unevaluatedProperties"),
     ],
 )  # fmt: skip
-def test_the_reason_is_given_with_its_place(schema: Any, pointer: str) -> None:
+def test_prove_unproved_schema_reports_reason_and_location(schema: Any, pointer: str) -> None:
     assert f"/echo/param{pointer}" in {each.partition(": ")[0] for each in reasons(schema)}
 
 
-def test_a_proof_that_took_a_false_one_for_granted_falls_with_it() -> None:
+def test_prove_recursion_with_false_assumption_is_rejected() -> None:
     found = reasons({"$ref": "#/$defs/OddTree"})
     assert found == [
         "/$defs/OddTree/properties/children/uniqueItems: a Python list may contain an item twice"
     ]
 
 
-def test_what_is_too_large_for_a_proof_is_not_proved() -> None:
+def test_prove_too_large_schema_is_not_proved() -> None:
     chain: dict[str, Any] = {
         f"D{index}": {"type": "array", "items": {"$ref": f"#/$defs/D{index + 1}"}}
         for index in range(500)
@@ -136,7 +136,7 @@ def test_what_is_too_large_for_a_proof_is_not_proved() -> None:
     ]
 
 
-def test_the_data_of_errors_is_proved_as_well() -> None:
+def test_prove_includes_error_data() -> None:
     data = {"type": "object", "properties": {"a": {}}, "not": {"required": ["b"]}}
     errors = [an_error("X", data=data), an_error("Y", data={"type": "object"})]
     protocol = make_protocol({"echo": {"type": "request", "errors": errors}})
@@ -161,18 +161,18 @@ def chain(length: int, last: Any) -> dict[str, Any]:
     }
 
 
-def test_a_long_chain_of_definitions_is_proved() -> None:
+def test_prove_long_chain_of_definitions_succeeds() -> None:
     assert reasons({"$ref": "#/$defs/D0"}, chain(500, {"type": "string"})) == []
 
 
-def test_what_is_wrong_at_the_end_of_a_long_chain_is_found() -> None:
+def test_prove_mistake_at_end_of_long_chain_is_found() -> None:
     definitions = chain(100, {"type": "array", "uniqueItems": True})
     assert reasons({"$ref": "#/$defs/D0"}, definitions) == [
         "/$defs/D99/properties/value/uniqueItems: a Python list may contain an item twice"
     ]
 
 
-def test_classes_of_a_union_are_told_apart_before_what_they_refer_to_is_compared() -> None:
+def test_prove_discriminated_union_is_decided_without_recursion() -> None:
     definitions = chain(100, {"type": "string"})
     for place, schema in enumerate(definitions.values()):
         schema["properties"]["kind"] = {"const": f"kind{place}"}

@@ -41,7 +41,7 @@ def _data(protocol: Protocol) -> object:
     return protocol.procedures[0].slots["data"]
 
 
-def test_the_documents_own_definitions_stay_used_or_not(tmp_path: Path) -> None:
+def test_document_definitions_are_kept_used_or_unused(tmp_path: Path) -> None:
     protocol = _read(
         tmp_path, _document({"$ref": "#/$defs/B"}, B={"type": "string"}, A={"$ref": "#/$defs/B"})
     )
@@ -52,7 +52,7 @@ def test_the_documents_own_definitions_stay_used_or_not(tmp_path: Path) -> None:
     ]
 
 
-def test_a_slot_is_looked_up_before_its_document(tmp_path: Path) -> None:
+def test_slot_definitions_take_precedence_over_document(tmp_path: Path) -> None:
     data = {
         "$defs": {"Own": {"type": "string"}, "Unused": {"type": "null"}},
         "anyOf": [{"$ref": "#/$defs/Own"}, {"$ref": "#/$defs/Shared"}],
@@ -62,7 +62,7 @@ def test_a_slot_is_looked_up_before_its_document(tmp_path: Path) -> None:
     assert protocol.definitions == {"Own": {"type": "string"}, "Shared": {"type": "number"}}
 
 
-def test_a_slot_of_a_bare_mapping_is_its_own_root(tmp_path: Path) -> None:
+def test_slot_of_bare_mapping_is_its_own_root(tmp_path: Path) -> None:
     slot = {"$defs": {"Level": {"enum": ["a"]}}, "items": {"$ref": "#/$defs/Level"}}
     procedures = {name: {"type": "event", "data": slot} for name in ("p", "q")}
     protocol = _read(tmp_path, {"main.json": procedures})
@@ -72,7 +72,7 @@ def test_a_slot_of_a_bare_mapping_is_its_own_root(tmp_path: Path) -> None:
     assert protocol.definitions == {"Level": {"enum": ["a"]}}
 
 
-def test_files_refer_to_files(tmp_path: Path) -> None:
+def test_references_between_files_are_resolved(tmp_path: Path) -> None:
     protocol = _read(
         tmp_path,
         {
@@ -93,7 +93,7 @@ def test_files_refer_to_files(tmp_path: Path) -> None:
     }
 
 
-def test_one_file_by_several_paths_is_one_file(tmp_path: Path) -> None:
+def test_references_to_one_file_by_several_paths_are_merged(tmp_path: Path) -> None:
     data = {"anyOf": [{"$ref": "a.json"}, {"$ref": "./x/../a.json"}, {"$ref": "link.json"}]}
     (tmp_path / "x").mkdir()
     (tmp_path / "link.json").symlink_to("a.json")
@@ -114,13 +114,15 @@ def test_one_file_by_several_paths_is_one_file(tmp_path: Path) -> None:
         ("x/y", "#%2F$defs%2Fx~1y", "#/$defs/x~1y"),
     ],
 )
-def test_escapes(tmp_path: Path, name: str, reference: str, written: str) -> None:
+def test_reference_escapes_are_decoded(
+    tmp_path: Path, name: str, reference: str, written: str
+) -> None:
     protocol = _read(tmp_path, _document({"$ref": reference}, **{name: {"type": "string"}}))
     assert _data(protocol) == {"$ref": written}
     assert list(protocol.definitions) == [name]
 
 
-def test_a_schema_that_something_refers_to_by_path_becomes_a_definition(tmp_path: Path) -> None:
+def test_reference_by_path_creates_definition(tmp_path: Path) -> None:
     data = {
         "properties": {
             "tree": {"$ref": "#"},
@@ -147,7 +149,7 @@ def test_a_schema_that_something_refers_to_by_path_becomes_a_definition(tmp_path
     }
 
 
-def test_anchors_and_ids(tmp_path: Path) -> None:
+def test_references_by_anchor_and_id_are_resolved(tmp_path: Path) -> None:
     data = {
         "$id": "https://example.com/root.json",
         "anyOf": [
@@ -177,7 +179,7 @@ def test_anchors_and_ids(tmp_path: Path) -> None:
     }
 
 
-def test_a_reference_in_data_is_data(tmp_path: Path) -> None:
+def test_reference_in_data_is_kept_as_data(tmp_path: Path) -> None:
     data = {
         "const": {"$ref": "x"},
         "enum": [{"$ref": "x"}],
@@ -190,18 +192,18 @@ def test_a_reference_in_data_is_data(tmp_path: Path) -> None:
     assert _data(protocol) == data
 
 
-def test_neighbours_of_a_reference_stay(tmp_path: Path) -> None:
+def test_reference_keeps_adjacent_keywords(tmp_path: Path) -> None:
     data = {"$ref": "#/$defs/A", "description": "first", "maxLength": 3}
     assert _data(_read(tmp_path, _document(data, A={"type": "string"}))) == data
 
 
-def test_recursion_through_a_part_of_the_value_is_fine(tmp_path: Path) -> None:
+def test_recursion_through_nested_value_is_accepted(tmp_path: Path) -> None:
     tree = {"properties": {"left": {"$ref": "#/$defs/Tree"}, "more": {"items": {"$ref": "t.json"}}}}
     files = {**_document({"$ref": "#/$defs/Tree"}, Tree=tree), "t.json": {"items": {"$ref": "#"}}}
     assert list(_read(tmp_path, files).definitions) == ["Tree", "t"]
 
 
-def test_draft_07_is_said_in_draft_2020_12(tmp_path: Path) -> None:
+def test_draft_07_schema_is_rewritten_as_draft_2020_12(tmp_path: Path) -> None:
     data = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "items": [{"$ref": "#/definitions/A", "maxLength": 3}, {"$ref": "#named"}],
@@ -219,7 +221,7 @@ def test_draft_07_is_said_in_draft_2020_12(tmp_path: Path) -> None:
     assert protocol.definitions == {"A": {"type": "string"}, "B": {}}
 
 
-def test_two_schemas_of_one_name_name_both_places(tmp_path: Path) -> None:
+def test_schemas_of_same_name_report_both_locations(tmp_path: Path) -> None:
     data = {"anyOf": [{"$ref": "a.json#/$defs/L"}, {"$ref": "b.json#/$defs/L"}]}
     level = {"$defs": {"L": {"properties": {"n": {"const": 1}}}}}
     assert _issues(
@@ -227,7 +229,7 @@ def test_two_schemas_of_one_name_name_both_places(tmp_path: Path) -> None:
     ) == ['b.json:3: /$defs/L: another schema is named "L", too: a.json:3: /$defs/L; rename one']
 
 
-def test_two_files_of_one_name_name_both_places(tmp_path: Path) -> None:
+def test_files_of_same_name_report_both_locations(tmp_path: Path) -> None:
     data = {"anyOf": [{"$ref": "x/common.json"}, {"$ref": "y/common.json"}]}
     files = {**_bare(data), "x/common.json": {"type": "string"}, "y/common.json": {"type": "null"}}
     assert _issues(tmp_path, files) == [
@@ -246,7 +248,7 @@ def test_two_files_of_one_name_name_both_places(tmp_path: Path) -> None:
         ({"enum": [1, 2]}, {"enum": [2, 1]}, False),
     ],
 )
-def test_schemas_of_one_name_merge_if_they_are_the_same(
+def test_schemas_of_same_name_are_merged_only_if_equal(
     tmp_path: Path, one: object, other: object, *, merge: bool | None
 ) -> None:
     data = {"anyOf": [{"$ref": "a.json#/$defs/L"}, {"$ref": "b.json#/$defs/L"}]}
@@ -287,7 +289,7 @@ def test_schemas_of_one_name_merge_if_they_are_the_same(
         ("a%00.json", '"a%00.json" is not a reference: '),
     ],
 )
-def test_a_reference_to_nothing_is_named_where_it_stands(
+def test_reference_to_missing_target_is_reported_at_ref(
     tmp_path: Path, reference: str, message: str
 ) -> None:
     main = f"""\
@@ -308,7 +310,7 @@ $defs: {{A: {{type: object, properties: {{x: true}}, allOf: [true], enum: [{{}}]
     assert message.replace("main.json", "main.yaml") in at_reference[0]
 
 
-def test_issues_in_a_referenced_file_name_that_file(tmp_path: Path) -> None:
+def test_issues_in_referenced_file_name_that_file(tmp_path: Path) -> None:
     files = {
         **_bare({"anyOf": [{"$ref": "a.yaml"}, {"$ref": "a.yaml#/$defs/X"}, {"$ref": "b.yaml"}]}),
         "a.yaml": "type: objet\n$defs:\n  X:\n    $ref: nope.yaml\n",
@@ -350,11 +352,13 @@ def test_issues_in_a_referenced_file_name_that_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_schema_that_only_means_itself(tmp_path: Path, files: Files, issues: list[str]) -> None:
+def test_schema_referring_only_to_itself_is_rejected(
+    tmp_path: Path, files: Files, issues: list[str]
+) -> None:
     assert _issues(tmp_path, files) == issues
 
 
-def test_references_and_ids_that_are_not_supported(tmp_path: Path) -> None:
+def test_references_and_ids_unsupported_are_reported(tmp_path: Path) -> None:
     data = {
         "$dynamicRef": "#a",
         "$recursiveRef": "#",
@@ -375,7 +379,7 @@ def test_references_and_ids_that_are_not_supported(tmp_path: Path) -> None:
     ]
 
 
-def test_long_chains_and_deep_schemas_are_no_trouble(tmp_path: Path) -> None:
+def test_reference_long_chains_and_deep_schemas_are_read(tmp_path: Path) -> None:
     chain: dict[str, Any] = {f"A{n}": {"$ref": f"#/$defs/A{n + 1}"} for n in range(3000)}
     deep: Any = {"type": "string"}
     for _ in range(45):
@@ -385,7 +389,7 @@ def test_long_chains_and_deep_schemas_are_no_trouble(tmp_path: Path) -> None:
     assert protocol.definitions["A3000"] == deep
 
 
-def test_what_is_accepted_stays_the_same(tmp_path: Path) -> None:
+def test_references_rewritten_schema_accepts_same_values(tmp_path: Path) -> None:
     """The rewritten schemas mean to a validator what the original means to it."""
     schema = {
         "$id": "https://example.com/list",
@@ -434,7 +438,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return asked
 
 
-def test_files_in_several_directories_formats_and_drafts(
+def test_references_across_directories_formats_and_drafts(
     tmp_path: Path, offline: list[object]
 ) -> None:
     files: Files = {
@@ -474,7 +478,7 @@ def test_files_in_several_directories_formats_and_drafts(
     assert offline == []
 
 
-def test_an_address_leads_to_what_has_it_in_the_same_tree_and_nowhere_else(
+def test_reference_by_id_resolves_only_in_same_document(
     tmp_path: Path, offline: list[object]
 ) -> None:
     data = {

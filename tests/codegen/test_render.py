@@ -17,18 +17,18 @@ texts = st.text(st.characters() | st.sampled_from("\"'\\\n\r\t {}%#"))
 
 
 @given(texts)
-def test_a_literal_is_the_text(text: str) -> None:
+def test_pyrepr_evaluates_to_same_text(text: str) -> None:
     assert ast.literal_eval(pyrepr(Text(text))) == text
     assert pyrepr(Text(text)).isprintable()
 
 
 @given(texts)
-def test_a_comment_is_one_printable_line(text: str) -> None:
+def test_comment_is_one_printable_line(text: str) -> None:
     assert comment(Text(text)).isprintable()
 
 
 @given(texts)
-def test_a_docstring_is_one_string_that_shows_every_word(text: str) -> None:
+def test_docstring_is_one_string_with_every_word(text: str) -> None:
     written = docstring(Text(text))
     assert bool(written) is bool(Text(text))
     if written:
@@ -40,12 +40,12 @@ def test_a_docstring_is_one_string_that_shows_every_word(text: str) -> None:
 
 
 @given(texts)
-def test_formatting_keeps_a_docstring(text: str) -> None:
+def test_format_source_keeps_docstring(text: str) -> None:
     source = f"class A:\n    {docstring(Text(f'x{text}')) or '...'}\n    a: int\n"
     assert len(ast.parse(format_source(source, "a.py")).body[0].body) == 2
 
 
-def test_long_lines_are_wrapped_and_short_ones_left_alone() -> None:
+def test_docstring_wraps_only_long_lines() -> None:
     written = docstring(Text("a list:\n  - one\n  - " + "two " * 50))
     lines = written.splitlines()
     assert lines[:2] == ['"""a list:', "  - one"]
@@ -53,7 +53,7 @@ def test_long_lines_are_wrapped_and_short_ones_left_alone() -> None:
     assert all(line.startswith("  ") for line in lines[1:-1])
 
 
-def test_a_template_of_the_users_goes_before_ours(tmp_path: Path) -> None:
+def test_user_template_overrides_built_in(tmp_path: Path) -> None:
     (tmp_path / "client.py.jinja").write_text(
         '{% include "header.jinja" %}\nNAME = {{ title | pyrepr }}\nMETHODS = [{% for each in procedures %}'
         "{{ each.method | pyrepr }}{% endfor %}]\n"
@@ -81,7 +81,7 @@ def test_a_template_of_the_users_goes_before_ours(tmp_path: Path) -> None:
         ("{% include 'header.jinja' %}\ndef", "the output is not Python"),
     ],
 )
-def test_a_broken_template_is_told(template: str, told: str, tmp_path: Path) -> None:
+def test_user_template_invalid_is_reported(template: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "client.py.jinja").write_text(template)
     with pytest.raises(TemplateError) as caught:
         generate(PROTOCOL, source="echo.json", templates=tmp_path)
@@ -89,12 +89,12 @@ def test_a_broken_template_is_told(template: str, told: str, tmp_path: Path) -> 
     assert "client.py.jinja" in str(caught.value)
 
 
-def test_a_missing_directory_of_templates_is_told(tmp_path: Path) -> None:
+def test_user_template_directory_missing_is_reported(tmp_path: Path) -> None:
     with pytest.raises(TemplateError, match="no such directory"):
         generate(PROTOCOL, source="echo.json", templates=tmp_path / "missing")
 
 
-def test_a_directory_without_any_template_is_told(tmp_path: Path) -> None:
+def test_user_template_directory_without_template_is_reported(tmp_path: Path) -> None:
     (tmp_path / "clent.py.jinja").touch()
     with pytest.raises(
         TemplateError, match=r"expected at least one of __init__\.py\.jinja, client\.py\.jinja"
