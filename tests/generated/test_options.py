@@ -44,7 +44,7 @@ VALUES: dict[str, tuple[object, Any]] = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_format_that_is_asked_for_becomes_its_type(formats: ModuleType, name: str) -> None:
+def test_format_option_converts_to_python_type(formats: ModuleType, name: str) -> None:
     value, text = VALUES[name]
     key = {"date_time": "date-time"}.get(name, name)
     slot = formats.ECHO.param
@@ -55,14 +55,14 @@ def test_a_format_that_is_asked_for_becomes_its_type(formats: ModuleType, name: 
 
 
 @pytest.mark.parametrize("name", [name for name in VALUES if name != "plain"])
-def test_what_does_not_read_as_the_type_is_refused(formats: ModuleType, name: str) -> None:
+def test_format_option_invalid_text_is_rejected(formats: ModuleType, name: str) -> None:
     key = {"date_time": "date-time"}.get(name, name)
     for wrong in ("nothing of that kind", 5, {}):
         with pytest.raises(enkaku.DecodeError, match=f"/{key}"):
             formats.ECHO.param.decode(json.dumps({key: wrong}).encode())
 
 
-def test_without_asking_a_text_stays_as_it_is(tmp_path: Path) -> None:
+def test_format_without_option_stays_string(tmp_path: Path) -> None:
     texts = ["2020-01-01T00:00:00.000Z", "PT36H", "6F9619FF-8B86-D011-B42D-00C04FC964FF", "no date"]
     procedures = {name: {"type": "request", "param": {**TEXT, "format": name}} for name in FORMATS}
     with imported(make_protocol(procedures), tmp_path) as package:
@@ -71,7 +71,7 @@ def test_without_asking_a_text_stays_as_it_is(tmp_path: Path) -> None:
             assert all(accepts(slot, text) for text in texts)
 
 
-def test_a_name_that_a_format_needs_is_not_taken() -> None:
+def test_format_option_reserves_type_names() -> None:
     schema = {"type": "object", "properties": {"dt": TEXT, "day": {**TEXT, "format": "date"}}}
     with pytest.raises(ProtocolError, match=r'"dt".*x-python-name'):
         make_plan(replace(one_param(schema), formats={"date": "date"}))
@@ -85,7 +85,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         yield package
 
 
-def test_a_default_is_read_where_it_is_absent_and_not_written(filled: ModuleType) -> None:
+def test_default_is_filled_in_when_absent_and_not_encoded(filled: ModuleType) -> None:
     read = filled.ECHO.param.decode(b'{"required":7}')
     assert (read.retries, read.share, read.mode, read.loud, read.maybe) == (
         *(3, 0.5, "slow", False),
@@ -95,7 +95,7 @@ def test_a_default_is_read_where_it_is_absent_and_not_written(filled: ModuleType
     assert json.loads(filled.ECHO.param.encode(read)) == {"required": 7}
 
 
-def test_a_default_that_is_given_is_written(filled: ModuleType) -> None:
+def test_default_given_explicitly_is_encoded(filled: ModuleType) -> None:
     given = {"required": 1, "retries": 3, "mode": "slow", "loud": False, "maybe": None}
     assert accepts(filled.ECHO.param, given)
     made = filled.EchoParam(required=1, retries=3, loud=False, maybe="yes")
@@ -107,19 +107,19 @@ def test_a_default_that_is_given_is_written(filled: ModuleType) -> None:
     }
 
 
-def test_a_required_member_has_no_default(filled: ModuleType) -> None:
+def test_required_property_has_no_default(filled: ModuleType) -> None:
     with pytest.raises(enkaku.DecodeError):
         filled.ECHO.param.decode(b"{}")
 
 
-def test_a_default_that_does_not_fit_is_an_error_where_it_would_be_filled_in() -> None:
+def test_default_not_matching_schema_is_rejected_if_filled_in() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer", "default": "no"}}}
     make_plan(one_param(schema))
     with pytest.raises(ProtocolError, match='the default "no" does not match its schema'):
         make_plan(replace(one_param(schema), defaults=True))
 
 
-def test_a_default_is_a_value_of_the_type_that_it_stands_beside(tmp_path: Path) -> None:
+def test_default_has_python_type_of_property(tmp_path: Path) -> None:
     properties: dict[str, Any] = {
         "whole": {"type": "integer", "default": 2.0},
         "listed": {"enum": [1, 2], "default": 1.0},
@@ -166,7 +166,7 @@ JOINED = {
 }
 
 
-def test_what_is_said_of_a_property_stays_where_an_object_says_more_of_it(tmp_path: Path) -> None:
+def test_property_annotations_are_kept_when_all_of_refines(tmp_path: Path) -> None:
     protocol = replace(one_param({"$ref": "#/$defs/More"}, JOINED), defaults=True)
     with imported(protocol, tmp_path) as package:
         size, kind = (package.More.model_fields[name] for name in ("size", "kind"))
@@ -199,7 +199,7 @@ def optional(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     ],
     ids=["nothing", "a string", "nulls"],
 )
-def test_absent_and_null_stay_apart(
+def test_absent_and_null_are_distinct(
     absent: dict[str, Any], given: dict[str, Any], optional: ModuleType
 ) -> None:
     whole = {"both": None, "has": "x", **absent}
@@ -211,5 +211,7 @@ def test_absent_and_null_stay_apart(
 
 
 @pytest.mark.parametrize("wrong", [{"text": None}, {"has": None}, {"nullable": 1}], ids=json.dumps)
-def test_null_is_refused_where_the_schema_does(wrong: dict[str, Any], optional: ModuleType) -> None:
+def test_null_is_rejected_unless_schema_accepts_it(
+    wrong: dict[str, Any], optional: ModuleType
+) -> None:
     assert not accepts(optional.ECHO.param, {"both": "a", "has": "b", **wrong})

@@ -29,7 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("place", ["", "outer.inner."], ids=["top", "nested"])
-def test_a_package_is_importable_from_any_place(
+def test_package_is_importable_from_any_location(
     root: Path, protocol: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(root)
@@ -47,7 +47,7 @@ def test_a_package_is_importable_from_any_place(
         assert model.__module__ == f"{name}.models"
 
 
-def test_only_the_runtime_is_imported(root: Path) -> None:
+def test_package_imports_only_runtime(root: Path) -> None:
     code = (
         "import sys, golden_dashboard; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
@@ -66,9 +66,7 @@ def test_only_the_runtime_is_imported(root: Path) -> None:
     )
 
 
-def test_an_older_runtime_is_refused_in_a_sentence(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_older_runtime_is_rejected(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(root)
     monkeypatch.setattr("enkaku._version.VERSION", "0.0.9")
     monkeypatch.delitem(sys.modules, "golden_kinds.procedures", raising=False)
@@ -77,7 +75,7 @@ def test_an_older_runtime_is_refused_in_a_sentence(
         importlib.import_module("golden_kinds.procedures")
 
 
-async def test_a_generated_client_talks_to_a_generated_handler(
+async def test_package_client_and_handler_interoperate(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(root)
@@ -129,7 +127,7 @@ async def test_a_generated_client_talks_to_a_generated_handler(
         assert (caught.value.message, caught.value.data.id) == ("no x", "x")
 
 
-async def test_the_options_of_a_call_reach_the_connection(
+async def test_client_call_options_are_passed_to_connection(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(root)
@@ -160,7 +158,7 @@ async def test_the_options_of_a_call_reach_the_connection(
     ]
 
 
-def test_the_table_says_which_requests_may_be_sent_again(
+def test_package_procedures_record_idempotent_requests(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(root)
@@ -174,7 +172,7 @@ def test_the_table_says_which_requests_may_be_sent_again(
         assert marked == {"request_both", "request_result"}
 
 
-def test_the_protocol_of_the_recordings_is_the_golden_one() -> None:
+def test_recorded_protocol_equals_golden_protocol() -> None:
     (golden,) = (path for path in PROTOCOLS if path.name == "dashboard.json")
     recorded = Path(__file__).parent.parent / "wire" / "recordings" / "protocol.json"
     assert json.loads(golden.read_text()) == json.loads(recorded.read_text())

@@ -23,7 +23,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("form", FORMS)
-def test_a_constraint_holds_wherever_it_stands(
+def test_constraint_is_enforced_at_every_position(
     package: ModuleType, form: str, position: str
 ) -> None:
     _, good, bad = FORMS[form]

@@ -55,7 +55,7 @@ def slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         ("unique", [1, 1], "expected unique items, got array with 2 items"),
     ],
 )  # fmt: skip
-def test_a_refusal_says_where_and_what(
+def test_decode_error_names_location_and_reason(
     slots: dict[str, Any], name: str, value: object, said: str
 ) -> None:
     with pytest.raises(enkaku.DecodeError) as caught:
@@ -64,7 +64,7 @@ def test_a_refusal_says_where_and_what(
     assert "pydantic" not in str(caught.value)
 
 
-def test_the_writer_is_told_as_well(slots: dict[str, Any]) -> None:
+def test_encode_error_names_reason(slots: dict[str, Any]) -> None:
     with pytest.raises(enkaku.EncodeError, match="expected unique items"):
         slots["unique"].encode(["a", "a"])
     with pytest.raises(enkaku.EncodeError, match="expected object, got 1"):

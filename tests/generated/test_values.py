@@ -228,18 +228,18 @@ def slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("label", CASES)
-def test_a_slot_accepts_what_its_schema_accepts(slots: dict[str, Any], label: str) -> None:
+def test_slot_accepts_values_of_its_schema(slots: dict[str, Any], label: str) -> None:
     _, good, _ = CASES[label]
     assert [value for value in good if not accepts(slots[label], value)] == []
 
 
 @pytest.mark.parametrize("label", [label for label, case in CASES.items() if case[2]])
-def test_a_slot_refuses_what_its_type_can_tell(slots: dict[str, Any], label: str) -> None:
+def test_slot_rejects_values_its_type_excludes(slots: dict[str, Any], label: str) -> None:
     _, _, bad = CASES[label]
     assert [value for value in bad if accepts(slots[label], value)] == []
 
 
-def test_every_awkward_property_makes_the_round_trip(tmp_path: Path) -> None:
+def test_awkward_property_names_round_trip(tmp_path: Path) -> None:
     keys = [
         *(
             "class",
@@ -310,7 +310,7 @@ def test_every_awkward_property_makes_the_round_trip(tmp_path: Path) -> None:
         assert package.EchoParam(class_=[1], json_=[2]).json_ == [2]
 
 
-def test_a_tagged_union_is_read_as_the_class_of_its_tag(tmp_path: Path) -> None:
+def test_discriminated_union_decodes_to_matching_class(tmp_path: Path) -> None:
     kinds = [
         {
             "type": "object",
@@ -327,7 +327,7 @@ def test_a_tagged_union_is_read_as_the_class_of_its_tag(tmp_path: Path) -> None:
             assert (read.kind, kind in type(read).__name__.lower()) == (kind, True)
 
 
-def test_models_are_documented_by_their_descriptions(tmp_path: Path) -> None:
+def test_model_docstring_is_schema_description(tmp_path: Path) -> None:
     inner = {
         "type": "object",
         "title": "What is inside",
@@ -339,7 +339,7 @@ def test_models_are_documented_by_their_descriptions(tmp_path: Path) -> None:
         assert package.EchoParamInner.__doc__ == "What is inside"
 
 
-def test_declared_errors_carry_their_data(tmp_path: Path) -> None:
+def test_declared_error_carries_data(tmp_path: Path) -> None:
     data = {
         "type": "object",
         "properties": {"leftOver": {"type": "number"}},
