@@ -11,18 +11,18 @@ from golden.refresh import PACKAGES, PROTOCOLS, generated
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda path: path.stem)
-def test_a_package_is_as_it_was(protocol: Path) -> None:
+def test_golden_package_is_unchanged(protocol: Path) -> None:
     directory = PACKAGES / protocol.stem
     there = {path.name: path.read_text(encoding="utf-8") for path in directory.iterdir() if path.is_file()}
     assert generated(protocol) == there, "if that is right: python tests/golden/refresh.py"
 
 
-def test_there_is_one_package_for_each_protocol() -> None:
+def test_golden_packages_match_protocols() -> None:
     assert {path.name for path in PACKAGES.iterdir()} == {path.stem for path in PROTOCOLS}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda path: path.stem)
-def test_formatting_leaves_the_program_as_it_is(protocol: Path) -> None:
+def test_formatting_preserves_program(protocol: Path) -> None:
     files = unformatted(read_protocol(protocol), source=protocol.name)
     for name in files.keys() - {"py.typed"}:
         formatted = (PACKAGES / protocol.stem / name).read_text(encoding="utf-8")
