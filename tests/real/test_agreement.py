@@ -36,7 +36,7 @@ PROVED = {
 
 
 @pytest.mark.parametrize("name", chosen(NAMES))
-def test_most_definitions_need_no_validator(name: str, tmp_path: Path) -> None:
+def test_real_definitions_mostly_need_no_validator(name: str, tmp_path: Path) -> None:
     file = extended(read(HERE / "protocols" / f"{name}.json"))
     path = tmp_path / "protocol.json"
     path.write_text(json.dumps(file), encoding="utf-8")
@@ -53,7 +53,7 @@ exemplified = pytest.mark.parametrize(
 
 
 @exemplified
-def test_the_examples_are_what_they_were_and_are_judged_alike(collection: Collection) -> None:
+def test_real_examples_agree_with_validator(collection: Collection) -> None:
     judge = Judge(collection)
     for example in examples(collection.name):
         accepted = judge.compare(f"{example.procedure} {example.slot}", example.value)
@@ -62,7 +62,7 @@ def test_the_examples_are_what_they_were_and_are_judged_alike(collection: Collec
 
 
 @exemplified
-def test_examples_that_differ_in_one_place_are_judged_alike(collection: Collection) -> None:
+def test_real_mutated_examples_agree_with_validator(collection: Collection) -> None:
     random, judge = Random(collection.name), Judge(collection)
     for example in examples(collection.name):
         for _ in range(5):
@@ -70,7 +70,7 @@ def test_examples_that_differ_in_one_place_are_judged_alike(collection: Collecti
     judge.conclude()
 
 
-def test_made_values_are_judged_alike(collection: Collection) -> None:
+def test_real_generated_values_agree_with_validator(collection: Collection) -> None:
     random, judge = Random(collection.name), Judge(collection)
     maker = Maker(collection.file["$defs"], random)
     for name, schema in schemas(collection.file):
@@ -82,7 +82,7 @@ def test_made_values_are_judged_alike(collection: Collection) -> None:
 
 
 @pytest.mark.parametrize("collection", chosen(["acp"]), indirect=True, scope="session")
-def test_a_tagged_union_is_read_as_the_class_of_its_tag(collection: Collection) -> None:
+def test_discriminated_union_decodes_to_matching_class(collection: Collection) -> None:
     slot, seen = collection.slot("session/update data"), set[str]()
     for example in examples("acp"):
         if example.procedure == "session/update":
