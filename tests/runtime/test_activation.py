@@ -95,7 +95,7 @@ def sockets(socket_path: Path) -> Any:
         yield [unix, tcp]
 
 
-def test_the_sockets_are_taken_with_their_names_and_kept_from_children(
+def test_systemd_sockets_have_names_and_are_not_inherited(
     sockets: list[socket.socket],
 ) -> None:
     said, child, again = tell(sockets, "LISTEN_FDNAMES=main:metrics")
@@ -122,7 +122,7 @@ def test_the_sockets_are_taken_with_their_names_and_kept_from_children(
         ),
     ],
 )
-def test_a_socket_without_a_name_is_unknown(
+def test_systemd_sockets_unnamed_are_unknown(
     sockets: list[socket.socket], variables: list[str], names: list[str]
 ) -> None:
     said, _, _ = tell(sockets, *variables)
@@ -137,7 +137,7 @@ def test_a_socket_without_a_name_is_unknown(
         (["LISTEN_FDS=99999999999999"], "UsageError", "descriptor 5 (unknown)"),
     ],
 )
-def test_what_cannot_be_taken_is_explained_and_the_variables_go_all_the_same(
+def test_systemd_sockets_unusable_raise_and_clear_variables(
     sockets: list[socket.socket], variables: list[str], error: str, words: str
 ) -> None:
     said, child, again = tell(sockets, *variables)
@@ -159,7 +159,7 @@ def test_what_cannot_be_taken_is_explained_and_the_variables_go_all_the_same(
         ("LISTEN_FDS", "two", "two sockets"),
     ],
 )
-def test_variables_that_pass_no_socket_are_explained_and_removed(
+def test_systemd_sockets_invalid_variables_raise_not_activated(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
@@ -172,7 +172,7 @@ def test_variables_that_pass_no_socket_are_explained_and_removed(
         systemd_sockets()
 
 
-def test_a_pipe_that_is_passed_is_said(sockets: list[socket.socket]) -> None:
+def test_systemd_sockets_pipe_raises_usage_error(sockets: list[socket.socket]) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading) as pipe, os.fdopen(writing):
         said, _, _ = tell([sockets[0], pipe], "LISTEN_FDNAMES=main:fifo")
@@ -180,7 +180,9 @@ def test_a_pipe_that_is_passed_is_said(sockets: list[socket.socket]) -> None:
     assert "descriptor 4 (fifo)" in said[1]
 
 
-def test_a_process_that_nobody_activated_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd_sockets_without_variables_raises_not_activated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NotActivated, match="LISTEN_PID and LISTEN_FDS are not set"):
@@ -188,7 +190,7 @@ def test_a_process_that_nobody_activated_is_told_so(monkeypatch: pytest.MonkeyPa
     assert issubclass(NotActivated, enkaku.UsageError)
 
 
-async def test_an_activated_program_serves(socket_path: Path) -> None:
+async def test_systemd_sockets_activated_program_serves(socket_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(socket_path))
         sock.listen()

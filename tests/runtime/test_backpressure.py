@@ -58,7 +58,7 @@ def pouring(progress: Progress, text: str = "x" * 100) -> Serving:
     return Serving(pour=pour)
 
 
-async def test_items_of_many_windows_wait_for_their_reader_in_order(
+async def test_stream_of_many_windows_waits_for_reader_in_order(
     connect_anyhow: Connect,
 ) -> None:
     count = 15_000  # five windows
@@ -78,7 +78,7 @@ async def test_items_of_many_windows_wait_for_their_reader_in_order(
             assert await stream.result() == count
 
 
-async def test_a_reader_that_pauses_again_and_again_loses_nothing(connect_anyhow: Connect) -> None:
+async def test_stream_with_pausing_reader_loses_nothing(connect_anyhow: Connect) -> None:
     progress = Progress()
     async with connect_anyhow(pouring(progress), limits=SMALL) as connection:
         async with connection.stream(POUR, 5_000) as stream:
@@ -90,7 +90,7 @@ async def test_a_reader_that_pauses_again_and_again_loses_nothing(connect_anyhow
             assert count == 5_000
 
 
-async def test_an_unread_stream_that_is_given_up_lets_the_connection_go_on(
+async def test_unread_stream_aborted_leaves_connection_usable(
     connect: Connect,
 ) -> None:
     progress = Progress()
@@ -102,7 +102,7 @@ async def test_an_unread_stream_that_is_given_up_lets_the_connection_go_on(
                 await connection.request(VOID, None)
 
 
-async def test_a_request_in_the_body_of_a_flooding_stream_is_answered(connect: Connect) -> None:
+async def test_request_while_reading_flooding_stream_is_answered(connect: Connect) -> None:
     progress = Progress()
     async with connect(pouring(progress)) as connection:
         async with connection.stream(POUR, 5000) as stream:
@@ -115,7 +115,7 @@ async def test_a_request_in_the_body_of_a_flooding_stream_is_answered(connect: C
             assert count == 5000
 
 
-async def test_a_request_beside_an_unread_flood_ends_the_flood_if_need_be_but_never_hangs(
+async def test_request_beside_unread_flood_is_answered(
     connect: Connect,
 ) -> None:
     progress = Progress()
@@ -136,7 +136,7 @@ async def _read(stream: enkaku.ClientStream[str, int], count: int) -> None:
         await anext(stream)
 
 
-async def test_an_overflow_ends_its_call_alone_and_cancels_its_handler(socket_path: Path) -> None:
+async def test_inbox_overflow_ends_only_its_call_and_cancels_handler(socket_path: Path) -> None:
     async with facing(socket_path, limits=SMALL) as (connection, peer):
         asking = asyncio.create_task(connection.request(VOID, None))  # somebody waits all the time
         void_rid = (await peer.read())["rid"]
@@ -155,7 +155,7 @@ async def test_an_overflow_ends_its_call_alone_and_cancels_its_handler(socket_pa
             assert await asking is None
 
 
-async def test_a_close_beside_an_unread_flood_gets_its_result(connect: Connect) -> None:
+async def test_close_beside_unread_flood_returns_result(connect: Connect) -> None:
     progress = Progress()
 
     async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
@@ -174,7 +174,7 @@ async def test_a_close_beside_an_unread_flood_gets_its_result(connect: Connect) 
             assert len(kept) < 2000
 
 
-async def test_a_handler_that_is_slow_slows_its_client_down_and_nothing_is_lost(
+async def test_channel_slow_handler_throttles_client_and_loses_nothing(
     connect_anyhow: Connect,
 ) -> None:
     gate = asyncio.Event()
@@ -204,7 +204,7 @@ async def test_a_handler_that_is_slow_slows_its_client_down_and_nothing_is_lost(
                 assert await channel.close() == 6_000
 
 
-async def test_items_beyond_the_limit_of_an_unread_channel_end_it_on_the_server(
+async def test_channel_unread_items_over_limit_end_call_on_server(
     socket_path: Path,
 ) -> None:
     lives = [Lifetime(), Lifetime()]
@@ -233,7 +233,7 @@ async def test_items_beyond_the_limit_of_an_unread_channel_end_it_on_the_server(
             assert not lives[1].ended.is_set()
 
 
-async def test_a_channel_that_ends_with_unread_items_lets_the_connection_go_on(
+async def test_channel_end_with_unread_items_keeps_connection_usable(
     socket_path: Path,
 ) -> None:
     async def fill(number: int, _: enkaku.ServerChannel[str, str]) -> int:
@@ -253,7 +253,7 @@ async def test_a_channel_that_ends_with_unread_items_lets_the_connection_go_on(
             assert await peer.settle() == []
 
 
-async def test_many_requests_whose_answers_nobody_reads_do_not_grow_the_server(
+async def test_requests_with_unread_replies_do_not_grow_server(
     socket_path: Path,
 ) -> None:
     served = Progress()
@@ -289,7 +289,7 @@ async def _count_lines(peer: Raw, count: int) -> int:
     return seen
 
 
-async def test_a_slow_reader_does_not_delay_another_connection(socket_path: Path) -> None:
+async def test_slow_reader_does_not_delay_other_connection(socket_path: Path) -> None:
     progress = Progress()
     async with enkaku.serve_unix(pouring(progress), socket_path):
         async with raw_client(socket_path, limit=1024) as slow:
@@ -301,7 +301,7 @@ async def test_a_slow_reader_does_not_delay_another_connection(socket_path: Path
                         await connection.request(VOID, None)
 
 
-async def test_a_peer_that_stalls_and_recovers_gets_everything(socket_path: Path) -> None:
+async def test_stalled_peer_that_recovers_receives_everything(socket_path: Path) -> None:
     progress = Progress()
     async with enkaku.serve_unix(pouring(progress), socket_path):
         async with raw_client(socket_path, limit=1024) as slow:
@@ -310,7 +310,7 @@ async def test_a_peer_that_stalls_and_recovers_gets_everything(socket_path: Path
             assert await _count_lines(slow, 50_001) == 50_001
 
 
-async def test_both_sides_may_flood_each_other_while_both_read(connect_anyhow: Connect) -> None:
+async def test_channel_flooded_both_ways_while_both_read_completes(connect_anyhow: Connect) -> None:
     async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
         async def pour() -> None:
             for item in range(number):
@@ -338,7 +338,7 @@ async def test_both_sides_may_flood_each_other_while_both_read(connect_anyhow: C
             assert await channel.result() == 5_000
 
 
-async def test_a_server_that_writes_before_it_reads_on_does_not_block_a_reader_that_sends(
+async def test_channel_send_does_not_deadlock_if_server_writes_first(
     socket_path: Path,
 ) -> None:
     """It counts no credits, and answers each item with two: the client has to read while it waits to send."""
@@ -367,7 +367,7 @@ async def test_a_server_that_writes_before_it_reads_on_does_not_block_a_reader_t
             await answering
 
 
-async def test_a_client_that_dies_while_nothing_is_read_from_it_is_noticed(
+async def test_client_that_dies_while_reading_is_paused_is_detected(
     socket_path: Path,
 ) -> None:
     life = Lifetime()
@@ -381,7 +381,7 @@ async def test_a_client_that_dies_while_nothing_is_read_from_it_is_noticed(
         await soon(life.cancelled)
 
 
-async def test_a_close_behind_items_that_nobody_takes_still_arrives(socket_path: Path) -> None:
+async def test_close_after_unread_items_is_received(socket_path: Path) -> None:
     life = Lifetime()
 
     async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
@@ -398,7 +398,7 @@ async def test_a_close_behind_items_that_nobody_takes_still_arrives(socket_path:
             assert await peer.read() == {"typ": "result", "rid": "a", "val": 3}
 
 
-async def test_a_call_behind_items_that_nobody_takes_is_still_answered(socket_path: Path) -> None:
+async def test_call_after_unread_items_is_answered(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(fill=life.forever), socket_path, limits=STALLED_SOON):
         async with raw_client(socket_path) as peer:
@@ -408,7 +408,7 @@ async def test_a_call_behind_items_that_nobody_takes_is_still_answered(socket_pa
             assert await peer.settle() == []
 
 
-async def test_a_flood_that_neither_side_reads_holds_both_up_until_one_gives_up(
+async def test_channel_flooded_both_ways_unread_blocks_until_abort(
     connect_anyhow: Connect,
 ) -> None:
     life = Lifetime()
@@ -436,7 +436,7 @@ async def test_a_flood_that_neither_side_reads_holds_both_up_until_one_gives_up(
             await flooding
 
 
-async def test_a_task_that_sends_to_many_streams_lets_others_run(connect: Connect) -> None:
+async def test_sender_to_many_streams_yields_to_other_tasks(connect: Connect) -> None:
     streams: list[enkaku.ServerStream[int]] = []
     everybody, done = asyncio.Event(), asyncio.Event()
     sent, most, before = 0, 0, 0
@@ -478,7 +478,7 @@ async def test_a_task_that_sends_to_many_streams_lets_others_run(connect: Connec
     assert 0 < most <= 64
 
 
-async def test_send_that_waits_for_the_socket_ends_with_its_call() -> None:
+async def test_send_waiting_for_socket_ends_with_call() -> None:
     finish = asyncio.Event()
 
     async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
@@ -500,7 +500,7 @@ async def test_send_that_waits_for_the_socket_ends_with_its_call() -> None:
                 await asyncio.wait_for(sending, WITHIN)
 
 
-async def test_send_of_a_handler_that_waits_ends_with_the_close(
+async def test_handler_send_waiting_ends_with_close(
     socket_path: Path,
 ) -> None:
     waiting: list[enkaku.ServerStream[str]] = []

@@ -80,7 +80,9 @@ async def rest(stream: enkaku.ClientStream[str, int]) -> list[int]:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-async def test_each_subscriber_gets_every_value_in_order(connect: Connect, policy: Policy) -> None:
+async def test_broadcast_each_subscriber_receives_all_values_in_order(
+    connect: Connect, policy: Policy
+) -> None:
     hub = Hub()
     async with connect(hub.handler) as connection:
         async with hub.subscribed(connection, policy) as one:
@@ -94,7 +96,7 @@ async def test_each_subscriber_gets_every_value_in_order(connect: Connect, polic
     assert hub.broadcast.dropped == hub.broadcast.subscribers == 0
 
 
-async def test_a_value_is_written_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_broadcast_value_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     slot, encode = POUR.receive, POUR.receive.encode
 
@@ -116,7 +118,7 @@ async def test_a_value_is_written_once_for_all(monkeypatch: pytest.MonkeyPatch) 
     assert written == [text(number) for number in range(3)]
 
 
-async def test_values_of_one_turn_go_to_those_who_keep_up_by_one_write_each(
+async def test_broadcast_values_of_one_iteration_are_written_together(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together: list[list[int]] = []
@@ -137,7 +139,7 @@ async def test_values_of_one_turn_go_to_those_who_keep_up_by_one_write_each(
     assert together == [[0, 1, 2], [0, 1, 2]]
 
 
-async def test_a_handlers_own_items_keep_their_place_among_the_values(connect: Connect) -> None:
+async def test_broadcast_handlers_own_items_keep_order(connect: Connect) -> None:
     hub = Hub(queue=100_000)
     async with connect(hub.handler) as connection:
         async with hub.subscribed(connection, "wait") as stream:
@@ -148,7 +150,7 @@ async def test_a_handlers_own_items_keep_their_place_among_the_values(connect: C
             assert await take(stream, 9) == list(range(9))
 
 
-async def test_what_was_sent_before_the_end_in_the_same_turn_arrives(connect: Connect) -> None:
+async def test_broadcast_values_sent_just_before_close_arrive(connect: Connect) -> None:
     hub = Hub()
     async with connect(hub.handler) as connection:
         async with hub.subscribed(connection, "wait") as stream:
@@ -159,7 +161,7 @@ async def test_what_was_sent_before_the_end_in_the_same_turn_arrives(connect: Co
             assert await stream.result() == 3
 
 
-async def test_a_channel_is_served_while_its_handler_does_other_things(connect: Connect) -> None:
+async def test_broadcast_serve_channel_beside_other_tasks(connect: Connect) -> None:
     broadcast = enkaku.Broadcast(HUM)
 
     async def hum(channel: enkaku.ServerChannel[int, int]) -> None:
@@ -185,7 +187,7 @@ async def test_a_channel_is_served_while_its_handler_does_other_things(connect: 
     assert broadcast.subscribers == 0
 
 
-async def test_a_new_subscriber_begins_with_the_last_value_if_it_is_to(connect: Connect) -> None:
+async def test_broadcast_replay_sends_last_value_to_new_subscriber(connect: Connect) -> None:
     for replay in (True, False):
         hub = Hub(replay=replay)
         await hub.send(1, 2)  # to nobody
@@ -199,7 +201,7 @@ async def test_a_new_subscriber_begins_with_the_last_value_if_it_is_to(connect: 
                 assert await stream.result() == int(replay)
 
 
-async def test_who_reads_nothing_keeps_only_the_latest(connect: Connect) -> None:
+async def test_broadcast_latest_unread_keeps_only_newest(connect: Connect) -> None:
     hub, seen = Hub(), Recorder()
     async with connect(hub.handler, limits=SMALL, observers=[seen]) as connection:
         async with hub.subscribed(connection, "latest") as slow:
@@ -217,7 +219,7 @@ async def test_who_reads_nothing_keeps_only_the_latest(connect: Connect) -> None
     assert hub.streams[1].dropped == 0
 
 
-async def test_who_drops_the_oldest_keeps_what_fits(connect: Connect) -> None:
+async def test_broadcast_drop_oldest_keeps_what_fits(connect: Connect) -> None:
     hub, seen = Hub(), Recorder()
     async with connect(hub.handler, limits=SMALL, observers=[seen]) as connection:
         async with hub.subscribed(connection, "drop_oldest") as slow:
@@ -232,7 +234,9 @@ async def test_who_drops_the_oldest_keeps_what_fits(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("policy", ["wait", "drop_oldest"])
-async def test_an_item_larger_than_the_queue_waits_alone(connect: Connect, policy: Policy) -> None:
+async def test_broadcast_item_larger_than_queue_waits_alone(
+    connect: Connect, policy: Policy
+) -> None:
     hub = Hub(queue=10)
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, policy) as slow, asyncio.TaskGroup() as tasks:
@@ -250,7 +254,7 @@ async def test_an_item_larger_than_the_queue_waits_alone(connect: Connect, polic
 @pytest.mark.parametrize(
     "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
 )
-async def test_values_of_any_size_keep_their_order(connect: Connect, seed: int) -> None:
+async def test_broadcast_values_of_any_size_keep_order(connect: Connect, seed: int) -> None:
     """A small one may find room where a large one before it has to wait: it must not overtake."""
     chance = random.Random(seed)
     hub = Hub(gap=lambda count: f"-{count}")
@@ -288,7 +292,7 @@ async def test_values_of_any_size_keep_their_order(connect: Connect, seed: int) 
 
 
 @pytest.mark.parametrize("later", range(5))
-async def test_subscriber_that_catches_up_gets_nothing_twice(later: int) -> None:
+async def test_broadcast_subscriber_catching_up_receives_no_duplicates(later: int) -> None:
     """Credit comes for it between two values: it has the first of them before those who keep up, and then keeps up."""
     hub = Hub()
     async with (
@@ -319,7 +323,7 @@ def send_later(hub: Hub, number: int, turns_of_the_loop: int) -> None:
         hub.broadcast.send_nowait(text(number))
 
 
-async def test_who_reads_too_slowly_may_be_disconnected(connect: Connect) -> None:
+async def test_broadcast_disconnect_ends_slow_reader_with_ekp02(connect: Connect) -> None:
     hub = Hub()
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, "disconnect") as slow:
@@ -336,7 +340,7 @@ async def test_who_reads_too_slowly_may_be_disconnected(connect: Connect) -> Non
     assert isinstance(hub.raised[0], enkaku.HandlerError)
 
 
-async def test_a_sender_waits_for_who_is_to_be_waited_for_behind_all_others(
+async def test_broadcast_wait_delivers_to_others_first(
     connect: Connect,
 ) -> None:
     hub = Hub()
@@ -356,7 +360,7 @@ async def test_a_sender_waits_for_who_is_to_be_waited_for_behind_all_others(
     assert hub.broadcast.dropped == 0
 
 
-async def test_the_wait_for_one_subscriber_has_an_end(connect: Connect) -> None:
+async def test_broadcast_wait_ends_after_patience(connect: Connect) -> None:
     hub = Hub(patience=0.05)
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, "wait") as slow:
@@ -368,7 +372,7 @@ async def test_the_wait_for_one_subscriber_has_an_end(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("way", ["abort", "close", "break", "finish"])
-async def test_a_sender_waits_no_longer_for_who_has_left(connect: Connect, way: str) -> None:
+async def test_broadcast_wait_ends_when_subscriber_leaves(connect: Connect, way: str) -> None:
     hub = Hub(patience=None)
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, "wait") as slow:
@@ -395,7 +399,7 @@ async def test_a_sender_waits_no_longer_for_who_has_left(connect: Connect, way: 
         await until(lambda: hub.broadcast.subscribers == 0)
 
 
-async def test_a_sender_waits_no_longer_for_who_is_lost(socket_path: Path) -> None:
+async def test_broadcast_wait_ends_when_connection_is_lost(socket_path: Path) -> None:
     hub = Hub(patience=None)
     async with enkaku.serve_unix(hub.handler, socket_path) as server:
         async with raw_client(socket_path) as raw:
@@ -415,7 +419,7 @@ async def test_a_sender_waits_no_longer_for_who_is_lost(socket_path: Path) -> No
     assert hub.broadcast.subscribers == 0
 
 
-async def test_senders_who_give_up_leave_nothing_behind(connect: Connect) -> None:
+async def test_broadcast_cancelled_sends_leave_nothing(connect: Connect) -> None:
     hub = Hub()
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, "wait") as slow:
@@ -434,7 +438,7 @@ async def test_senders_who_give_up_leave_nothing_behind(connect: Connect) -> Non
                 assert hub.streams[0].dropped == hub.broadcast.dropped == 93
 
 
-async def test_who_asked_to_be_told_is_told_of_what_a_sender_gave_up(connect: Connect) -> None:
+async def test_broadcast_cancelled_send_is_counted_in_gap(connect: Connect) -> None:
     hub = Hub(gap=lambda count: f"-{count}")
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, "wait") as slow:
@@ -450,7 +454,7 @@ async def test_who_asked_to_be_told_is_told_of_what_a_sender_gave_up(connect: Co
     assert hub.broadcast.dropped == 1
 
 
-async def test_several_senders_wait_together_for_no_more_than_the_queue_takes(
+async def test_broadcast_concurrent_senders_share_queue_limit(
     connect: Connect,
 ) -> None:
     hub = Hub()
@@ -465,7 +469,7 @@ async def test_several_senders_wait_together_for_no_more_than_the_queue_takes(
             assert await take(slow, 50) == list(range(10, 60))
 
 
-async def test_several_senders_are_served_in_the_order_in_which_they_came(
+async def test_broadcast_concurrent_senders_keep_order(
     connect: Connect,
 ) -> None:
     hub = Hub()
@@ -478,7 +482,7 @@ async def test_several_senders_are_served_in_the_order_in_which_they_came(
                 assert await take(slow, 30) == list(range(30))
 
 
-async def test_a_subscriber_gets_what_its_filter_wants(connect: Connect) -> None:
+async def test_broadcast_where_filters_values(connect: Connect) -> None:
     wanted = {1, 3}
     hub = Hub(where=lambda item: int(item) in wanted, replay=True)
     await hub.send(0)
@@ -491,7 +495,7 @@ async def test_a_subscriber_gets_what_its_filter_wants(connect: Connect) -> None
             assert await rest(stream) == [1, 3, 4]
 
 
-async def test_a_filter_that_fails_ends_its_own_call_alone(
+async def test_broadcast_where_raising_ends_only_its_call(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = Hub()
@@ -518,7 +522,7 @@ async def test_a_filter_that_fails_ends_its_own_call_alone(
 
 
 @pytest.mark.parametrize("policy", ["latest", "drop_oldest"])
-async def test_a_gap_is_told_where_it_is(connect: Connect, policy: Policy) -> None:
+async def test_broadcast_gap_item_marks_lost_values(connect: Connect, policy: Policy) -> None:
     hub = Hub(gap=lambda count: f"-{count}")
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, policy) as slow:
@@ -540,7 +544,7 @@ async def test_a_gap_is_told_where_it_is(connect: Connect, policy: Policy) -> No
     assert sum(-number for number in got if number < 0) == hub.broadcast.dropped > 30
 
 
-async def test_a_gap_item_that_does_not_fit_fails_its_own_call_alone(
+async def test_broadcast_gap_item_invalid_ends_only_its_call(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     unfit: Any = 5
@@ -553,7 +557,7 @@ async def test_a_gap_item_that_does_not_fit_fails_its_own_call_alone(
     assert isinstance(hub.raised[0], enkaku.EncodeError)
 
 
-async def test_a_value_that_does_not_fit_reaches_nobody(connect: Connect) -> None:
+async def test_broadcast_invalid_value_is_sent_to_no_subscriber(connect: Connect) -> None:
     hub = Hub(replay=True)
     unfit: Any = 5
     async with connect(hub.handler) as connection:
@@ -566,7 +570,7 @@ async def test_a_value_that_does_not_fit_reaches_nobody(connect: Connect) -> Non
             assert await take(stream, 1) == [1]
 
 
-async def test_sending_without_waiting_ends_who_would_be_waited_for(connect: Connect) -> None:
+async def test_broadcast_send_nowait_ends_slow_wait_subscriber(connect: Connect) -> None:
     hub = Hub()
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, "wait") as slow:
@@ -581,7 +585,7 @@ async def test_sending_without_waiting_ends_who_would_be_waited_for(connect: Con
                 assert (await rest(other))[-1] == 19
 
 
-async def test_who_comes_too_late_gets_the_last_value_and_the_end(connect: Connect) -> None:
+async def test_broadcast_late_subscriber_gets_last_value_and_end(connect: Connect) -> None:
     hub = Hub(replay=True)
     await hub.send(1, 2)
     hub.broadcast.close()
@@ -591,7 +595,7 @@ async def test_who_comes_too_late_gets_the_last_value_and_the_end(connect: Conne
             assert await stream.result() == 1
 
 
-async def test_a_closed_broadcast_takes_nothing_and_can_be_closed_again() -> None:
+async def test_broadcast_closed_rejects_send_and_allows_close() -> None:
     hub = Hub()
     hub.broadcast.close()
     hub.broadcast.close()
@@ -603,7 +607,7 @@ async def test_a_closed_broadcast_takes_nothing_and_can_be_closed_again() -> Non
         hub.broadcast.send_nowait("")
 
 
-async def test_a_stream_of_another_procedure_is_refused(
+async def test_broadcast_stream_of_other_procedure_is_rejected(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = Hub()
@@ -619,12 +623,12 @@ async def test_a_stream_of_another_procedure_is_refused(
 
 
 @pytest.mark.parametrize("options", [{"queue": 0}, {"patience": 0.0}])
-def test_what_bounds_nothing_is_refused(options: Any) -> None:
+def test_broadcast_zero_bounds_are_rejected(options: Any) -> None:
     with pytest.raises(enkaku.UsageError, match="queue and patience must be more than 0"):
         enkaku.Broadcast(POUR, **options)
 
 
-async def test_a_server_that_stops_lets_its_subscribers_have_their_results(
+async def test_broadcast_subscribers_get_results_when_server_stops(
     socket_path: Path,
 ) -> None:
     hub = Hub()
@@ -638,7 +642,7 @@ async def test_a_server_that_stops_lets_its_subscribers_have_their_results(
     assert hub.broadcast.subscribers == 0
 
 
-async def test_serving_takes_no_task_but_the_handlers(connect: Connect) -> None:
+async def test_broadcast_serve_creates_no_tasks(connect: Connect) -> None:
     hub = Hub()
     async with connect(hub.handler, limits=SMALL) as connection:
         async with hub.subscribed(connection, "latest"), hub.subscribed(connection, "drop_oldest"):
@@ -649,7 +653,7 @@ async def test_serving_takes_no_task_but_the_handlers(connect: Connect) -> None:
             assert asyncio.all_tasks() == before
 
 
-async def test_a_sender_that_never_has_to_wait_lets_the_others_run(connect: Connect) -> None:
+async def test_broadcast_sender_that_never_waits_yields(connect: Connect) -> None:
     hub = Hub()
     async with connect(hub.handler) as connection:
         async with hub.subscribed(connection, "latest"):
@@ -667,7 +671,7 @@ async def test_a_sender_that_never_has_to_wait_lets_the_others_run(connect: Conn
             await asyncio.wait({sending})
 
 
-async def test_what_is_forgotten_keeps_nothing(connect: Connect) -> None:
+async def test_broadcast_ended_calls_are_freed(connect: Connect) -> None:
     hub = Hub()
     async with connect(hub.handler, limits=SMALL) as connection:
         for policy in POLICIES * 5:
@@ -682,7 +686,7 @@ async def test_what_is_forgotten_keeps_nothing(connect: Connect) -> None:
         assert [call() for call in calls] == [None] * 20
 
 
-def test_a_broadcast_may_be_used_by_one_loop_after_the_other() -> None:
+def test_broadcast_works_in_successive_event_loops() -> None:
     hub = Hub(replay=True)
 
     async def use(number: int, expected: list[int]) -> None:
@@ -698,7 +702,7 @@ def test_a_broadcast_may_be_used_by_one_loop_after_the_other() -> None:
     asyncio.run(use(4, [3, 4]))
 
 
-async def test_a_broadcast_belongs_to_the_loop_of_its_subscribers() -> None:
+async def test_broadcast_send_from_other_event_loop_raises() -> None:
     hub = Hub()
     async with enkaku.connect_memory(hub.handler) as connection:
         async with hub.subscribed(connection, "wait") as stream:
@@ -712,7 +716,7 @@ async def test_a_broadcast_belongs_to_the_loop_of_its_subscribers() -> None:
             assert await take(stream, 1) == [2]
 
 
-async def test_a_logger_can_be_broadcast(connect: Connect) -> None:
+async def test_broadcast_from_logging_handler(connect: Connect) -> None:
     hub = Hub()
 
     class Feed(logging.Handler):
@@ -730,7 +734,7 @@ async def test_a_logger_can_be_broadcast(connect: Connect) -> None:
         logger.removeHandler(feed)
 
 
-async def test_a_client_that_stalls_for_ever_costs_the_others_nothing(socket_path: Path) -> None:
+async def test_broadcast_stalled_client_does_not_delay_others(socket_path: Path) -> None:
     """Over real sockets, without credits: what fills up is the socket itself."""
     hub = Hub()
     done = asyncio.Event()

@@ -27,7 +27,7 @@ def chain(length: int, member: str = "C{}") -> list[type[Any]]:
 
 
 @pytest.mark.parametrize("member", ["C{}", "list[C{}]", "dict[str, C{}]", "C{} | int"])
-def test_hundreds_of_classes_may_be_in_one_another(member: str) -> None:
+def test_slot_of_deeply_nested_classes_is_built(member: str) -> None:
     limits = sys.getrecursionlimit(), threading.stack_size()
     classes = chain(120, member)
     assert Slot[Any]("list", list[classes[0]]).decode(b"[{}]") == [classes[0]()]  # type: ignore[valid-type] # made here
@@ -36,12 +36,12 @@ def test_hundreds_of_classes_may_be_in_one_another(member: str) -> None:
     assert (sys.getrecursionlimit(), threading.stack_size()) == limits
 
 
-def test_an_object_of_such_a_class_can_be_made_before_any_slot_is_used() -> None:
+def test_model_of_deeply_nested_classes_is_created_before_slot() -> None:
     classes = chain(150)
     assert Slot[Any]("slot", classes[0]).encode(classes[0](c=classes[1]())) == b'{"c":{}}'
 
 
-def test_what_is_too_deep_for_any_stack_is_an_error_that_names_the_slot() -> None:
+def test_slot_type_nested_too_deep_raises_usage_error() -> None:
     def make(depth: int) -> Any:
         form: Any = int
         for _ in range(depth):
@@ -53,7 +53,7 @@ def test_what_is_too_deep_for_any_stack_is_an_error_that_names_the_slot() -> Non
         Slot[Any]("slot", make(30_000)).decode(b"1")
 
 
-async def test_threads_with_loops_of_their_own_may_build_the_same_slot_at_once() -> None:
+async def test_slot_built_from_several_threads_works() -> None:
     for _ in range(20):
         fields: dict[str, Any] = {f"f{index}": (int, ...) for index in range(20)}
         inner = create_model("Inner", __base__=enkaku.Model, **fields)
@@ -69,7 +69,7 @@ async def test_threads_with_loops_of_their_own_may_build_the_same_slot_at_once()
         assert ran == [[outer, inner, inner]] * 4
 
 
-def test_classes_of_functions_find_each_other() -> None:
+def test_local_classes_resolve_each_other() -> None:
     class Leaf(enkaku.Model):
         n: int
 
@@ -80,7 +80,7 @@ def test_classes_of_functions_find_each_other() -> None:
     assert slot.decode(b'{"leaf":{"leaf":{"n":1}}}') == Branch(leaf=Branch(leaf=Leaf(n=1)))
 
 
-def test_a_pattern_that_is_too_large_is_an_error_that_names_the_slot() -> None:
+def test_slot_pattern_too_large_raises_usage_error() -> None:
     slot = Slot("slot", Annotated[str, Field(pattern="^(a{1000}){1000}$")])
     for _ in range(2):
         with pytest.raises(

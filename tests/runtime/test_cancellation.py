@@ -36,7 +36,7 @@ Stream = enkaku.ServerStream[int]
 Use: TypeAlias = Callable[[enkaku.Connection], Awaitable[object]]
 
 
-async def test_cancelling_a_request_cancels_its_handler(connect_anyhow: Connect) -> None:
+async def test_cancel_request_cancels_handler(connect_anyhow: Connect) -> None:
     life = Lifetime()
     async with connect_anyhow(Serving(ask=life.forever)) as connection:
         asking = asyncio.create_task(connection.request(ASK, 1))
@@ -48,7 +48,7 @@ async def test_cancelling_a_request_cancels_its_handler(connect_anyhow: Connect)
         await connection.request(VOID, None)
 
 
-async def test_a_timeout_around_a_request_cancels_its_handler(connect: Connect) -> None:
+async def test_timeout_around_request_cancels_handler(connect: Connect) -> None:
     life = Lifetime()
     async with connect(Serving(ask=life.forever)) as connection:
         with pytest.raises(TimeoutError):
@@ -57,7 +57,7 @@ async def test_a_timeout_around_a_request_cancels_its_handler(connect: Connect) 
         await soon(life.cancelled)
 
 
-async def test_a_timeout_around_a_stream_cancels_its_handler(connect: Connect) -> None:
+async def test_timeout_around_stream_cancels_handler(connect: Connect) -> None:
     life = Lifetime()
     async with connect(Serving(watch=life.forever)) as connection:
         with pytest.raises(TimeoutError):
@@ -67,7 +67,7 @@ async def test_a_timeout_around_a_stream_cancels_its_handler(connect: Connect) -
         await soon(life.cancelled)
 
 
-async def test_a_timeout_around_a_close_cancels_the_caller_alone(socket_path: Any) -> None:
+async def test_timeout_around_close_cancels_only_caller(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer), connection.stream(WATCH, 1) as stream:
         rid = (await peer.read())["rid"]
         with pytest.raises(TimeoutError):
@@ -78,7 +78,7 @@ async def test_a_timeout_around_a_close_cancels_the_caller_alone(socket_path: An
         assert await stream.result() == 4
 
 
-async def test_cancelling_one_waiter_for_a_result_leaves_the_other(connect: Connect) -> None:
+async def test_cancel_one_result_waiter_leaves_other(connect: Connect) -> None:
     gate = asyncio.Event()
 
     async def watch(number: int, stream: Stream) -> int:
@@ -96,7 +96,7 @@ async def test_cancelling_one_waiter_for_a_result_leaves_the_other(connect: Conn
             assert first.cancelled()
 
 
-async def test_a_request_that_is_cancelled_before_it_begins_sends_nothing(socket_path: Any) -> None:
+async def test_cancel_request_before_start_sends_nothing(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK, 1))
         asking.cancel()
@@ -105,7 +105,7 @@ async def test_a_request_that_is_cancelled_before_it_begins_sends_nothing(socket
         assert await peer.outlive(connection) == []
 
 
-async def test_the_abort_of_a_cancelled_request_names_it(socket_path: Any) -> None:
+async def test_cancel_request_sends_abort_with_its_id(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK, 1))
         rid = (await peer.read())["rid"]
@@ -116,7 +116,7 @@ async def test_the_abort_of_a_cancelled_request_names_it(socket_path: Any) -> No
             await asking
 
 
-async def test_a_request_that_is_cancelled_after_its_answer_came_sends_no_abort(
+async def test_cancel_request_after_reply_sends_no_abort(
     socket_path: Any,
 ) -> None:
     async with facing(socket_path) as (connection, peer):
@@ -134,7 +134,7 @@ async def test_a_request_that_is_cancelled_after_its_answer_came_sends_no_abort(
         assert await peer.outlive(connection) == []
 
 
-async def test_a_request_with_a_closed_scope_is_not_sent(socket_path: Any) -> None:
+async def test_request_in_expired_timeout_is_not_sent(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(-1):
@@ -143,7 +143,7 @@ async def test_a_request_with_a_closed_scope_is_not_sent(socket_path: Any) -> No
         assert await peer.outlive(connection) == []
 
 
-async def test_cancelling_a_reader_loses_no_item(connect: Connect) -> None:
+async def test_cancel_reader_loses_no_item(connect: Connect) -> None:
     step = asyncio.Event()
 
     async def watch(number: int, stream: Stream) -> int:
@@ -170,7 +170,7 @@ async def test_cancelling_a_reader_loses_no_item(connect: Connect) -> None:
             assert got == list(range(20))
 
 
-async def test_a_handler_that_cancels_itself_has_failed(
+async def test_handler_cancelling_itself_fails(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def ask(number: int) -> int:
@@ -189,7 +189,7 @@ async def test_a_handler_that_cancels_itself_has_failed(
     assert "cancelled itself" in caplog.text
 
 
-async def test_a_handler_that_raises_cancelled_error_by_hand_has_failed(connect: Connect) -> None:
+async def test_handler_raising_cancelled_error_fails(connect: Connect) -> None:
     async def ask(_: int) -> int:
         raise asyncio.CancelledError
 
@@ -198,7 +198,7 @@ async def test_a_handler_that_raises_cancelled_error_by_hand_has_failed(connect:
             await connection.request(ASK, 1)
 
 
-async def test_a_handler_that_raises_after_the_abort_is_logged_and_not_answered(
+async def test_handler_raising_after_abort_is_logged_not_answered(
     socket_path: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     began = asyncio.Event()
@@ -222,7 +222,7 @@ async def test_a_handler_that_raises_after_the_abort_is_logged_and_not_answered(
     assert "while cleaning up" in caplog.text
 
 
-async def test_a_handler_that_swallows_its_abort_is_not_heard_any_more(socket_path: Any) -> None:
+async def test_handler_swallowing_abort_sends_nothing_more(socket_path: Any) -> None:
     life, release, outcomes = Lifetime(), asyncio.Event(), []
 
     async def watch(_: int, stream: Stream) -> int:
@@ -249,7 +249,7 @@ async def test_a_handler_that_swallows_its_abort_is_not_heard_any_more(socket_pa
     assert len(outcomes) == 1
 
 
-async def test_an_abort_inside_until_closed_is_no_close(socket_path: Any) -> None:
+async def test_until_closed_abort_is_not_close(socket_path: Any) -> None:
     after: list[str] = []
     life = Lifetime()
 
@@ -270,7 +270,7 @@ async def test_an_abort_inside_until_closed_is_no_close(socket_path: Any) -> Non
     assert after == []
 
 
-async def test_a_busy_handler_does_not_starve_another_call(connect: Connect) -> None:
+async def test_busy_handler_does_not_starve_other_call(connect: Connect) -> None:
     async def watch(_: int, stream: Stream) -> int:
         while True:
             await stream.send(1)
@@ -285,7 +285,7 @@ async def test_a_busy_handler_does_not_starve_another_call(connect: Connect) -> 
             await asyncio.wait([reading])
 
 
-async def test_a_busy_sender_does_not_starve_another_task(connect: Connect) -> None:
+async def test_busy_sender_does_not_starve_other_task(connect: Connect) -> None:
     async def talk(_: int, channel: enkaku.ServerChannel[int, int]) -> int:
         return sum([item async for item in channel])
 
@@ -305,7 +305,7 @@ async def test_a_busy_sender_does_not_starve_another_task(connect: Connect) -> N
             assert await channel.close() > 0
 
 
-async def test_cancelling_an_event_that_waits_for_room_is_not_swallowed(socket_path: Any) -> None:
+async def test_cancel_event_waiting_for_buffer_is_not_swallowed(socket_path: Any) -> None:
     big = enkaku.Event[str]("big", data=str)
     async with facing(socket_path) as (connection, peer):
         peer.stall()
@@ -324,7 +324,7 @@ async def test_cancelling_an_event_that_waits_for_room_is_not_swallowed(socket_p
         peer.writer.transport.abort()
 
 
-async def test_a_task_group_of_requests_cancels_the_others_when_one_fails(connect: Connect) -> None:
+async def test_task_group_of_requests_one_failure_cancels_others(connect: Connect) -> None:
     lives = [Lifetime() for _ in range(5)]
 
     async def ask(number: int) -> int:
@@ -475,7 +475,7 @@ async def _around(_: enkaku.Call) -> AsyncGenerator[None, None]:
     "use",
     [_request, _event, _read, _read_latest, _close, _exchange, _send_from_two_tasks, _reopen],
 )
-async def test_call_cancelled_after_any_number_of_turns_leaves_nothing(
+async def test_cancel_call_after_any_iterations_leaves_nothing(
     use: Use, interceptors: list[enkaku.Interceptor]
 ) -> None:
     here, there = Remembering(), Remembering()
@@ -537,7 +537,7 @@ async def _require_all_room(connection: enkaku.Connection, server: Remembering) 
     assert await connection.request(ASK, 7) == 7
 
 
-async def test_handlers_of_requests_aborted_at_once_never_begin(socket_path: Path) -> None:
+async def test_requests_aborted_at_once_never_start_handlers(socket_path: Path) -> None:
     life = Lifetime()
     limits = enkaku.Limits(handlers=200)
     async with enkaku.serve_unix(Serving(ask=life.forever), socket_path, limits=limits):
@@ -554,7 +554,7 @@ async def test_handlers_of_requests_aborted_at_once_never_begin(socket_path: Pat
 
 
 @pytest.mark.parametrize("procedure", ["ask", "watch"])
-async def test_task_cancelled_from_outside_before_its_first_step(
+async def test_handler_task_cancelled_before_first_step_fails_call(
     connect: Connect, caplog: pytest.LogCaptureFixture, procedure: str
 ) -> None:
     class Cancelling(enkaku.Observer):

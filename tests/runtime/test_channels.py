@@ -37,7 +37,7 @@ async def sum_up(_: int, channel: Channel) -> int:
     return total
 
 
-async def test_items_go_both_ways_in_order(connect_anyhow: Connect) -> None:
+async def test_channel_items_arrive_in_order_both_ways(connect_anyhow: Connect) -> None:
     async with connect_anyhow(Serving(talk=echo_all)) as connection:
         async with connection.channel(TALK, 0) as channel:
             for item in range(10):
@@ -48,7 +48,7 @@ async def test_items_go_both_ways_in_order(connect_anyhow: Connect) -> None:
             assert await channel.close() == 11
 
 
-async def test_what_was_sent_before_the_close_still_reaches_the_handler(connect: Connect) -> None:
+async def test_channel_items_sent_before_close_reach_handler(connect: Connect) -> None:
     async with connect(Serving(talk=sum_up)) as connection:
         async with connection.channel(TALK, 0) as channel:
             for _ in range(1000):
@@ -57,7 +57,7 @@ async def test_what_was_sent_before_the_close_still_reaches_the_handler(connect:
                 assert await channel.close() == 1000
 
 
-async def test_the_handler_may_end_a_channel_by_itself(connect: Connect) -> None:
+async def test_channel_handler_return_ends_call(connect: Connect) -> None:
     async def talk(number: int, channel: Channel) -> int:
         await channel.send(number)
         return await anext(aiter(channel))
@@ -72,7 +72,7 @@ async def test_the_handler_may_end_a_channel_by_itself(connect: Connect) -> None
                 await channel.send(9)
 
 
-async def test_a_channel_may_have_neither_param_nor_result(connect: Connect) -> None:
+async def test_channel_without_param_and_result(connect: Connect) -> None:
     async def hum(channel: Channel) -> None:
         async for item in channel:
             await channel.send(-item)
@@ -84,7 +84,7 @@ async def test_a_channel_may_have_neither_param_nor_result(connect: Connect) -> 
             assert await channel.close() is None
 
 
-async def test_an_item_that_the_schema_refuses_is_not_sent(connect: Connect) -> None:
+async def test_channel_invalid_item_is_not_sent(connect: Connect) -> None:
     async with connect(Serving(talk=echo_all)) as connection:
         async with connection.channel(TALK, 0) as channel:
             with pytest.raises(enkaku.EncodeError, match="talk send"):
@@ -93,7 +93,7 @@ async def test_an_item_that_the_schema_refuses_is_not_sent(connect: Connect) -> 
             assert await anext(channel) == 1
 
 
-async def test_after_a_close_the_client_sends_no_more(connect: Connect) -> None:
+async def test_channel_send_after_close_raises_call_closed(connect: Connect) -> None:
     gate = asyncio.Event()
 
     async def talk(number: int, channel: Channel) -> int:
@@ -112,7 +112,7 @@ async def test_after_a_close_the_client_sends_no_more(connect: Connect) -> None:
             assert await closing == 1
 
 
-async def test_items_that_come_after_the_close_are_ignored(socket_path: Any) -> None:
+async def test_channel_items_after_close_are_ignored(socket_path: Any) -> None:
     seen: list[int] = []
     ending = asyncio.Event()
 
@@ -134,7 +134,7 @@ async def test_items_that_come_after_the_close_are_ignored(socket_path: Any) -> 
     assert seen == [1]
 
 
-async def test_a_bad_item_is_answered_and_the_handler_goes_on(socket_path: Any) -> None:
+async def test_channel_invalid_item_is_answered_and_handler_continues(socket_path: Any) -> None:
     async with enkaku.serve_unix(Serving(talk=echo_all), socket_path):
         async with raw_client(socket_path) as peer:
             peer.send(typ="channel", rid="a", prc="talk", prm=5)
@@ -152,7 +152,7 @@ async def test_a_bad_item_is_answered_and_the_handler_goes_on(socket_path: Any) 
             assert await peer.read() == {"typ": "result", "rid": "a", "val": 1}
 
 
-async def test_a_bad_item_ends_the_call_for_its_caller_and_with_it_the_handler(
+async def test_channel_invalid_item_ends_call_and_cancels_handler(
     connect: Connect,
 ) -> None:
     life = Lifetime()
@@ -166,7 +166,7 @@ async def test_a_bad_item_ends_the_call_for_its_caller_and_with_it_the_handler(
             await soon(life.cancelled)
 
 
-async def test_an_item_without_prc_is_accepted(socket_path: Any) -> None:
+async def test_channel_item_without_prc_is_accepted(socket_path: Any) -> None:
     async with enkaku.serve_unix(Serving(talk=echo_all), socket_path):
         async with raw_client(socket_path) as peer:
             peer.send(typ="channel", rid="a", prc="talk", prm=5)
@@ -174,7 +174,7 @@ async def test_an_item_without_prc_is_accepted(socket_path: Any) -> None:
             assert await peer.settle() == [{"typ": "receive", "rid": "a", "val": 2}]
 
 
-async def test_messages_right_behind_the_opening_find_the_call(socket_path: Any) -> None:
+async def test_channel_messages_right_after_opening_find_call(socket_path: Any) -> None:
     async with (
         enkaku.serve_unix(Serving(talk=sum_up), socket_path),
         raw_client(socket_path) as peer,
@@ -188,7 +188,7 @@ async def test_messages_right_behind_the_opening_find_the_call(socket_path: Any)
         assert await peer.read() == {"typ": "result", "rid": "a", "val": 42}
 
 
-async def test_an_abort_right_behind_the_opening_leaves_nothing(socket_path: Any) -> None:
+async def test_channel_abort_right_after_opening_leaves_nothing(socket_path: Any) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(talk=life.forever), socket_path):
         async with raw_client(socket_path) as peer:
@@ -201,7 +201,7 @@ async def test_an_abort_right_behind_the_opening_leaves_nothing(socket_path: Any
             await soon(life.began)
 
 
-async def test_only_one_task_of_a_handler_waits_for_the_next_item(connect: Connect) -> None:
+async def test_channel_handler_second_reader_is_rejected(connect: Connect) -> None:
     outcomes: list[object] = []
     refused = asyncio.Event()
 
@@ -225,7 +225,7 @@ async def test_only_one_task_of_a_handler_waits_for_the_next_item(connect: Conne
     assert outcomes[1] == 5
 
 
-async def test_two_tasks_may_send_at_once(connect: Connect) -> None:
+async def test_channel_two_tasks_may_send_concurrently(connect: Connect) -> None:
     async with connect(Serving(talk=echo_all)) as connection:
         async with connection.channel(TALK, 0) as channel:
 
@@ -240,7 +240,7 @@ async def test_two_tasks_may_send_at_once(connect: Connect) -> None:
     assert sorted(got) == list(range(400))
 
 
-async def test_each_item_says_which_procedure_it_is_for(socket_path: Any) -> None:
+async def test_channel_item_names_its_procedure(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(TALK, 1) as channel:
             rid = (await peer.read())["rid"]

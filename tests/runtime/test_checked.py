@@ -33,7 +33,7 @@ def anything(schema: dict[str, object] | bool) -> Slot[object]:
     return Slot("anything", Checked(object, schema))
 
 
-def test_both_the_type_and_the_schema_must_accept() -> None:
+def test_checked_requires_type_and_schema() -> None:
     assert EVENS.decode(b"[2,4.0]") == [2, 4]
     for text in (b"[2,2]", b"[3]", b"[-2]", b'["a"]', b"[2.5]", b"2", b"[2"):
         with pytest.raises(DecodeError):
@@ -44,7 +44,7 @@ def test_both_the_type_and_the_schema_must_accept() -> None:
             EVENS.encode(value)  # type: ignore[arg-type] # that is the mistake
 
 
-def test_a_model_is_checked_as_the_json_that_it_is() -> None:
+def test_checked_model_is_validated_as_its_json() -> None:
     assert PAIRS.encode(Pair(low=1, high=2)) == b'{"low":1,"high":2}'
     assert PAIRS.decode(b'{"low":1,"high":2}') == Pair(low=1, high=2)
     with pytest.raises(EncodeError, match='property "high"'):
@@ -53,7 +53,7 @@ def test_a_model_is_checked_as_the_json_that_it_is() -> None:
         PAIRS.decode(b'{"low":1}')
 
 
-def test_a_slot_says_what_it_is_checked_with() -> None:
+def test_slot_exposes_type_and_schema() -> None:
     assert EVENS.schema is EVEN
     assert EVENS.type_form == list[int]
     assert Slot[int]("whole", int).schema is None
@@ -61,13 +61,13 @@ def test_a_slot_says_what_it_is_checked_with() -> None:
     assert EVENS.declared
 
 
-def test_true_and_false_are_schemas() -> None:
+def test_checked_boolean_schemas() -> None:
     assert anything(True).decode(b"[1]") == [1]
     with pytest.raises(DecodeError):
         anything(False).decode(b"1")
 
 
-def test_the_draft_is_the_newest_unless_the_schema_names_another() -> None:
+def test_checked_draft_is_newest_unless_schema_names_it() -> None:
     pair: dict[str, object] = {"prefixItems": [{"type": "string"}]}
     with pytest.raises(DecodeError):
         anything(pair).decode(b"[1]")
@@ -77,7 +77,7 @@ def test_the_draft_is_the_newest_unless_the_schema_names_another() -> None:
         anything(old).decode(b"[1]")
 
 
-def test_draft_7_takes_definitions_too() -> None:
+def test_checked_draft_7_uses_shared_definitions() -> None:
     schema: dict[str, object] = {"$schema": DRAFT_7, "$ref": "#/$defs/even"}
     slot: Slot[object] = Slot("even", Checked(object, schema, DEFINITIONS))
     assert slot.decode(b"2") == 2
@@ -85,7 +85,7 @@ def test_draft_7_takes_definitions_too() -> None:
         slot.decode(b"3")
 
 
-def test_definitions_of_the_schema_itself_come_first() -> None:
+def test_checked_own_definitions_take_precedence() -> None:
     schema: dict[str, object] = {"$ref": "#/$defs/even", "$defs": {"even": {"const": 1}}}
     slot: Slot[object] = Slot("own", Checked(object, schema, DEFINITIONS))
     assert slot.decode(b"1") == 1
@@ -93,21 +93,21 @@ def test_definitions_of_the_schema_itself_come_first() -> None:
         slot.decode(b"2")
 
 
-def test_formats_are_not_checked() -> None:
+def test_checked_formats_are_not_validated() -> None:
     assert anything({"format": "date"}).decode(b'"never"') == "never"
 
 
 @pytest.mark.parametrize(
     "schema", [{"$ref": "http://localhost/schema"}, {"$ref": "#/$defs/no"}, {"type": "strange"}]
 )
-def test_a_schema_that_cannot_be_used_is_told_and_nothing_is_fetched(
+def test_checked_unusable_schema_raises_and_fetches_nothing(
     schema: dict[str, object],
 ) -> None:
     with pytest.raises(UsageError, match="anything: jsonschema-rs rejects the schema"):
         anything(schema).decode(b"1")
 
 
-def test_numbers_are_compared_to_the_last_digit() -> None:
+def test_checked_numbers_are_compared_exactly() -> None:
     slot = anything({"maximum": 10**40})
     assert slot.decode(str(10**40).encode()) == 10**40
     with pytest.raises(DecodeError):
@@ -118,7 +118,7 @@ def test_numbers_are_compared_to_the_last_digit() -> None:
 
 
 @pytest.mark.parametrize("pattern", [r"^(a|aa)+$", r"^(?=(a+)+$)a+$", r"^(?=(a|aa)+b)\1$"])
-def test_a_pattern_that_takes_for_ever_refuses(pattern: str) -> None:
+def test_checked_pattern_with_backtracking_is_rejected(pattern: str) -> None:
     slot = anything({"pattern": pattern})
     with pytest.raises(DecodeError, match="expected string that"):
         slot.decode(b'"%bb"' % (b"a" * 60))
@@ -141,7 +141,7 @@ def test_a_pattern_that_takes_for_ever_refuses(pattern: str) -> None:
         ({"uniqueItems": True}, [["\ud800", "\ud801"]], [["\ud800", "\ud800"]]),
     ],
 )
-def test_lone_surrogates_are_characters_as_any_other(
+def test_checked_lone_surrogates_count_as_characters(
     schema: dict[str, object], accepted: list[object], refused: list[object]
 ) -> None:
     slot = anything(schema)
@@ -157,14 +157,14 @@ def test_lone_surrogates_are_characters_as_any_other(
 
 
 @given(values)
-def test_a_schema_that_says_nothing_accepts_everything(value: object) -> None:
+def test_checked_empty_schema_accepts_everything(value: object) -> None:
     slot = anything({})
     assert same(slot.decode(text_of(value)), value)
     assert same(json.loads(slot.encode(value)), value)
 
 
 @given(st.text(everything, max_size=4), st.text(everything, max_size=4))
-def test_a_constant_accepts_itself_alone(constant: str, value: str) -> None:
+def test_checked_constant_accepts_only_itself(constant: str, value: str) -> None:
     slot = anything({"const": constant})
     try:
         assert slot.decode(text_of(value)) == constant
@@ -172,7 +172,7 @@ def test_a_constant_accepts_itself_alone(constant: str, value: str) -> None:
         assert value != constant
 
 
-def test_deep_values_are_refused_and_nothing_worse() -> None:
+def test_checked_deep_values_are_rejected() -> None:
     for depth in (1000, 100_000):
         with pytest.raises(DecodeError):
             anything({"type": "array"}).decode(b"[" * depth + b"]" * depth)
@@ -186,7 +186,7 @@ class Refused(
     """A declared error whose data has a schema."""
 
 
-def test_every_slot_of_a_procedure_may_be_checked() -> None:
+def test_checked_every_slot_of_procedure() -> None:
     even: Checked[int] = Checked(int, {"multipleOf": 2})
     channel = enkaku.Channel[int, int, int, int](
         "c", param=even, send=even, receive=even, result=even, errors=[Refused]
@@ -205,7 +205,7 @@ def test_every_slot_of_a_procedure_may_be_checked() -> None:
     assert type(channel.decode_error("REFUSED", "no", b"{}")) is enkaku.CallError
 
 
-def test_slots_that_are_not_declared_are_there_and_say_so() -> None:
+def test_slots_undeclared_have_declared_false() -> None:
     request = enkaku.Request[None, str]("r", result=str)
     assert not request.param.declared
     assert request.param.schema is None
@@ -216,7 +216,7 @@ def test_slots_that_are_not_declared_are_there_and_say_so() -> None:
     assert enkaku.Request[None, None]("n", result=type(None)).result.declared
 
 
-async def test_a_value_that_its_schema_refuses_never_reaches_a_handler() -> None:
+async def test_checked_invalid_value_never_reaches_handler() -> None:
     loose = enkaku.Request[int, int]("odd", param=int, result=int)
     strict = enkaku.Request[int, int]("odd", param=Checked(int, {"not": {"multipleOf": 2}}))
 
@@ -234,7 +234,7 @@ async def test_a_value_that_its_schema_refuses_never_reaches_a_handler() -> None
             await connection.request(strict, 2)
 
 
-def test_missing_validator_is_told_where_it_is_needed() -> None:
+def test_checked_missing_validator_raises_missing_extra() -> None:
     program = (
         "import sys; sys.modules['jsonschema_rs'] = None\n"
         "import enkaku\n"
@@ -248,7 +248,7 @@ def test_missing_validator_is_told_where_it_is_needed() -> None:
     assert "pip install 'enkaku[exact]'" in ran.stdout
 
 
-def test_the_validator_is_loaded_when_it_is_first_asked() -> None:
+def test_checked_validator_is_loaded_at_first_use() -> None:
     program = (
         "import sys, enkaku; slot = enkaku.Slot('a', enkaku.Checked(int, {'minimum': 1})); "
         "print('jsonschema_rs' in sys.modules); slot.decode(b'1'); print('jsonschema_rs' in sys.modules)"
@@ -261,7 +261,7 @@ def test_the_validator_is_loaded_when_it_is_first_asked() -> None:
 
 
 @pytest.mark.parametrize("limit", [9223372036854775809, 9223372036854775810, 9223372036854775807])
-def test_the_validator_says_the_same_of_a_number_however_it_is_written(limit: int) -> None:
+def test_checked_number_notation_does_not_matter(limit: int) -> None:
     slot = enkaku.Slot("a", enkaku.Checked(int, {"type": "integer", "maximum": limit}))
     for text in (b"9.223372036854776e+18", b"9223372036854776000", b"9223372036854775807.0"):
         try:

@@ -37,7 +37,7 @@ async def closing_result(
                 return await stream.close()
 
 
-async def test_a_block_is_left_where_it_waits(connect: Connect) -> None:
+async def test_until_closed_block_ends_at_pending_await(connect: Connect) -> None:
     life = Lifetime()
 
     async def watch(_: int, stream: Stream) -> int:
@@ -49,7 +49,7 @@ async def test_a_block_is_left_where_it_waits(connect: Connect) -> None:
     assert life.cancelled.is_set()
 
 
-async def test_the_task_of_the_handler_is_not_left_as_cancelled(connect: Connect) -> None:
+async def test_until_closed_leaves_task_uncancelled(connect: Connect) -> None:
     life = Lifetime()
     cancelling: list[int] = []
 
@@ -73,7 +73,7 @@ async def test_the_task_of_the_handler_is_not_left_as_cancelled(connect: Connect
     assert cancelling == [0, 0]
 
 
-async def test_a_block_entered_after_the_close_is_left_at_its_first_wait(connect: Connect) -> None:
+async def test_until_closed_entered_after_close_ends_at_first_await(connect: Connect) -> None:
     life, reached = Lifetime(), asyncio.Event()
 
     async def watch(_: int, stream: Stream) -> int:
@@ -89,7 +89,7 @@ async def test_a_block_entered_after_the_close_is_left_at_its_first_wait(connect
     assert reached.is_set()
 
 
-async def test_a_block_that_never_waits_is_left_at_its_end(connect: Connect) -> None:
+async def test_until_closed_block_without_await_ends_normally(connect: Connect) -> None:
     life = Lifetime()
 
     async def watch(_: int, stream: Stream) -> int:
@@ -104,7 +104,7 @@ async def test_a_block_that_never_waits_is_left_at_its_end(connect: Connect) -> 
     assert await closing_result(connect, watch, life.began) == 3
 
 
-async def test_blocks_may_be_nested(connect: Connect) -> None:
+async def test_until_closed_nested_blocks_all_end(connect: Connect) -> None:
     life = Lifetime()
     passed: list[str] = []
 
@@ -122,7 +122,7 @@ async def test_blocks_may_be_nested(connect: Connect) -> None:
     assert "never" not in passed
 
 
-async def test_a_block_inside_a_timeout_leaves_the_timeout_alone(connect: Connect) -> None:
+async def test_until_closed_inside_timeout_leaves_timeout_alone(connect: Connect) -> None:
     life = Lifetime()
 
     async def watch(_: int, stream: Stream) -> int:
@@ -135,7 +135,7 @@ async def test_a_block_inside_a_timeout_leaves_the_timeout_alone(connect: Connec
     assert await closing_result(connect, watch, life.began) == 5
 
 
-async def test_a_timeout_inside_a_block_is_not_mistaken_for_the_close(connect: Connect) -> None:
+async def test_until_closed_inner_timeout_is_not_close(connect: Connect) -> None:
     outcomes: list[object] = []
     ready = asyncio.Event()
 
@@ -154,7 +154,7 @@ async def test_a_timeout_inside_a_block_is_not_mistaken_for_the_close(connect: C
     assert len(outcomes) == 1
 
 
-async def test_a_timeout_around_a_block_fires_as_ever(connect: Connect) -> None:
+async def test_until_closed_outer_timeout_raises_timeout_error(connect: Connect) -> None:
     life = Lifetime()
 
     async def watch(_: int, stream: Stream) -> int:
@@ -172,7 +172,7 @@ async def test_a_timeout_around_a_block_fires_as_ever(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("close_first", [True, False])
-async def test_a_timeout_that_fires_together_with_the_close_still_fires(
+async def test_until_closed_outer_timeout_with_close_raises_timeout(
     socket_path: Any, close_first: bool
 ) -> None:
     """Both cancel the same task in the same turn of the loop: the outer one wins, and nothing is left over."""
@@ -212,7 +212,7 @@ async def test_a_timeout_that_fires_together_with_the_close_still_fires(
     assert outcomes[-1] == 0
 
 
-async def test_a_cancellation_from_outside_at_the_same_moment_is_not_swallowed(
+async def test_until_closed_outer_cancellation_is_not_swallowed(
     connect: Connect,
 ) -> None:
     life = Lifetime()
@@ -242,7 +242,7 @@ async def test_a_cancellation_from_outside_at_the_same_moment_is_not_swallowed(
     assert after == []
 
 
-async def test_close_and_cancellation_in_one_turn_leave_by_the_cancellation(
+async def test_until_closed_close_with_cancel_raises_cancelled(
     connect: Connect,
 ) -> None:
     life = Lifetime()
@@ -270,7 +270,7 @@ async def test_close_and_cancellation_in_one_turn_leave_by_the_cancellation(
     assert outcomes == []
 
 
-async def test_a_block_in_a_child_task_is_left_too(connect: Connect) -> None:
+async def test_until_closed_in_child_task_ends(connect: Connect) -> None:
     life = Lifetime()
 
     async def watch(_: int, stream: Stream) -> int:
@@ -286,7 +286,7 @@ async def test_a_block_in_a_child_task_is_left_too(connect: Connect) -> None:
     assert await closing_result(connect, watch, life.began) == 9
 
 
-async def test_call_closed_inside_a_block_leaves_it_quietly(connect: Connect) -> None:
+async def test_until_closed_call_closed_ends_block_without_exception(connect: Connect) -> None:
     life = Lifetime()
     swallowed: list[object] = []
 
@@ -304,7 +304,7 @@ async def test_call_closed_inside_a_block_leaves_it_quietly(connect: Connect) ->
     assert swallowed
 
 
-async def test_a_send_that_meets_the_close_leaves_the_block(connect: Connect) -> None:
+async def test_until_closed_send_after_close_ends_block(connect: Connect) -> None:
     started = asyncio.Event()
 
     async def watch(_: int, stream: Stream) -> int:
@@ -319,7 +319,7 @@ async def test_a_send_that_meets_the_close_leaves_the_block(connect: Connect) ->
     assert await closing_result(connect, watch, started) == 11
 
 
-async def test_an_exception_at_the_moment_of_the_close_is_not_lost(connect: Connect) -> None:
+async def test_until_closed_exception_during_close_is_raised(connect: Connect) -> None:
     life = Lifetime()
     cancelling: list[int] = []
 
@@ -342,7 +342,7 @@ async def test_an_exception_at_the_moment_of_the_close_is_not_lost(connect: Conn
     assert cancelling == [0]
 
 
-async def test_an_exception_before_the_interruption_arrives_is_not_lost(connect: Connect) -> None:
+async def test_until_closed_exception_before_interrupt_is_raised(connect: Connect) -> None:
     """The close comes while the block is on its way out: nothing interrupts what follows."""
 
     async def watch(_: int, stream: Stream) -> int:
@@ -360,7 +360,7 @@ async def test_an_exception_before_the_interruption_arrives_is_not_lost(connect:
             assert await stream.result() == 13
 
 
-async def test_a_return_out_of_a_block_that_is_being_left_counts(connect: Connect) -> None:
+async def test_until_closed_return_during_close_counts(connect: Connect) -> None:
     async def watch(_: int, stream: Stream) -> int:
         async with stream.until_closed():
             enkaku.current_call().step(Step.CLOSE)
@@ -372,7 +372,7 @@ async def test_a_return_out_of_a_block_that_is_being_left_counts(connect: Connec
             assert await stream.result() == 14
 
 
-async def test_a_block_is_entered_once(connect: Connect) -> None:
+async def test_until_closed_second_entry_raises_usage_error(connect: Connect) -> None:
     outcomes: list[object] = []
 
     async def watch(number: int, stream: Stream) -> int:
@@ -396,7 +396,7 @@ async def test_a_block_is_entered_once(connect: Connect) -> None:
     assert len(outcomes) == 2
 
 
-async def test_call_closed_of_another_call_is_not_swallowed(connect: Connect) -> None:
+async def test_until_closed_call_closed_of_other_call_is_raised(connect: Connect) -> None:
     outcomes: list[object] = []
 
     async def watch(number: int, stream: Stream) -> int:
@@ -413,7 +413,7 @@ async def test_call_closed_of_another_call_is_not_swallowed(connect: Connect) ->
     assert len(outcomes) == 1
 
 
-async def test_a_handler_that_ignores_the_close_is_cancelled_after_a_bound(
+async def test_close_ignored_by_handler_is_cancelled_after_timeout(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     life = Lifetime()
@@ -427,7 +427,7 @@ async def test_a_handler_that_ignores_the_close_is_cancelled_after_a_bound(
     assert "watch: the handler is cancelled" in caplog.text
 
 
-async def test_a_handler_that_ignores_its_cancellation_too_does_not_hang_its_caller(
+async def test_close_handler_ignoring_cancellation_answers_caller(
     connect: Connect,
 ) -> None:
     began, release = asyncio.Event(), asyncio.Event()
@@ -450,7 +450,7 @@ async def test_a_handler_that_ignores_its_cancellation_too_does_not_hang_its_cal
         release.set()
 
 
-async def test_a_handler_in_time_is_not_bothered_by_the_bound(socket_path: Any) -> None:
+async def test_close_in_time_is_not_cut_by_timeout(socket_path: Any) -> None:
     life = Lifetime()
 
     async def watch(number: int, stream: Stream) -> int:
@@ -468,7 +468,7 @@ async def test_a_handler_in_time_is_not_bothered_by_the_bound(socket_path: Any) 
     assert life.began_count == life.ended_count
 
 
-async def test_the_first_abort_wins(socket_path: Any) -> None:
+async def test_abort_first_of_several_counts(socket_path: Any) -> None:
     gate, life = asyncio.Event(), Lifetime()
 
     async def watch(number: int, stream: Stream) -> int:
@@ -493,7 +493,7 @@ async def test_the_first_abort_wins(socket_path: Any) -> None:
             assert await peer.settle() == []
 
 
-async def test_the_close_ends_the_items_of_a_channel(connect: Connect) -> None:
+async def test_close_ends_iteration_of_channel(connect: Connect) -> None:
     async def talk(_: int, channel: Channel) -> int:
         items = [item async for item in channel]
         assert channel.closed
@@ -510,7 +510,7 @@ async def test_the_close_ends_the_items_of_a_channel(connect: Connect) -> None:
             assert await channel.close() == 3
 
 
-async def test_closing_a_call_that_has_ended_gets_its_result_and_sends_nothing(
+async def test_close_after_end_returns_result_and_sends_nothing(
     socket_path: Any,
 ) -> None:
     async with facing(socket_path) as (connection, peer):
@@ -521,7 +521,7 @@ async def test_closing_a_call_that_has_ended_gets_its_result_and_sends_nothing(
         assert await peer.outlive(connection) == []
 
 
-async def test_an_unknown_call_can_be_closed_and_aborted_without_effect(socket_path: Any) -> None:
+async def test_close_and_abort_of_unknown_call_are_ignored(socket_path: Any) -> None:
     async with enkaku.serve_unix(Serving(), socket_path), raw_client(socket_path) as peer:
         peer.send(typ="abort", rid="nobody", rsn="Close")
         peer.send(typ="abort", rid="nobody")
@@ -529,7 +529,7 @@ async def test_an_unknown_call_can_be_closed_and_aborted_without_effect(socket_p
         assert await peer.settle() == []
 
 
-async def test_timers_of_closed_calls_do_not_keep_a_process_alive(socket_path: Path) -> None:
+async def test_close_timers_do_not_keep_process_alive(socket_path: Path) -> None:
     program = (
         "import asyncio, enkaku\n"
         "from support import WATCH, Serving\n"
@@ -553,7 +553,7 @@ async def test_timers_of_closed_calls_do_not_keep_a_process_alive(socket_path: P
         assert await process.communicate() == (b"5\n", b"")
 
 
-async def test_call_that_ends_in_several_ways_is_answered_once(socket_path: Path) -> None:
+async def test_call_ending_in_several_ways_is_answered_once(socket_path: Path) -> None:
     """Whichever of return, error, close, abort and disconnect come together."""
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:

@@ -46,7 +46,7 @@ async def sent() -> Sent:
     return sent
 
 
-async def test_what_one_turn_writes_leaves_together_and_in_order(sent: Sent) -> None:
+async def test_coalescing_writes_of_one_iteration_leave_together(sent: Sent) -> None:
     for number in range(5):
         sent.write(b"%d" % number)
     assert sent.pieces == []
@@ -56,14 +56,14 @@ async def test_what_one_turn_writes_leaves_together_and_in_order(sent: Sent) -> 
     assert sent.waiting == 0
 
 
-async def test_the_first_answer_to_what_came_leaves_at_once(sent: Sent) -> None:
+async def test_coalescing_first_reply_leaves_at_once(sent: Sent) -> None:
     for _ in range(20):
         sent.arrive()
         sent.write(b"answer")
     assert sent.pieces == [b"answer"] * 20
 
 
-async def test_the_answers_of_many_calls_leave_together(sent: Sent) -> None:
+async def test_coalescing_replies_of_many_calls_leave_together(sent: Sent) -> None:
     await _write_together(sent)
     for _ in range(3):
         sent.pieces.clear()
@@ -72,7 +72,7 @@ async def test_the_answers_of_many_calls_leave_together(sent: Sent) -> None:
         assert sent.pieces == [b"abc"]
 
 
-async def test_one_call_at_a_time_is_answered_at_once_again_after_some(sent: Sent) -> None:
+async def test_coalescing_sequential_replies_leave_at_once_again(sent: Sent) -> None:
     await _write_together(sent)
     for _ in range(10):
         sent.arrive()
@@ -83,7 +83,7 @@ async def test_one_call_at_a_time_is_answered_at_once_again_after_some(sent: Sen
     assert sent.pieces[-1] == b"last"
 
 
-async def test_what_comes_after_a_pause_leaves_at_once(
+async def test_coalescing_write_after_pause_leaves_at_once(
     sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
@@ -102,7 +102,7 @@ async def test_what_comes_after_a_pause_leaves_at_once(
     assert sent.pieces == [b"a", b"bc"]
 
 
-async def test_no_more_than_64_kib_wait_for_the_end_of_a_turn(sent: Sent) -> None:
+async def test_coalescing_buffers_at_most_64_kib(sent: Sent) -> None:
     for _ in range(20):
         sent.write(b"x" * 10_000)
     assert [len(piece) for piece in sent.pieces] == [70_000, 70_000]
@@ -110,7 +110,7 @@ async def test_no_more_than_64_kib_wait_for_the_end_of_a_turn(sent: Sent) -> Non
     assert sum(len(piece) for piece in sent.pieces) == 200_000
 
 
-async def test_what_is_cleared_never_leaves(sent: Sent) -> None:
+async def test_coalescing_discarded_bytes_are_never_written(sent: Sent) -> None:
     sent.write(b"a")
     sent.discard()
     await turns(2)
@@ -123,7 +123,7 @@ async def _write_together(sent: Sent) -> None:
     await turns(1)
 
 
-async def test_write_all_joins_what_is_written_in_the_iteration(sent: Sent) -> None:
+async def test_coalescing_write_all_joins_writes_of_iteration(sent: Sent) -> None:
     sent.write(b"a")
     sent.write_all([b"b", b"c", b"d"])
     sent.write(b"e")
@@ -142,7 +142,7 @@ def _counting(count: list[int]) -> Callable[[SocketTransport], None]:
     return counted
 
 
-async def test_a_connection_writes_a_turn_at_a_time(socket_path: Path) -> None:
+async def test_coalescing_connection_writes_once_per_iteration(socket_path: Path) -> None:
     count: list[int] = []
 
     async def echo(text: str) -> str:

@@ -59,7 +59,7 @@ async def items_until_quiet(peer: Raw) -> int:
             return count
 
 
-async def test_a_handler_sends_no_more_than_was_granted(socket_path: Path) -> None:
+async def test_handler_send_stays_within_granted_credit(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(pour=pour), socket_path):
         async with raw_client(socket_path) as peer:
             open_with(peer, WINDOW)
@@ -73,7 +73,7 @@ async def test_a_handler_sends_no_more_than_was_granted(socket_path: Path) -> No
             assert await items_until_quiet(peer) == 1
 
 
-async def test_a_broadcast_sends_no_more_together_than_was_granted(socket_path: Path) -> None:
+async def test_broadcast_send_stays_within_granted_credit(socket_path: Path) -> None:
     broadcast = enkaku.Broadcast(POUR)
 
     async def serve(_: int, stream: enkaku.ServerStream[str]) -> int:
@@ -91,7 +91,7 @@ async def test_a_broadcast_sends_no_more_together_than_was_granted(socket_path: 
             assert await items_until_quiet(peer) == 5
 
 
-async def test_an_item_larger_than_the_window_goes_when_nothing_is_outstanding(
+async def test_credit_item_larger_than_window_is_sent_alone(
     socket_path: Path,
 ) -> None:
     async def large(_: int, stream: enkaku.ServerStream[str]) -> int:
@@ -114,7 +114,7 @@ async def test_an_item_larger_than_the_window_goes_when_nothing_is_outstanding(
             assert (await peer.read())["typ"] == "result"
 
 
-async def test_a_window_of_nothing_lets_items_through_one_by_one(socket_path: Path) -> None:
+async def test_credit_window_of_zero_sends_items_one_by_one(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(pour=pour), socket_path):
         async with raw_client(socket_path) as peer:
             open_with(peer, 0, prm=4)
@@ -124,7 +124,7 @@ async def test_a_window_of_nothing_lets_items_through_one_by_one(socket_path: Pa
             assert [(await peer.read())["typ"] for _ in range(2)] == ["receive", "result"]
 
 
-async def test_a_handler_that_waits_for_credit_sees_its_abort_and_its_close(
+async def test_credit_wait_of_handler_ends_with_abort_and_close(
     socket_path: Path,
 ) -> None:
     life = Lifetime()
@@ -148,7 +148,7 @@ async def test_a_handler_that_waits_for_credit_sees_its_abort_and_its_close(
                     assert await peer.read() == {"typ": "result", "rid": "a", "val": 7}
 
 
-async def test_a_client_that_grants_nothing_is_held_up_by_its_socket_alone(
+async def test_credit_never_granted_limits_nothing_but_socket(
     socket_path: Path,
 ) -> None:
     async with enkaku.serve_unix(Serving(pour=pour), socket_path):
@@ -158,7 +158,7 @@ async def test_a_client_that_grants_nothing_is_held_up_by_its_socket_alone(
             assert typs == ["receive"] * 1000 + ["result"]
 
 
-async def test_credit_for_a_call_that_nobody_knows_is_ignored_on_both_sides(
+async def test_credit_for_unknown_call_is_ignored_on_both_sides(
     socket_path: Path,
 ) -> None:
     async with enkaku.serve_unix(Serving(pour=pour), socket_path.with_name("other")):
@@ -174,7 +174,7 @@ async def test_credit_for_a_call_that_nobody_knows_is_ignored_on_both_sides(
         await asking
 
 
-async def test_a_client_that_exceeds_its_grant_by_more_than_a_window_loses_the_call(
+async def test_client_exceeding_credit_by_a_window_loses_call(
     socket_path: Path,
 ) -> None:
     life, seen = Lifetime(), Recorder()
@@ -199,7 +199,7 @@ async def test_a_client_that_exceeds_its_grant_by_more_than_a_window_loses_the_c
     assert "granted" in seen.overloads[0]
 
 
-async def test_a_server_that_exceeds_its_grant_by_more_than_a_window_loses_the_call(
+async def test_server_exceeding_credit_by_a_window_loses_call(
     socket_path: Path,
 ) -> None:
     limits = enkaku.Limits(window=100_000)
@@ -215,7 +215,7 @@ async def test_a_server_that_exceeds_its_grant_by_more_than_a_window_loses_the_c
                     await anext(stream)
 
 
-async def test_a_client_says_its_window_and_returns_credit_to_a_server_that_counts(
+async def test_client_sends_window_and_returns_credit(
     socket_path: Path,
 ) -> None:
     async with facing(socket_path, limits=enkaku.Limits(window=WINDOW)) as (connection, peer):
@@ -236,7 +236,7 @@ async def test_a_client_says_its_window_and_returns_credit_to_a_server_that_coun
             assert granted <= 100 * SIZE
 
 
-async def test_a_client_returns_no_credit_to_a_server_that_has_not_shown_that_it_counts(
+async def test_client_returns_no_credit_to_server_without_flow_control(
     socket_path: Path,
 ) -> None:
     async with facing(socket_path, limits=enkaku.Limits(window=WINDOW)) as (connection, peer):
@@ -249,7 +249,7 @@ async def test_a_client_returns_no_credit_to_a_server_that_has_not_shown_that_it
         assert [message["typ"] for message in await peer.outlive(connection)] == ["abort"]
 
 
-async def test_a_channel_keeps_to_the_grant_of_its_server(socket_path: Path) -> None:
+async def test_channel_send_stays_within_servers_credit(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(FILL, 1) as channel:
             rid = (await peer.read())["rid"]
@@ -278,7 +278,7 @@ async def test_a_channel_keeps_to_the_grant_of_its_server(socket_path: Path) -> 
 
 
 @pytest.mark.parametrize("shown_by", ["item", "answer", "time", "another channel"])
-async def test_a_channel_of_a_server_that_does_not_count_is_not_held_up(
+async def test_channel_to_server_without_flow_control_is_not_delayed(
     socket_path: Path, shown_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shown_by == "time":
@@ -312,7 +312,7 @@ async def read_items(peer: Raw, count: int, *, answers: bool) -> None:
             peer.send(typ="error", rid=message["rid"], code="EK08", msg="Invalid", data={})
 
 
-async def test_a_server_that_is_slow_to_grant_is_not_taken_for_one_that_does_not_count(
+async def test_channel_slow_first_grant_keeps_flow_control(
     socket_path: Path,
 ) -> None:
     async with enkaku.serve_unix(Serving(fill=fill_slowly), socket_path):
@@ -329,7 +329,7 @@ async def fill_slowly(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
     return len([item async for item in channel])
 
 
-async def test_a_channel_sends_little_before_the_first_grant(socket_path: Path) -> None:
+async def test_channel_before_first_grant_sends_at_most_64_kib(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(FILL, 1) as channel:
             rid = (await peer.read())["rid"]
@@ -347,7 +347,7 @@ async def _flood(channel: enkaku.ClientChannel[str, str, int]) -> None:
         await channel.send(ITEM)
 
 
-async def test_what_nobody_iterates_over_does_not_hold_up_the_result(connect: Connect) -> None:
+async def test_stream_result_without_iteration_is_returned(connect: Connect) -> None:
     limits = enkaku.Limits(window=WINDOW)
     async with connect(Serving(pour=pour), limits=limits) as connection:
         async with connection.stream(POUR, 5000) as stream:
@@ -355,7 +355,7 @@ async def test_what_nobody_iterates_over_does_not_hold_up_the_result(connect: Co
             assert stream.dropped > 4900
 
 
-async def test_items_of_every_size_get_through_a_small_window(connect: Connect) -> None:
+async def test_stream_items_of_every_size_pass_small_window(connect: Connect) -> None:
     """Also those that fit only an empty window, behind others that leave less than half of it free."""
     sizes = [10, 3000, 700, 9000, 1, 9999, 4000, 4000, 20_000, 5, 60_000, 4999]
 
@@ -369,7 +369,7 @@ async def test_items_of_every_size_get_through_a_small_window(connect: Connect) 
             assert [len(item) async for item in stream] == sizes * 3
 
 
-async def test_many_calls_share_what_a_connection_may_buffer_and_none_is_refused(
+async def test_connection_buffer_shared_by_many_calls_rejects_none(
     connect: Connect,
 ) -> None:
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
@@ -389,7 +389,7 @@ async def test_many_calls_share_what_a_connection_may_buffer_and_none_is_refused
             await stream.__aexit__(None, None, None)
 
 
-async def test_refused_channel_does_not_decide_about_credits(socket_path: Path) -> None:
+async def test_channel_refused_leaves_flow_control_unknown(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(FILL, 1) as refused:
             opening = await peer.read()
@@ -424,7 +424,7 @@ async def test_large_item_is_sent_beside_many_small_ones(connect: Connect) -> No
             assert await channel.close() == 5
 
 
-async def test_senders_that_wait_for_credit_all_end_with_their_call(connect: Connect) -> None:
+async def test_senders_waiting_for_credit_all_end_with_call(connect: Connect) -> None:
     ends: list[object] = []
 
     async def pour(_: int, stream: enkaku.ServerStream[str]) -> int:
@@ -473,7 +473,7 @@ async def _send_large(channel: enkaku.ClientChannel[str, str, int], count: int) 
         await channel.send(LARGE)
 
 
-async def test_items_of_many_channels_beyond_the_limit_overflow(socket_path: Path) -> None:
+async def test_channel_items_over_connection_limit_overflow(socket_path: Path) -> None:
     handler = Serving(fill=Lifetime().forever)
     async with (
         enkaku.serve_unix(handler, socket_path, limits=FEW_AT_ONCE),
@@ -488,7 +488,7 @@ async def test_items_of_many_channels_beyond_the_limit_overflow(socket_path: Pat
         assert len(overflowed) >= MANY - KEPT_AT_MOST
 
 
-async def test_items_of_many_streams_beyond_the_limit_overflow(socket_path: Path) -> None:
+async def test_stream_items_over_connection_limit_overflow(socket_path: Path) -> None:
     async with (
         facing(socket_path, limits=FEW_AT_ONCE) as (connection, peer),
         AsyncExitStack() as stack,
@@ -512,7 +512,7 @@ async def _read_all(stream: enkaku.ClientStream[str, int]) -> int:
     return len([item async for item in stream])
 
 
-async def test_a_window_is_granted_at_once_and_again_as_items_are_taken(socket_path: Path) -> None:
+async def test_channel_window_is_granted_at_once_and_as_items_are_read(socket_path: Path) -> None:
     take = asyncio.Event()
 
     async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:

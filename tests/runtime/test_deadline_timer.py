@@ -44,7 +44,7 @@ class OpenCall:
         self._on_deadline()
 
 
-async def test_each_call_ends_in_its_time_and_in_order() -> None:
+async def test_deadline_queue_calls_end_in_time_and_in_order() -> None:
     calls, seen, done = Calls(), list[int](), asyncio.Event()
     now = time.monotonic()
     for number in (3, 1, 2):
@@ -58,7 +58,7 @@ async def test_each_call_ends_in_its_time_and_in_order() -> None:
     assert calls.deadlines.wakes == inf
 
 
-async def test_ended_call_is_not_called_back() -> None:
+async def test_deadline_queue_ended_call_is_not_called_back() -> None:
     calls, seen, done = Calls(), list[str](), asyncio.Event()
     now = time.monotonic()
     calls.add(now + 0.001, lambda: seen.append("ended")).end()
@@ -67,14 +67,14 @@ async def test_ended_call_is_not_called_back() -> None:
     assert seen == []
 
 
-async def test_passed_deadline_is_noticed_soon_and_not_at_once() -> None:
+async def test_deadline_queue_passed_deadline_is_noticed_soon() -> None:
     calls, done = Calls(), asyncio.Event()
     calls.add(time.monotonic() - 1, done.set)
     assert not done.is_set()
     await soon(done)
 
 
-async def test_call_that_raises_keeps_no_other_from_its_end() -> None:
+async def test_deadline_queue_raising_callback_does_not_stop_others() -> None:
     upset = list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: upset.append(context))
     calls, done = Calls(), asyncio.Event()
@@ -85,13 +85,13 @@ async def test_call_that_raises_keeps_no_other_from_its_end() -> None:
     assert len(upset) == 1
 
 
-async def test_call_added_by_another_ends_too() -> None:
+async def test_deadline_queue_call_added_by_callback_ends() -> None:
     calls, done = Calls(), asyncio.Event()
     calls.add(time.monotonic(), lambda: calls.add(time.monotonic() + 0.001, done.set))
     await soon(done)
 
 
-async def test_many_deadlines_are_looked_at_together() -> None:
+async def test_deadline_queue_many_deadlines_are_checked_together() -> None:
     calls, ended = Calls(), list[int]()
     now = time.monotonic()
     done = asyncio.Event()
@@ -103,7 +103,7 @@ async def test_many_deadlines_are_looked_at_together() -> None:
     assert calls.looks < 20  # one each 10 ms, and not one for each call
 
 
-async def test_calls_that_ended_leave_one_timer_and_nothing_else() -> None:
+async def test_deadline_queue_ended_calls_leave_only_one_timer() -> None:
     calls = Calls()
     due = time.monotonic() + 60
     for number in range(10_000):
@@ -113,7 +113,7 @@ async def test_calls_that_ended_leave_one_timer_and_nothing_else() -> None:
     calls.deadlines.close()
 
 
-async def test_closed_timer_calls_nothing_back() -> None:
+async def test_deadline_queue_closed_calls_nothing_back() -> None:
     calls, seen, done = Calls(), list[str](), asyncio.Event()
     now = time.monotonic()
     calls.add(now + 0.001, lambda: seen.append("late"))

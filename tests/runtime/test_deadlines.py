@@ -27,7 +27,7 @@ from support import (
 SHORT = 0.05
 
 
-async def test_a_request_that_takes_longer_than_its_timeout_ends_on_both_sides(
+async def test_request_timeout_ends_call_on_both_sides(
     connect: Connect,
 ) -> None:
     life = Lifetime()
@@ -42,7 +42,7 @@ async def test_a_request_that_takes_longer_than_its_timeout_ends_on_both_sides(
         assert connection.calls == ()
 
 
-async def test_a_stream_that_takes_longer_than_its_timeout_ends_wherever_it_is_waited_for(
+async def test_stream_timeout_raises_at_every_wait(
     connect: Connect,
 ) -> None:
     life = Lifetime()
@@ -63,7 +63,7 @@ async def test_a_stream_that_takes_longer_than_its_timeout_ends_wherever_it_is_w
         await until(lambda: life.ended_count == 2)
 
 
-async def test_a_block_bounds_all_calls_in_it_together(connect: Connect) -> None:
+async def test_deadline_block_bounds_all_its_calls(connect: Connect) -> None:
     async def ask(number: int) -> int:
         await asyncio.sleep(number / 1000)
         return number
@@ -79,7 +79,7 @@ async def test_a_block_bounds_all_calls_in_it_together(connect: Connect) -> None
         assert await connection.request(ASK, 3) == 3
 
 
-async def test_an_inner_block_can_only_shorten_the_time_and_none_makes_free_of_it(
+async def test_deadline_inner_block_only_shortens(
     connect: Connect,
 ) -> None:
     remaining: list[float | None] = []
@@ -108,7 +108,7 @@ async def test_an_inner_block_can_only_shorten_the_time_and_none_makes_free_of_i
     assert 5 < third <= 50
 
 
-async def test_a_call_whose_time_is_over_is_not_sent(socket_path: Path) -> None:
+async def test_call_after_deadline_is_not_sent(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         with pytest.raises(enkaku.DeadlineExceeded):
             await connection.request(VOID, None, timeout=0)
@@ -123,7 +123,7 @@ async def test_a_call_whose_time_is_over_is_not_sent(socket_path: Path) -> None:
         assert await peer.outlive(connection) == []
 
 
-async def test_the_time_that_is_left_travels_and_requests_have_some_by_default(
+async def test_request_sends_remaining_time_by_default(
     socket_path: Path,
 ) -> None:
     async with facing(socket_path, timeout=7.0) as (connection, peer):
@@ -141,7 +141,7 @@ async def test_the_time_that_is_left_travels_and_requests_have_some_by_default(
             task.cancel()
 
 
-async def test_a_server_keeps_the_deadline_of_a_client_that_does_not(socket_path: Path) -> None:
+async def test_server_enforces_deadline_of_client(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(watch=life.forever), socket_path):
         async with raw_client(socket_path) as peer:
@@ -153,7 +153,7 @@ async def test_a_server_keeps_the_deadline_of_a_client_that_does_not(socket_path
             assert await peer.settle() == []
 
 
-async def test_a_request_without_time_is_refused_before_its_handler_runs(socket_path: Path) -> None:
+async def test_request_with_zero_ttl_is_rejected_before_handler(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(ask=life.forever), socket_path):
         async with raw_client(socket_path) as peer:
@@ -164,7 +164,7 @@ async def test_a_request_without_time_is_refused_before_its_handler_runs(socket_
     assert not life.began.is_set()
 
 
-async def test_the_calls_of_a_handler_inherit_its_deadline(socket_path: Path) -> None:
+async def test_handler_calls_inherit_deadline(socket_path: Path) -> None:
     inner = Lifetime()
     outcomes: list[BaseException] = []
     path = socket_path.with_name("inner")
@@ -193,7 +193,7 @@ async def test_the_calls_of_a_handler_inherit_its_deadline(socket_path: Path) ->
             await until(lambda: len(outcomes) == 1)
 
 
-async def test_a_handler_has_no_deadline_of_whoever_made_its_server(connect: Connect) -> None:
+async def test_handler_does_not_inherit_deadline_of_server_creator(connect: Connect) -> None:
     remaining: list[float | None] = []
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
@@ -208,7 +208,7 @@ async def test_a_handler_has_no_deadline_of_whoever_made_its_server(connect: Con
     assert remaining == [None]
 
 
-async def test_an_event_that_finds_no_room_in_time_says_so(socket_path: Path) -> None:
+async def test_event_buffer_full_until_timeout_raises(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         peer.stall()
         with pytest.raises(enkaku.DeadlineExceeded):
@@ -219,7 +219,7 @@ async def test_an_event_that_finds_no_room_in_time_says_so(socket_path: Path) ->
                     )
 
 
-async def test_a_deadline_in_the_past_is_over(connect: Connect) -> None:
+async def test_deadline_in_the_past_raises_deadline_exceeded(connect: Connect) -> None:
     async with connect(Serving()) as connection:
         for over in (-1.0, 0):  # the difference of two points in time, perhaps
             with enkaku.deadline(over), pytest.raises(enkaku.DeadlineExceeded):
@@ -229,7 +229,7 @@ async def test_a_deadline_in_the_past_is_over(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("kind", ["stream", "channel"])
-async def test_a_close_does_not_lengthen_a_deadline(connect: Connect, kind: str) -> None:
+async def test_close_does_not_extend_deadline(connect: Connect, kind: str) -> None:
     life = Lifetime()
 
     async def stubborn(number: int, stream: Any) -> int:

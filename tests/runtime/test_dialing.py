@@ -83,7 +83,7 @@ Pairing = Callable[[], Awaitable[tuple[Transport, Transport]]]
 
 
 @every_kind
-async def test_what_comes_before_the_start_is_delivered_after_it(pairing: Pairing) -> None:
+async def test_dial_bytes_before_start_are_delivered_after_start(pairing: Pairing) -> None:
     client, server = await pairing()
     server.start(Log(), message_size=MESSAGE_SIZE)
     server.write(b"a" * 300_000)
@@ -95,7 +95,7 @@ async def test_what_comes_before_the_start_is_delivered_after_it(pairing: Pairin
 
 
 @every_kind
-async def test_an_end_that_comes_before_the_start_is_told_after_it(pairing: Pairing) -> None:
+async def test_dial_end_before_start_is_reported_after_start(pairing: Pairing) -> None:
     client, server = await pairing()
     server.start(Log(), message_size=MESSAGE_SIZE)
     server.write(b"last words")
@@ -110,7 +110,7 @@ async def test_an_end_that_comes_before_the_start_is_told_after_it(pairing: Pair
 
 @every_kind
 @pytest.mark.parametrize("turns_between", [0, 10])
-async def test_a_connection_that_is_gone_before_the_start_is_told_after_it(
+async def test_dial_abort_before_start_is_reported_after_start(
     pairing: Pairing, turns_between: int
 ) -> None:
     client, _ = await pairing()
@@ -127,7 +127,7 @@ async def test_a_connection_that_is_gone_before_the_start_is_told_after_it(
 
 
 @pytest.mark.parametrize("pairing", ["tcp", "tls"], indirect=True)
-async def test_closing_a_connection_that_was_reset_a_moment_ago_raises_nothing(
+async def test_transport_close_after_reset_raises_nothing(
     pairing: Pairing,
 ) -> None:
     client, server = await pairing()
@@ -146,7 +146,7 @@ async def test_closing_a_connection_that_was_reset_a_moment_ago_raises_nothing(
 
 
 @every_kind
-async def test_a_pause_right_after_the_start_holds(pairing: Pairing) -> None:
+async def test_transport_pause_after_start_holds(pairing: Pairing) -> None:
     client, server = await pairing()
     server.start(Log(), message_size=MESSAGE_SIZE)
     server.write(b"a" * 100)
@@ -162,7 +162,7 @@ async def test_a_pause_right_after_the_start_holds(pairing: Pairing) -> None:
 
 
 @every_kind
-async def test_room_is_found_without_a_turn_of_the_loop_and_in_order(pairing: Pairing) -> None:
+async def test_transport_drain_is_immediate_or_in_order(pairing: Pairing) -> None:
     client, server = await pairing()
     client.start(Log(), message_size=MESSAGE_SIZE)
     with pytest.raises(StopIteration):
@@ -184,7 +184,7 @@ async def test_room_is_found_without_a_turn_of_the_loop_and_in_order(pairing: Pa
 
 
 @every_kind
-async def test_an_end_is_sent_behind_what_was_written_and_the_peer_is_read_on(
+async def test_transport_close_sends_end_after_written_bytes(
     pairing: Pairing,
 ) -> None:
     client, server = await pairing()
@@ -249,7 +249,7 @@ class Side:
 @pytest.mark.parametrize(
     "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 40))]
 )
-async def test_whatever_is_done_in_whatever_order_the_contract_is_kept(
+async def test_transport_any_actions_in_any_order_keep_contract(
     pairing: Pairing, seed: int
 ) -> None:
     """What arrives is the beginning of what was written, and then one end is told, to each side."""
@@ -274,7 +274,7 @@ async def test_whatever_is_done_in_whatever_order_the_contract_is_kept(
 
 
 @every_kind
-async def test_both_may_end_at_once_and_again(pairing: Pairing) -> None:
+async def test_transport_both_ends_may_close_at_once(pairing: Pairing) -> None:
     client, server = await pairing()
     logs = Log(), Log()
     client.start(logs[0], message_size=MESSAGE_SIZE)
@@ -292,7 +292,7 @@ async def test_both_may_end_at_once_and_again(pairing: Pairing) -> None:
 
 
 @pytest.mark.parametrize("pairing", ["unix", "tcp", "tls"], indirect=True)
-async def test_a_dialer_connects_again_and_again(pairing: Pairing) -> None:
+async def test_dialer_connects_repeatedly(pairing: Pairing) -> None:
     pairs = [await pairing() for _ in range(3)]
     for number, (client, server) in enumerate(pairs):
         log = Log()
@@ -302,7 +302,7 @@ async def test_a_dialer_connects_again_and_again(pairing: Pairing) -> None:
         assert log.data == str(number).encode()
 
 
-async def test_a_socket_is_dialed_once() -> None:
+async def test_dial_socket_second_time_raises_connect_failed() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         dial = dial_socket(ours, ssl=None, server_hostname=None, timeout=5, keepalive=None)
@@ -313,7 +313,7 @@ async def test_a_socket_is_dialed_once() -> None:
 
 
 @pytest.mark.parametrize("pairing", ["unix", "pair"], indirect=True)
-async def test_both_ends_of_a_unix_socket_know_whose_process_the_other_is(
+async def test_unix_transport_knows_peer_credentials(
     pairing: Pairing,
 ) -> None:
     client, server = await pairing()
@@ -325,18 +325,18 @@ async def test_both_ends_of_a_unix_socket_know_whose_process_the_other_is(
 
 
 @pytest.mark.parametrize("pairing", ["tcp", "tls"], indirect=True)
-async def test_tcp_does_not_tell_whose_process_it_is(pairing: Pairing) -> None:
+async def test_tcp_transport_has_no_peer_credentials(pairing: Pairing) -> None:
     client, server = await pairing()
     assert (client.credentials, server.credentials) == (None, None)
 
 
-async def test_both_ends_in_memory_are_of_this_process() -> None:
+async def test_memory_transport_credentials_are_this_process() -> None:
     us = PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
     assert [end.credentials for end in memory_pair()] == [us, us]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another system may not say")
-async def test_a_server_knows_the_process_of_its_client(socket_path: Path) -> None:
+async def test_listener_knows_client_credentials(socket_path: Path) -> None:
     accepted: asyncio.Queue[Transport] = asyncio.Queue()
     listener = Listener(accepted.put_nowait)
     sock = socket.socket(socket.AF_UNIX)
@@ -366,7 +366,7 @@ async def silent_server() -> AsyncGenerator[int, None]:
         writer.transport.abort()
 
 
-async def test_a_handshake_that_is_cancelled_leaves_nothing(client_tls: ssl.SSLContext) -> None:
+async def test_tls_handshake_cancelled_leaves_nothing(client_tls: ssl.SSLContext) -> None:
     async with silent_server() as port:
         before = open_sockets()
         for count in range(10):
@@ -378,7 +378,9 @@ async def test_a_handshake_that_is_cancelled_leaves_nothing(client_tls: ssl.SSLC
         await until(lambda: open_sockets() <= before + 10)
 
 
-async def test_a_server_that_ends_the_handshake_is_said(client_tls: ssl.SSLContext) -> None:
+async def test_tls_handshake_ended_by_server_raises_connect_failed(
+    client_tls: ssl.SSLContext,
+) -> None:
     listener = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     with pytest.raises(enkaku.ConnectFailed, match=r"handshake|reset"):
@@ -398,7 +400,7 @@ async def shake_hands(
     return tls
 
 
-async def test_what_comes_in_the_packet_of_the_handshakes_end_is_not_lost(
+async def test_tls_bytes_in_last_handshake_packet_are_delivered(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     accepted: asyncio.Queue[Transport] = asyncio.Queue()
@@ -425,7 +427,7 @@ async def test_what_comes_in_the_packet_of_the_handshakes_end_is_not_lost(
     listener.close()
 
 
-async def test_bytes_that_are_no_tls_end_the_connection(
+async def test_tls_invalid_bytes_end_connection(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     accepted: asyncio.Queue[Transport] = asyncio.Queue()
@@ -466,7 +468,7 @@ class Chatty(Tls):
         return answer
 
 
-async def test_a_peer_that_renews_its_keys_and_reads_nothing_is_dropped(
+async def test_tls_peer_renewing_keys_without_reading_is_dropped(
     server_tls: ssl.SSLContext,
 ) -> None:
     accepted: asyncio.Queue[Transport] = asyncio.Queue()

@@ -31,7 +31,7 @@ from support import (
 )
 
 
-async def test_a_disconnect_cancels_every_handler(socket_path: Path) -> None:
+async def test_disconnect_cancels_all_handlers(socket_path: Path) -> None:
     lives = {name: Lifetime() for name in ("ask", "watch", "talk", "tell")}
     handler = Serving(**{name: life.forever for name, life in lives.items()})
     async with enkaku.serve_unix(handler, socket_path):
@@ -45,7 +45,7 @@ async def test_a_disconnect_cancels_every_handler(socket_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["end", "half", "reset"])
-async def test_each_way_to_disconnect_cancels_the_handler(socket_path: Path, how: str) -> None:
+async def test_disconnect_of_each_kind_cancels_handler(socket_path: Path, how: str) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(ask=life.forever), socket_path):
         async with raw_client(socket_path) as peer:
@@ -61,7 +61,7 @@ async def test_each_way_to_disconnect_cancels_the_handler(socket_path: Path, how
             await soon(life.cancelled)
 
 
-async def test_a_handler_that_waits_for_items_notices_the_disconnect(socket_path: Path) -> None:
+async def test_disconnect_cancels_handler_waiting_for_items(socket_path: Path) -> None:
     life = Lifetime()
 
     async def talk(_: int, channel: enkaku.ServerChannel[int, int]) -> int:
@@ -78,7 +78,7 @@ async def test_a_handler_that_waits_for_items_notices_the_disconnect(socket_path
         await soon(life.cancelled)
 
 
-async def test_a_handler_that_was_asked_to_close_is_cancelled_by_a_disconnect(
+async def test_disconnect_cancels_handler_asked_to_close(
     socket_path: Path,
 ) -> None:
     life = Lifetime()
@@ -90,7 +90,7 @@ async def test_a_handler_that_was_asked_to_close_is_cancelled_by_a_disconnect(
         await soon(life.cancelled)
 
 
-async def test_what_was_sent_before_the_end_is_still_answered(socket_path: Path) -> None:
+async def test_request_sent_before_end_of_stream_is_answered(socket_path: Path) -> None:
     async def echo(text: str) -> str:
         return text
 
@@ -103,7 +103,7 @@ async def test_what_was_sent_before_the_end_is_still_answered(socket_path: Path)
             assert len(answer.result()["val"]) == 3_000_000
 
 
-async def test_a_message_without_its_newline_at_the_end_is_not_executed(socket_path: Path) -> None:
+async def test_message_without_final_newline_is_not_executed(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(ask=life.forever), socket_path):
         async with raw_client(socket_path) as peer:
@@ -113,7 +113,7 @@ async def test_a_message_without_its_newline_at_the_end_is_not_executed(socket_p
     assert not life.began.is_set()
 
 
-async def test_a_peer_that_ends_its_side_and_never_reads_is_dropped(
+async def test_half_closed_peer_that_never_reads_is_dropped(
     socket_path: Path,
 ) -> None:
     """Its answers wait in memory, and its socket stays open, only for a bounded time."""
@@ -136,9 +136,7 @@ async def test_a_peer_that_ends_its_side_and_never_reads_is_dropped(
 
 
 @pytest.mark.parametrize("how", ["end", "reset"])
-async def test_end_of_the_connection_ends_every_call_of_a_client(
-    socket_path: Path, how: str
-) -> None:
+async def test_connection_end_ends_every_client_call(socket_path: Path, how: str) -> None:
     async with (
         facing(socket_path) as (connection, peer),
         connection.stream(WATCH, 1) as stream,
@@ -173,7 +171,7 @@ async def _fails(awaitable: Any, name: str) -> None:
             await awaitable
 
 
-async def test_items_that_came_before_the_loss_can_be_read(socket_path: Path) -> None:
+async def test_connection_loss_keeps_received_items_readable(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer), connection.stream(WATCH, 1) as stream:
         rid = (await peer.read())["rid"]
         peer.send(typ="receive", rid=rid, val=1)
@@ -185,7 +183,7 @@ async def test_items_that_came_before_the_loss_can_be_read(socket_path: Path) ->
         await _fails(anext(stream), "watch")
 
 
-async def test_a_result_that_came_before_the_loss_counts(socket_path: Path) -> None:
+async def test_connection_loss_keeps_received_result(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK, 1))
         peer.send(typ="result", rid=(await peer.read())["rid"], val=5)
@@ -193,7 +191,7 @@ async def test_a_result_that_came_before_the_loss_counts(socket_path: Path) -> N
         assert await asking == 5
 
 
-async def test_closing_the_connection_ends_its_calls(connect_anyhow: Connect) -> None:
+async def test_connection_close_ends_its_calls(connect_anyhow: Connect) -> None:
     lives = [Lifetime(), Lifetime()]
 
     async def ask(number: int) -> int:
@@ -212,7 +210,7 @@ async def test_closing_the_connection_ends_its_calls(connect_anyhow: Connect) ->
         await soon(*(life.cancelled for life in lives))
 
 
-async def test_closing_a_connection_twice_or_from_two_tasks_is_harmless(
+async def test_connection_close_twice_or_concurrently_is_harmless(
     connect_anyhow: Connect,
 ) -> None:
     async with connect_anyhow(Serving()) as connection:
@@ -223,7 +221,7 @@ async def test_closing_a_connection_twice_or_from_two_tasks_is_harmless(
             await connection.request(VOID, None)
 
 
-async def test_a_connection_is_closed_by_another_task_than_its_opener(
+async def test_connection_close_from_other_task(
     connect_anyhow: Connect,
 ) -> None:
     life = Lifetime()
@@ -238,7 +236,7 @@ async def test_a_connection_is_closed_by_another_task_than_its_opener(
         await closing
 
 
-async def test_a_server_that_never_ends_its_side_is_left_after_a_bound(socket_path: Path) -> None:
+async def test_connection_close_with_silent_server_times_out(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         async with enkaku.connect_unix(socket_path) as connection:
             peer = await server.accept()
@@ -248,7 +246,7 @@ async def test_a_server_that_never_ends_its_side_is_left_after_a_bound(socket_pa
             assert not connection.is_open
 
 
-async def test_a_close_that_is_cancelled_leaves_nothing_open(socket_path: Path) -> None:
+async def test_connection_close_cancelled_leaves_nothing_open(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         async with enkaku.connect_unix(socket_path) as connection:
             peer = await server.accept()
@@ -261,7 +259,7 @@ async def test_a_close_that_is_cancelled_leaves_nothing_open(socket_path: Path) 
             assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
 
 
-async def test_a_close_that_is_cancelled_as_its_time_is_over_upsets_nothing(
+async def test_connection_close_cancelled_at_timeout_is_harmless(
     socket_path: Path,
 ) -> None:
     async with raw_server(socket_path) as server:
@@ -275,7 +273,7 @@ async def test_a_close_that_is_cancelled_as_its_time_is_over_upsets_nothing(
                 await asyncio.wait([closing])
 
 
-async def test_what_was_sent_last_arrives(socket_path: Path) -> None:
+async def test_events_sent_before_close_arrive(socket_path: Path) -> None:
     heard: list[int] = []
 
     async def tell(number: int) -> None:
@@ -289,7 +287,7 @@ async def test_what_was_sent_last_arrives(socket_path: Path) -> None:
     assert len(heard) == 400
 
 
-async def test_a_large_last_message_arrives_before_the_end(socket_path: Path) -> None:
+async def test_large_event_sent_before_close_arrives(socket_path: Path) -> None:
     heard: list[int] = []
     big = enkaku.Event[str]("big", data=str)
 
@@ -309,7 +307,7 @@ async def test_a_large_last_message_arrives_before_the_end(socket_path: Path) ->
     assert heard == [9_000_000]
 
 
-async def test_a_sender_that_waits_for_room_learns_of_the_loss(socket_path: Path) -> None:
+async def test_send_waiting_for_buffer_raises_connection_lost(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         peer.stall()
         async with connection.channel(FILL, 1) as channel:
@@ -327,7 +325,7 @@ async def test_a_sender_that_waits_for_room_learns_of_the_loss(socket_path: Path
                     await sending
 
 
-async def test_a_handler_that_waits_for_room_is_cancelled_by_the_disconnect(
+async def test_handler_waiting_for_buffer_is_cancelled_on_disconnect(
     socket_path: Path,
 ) -> None:
     life = Lifetime()
@@ -346,7 +344,7 @@ async def test_a_handler_that_waits_for_room_is_cancelled_by_the_disconnect(
             await soon(life.cancelled)
 
 
-async def test_a_refused_connect_says_so_and_leaves_nothing(socket_path: Path) -> None:
+async def test_connect_refused_raises_connect_failed(socket_path: Path) -> None:
     with pytest.raises(enkaku.ConnectFailed, match="is the server running"):
         async with enkaku.connect_unix(socket_path):
             pass
@@ -357,13 +355,13 @@ async def test_a_refused_connect_says_so_and_leaves_nothing(socket_path: Path) -
 
 
 @pytest.mark.parametrize("path", ["/" + "x" * 200, "a\0b", ""])
-async def test_an_impossible_path_cannot_be_connected_to(path: str) -> None:
+async def test_connect_unix_impossible_path_raises(path: str) -> None:
     with pytest.raises(enkaku.EnkakuError):
         async with enkaku.connect_unix(path):
             pass
 
 
-async def test_requests_of_a_connection_that_ends_together_do_not_warn(
+async def test_requests_ended_together_by_close_do_not_warn(
     connect_anyhow: Connect,
 ) -> None:
     life = Lifetime()
@@ -383,7 +381,7 @@ async def _same(text: str) -> str:
     return text
 
 
-async def test_end_of_one_connection_leaves_another_alone(socket_path: Path) -> None:
+async def test_connection_loss_leaves_other_connection_alone(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         async with enkaku.connect_unix(socket_path) as old:
             old_peer = await server.accept()
@@ -398,7 +396,7 @@ async def test_end_of_one_connection_leaves_another_alone(socket_path: Path) -> 
                 new_peer.writer.close()
 
 
-async def test_abort_after_the_connection_is_gone_does_nothing(connect_anyhow: Connect) -> None:
+async def test_abort_after_connection_close_does_nothing(connect_anyhow: Connect) -> None:
     async with connect_anyhow(Serving(watch=Lifetime().forever)) as connection:
         async with connection.stream(WATCH, 1) as stream:
             await connection.close()

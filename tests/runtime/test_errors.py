@@ -56,7 +56,7 @@ def raising(error: BaseException) -> Serving:
     return Serving(ask=ask, watch=watch, talk=talk)
 
 
-async def test_a_declared_error_arrives_as_its_class_with_its_data(connect_anyhow: Connect) -> None:
+async def test_declared_error_is_raised_as_its_class_with_data(connect_anyhow: Connect) -> None:
     async with connect_anyhow(raising(OutOfStock("sold out", Shortage(missing=3)))) as connection:
         with pytest.raises(OutOfStock) as caught:
             await connection.request(ASK, 1)
@@ -67,14 +67,14 @@ async def test_a_declared_error_arrives_as_its_class_with_its_data(connect_anyho
     assert str(caught.value) == "ask: sold out (OUT_OF_STOCK)"
 
 
-async def test_a_declared_error_may_have_no_data(connect: Connect) -> None:
+async def test_declared_error_without_data_has_empty_data(connect: Connect) -> None:
     async with connect(raising(Tired("tomorrow"))) as connection:
         with pytest.raises(Tired) as caught:
             await connection.request(ASK, 1)
     assert caught.value.data == {}
 
 
-async def test_a_declared_error_comes_behind_all_items(connect: Connect) -> None:
+async def test_declared_error_is_raised_after_all_items(connect: Connect) -> None:
     async with connect(raising(OutOfStock("no", Shortage(missing=1)))) as connection:
         async with connection.stream(WATCH, 100) as stream:
             items: list[int] = []
@@ -86,7 +86,7 @@ async def test_a_declared_error_comes_behind_all_items(connect: Connect) -> None
                 await stream.result()
 
 
-async def test_a_declared_error_ends_a_channel(connect: Connect) -> None:
+async def test_declared_error_ends_channel(connect: Connect) -> None:
     async with connect(raising(Tired("no"))) as connection:
         async with connection.channel(TALK, 0) as channel:
             await channel.send(1)
@@ -97,7 +97,7 @@ async def test_a_declared_error_ends_a_channel(connect: Connect) -> None:
                 await channel.send(2)
 
 
-async def test_a_declared_error_after_the_close_still_reaches_the_caller(connect: Connect) -> None:
+async def test_declared_error_after_close_reaches_caller(connect: Connect) -> None:
     async def watch(_: int, stream: enkaku.ServerStream[int]) -> int:
         async with stream.until_closed():
             await asyncio.Event().wait()
@@ -136,7 +136,7 @@ async def test_a_declared_error_after_the_close_still_reaches_the_caller(connect
     ],
     ids=lambda error: f"{type(error).__name__}-{str(error)[:20]!a}",
 )
-async def test_what_is_not_declared_is_logged_and_its_text_stays_here(
+async def test_undeclared_error_is_logged_and_not_sent(
     socket_path: Any, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     async with enkaku.serve_unix(raising(error), socket_path), raw_client(socket_path) as peer:
@@ -150,7 +150,7 @@ async def test_what_is_not_declared_is_logged_and_its_text_stays_here(
     assert re.search(r"in ask\n[ |]+raise error", caplog.text)  # the traceback leads to the handler
 
 
-async def test_other_calls_go_on_after_a_handler_has_failed(connect: Connect) -> None:
+async def test_handler_failure_leaves_other_calls_running(connect: Connect) -> None:
     async with connect(raising(ValueError("secret"))) as connection:
         with pytest.raises(enkaku.CallError) as caught:
             await connection.request(ASK, 1)
@@ -159,7 +159,7 @@ async def test_other_calls_go_on_after_a_handler_has_failed(connect: Connect) ->
         assert await connection.request(ASK, 0) == 0
 
 
-async def test_a_handler_error_arrives_as_a_call_error(connect: Connect) -> None:
+async def test_handler_error_is_raised_as_call_error(connect: Connect) -> None:
     error = enkaku.HandlerError("LIMIT", "too many", {"most": 3, "why": ["é", None]})
     async with connect(raising(error)) as connection:
         with pytest.raises(enkaku.CallError) as caught:
@@ -170,7 +170,7 @@ async def test_a_handler_error_arrives_as_a_call_error(connect: Connect) -> None
     assert caught.value.procedure == "ask"
 
 
-async def test_a_handler_error_with_a_declared_code_is_read_as_the_declared_one(
+async def test_handler_error_with_declared_code_is_raised_as_declared(
     connect: Connect,
 ) -> None:
     error = enkaku.HandlerError("OUT_OF_STOCK", "no", {"missing": 4})
@@ -180,7 +180,7 @@ async def test_a_handler_error_with_a_declared_code_is_read_as_the_declared_one(
     assert caught.value.data == Shortage(missing=4)
 
 
-async def test_data_that_do_not_fit_a_declaration_make_a_plain_error(connect: Connect) -> None:
+async def test_declared_error_with_invalid_data_is_plain_call_error(connect: Connect) -> None:
     error = enkaku.HandlerError("OUT_OF_STOCK", "no", {"missing": "four"})
     async with connect(raising(error)) as connection:
         with pytest.raises(enkaku.CallError) as caught:
@@ -189,21 +189,21 @@ async def test_data_that_do_not_fit_a_declaration_make_a_plain_error(connect: Co
     assert caught.value.data == {"missing": "four"}
 
 
-async def test_a_long_message_is_cut(socket_path: Any) -> None:
+async def test_handler_error_long_message_is_cut(socket_path: Any) -> None:
     handler = raising(enkaku.HandlerError("C", "é" * 5000))
     async with enkaku.serve_unix(handler, socket_path), raw_client(socket_path) as peer:
         peer.send(typ="request", rid="a", prc="ask", prm=1)
         assert (await peer.read())["msg"] == "é" * 4096
 
 
-async def test_a_message_with_a_lone_surrogate_arrives(connect: Connect) -> None:
+async def test_handler_error_message_keeps_lone_surrogate(connect: Connect) -> None:
     async with connect(raising(enkaku.HandlerError("C", "half \ud83d"))) as connection:
         with pytest.raises(enkaku.CallError) as caught:
             await connection.request(ASK, 1)
     assert caught.value.message == "half \ud83d"
 
 
-async def test_a_wrong_result_is_the_fault_of_the_handler(
+async def test_handler_invalid_result_is_handler_failure(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def ask(number: int) -> Any:
@@ -218,7 +218,7 @@ async def test_a_wrong_result_is_the_fault_of_the_handler(
     assert "ask result" in caplog.text
 
 
-async def test_a_wrong_item_is_the_fault_of_the_handler(
+async def test_handler_invalid_item_is_handler_failure(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def watch(_: int, stream: enkaku.ServerStream[Any]) -> int:
@@ -234,7 +234,7 @@ async def test_a_wrong_item_is_the_fault_of_the_handler(
     assert "watch receive" in caplog.text
 
 
-async def test_a_handler_may_catch_its_own_wrong_item_and_go_on(connect: Connect) -> None:
+async def test_handler_may_catch_encode_error_and_continue(connect: Connect) -> None:
     async def watch(number: int, stream: enkaku.ServerStream[Any]) -> int:
         with pytest.raises(enkaku.EncodeError):
             await stream.send("no number")
@@ -247,7 +247,7 @@ async def test_a_handler_may_catch_its_own_wrong_item_and_go_on(connect: Connect
             assert await stream.result() == 3
 
 
-async def test_a_procedure_without_result_sends_none_whatever_its_handler_returns(
+async def test_procedure_without_result_sends_no_result(
     socket_path: Any,
 ) -> None:
     class Talkative(enkaku.Handler):
@@ -263,16 +263,14 @@ async def test_a_procedure_without_result_sends_none_whatever_its_handler_return
 
 
 @pytest.mark.parametrize("method", [lambda _: 5, lambda _: None, lambda: 5])
-async def test_a_method_that_is_no_coroutine_fails_its_call_alone(
-    connect: Connect, method: Any
-) -> None:
+async def test_handler_not_a_coroutine_fails_only_its_call(connect: Connect, method: Any) -> None:
     async with connect(Serving(ask=method)) as connection:
         with pytest.raises(enkaku.CallError, match="EK01"):
             await connection.request(ASK, 1)
         await connection.request(VOID, None)
 
 
-async def test_a_validator_that_fails_in_an_unusual_way_ends_its_call_alone(
+async def test_validator_raising_unexpectedly_fails_only_its_call(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     def explode(_: str) -> str:
@@ -299,7 +297,7 @@ async def test_a_validator_that_fails_in_an_unusual_way_ends_its_call_alone(
     assert "secret" in caplog.text
 
 
-async def test_a_result_that_the_schema_refuses_is_an_error_of_the_peer(socket_path: Any) -> None:
+async def test_client_invalid_result_raises_decode_error(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK, 1))
         peer.send(typ="result", rid=(await peer.read())["rid"], val="no number")
@@ -309,7 +307,7 @@ async def test_a_result_that_the_schema_refuses_is_an_error_of_the_peer(socket_p
         assert caught.value.problems[0].pointer == ""
 
 
-async def test_an_item_that_the_schema_refuses_ends_its_call_at_both_ends(socket_path: Any) -> None:
+async def test_client_invalid_item_ends_call_on_both_sides(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.stream(WATCH, 1) as stream:
             rid = (await peer.read())["rid"]
@@ -331,7 +329,7 @@ async def _answer_ask(connection: enkaku.Connection, peer: Raw) -> None:
         assert await asking == 11
 
 
-async def test_an_error_that_is_raised_often_does_not_grow(connect: Connect) -> None:
+async def test_call_error_raised_repeatedly_keeps_traceback_short(connect: Connect) -> None:
     def depth(error: BaseException) -> int:
         count, trace = 0, error.__traceback__
         while trace is not None:
@@ -350,13 +348,13 @@ async def test_an_error_that_is_raised_often_does_not_grow(connect: Connect) -> 
             assert len(depths) == 1
 
 
-def test_an_error_of_a_handler_can_be_copied_and_pickled() -> None:
+def test_handler_error_can_be_copied_and_pickled() -> None:
     error = pickle.loads(pickle.dumps(enkaku.HandlerError("A", "m", {"x": 1})))  # noqa: S301
     assert (error.code, error.message, error.data, str(error)) == ("A", "m", {"x": 1}, "m (A)")
     assert copy.copy(error).data == {"x": 1}
 
 
-async def test_failed_call_that_is_not_awaited_warns_of_nothing(connect: Connect) -> None:
+async def test_failed_call_never_awaited_does_not_warn(connect: Connect) -> None:
     async with connect(Serving()) as connection:
         async with connection.stream(WATCH, 1):
             await connection.request(VOID, None)

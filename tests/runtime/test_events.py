@@ -9,7 +9,7 @@ import pytest
 from support import PING, TELL, VOID, Connect, Lifetime, Serving, facing, raw_client, soon, until
 
 
-async def test_an_event_reaches_its_handler(connect_anyhow: Connect) -> None:
+async def test_event_reaches_handler(connect_anyhow: Connect) -> None:
     heard = asyncio.get_running_loop().create_future()
 
     async def tell(number: int) -> None:
@@ -20,7 +20,7 @@ async def test_an_event_reaches_its_handler(connect_anyhow: Connect) -> None:
         assert await asyncio.wait_for(heard, 5) == 5
 
 
-async def test_an_event_may_carry_nothing(connect: Connect) -> None:
+async def test_event_without_data_reaches_handler(connect: Connect) -> None:
     heard = asyncio.Event()
 
     async def ping() -> None:
@@ -31,7 +31,7 @@ async def test_an_event_may_carry_nothing(connect: Connect) -> None:
         await soon(heard)
 
 
-async def test_events_begin_in_the_order_in_which_they_were_sent(connect: Connect) -> None:
+async def test_events_start_in_order_sent(connect: Connect) -> None:
     heard: list[int] = []
 
     async def tell(number: int) -> None:
@@ -44,9 +44,7 @@ async def test_events_begin_in_the_order_in_which_they_were_sent(connect: Connec
     assert heard == list(range(200))
 
 
-async def test_nothing_about_an_event_is_ever_answered(
-    socket_path: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_event_is_never_answered(socket_path: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def tell(number: int) -> None:
         if number == 1:
             raise ValueError("secret")
@@ -65,14 +63,14 @@ async def test_nothing_about_an_event_is_ever_answered(
     assert [record.getMessage() for record in errors] == ["tell: the handler failed"] * 2
 
 
-async def test_an_event_that_was_not_sent_says_so(connect: Connect) -> None:
+async def test_event_on_closed_connection_raises_connection_lost(connect: Connect) -> None:
     async with connect(Serving()) as connection:
         await connection.close()
         with pytest.raises(enkaku.ConnectionLost, match="tell"):
             await connection.event(TELL, 1)
 
 
-async def test_an_event_whose_data_do_not_fit_is_not_sent(socket_path: Any) -> None:
+async def test_event_with_invalid_data_is_not_sent(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         with pytest.raises(enkaku.EncodeError):
             await connection.event(TELL, "x")  # type: ignore[arg-type]
@@ -82,7 +80,7 @@ async def test_an_event_whose_data_do_not_fit_is_not_sent(socket_path: Any) -> N
         assert await peer.read() == {"typ": "event", "prc": "tell", "data": 3}
 
 
-async def test_a_disconnect_cancels_the_handler_of_an_event(connect: Connect) -> None:
+async def test_event_handler_is_cancelled_on_disconnect(connect: Connect) -> None:
     life = Lifetime()
     async with connect(Serving(tell=life.forever)) as connection:
         await connection.event(TELL, 1)
@@ -91,7 +89,7 @@ async def test_a_disconnect_cancels_the_handler_of_an_event(connect: Connect) ->
         await soon(life.cancelled)
 
 
-async def test_an_event_has_no_rid_that_anybody_could_abort(socket_path: Any) -> None:
+async def test_event_cannot_be_aborted_by_id(socket_path: Any) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(tell=life.forever), socket_path):
         async with raw_client(socket_path) as peer:
@@ -102,7 +100,7 @@ async def test_an_event_has_no_rid_that_anybody_could_abort(socket_path: Any) ->
             assert not life.cancelled.is_set()
 
 
-async def test_an_event_just_before_the_end_of_its_connection_is_begun(connect: Connect) -> None:
+async def test_event_just_before_close_starts_handler(connect: Connect) -> None:
     told: list[int] = []
 
     async def tell(number: int) -> None:

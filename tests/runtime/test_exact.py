@@ -154,7 +154,7 @@ each_slot = pytest.mark.parametrize(
 @each_slot
 @settings(max_examples=30)
 @given(value=values | scalars | numbers)
-def test_a_value_is_read_if_and_only_if_its_schema_accepts_it(
+def test_slot_decodes_exactly_what_schema_accepts(
     slot: Slot[Any], validator: Any, value: object
 ) -> None:
     agree(slot, validator, value)
@@ -164,7 +164,7 @@ def test_a_value_is_read_if_and_only_if_its_schema_accepts_it(
 @each_slot
 @settings(max_examples=200)
 @given(value=values | scalars | numbers)
-def test_many_values_are_read_as_their_schema_says(
+def test_slot_decodes_listed_values_as_schema_says(
     slot: Slot[Any], validator: Any, value: object
 ) -> None:
     agree(slot, validator, value)
@@ -180,7 +180,7 @@ members = st.fixed_dictionaries(
 
 
 @given(members)
-def test_objects_are_read_if_and_only_if_their_schema_accepts_them(value: object) -> None:
+def test_slot_decodes_exactly_objects_that_schema_accepts(value: object) -> None:
     for slot, validator in SLOTS:
         if slot.type_form in {Open, Closed}:
             agree(slot, validator, value)
@@ -189,7 +189,7 @@ def test_objects_are_read_if_and_only_if_their_schema_accepts_them(value: object
 
 
 @given(values)
-def test_what_is_encoded_can_be_decoded(value: Any) -> None:
+def test_slot_encoded_value_can_be_decoded(value: Any) -> None:
     for slot, _ in SLOTS:
         try:
             text = slot.encode(value)
@@ -199,14 +199,14 @@ def test_what_is_encoded_can_be_decoded(value: Any) -> None:
         slot.decode(text)
 
 
-def test_other_models_that_hold_ours_and_typed_dicts_are_exact_inside() -> None:
+def test_foreign_models_with_enkaku_fields_are_exact() -> None:
     slot: Slot[Typed] = Slot("typed", Typed)
     assert slot.encode(slot.decode(b'{"a":42,"b":true}')) == b'{"a":42,"b":true}'
     with pytest.raises(DecodeError):
         slot.decode(b'{"b":1}')
 
 
-def test_types_that_are_none_of_ours_keep_their_meaning() -> None:
+def test_foreign_types_keep_pydantic_meaning() -> None:
     @dataclass
     class Point:
         x: float

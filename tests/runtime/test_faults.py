@@ -106,7 +106,7 @@ def open_stream(connection: enkaku.Connection) -> enkaku.ClientStream[int, int]:
     ],
     ids=["perfect", "bytes", "sevens", "anywhere", "joined", "late", "turns", "both"],
 )
-async def test_whatever_the_pieces_and_the_delay_the_calls_are_the_same(
+async def test_faults_split_and_delay_keep_calls_intact(
     disturbed: Disturbed, disturb: Callable[[Flow], object]
 ) -> None:
     faults = Faults(seed=3)
@@ -139,7 +139,7 @@ async def pieces_of(text: bytes, disturb: Callable[[Faults], None], seed: int = 
         return log.pieces
 
 
-async def test_bytes_are_delivered_in_the_pieces_that_were_asked_for() -> None:
+async def test_faults_split_delivers_pieces_of_given_size() -> None:
     text = bytes(range(100))
     assert await pieces_of(text, lambda _: None) == [text]
     assert await pieces_of(text, lambda faults: faults.split(1)) == [bytes([n]) for n in range(100)]
@@ -152,7 +152,7 @@ async def test_bytes_are_delivered_in_the_pieces_that_were_asked_for() -> None:
     assert await pieces_of(text, lambda faults: faults.to_client.split(1)) == [text]
 
 
-async def test_a_seed_chooses_the_places() -> None:
+async def test_faults_seed_determines_split_positions() -> None:
     text = bytes(1000)
     first = [await pieces_of(text, lambda faults: faults.split(), seed) for seed in range(5)]
     again = [await pieces_of(text, lambda faults: faults.split(), seed) for seed in range(5)]
@@ -160,7 +160,7 @@ async def test_a_seed_chooses_the_places() -> None:
     assert len({tuple(map(len, pieces)) for pieces in first}) == 5
 
 
-async def test_what_waits_is_joined() -> None:
+async def test_faults_join_merges_waiting_bytes() -> None:
     faults = Faults()
     faults.to_server.join()
     async with pair(faults) as (client, _, _, log):
@@ -174,7 +174,7 @@ async def test_what_waits_is_joined() -> None:
         assert log.pieces == [b"abc"]
 
 
-async def test_a_socket_delivers_single_bytes_too(socket_path: Path) -> None:
+async def test_faults_split_applies_to_sockets(socket_path: Path) -> None:
     log: list[bytes] = []
 
     class Server(asyncio.Protocol):
@@ -195,7 +195,7 @@ async def test_a_socket_delivers_single_bytes_too(socket_path: Path) -> None:
 # delays
 
 
-async def test_a_delay_is_as_long_as_it_says_for_each_message_and_not_for_their_sum(
+async def test_faults_delay_applies_per_message_not_in_sum(
     disturbed: Disturbed,
 ) -> None:
     faults = Faults()
@@ -207,7 +207,7 @@ async def test_a_delay_is_as_long_as_it_says_for_each_message_and_not_for_their_
         assert 0.1 <= loop.time() - began < 1
 
 
-async def test_a_delay_that_is_undone_holds_nothing_back() -> None:
+async def test_faults_delay_removed_delivers_at_once() -> None:
     faults = Faults()
     async with connect_memory(Serving(echo=same), faults=faults) as connection:
         faults.delay(1000)
@@ -219,7 +219,7 @@ async def test_a_delay_that_is_undone_holds_nothing_back() -> None:
             assert await asking == "x"
 
 
-async def test_a_delay_counts_turns() -> None:
+async def test_faults_delay_counts_iterations() -> None:
     async def taken(count: int) -> int:
         faults = Faults()
         faults.to_client.delay(turns=count)
@@ -239,7 +239,7 @@ async def test_a_delay_counts_turns() -> None:
 # stalls
 
 
-async def test_a_stall_holds_back_one_way_until_it_is_over(disturbed: Disturbed) -> None:
+async def test_faults_stall_holds_one_direction_until_resume(disturbed: Disturbed) -> None:
     faults = Faults()
     heard: list[int] = []
 
@@ -265,7 +265,7 @@ async def test_a_stall_holds_back_one_way_until_it_is_over(disturbed: Disturbed)
             assert await asking == -2
 
 
-async def test_a_stall_backs_up_the_clients_writes_and_loses_nothing(disturbed: Disturbed) -> None:
+async def test_faults_stall_blocks_client_writes_and_loses_nothing(disturbed: Disturbed) -> None:
     faults = Faults()
     sent = 0
 
@@ -289,7 +289,7 @@ async def test_a_stall_backs_up_the_clients_writes_and_loses_nothing(disturbed: 
             assert received == list(range(300))
 
 
-async def test_a_stall_backs_up_the_handlers_writes(disturbed: Disturbed) -> None:
+async def test_faults_stall_blocks_handler_writes(disturbed: Disturbed) -> None:
     faults = Faults()
     sent = 0
 
@@ -316,7 +316,7 @@ async def test_a_stall_backs_up_the_handlers_writes(disturbed: Disturbed) -> Non
         assert received == [str(number) for number in range(300)]
 
 
-async def test_a_stalled_end_of_memory_tells_how_much_has_not_left() -> None:
+async def test_faults_stall_memory_transport_counts_buffered_bytes() -> None:
     faults = Faults()
     async with pair(faults) as (client, _, _, log):
         faults.to_server.stall()
@@ -332,7 +332,7 @@ async def test_a_stalled_end_of_memory_tells_how_much_has_not_left() -> None:
         await until(lambda: client.buffered == 0 and len(log.data) == 100_000)
 
 
-async def test_the_end_is_stalled_behind_the_bytes() -> None:
+async def test_faults_stall_delays_end_after_bytes() -> None:
     faults = Faults()
     async with pair(faults) as (client, client_log, _, server_log):
         faults.to_server.stall()
@@ -346,7 +346,7 @@ async def test_the_end_is_stalled_behind_the_bytes() -> None:
         assert (server_log.data, server_log.ends, client_log.ends) == (b"last", [None], [None])
 
 
-async def test_a_close_gives_a_stalled_peer_up() -> None:
+async def test_close_with_stalled_peer_times_out() -> None:
     faults = Faults()
     async with pair(faults) as (client, client_log, _, server_log):
         faults.stall()
@@ -356,7 +356,7 @@ async def test_a_close_gives_a_stalled_peer_up() -> None:
         assert (client_log.ends, server_log.ends) == ([None], [])
 
 
-async def test_a_reader_that_pauses_backs_up_the_writer_through_the_wire() -> None:
+async def test_faults_paused_reader_blocks_writer() -> None:
     async with pair(Faults()) as (client, _, server, log):
         server.pause_reading()
         sent = 0
@@ -377,7 +377,7 @@ async def test_a_reader_that_pauses_backs_up_the_writer_through_the_wire() -> No
         await until(lambda: len(log.data) == 1_000_000)
 
 
-async def test_healing_undoes_everything(disturbed: Disturbed) -> None:
+async def test_faults_heal_removes_all_faults(disturbed: Disturbed) -> None:
     faults = Faults()
     async with disturbed(Serving(echo=same), faults) as connection:
         faults.delay(1000, turns=1000)
@@ -395,7 +395,7 @@ async def test_healing_undoes_everything(disturbed: Disturbed) -> None:
 # losses
 
 
-async def test_what_is_dropped_never_arrives_and_nobody_is_told(disturbed: Disturbed) -> None:
+async def test_faults_drop_loses_bytes_without_notification(disturbed: Disturbed) -> None:
     faults = Faults()
     heard: list[int] = []
 
@@ -418,7 +418,7 @@ async def test_what_is_dropped_never_arrives_and_nobody_is_told(disturbed: Distu
         await lost(asking)
 
 
-async def test_an_end_is_dropped_too() -> None:
+async def test_faults_drop_loses_end_of_connection() -> None:
     faults = Faults()
     async with pair(faults) as (client, client_log, _, server_log):
         faults.to_server.drop()
@@ -432,7 +432,7 @@ async def test_an_end_is_dropped_too() -> None:
     assert server_log.ends == [None]
 
 
-async def test_who_has_not_heard_of_an_end_hears_of_it_when_the_wire_is_let_go() -> None:
+async def test_faults_dropped_end_is_reported_when_wire_is_released() -> None:
     faults = Faults()
     async with faulty_memory_pair(faults, Pieces) as (client, server, wire):
         log = Log()
@@ -450,7 +450,7 @@ async def test_who_has_not_heard_of_an_end_hears_of_it_when_the_wire_is_let_go()
 # ends
 
 
-async def test_a_cut_ends_the_connection_for_both(disturbed: Disturbed) -> None:
+async def test_faults_cut_ends_connection_on_both_sides(disturbed: Disturbed) -> None:
     faults = Faults()
     life = Lifetime()
     async with disturbed(Serving(ask=life.forever), faults) as connection:
@@ -464,7 +464,7 @@ async def test_a_cut_ends_the_connection_for_both(disturbed: Disturbed) -> None:
         faults.cut()  # nobody is left
 
 
-async def test_connections_that_come_after_a_cut_are_whole(socket_path: Path) -> None:
+async def test_faults_cut_leaves_later_connections_whole(socket_path: Path) -> None:
     faults = Faults()
     async with (
         enkaku.serve_unix(Serving(echo=same), socket_path),
@@ -479,7 +479,7 @@ async def test_connections_that_come_after_a_cut_are_whole(socket_path: Path) ->
                 await lost(second.request(VOID, None))
 
 
-async def test_a_reset_is_an_error(socket_path: Path) -> None:
+async def test_faults_reset_is_connection_reset_error(socket_path: Path) -> None:
     life = Lifetime()
     faults = Faults()
     handler = Serving(ask=life.forever)
@@ -500,7 +500,7 @@ async def test_a_reset_is_an_error(socket_path: Path) -> None:
         await until(lambda: life.ended_count == 2)
 
 
-async def test_a_reset_by_the_server_itself_comes_through() -> None:
+async def test_faults_reset_by_server_is_forwarded() -> None:
     async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -518,9 +518,7 @@ async def test_a_reset_by_the_server_itself_comes_through() -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("side", ["client", "server"])
-async def test_a_cut_comes_behind_the_bytes_that_it_is_to_let_through(
-    side: str, reset: bool
-) -> None:
+async def test_faults_cut_after_delivers_given_bytes_first(side: str, reset: bool) -> None:
     for count in range(1, 40):
         faults = Faults()
         (faults.to_client if side == "client" else faults.to_server).cut(after=count, reset=reset)
@@ -539,7 +537,7 @@ async def test_a_cut_comes_behind_the_bytes_that_it_is_to_let_through(
                 end.write(b"ignored")
 
 
-async def test_wherever_an_answer_is_cut_the_call_ends(disturbed: Disturbed) -> None:
+async def test_faults_cut_anywhere_in_reply_ends_call(disturbed: Disturbed) -> None:
     faults = Faults()
     async with disturbed(Serving(echo=same), faults) as connection:
         assert await connection.request(ECHO, "räder") == "räder"
@@ -556,7 +554,7 @@ async def test_wherever_an_answer_is_cut_the_call_ends(disturbed: Disturbed) -> 
     assert outcomes[-2:] == ["räder", "räder"]
 
 
-async def test_a_cut_counts_both_ways_together() -> None:
+async def test_faults_cut_after_counts_both_directions() -> None:
     faults = Faults()
     async with pair(faults) as (client, client_log, server, server_log):
         faults.cut(after=5)
@@ -567,7 +565,7 @@ async def test_a_cut_counts_both_ways_together() -> None:
         assert (server_log.data, client_log.data, faults.passed) == (b"abc", b"de", 5)
 
 
-async def test_a_cut_in_a_line_does_not_run_what_it_said(disturbed: Disturbed) -> None:
+async def test_faults_cut_inside_message_does_not_execute_it(disturbed: Disturbed) -> None:
     faults = Faults()
     heard: list[int] = []
 
@@ -586,7 +584,7 @@ async def test_a_cut_in_a_line_does_not_run_what_it_said(disturbed: Disturbed) -
 # half-open connections
 
 
-async def test_a_client_that_is_not_told_waits_and_its_writes_back_up(disturbed: Disturbed) -> None:
+async def test_faults_cut_server_notified_only_blocks_client(disturbed: Disturbed) -> None:
     faults = Faults()
     life = Lifetime()
 
@@ -615,7 +613,7 @@ async def test_a_client_that_is_not_told_waits_and_its_writes_back_up(disturbed:
             faults.cut()  # or closing would wait for the server
 
 
-async def test_a_server_that_is_not_told_goes_on(disturbed: Disturbed) -> None:
+async def test_faults_cut_client_notified_only_keeps_server_running(disturbed: Disturbed) -> None:
     faults = Faults()
     life = Lifetime()
     async with disturbed(Serving(ask=life.forever), faults) as connection:
@@ -628,7 +626,7 @@ async def test_a_server_that_is_not_told_goes_on(disturbed: Disturbed) -> None:
     await soon(life.cancelled)
 
 
-async def test_a_half_open_connection_can_begin_in_the_middle_of_an_answer() -> None:
+async def test_faults_half_open_may_start_inside_reply() -> None:
     faults = Faults()
     async with connect_memory(Serving(echo=same), faults=faults) as connection:
         faults.to_client.cut(after=20, told="server")
@@ -659,7 +657,7 @@ async def test_a_half_open_connection_can_begin_in_the_middle_of_an_answer() -> 
         lambda faults: (faults.to_server.drop(), faults.to_client.split(1)),
     ],
 )
-async def test_a_block_ends_at_once_whatever_is_wrong(
+async def test_connection_block_ends_at_once_despite_faults(
     disturb: Callable[[Faults], object],
 ) -> None:
     life = Lifetime()
@@ -678,7 +676,7 @@ async def test_a_block_ends_at_once_whatever_is_wrong(
     assert life.began_count == life.ended_count
 
 
-async def test_what_was_sent_last_arrives_before_the_end() -> None:
+async def test_faults_delayed_events_arrive_before_close() -> None:
     heard: list[int] = []
 
     async def tell(number: int) -> None:
@@ -692,7 +690,7 @@ async def test_what_was_sent_last_arrives_before_the_end() -> None:
     assert heard == [0, 1, 2, 3, 4]
 
 
-async def test_a_proxy_ends_with_its_block_whatever_is_wrong(socket_path: Path) -> None:
+async def test_faults_proxy_ends_with_its_block(socket_path: Path) -> None:
     faults = Faults()
     async with raw_server(socket_path) as server:
         async with faulty_unix(socket_path, faults) as path:
@@ -706,12 +704,12 @@ async def test_a_proxy_ends_with_its_block_whatever_is_wrong(socket_path: Path) 
         assert not path.exists()
 
 
-async def test_a_proxy_of_no_server_ends_its_connections(socket_path: Path) -> None:
+async def test_faults_proxy_without_server_ends_connections(socket_path: Path) -> None:
     async with faulty_unix(socket_path, Faults()) as path, enkaku.connect_unix(path) as connection:
         await lost(connection.request(VOID, None))
 
 
-async def test_a_server_that_stops_behind_a_proxy_answers_first(socket_path: Path) -> None:
+async def test_faults_proxy_forwards_replies_of_stopping_server(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(ask=life.forever), socket_path) as server:
         async with faulty_unix(socket_path, Faults()) as path:
@@ -724,7 +722,7 @@ async def test_a_server_that_stops_behind_a_proxy_answers_first(socket_path: Pat
                 await until(lambda: not connection.is_open)
 
 
-async def test_two_connections_share_the_faults_that_they_were_given() -> None:
+async def test_faults_shared_by_two_connections_affect_both() -> None:
     faults = Faults()
     handler = Serving(echo=same)
     async with (
@@ -746,7 +744,7 @@ async def test_two_connections_share_the_faults_that_they_were_given() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_under_any_weather_nothing_is_lost_changed_or_swapped(
+async def test_faults_random_sequence_loses_and_changes_nothing(
     disturbed: Disturbed, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -793,6 +791,6 @@ async def test_under_any_weather_nothing_is_lost_changed_or_swapped(
         lambda faults: faults.cut(after=-1),
     ],
 )
-def test_what_cannot_be_is_refused(misuse: Callable[[Faults], None]) -> None:
+def test_faults_misuse_raises_usage_error(misuse: Callable[[Faults], None]) -> None:
     with pytest.raises(enkaku.UsageError):
         misuse(Faults())

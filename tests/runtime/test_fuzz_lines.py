@@ -10,7 +10,7 @@ from soak.fuzz.run import LINES_A_BATCH, SIDES, fuzz
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("batches", [6, pytest.param(60, marks=pytest.mark.slow)])
-def test_spoilt_lines_upset_no_peer_and_leave_nothing_in_memory(side: str, batches: int) -> None:
+def test_fuzzed_lines_leave_peer_unharmed_and_leak_nothing(side: str, batches: int) -> None:
     seed = secrets.token_hex(4)
     # A process of its own: what other tests have left to be collected is not counted.
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:

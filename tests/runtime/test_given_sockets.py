@@ -32,7 +32,7 @@ def listening_unix(path: Path) -> socket.socket:
 
 
 @pytest.mark.parametrize("make", [bound_unix, listening_unix])
-async def test_a_unix_socket_is_served_and_its_file_left(
+async def test_serve_socket_unix_keeps_socket_file(
     socket_path: Path, make: Callable[[Path], socket.socket]
 ) -> None:
     sock = make(socket_path)
@@ -51,7 +51,7 @@ async def test_a_unix_socket_is_served_and_its_file_left(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("listens", [False, True])
-async def test_a_tcp_socket_is_served(host: str, listens: bool) -> None:
+async def test_serve_socket_tcp_serves(host: str, listens: bool) -> None:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.bind((host, 0))
     if listens:
@@ -66,7 +66,7 @@ async def test_a_tcp_socket_is_served(host: str, listens: bool) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux'")
-async def test_an_abstract_name_is_served_and_written_with_an_at() -> None:
+async def test_serve_socket_abstract_name_is_written_with_at_sign() -> None:
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(f"\0enkaku-{os.getpid()}")
     async with serve_socket(Serving(), sock) as server:
@@ -78,7 +78,7 @@ async def test_an_abstract_name_is_served_and_written_with_an_at() -> None:
             await connection.request(VOID, None)
 
 
-async def test_clients_that_came_before_the_server_are_served(socket_path: Path) -> None:
+async def test_serve_socket_serves_clients_already_connected(socket_path: Path) -> None:
     sock = listening_unix(socket_path)
     client = socket.socket(socket.AF_UNIX)
     client.connect(str(socket_path))
@@ -91,7 +91,7 @@ async def test_clients_that_came_before_the_server_are_served(socket_path: Path)
         await writer.wait_closed()
 
 
-async def test_tls_at_a_given_socket(
+async def test_serve_socket_with_tls_checks_server_name(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     sock = socket.create_server(("127.0.0.1", 0))
@@ -107,7 +107,7 @@ async def test_tls_at_a_given_socket(
         await until(lambda: client.fileno() == -1)
 
 
-async def test_the_two_halves_of_a_pair() -> None:
+async def test_serve_socket_socketpair_serves_other_half() -> None:
     ours, theirs = socket.socketpair()
     life = Lifetime()
     async with serve_socket(Serving(echo=same, ask=life.forever), theirs) as server:
@@ -118,7 +118,7 @@ async def test_the_two_halves_of_a_pair() -> None:
         await until(lambda: theirs.fileno() == -1)
 
 
-async def test_a_stop_ends_the_only_client_of_a_pair() -> None:
+async def test_serve_socket_socketpair_stop_ends_client() -> None:
     ours, theirs = socket.socketpair()
     async with connect_socket(ours) as connection:
         async with serve_socket(Serving(), theirs):
@@ -140,7 +140,9 @@ async def test_a_stop_ends_the_only_client_of_a_pair() -> None:
         lambda: socket.socket(socket.AF_UNIX),
     ],
 )
-async def test_a_socket_of_no_use_is_refused_and_left(make: Callable[[], socket.socket]) -> None:
+async def test_given_socket_of_wrong_type_raises_and_stays_open(
+    make: Callable[[], socket.socket],
+) -> None:
     with make() as sock:
         for use in (serve_socket(Serving(), sock), connect_socket(sock)):
             with pytest.raises(enkaku.UsageError):
@@ -149,7 +151,7 @@ async def test_a_socket_of_no_use_is_refused_and_left(make: Callable[[], socket.
             assert sock.fileno() != -1
 
 
-async def test_a_closed_socket_is_refused() -> None:
+async def test_given_socket_closed_raises_usage_error() -> None:
     sock = socket.socket()
     sock.close()
     for use in (serve_socket(Serving(), sock), connect_socket(sock)):
@@ -158,7 +160,7 @@ async def test_a_closed_socket_is_refused() -> None:
                 pass
 
 
-async def test_tls_over_a_given_socket_needs_the_servers_name(client_tls: ssl.SSLContext) -> None:
+async def test_connect_socket_tls_requires_server_hostname(client_tls: ssl.SSLContext) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         with pytest.raises(enkaku.UsageError, match="server_hostname"):
@@ -170,7 +172,7 @@ async def test_tls_over_a_given_socket_needs_the_servers_name(client_tls: ssl.SS
         assert ours.fileno() != -1
 
 
-async def test_serving_may_be_left_to_a_child_by_a_pair() -> None:
+async def test_serve_socket_socketpair_works_in_child_process() -> None:
     """The child has one half as its descriptor, and ends with its parent's half."""
     program = (
         "import asyncio, socket, sys\n"
@@ -203,7 +205,7 @@ async def test_serving_may_be_left_to_a_child_by_a_pair() -> None:
             await child.wait()
 
 
-async def test_an_open_call_ends_with_the_server_of_a_given_socket(socket_path: Path) -> None:
+async def test_serve_socket_stop_ends_open_call(socket_path: Path) -> None:
     life = Lifetime()
     async with serve_socket(Serving(ask=life.forever), bound_unix(socket_path)) as server:
         reader, writer = await asyncio.open_unix_connection(socket_path)

@@ -26,7 +26,7 @@ async def sum_up(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
     return sum(items)
 
 
-async def test_a_client_that_has_ended_its_side_still_receives(connect: Connect) -> None:
+async def test_half_close_client_still_receives(connect: Connect) -> None:
     async with connect(Serving(talk=sum_up)) as connection:
         async with connection.channel(TALK, 0) as channel:
             for item in range(100):
@@ -40,7 +40,7 @@ async def test_a_client_that_has_ended_its_side_still_receives(connect: Connect)
             await channel.end()
 
 
-async def test_a_half_closed_call_can_be_closed_and_aborted(connect: Connect) -> None:
+async def test_half_close_call_can_be_closed_and_aborted(connect: Connect) -> None:
     life = Lifetime()
 
     async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
@@ -62,7 +62,7 @@ async def test_a_half_closed_call_can_be_closed_and_aborted(connect: Connect) ->
         await soon(life.cancelled)
 
 
-async def test_a_sender_that_waits_for_credit_ends_with_its_side(connect: Connect) -> None:
+async def test_half_close_ends_send_waiting_for_credit(connect: Connect) -> None:
     life = Lifetime()
     async with connect(Serving(talk=life.forever), limits=enkaku.Limits(window=1000)) as connection:
         async with connection.channel(TALK, 0) as channel:
@@ -79,7 +79,7 @@ async def test_a_sender_that_waits_for_credit_ends_with_its_side(connect: Connec
                 await flooding
 
 
-async def test_a_server_that_does_not_know_it_is_named(socket_path: Path) -> None:
+async def test_half_close_unsupported_by_server_raises(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(TALK, 0) as channel:
             with pytest.raises(enkaku.NotSupported, match="talk"):
@@ -89,7 +89,7 @@ async def test_a_server_that_does_not_know_it_is_named(socket_path: Path) -> Non
         assert typs == ["channel", "request", "send", "abort"]
 
 
-async def test_items_behind_the_end_are_ignored_and_a_stream_has_no_side_to_end(
+async def test_half_close_ignores_later_items_and_streams(
     socket_path: Path,
 ) -> None:
     life = Lifetime()
@@ -109,7 +109,7 @@ async def test_items_behind_the_end_are_ignored_and_a_stream_has_no_side_to_end(
             assert not life.ended.is_set()
 
 
-async def test_the_end_waits_for_the_first_grant(socket_path: Path) -> None:
+async def test_half_close_waits_for_first_credit(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(TALK, 0) as channel:
             rid = (await peer.read())["rid"]

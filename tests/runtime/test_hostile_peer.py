@@ -76,9 +76,7 @@ SILENT = [
 
 
 @pytest.mark.parametrize("text", SILENT, ids=lambda text: repr(text[-60:])[2:-1])
-async def test_a_line_that_names_no_call_is_not_answered_and_the_connection_goes_on(
-    socket_path: Path, text: bytes
-) -> None:
+async def test_server_line_without_call_id_is_not_answered(socket_path: Path, text: bytes) -> None:
     async with enkaku.serve_unix(Serving(ask=double), socket_path), raw_client(socket_path) as peer:
         peer.send_bytes(text + b"\n")
         assert await peer.settle() == []
@@ -110,7 +108,7 @@ ANSWERED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("payload", ANSWERED, ids=json.dumps)
-async def test_a_message_that_names_a_call_and_is_wrong_is_answered(
+async def test_server_invalid_message_with_call_id_is_answered(
     socket_path: Path, payload: dict[str, Any]
 ) -> None:
     life = Lifetime()
@@ -131,20 +129,22 @@ async def test_a_message_that_names_a_call_and_is_wrong_is_answered(
         '{"header":null,"payload":{"typ":"request","rid":"a","prc":"void"}}',
     ],
 )
-async def test_a_wrong_envelope_around_a_call_is_answered(socket_path: Path, text: str) -> None:
+async def test_server_invalid_envelope_with_call_id_is_answered(
+    socket_path: Path, text: str
+) -> None:
     async with enkaku.serve_unix(Serving(), socket_path), raw_client(socket_path) as peer:
         peer.send_bytes(text.encode() + b"\n")
         assert await peer.settle() == [invalid("a")]
 
 
 @pytest.mark.parametrize("rid", ["", "__proto__", "constructor", "é𝄞", " ", "x" * 128, "\0", '"\\'])
-async def test_odd_ids_are_as_good_as_any(socket_path: Path, rid: str) -> None:
+async def test_server_accepts_unusual_call_ids(socket_path: Path, rid: str) -> None:
     async with enkaku.serve_unix(Serving(ask=double), socket_path), raw_client(socket_path) as peer:
         peer.send(typ="request", rid=rid, prc="ask", prm=1)
         assert await peer.read() == {"typ": "result", "rid": rid, "val": 2}
 
 
-async def test_an_id_with_a_lone_surrogate_comes_back_as_it_was(socket_path: Path) -> None:
+async def test_server_returns_call_id_with_lone_surrogate(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path), raw_client(socket_path) as peer:
         peer.send_bytes(
             b'{"header":%b,"payload":{"typ":"request","rid":"\\ud83d","prc":"void"}}\n'
@@ -153,13 +153,13 @@ async def test_an_id_with_a_lone_surrogate_comes_back_as_it_was(socket_path: Pat
         assert await peer.read() == {"typ": "result", "rid": "\ud83d"}
 
 
-async def test_an_overlong_id_is_refused(socket_path: Path) -> None:
+async def test_server_rejects_overlong_call_id(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path), raw_client(socket_path) as peer:
         peer.send(typ="request", rid="x" * 129, prc="void")
         assert await peer.settle() == [invalid("x" * 129)]
 
 
-async def test_nesting_in_a_param_is_answered_however_deep(socket_path: Path) -> None:
+async def test_server_rejects_nested_param_of_any_depth(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(ask=double), socket_path), raw_client(socket_path) as peer:
         for depth in (100, 1000, 100_000):
             peer.send_bytes(
@@ -169,7 +169,7 @@ async def test_nesting_in_a_param_is_answered_however_deep(socket_path: Path) ->
             assert await peer.settle() == [invalid("a")]
 
 
-async def test_an_id_in_use_is_refused_and_the_running_call_is_untouched(socket_path: Path) -> None:
+async def test_server_rejects_call_id_in_use_and_keeps_running_call(socket_path: Path) -> None:
     gate = asyncio.Event()
 
     async def ask(number: int) -> int:
@@ -189,7 +189,7 @@ async def test_an_id_in_use_is_refused_and_the_running_call_is_untouched(socket_
             assert await peer.read() == {"typ": "result", "rid": "a", "val": 4}
 
 
-async def test_two_connections_may_use_the_same_id(socket_path: Path) -> None:
+async def test_server_allows_same_call_id_on_two_connections(socket_path: Path) -> None:
     lives = [Lifetime(), Lifetime()]
 
     async def ask(number: int) -> int:
@@ -206,7 +206,7 @@ async def test_two_connections_may_use_the_same_id(socket_path: Path) -> None:
             assert not lives[1].cancelled.is_set()
 
 
-async def test_an_item_for_a_request_or_a_stream_is_ignored(socket_path: Path) -> None:
+async def test_server_ignores_items_for_request_or_stream(socket_path: Path) -> None:
     lives = [Lifetime(), Lifetime()]
     handler = Serving(ask=lives[0].forever, watch=lives[1].forever)
     async with enkaku.serve_unix(handler, socket_path), raw_client(socket_path) as peer:
@@ -219,7 +219,7 @@ async def test_an_item_for_a_request_or_a_stream_is_ignored(socket_path: Path) -
         assert not any(life.ended.is_set() for life in lives)
 
 
-async def test_a_line_over_the_limit_is_answered_where_its_id_can_be_read(
+async def test_server_oversized_message_with_readable_id_is_answered(
     socket_path: Path,
 ) -> None:
     limits = enkaku.Limits(message_size=2000)
@@ -245,7 +245,7 @@ async def test_a_line_over_the_limit_is_answered_where_its_id_can_be_read(
             assert await peer.settle() == []
 
 
-async def test_a_line_of_exactly_the_limit_is_served(socket_path: Path) -> None:
+async def test_server_accepts_message_of_exactly_maximum_size(socket_path: Path) -> None:
     text = line(typ="request", rid="a", prc="ask", prm=1)
     limits = enkaku.Limits(message_size=len(text) - 1)
     async with enkaku.serve_unix(Serving(ask=double), socket_path, limits=limits):
@@ -256,7 +256,7 @@ async def test_a_line_of_exactly_the_limit_is_served(socket_path: Path) -> None:
             assert (await peer.read())["code"] == "EK06"
 
 
-async def test_a_flood_of_bad_lines_whose_answers_nobody_reads_is_stopped(
+async def test_server_pauses_reading_while_error_replies_are_unread(
     socket_path: Path,
 ) -> None:
     """The server reads no further while its answers are not read, and goes on when they are."""
@@ -284,7 +284,7 @@ async def _send_all(peer: Raw, text: bytes, count: int) -> None:
         await peer.writer.drain()
 
 
-async def test_a_flood_of_bad_lines_is_reported_once(
+async def test_server_logs_flood_of_invalid_messages_once(
     socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with enkaku.serve_unix(Serving(), socket_path), raw_client(socket_path) as peer:
@@ -295,7 +295,7 @@ async def test_a_flood_of_bad_lines_is_reported_once(
     assert all(len(record.getMessage()) < 1000 for record in caplog.records)
 
 
-async def test_many_calls_that_are_opened_and_given_up_leave_nothing(socket_path: Path) -> None:
+async def test_server_many_aborted_calls_leave_nothing(socket_path: Path) -> None:
     life = Lifetime()
     handler = Serving(**dict.fromkeys(("ask", "watch", "talk"), life.forever))
     async with enkaku.serve_unix(handler, socket_path), raw_client(socket_path) as peer:
@@ -313,7 +313,7 @@ async def test_many_calls_that_are_opened_and_given_up_leave_nothing(socket_path
         assert len(asyncio.all_tasks()) < 10
 
 
-async def test_a_signed_message_is_served_by_an_open_server(socket_path: Path) -> None:
+async def test_server_without_signatures_serves_signed_message(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(ask=double), socket_path), raw_client(socket_path) as peer:
         signed = {
             "header": {"typ": "JWT", "alg": "EdDSA", "x": 1},
@@ -336,7 +336,7 @@ async def test_a_signed_message_is_served_by_an_open_server(socket_path: Path) -
         assert await peer.settle() == [invalid("a")]
 
 
-async def test_random_garbage_never_hurts_another_connection(socket_path: Path) -> None:
+async def test_server_random_bytes_leave_other_connection_unharmed(socket_path: Path) -> None:
     choose = random.Random(2)
     good_lines = [
         line(typ="request", rid="a", prc="ask", prm=1),
@@ -378,7 +378,7 @@ async def test_random_garbage_never_hurts_another_connection(socket_path: Path) 
                 assert await good.settle() == []
 
 
-async def test_a_peer_that_comes_and_goes_upsets_nothing(socket_path: Path) -> None:
+async def test_server_survives_peers_that_connect_and_disconnect(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path):
         for number in range(100):
             reader, writer = await asyncio.open_unix_connection(socket_path)

@@ -51,7 +51,7 @@ USELESS = [
 
 
 @pytest.mark.parametrize("text", USELESS, ids=lambda text: repr(text[-50:])[2:-1])
-async def test_a_useless_line_does_not_end_the_read_loop(socket_path: Path, text: bytes) -> None:
+async def test_client_ignores_meaningless_lines(socket_path: Path, text: bytes) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK, 1))
         rid = (await peer.read())["rid"]
@@ -94,7 +94,7 @@ UNREADABLE: list[tuple[dict[str, Any], type[enkaku.EnkakuError]]] = [
 
 
 @pytest.mark.parametrize(("payload", "kind"), UNREADABLE, ids=str)
-async def test_an_answer_that_cannot_be_read_ends_its_call_with_a_typed_error(
+async def test_client_unreadable_reply_ends_call_with_typed_error(
     socket_path: Path, payload: dict[str, Any], kind: type[enkaku.EnkakuError]
 ) -> None:
     async with facing(socket_path) as (connection, peer):
@@ -107,7 +107,7 @@ async def test_an_answer_that_cannot_be_read_ends_its_call_with_a_typed_error(
         await _works(connection, peer)
 
 
-async def test_a_missing_result_is_read_where_only_one_can_be_meant(socket_path: Path) -> None:
+async def test_client_missing_result_is_read_as_falsy_value(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         for procedure, param, expected in ((ASK, 1, 0), (ECHO, "x", ""), (NULL, None, None)):
             asking = asyncio.create_task(connection.request(procedure, param))  # type: ignore[arg-type]
@@ -115,21 +115,21 @@ async def test_a_missing_result_is_read_where_only_one_can_be_meant(socket_path:
             assert await asking == expected
 
 
-async def test_a_result_for_a_procedure_without_one_is_left_unread(socket_path: Path) -> None:
+async def test_client_ignores_result_of_procedure_without_result(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(VOID, None))
         peer.send(typ="result", rid=(await peer.read())["rid"], val={"more": "than expected"})
         assert await asking is None
 
 
-async def test_an_answer_may_carry_what_a_newer_server_adds(socket_path: Path) -> None:
+async def test_client_accepts_additional_properties_in_reply(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK, 1))
         peer.send(typ="result", rid=(await peer.read())["rid"], val=7, more=1)
         assert await asking == 7
 
 
-async def test_what_comes_after_the_end_of_a_call_is_ignored(socket_path: Path) -> None:
+async def test_client_ignores_messages_after_end_of_call(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.stream(WATCH, 1) as stream:
             rid = (await peer.read())["rid"]
@@ -144,7 +144,7 @@ async def test_what_comes_after_the_end_of_a_call_is_ignored(socket_path: Path) 
         await _works(connection, peer)
 
 
-async def test_an_answer_cut_in_the_middle_of_a_line_is_a_lost_connection(
+async def test_client_reply_cut_inside_line_raises_connection_lost(
     socket_path: Path,
 ) -> None:
     async with facing(socket_path) as (connection, peer):
@@ -157,7 +157,7 @@ async def test_an_answer_cut_in_the_middle_of_a_line_is_a_lost_connection(
                 await asking
 
 
-async def test_an_answer_may_come_byte_by_byte(socket_path: Path) -> None:
+async def test_client_reads_reply_byte_by_byte(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ECHO, "x"))
         await peer.read()
@@ -167,7 +167,7 @@ async def test_an_answer_may_come_byte_by_byte(socket_path: Path) -> None:
         assert await asking == "é𝄞"
 
 
-async def test_a_server_that_never_answers_is_left_by_a_timeout(socket_path: Path) -> None:
+async def test_client_silent_server_ends_by_asyncio_timeout(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.02):
@@ -187,7 +187,7 @@ async def test_a_server_that_never_answers_is_left_by_a_timeout(socket_path: Pat
         await _works(connection, peer)
 
 
-async def test_a_line_over_the_limit_ends_its_call_alone(socket_path: Path) -> None:
+async def test_client_oversized_reply_ends_only_its_call(socket_path: Path) -> None:
     limits = enkaku.Limits(message_size=1000)
     async with facing(socket_path, limits=limits) as (connection, peer):
         asking = asyncio.create_task(connection.request(ECHO, "x"))
@@ -209,7 +209,7 @@ async def test_a_line_over_the_limit_ends_its_call_alone(socket_path: Path) -> N
     ],
     ids=["an error", "an unreadable line", "a line over the limit"],
 )
-async def test_items_that_come_together_are_there_before_what_ends_their_call(
+async def test_client_receives_batched_items_before_end_of_call(
     socket_path: Path, ending: dict[str, Any], kind: type[enkaku.EnkakuError]
 ) -> None:
     limits = enkaku.Limits(message_size=1000)
@@ -227,7 +227,7 @@ async def test_items_that_come_together_are_there_before_what_ends_their_call(
         assert (first.call.items_received, second.call.items_received) == (3, 2)
 
 
-async def test_a_line_without_an_end_is_a_lost_connection(socket_path: Path) -> None:
+async def test_client_endless_line_raises_connection_lost(socket_path: Path) -> None:
     limits = enkaku.Limits(message_size=1000)
     async with facing(socket_path, limits=limits) as (connection, peer):
         asking = asyncio.create_task(connection.request(ECHO, "x"))
@@ -239,7 +239,7 @@ async def test_a_line_without_an_end_is_a_lost_connection(socket_path: Path) -> 
         assert not connection.is_open
 
 
-async def test_a_bad_answer_to_one_call_leaves_a_hundred_others(socket_path: Path) -> None:
+async def test_client_invalid_reply_leaves_other_calls_running(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = [asyncio.create_task(connection.request(ASK, number)) for number in range(100)]
         rids = [(await peer.read())["rid"] for _ in range(100)]
@@ -252,7 +252,7 @@ async def test_a_bad_answer_to_one_call_leaves_a_hundred_others(socket_path: Pat
         assert outcomes == [number for number in range(100) if number != 50]
 
 
-async def test_a_refused_opening_is_not_aborted(socket_path: Path) -> None:
+async def test_client_rejected_opening_is_not_aborted(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(TALK, 1) as channel:
             rid = (await peer.read())["rid"]
@@ -262,7 +262,7 @@ async def test_a_refused_opening_is_not_aborted(socket_path: Path) -> None:
         assert await peer.outlive(connection) == []
 
 
-async def test_a_refused_item_cancels_the_handler_of_its_channel(socket_path: Path) -> None:
+async def test_client_rejected_item_aborts_channel(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.channel(TALK, 1) as channel:
             rid = (await peer.read())["rid"]
@@ -274,7 +274,7 @@ async def test_a_refused_item_cancels_the_handler_of_its_channel(socket_path: Pa
             assert await peer.read() == {"typ": "abort", "rid": rid}
 
 
-async def test_a_server_that_accepts_and_hangs_up_at_once_is_a_lost_connection(
+async def test_client_immediate_hangup_raises_connection_lost(
     socket_path: Path,
 ) -> None:
     async with raw_server(socket_path) as server:
@@ -286,7 +286,7 @@ async def test_a_server_that_accepts_and_hangs_up_at_once_is_a_lost_connection(
 
 
 @pytest.mark.slow  # the time that closing takes by default
-async def test_a_server_that_stops_reading_and_never_ends_does_not_hang_the_block(
+async def test_client_block_ends_when_server_stops_reading(
     socket_path: Path,
 ) -> None:
     async with asyncio.timeout(WITHIN), raw_server(socket_path) as server:
@@ -300,7 +300,7 @@ async def test_a_server_that_stops_reading_and_never_ends_does_not_hang_the_bloc
         assert not connection.is_open
 
 
-async def test_a_connection_lost_during_a_block_is_raised_as_it_is(socket_path: Path) -> None:
+async def test_client_connection_lost_in_block_is_raised_unchanged(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         with pytest.raises(enkaku.ConnectionLost) as caught:
             async with enkaku.connect_unix(socket_path) as connection:

@@ -78,7 +78,7 @@ NESTED = pytest.mark.parametrize(
         ({"anyOf": [{"items": {"type": "integer"}}, {"maxItems": 1}]}, lambda: ["x"] * 50_000),
     ],
 )
-def test_a_large_value_is_refused_without_a_fault_for_each_part(
+def test_large_value_is_rejected_without_one_problem_per_part(
     schema: dict[str, object], value: Callable[[], object]
 ) -> None:
     kind = "array" if isinstance(value(), list) else "object"
@@ -86,20 +86,20 @@ def test_a_large_value_is_refused_without_a_fault_for_each_part(
 
 
 @NESTED
-def test_a_schema_of_unions_in_unions_explains_a_few(depth: int, beside: dict[str, object]) -> None:
+def test_nested_union_schema_reports_few_problems(depth: int, beside: dict[str, object]) -> None:
     form = Checked(object, EXPRESSION)
     told = refuse(form, nest(depth, **beside)).problems[0]
     assert told.expected == "value that fits one of the alternatives"
     assert refuse(form, {"of": {"p": 1}}).problems[0].expected == 'property "p"'
 
 
-def test_negation_of_a_protocol_is_not_reported_as_a_union() -> None:
+def test_negation_schema_is_not_reported_as_union() -> None:
     form = Checked(object, {"not": {"not": {"anyOf": [{"type": "object"}]}}})
     expected = refuse(form, [0] * 5_000).problems[0].expected
     assert expected == 'value that "not" does not exclude'
 
 
-def test_long_numbers_are_told_apart_as_fast_as_short_ones() -> None:
+def test_unique_items_of_long_numbers_are_checked_fast() -> None:
     slot = Slot[object]("slot", Checked(object, {"uniqueItems": True}))
     same_hash = [i * (2**61 - 1) for i in range(20_000)]
     for numbers in (same_hash, [2**70 + i for i in range(20_000)]):
@@ -126,7 +126,7 @@ def test_long_numbers_are_told_apart_as_fast_as_short_ones() -> None:
         (b"[0.0,-0.0]", False),
     ],
 )
-def test_items_are_unique_as_json_has_it(text: bytes, accepted: bool) -> None:
+def test_unique_items_compare_as_json(text: bytes, accepted: bool) -> None:
     slot = Slot[object]("slot", Checked(object, {"uniqueItems": True}))
     if accepted:
         slot.decode(text)
@@ -135,7 +135,7 @@ def test_items_are_unique_as_json_has_it(text: bytes, accepted: bool) -> None:
             slot.decode(text)
 
 
-def test_models_have_no_fault_for_each_of_many_members() -> None:
+def test_closed_model_with_many_unknown_properties_is_fast() -> None:
     class Closed(enkaku.Model, extra="forbid"):
         a: int | None = None
 
@@ -174,7 +174,7 @@ TERM = Slot[Plus | Times | Unit]("term", Plus | Times | Unit)
 
 
 @pytest.mark.parametrize("depth", [1, 15, 180])
-def test_a_type_that_holds_itself_through_unions_is_read_as_fast_as_any_other(depth: int) -> None:
+def test_recursive_union_is_decoded_in_linear_time(depth: int) -> None:
     value: dict[str, object] = {"p": 1}
     for index in range(depth):
         value = {"of": value, **[{"q": 2}, {"p": 3}, {"kind": 1, "unit": "m"}][index % 3]}
@@ -185,13 +185,13 @@ def test_a_type_that_holds_itself_through_unions_is_read_as_fast_as_any_other(de
 
 
 @NESTED
-def test_a_type_of_unions_in_unions_explains_a_few(depth: int, beside: dict[str, object]) -> None:
+def test_nested_union_type_reports_few_problems(depth: int, beside: dict[str, object]) -> None:
     refuse(Plus | Times | Unit, nest(depth, **beside))
     refuse(list[Plus | Times | Unit], [nest(depth, **beside)] * 10)
 
 
 @pytest.mark.parametrize("depth", [8, pytest.param(60, marks=pytest.mark.slow), 180])
-def test_alternatives_that_nothing_tells_apart_are_tried_for_a_while(depth: int) -> None:
+def test_undiscriminated_union_is_rejected_beyond_budget(depth: int) -> None:
     slot, text = Slot[object]("slot", Whole | Named), json.dumps(nest(depth)).encode()
     assert isinstance(slot.decode(b'{"of":{"x":"a"},"x":1}'), Whole)
     refuse(Whole | Named, nest(depth, x=[]))
@@ -212,7 +212,7 @@ def test_alternatives_that_nothing_tells_apart_are_tried_for_a_while(depth: int)
         (b"1", "expected object, got 1"),
     ],
 )
-def test_recursive_unions_say_what_is_wrong(text: bytes, told: str) -> None:
+def test_recursive_union_reports_mistake(text: bytes, told: str) -> None:
     with pytest.raises(DecodeError) as caught:
         TERM.decode(text)
     assert str(caught.value) == f"term: {told}"

@@ -60,7 +60,7 @@ async def take(inbox: Inbox[int], count: int) -> list[int]:
         return [await inbox.get() for _ in range(count)]
 
 
-async def test_items_come_out_in_order_and_then_the_end() -> None:
+async def test_inbox_returns_items_in_order_then_end() -> None:
     inbox = inbox_of(control_of())
     for item in range(3):
         put(inbox, item, 1)
@@ -71,7 +71,7 @@ async def test_items_come_out_in_order_and_then_the_end() -> None:
             await inbox.get()
 
 
-async def test_the_first_end_wins_and_nothing_comes_after_it() -> None:
+async def test_inbox_first_end_counts_and_later_items_are_dropped() -> None:
     inbox = inbox_of(control_of())
     inbox.put_end(ConnectionLost("first"))
     inbox.put_end(ConnectionLost("second"))
@@ -81,7 +81,7 @@ async def test_the_first_end_wins_and_nothing_comes_after_it() -> None:
         await inbox.get()
 
 
-async def test_a_reader_waits_for_an_item_or_the_end() -> None:
+async def test_inbox_reader_waits_for_item_or_end() -> None:
     inbox = inbox_of(control_of())
     reading = asyncio.create_task(inbox.get())
     await turns()
@@ -94,7 +94,7 @@ async def test_a_reader_waits_for_an_item_or_the_end() -> None:
         await reading
 
 
-async def test_a_second_reader_is_refused_and_the_first_still_served() -> None:
+async def test_inbox_second_reader_raises_usage_error() -> None:
     inbox = inbox_of(control_of())
     reading = asyncio.create_task(inbox.get())
     await turns()
@@ -104,7 +104,7 @@ async def test_a_second_reader_is_refused_and_the_first_still_served() -> None:
     assert await reading == 1
 
 
-async def test_the_gate_pauses_while_an_inbox_is_full() -> None:
+async def test_inbox_full_pauses_reading() -> None:
     decisions: list[bool] = []
     control = control_of(decisions)
     inbox = inbox_of(control)
@@ -117,7 +117,7 @@ async def test_the_gate_pauses_while_an_inbox_is_full() -> None:
     assert decisions == [True, False]
 
 
-async def test_the_gate_stays_open_while_somebody_waits() -> None:
+async def test_inbox_full_keeps_reading_while_other_reader_waits() -> None:
     control = control_of()
     full, other = inbox_of(control), inbox_of(control)
     reading = asyncio.create_task(other.get())
@@ -135,7 +135,7 @@ async def test_the_gate_stays_open_while_somebody_waits() -> None:
     assert not control.paused
 
 
-async def test_over_the_limit_is_an_overflow_and_what_is_there_stays() -> None:
+async def test_inbox_over_limit_overflows_and_keeps_items() -> None:
     inbox = inbox_of(control_of())
     for item in range(10):
         put(inbox, item, ITEM)
@@ -144,14 +144,14 @@ async def test_over_the_limit_is_an_overflow_and_what_is_there_stays() -> None:
     assert await take(inbox, 10) == list(range(10))
 
 
-async def test_a_single_item_over_the_limit_is_taken() -> None:
+async def test_inbox_single_item_over_limit_is_accepted() -> None:
     inbox = inbox_of(control_of())
     put(inbox, 1, 10**9)
     assert await inbox.get() == 1
 
 
 @pytest.mark.parametrize("how", ["end", "clear", "lossy", "read"])
-async def test_each_way_out_of_being_full_opens_the_gate(how: str) -> None:
+async def test_inbox_no_longer_full_resumes_reading(how: str) -> None:
     decisions: list[bool] = []
     control = control_of(decisions)
     inbox = inbox_of(control)
@@ -179,7 +179,7 @@ async def test_each_way_out_of_being_full_opens_the_gate(how: str) -> None:
     assert not control.paused
 
 
-async def test_a_lossy_inbox_keeps_the_first_items_and_drops_the_rest() -> None:
+async def test_inbox_dropping_excess_keeps_first_items() -> None:
     control = control_of()
     inbox = inbox_of(control)
     inbox.drop_excess()
@@ -192,7 +192,7 @@ async def test_a_lossy_inbox_keeps_the_first_items_and_drops_the_rest() -> None:
         await inbox.get()
 
 
-async def test_a_cancelled_reader_is_counted_out_and_loses_nothing() -> None:
+async def test_inbox_cancelled_reader_is_not_counted_and_loses_nothing() -> None:
     control = control_of()
     waited, full = inbox_of(control), inbox_of(control)
     for woken in (False, True):
@@ -209,7 +209,7 @@ async def test_a_cancelled_reader_is_counted_out_and_loses_nothing() -> None:
     assert await waited.get() == 7
 
 
-async def test_a_reader_that_never_waits_lets_others_run() -> None:
+async def test_inbox_reader_that_never_waits_yields() -> None:
     inbox = inbox_of(control_of(), window=10**9, limit=10**9)
     for item in range(1000):
         put(inbox, item, 1)
@@ -227,7 +227,7 @@ async def test_a_reader_that_never_waits_lets_others_run() -> None:
     assert others >= 10
 
 
-async def test_credit_is_returned_when_half_of_the_window_was_taken() -> None:
+async def test_inbox_returns_credit_at_half_of_window() -> None:
     control, books = control_of(), Books()
     control.enable_flow_control()
     inbox = inbox_of(control, window=4000, books=books)
@@ -240,7 +240,7 @@ async def test_credit_is_returned_when_half_of_the_window_was_taken() -> None:
     assert not control.paused
 
 
-async def test_a_reader_that_waits_returns_what_it_owes_after_a_moment() -> None:
+async def test_inbox_waiting_reader_returns_owed_credit() -> None:
     control, books = control_of(), Books()
     control.enable_flow_control()
     inbox = inbox_of(control, window=100_000, books=books)
@@ -253,7 +253,7 @@ async def test_a_reader_that_waits_returns_what_it_owes_after_a_moment() -> None
         await reading
 
 
-async def test_no_credit_goes_to_a_sender_that_does_not_count() -> None:
+async def test_inbox_without_flow_control_returns_no_credit() -> None:
     books = Books()
     inbox = inbox_of(control_of(), books=books)
     for item in range(2):
@@ -262,7 +262,7 @@ async def test_no_credit_goes_to_a_sender_that_does_not_count() -> None:
     assert books.granted == []
 
 
-async def test_more_than_a_second_window_unread_is_an_overflow_for_a_sender_that_counts() -> None:
+async def test_inbox_two_windows_unread_overflow() -> None:
     control = control_of()
     control.enable_flow_control()
     inbox = inbox_of(control, window=100_000)
@@ -274,7 +274,7 @@ async def test_more_than_a_second_window_unread_is_an_overflow_for_a_sender_that
 
 
 @pytest.mark.parametrize(("when_full", "kept"), [("latest", [99]), ("drop_oldest", [98, 99])])
-async def test_older_items_make_room_for_newer_ones_and_their_sender_goes_on(
+async def test_inbox_when_full_drops_items_and_returns_credit(
     when_full: enkaku.WhenFull, kept: list[int]
 ) -> None:
     control, books = control_of(), Books()
@@ -288,7 +288,7 @@ async def test_older_items_make_room_for_newer_ones_and_their_sender_goes_on(
     assert await take(inbox, len(kept)) == kept
 
 
-async def test_all_inboxes_of_a_connection_share_what_may_be_unread() -> None:
+async def test_inboxes_share_buffer_limit_of_connection() -> None:
     control = control_of(buffered=10_000)
     first, second = inbox_of(control), inbox_of(control)
     for item in range(5):
@@ -302,7 +302,7 @@ async def test_all_inboxes_of_a_connection_share_what_may_be_unread() -> None:
     assert control.unread == 6 * ITEM
 
 
-def test_reserve_gives_less_when_most_is_reserved() -> None:
+def test_reserve_shrinks_as_buffer_fills() -> None:
     control = control_of(buffered=100_000)
     reserved = [control.reserve(20_000) for _ in range(10)]
     assert reserved[:3] == [20_000] * 3
@@ -323,7 +323,7 @@ steps = st.lists(
 
 @given(steps)
 @settings(deadline=None)
-def test_whatever_happens_the_gate_is_shut_only_for_a_reason(
+def test_read_pause_holds_only_for_a_reason(
     given_steps: list[tuple[int, str]],
 ) -> None:
     asyncio.run(_drive(given_steps))

@@ -34,7 +34,7 @@ def options(sock: socket.socket) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("secure", [False, True])
-async def test_both_ends_of_a_connection_notice_within_a_minute(
+async def test_keepalive_default_options_on_both_ends(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, secure: bool
 ) -> None:
     server_side, client_side = (server_tls, client_tls) if secure else (None, None)
@@ -56,7 +56,7 @@ async def test_both_ends_of_a_connection_notice_within_a_minute(
         (32767, (1, 16384, 4096, 4, 32_767_000)),
     ],
 )
-async def test_the_time_can_be_chosen(seconds: float, expected: tuple[int, ...]) -> None:
+async def test_keepalive_option_sets_time(seconds: float, expected: tuple[int, ...]) -> None:
     async with enkaku.serve_tcp(Serving(), keepalive=seconds) as server:
         async with enkaku.connect_tcp(
             "127.0.0.1", tcp_port(server), keepalive=seconds
@@ -66,7 +66,7 @@ async def test_the_time_can_be_chosen(seconds: float, expected: tuple[int, ...])
                 assert [options(end) for end in ends] == [expected] * 2
 
 
-async def test_none_leaves_the_sockets_as_the_system_makes_them() -> None:
+async def test_keepalive_none_leaves_system_defaults() -> None:
     with socket.create_server(("127.0.0.1", 0)) as plain:
         usual = options(plain)
     async with enkaku.serve_tcp(Serving(), keepalive=None) as server:
@@ -77,7 +77,7 @@ async def test_none_leaves_the_sockets_as_the_system_makes_them() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1.9, 32768, float("inf"), float("nan")])
-async def test_a_time_that_no_system_takes_is_refused(seconds: float) -> None:
+async def test_keepalive_invalid_time_raises_usage_error(seconds: float) -> None:
     with pytest.raises(enkaku.UsageError, match="keepalive"):
         async with enkaku.serve_tcp(Serving(), keepalive=seconds):
             pass
@@ -151,7 +151,7 @@ async def _keep_a_peer_that_only_says_nothing() -> None:
             await soon(life.cancelled)
 
 
-async def test_peers_that_are_gone_are_noticed_and_silent_ones_kept() -> None:
+async def test_keepalive_detects_lost_peers_and_keeps_silent_ones() -> None:
     """All at once: Linux counts in seconds."""
     async with asyncio.TaskGroup() as group:
         for busy in (False, True):

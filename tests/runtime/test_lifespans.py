@@ -27,7 +27,7 @@ USER = enkaku.StateKey[str]("user")
 COUNT = enkaku.StateKey[int]("count")
 
 
-async def test_lifespan_and_handlers_share_the_state_of_the_connection(
+async def test_lifespan_and_handlers_share_connection_state(
     connect: Connect,
 ) -> None:
     ended: list[str] = []
@@ -54,7 +54,7 @@ async def test_lifespan_and_handlers_share_the_state_of_the_connection(
         await until(lambda: ended == ["ada 2"])
 
 
-def test_state_is_found_by_its_key_and_not_by_its_name() -> None:
+def test_state_is_looked_up_by_key_not_by_name() -> None:
     state = enkaku.State()
     other = enkaku.StateKey[str]("user")
     state[USER] = "ada"
@@ -107,7 +107,7 @@ async def _find_it_cancelled() -> None:
 
 @WITH_EACH_TASK_FACTORY
 @pytest.mark.parametrize("fail", [_refuse, _find_it_cancelled])
-async def test_lifespan_that_fails_to_begin_turns_its_client_away(
+async def test_lifespan_failing_to_start_ends_connection(
     connect: Connect,
     caplog: pytest.LogCaptureFixture,
     fail: Callable[[], Awaitable[None]],
@@ -132,7 +132,7 @@ async def _idle(_: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
     yield
 
 
-async def test_connection_lost_before_its_lifespan_begins_is_removed(
+async def test_connection_lost_before_lifespan_starts_is_removed(
     socket_path: Path,
 ) -> None:
     class Aborting(enkaku.Observer):
@@ -148,7 +148,7 @@ async def test_connection_lost_before_its_lifespan_begins_is_removed(
         await until(lambda: not server.connections)
 
 
-async def test_client_that_waits_for_its_lifespan_is_not_dropped(connect: Connect) -> None:
+async def test_first_byte_timeout_starts_after_lifespan(connect: Connect) -> None:
     ready = asyncio.Event()
 
     @asynccontextmanager
@@ -162,7 +162,7 @@ async def test_client_that_waits_for_its_lifespan_is_not_dropped(connect: Connec
         await connection.request(VOID, None)
 
 
-async def test_connection_of_a_stubborn_lifespan_is_removed_in_the_end(
+async def test_connection_with_lifespan_ignoring_cancel_is_removed(
     socket_path: Path,
 ) -> None:
     began, over = asyncio.Event(), asyncio.Event()

@@ -44,7 +44,7 @@ TOO_MANY_CALLS = ("EK03", "Too many open calls")
 TOO_MANY_HANDLERS = ("EK04", "Too many running handlers")
 
 
-async def test_one_request_too_many_is_refused_and_there_is_room_again_after_an_end(
+async def test_limit_handlers_rejects_request_until_one_ends(
     connect: Connect,
 ) -> None:
     life = Lifetime()
@@ -61,7 +61,7 @@ async def test_one_request_too_many_is_refused_and_there_is_room_again_after_an_
         second.cancel()
 
 
-async def test_streams_do_not_count_as_running_handlers_but_as_open_calls(connect: Connect) -> None:
+async def test_limit_handlers_excludes_streams_and_calls_includes_them(connect: Connect) -> None:
     life = Lifetime()
     limits = enkaku.Limits(handlers=1, calls=3)
     async with connect(Serving(watch=life.forever), limits=limits) as connection:
@@ -78,7 +78,7 @@ async def test_streams_do_not_count_as_running_handlers_but_as_open_calls(connec
 
 
 @pytest.mark.parametrize("end", ["result", "error", "abort", "deadline", "close", "lost"])
-async def test_a_slot_is_free_again_after_every_end(socket_path: Path, end: str) -> None:
+async def test_limit_calls_counts_down_after_every_end(socket_path: Path, end: str) -> None:
     life = Lifetime()
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
@@ -119,7 +119,7 @@ async def test_a_slot_is_free_again_after_every_end(socket_path: Path, end: str)
         assert life.ended_count == 3
 
 
-async def test_the_limits_of_a_server_hold_for_all_its_connections(socket_path: Path) -> None:
+async def test_limit_server_handlers_holds_for_all_connections(socket_path: Path) -> None:
     life = Lifetime()
     limits = enkaku.Limits(server_handlers=1)
     async with enkaku.serve_unix(Serving(ask=life.forever), socket_path, limits=limits):
@@ -133,7 +133,7 @@ async def test_the_limits_of_a_server_hold_for_all_its_connections(socket_path: 
             assert await other.settle() == []
 
 
-async def test_events_beyond_the_limit_wait_for_their_turn(connect: Connect) -> None:
+async def test_limit_handlers_queues_events(connect: Connect) -> None:
     told: list[int] = []
     release, most, running = asyncio.Event(), 0, 0
 
@@ -156,7 +156,7 @@ async def test_events_beyond_the_limit_wait_for_their_turn(connect: Connect) -> 
         await connection.request(VOID, None)
 
 
-async def test_an_event_that_waits_too_long_for_its_turn_is_dropped(socket_path: Path) -> None:
+async def test_limit_handlers_drops_event_queued_too_long(socket_path: Path) -> None:
     """What is behind it is read then, such as the abort of a call."""
     seen, told, watched = Recorder(), Lifetime(), Lifetime()
     limits = enkaku.Limits(handlers=1, stall=0.05)
@@ -173,7 +173,7 @@ async def test_an_event_that_waits_too_long_for_its_turn_is_dropped(socket_path:
             assert await peer.settle() == []
 
 
-async def test_one_connection_too_many_is_ended(socket_path: Path) -> None:
+async def test_limit_connections_ends_one_too_many(socket_path: Path) -> None:
     seen = Recorder()
     limits = enkaku.Limits(connections=2)
     async with enkaku.serve_unix(Serving(), socket_path, limits=limits, observers=[seen]) as server:
@@ -188,7 +188,7 @@ async def test_one_connection_too_many_is_ended(socket_path: Path) -> None:
             assert await again.settle() == []
 
 
-async def test_a_request_that_takes_too_long_is_cancelled_and_a_stream_is_not(
+async def test_limit_request_time_cancels_request_not_stream(
     connect: Connect,
 ) -> None:
     asked, watched = Lifetime(), Lifetime()
@@ -204,7 +204,7 @@ async def test_a_request_that_takes_too_long_is_cancelled_and_a_stream_is_not(
             assert not watched.ended.is_set()
 
 
-async def test_a_client_that_says_nothing_in_time_is_dropped(socket_path: Path) -> None:
+async def test_limit_first_byte_drops_silent_client(socket_path: Path) -> None:
     seen = Recorder()
     limits = enkaku.Limits(first_byte=0.05)
     async with enkaku.serve_unix(Serving(), socket_path, limits=limits, observers=[seen]):
@@ -217,7 +217,7 @@ async def test_a_client_that_says_nothing_in_time_is_dropped(socket_path: Path) 
     assert "silent" in seen.lost[0]
 
 
-async def test_an_idle_client_is_dropped_and_one_with_an_open_call_is_not(
+async def test_limit_idle_drops_client_without_open_call(
     socket_path: Path,
 ) -> None:
     life = Lifetime()
@@ -239,9 +239,7 @@ def nested(levels: int) -> bytes:
 
 
 @pytest.mark.parametrize("levels", [5, 6, 50])
-async def test_what_is_nested_deeper_than_the_limit_is_refused_before_it_is_parsed(
-    socket_path: Path, levels: int
-) -> None:
+async def test_limit_depth_rejects_before_parsing(socket_path: Path, levels: int) -> None:
     limits = enkaku.Limits(depth=5)
     echo = enkaku.Request[object, object]("echo", param=object, result=object)
 
@@ -269,7 +267,7 @@ async def test_what_is_nested_deeper_than_the_limit_is_refused_before_it_is_pars
             assert await peer.settle() == []
 
 
-async def test_a_client_refuses_what_is_nested_too_deep_as_well(socket_path: Path) -> None:
+async def test_limit_depth_applies_to_client(socket_path: Path) -> None:
     echo = enkaku.Request[None, object]("void", result=object)
     async with facing(socket_path, limits=enkaku.Limits(depth=3)) as (connection, peer):
         asking = asyncio.create_task(connection.request(echo, None))
@@ -280,7 +278,7 @@ async def test_a_client_refuses_what_is_nested_too_deep_as_well(socket_path: Pat
             await asking
 
 
-async def test_the_unread_items_of_all_calls_of_a_connection_are_bounded(socket_path: Path) -> None:
+async def test_limit_buffered_bounds_unread_items_of_all_calls(socket_path: Path) -> None:
     seen, life = Recorder(), Lifetime()
     limits = enkaku.Limits(window=1_000_000, inbox_limit=2_000_000, buffered=100_000, stall=0.05)
     async with enkaku.serve_unix(
@@ -299,7 +297,7 @@ async def test_the_unread_items_of_all_calls_of_a_connection_are_bounded(socket_
             assert await peer.settle() == []
 
 
-async def test_a_payload_of_another_call_is_not_touched_by_a_refusal(connect: Connect) -> None:
+async def test_limit_handlers_open_channel_leaves_requests_free(connect: Connect) -> None:
     limits = enkaku.Limits(handlers=1)
 
     async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
@@ -320,9 +318,7 @@ async def test_a_payload_of_another_call_is_not_touched_by_a_refusal(connect: Co
 
 
 @WITH_EACH_TASK_FACTORY
-async def test_requests_beyond_a_small_backlog_are_all_answered(
-    connect: Connect, factory: Any
-) -> None:
+async def test_limit_backlog_small_answers_all_requests(connect: Connect, factory: Any) -> None:
     asyncio.get_running_loop().set_task_factory(factory)
     text = "x" * 5000
 
@@ -336,7 +332,7 @@ async def test_requests_beyond_a_small_backlog_are_all_answered(
             assert await asyncio.gather(*asking) == [text] * 10
 
 
-async def test_end_of_a_client_is_seen_behind_events_that_wait(
+async def test_limit_handlers_disconnect_behind_queued_events_is_seen(
     socket_path: Path,
 ) -> None:
     telling = Lifetime()
@@ -352,7 +348,7 @@ async def test_end_of_a_client_is_seen_behind_events_that_wait(
     assert telling.began_count == 1
 
 
-async def test_events_are_dropped_until_a_handler_is_free_again(
+async def test_limit_handlers_drops_events_until_handler_is_free(
     socket_path: Path,
 ) -> None:
     seen = Recorder()

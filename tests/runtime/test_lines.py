@@ -23,9 +23,7 @@ def split_all(splitter: Lines, pieces: list[bytes]) -> list[bytes | Oversized]:
 
 
 @given(lines, st.lists(st.integers(min_value=0), max_size=20))
-def test_any_cuts_of_any_lines_give_the_same_lines(
-    given_lines: list[bytes], places: list[int]
-) -> None:
+def test_lines_are_independent_of_chunks(given_lines: list[bytes], places: list[int]) -> None:
     data = b"".join(line + b"\n" for line in given_lines)
     found = split_all(Lines(LIMIT), cut(data, places))
     expected = [line for line in given_lines if len(line) > LIMIT or (line and not line.isspace())]
@@ -42,7 +40,7 @@ def test_any_cuts_of_any_lines_give_the_same_lines(
     st.lists(st.integers(min_value=0, max_value=9_000), max_size=8),
     st.lists(st.integers(min_value=0), max_size=6),
 )
-def test_long_lines_among_short_ones_are_the_same_lines(
+def test_lines_long_and_short_are_independent_of_chunks(
     sizes: list[int], places: list[int]
 ) -> None:
     given_lines = [str(number).encode() * size for number, size in enumerate(sizes)]
@@ -51,7 +49,7 @@ def test_long_lines_among_short_ones_are_the_same_lines(
     assert found == [line for line in given_lines if line]
 
 
-def test_the_end_of_a_line_is_waited_for() -> None:
+def test_lines_wait_for_newline() -> None:
     splitter = Lines(LIMIT)
     assert splitter.split(b"abc") == []
     assert splitter.split(b"def") == []
@@ -59,13 +57,13 @@ def test_the_end_of_a_line_is_waited_for() -> None:
     assert splitter.split(b"\n") == [b"x"]
 
 
-def test_blank_lines_are_left_out() -> None:
+def test_lines_blank_are_skipped() -> None:
     assert Lines(LIMIT).split(b"\n\r\n \t\n\n a\r\n") == [b" a\r"]
 
 
 @pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
 @pytest.mark.parametrize("piece", [1, 7, 1000])
-def test_the_limit_is_exact_however_the_line_comes(size: int, piece: int) -> None:
+def test_lines_limit_is_exact_for_any_chunks(size: int, piece: int) -> None:
     data = b"x" * size + b"\nafter\n"
     pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
     first, second = split_all(Lines(LIMIT), pieces)
@@ -73,7 +71,7 @@ def test_the_limit_is_exact_however_the_line_comes(size: int, piece: int) -> Non
     assert second == b"after"
 
 
-def test_an_oversized_line_is_reported_once_and_at_once() -> None:
+def test_lines_oversized_is_reported_once_and_at_once() -> None:
     splitter = Lines(LIMIT)
     assert splitter.split(b"x" * (LIMIT + 1)) == [Oversized(b"x" * (LIMIT + 1))]
     assert splitter.split(b"x" * 10) == []
@@ -82,14 +80,14 @@ def test_an_oversized_line_is_reported_once_and_at_once() -> None:
 
 
 @pytest.mark.parametrize("pieces", [[b"x" * 9000], [b"x" * 2000, b"x" * 7000], [b"x" * 5] * 1000])
-def test_the_head_of_an_oversized_line_is_short(pieces: list[bytes]) -> None:
+def test_lines_oversized_head_is_short(pieces: list[bytes]) -> None:
     found = split_all(Lines(3000), pieces)
     assert len(found) == 1
     assert isinstance(found[0], Oversized)
     assert 0 < len(found[0].head) <= 1024
 
 
-def test_a_line_without_an_end_is_known_after_four_times_the_limit() -> None:
+def test_lines_endless_after_four_times_the_limit() -> None:
     splitter = Lines(LIMIT)
     splitter.split(b"x" * LIMIT * 4)
     assert not splitter.endless
@@ -97,7 +95,7 @@ def test_a_line_without_an_end_is_known_after_four_times_the_limit() -> None:
     assert splitter.endless
 
 
-def test_a_long_line_that_ends_is_not_endless() -> None:
+def test_lines_long_but_terminated_is_not_endless() -> None:
     splitter = Lines(LIMIT)
     splitter.split(b"x" * LIMIT * 9 + b"\n")
     assert not splitter.endless
@@ -105,7 +103,7 @@ def test_a_long_line_that_ends_is_not_endless() -> None:
     assert not splitter.endless
 
 
-def test_memory_stays_within_the_limit() -> None:
+def test_lines_memory_stays_within_limit() -> None:
     splitter = Lines(100_000)
     piece = b"x" * 1000
     tracemalloc.start()
@@ -119,7 +117,7 @@ def test_memory_stays_within_the_limit() -> None:
     assert peak < 500_000
 
 
-def test_a_line_in_a_million_pieces_does_not_take_quadratic_time() -> None:
+def test_lines_many_chunks_take_linear_time() -> None:
     splitter = Lines(10_000_000)
     for _ in range(300_000):
         splitter.split(b"x")

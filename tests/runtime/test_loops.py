@@ -26,18 +26,18 @@ async def loop_type() -> type[asyncio.AbstractEventLoop]:
     return type(asyncio.get_running_loop())
 
 
-def test_a_program_runs_on_uvloop() -> None:
+def test_run_uses_uvloop() -> None:
     assert enkaku.run(loop_type()) is uvloop.Loop
 
 
-def test_a_program_runs_on_asyncio_where_uvloop_is_not_installed(
+def test_run_without_uvloop_uses_asyncio(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert enkaku.run(loop_type()) is asyncio.SelectorEventLoop
 
 
-def test_what_the_program_raises_comes_out() -> None:
+def test_run_raises_exception_of_program() -> None:
     async def fail() -> None:
         raise KeyError("it")
 
@@ -46,14 +46,14 @@ def test_what_the_program_raises_comes_out() -> None:
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_the_loop_checks_the_program_if_asked_to(debug: bool) -> None:
+def test_run_debug_sets_debug_mode(debug: bool) -> None:
     async def checks() -> bool:
         return asyncio.get_running_loop().get_debug()
 
     assert enkaku.run(checks(), debug=debug) is debug
 
 
-def test_the_first_interrupt_cancels_the_program_as_with_asyncio() -> None:
+def test_run_first_interrupt_cancels_program() -> None:
     code = (
         "import asyncio, enkaku, os, signal\n"
         "async def main():\n"
@@ -75,7 +75,7 @@ def test_the_first_interrupt_cancels_the_program_as_with_asyncio() -> None:
     [(asyncio.new_event_loop, "buffer_updated"), (uvloop.new_event_loop, "data_received")],
     ids=["asyncio", "uvloop"],
 )
-def test_each_loop_reads_in_the_way_that_is_cheaper_there(
+def test_run_loop_determines_how_sockets_are_read(
     loop: Callable[[], asyncio.AbstractEventLoop],
     way: str,
     socket_path: Path,

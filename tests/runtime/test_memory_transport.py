@@ -16,7 +16,7 @@ def started() -> tuple[MemoryTransport, Log, MemoryTransport, Log]:
     return client, client_log, server, server_log
 
 
-async def test_bytes_arrive_in_a_later_turn_and_in_order() -> None:
+async def test_memory_transport_delivers_later_and_in_order() -> None:
     client, client_log, server, server_log = started()
     client.write(b"a")
     client.write(b"b")
@@ -26,7 +26,7 @@ async def test_bytes_arrive_in_a_later_turn_and_in_order() -> None:
     assert (server_log.data, client_log.data) == (b"ab", b"c")
 
 
-async def test_pausing_holds_bytes_back_and_they_count_as_buffered() -> None:
+async def test_memory_transport_paused_counts_bytes_as_buffered() -> None:
     client, _, server, log = started()
     server.pause_reading()
     server.pause_reading()
@@ -39,7 +39,7 @@ async def test_pausing_holds_bytes_back_and_they_count_as_buffered() -> None:
     assert (len(log.data), client.buffered) == (100, 0)
 
 
-async def test_a_writer_waits_for_a_reader_that_pauses() -> None:
+async def test_memory_transport_drain_waits_for_paused_reader() -> None:
     client, _, server, _ = started()
     server.pause_reading()
     client.write(b"x" * 100_000)
@@ -54,7 +54,7 @@ async def test_a_writer_waits_for_a_reader_that_pauses() -> None:
     assert outcomes[1:] == [None, None]
 
 
-async def test_the_end_of_one_side_ends_both_after_what_was_written() -> None:
+async def test_memory_transport_close_ends_both_after_written_bytes() -> None:
     client, client_log, server, server_log = started()
     client.write(b"last")
     async with asyncio.timeout(WITHIN):
@@ -71,7 +71,7 @@ async def test_the_end_of_one_side_ends_both_after_what_was_written() -> None:
     assert client_log.data == b""
 
 
-async def test_an_abort_ends_both_and_drops_what_has_not_arrived() -> None:
+async def test_memory_transport_abort_ends_both_and_drops_bytes() -> None:
     client, client_log, _, server_log = started()
     client.write(b"lost")
     client.abort()
@@ -81,7 +81,7 @@ async def test_an_abort_ends_both_and_drops_what_has_not_arrived() -> None:
     assert (client_log.ends, server_log.ends) == ([None], [None])
 
 
-async def test_an_abort_wakes_a_writer() -> None:
+async def test_memory_transport_abort_wakes_drain() -> None:
     client, _, server, _ = started()
     server.pause_reading()
     client.write(b"x" * 100_000)
@@ -93,7 +93,7 @@ async def test_an_abort_wakes_a_writer() -> None:
             await waiting
 
 
-async def test_a_close_that_the_other_end_does_not_see_is_bounded() -> None:
+async def test_memory_transport_close_with_paused_peer_times_out() -> None:
     client, client_log, server, server_log = started()
     server.pause_reading()
     async with asyncio.timeout(WITHIN):
@@ -105,7 +105,7 @@ async def test_a_close_that_the_other_end_does_not_see_is_bounded() -> None:
     assert server_log.ends == [None]
 
 
-async def test_a_cancelled_close_ends_the_connection() -> None:
+async def test_memory_transport_cancelled_close_ends_connection() -> None:
     client, client_log, server, server_log = started()
     server.pause_reading()
     closing = asyncio.create_task(client.close(within=100))
@@ -118,7 +118,7 @@ async def test_a_cancelled_close_ends_the_connection() -> None:
     assert (client_log.ends, server_log.ends) == ([None], [None])
 
 
-async def test_two_connections_in_memory_are_apart() -> None:
+async def test_connect_memory_connections_are_independent() -> None:
     async def ask(number: int) -> int:
         return -number
 
@@ -130,14 +130,14 @@ async def test_two_connections_in_memory_are_apart() -> None:
             await first.request(VOID, None)
 
 
-async def test_an_exception_in_the_block_comes_out_of_it() -> None:
+async def test_connect_memory_raises_exception_of_block() -> None:
     with pytest.raises(KeyError):
         async with enkaku.connect_memory(Serving()) as connection:
             await connection.request(VOID, None)
             raise KeyError
 
 
-async def test_a_pause_does_not_keep_an_end_from_being_told() -> None:
+async def test_memory_transport_pause_does_not_hide_end() -> None:
     client, client_log, server, server_log = started()
     server.abort()
     server.pause_reading()  # as somebody may who has not heard of it

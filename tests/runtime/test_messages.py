@@ -75,9 +75,7 @@ def one_line(data: bytes) -> bytes:
     names,
     st.none() | st.tuples(json_values),
 )
-def test_an_opening_comes_out_as_it_went_in(
-    kind: str, rid: str, prc: str, prm: tuple[object] | None
-) -> None:
+def test_opening_round_trips(kind: str, rid: str, prc: str, prm: tuple[object] | None) -> None:
     data = encode_open(kind, rid, prc, None if prm is None else text_of(prm[0]))
     message = decode_client_message(one_line(data)).payload
     expected = {"request": OpenRequest, "stream": OpenStream, "channel": OpenChannel}[kind]
@@ -91,7 +89,7 @@ def test_an_opening_comes_out_as_it_went_in(
 
 
 @given(ids, names, json_values)
-def test_an_item_comes_out_as_it_went_in(rid: str, prc: str, val: object) -> None:
+def test_item_round_trips(rid: str, prc: str, val: object) -> None:
     message = decode_client_message(
         one_line(encode_item(send_head(prc, rid), text_of(val)))
     ).payload
@@ -103,9 +101,7 @@ def test_an_item_comes_out_as_it_went_in(rid: str, prc: str, val: object) -> Non
 
 
 @given(ids, st.none() | st.text(everything, max_size=1500))
-def test_an_abort_comes_out_as_it_went_in_but_for_a_long_reason(
-    rid: str, reason: str | None
-) -> None:
+def test_abort_round_trips_with_cut_reason(rid: str, reason: str | None) -> None:
     message = decode_client_message(one_line(encode_abort(rid, reason))).payload
     assert isinstance(message, Abort)
     assert message.rid == rid
@@ -113,7 +109,7 @@ def test_an_abort_comes_out_as_it_went_in_but_for_a_long_reason(
 
 
 @given(names, st.none() | st.tuples(json_values))
-def test_an_event_comes_out_as_it_went_in(prc: str, data: tuple[object] | None) -> None:
+def test_event_round_trips(prc: str, data: tuple[object] | None) -> None:
     text = None if data is None else text_of(data[0])
     message = decode_client_message(one_line(encode_event(prc, text))).payload
     assert isinstance(message, Event)
@@ -122,7 +118,7 @@ def test_an_event_comes_out_as_it_went_in(prc: str, data: tuple[object] | None) 
 
 
 @given(ids, st.none() | st.tuples(json_values))
-def test_a_result_comes_out_as_it_went_in(rid: str, val: tuple[object] | None) -> None:
+def test_result_round_trips(rid: str, val: tuple[object] | None) -> None:
     text = None if val is None else text_of(val[0])
     message = decode_server_message(one_line(encode_result(rid, text)))
     assert isinstance(message, Result)
@@ -136,7 +132,7 @@ def test_a_result_comes_out_as_it_went_in(rid: str, val: tuple[object] | None) -
     st.text(everything, max_size=5000),
     st.dictionaries(st.text(everything), json_values, max_size=3),
 )
-def test_an_error_comes_out_as_it_went_in_but_for_a_long_message(
+def test_error_round_trips_with_cut_message(
     rid: str, code: str, message: str, data: dict[str, object]
 ) -> None:
     answer = decode_server_message(one_line(encode_error(rid, code, message, text_of(data))))
@@ -192,7 +188,7 @@ SEEDS = [
     data=b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"event","prc":"\\ud800","data":%b}}'
     % (b"[" * 900 + b"]" * 900)
 )
-def test_bytes_never_raise_anything_but_invalid_message(
+def test_decode_any_bytes_raises_only_invalid_message(
     decode: Callable[[bytes], object], data: bytes
 ) -> None:
     try:
@@ -208,13 +204,13 @@ def test_bytes_never_raise_anything_but_invalid_message(
 @example(b'{"header":{},"payload":{' + b" " * 3000)
 @example(b'{"header":{},"payload":{"typ":"\x80","rid":"1"')
 @example(b'{"header":{},"payload":{' + b'"a":"b"' * 300)
-def test_glancing_never_raises(data: bytes) -> None:
+def test_peek_never_raises(data: bytes) -> None:
     typ, rid = peek(data)
     assert (typ is None) == (rid is None)
 
 
 @given(st.sampled_from(["request", "stream", "channel"]), ids, names)
-def test_a_glance_finds_kind_and_id_of_any_message(kind: str, rid: str, prc: str) -> None:
+def test_peek_finds_type_and_id_of_any_message(kind: str, rid: str, prc: str) -> None:
     lone = any("\ud800" <= character <= "\udfff" for character in rid)
     payload = b'{"typ":"%b","rid":%b,"prc":%b,"prm":"xxxxxx' % (
         kind.encode(),
@@ -225,17 +221,17 @@ def test_a_glance_finds_kind_and_id_of_any_message(kind: str, rid: str, prc: str
     assert peek(data) == ((None, None) if lone else (kind, rid))
 
 
-def test_a_glance_is_not_fooled_by_what_looks_like_an_id() -> None:
+def test_peek_ignores_id_inside_strings() -> None:
     data = encode_open("request", "mine", '"rid":"other', b"[1,2")
     assert peek(data) == ("request", "mine")
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_decode_byte_order_mark_is_ignored() -> None:
     line = b"\xef\xbb\xbf" + encode_abort("1", None)
     assert decode_client_message(line).payload == Abort("1")
 
 
-def test_lines_are_compact_and_in_the_order_of_the_protocol() -> None:
+def test_encode_is_compact_and_in_protocol_order() -> None:
     head = b'{"header":{"typ":"JWT","alg":"none"},"payload":'
     assert encode_open("stream", "1", "a/b", b"{}") == (
         head + b'{"typ":"stream","rid":"1","prc":"a/b","prm":{}}}'
@@ -255,7 +251,7 @@ def test_lines_are_compact_and_in_the_order_of_the_protocol() -> None:
     assert encode_result("1", None) == head + b'{"typ":"result","rid":"1"}}'
 
 
-def test_a_value_keeps_its_text() -> None:
+def test_decode_keeps_raw_text_of_value() -> None:
     line = encode_item(send_head("p", "1"), b'{"a": 1.50, "a":1e2}')
     message = decode_client_message(line).payload
     assert isinstance(message, Send)
@@ -263,21 +259,21 @@ def test_a_value_keeps_its_text() -> None:
 
 
 @pytest.mark.parametrize("typ", ["request", "stream", "channel", "send"])
-def test_the_id_of_a_bad_message_is_known_where_an_answer_is_expected(typ: str) -> None:
+def test_decode_invalid_message_keeps_id_where_reply_is_expected(typ: str) -> None:
     with pytest.raises(InvalidMessage) as caught:
         decode_client_message(b'{"payload":{"typ":"%b","rid":"a"}}' % typ.encode())
     assert caught.value.rid == "a"
 
 
 @pytest.mark.parametrize("typ", ["abort", "event", "result", "error", "receive", "x"])
-def test_a_bad_message_of_another_kind_is_not_to_be_answered(typ: str) -> None:
+def test_decode_invalid_message_of_other_type_has_no_id(typ: str) -> None:
     with pytest.raises(InvalidMessage) as caught:
         decode_client_message(b'{"payload":{"typ":"%b","rid":"a"}}' % typ.encode())
     assert caught.value.rid is None
 
 
 @pytest.mark.parametrize("val", [b"NaN", b"[Infinity]", b'{"a":-Infinity}', b"01", b"'x'", b"[1,]"])
-def test_a_value_that_is_no_json_makes_no_message(val: bytes) -> None:
+def test_decode_invalid_json_value_raises_invalid_message(val: bytes) -> None:
     with pytest.raises(InvalidMessage):
         decode_client_message(encode_event("p", val)[:-1])
     with pytest.raises(InvalidMessage):
@@ -285,7 +281,7 @@ def test_a_value_that_is_no_json_makes_no_message(val: bytes) -> None:
 
 
 @given(st.integers(0, 2**53), st.integers(1, 10**9))
-def test_what_an_opening_says_of_windows_and_deadlines_comes_out(win: int, ttl: int) -> None:
+def test_opening_window_and_deadline_round_trip(win: int, ttl: int) -> None:
     header = decode_client_message(
         one_line(encode_open("stream", "1", "p", None, win=win, ttl=ttl))
     ).header
@@ -294,7 +290,7 @@ def test_what_an_opening_says_of_windows_and_deadlines_comes_out(win: int, ttl: 
 
 @pytest.mark.parametrize("name", ["win", "ttl"])
 @pytest.mark.parametrize("value", [b"-1", b'"1"', b"null", b"true", b"1e999", b"[]"])
-def test_a_window_or_deadline_that_is_none_is_refused(name: str, value: bytes) -> None:
+def test_decode_invalid_window_or_deadline_is_rejected(name: str, value: bytes) -> None:
     line = b'{"header":{"typ":"JWT","alg":"none","%b":%b},"payload":%b}' % (
         name.encode(),
         value,
@@ -305,7 +301,7 @@ def test_a_window_or_deadline_that_is_none_is_refused(name: str, value: bytes) -
     assert caught.value.rid == "a"
 
 
-def test_a_signed_opening_may_have_a_window_too() -> None:
+def test_decode_signed_opening_with_window() -> None:
     line = (
         b'{"header":{"typ":"JWT","alg":"EdDSA","win":5},"payload":{"typ":"stream","rid":"a",'
         b'"prc":"p","iss":"did:key:x"},"signature":"s"}'
@@ -313,7 +309,7 @@ def test_a_signed_opening_may_have_a_window_too() -> None:
     assert decode_client_message(line).header.win == 5
 
 
-def test_credit_and_end_come_out_as_they_went_in() -> None:
+def test_credit_and_end_round_trip() -> None:
     assert decode_client_message(one_line(encode_credit("a", 7))).payload == Credit("a", 7)
     assert decode_server_message(one_line(encode_credit("a", 7))) == Credit("a", 7)
     assert decode_client_message(one_line(encode_end("a"))).payload == End("a")
@@ -351,7 +347,7 @@ def read_message(line: bytes) -> None:
         ),
     ],
 )
-def test_line_of_any_text_costs_time_and_memory_by_its_size(
+def test_decode_any_line_takes_time_and_memory_by_its_size(
     read: Callable[[bytes], None], make: Callable[[], bytes]
 ) -> None:
     line = make()

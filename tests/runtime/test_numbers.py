@@ -23,14 +23,14 @@ BIG = 2**53 + 1
     "text",
     ["42", "1.0", "1.5", "9007199254740993", "1" + "0" * 40, "5e-324", "1e+300", "0.1"],
 )
-def test_a_number_is_written_as_it_was_read(text: str) -> None:
+def test_number_round_trips_as_written(text: str) -> None:
     assert NUMBER.encode(NUMBER.decode(text.encode())) == text.encode()
     inside = b'{"number":%b,"whole":1}' % text.encode()
     assert SAMPLE.encode(SAMPLE.decode(inside)) == inside
 
 
 @pytest.mark.parametrize("text", [b"-0.0", b"-0", b"-0e5", b"-0.000"])
-def test_minus_zero_is_written_as_the_zero_that_it_is(text: bytes) -> None:
+def test_number_minus_zero_is_encoded_as_zero(text: bytes) -> None:
     anything: Slot[object] = Slot("anything", object)
     for slot in (NUMBER, anything):
         assert slot.encode(slot.decode(text)) in (b"0", b"0.0")
@@ -38,7 +38,7 @@ def test_minus_zero_is_written_as_the_zero_that_it_is(text: bytes) -> None:
     assert NUMBER.encode(-0.05) == b"-0.05"
 
 
-def test_a_whole_number_is_an_int_and_one_with_a_fraction_a_float() -> None:
+def test_number_integer_is_int_and_fraction_is_float() -> None:
     assert type(NUMBER.decode(b"42")) is int
     assert type(NUMBER.decode(b"42.0")) is float
     assert type(NUMBER.decode(b"-0")) is int
@@ -56,7 +56,7 @@ def test_a_whole_number_is_an_int_and_one_with_a_fraction_a_float() -> None:
         (b"1e23", 10**23),
     ],
 )
-def test_a_whole_number_may_be_written_with_a_fraction_of_zero(text: bytes, value: float) -> None:
+def test_integer_with_zero_fraction_is_int(text: bytes, value: float) -> None:
     read = WHOLE.decode(text)
     assert type(read) is int
     assert read == value
@@ -64,14 +64,14 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_zero(text: bytes, valu
 
 
 @pytest.mark.parametrize("text", [b"true", b"NaN", b"-Infinity", b"1e999", b"-1e999", b'"1"'])
-def test_what_is_no_number_is_refused(text: bytes) -> None:
+def test_number_invalid_is_rejected(text: bytes) -> None:
     for slot in (NUMBER, WHOLE):
         with pytest.raises(DecodeError):
             slot.decode(text)
 
 
 @pytest.mark.parametrize("text", [b"1.5", b"1e-1", b"9007199254740992.5e-1"])
-def test_a_fraction_is_no_whole_number(text: bytes) -> None:
+def test_integer_with_fraction_is_rejected(text: bytes) -> None:
     with pytest.raises(DecodeError, match="expected integer"):
         WHOLE.decode(text)
 
@@ -96,7 +96,7 @@ def test_a_fraction_is_no_whole_number(text: bytes) -> None:
         (Field(multiple_of=3), [3, 10**40 + 2, 3.0], [4, 10**40, 1.5]),
     ],
 )
-def test_bounds_are_exact(field: Any, accepted: list[float], refused: list[float]) -> None:
+def test_number_bounds_are_exact(field: Any, accepted: list[float], refused: list[float]) -> None:
     slot: Slot[Any] = Slot("bounded", Annotated[float, field])
     for value in accepted:
         assert slot.decode(slot.encode(value)) == value
@@ -107,7 +107,7 @@ def test_bounds_are_exact(field: Any, accepted: list[float], refused: list[float
             slot.decode(repr(value).encode())
 
 
-def test_bounds_of_whole_numbers_hold_for_those_with_a_fraction_of_zero() -> None:
+def test_integer_bounds_hold_for_zero_fractions() -> None:
     slot: Slot[int] = Slot("bounded", Annotated[int, Field(ge=1, le=9, multiple_of=3)])
     assert slot.decode(b"3.0") == 3
     for text in (b"0.0", b"12.0", b"4.0", b"3.5"):
@@ -130,7 +130,7 @@ def test_bounds_of_whole_numbers_hold_for_those_with_a_fraction_of_zero() -> Non
         ),
     ],
 )
-def test_literals_do_not_confuse_true_with_one(
+def test_literal_distinguishes_true_and_one(
     form: Any, accepted: list[bytes], refused: list[bytes]
 ) -> None:
     slot: Slot[Any] = Slot("literal", form)
@@ -143,7 +143,7 @@ def test_literals_do_not_confuse_true_with_one(
             slot.decode(text)
 
 
-def test_a_literal_gives_the_kind_of_value_that_it_names() -> None:
+def test_literal_decodes_to_named_type() -> None:
     slot: Slot[Any] = Slot("literal", Literal[1, True])
     assert slot.decode(b"true") is True
     assert type(slot.decode(b"1.0")) is int
@@ -151,14 +151,14 @@ def test_a_literal_gives_the_kind_of_value_that_it_names() -> None:
     assert slot.encode(1) == b"1"
 
 
-def test_constructors_take_what_the_annotations_say() -> None:
+def test_model_constructor_is_strict_about_numbers() -> None:
     for arguments in ({"number": True, "whole": 1}, {"number": 1, "whole": 1.0}):
         with pytest.raises(ValidationError):
             Sample(**arguments)
     assert Sample(number=10**40, whole=10**40).number == 10**40
 
 
-def test_numbers_that_no_constructor_would_take_are_not_sent() -> None:
+def test_encode_numbers_invalid_for_constructor_are_rejected() -> None:
     for number in (float("nan"), float("inf"), "1", True):
         with pytest.raises(EncodeError):
             SAMPLE.encode(Sample.model_construct(number=number, whole=1))

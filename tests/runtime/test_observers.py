@@ -46,7 +46,7 @@ def handler(life: Lifetime) -> Serving:
     return Serving(ask=ask, tell=tell, talk=talk, watch=life.forever)
 
 
-async def test_both_sides_are_told_of_every_call_and_how_it_ended(connect: Connect) -> None:
+async def test_observers_see_every_call_and_outcome_on_both_sides(connect: Connect) -> None:
     here, there, life = Recorder(), Recorder(), Lifetime()
     async with connect(handler(life), observers=[there], client_observers=[here]) as connection:
         await connection.request(ASK, 1)
@@ -82,7 +82,7 @@ async def test_both_sides_are_told_of_every_call_and_how_it_ended(connect: Conne
     assert "result" in repr(ours)
 
 
-async def test_a_lost_connection_is_told_with_its_reason_and_its_calls(socket_path: Path) -> None:
+async def test_observers_see_lost_connection_with_reason_and_calls(socket_path: Path) -> None:
     here, there, life = Recorder(), Recorder(), Lifetime()
     async with enkaku.serve_unix(handler(life), socket_path, observers=[there]) as server:
         async with enkaku.connect_unix(socket_path, observers=[here]) as connection:
@@ -102,7 +102,7 @@ async def test_a_lost_connection_is_told_with_its_reason_and_its_calls(socket_pa
     ]
 
 
-async def test_invalid_messages_are_told_to_observers(socket_path: Path) -> None:
+async def test_observers_see_invalid_messages(socket_path: Path) -> None:
     seen = Recorder()
     async with enkaku.serve_unix(Serving(), socket_path, observers=[seen]):
         async with raw_client(socket_path) as peer:
@@ -125,7 +125,7 @@ def _find_it_cancelled() -> None:
 
 
 @pytest.mark.parametrize("fail", [_raise, _find_it_cancelled])
-async def test_observer_that_fails_harms_no_call_and_no_other_observer(
+async def test_observer_raising_harms_no_call_and_no_other_observer(
     connect: Connect, caplog: pytest.LogCaptureFixture, fail: Callable[[], None]
 ) -> None:
     class Broken(enkaku.Observer):
@@ -144,7 +144,7 @@ async def test_observer_that_fails_harms_no_call_and_no_other_observer(
     assert caplog.text.count("an observer failed") == 8
 
 
-async def test_a_drain_tells_how_many_are_left(socket_path: Path) -> None:
+async def test_observers_see_drain_with_remaining_calls(socket_path: Path) -> None:
     seen, life = Recorder(), Lifetime()
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
@@ -179,7 +179,7 @@ def noting(notes: list[str], name: str) -> enkaku.Interceptor:
     return interceptor
 
 
-async def test_interceptors_stand_around_all_four_kinds_on_both_sides(connect: Connect) -> None:
+async def test_interceptors_wrap_all_four_kinds_on_both_sides(connect: Connect) -> None:
     here: list[str] = []
     there: list[str] = []
     life = Lifetime()
@@ -211,7 +211,7 @@ async def test_interceptors_stand_around_all_four_kinds_on_both_sides(connect: C
         assert side[16:] == ["a before stream", "b before stream", *stream]
 
 
-async def test_an_interceptor_may_refuse_a_call_with_an_error(connect: Connect) -> None:
+async def test_interceptor_may_reject_call_with_error(connect: Connect) -> None:
     life = Lifetime()
 
     @asynccontextmanager
@@ -245,7 +245,7 @@ async def test_an_interceptor_may_refuse_a_call_with_an_error(connect: Connect) 
     assert not life.began.is_set()
 
 
-async def test_an_interceptor_is_left_where_the_next_one_refuses(connect: Connect) -> None:
+async def test_interceptor_exits_when_next_one_rejects(connect: Connect) -> None:
     left = 0
 
     @asynccontextmanager
@@ -274,7 +274,7 @@ async def test_an_interceptor_is_left_where_the_next_one_refuses(connect: Connec
     assert left == 3
 
 
-async def test_an_interceptor_that_swallows_an_error_hides_no_failure(connect: Connect) -> None:
+async def test_interceptor_swallowing_error_hides_no_failure(connect: Connect) -> None:
     @asynccontextmanager
     async def swallowing(call: enkaku.Call) -> AsyncGenerator[None, None]:
         try:
@@ -291,7 +291,7 @@ async def test_an_interceptor_that_swallows_an_error_hides_no_failure(connect: C
             await connection.request(ASK, -1)
 
 
-async def test_whose_process_is_at_the_other_end_is_known(socket_path: Path) -> None:
+async def test_connection_info_has_peer_credentials(socket_path: Path) -> None:
     seen = Recorder()
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         async with enkaku.connect_unix(socket_path, observers=[seen]) as connection:
@@ -302,7 +302,7 @@ async def test_whose_process_is_at_the_other_end_is_known(socket_path: Path) -> 
                 assert (credentials.pid, credentials.uid) == (os.getpid(), os.getuid())
 
 
-async def test_call_takes_attributes_and_weak_references_and_is_freed(connect: Connect) -> None:
+async def test_call_allows_attributes_and_weak_references_and_is_freed(connect: Connect) -> None:
     calls: list[enkaku.Call] = []
 
     async def ask(number: int) -> int:
@@ -327,7 +327,7 @@ async def test_call_takes_attributes_and_weak_references_and_is_freed(connect: C
     assert not notes
 
 
-async def test_observer_is_told_of_the_end_of_a_cancelled_request() -> None:
+async def test_observers_see_end_of_cancelled_request() -> None:
     lifetime, recorder = Lifetime(), Recorder()
     async with connect_memory(
         Serving(ask=lifetime.forever), connection_options={"observers": [recorder]}

@@ -55,7 +55,7 @@ MESSAGE: Slot[Message] = Slot("message", Message)
         b'{"parent":{"topic":null,"parent":{"retries":3}}}',
     ],
 )
-def test_what_was_read_is_written_again(text: bytes) -> None:
+def test_model_round_trips_unchanged(text: bytes) -> None:
     assert MESSAGE.encode(MESSAGE.decode(text)) == text
     every: Slot[list[Message] | dict[str, object]] = Slot("list", list[Message] | dict[str, object])
     assert every.encode(every.decode(b"[%b]" % text)) == b"[%b]" % text
@@ -64,33 +64,33 @@ def test_what_was_read_is_written_again(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["room", "note", "parent", "logLevel", "retries", "kind", "tags"])
-def test_null_is_no_value_of_a_member_that_may_only_be_left_out(name: str) -> None:
+def test_optional_property_null_is_rejected_unless_nullable(name: str) -> None:
     with pytest.raises(DecodeError) as caught:
         MESSAGE.decode(b'{"%b":null}' % name.encode())
     assert [problem.pointer for problem in caught.value.problems] == [f"/{name}"]
     assert caught.value.problems[0].found == "null"
 
 
-def test_absent_members_have_their_defaults() -> None:
+def test_optional_properties_absent_have_defaults() -> None:
     message = MESSAGE.decode(b"{}")
     assert (message.room, message.topic, message.data) == (None, ABSENT, ABSENT)
     assert (message.retries, message.urgent, message.tags) == (3, False, [])
     assert message == Message()
 
 
-def test_none_and_absent_are_the_same_as_leaving_the_member_out() -> None:
+def test_optional_property_given_as_none_or_absent_is_omitted() -> None:
     message = Message(room=None, topic=ABSENT, data=ABSENT, note=None, parent=None, level=None)
     assert message == Message()
     assert MESSAGE.encode(message) == b"{}"
     assert message.model_dump_json(exclude_unset=True) == "{}"
 
 
-def test_a_given_value_is_written_whatever_the_default_is() -> None:
+def test_optional_property_equal_to_default_is_encoded() -> None:
     assert MESSAGE.encode(Message(retries=3, urgent=False)) == b'{"retries":3,"urgent":false}'
     assert MESSAGE.encode(Message(topic=None, data=None)) == b'{"topic":null,"data":null}'
 
 
-def test_copies_and_changed_copies_are_written_as_they_are() -> None:
+def test_model_copies_are_encoded_as_they_are() -> None:
     message = Message(topic=None, retries=4)
     unpickled = pickle.loads(pickle.dumps(message))  # noqa: S301 # our own
     for same in (message.model_copy(), copy.deepcopy(message), unpickled):
@@ -99,7 +99,7 @@ def test_copies_and_changed_copies_are_written_as_they_are() -> None:
     assert MESSAGE.encode(changed) == b'{"retries":3}'
 
 
-def test_a_required_member_may_be_null_but_not_left_out() -> None:
+def test_required_property_may_be_null_but_not_absent() -> None:
     slot: Slot[Required] = Slot("required", Required)
     assert slot.encode(slot.decode(b'{"room":null}')) == b'{"room":null}'
     with pytest.raises(DecodeError, match="room"):
@@ -108,7 +108,7 @@ def test_a_required_member_may_be_null_but_not_left_out() -> None:
         Required.model_validate({})
 
 
-def test_absent_is_false_and_itself_and_no_json() -> None:
+def test_absent_is_falsy_singleton() -> None:
     assert not ABSENT
     assert repr(ABSENT) == "ABSENT"
     assert pickle.loads(pickle.dumps(ABSENT)) is ABSENT  # noqa: S301 # our own
@@ -130,13 +130,13 @@ def test_absent_is_false_and_itself_and_no_json() -> None:
         (Open, Open.model_construct(None, more=ABSENT)),
     ],
 )
-def test_absent_is_never_written(form: Any, value: Any) -> None:
+def test_absent_is_never_encoded(form: Any, value: Any) -> None:
     with pytest.raises(EncodeError):
         Slot[Any]("slot", form).encode(value)
 
 
 @pytest.mark.parametrize("text", [b'"ABSENT"', b'["ABSENT"]'])
-def test_nothing_is_read_as_absent(text: bytes) -> None:
+def test_absent_is_never_decoded(text: bytes) -> None:
     for form in (object, Absent, str | Absent, list[str | Absent]):
         try:
             value = Slot[Any]("slot", form).decode(text)
@@ -146,7 +146,7 @@ def test_nothing_is_read_as_absent(text: bytes) -> None:
     assert MESSAGE.decode(b'{"topic":"ABSENT"}').topic == "ABSENT"
 
 
-def test_a_further_member_with_the_python_name_of_another_comes_back() -> None:
+def test_additional_property_named_like_attribute_round_trips() -> None:
     slot: Slot[Open] = Slot("open", Open)
     for text in (b'{"xAxis":1,"x_axis":"a"}', b'{"xAxis":1,"x_axis":2}'):
         value = slot.decode(text)
@@ -155,7 +155,7 @@ def test_a_further_member_with_the_python_name_of_another_comes_back() -> None:
         assert nested.encode([value]) == b"[%b]" % text
 
 
-def test_members_are_written_in_the_order_of_the_class_and_further_ones_behind_them() -> None:
+def test_properties_are_encoded_in_class_order_then_additional() -> None:
     class Ordered(enkaku.Model):
         b: int
         a: int

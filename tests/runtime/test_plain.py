@@ -104,7 +104,7 @@ PLAIN: list[tuple[Slot[Any], bytes]] = [
 
 
 @pytest.mark.parametrize(("slot", "text"), PLAIN)
-def test_what_was_read_is_written_the_short_way(slot: Slot[Any], text: bytes) -> None:
+def test_fast_encode_round_trips_decoded_value(slot: Slot[Any], text: bytes) -> None:
     assert only_plain(slot)(slot.decode(text)) == text
     assert agree(slot, slot.decode(text)) == text
 
@@ -112,7 +112,7 @@ def test_what_was_read_is_written_the_short_way(slot: Slot[Any], text: bytes) ->
 @pytest.mark.parametrize(
     "value", ["", 'é\n"\\\x00\x7f\u2028', 0, -1, 2**64, 0.5, 1e-300, True, None]
 )
-def test_scalars_are_written_the_short_way(value: object) -> None:
+def test_fast_encode_scalars(value: object) -> None:
     slot: Slot[Any] = Slot("scalar", type(value))
     assert json.loads(only_plain(slot)(value)) == value
     agree(slot, value)
@@ -157,7 +157,7 @@ WRONG: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("members", WRONG)
-def test_no_way_around_the_constructor_sends_what_the_schema_refuses(members: Any) -> None:
+def test_fast_encode_rejects_values_bypassing_constructor(members: Any) -> None:
     copied = Point(x_axis=1.0).model_copy(update=members)
     below = Point(x_axis=1.0)
     vars(below).update(members)
@@ -190,13 +190,13 @@ def test_no_way_around_the_constructor_sends_what_the_schema_refuses(members: An
         {"count": -(2**64)},
     ],
 )
-def test_what_is_only_unusual_is_written_as_ever(members: Any) -> None:
+def test_fast_encode_unusual_values_agrees_with_slow_path(members: Any) -> None:
     for point in (made(**members), changed(**members)):
         agree(POINT, point)
         agree(SHAPE, Shape.model_construct(points=[point]))
 
 
-def test_a_member_that_is_not_there_is_missed() -> None:
+def test_fast_encode_missing_property_agrees_with_slow_path() -> None:
     absent = Point(x_axis=1.0)
     del absent.__dict__["x_axis"]
     forgotten = Point(x_axis=1.0)
@@ -216,7 +216,7 @@ def test_a_member_that_is_not_there_is_missed() -> None:
         assert isinstance(agree(SHAPE, Shape.model_construct(centre=part)), str)
 
 
-def test_a_closed_object_has_no_further_members() -> None:
+def test_fast_encode_closed_object_omits_additional_properties() -> None:
     point = Point(x_axis=1.0)
     object.__setattr__(point, "__pydantic_extra__", {"more": 1})
     object.__setattr__(point, "more", 1)
@@ -224,7 +224,7 @@ def test_a_closed_object_has_no_further_members() -> None:
     assert agree(POINT, point) == b'{"xAxis":1.0}'
 
 
-def test_further_members_of_an_open_object_are_looked_at() -> None:
+def test_fast_encode_checks_additional_properties() -> None:
     shape = SHAPE.decode(b'{"points":[{"xAxis":1}],"more":[1]}')
     assert agree(SHAPE, shape) == b'{"points":[{"xAxis":1}],"more":[1]}'
     assert shape.__pydantic_extra__ is not None
@@ -246,18 +246,18 @@ def test_further_members_of_an_open_object_are_looked_at() -> None:
         create_model("Point", x_axis=(float, Field(alias="xAxis")))(xAxis=-1.0),
     ],
 )
-def test_what_looks_like_a_point_is_judged_as_ever(other: Any) -> None:
+def test_fast_encode_lookalike_objects_agrees_with_slow_path(other: Any) -> None:
     agree(POINT, other)
     agree(SHAPE, Shape.model_construct(points=[other], part=other))
 
 
-def test_a_class_that_was_exchanged_is_seen() -> None:
+def test_fast_encode_exchanged_class_is_rejected() -> None:
     point = Point(x_axis=1.0)
     object.__setattr__(point, "__class__", Twin)
     assert isinstance(agree(POINT, point), str)
 
 
-def test_what_was_changed_in_a_list_or_map_is_looked_at_again() -> None:
+def test_fast_encode_checks_mutated_lists_and_maps() -> None:
     shape = SHAPE.decode(b'{"points":[{"xAxis":1}],"tags":{"a":"b"},"part":["a"]}')
     assert isinstance(agree(SHAPE, shape), bytes)
     assert shape.tags is not None
@@ -291,13 +291,13 @@ def test_what_was_changed_in_a_list_or_map_is_looked_at_again() -> None:
     assert isinstance(agree(SHAPE, shape), str)
 
 
-def test_lone_surrogates_cross_as_escapes_wherever_they_are() -> None:
+def test_fast_encode_lone_surrogates_as_escapes() -> None:
     shape = Shape.model_construct(points=[made(label="\ud800")], tags={"\udfff": "\ufffd\udbff"})
     text = b'{"points":[{"xAxis":1.0,"label":"\\ud800"}],"tags":{"\\udfff":"\xef\xbf\xbd\\udbff"}}'
     assert agree(SHAPE, shape) == text
 
 
-def test_numbers_longer_than_what_is_read_are_refused_even_where_python_writes_them() -> None:
+def test_fast_encode_numbers_too_long_to_decode_are_rejected() -> None:
     whole: Slot[int] = Slot("whole", int)
     numbers: Slot[list[float]] = Slot("numbers", list[float])
     limit = sys.get_int_max_str_digits()
@@ -331,7 +331,7 @@ class Quoted(enkaku.Model):
     value: Annotated[int, Field(alias='a"b')]
 
 
-def test_classes_with_a_mind_of_their_own_are_written_their_way() -> None:
+def test_fast_encode_custom_serializers_are_used() -> None:
     assert isinstance(agree(Slot("own", Own), Own(value="1")), str)
     assert agree(Slot("own", Own), Own(value="2")) == b'{"value":"2"}'
     assert agree(Slot("plain", Plain), Plain(value=1)) == b'{"value":1}'
@@ -339,7 +339,7 @@ def test_classes_with_a_mind_of_their_own_are_written_their_way() -> None:
     assert agree(Slot("quoted", Quoted), Quoted(value=1)) == b'{"a\\"b":1}'
 
 
-def test_names_of_members_are_no_source() -> None:
+def test_fast_encode_property_names_are_not_code() -> None:
     names = ["{0}", "'] or 1 #", "\\", "v", "fail", "\u2028", "é", "class", "__class__"]
     for name in names:
         fields: Any = {"member": (int, Field(alias=name))}
@@ -368,7 +368,7 @@ LIMITS: list[Any] = [
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("kind", ["ge", "gt", "le", "lt"])
-def test_bounds_hold_to_the_last_digit(limit: Any, kind: str) -> None:
+def test_fast_encode_bounds_are_exact(limit: Any, kind: str) -> None:
     near: list[Any] = [limit, math.floor(limit) - 1, math.ceil(limit), math.floor(limit) + 1]
     if abs(limit) < 1e300:
         real = float(limit)
@@ -388,13 +388,13 @@ CHECKED: Slot[Point] = Slot(
 @pytest.mark.parametrize(
     "members", [*WRONG, {}, {"label": "a"}, {"x_axis": 7}, {"x_axis": 7, "label": "a"}]
 )
-def test_what_is_plain_is_still_checked_with_the_schema(members: Any) -> None:
+def test_fast_encode_with_schema_is_validated(members: Any) -> None:
     agree(CHECKED, made(**members))
     refused = {"x_axis": 7, "label": "a"}
     assert isinstance(agree(CHECKED, made(**refused)), str)
 
 
-def test_a_type_as_deep_as_no_text_may_be_is_written_as_ever() -> None:
+def test_fast_encode_too_deep_type_agrees_with_slow_path() -> None:
     form: Any = int
     value: object = 1
     for _ in range(220):
@@ -433,12 +433,12 @@ anything: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(anything)
-def test_both_ways_agree_on_everything(value: object) -> None:
+def test_fast_encode_any_value_agrees_with_slow_path(value: object) -> None:
     for slot in SLOTS:
         agree(slot, value)
 
 
-def test_docstring_of_encoder_shows_what_is_generated() -> None:
+def test_encoder_docstring_shows_generated_code() -> None:
     class Point(enkaku.Model, extra="forbid"):
         x: Annotated[int, Field(alias="xAxis", ge=0)]
         label: str | None = None

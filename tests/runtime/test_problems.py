@@ -98,7 +98,7 @@ def problems(form: Any, text: bytes) -> list[tuple[str, str, str]]:
         (str, b"1" + b"0" * 1000, "string", "long number"),
     ],
 )
-def test_a_refusal_says_what_was_expected_and_what_was_found(
+def test_problem_names_expected_and_found_value(
     form: Any, text: bytes, expected: str, found: str
 ) -> None:
     assert problems(form, text) == [("", expected, found)]
@@ -140,7 +140,7 @@ def test_a_refusal_says_what_was_expected_and_what_was_found(
         ),
     ],
 )
-def test_a_pointer_says_where(text: bytes, expected: tuple[str, str, str]) -> None:
+def test_problem_pointer_names_location(text: bytes, expected: tuple[str, str, str]) -> None:
     found = problems(Drawing, text)
     assert [each[:2] for each in found] == [expected[:2]]
     assert found[0][2].replace("\udfff", "\\udfff").startswith(expected[2])
@@ -173,14 +173,12 @@ class Owner(enkaku.Model):
         (b"[]", ("", "object", "empty array")),
     ],
 )
-def test_the_choice_that_a_member_names_is_no_step_of_a_pointer(
-    text: bytes, expected: tuple[str, str, str]
-) -> None:
+def test_problem_pointer_omits_union_choice(text: bytes, expected: tuple[str, str, str]) -> None:
     assert problems(Pet, text) == [expected]
     assert problems(Owner, b'{"pet":%b}' % text) == [(f"/pet{expected[0]}", *expected[1:])]
 
 
-def test_choices_are_told_apart_by_the_member_that_the_wire_has() -> None:
+def test_discriminator_uses_wire_name() -> None:
     slot: Slot[list[Cat | Dog]] = Slot("pets", list[Pet])
     text = b'[{"theKind":"dog","lives":1,"kind":"cat"}]'
     assert isinstance(slot.decode(text)[0], Dog)
@@ -188,7 +186,7 @@ def test_choices_are_told_apart_by_the_member_that_the_wire_has() -> None:
     assert slot.encode([Cat(kind="cat", lives=9)]) == b'[{"theKind":"cat","lives":9}]'
 
 
-def test_problems_at_different_places_are_all_told() -> None:
+def test_problems_at_different_locations_are_all_reported() -> None:
     assert problems(Drawing, b'{"sizes":{"a":1.5},"corner":{}}') == [
         ("", 'property "theShape"', "object with 2 properties"),
         ("/sizes/a", "integer", "1.5"),
@@ -222,7 +220,7 @@ def test_problems_at_different_places_are_all_told() -> None:
         (False, b"1", ("", "no value", "1")),
     ],
 )  # fmt: skip
-def test_the_words_are_the_same_where_a_schema_refuses(
+def test_problem_of_schema_has_same_texts(
     schema: Any, text: bytes, expected: tuple[str, str, str]
 ) -> None:
     assert problems(Checked(object, schema), text) == [expected]
@@ -251,7 +249,7 @@ def test_the_words_are_the_same_where_a_schema_refuses(
         ),
     ],
 )
-def test_values_of_this_program_are_refused_in_the_same_words(
+def test_problem_of_encoded_value_has_same_texts(
     form: Any, value: Any, expected: tuple[str, str, str]
 ) -> None:
     with pytest.raises(EncodeError) as caught:
@@ -259,7 +257,7 @@ def test_values_of_this_program_are_refused_in_the_same_words(
     assert [(p.pointer, p.expected, p.found) for p in caught.value.problems] == [expected]
 
 
-def test_an_error_is_readable_on_its_own() -> None:
+def test_decode_error_text_is_self_contained() -> None:
     slot: Slot[list[Circle]] = Slot("draw param", list[Circle])
     with pytest.raises(DecodeError) as caught:
         slot.decode(b'[{"kind":"circle","radius":"one"}]')
@@ -270,7 +268,7 @@ def test_an_error_is_readable_on_its_own() -> None:
     assert str(Problem("", "a value")) == "expected a value"
 
 
-def test_ten_problems_are_told_and_the_others_counted() -> None:
+def test_problems_beyond_ten_are_counted() -> None:
     class Many(enkaku.Model, extra="forbid"):
         """An object without members of its own."""
 
@@ -282,13 +280,13 @@ def test_ten_problems_are_told_and_the_others_counted() -> None:
     assert len(str(caught.value)) < 1000
 
 
-def test_a_hostile_list_costs_no_more_than_its_first_mistake() -> None:
+def test_problems_of_long_list_stop_at_first() -> None:
     with pytest.raises(DecodeError) as caught:
         Slot[list[str]]("list", list[str]).decode(b"[%b1]" % (b"1," * 100_000))
     assert [problem.pointer for problem in caught.value.problems] == ["/0"]
 
 
-def test_a_hostile_object_is_not_told_in_full() -> None:
+def test_problem_text_of_long_name_is_cut() -> None:
     name = "x" * 100_000
     with pytest.raises(DecodeError) as caught:
         Slot[Circle]("c", Circle).decode(b'{"kind":"circle","radius":1,"%b":1}' % name.encode())
@@ -297,7 +295,7 @@ def test_a_hostile_object_is_not_told_in_full() -> None:
 
 
 @given(values)
-def test_every_refusal_can_be_told(value: object) -> None:
+def test_problems_of_any_value_can_be_printed(value: object) -> None:
     for form in (Drawing, Circle | Square, list[Drawing], Checked(object, SHAPES)):
         slot: Slot[Any] = Slot("slot", form)
         try:
@@ -309,7 +307,7 @@ def test_every_refusal_can_be_told(value: object) -> None:
                 assert "Input should" not in each.expected
 
 
-async def test_a_client_is_told_no_more_than_that_its_value_is_refused() -> None:
+async def test_call_error_hides_validation_details_by_default() -> None:
     loose = enkaku.Request[str, int]("ask", param=str, result=int)
     async with enkaku.connect_memory(Serving(ask=ASK)) as connection:  # type: ignore[arg-type] # never called
         with pytest.raises(enkaku.CallError) as caught:
@@ -317,7 +315,7 @@ async def test_a_client_is_told_no_more_than_that_its_value_is_refused() -> None
     assert caught.value.message == "Invalid protocol message"
 
 
-async def test_a_server_may_explain_its_refusals(socket_path: Any) -> None:
+async def test_explain_refusals_sends_validation_details(socket_path: Any) -> None:
     loose = enkaku.Request[object, int]("ask", param=object, result=int)
 
     async def talk(_: int, channel: enkaku.ServerChannel[int, int]) -> int:
@@ -344,7 +342,7 @@ async def test_a_server_may_explain_its_refusals(socket_path: Any) -> None:
                 await connection.request(loose, None)
 
 
-async def test_an_explanation_is_bounded() -> None:
+async def test_explain_refusals_bounds_details() -> None:
     class Closed(enkaku.Model, extra="forbid"):
         """An object without members."""
 
@@ -364,7 +362,7 @@ async def test_an_explanation_is_bounded() -> None:
     assert 500 < len(caught.value.message) <= 1000
 
 
-def test_a_line_of_text_is_one_line_whatever_a_peer_calls_its_members() -> None:
+def test_decode_error_text_is_one_line_for_any_property_name() -> None:
     name = "a\n2026 ERROR \x1b[31m\u2028\u202e\x85\ud800\U000e0001"
     with pytest.raises(DecodeError) as caught:
         Slot("slot", Circle).decode(
@@ -377,7 +375,7 @@ def test_a_line_of_text_is_one_line_whatever_a_peer_calls_its_members() -> None:
     assert "é 日" in str(Problem("/é 日", "string"))
 
 
-def test_of_many_expectations_some_are_told() -> None:
+def test_problem_with_many_expectations_is_cut() -> None:
     fields: dict[str, Any] = {f"f{index}": (int, ...) for index in range(500)}
     wide = create_model("Wide", __base__=enkaku.Model, **fields)
     told = problems(wide, b"{}")
@@ -397,7 +395,7 @@ def test_of_many_expectations_some_are_told() -> None:
     ],
     ids=["surrogate", "fraction", "digits"],
 )
-def test_what_is_hard_to_write_is_told_as_it_is(form: Any, value: object, told: str) -> None:
+def test_problem_of_unusual_value_describes_it(form: Any, value: object, told: str) -> None:
     with pytest.raises(EncodeError) as caught:
         Slot[Any]("slot", form).encode(value)
     assert str(caught.value) == f"slot: {told}"

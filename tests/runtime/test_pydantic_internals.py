@@ -112,7 +112,7 @@ def error_of(schema: Any, text: bytes) -> Any:
 
 
 @pytest.mark.parametrize(("form", "expected"), FORMS, ids=[str(form) for form, _ in FORMS])
-def test_annotation_makes_the_schema_that_is_rewritten(
+def test_pydantic_annotation_gives_expected_core_schema(
     form: Any, expected: Mapping[str, object]
 ) -> None:
     made = core_of(form)
@@ -121,7 +121,7 @@ def test_annotation_makes_the_schema_that_is_rewritten(
     assert made.keys() - expected.keys() - silent <= {"choices"}
 
 
-def test_recursive_alias_makes_definitions() -> None:
+def test_pydantic_recursive_alias_gives_definitions() -> None:
     root, definitions = pydantic_internals.definitions_of(core_of(Json))
     assert root["type"] == "definition-ref"
     (real,) = definitions.values()
@@ -135,7 +135,7 @@ def test_recursive_alias_makes_definitions() -> None:
 @pytest.mark.parametrize(
     "form", [*(form for form, _ in FORMS), Json, Leaf, Tree, list[Leaf | Tree]]
 )
-def test_schemas_are_found_under_known_keys(form: Any) -> None:
+def test_pydantic_nested_schemas_are_under_known_keys(form: Any) -> None:
     under = {*pydantic_internals.CHILD_KEYS, *pydantic_internals.CHILDREN_KEYS}
     under |= {"definitions", "fields", "keys_schema"}
 
@@ -199,7 +199,7 @@ VALUES: dict[str, tuple[bytes, ...]] = {
 
 
 @pytest.mark.parametrize("kind", sorted(pydantic_internals.NEVER_NULL))
-def test_schema_that_is_never_null_rejects_null(kind: str) -> None:
+def test_pydantic_schema_not_nullable_rejects_null(kind: str) -> None:
     schema, text = SAMPLES[kind]
     assert schema["type"] == kind
     assert not accepts(schema, b"null")
@@ -207,7 +207,7 @@ def test_schema_that_is_never_null_rejects_null(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(pydantic_internals.JSON_TYPES))
-def test_schema_accepts_json_of_one_type(kind: str) -> None:
+def test_pydantic_schema_accepts_one_json_type(kind: str) -> None:
     schema, text = SAMPLES[kind]
     own = pydantic_internals.JSON_TYPES[kind]
     assert schema["type"] == kind
@@ -230,18 +230,18 @@ def test_schema_accepts_json_of_one_type(kind: str) -> None:
         ),
     ],
 )
-def test_schema_that_adds_something_reads_json_as_its_inner_one(outer: Any, key: str) -> None:
+def test_pydantic_wrapper_schema_reads_json_as_inner_one(outer: Any, key: str) -> None:
     assert pydantic_internals.INNER_KEYS[outer["type"]] == key
     assert outer[key] == INT
     assert [each for each in (b"1", b"1.5", b"null", b'"1"') if accepts(outer, each)] == [b"1"]
 
 
-def test_labels_of_choices_are_left_out() -> None:
+def test_pydantic_union_choice_labels_are_left_out() -> None:
     schema = core_schema.union_schema([(core_schema.int_schema(), "a"), core_schema.str_schema()])
     assert pydantic_internals.choices_of(cast(Any, schema)) == [INT, STR]
 
 
-def test_model_is_open_closed_or_neither() -> None:
+def test_pydantic_model_is_open_closed_or_neither() -> None:
     class Open(BaseModel, extra="allow"):
         pass
 
@@ -258,7 +258,7 @@ def test_model_is_open_closed_or_neither() -> None:
         assert pydantic_internals.is_closed(schema) is is_closed
 
 
-def test_fields_are_found_within_validators_of_the_model() -> None:
+def test_pydantic_fields_are_found_inside_model_validators() -> None:
     class Inside(BaseModel):
         a: int
 
@@ -276,7 +276,7 @@ def test_fields_are_found_within_validators_of_the_model() -> None:
     assert pydantic_internals.fields_of(core_of(pydantic.RootModel[int])) is None
 
 
-def test_models_as_generated_are_written_by_compiled_functions() -> None:
+def test_pydantic_generated_models_are_encoded_by_fast_path() -> None:
     def leave(_: Leaf) -> bytes:
         raise AssertionError
 
@@ -288,7 +288,7 @@ def test_models_as_generated_are_written_by_compiled_functions() -> None:
 # Attributes and parameters.
 
 
-def test_instance_keeps_fields_and_additional_properties_apart() -> None:
+def test_pydantic_instance_separates_fields_and_extra() -> None:
     class Open(BaseModel, extra="allow", frozen=True):
         a: int = 1
         b: int = 2
@@ -304,7 +304,7 @@ def test_instance_keeps_fields_and_additional_properties_apart() -> None:
     assert value.model_dump(exclude_unset=True) == {"d": 5}
 
 
-def test_class_is_complete_once_it_is_built() -> None:
+def test_pydantic_class_is_complete_once_built() -> None:
     class Late(BaseModel, defer_build=True):
         a: int
 
@@ -316,7 +316,7 @@ def test_class_is_complete_once_it_is_built() -> None:
     assert serializer.to_json(validator.validate_json(b'{"a":1}')) == b'{"a":1}'
 
 
-def test_unshared_validator_is_built_of_all_that_its_schema_says() -> None:
+def test_pydantic_unshared_validator_uses_changed_schema() -> None:
     def negative(value: int) -> int:
         return -value
 
@@ -333,7 +333,7 @@ def test_unshared_validator_is_built_of_all_that_its_schema_says() -> None:
     ]
 
 
-def test_class_finds_names_where_it_is_first_used() -> None:
+def test_pydantic_class_resolves_names_at_first_use() -> None:
     class First(enkaku.Model):
         later: "Later"
 
@@ -344,7 +344,7 @@ def test_class_finds_names_where_it_is_first_used() -> None:
     assert value == First(later=Later(a=1))
 
 
-def test_class_finds_names_where_it_is_rebuilt() -> None:
+def test_pydantic_class_resolves_names_at_rebuild() -> None:
     class First(enkaku.Model):
         later: "Later"
 
@@ -388,29 +388,29 @@ OTHER_ERRORS = {"model_attributes_type", "recursion_loop", "string_unicode"}
 
 
 @pytest.mark.parametrize(("schema", "text", "kind"), ERRORS, ids=[each[2] for each in ERRORS])
-def test_error_says_what_its_explanation_needs(schema: Any, text: bytes, kind: str) -> None:
+def test_pydantic_error_has_context_of_its_explanation(schema: Any, text: bytes, kind: str) -> None:
     error = error_of(schema, text)
     assert error["type"] == kind
     assert error["loc"] == ()
     assert pydantic_internals.explains_itself(kind, error.get("ctx", {}))
 
 
-def test_error_types_with_an_explanation_are_pydantics() -> None:
+def test_pydantic_error_types_with_explanation_exist() -> None:
     explained = {kind for _, _, kind in ERRORS} | OTHER_ERRORS
     assert pydantic_problems._TEXTS.keys() | pydantic_internals._CONTEXTS.keys() <= explained
 
 
-def test_length_error_says_whether_it_is_of_an_object() -> None:
+def test_pydantic_length_error_tells_object_from_array() -> None:
     error = error_of(core_schema.dict_schema(min_length=1), b"{}")
     assert error["ctx"]["field_type"] == "Dictionary"
 
 
-def test_error_of_a_choice_has_its_label_as_a_step() -> None:
+def test_pydantic_union_error_location_has_choice_label() -> None:
     union = core_schema.union_schema([(core_schema.int_schema(), "a"), (FIELDS, "b")])
     assert error_of(core_schema.list_schema(union), b'["c"]')["loc"] == (0, "a")
 
 
-def test_error_of_a_tagged_choice_has_its_tag_as_a_step() -> None:
+def test_pydantic_tagged_union_error_location_has_tag() -> None:
     fields = core_schema.model_fields_schema(
         {"x": core_schema.model_field(core_schema.int_schema())}
     )
@@ -421,7 +421,7 @@ def test_error_of_a_tagged_choice_has_its_tag_as_a_step() -> None:
     assert first["loc"] == ("a", "x")
 
 
-def test_error_without_its_context_is_told_in_pydantics_words() -> None:
+def test_pydantic_error_without_context_uses_own_text() -> None:
     translator = pydantic_problems._Translator(5, python=False)
     detail: Any = {"type": "less_than", "loc": (), "msg": "Input should be less", "input": 5}
     assert translator.fault(detail).expected == "less"
@@ -434,7 +434,7 @@ def test_error_without_its_context_is_told_in_pydantics_words() -> None:
 # JSON.
 
 
-def test_reader_rejects_deeper_text_than_the_limit() -> None:
+def test_pydantic_reader_rejects_nesting_over_limit() -> None:
     schema = core_schema.any_schema()
     assert accepts(schema, b"[" * DEPTH_MAX + b"1" + b"]" * DEPTH_MAX)
     error = error_of(schema, b"[" * (DEPTH_MAX + 1) + b"1" + b"]" * (DEPTH_MAX + 1))
@@ -442,7 +442,7 @@ def test_reader_rejects_deeper_text_than_the_limit() -> None:
     assert error["ctx"]["error"].startswith(pydantic_internals.TOO_DEEP)
 
 
-def test_reader_rejects_longer_numbers_than_the_limit() -> None:
+def test_pydantic_reader_rejects_numbers_over_limit() -> None:
     schema = core_schema.int_schema()
     assert accepts(schema, b"1" * pydantic_internals.DIGITS_MAX)
     error = error_of(schema, b"1" * (pydantic_internals.DIGITS_MAX + 1))
@@ -450,22 +450,22 @@ def test_reader_rejects_longer_numbers_than_the_limit() -> None:
     assert error["ctx"]["error"].startswith(pydantic_internals.NUMBER_OUT_OF_RANGE)
 
 
-def test_reader_rejects_lone_surrogates() -> None:
+def test_pydantic_reader_rejects_lone_surrogates() -> None:
     assert error_of(core_schema.any_schema(), rb'"\ud800"')["type"] == "json_invalid"
 
 
-def test_reader_keeps_every_digit() -> None:
+def test_pydantic_reader_keeps_every_digit() -> None:
     number = 10**40 + 1
     assert from_json(str(number)) == number
     assert SchemaValidator(core_schema.int_schema(strict=True)).validate_json(str(number)) == number
 
 
-def test_writer_writes_a_replacement_for_a_lone_surrogate_in_a_name() -> None:
+def test_pydantic_writer_replaces_lone_surrogate_in_name() -> None:
     write = SchemaSerializer(core_schema.dict_schema(core_schema.str_schema())).to_json
     assert write({"\ud800": 1}) == b'{"%b":1}' % (pydantic_internals.REPLACEMENT * 3)
 
 
-def test_writer_writes_what_json_has_not_by_its_name() -> None:
+def test_pydantic_writer_writes_nan_and_infinity() -> None:
     assert to_json([float("nan"), float("inf"), -float("inf")]) == b"[NaN,Infinity,-Infinity]"
 
 
@@ -475,7 +475,7 @@ ASSUMPTIONS = (*pydantic_internals.AT_IMPORT, *pydantic_internals.AT_FIRST_CLASS
 
 
 @pytest.mark.parametrize("assumption", ASSUMPTIONS, ids=[each.says for each in ASSUMPTIONS])
-def test_assumption_holds(assumption: pydantic_internals.Assumption) -> None:
+def test_pydantic_assumption_holds(assumption: pydantic_internals.Assumption) -> None:
     assert assumption.holds()
 
 
@@ -526,7 +526,7 @@ FAKES: list[tuple[Callable[[pytest.MonkeyPatch], None], Any, str]] = [
 @pytest.mark.parametrize(
     ("fake", "assumptions", "says"), FAKES, ids=[f"{each[0].__name__}-{each[2]}" for each in FAKES]
 )
-def test_broken_assumption_names_the_version_and_the_remedy(
+def test_pydantic_broken_assumption_names_version_and_fix(
     fake: Callable[[pytest.MonkeyPatch], None],
     assumptions: Any,
     says: str,
@@ -544,7 +544,7 @@ def test_broken_assumption_names_the_version_and_the_remedy(
 
 
 @pytest.mark.parametrize("version", ["2.9.12", "2.14.1", "2.13.0b1"])
-def test_older_version_is_to_be_replaced_by_a_newer_one(
+def test_pydantic_older_version_asks_for_newer_one(
     version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pydantic_internals, "VERSION", version)
@@ -559,7 +559,7 @@ def run(program: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_import_fails_where_an_assumption_is_broken() -> None:
+def test_pydantic_broken_assumption_fails_import() -> None:
     ran = run(
         "import pydantic\n"
         "defaults = pydantic.BaseModel.model_rebuild.__func__.__kwdefaults__\n"
@@ -572,7 +572,7 @@ def test_import_fails_where_an_assumption_is_broken() -> None:
     assert pydantic.VERSION in last
 
 
-def test_first_class_fails_where_an_assumption_is_broken() -> None:
+def test_pydantic_broken_assumption_fails_first_class() -> None:
     ran = run(
         "import enkaku, enkaku.values.pydantic_internals as internals\n"
         "class A(enkaku.Model):\n"
@@ -584,7 +584,7 @@ def test_first_class_fails_where_an_assumption_is_broken() -> None:
     assert "enkaku.errors.IncompatibleRuntime: " in ran.stderr.splitlines()[-1]
 
 
-def test_import_builds_no_class_and_the_first_one_is_checked() -> None:
+def test_pydantic_import_builds_no_class_and_first_is_checked() -> None:
     ran = run(
         "import json, sys, enkaku, enkaku.values.pydantic_internals as internals\n"
         "class A(enkaku.Model):\n"
@@ -599,7 +599,7 @@ def test_import_builds_no_class_and_the_first_one_is_checked() -> None:
     assert json.loads(ran.stdout) == [[False, 0], [True, 1]]
 
 
-def test_oldest_version_is_the_one_that_the_package_requires() -> None:
+def test_pydantic_oldest_version_matches_requirement() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (requirement,) = [each for each in project["dependencies"] if each.startswith("pydantic")]
     assert requirement == f"pydantic>={pydantic_internals.OLDEST},<3"

@@ -127,12 +127,12 @@ def test_without_a_loop():
 
 
 @pytest.mark.parametrize(("mode", "mark"), [("auto", ""), ("strict", "@pytest.mark.asyncio")])
-def test_tests_that_leave_nothing_pass(pytester: pytest.Pytester, mode: str, mark: str) -> None:
+def test_plugin_clean_tests_pass(pytester: pytest.Pytester, mode: str, mark: str) -> None:
     run(pytester, CLEAN % {"mark": mark}, mode=mode).assert_outcomes(passed=7)
 
 
 @pytest.mark.skipif(find_spec("anyio") is None, reason="anyio is not installed")
-def test_the_fixtures_work_with_the_plugin_of_anyio(pytester: pytest.Pytester) -> None:
+def test_plugin_fixtures_work_with_anyio(pytester: pytest.Pytester) -> None:
     backend = "\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
     clean = CLEAN.replace("@pytest_asyncio.fixture", "@pytest.fixture")
     text = backend + clean % {"mark": "@pytest.mark.anyio"}
@@ -183,7 +183,7 @@ async def test_the_next(enkaku_connect):
 """
 
 
-def test_all_that_a_test_leaves_fails_it_by_name(pytester: pytest.Pytester) -> None:
+def test_plugin_all_leaks_fail_test_by_name(pytester: pytest.Pytester) -> None:
     result = run(pytester, LEAVING + NEXT)
     result.assert_outcomes(passed=2, errors=1)
     told = result.stdout.lines[result.stdout.lines.index("the test has left behind:") + 1 :]
@@ -228,13 +228,13 @@ def test_all_that_a_test_leaves_fails_it_by_name(pytester: pytest.Pytester) -> N
     ],
     ids=["task", "call", "connection"],
 )
-def test_anything_that_a_test_leaves_fails_it(pytester: pytest.Pytester, body: str) -> None:
+def test_plugin_each_leak_fails_test(pytester: pytest.Pytester, body: str) -> None:
     result = run(pytester, f"\nasync def test_it(enkaku_connect, enkaku_server):{body}{NEXT}")
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["the test has left behind:", "- *"])
 
 
-def test_a_failure_is_told_without_what_it_left(pytester: pytest.Pytester) -> None:
+def test_plugin_failed_test_reports_no_leaks(pytester: pytest.Pytester) -> None:
     text = """
 async def test_it(enkaku_connect):
     life = Lifetime()
@@ -248,7 +248,7 @@ async def test_it(enkaku_connect):
     result.stdout.no_fnmatch_line("*left behind*")
 
 
-def test_a_test_in_another_loop_than_its_fixtures_learns_so(pytester: pytest.Pytester) -> None:
+def test_plugin_test_in_other_event_loop_fails_with_reason(pytester: pytest.Pytester) -> None:
     text = """
 @pytest.mark.asyncio(loop_scope="module")
 async def test_it(enkaku_connect):
@@ -259,14 +259,14 @@ async def test_it(enkaku_connect):
     result.stdout.fnmatch_lines(["*UsageError: this test runs in another event loop*"])
 
 
-def test_loops_that_several_tests_share_are_fine(pytester: pytest.Pytester) -> None:
+def test_plugin_shared_event_loop_works(pytester: pytest.Pytester) -> None:
     mark = "@pytest.mark.asyncio(loop_scope='session')"
     text = CLEAN % {"mark": mark}
     options = ("-o", "asyncio_default_fixture_loop_scope=session")
     run(pytester, text, *options).assert_outcomes(passed=7)
 
 
-def test_without_a_plugin_for_asyncio_a_test_learns_what_is_missing(
+def test_plugin_without_asyncio_plugin_reports_requirement(
     pytester: pytest.Pytester,
 ) -> None:
     text = "\ndef test_it(enkaku_connect):\n    pass\n"
@@ -275,6 +275,6 @@ def test_without_a_plugin_for_asyncio_a_test_learns_what_is_missing(
     result.stdout.fnmatch_lines(["*needs pytest-asyncio, or anyio's plugin*"])
 
 
-def test_the_library_does_not_import_pytest() -> None:
+def test_library_does_not_import_pytest() -> None:
     text = "import sys, enkaku, enkaku.testing; assert not {'pytest', '_pytest'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", text], check=False, timeout=30).returncode == 0

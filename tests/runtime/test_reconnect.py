@@ -117,7 +117,7 @@ async def lost(
 # What becomes of calls
 
 
-async def test_a_new_call_waits_for_the_next_connection(place: Place) -> None:
+async def test_reconnect_new_call_waits_for_next_connection(place: Place) -> None:
     async with place.serve(Serving(echo=same)):
         connecting = place.connect(reconnect=QUICK)
         connection = await connecting.__aenter__()
@@ -160,7 +160,7 @@ async def test_a_new_call_waits_for_the_next_connection(place: Place) -> None:
         await connecting.__aexit__(None, None, None)
 
 
-async def test_a_hundred_calls_wait_and_all_go(place: Place) -> None:
+async def test_reconnect_hundred_calls_wait_and_are_sent(place: Place) -> None:
     async with place.serve(Serving(ask=same)):
         connecting = place.connect(reconnect=QUICK)
         connection = await connecting.__aenter__()
@@ -172,7 +172,7 @@ async def test_a_hundred_calls_wait_and_all_go(place: Place) -> None:
         await connecting.__aexit__(None, None, None)
 
 
-async def test_running_calls_fail_at_once_and_are_not_repeated(socket_path: Path) -> None:
+async def test_reconnect_running_calls_fail_at_once_without_retry(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         async with enkaku.connect_unix(socket_path, reconnect=QUICK) as connection:
             first = await server.accept()
@@ -196,7 +196,7 @@ async def test_running_calls_fail_at_once_and_are_not_repeated(socket_path: Path
             assert await second.outlive(connection) == []
 
 
-async def test_a_new_call_waits_until_its_deadline_and_no_longer(socket_path: Path) -> None:
+async def test_reconnect_waiting_call_ends_at_deadline(socket_path: Path) -> None:
     async with lost(socket_path) as connection:
         with pytest.raises(enkaku.DeadlineExceeded, match="ask") as caught:
             await connection.request(ASK, 1, timeout=0.05)
@@ -213,7 +213,7 @@ async def test_a_new_call_waits_until_its_deadline_and_no_longer(socket_path: Pa
         assert str(socket_path) in str(caught.value.__cause__)
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_is_never_sent(socket_path: Path) -> None:
+async def test_reconnect_cancelled_waiting_call_is_never_sent(socket_path: Path) -> None:
     async with lost(socket_path) as connection:
         waiting = asyncio.create_task(connection.request(ASK, 1))
         await turns()
@@ -225,7 +225,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_is_never_sent(socket_path
             assert await peer.outlive(connection) == []
 
 
-async def test_an_idempotent_request_is_sent_until_it_is_answered(socket_path: Path) -> None:
+async def test_idempotent_request_is_retried_until_answered(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         async with enkaku.connect_unix(socket_path, reconnect=QUICK) as connection:
             asking = asyncio.create_task(connection.request(ASK_AGAIN, 1))
@@ -239,7 +239,7 @@ async def test_an_idempotent_request_is_sent_until_it_is_answered(socket_path: P
             assert await peer.outlive(connection) == []
 
 
-async def test_an_idempotent_request_is_repeated_until_its_deadline(socket_path: Path) -> None:
+async def test_idempotent_request_is_retried_until_deadline(socket_path: Path) -> None:
     seen: list[dict[str, Any]] = []
     async with raw_server(socket_path) as server:
 
@@ -260,7 +260,7 @@ async def test_an_idempotent_request_is_repeated_until_its_deadline(socket_path:
     assert len(seen) > 1
 
 
-async def test_an_idempotent_request_ends_with_the_connection(socket_path: Path) -> None:
+async def test_idempotent_request_ends_when_connection_closes(socket_path: Path) -> None:
     async with lost(socket_path) as connection:
         asking = asyncio.create_task(connection.request(ASK_AGAIN, 1))
         await turns()
@@ -269,7 +269,7 @@ async def test_an_idempotent_request_ends_with_the_connection(socket_path: Path)
             await asking
 
 
-async def test_without_reconnect_nothing_is_repeated(socket_path: Path) -> None:
+async def test_idempotent_request_without_reconnect_is_not_retried(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK_AGAIN, 1))
         await peer.read()
@@ -278,7 +278,7 @@ async def test_without_reconnect_nothing_is_repeated(socket_path: Path) -> None:
             await asking
 
 
-async def test_a_loss_that_an_interceptor_reports_is_not_one_of_this_connection(
+async def test_idempotent_request_foreign_loss_is_not_retried(
     socket_path: Path,
 ) -> None:
     entered = 0
@@ -300,7 +300,7 @@ async def test_a_loss_that_an_interceptor_reports_is_not_one_of_this_connection(
 # How often it is tried
 
 
-async def test_when_no_attempt_is_left_every_call_is_told_why(socket_path: Path) -> None:
+async def test_reconnect_attempts_exhausted_fails_calls_with_reason(socket_path: Path) -> None:
     bounded = enkaku.Reconnect(first=0.02, longest=0.02, attempts=3)
     async with lost(socket_path, bounded) as connection:
         calls = [connection.request(ASK, 1), connection.request(ASK_AGAIN, 2)]
@@ -321,7 +321,7 @@ async def test_when_no_attempt_is_left_every_call_is_told_why(socket_path: Path)
         assert connection.state == "failed"
 
 
-async def test_the_first_connection_is_tried_again(place: Place) -> None:
+async def test_reconnect_first_connection_is_retried(place: Place) -> None:
     async with place.serve(Serving()):
         pass
 
@@ -336,7 +336,7 @@ async def test_the_first_connection_is_tried_again(place: Place) -> None:
         assert await collect([using]) == [None]
 
 
-async def test_the_first_connection_takes_connect_timeout_altogether(socket_path: Path) -> None:
+async def test_reconnect_first_connection_ends_at_connect_timeout(socket_path: Path) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     with pytest.raises(
@@ -348,20 +348,20 @@ async def test_the_first_connection_takes_connect_timeout_altogether(socket_path
     assert 0.09 < loop.time() - began < WITHIN  # uvloop's clock has steps of a millisecond
 
 
-async def test_the_first_connection_is_not_tried_for_ever(socket_path: Path) -> None:
+async def test_reconnect_first_connection_ends_after_attempts(socket_path: Path) -> None:
     thrice = enkaku.Reconnect(first=0.001, attempts=3)
     with pytest.raises(enkaku.ConnectFailed, match="3 attempts in a row failed; the last: unix:"):
         async with enkaku.connect_unix(socket_path, reconnect=thrice):
             raise AssertionError("unreachable")
 
 
-async def test_what_is_no_address_is_not_tried_again() -> None:
+async def test_reconnect_invalid_address_is_not_retried() -> None:
     with pytest.raises(enkaku.UsageError, match="no address"):
         async with enkaku.connect_tcp("127.0.0.1", 70_000, reconnect=SLOW):
             raise AssertionError("unreachable")
 
 
-async def test_connecting_for_the_first_time_can_be_cancelled(socket_path: Path) -> None:
+async def test_reconnect_first_connection_can_be_cancelled(socket_path: Path) -> None:
     async def use() -> None:
         async with enkaku.connect_unix(socket_path, reconnect=SLOW):
             raise AssertionError("unreachable")
@@ -396,33 +396,33 @@ def refusing(times: int) -> Callable[[], Any]:
     return dial
 
 
-async def test_each_wait_may_be_longer_than_the_last_up_to_the_longest() -> None:
+async def test_backoff_grows_up_to_longest() -> None:
     bounds = Bounds()
     await Connector(refusing(11), enkaku.Reconnect(random=bounds), "there").reconnect(lasted=1)
     expected = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30]
     assert bounds.seen == pytest.approx(expected)
 
 
-async def test_the_first_attempt_of_all_waits_for_nothing() -> None:
+async def test_backoff_first_attempt_is_immediate() -> None:
     bounds = Bounds()
     await Connector(refusing(2), enkaku.Reconnect(random=bounds), "there").connect(within=WITHIN)
     assert bounds.seen == pytest.approx([0.1, 0.2])
 
 
-async def test_a_failure_is_forgotten_when_there_is_a_connection() -> None:
+async def test_connector_forgets_failure_after_success() -> None:
     connector = Connector(refusing(1), enkaku.Reconnect(random=Bounds()), "there")
     await connector.connect(within=WITHIN)
     assert connector.failure is None
 
 
-async def test_any_number_of_attempts_may_fail() -> None:
+async def test_connector_allows_any_number_of_failed_attempts() -> None:
     bounds = Bounds()
     reconnect = enkaku.Reconnect(random=bounds, factor=10)
     await Connector(refusing(2000), reconnect, "there").reconnect(lasted=0)
     assert bounds.seen[-1] == 30
 
 
-async def test_the_waits_begin_anew_once_a_connection_has_lasted() -> None:
+async def test_backoff_resets_after_lasting_connection() -> None:
     bounds = Bounds()
     connector = Connector(refusing(0), enkaku.Reconnect(random=bounds), "there")
     for lasted in (0, 0, 0.1, 0.3, 0.8, 0.05):
@@ -431,7 +431,7 @@ async def test_the_waits_begin_anew_once_a_connection_has_lasted() -> None:
     assert bounds.seen == pytest.approx([0.1, 0.2, 0.4, 0.8, 0.1, 0.2])
 
 
-async def test_a_connection_that_is_lost_at_once_counts_as_an_attempt(socket_path: Path) -> None:
+async def test_reconnect_immediate_loss_counts_as_attempt(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         reconnect = enkaku.Reconnect(first=1000, longest=1000, attempts=3, random=Bounds())
         async with enkaku.connect_unix(socket_path, reconnect=reconnect) as connection:
@@ -457,17 +457,17 @@ async def test_a_connection_that_is_lost_at_once_counts_as_an_attempt(socket_pat
         ({"attempts": 0}, "attempts must be 1 or more, and is 0"),
     ],
 )
-def test_a_reconnect_that_cannot_be_is_refused(mistake: dict[str, Any], told: str) -> None:
+def test_reconnect_invalid_option_raises_usage_error(mistake: dict[str, Any], told: str) -> None:
     with pytest.raises(enkaku.UsageError, match=told):
         enkaku.Reconnect(**mistake)
 
 
-def test_two_reconnects_that_say_the_same_are_equal() -> None:
+def test_reconnect_equal_options_are_equal() -> None:
     assert enkaku.Reconnect(random=Random()) == enkaku.Reconnect()
     assert "random" not in repr(enkaku.Reconnect())
 
 
-async def test_a_given_socket_does_not_come_back(socket_path: Path) -> None:
+async def test_reconnect_with_given_socket_raises_usage_error(socket_path: Path) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         with pytest.raises(enkaku.UsageError, match="a socket is connected once"):
@@ -480,7 +480,7 @@ async def test_a_given_socket_does_not_come_back(socket_path: Path) -> None:
 # The end
 
 
-async def test_closing_ends_the_waiting_at_once(socket_path: Path) -> None:
+async def test_close_while_reconnecting_ends_waiting_calls(socket_path: Path) -> None:
     async with lost(socket_path, SLOW) as connection:
         calls = [connection.request(ASK, 1, timeout=None), connection.event(TELL, 1)]
         waiting = [asyncio.ensure_future(call) for call in calls]
@@ -499,7 +499,7 @@ async def test_closing_ends_the_waiting_at_once(socket_path: Path) -> None:
         await connection.close()
 
 
-async def test_closing_while_a_handshake_goes_on_leaves_nothing(
+async def test_close_during_reconnect_handshake_leaves_nothing(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async with enkaku.serve_tcp(Serving(), ssl=server_tls) as server:
@@ -523,7 +523,7 @@ async def test_closing_while_a_handshake_goes_on_leaves_nothing(
     assert connection.state == "closed"
 
 
-async def test_a_cancelled_close_leaves_nothing(socket_path: Path) -> None:
+async def test_close_cancelled_while_reconnecting_leaves_nothing(socket_path: Path) -> None:
     async with lost(socket_path, SLOW) as connection:
         closing = asyncio.create_task(connection.close())
         await asyncio.sleep(0)
@@ -532,7 +532,7 @@ async def test_a_cancelled_close_leaves_nothing(socket_path: Path) -> None:
         assert connection.state == "closed"
 
 
-async def test_a_replaced_connection_does_not_harm_the_next(socket_path: Path) -> None:
+async def test_reconnect_old_connection_does_not_harm_new_one(socket_path: Path) -> None:
     """The old one ends in two steps here, and the second comes after its replacement."""
     async with raw_server(socket_path) as server:
         async with enkaku.connect_unix(socket_path, reconnect=QUICK) as connection:
@@ -549,7 +549,7 @@ async def test_a_replaced_connection_does_not_harm_the_next(socket_path: Path) -
             assert await new.outlive(connection) == []
 
 
-async def test_a_lost_transport_that_ends_again_does_not_harm_the_next() -> None:
+async def test_reconnect_second_end_of_old_transport_is_ignored() -> None:
     mine, theirs = memory_pair()
     new_mine, new_theirs = memory_pair()
 
@@ -579,7 +579,7 @@ async def test_a_lost_transport_that_ends_again_does_not_harm_the_next() -> None
     assert connection.state == "closed"
 
 
-async def test_whatever_dialing_fails_with_nobody_waits_for_ever() -> None:
+async def test_reconnect_unexpected_dial_error_fails_connection() -> None:
     mine, theirs = memory_pair()
 
     async def dial() -> Transport:
@@ -598,7 +598,7 @@ async def test_whatever_dialing_fails_with_nobody_waits_for_ever() -> None:
 # What is told
 
 
-async def test_the_states_of_a_connection_that_comes_back(place: Place) -> None:
+async def test_states_of_reconnecting_connection(place: Place) -> None:
     states: list[str] = []
     async with place.serve(Serving()):
         connecting = place.connect(reconnect=QUICK)
@@ -619,9 +619,7 @@ async def test_the_states_of_a_connection_that_comes_back(place: Place) -> None:
 
 
 @pytest.mark.parametrize("how", ["failed", "closed"])
-async def test_a_connection_that_does_not_come_back_has_states_too(
-    socket_path: Path, how: str
-) -> None:
+async def test_states_of_connection_without_reconnect(socket_path: Path, how: str) -> None:
     async with facing(socket_path) as (connection, peer):
         states = connection.states()
         assert await anext(states) == connection.state == "open"
@@ -635,7 +633,7 @@ async def test_a_connection_that_does_not_come_back_has_states_too(
         assert [state async for state in connection.states()] == [how]
 
 
-async def test_who_takes_states_late_sees_the_newest() -> None:
+async def test_states_late_reader_sees_newest() -> None:
     faults = Faults()
     options: enkaku.ConnectionOptions = {"reconnect": QUICK}
     async with enkaku.connect_memory(
@@ -651,7 +649,7 @@ async def test_who_takes_states_late_sees_the_newest() -> None:
     assert seen == [*["connecting", "open"] * 8, "closed"][-16:]
 
 
-async def test_any_number_may_follow_the_states_and_leave(socket_path: Path) -> None:
+async def test_states_several_readers_may_follow_and_leave(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, _):
 
         async def follow() -> list[str]:
@@ -679,7 +677,7 @@ class Noting(enkaku.Observer):
         self.notes.append(reason)
 
 
-async def test_observers_are_told_of_each_connection(socket_path: Path) -> None:
+async def test_observers_see_each_connection_after_reconnect(socket_path: Path) -> None:
     noting = Noting()
     async with raw_server(socket_path) as server:
         options: Any = {"reconnect": QUICK, "observers": [noting]}
@@ -695,7 +693,7 @@ async def test_observers_are_told_of_each_connection(socket_path: Path) -> None:
     assert noting.notes == ["opened", end, "opened", "this side closed the connection"]
 
 
-async def test_in_memory_a_cut_is_followed_by_another_connection() -> None:
+async def test_reconnect_after_cut_in_memory() -> None:
     faults, life = Faults(), Lifetime()
     options: enkaku.ConnectionOptions = {"reconnect": QUICK}
     async with enkaku.connect_memory(
@@ -711,7 +709,7 @@ async def test_in_memory_a_cut_is_followed_by_another_connection() -> None:
         assert life.began_count == 1
 
 
-async def test_a_half_open_connection_is_followed_by_another() -> None:
+async def test_reconnect_after_half_open_connection() -> None:
     faults = Faults()
     options: enkaku.ConnectionOptions = {
         "reconnect": QUICK,
@@ -732,7 +730,7 @@ async def test_a_half_open_connection_is_followed_by_another() -> None:
         assert await collect([connection.request(ASK, 2)]) == [2]
 
 
-async def test_what_a_lost_connection_has_not_sent_yet_keeps_nothing_open(
+async def test_reconnect_unsent_bytes_keep_nothing_open(
     socket_path: Path,
 ) -> None:
     async with raw_server(socket_path) as server:
@@ -800,7 +798,7 @@ async def line_of(child: Process) -> str:
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
-async def test_a_server_that_is_killed_and_comes_back(socket_path: Path, kind: str) -> None:
+async def test_reconnect_to_restarted_server_process(socket_path: Path, kind: str) -> None:
     where = str(socket_path) if kind == "unix" else "0"
     async with server_process(kind, where) as first:
         where = await line_of(first)

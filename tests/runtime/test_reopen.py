@@ -65,7 +65,7 @@ async def take(items: Items, count: int) -> list[int | enkaku.Gap]:
     return [await anext(items) for _ in range(count)]
 
 
-async def test_a_stream_goes_on_where_its_opener_says_and_the_gaps_are_told() -> None:
+async def test_reopening_continues_at_opener_position_and_reports_gaps() -> None:
     counting = Counting(last=6)
     seen: list[int | enkaku.Gap] = []
     async with connected(Serving(watch=counting.watch)) as (connection, faults):
@@ -94,7 +94,7 @@ async def test_a_stream_goes_on_where_its_opener_says_and_the_gaps_are_told() ->
     assert counting.life.began_count == counting.life.ended_count == 4
 
 
-async def test_a_gap_is_as_long_as_there_was_no_stream(socket_path: Path) -> None:
+async def test_reopening_gap_lasts_as_long_as_no_stream(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         connecting = enkaku.connect_unix(socket_path, reconnect=QUICK)
         connection = await connecting.__aenter__()
@@ -114,7 +114,7 @@ async def test_a_gap_is_as_long_as_there_was_no_stream(socket_path: Path) -> Non
         await connecting.__aexit__(None, None, None)
 
 
-async def test_a_channels_items_can_be_read_as_well() -> None:
+async def test_reopening_accepts_channel() -> None:
     async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
         await channel.send(number)
         return number
@@ -125,7 +125,7 @@ async def test_a_channels_items_can_be_read_as_well() -> None:
             assert items.result == 3
 
 
-async def test_any_other_error_is_raised() -> None:
+async def test_reopening_other_error_is_raised() -> None:
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
         await stream.send(number)
         raise Tired("enough")
@@ -140,7 +140,7 @@ async def test_any_other_error_is_raised() -> None:
                 items.result  # noqa: B018 # reading it is what raises
 
 
-async def test_an_error_in_the_first_opening_is_raised() -> None:
+async def test_reopening_error_of_first_opening_is_raised() -> None:
     def opener() -> enkaku.ClientStream[int, int]:
         return connection.stream(WATCH, "one")  # type: ignore[arg-type] # which is the point
 
@@ -150,7 +150,7 @@ async def test_an_error_in_the_first_opening_is_raised() -> None:
                 raise AssertionError("unreachable")
 
 
-async def test_without_reconnect_the_loss_is_raised(socket_path: Path) -> None:
+async def test_reopening_without_reconnect_raises_loss(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         async with enkaku.reopening(lambda: connection.stream(WATCH, 0)) as items:
             peer.send(typ="receive", rid=(await peer.read())["rid"], val=1)
@@ -161,7 +161,7 @@ async def test_without_reconnect_the_loss_is_raised(socket_path: Path) -> None:
                     await anext(items)
 
 
-async def test_a_connection_that_does_not_come_back_is_told(socket_path: Path) -> None:
+async def test_reopening_exhausted_attempts_raise_connection_lost(socket_path: Path) -> None:
     reconnect = enkaku.Reconnect(first=0.01, longest=0.01, attempts=2)
     async with raw_server(socket_path) as server:
         connecting = enkaku.connect_unix(socket_path, reconnect=reconnect)
@@ -176,7 +176,7 @@ async def test_a_connection_that_does_not_come_back_is_told(socket_path: Path) -
     await connecting.__aexit__(None, None, None)
 
 
-async def test_closing_the_connection_ends_the_wait(socket_path: Path) -> None:
+async def test_reopening_wait_ends_when_connection_closes(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         connecting = enkaku.connect_unix(
             socket_path, reconnect=enkaku.Reconnect(first=999, longest=999)
@@ -195,7 +195,7 @@ async def test_closing_the_connection_ends_the_wait(socket_path: Path) -> None:
     await connecting.__aexit__(None, None, None)
 
 
-async def test_a_server_that_stops_is_waited_for_and_not_asked_again(socket_path: Path) -> None:
+async def test_reopening_waits_for_stopping_server_without_retry(socket_path: Path) -> None:
     """It refuses new calls until its last handler has ended; a client that asked on would only be refused."""
     opened = 0
 
@@ -223,7 +223,7 @@ async def test_a_server_that_stops_is_waited_for_and_not_asked_again(socket_path
             assert [each["typ"] for each in await new.outlive(connection)] == ["abort"]
 
 
-async def test_a_server_of_ours_that_stops_and_one_that_follows(socket_path: Path) -> None:
+async def test_reopening_continues_on_next_server_after_stop(socket_path: Path) -> None:
     counting = Counting(last=2)
     async with enkaku.serve_unix(Serving(watch=counting.watch), socket_path) as server:
         connecting = enkaku.connect_unix(socket_path, reconnect=QUICK)
@@ -240,7 +240,7 @@ async def test_a_server_of_ours_that_stops_and_one_that_follows(socket_path: Pat
         await connecting.__aexit__(None, None, None)
 
 
-async def test_who_is_cancelled_while_the_stream_is_lost_can_ask_again(socket_path: Path) -> None:
+async def test_reopening_cancelled_wait_can_be_repeated(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         connecting = enkaku.connect_unix(socket_path, reconnect=QUICK)
         connection = await connecting.__aenter__()
@@ -262,7 +262,7 @@ async def test_who_is_cancelled_while_the_stream_is_lost_can_ask_again(socket_pa
         await connecting.__aexit__(None, None, None)
 
 
-async def test_leaving_the_block_aborts_the_stream() -> None:
+async def test_reopening_block_exit_aborts_stream() -> None:
     counting = Counting(last=2)
     async with connected(Serving(watch=counting.watch)) as (connection, faults):
         async with enkaku.reopening(lambda: connection.stream(WATCH, 1)) as items:
@@ -278,7 +278,7 @@ async def test_leaving_the_block_aborts_the_stream() -> None:
             await items.__aenter__()
 
 
-async def test_leaving_the_block_while_the_stream_is_lost_leaves_nothing(socket_path: Path) -> None:
+async def test_reopening_block_exit_without_stream_leaves_nothing(socket_path: Path) -> None:
     async with raw_server(socket_path) as server:
         connecting = enkaku.connect_unix(socket_path, reconnect=QUICK)
         connection = await connecting.__aenter__()
@@ -304,7 +304,7 @@ async def test_leaving_the_block_while_the_stream_is_lost_leaves_nothing(socket_
     await connecting.__aexit__(None, None, None)
 
 
-async def test_two_tasks_cannot_wait_for_the_same_items() -> None:
+async def test_reopening_second_reader_raises_usage_error() -> None:
     counting = Counting(last=2)
     async with connected(Serving(watch=counting.watch)) as (connection, _):
         async with enkaku.reopening(lambda: connection.stream(WATCH, 1)) as items:
@@ -317,7 +317,7 @@ async def test_two_tasks_cannot_wait_for_the_same_items() -> None:
             await asyncio.wait([waiting])
 
 
-async def test_interceptors_stand_around_each_opening() -> None:
+async def test_reopening_interceptors_wrap_each_opening() -> None:
     counting = Counting(last=2)
     ends: list[str] = []
 

@@ -32,7 +32,7 @@ async def same(text: str) -> str:
     return text
 
 
-async def test_a_request_gets_its_result(connect_anyhow: Connect) -> None:
+async def test_request_returns_result(connect_anyhow: Connect) -> None:
     async with connect_anyhow(Serving(ask=double)) as connection:
         assert await connection.request(ASK, 21) == 42
 
@@ -40,17 +40,17 @@ async def test_a_request_gets_its_result(connect_anyhow: Connect) -> None:
 @pytest.mark.parametrize(
     "text", ["", "é", "𝄞" * 1000, "\n\r\0", '"\\', "line\u2028separator", "x" * 300_000]
 )
-async def test_any_text_arrives_as_it_was(connect_anyhow: Connect, text: str) -> None:
+async def test_request_any_string_round_trips(connect_anyhow: Connect, text: str) -> None:
     async with connect_anyhow(Serving(echo=same)) as connection:
         assert await connection.request(ECHO, text) == text
 
 
-async def test_a_request_may_have_neither_param_nor_result(connect: Connect) -> None:
+async def test_request_without_param_and_result(connect: Connect) -> None:
     async with connect(Serving()) as connection:
         assert await connection.request(VOID, None) is None
 
 
-async def test_a_null_result_is_not_a_missing_one(socket_path: Any) -> None:
+async def test_request_null_result_differs_from_missing_result(socket_path: Any) -> None:
     async def null() -> None:
         return None
 
@@ -61,7 +61,7 @@ async def test_a_null_result_is_not_a_missing_one(socket_path: Any) -> None:
         assert await peer.read() == {"typ": "result", "rid": "b"}
 
 
-async def test_null_arrives_as_none(connect: Connect) -> None:
+async def test_request_null_result_is_none(connect: Connect) -> None:
     async def null() -> None:
         return None
 
@@ -69,13 +69,13 @@ async def test_null_arrives_as_none(connect: Connect) -> None:
         assert await connection.request(NULL, None) is None
 
 
-async def test_a_request_without_param_takes_no_value(connect: Connect) -> None:
+async def test_request_without_param_rejects_value(connect: Connect) -> None:
     async with connect(Serving()) as connection:
         with pytest.raises(enkaku.UsageError, match="void"):
             await connection.request(VOID, 1)  # type: ignore[arg-type]
 
 
-async def test_a_param_that_the_schema_refuses_is_not_sent(connect: Connect) -> None:
+async def test_request_invalid_param_is_not_sent(connect: Connect) -> None:
     calls: list[int] = []
 
     async def note(number: int) -> int:
@@ -89,7 +89,7 @@ async def test_a_param_that_the_schema_refuses_is_not_sent(connect: Connect) -> 
     assert calls == [7]
 
 
-async def test_answers_may_overtake_one_another(connect: Connect) -> None:
+async def test_request_replies_may_arrive_in_any_order(connect: Connect) -> None:
     gates = [asyncio.Event() for _ in range(3)]
 
     async def wait(number: int) -> int:
@@ -106,7 +106,7 @@ async def test_answers_may_overtake_one_another(connect: Connect) -> None:
         assert done == [2, 0, 1]
 
 
-async def test_a_thousand_requests_at_once_each_get_their_own_answer(connect: Connect) -> None:
+async def test_request_thousand_at_once_get_own_replies(connect: Connect) -> None:
     began = 0
     all_began = asyncio.Event()
 
@@ -123,7 +123,7 @@ async def test_a_thousand_requests_at_once_each_get_their_own_answer(connect: Co
     assert answers == [2 * number for number in range(1000)]
 
 
-async def test_a_hundred_connections_are_served_at_once(socket_path: Any) -> None:
+async def test_server_serves_hundred_connections_at_once(socket_path: Any) -> None:
     async def ask_once(number: int) -> int:
         async with enkaku.connect_unix(socket_path) as connection:
             return await connection.request(ASK, number)
@@ -144,7 +144,7 @@ async def test_a_hundred_connections_are_served_at_once(socket_path: Any) -> Non
     assert answers == [-number for number in range(100)]
 
 
-async def test_requests_run_while_a_stream_does(connect: Connect) -> None:
+async def test_request_during_stream_is_answered(connect: Connect) -> None:
     life = Lifetime()
 
     async def watch(_: int, stream: enkaku.ServerStream[int]) -> int:
@@ -159,14 +159,14 @@ async def test_requests_run_while_a_stream_does(connect: Connect) -> None:
             assert await stream.close() == 1
 
 
-async def test_an_unknown_procedure_is_answered(connect: Connect) -> None:
+async def test_request_unknown_procedure_raises_ek08(connect: Connect) -> None:
     async with connect(Serving()) as connection:
         with pytest.raises(enkaku.CallError) as caught:
             await connection.request(ASK, 1)
     assert (caught.value.code, caught.value.message) == ("EK08", "Invalid protocol message")
 
 
-async def test_an_item_for_a_request_is_ignored(socket_path: Any) -> None:
+async def test_request_ignores_items(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         asking = asyncio.create_task(connection.request(ASK, 1))
         rid = (await peer.read())["rid"]
@@ -175,7 +175,7 @@ async def test_an_item_for_a_request_is_ignored(socket_path: Any) -> None:
         assert await asking == 6
 
 
-async def test_ids_are_never_used_twice_on_a_connection(socket_path: Any) -> None:
+async def test_call_ids_are_unique_per_connection(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         rids: list[str] = []
         for number in range(5):
@@ -186,7 +186,7 @@ async def test_ids_are_never_used_twice_on_a_connection(socket_path: Any) -> Non
         assert len(set(rids)) == 5
 
 
-async def test_a_falsy_param_that_the_peer_leaves_out_is_read_where_only_one_can_be_meant(
+async def test_server_missing_param_is_read_as_falsy_value(
     socket_path: Any,
 ) -> None:
     async with enkaku.serve_unix(Serving(ask=double, echo=same), socket_path):
@@ -197,7 +197,7 @@ async def test_a_falsy_param_that_the_peer_leaves_out_is_read_where_only_one_can
             assert await peer.read() == {"typ": "result", "rid": "b", "val": ""}
 
 
-async def test_a_request_needs_no_room_in_the_socket_to_get_its_answer(socket_path: Any) -> None:
+async def test_request_reply_before_request_is_sent_is_read(socket_path: Any) -> None:
     """A server may refuse a large request before it has read all of it."""
     async with facing(socket_path) as (connection, peer):
         peer.stall()
@@ -210,7 +210,7 @@ async def test_a_request_needs_no_room_in_the_socket_to_get_its_answer(socket_pa
                 await asking
 
 
-async def test_the_handler_of_a_request_can_wait_for_the_close_of_its_call(
+async def test_request_handler_may_wait_for_close(
     socket_path: Any,
 ) -> None:
     life = Lifetime()
@@ -228,7 +228,7 @@ async def test_the_handler_of_a_request_can_wait_for_the_close_of_its_call(
         assert await peer.read() == {"typ": "result", "rid": "a", "val": 3}
 
 
-async def test_current_call_says_what_is_called(connect: Connect) -> None:
+async def test_current_call_is_set_in_handler_and_child_tasks(connect: Connect) -> None:
     seen: list[enkaku.ServerCall] = []
 
     async def ask(number: int) -> int:
@@ -246,12 +246,12 @@ async def test_current_call_says_what_is_called(connect: Connect) -> None:
     assert not seen[0].peer.startswith("nobody")
 
 
-async def test_there_is_no_current_call_outside_a_handler() -> None:
+async def test_current_call_outside_handler_raises_usage_error() -> None:
     with pytest.raises(enkaku.UsageError):
         enkaku.current_call()
 
 
-async def test_a_coroutine_of_a_request_can_be_made_into_a_task_that_nobody_awaits(
+async def test_request_task_never_awaited_ends_silently(
     connect: Connect,
 ) -> None:
     async with connect(Serving(ask=double)) as connection:
@@ -262,7 +262,7 @@ async def test_a_coroutine_of_a_request_can_be_made_into_a_task_that_nobody_awai
     del task
 
 
-async def test_messages_of_one_packet_are_all_served(socket_path: Any) -> None:
+async def test_server_serves_all_messages_of_one_packet(socket_path: Any) -> None:
     limits = enkaku.Limits(handlers=500)
     async with (
         enkaku.serve_unix(Serving(ask=double), socket_path, limits=limits),
@@ -279,7 +279,7 @@ async def test_messages_of_one_packet_are_all_served(socket_path: Any) -> None:
     assert all(answer["val"] == 2 * int(answer["rid"]) for answer in answers)
 
 
-async def test_a_message_may_come_byte_by_byte(socket_path: Any) -> None:
+async def test_server_reads_message_byte_by_byte(socket_path: Any) -> None:
     text = "é𝄞"
     async with enkaku.serve_unix(Serving(echo=same), socket_path), raw_client(socket_path) as peer:
         data = (

@@ -12,14 +12,14 @@ async def wait(room: Room, name: int, woken: list[int]) -> None:
     woken.append(name)
 
 
-async def test_where_there_is_room_nobody_waits_a_turn() -> None:
+async def test_write_queue_writable_does_not_yield() -> None:
     room = Room()
     waiting = room.wait()
     with pytest.raises(StopIteration):
         waiting.send(None)
 
 
-async def test_those_who_wait_leave_in_the_order_in_which_they_came() -> None:
+async def test_write_queue_waiters_leave_in_order() -> None:
     room, woken = Room(), list[int]()
     room.fill()
     tasks = [asyncio.create_task(wait(room, name, woken)) for name in range(100)]
@@ -31,7 +31,7 @@ async def test_those_who_wait_leave_in_the_order_in_which_they_came() -> None:
     assert woken == [name for name in range(100) if name != 3]
 
 
-async def test_those_who_write_on_do_not_keep_others_waiting_for_ever() -> None:
+async def test_write_queue_new_writers_do_not_starve_waiters() -> None:
     room, woken = Room(), list[int]()
 
     async def write_for_ever(name: int) -> None:
@@ -52,7 +52,7 @@ async def test_those_who_write_on_do_not_keep_others_waiting_for_ever() -> None:
     await asyncio.wait(tasks, timeout=WITHIN)
 
 
-async def test_only_a_few_are_woken_before_it_is_known_whether_there_is_room_still() -> None:
+async def test_write_queue_wakes_few_waiters_at_a_time() -> None:
     room, woken = Room(), list[int]()
 
     async def fill(name: int) -> None:
@@ -72,7 +72,7 @@ async def test_only_a_few_are_woken_before_it_is_known_whether_there_is_room_sti
     assert woken == list(range(100))
 
 
-async def test_one_who_is_cancelled_as_it_is_woken_leaves_the_turn_to_the_next() -> None:
+async def test_write_queue_cancelled_waiter_passes_on_wakeup() -> None:
     room, woken = Room(), list[int]()
     room.fill()
     tasks = [asyncio.create_task(wait(room, name, woken)) for name in range(30)]
@@ -86,7 +86,7 @@ async def test_one_who_is_cancelled_as_it_is_woken_leaves_the_turn_to_the_next()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("leave", ["woken", "cancelled"])
-async def test_sixty_thousand_who_wait_leave_in_seconds(leave: str) -> None:
+async def test_write_queue_many_waiters_leave_in_linear_time(leave: str) -> None:
     """A queue that each of them searches would take minutes."""
     room = Room()
     room.fill()

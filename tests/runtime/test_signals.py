@@ -93,7 +93,7 @@ async def running(path: Path, mode: str = "plain") -> AsyncGenerator[Running, No
             await process.communicate()
 
 
-async def test_sigterm_stops_an_idle_server(socket_path: Path) -> None:
+async def test_sigterm_stops_idle_server(socket_path: Path) -> None:
     async with running(socket_path) as program:
         program.process.send_signal(signal.SIGTERM)
         await program.ends("stopped")
@@ -101,7 +101,7 @@ async def test_sigterm_stops_an_idle_server(socket_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_lets_running_handlers_finish(
+async def test_signal_lets_running_handlers_finish(
     socket_path: Path, number: signal.Signals
 ) -> None:
     async with running(socket_path) as program:
@@ -114,7 +114,7 @@ async def test_a_signal_lets_running_handlers_finish(
         await program.ends("ended", "stopped")
 
 
-async def test_a_second_signal_ends_the_server_at_once(socket_path: Path) -> None:
+async def test_second_signal_ends_server_at_once(socket_path: Path) -> None:
     async with running(socket_path) as program:
         async with enkaku.connect_unix(socket_path) as connection:
             asking = asyncio.create_task(connection.request(ASK, 2))
@@ -129,7 +129,7 @@ async def test_a_second_signal_ends_the_server_at_once(socket_path: Path) -> Non
         await program.ends("ended", "stopped")
 
 
-async def test_sigint_stops_every_idle_server_of_the_loop(socket_path: Path) -> None:
+async def test_sigint_stops_every_idle_server_of_event_loop(socket_path: Path) -> None:
     async with running(socket_path, "two") as program:
         await program.says("both")
         program.process.send_signal(signal.SIGINT)
@@ -138,7 +138,7 @@ async def test_sigint_stops_every_idle_server_of_the_loop(socket_path: Path) -> 
     assert not Path(f"{socket_path}2").exists()
 
 
-async def test_afterwards_ctrl_c_interrupts_the_program_as_ever(socket_path: Path) -> None:
+async def test_sigint_after_serving_interrupts_program(socket_path: Path) -> None:
     async with running(socket_path, "after") as program:
         program.process.send_signal(signal.SIGINT)
         await program.says("stopped")

@@ -47,7 +47,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_any_json_value_comes_out_as_it_went_in(value: object) -> None:
+def test_slot_any_json_value_round_trips(value: object) -> None:
     text = ANY.encode(value)
     assert json.loads(text) == value
     assert ANY.decode(text) == value
@@ -55,7 +55,7 @@ def test_any_json_value_comes_out_as_it_went_in(value: object) -> None:
 
 
 @given(st.text(everything))
-def test_any_text_is_json_and_utf8(value: str) -> None:
+def test_slot_any_string_is_json_and_utf8(value: str) -> None:
     text = TEXT.encode(value)
     text.decode()
     assert json.loads(text) == value
@@ -63,7 +63,7 @@ def test_any_text_is_json_and_utf8(value: str) -> None:
 
 
 @given(st.dictionaries(st.text(), st.lists(st.text(everything))))
-def test_lone_surrogates_may_be_in_any_value(value: dict[str, list[str]]) -> None:
+def test_slot_lone_surrogates_round_trip_in_any_value(value: dict[str, list[str]]) -> None:
     assert TEXTS.decode(TEXTS.encode(value)) == value
 
 
@@ -74,7 +74,7 @@ class Texts(enkaku.Model):
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\udfffb", "\ufffd\ud800", "\U0010fffd\ud800"])
-def test_a_lone_surrogate_in_a_name_arrives(name: str) -> None:
+def test_slot_lone_surrogate_in_property_name_round_trips(name: str) -> None:
     for slot in (ANY, TEXTS):
         assert slot.decode(slot.encode({name: [name]})) == {name: [name]}
     texts: Slot[Texts] = Slot("texts", Texts)
@@ -84,7 +84,7 @@ def test_a_lone_surrogate_in_a_name_arrives(name: str) -> None:
     assert json.loads(texts.encode(read)) == json.loads(written)
 
 
-def test_a_lone_surrogate_is_one_character_to_a_bound() -> None:
+def test_slot_lone_surrogate_counts_as_one_character() -> None:
     texts: Slot[Texts] = Slot("texts", Texts)
     assert texts.decode(b'{"short":"\\ud800a"}').short == "\ud800a"
     assert (
@@ -97,7 +97,7 @@ def test_a_lone_surrogate_is_one_character_to_a_bound() -> None:
 
 
 @pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"\xff\xfe", b"\x00"])
-def test_a_text_is_utf8_without_a_mark_whatever_is_in_it(start: bytes) -> None:
+def test_slot_byte_order_mark_and_utf16_are_rejected(start: bytes) -> None:
     for text in (b'"a"', b'"\\ud800"'):
         with pytest.raises(DecodeError):
             TEXT.decode(start + text)
@@ -105,13 +105,13 @@ def test_a_text_is_utf8_without_a_mark_whatever_is_in_it(start: bytes) -> None:
         TEXT.decode('"\\ud800"'.encode("utf-16"))
 
 
-def test_a_replacement_character_is_text_as_any_other() -> None:
+def test_slot_replacement_character_round_trips() -> None:
     value = {"\ufffd": ["\ufffd\ufffd\ufffd", "\ud800"]}
     assert TEXTS.decode(TEXTS.encode(value)) == value
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_json_cannot_say_is_refused(value: float) -> None:
+def test_slot_encode_values_without_json_form_are_rejected(value: float) -> None:
     for slot in (ANY, NUMBER):
         with pytest.raises(EncodeError):
             slot.encode(value)
@@ -120,30 +120,30 @@ def test_what_json_cannot_say_is_refused(value: float) -> None:
 
 
 @pytest.mark.parametrize("text", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"nan"])
-def test_numbers_that_json_has_not_are_refused(text: bytes) -> None:
+def test_slot_decode_nan_and_infinity_are_rejected(text: bytes) -> None:
     with pytest.raises(DecodeError):
         NUMBER.decode(text)
 
 
-def test_text_that_looks_like_such_a_number_is_text() -> None:
+def test_slot_string_like_nan_is_string() -> None:
     for value in ("NaN", "-0.0", "Infinity", ["NaN", 1.5, 10**30, "é"]):
         assert json.loads(ANY.encode(value)) == value
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**70), 10**400, 10**4000])
-def test_big_whole_numbers_keep_every_digit(value: int) -> None:
+def test_slot_big_integers_keep_every_digit(value: int) -> None:
     text = WHOLE.encode(value)
     assert text == str(value).encode()
     assert WHOLE.decode(text) == value
 
 
-def test_numbers_beyond_what_python_reads_are_refused_and_nothing_worse() -> None:
+def test_slot_decode_too_long_number_is_rejected() -> None:
     with pytest.raises(DecodeError):
         WHOLE.decode(b"9" * 100_000)
 
 
 @pytest.mark.parametrize("depth", [50, 150])
-def test_moderate_nesting_passes(depth: int) -> None:
+def test_slot_moderate_nesting_round_trips(depth: int) -> None:
     value: object = 1
     for _ in range(depth):
         value = [value]
@@ -152,7 +152,7 @@ def test_moderate_nesting_passes(depth: int) -> None:
 
 @pytest.mark.parametrize("depth", [1000, 100_000])
 @pytest.mark.parametrize("inside", [b"", b'"\\ud800"'])
-def test_deep_nesting_is_refused_in_what_comes(depth: int, inside: bytes) -> None:
+def test_slot_decode_deep_nesting_is_rejected(depth: int, inside: bytes) -> None:
     text = b"[" * depth + inside + b"]" * depth
     for slot in (ANY, TEXT, WHOLE):
         with pytest.raises(DecodeError):
@@ -162,7 +162,7 @@ def test_deep_nesting_is_refused_in_what_comes(depth: int, inside: bytes) -> Non
 
 
 @pytest.mark.parametrize("depth", [5000, 100_000])
-def test_deep_nesting_is_refused_in_what_goes(depth: int) -> None:
+def test_slot_encode_deep_nesting_is_rejected(depth: int) -> None:
     value: list[Any] = []
     for _ in range(depth):
         value = [value]
@@ -174,7 +174,7 @@ def test_deep_nesting_is_refused_in_what_goes(depth: int) -> None:
             value = value[0]
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
+def test_slot_encode_cyclic_value_is_rejected() -> None:
     loop: list[Any] = []
     loop.append(loop)
     with pytest.raises(EncodeError):
@@ -183,7 +183,7 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         ANY.encode({"loop": loop, "text": "\ud800"})
 
 
-def test_a_slot_may_be_copied_before_it_is_used_and_after() -> None:
+def test_slot_can_be_copied_before_and_after_use() -> None:
     request = enkaku.Request[Point, None]("point", param=Point)
     for _ in range(2):
         pickled = pickle.loads(pickle.dumps(request))  # noqa: S301 # our own
@@ -201,7 +201,7 @@ NOT_JSON = [object(), {1, 2}, b"bytes", 1j, {1: 2}, {None: 1}, dt.date.max, Deci
 
 
 @pytest.mark.parametrize("value", NOT_JSON)
-def test_what_is_no_json_is_refused(value: object) -> None:
+def test_slot_encode_non_json_object_is_rejected(value: object) -> None:
     inside: Slot[Inside] = Slot("inside", Inside)
     further = Inside.model_validate({"more": [value]})
     for attempt in (Inside(anything=value), Inside(anything=[{"a": value}]), further):
@@ -212,7 +212,7 @@ def test_what_is_no_json_is_refused(value: object) -> None:
             ANY.encode(wrapped)
 
 
-def test_arrays_may_be_tuples_and_objects_models_where_anything_may_be() -> None:
+def test_slot_object_accepts_tuples_and_models() -> None:
     assert ANY.encode((1, [(2,)])) == b"[1,[[2]]]"
     assert ANY.encode([Point(x_axis=1), Tree()]) == b'[{"xAxis":1},{}]'
     with pytest.raises(EncodeError):
@@ -226,7 +226,7 @@ class PlainModel(BaseModel):
 
 
 @pytest.mark.parametrize("depth", [90, 95, 110, 190, 198, 203, 210, 254, 260])
-def test_what_is_encoded_is_not_too_deep_to_be_decoded(depth: int) -> None:
+def test_slot_encoded_depth_can_be_decoded(depth: int) -> None:
     value: Any = []
     tree = Tree()
     for _ in range(depth):
@@ -241,7 +241,7 @@ def test_what_is_encoded_is_not_too_deep_to_be_decoded(depth: int) -> None:
             assert slot.encode(slot.decode(slot.encode(deep))) == slot.encode(deep)
 
 
-def test_models_that_are_nested_without_an_end_are_refused() -> None:
+def test_slot_encode_endlessly_nested_models_is_rejected() -> None:
     for depth in (1000, 20_000):
         tree = Tree()
         for _ in range(depth):
@@ -280,7 +280,7 @@ def test_models_that_are_nested_without_an_end_are_refused() -> None:
         (WHOLE, b"1 2"),
     ],
 )
-def test_nothing_is_guessed(slot: Slot[Any], text: bytes) -> None:
+def test_slot_decode_does_not_coerce(slot: Slot[Any], text: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         slot.decode(text)
     assert caught.value.problems
@@ -288,12 +288,12 @@ def test_nothing_is_guessed(slot: Slot[Any], text: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", [1, None, {"xAxis": 1.0}, Point.model_construct(x_axis="1")])
-def test_a_value_that_is_not_of_the_type_is_not_sent(value: Any) -> None:
+def test_slot_encode_wrong_type_is_rejected(value: Any) -> None:
     with pytest.raises(EncodeError, match="point"):
         POINT.encode(value)
 
 
-def test_names_on_the_wire_are_those_of_the_protocol() -> None:
+def test_slot_uses_protocol_property_names() -> None:
     assert POINT.encode(Point(x_axis=1.5)) == b'{"xAxis":1.5}'
     assert POINT.decode(b'{"xAxis":1.5,"label":"a"}') == Point(x_axis=1.5, label="a")
 
@@ -316,7 +316,7 @@ def test_names_on_the_wire_are_those_of_the_protocol() -> None:
         (list[int], DecodeError),
     ],
 )
-def test_an_absent_slot_is_the_one_falsy_value_that_fits(type_form: Any, expected: Any) -> None:
+def test_slot_decode_absent_gives_only_falsy_value(type_form: Any, expected: Any) -> None:
     slot: Slot[Any] = Slot("slot", type_form)
     if expected is DecodeError:
         with pytest.raises(DecodeError):
@@ -330,7 +330,7 @@ def test_an_absent_slot_is_the_one_falsy_value_that_fits(type_form: Any, expecte
         st.binary(), st.text(everything).map(lambda text: text.encode("utf-8", "surrogatepass"))
     )
 )
-def test_bytes_never_raise_anything_but_decode_error(data: bytes) -> None:
+def test_slot_decode_any_bytes_raises_only_decode_error(data: bytes) -> None:
     for slot in (ANY, TEXT, WHOLE, POINT):
         try:
             slot.decode(data)

@@ -7,7 +7,7 @@ from soak.run import Plan, soak
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-async def test_nothing_is_left_of_clients_and_servers_that_come_and_go() -> None:
+async def test_soak_restarting_clients_and_servers_leave_nothing() -> None:
     plan = Plan(seconds=4.0, connections=30, clients=2, think=0.1, seed="ci")
     record = await soak(plan)
     rows = judge(plan, record)

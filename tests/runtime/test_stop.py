@@ -29,7 +29,7 @@ from watching import Recorder
 STOPPING = {"code": "EKP01", "data": {}, "msg": "The server is stopping"}
 
 
-async def test_running_handlers_may_finish(socket_path: Path) -> None:
+async def test_stop_lets_running_handlers_finish(socket_path: Path) -> None:
     gate, life = asyncio.Event(), Lifetime()
 
     async def ask(number: int) -> int:
@@ -49,7 +49,7 @@ async def test_running_handlers_may_finish(socket_path: Path) -> None:
             await asyncio.wait_for(stopping, WITHIN)
 
 
-async def test_streams_and_channels_are_closed_as_by_their_clients(socket_path: Path) -> None:
+async def test_stop_closes_streams_and_channels(socket_path: Path) -> None:
     lives = [Lifetime(), Lifetime()]
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
@@ -76,7 +76,7 @@ async def test_streams_and_channels_are_closed_as_by_their_clients(socket_path: 
                 assert await channel.result() == 6
 
 
-async def test_handlers_that_go_on_are_cancelled_and_their_callers_told(socket_path: Path) -> None:
+async def test_stop_cancels_handlers_after_grace_and_answers_callers(socket_path: Path) -> None:
     lives = {name: Lifetime() for name in ("ask", "watch", "talk")}
     handler = Serving(**{name: life.forever for name, life in lives.items()})
     async with enkaku.serve_unix(handler, socket_path) as server, raw_client(socket_path) as peer:
@@ -94,7 +94,7 @@ async def test_handlers_that_go_on_are_cancelled_and_their_callers_told(socket_p
     ]
 
 
-async def test_a_handler_that_has_not_begun_is_answered_as_well(socket_path: Path) -> None:
+async def test_stop_answers_call_whose_handler_has_not_started(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(ask=life.forever), socket_path) as server:
         async with raw_client(socket_path) as peer:
@@ -109,7 +109,7 @@ async def test_a_handler_that_has_not_begun_is_answered_as_well(socket_path: Pat
             assert life.began_count == life.ended_count
 
 
-async def test_new_calls_during_the_stop_are_refused(socket_path: Path) -> None:
+async def test_stop_rejects_new_calls(socket_path: Path) -> None:
     gate, life = asyncio.Event(), Lifetime()
 
     async def ask(number: int) -> int:
@@ -142,7 +142,7 @@ async def test_new_calls_during_the_stop_are_refused(socket_path: Path) -> None:
     assert life.began_count == 1
 
 
-async def test_what_comes_after_the_last_answer_upsets_nothing(socket_path: Path) -> None:
+async def test_stop_ignores_messages_after_last_reply(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         async with raw_client(socket_path) as peer:
             await peer.settle()
@@ -158,7 +158,7 @@ async def test_what_comes_after_the_last_answer_upsets_nothing(socket_path: Path
 
 @ON_ASYNCIO  # whose streams are the client here: uvloop's lose the end of what TLS has sent them
 @pytest.mark.parametrize("secure", [False, True])
-async def test_everything_is_flushed_before_the_socket_closes(
+async def test_stop_flushes_replies_before_socket_closes(
     server_tls: Any, client_tls: Any, secure: bool
 ) -> None:
     """Also when bytes of the client have not been read: closing then would reset the connection."""
@@ -191,7 +191,7 @@ async def test_everything_is_flushed_before_the_socket_closes(
         await asyncio.wait_for(stopping, WITHIN)
 
 
-async def test_stopping_twice_and_from_two_tasks_is_harmless(socket_path: Path) -> None:
+async def test_stop_twice_or_concurrently_is_harmless(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         async with enkaku.connect_unix(socket_path) as connection:
             await connection.request(VOID, None)
@@ -202,7 +202,7 @@ async def test_stopping_twice_and_from_two_tasks_is_harmless(socket_path: Path) 
                 await connection.request(VOID, None)
 
 
-async def test_a_cancelled_stop_ends_at_once(socket_path: Path) -> None:
+async def test_stop_cancelled_ends_at_once(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(ask=life.forever), socket_path) as server:
         async with enkaku.connect_unix(socket_path) as connection:
@@ -219,7 +219,7 @@ async def test_a_cancelled_stop_ends_at_once(socket_path: Path) -> None:
                 await other
 
 
-async def test_leaving_the_block_by_an_exception_does_not_wait_for_handlers(
+async def test_serve_block_exception_does_not_wait_for_handlers(
     socket_path: Path,
 ) -> None:
     life = Lifetime()
@@ -234,13 +234,13 @@ async def test_leaving_the_block_by_an_exception_does_not_wait_for_handlers(
     assert not socket_path.exists()
 
 
-async def test_a_server_without_connections_stops_at_once(socket_path: Path) -> None:
+async def test_stop_without_connections_is_immediate(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         async with asyncio.timeout(WITHIN):
             await server.stop(grace=1000)
 
 
-async def test_an_idle_connection_does_not_hold_up_the_stop(socket_path: Path) -> None:
+async def test_stop_ends_idle_connection_at_once(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         async with enkaku.connect_unix(socket_path) as connection:
             await connection.request(VOID, None)
@@ -249,7 +249,7 @@ async def test_an_idle_connection_does_not_hold_up_the_stop(socket_path: Path) -
             await until(lambda: not connection.is_open)
 
 
-async def test_a_connection_that_comes_during_the_stop_is_dropped(socket_path: Path) -> None:
+async def test_stop_drops_connection_opened_meanwhile(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         reader, writer = await asyncio.open_unix_connection(socket_path)
         async with asyncio.timeout(WITHIN):
@@ -260,7 +260,7 @@ async def test_a_connection_that_comes_during_the_stop_is_dropped(socket_path: P
             await stopping
 
 
-async def test_a_handler_that_waits_for_the_end_of_its_own_server_is_told(
+async def test_stop_from_own_handler_raises_usage_error(
     socket_path: Path,
 ) -> None:
     servers: list[enkaku.Server] = []
@@ -307,7 +307,7 @@ async def test_serve_forever_can_be_cancelled(socket_path: Path) -> None:
                 await asking
 
 
-async def test_a_client_that_the_stop_cannot_reach_is_dropped_by_it(socket_path: Path) -> None:
+async def test_stop_drops_client_that_reads_nothing(socket_path: Path) -> None:
     """It reads nothing, and its call has much to send."""
     told, life = Recorder(), Lifetime()
 
@@ -333,7 +333,7 @@ async def test_a_client_that_the_stop_cannot_reach_is_dropped_by_it(socket_path:
             assert len(told.started) == len(told.ended) == 1
 
 
-async def test_an_abort_does_not_wait_for_a_handler_that_ignores_it(
+async def test_server_abort_does_not_wait_for_stuck_handler(
     socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("enkaku.server.server._AT_ONCE", 0.05)
@@ -363,7 +363,7 @@ async def test_an_abort_does_not_wait_for_a_handler_that_ignores_it(
             await soon(ended)
 
 
-async def test_the_end_of_a_server_ends_its_clients_handlers_of_other_servers_go_on(
+async def test_stop_leaves_other_servers_running(
     socket_path: Path,
 ) -> None:
     other_path = socket_path.with_name("t")

@@ -48,7 +48,7 @@ async def tick_until_closed(_: int, stream: Stream) -> int:
 
 
 @pytest.mark.parametrize("number", [0, 1, 1000])
-async def test_items_arrive_in_order_and_then_the_result(
+async def test_stream_items_arrive_in_order_then_result(
     connect_anyhow: Connect, number: int
 ) -> None:
     async with connect_anyhow(Serving(watch=count_up)) as connection:
@@ -57,7 +57,7 @@ async def test_items_arrive_in_order_and_then_the_result(
             assert await stream.result() == number
 
 
-async def test_closing_a_stream_gets_the_result_of_its_handler(connect_anyhow: Connect) -> None:
+async def test_stream_close_returns_result_of_handler(connect_anyhow: Connect) -> None:
     async with connect_anyhow(Serving(watch=tick_until_closed)) as connection:
         async with connection.stream(WATCH, 0) as stream:
             seen = [await anext(stream) for _ in range(3)]
@@ -66,7 +66,7 @@ async def test_closing_a_stream_gets_the_result_of_its_handler(connect_anyhow: C
                 assert await stream.close() >= 3
 
 
-async def test_items_that_came_before_the_close_can_still_be_read(connect: Connect) -> None:
+async def test_stream_items_before_close_can_still_be_read(connect: Connect) -> None:
     async with connect(Serving(watch=tick_until_closed)) as connection:
         async with connection.stream(WATCH, 0) as stream:
             assert await anext(stream) == 0
@@ -75,7 +75,7 @@ async def test_items_that_came_before_the_close_can_still_be_read(connect: Conne
             assert rest == list(range(1, sent))
 
 
-async def test_a_stream_may_have_neither_param_nor_result(connect: Connect) -> None:
+async def test_stream_without_param_and_result(connect: Connect) -> None:
     async def tick(stream: Stream) -> None:
         await stream.send(1)
 
@@ -85,14 +85,14 @@ async def test_a_stream_may_have_neither_param_nor_result(connect: Connect) -> N
             assert await stream.result() is None
 
 
-async def test_the_result_can_be_had_without_reading_the_items(connect: Connect) -> None:
+async def test_stream_result_is_returned_without_reading_items(connect: Connect) -> None:
     async with connect(Serving(watch=count_up)) as connection:
         async with connection.stream(WATCH, 50_000) as stream:
             async with asyncio.timeout(WITHIN):
                 assert await stream.result() == 50_000
 
 
-async def test_the_result_can_be_asked_for_twice_and_by_two_tasks(connect: Connect) -> None:
+async def test_stream_result_may_be_awaited_several_times(connect: Connect) -> None:
     async with connect(Serving(watch=count_up)) as connection:
         async with connection.stream(WATCH, 3) as stream:
             assert await collect([stream.result(), stream.result()]) == [3, 3]
@@ -100,14 +100,14 @@ async def test_the_result_can_be_asked_for_twice_and_by_two_tasks(connect: Conne
             assert await stream.close() == 3
 
 
-async def test_closing_twice_gets_the_same_result(connect: Connect) -> None:
+async def test_stream_close_twice_returns_same_result(connect: Connect) -> None:
     async with connect(Serving(watch=tick_until_closed)) as connection:
         async with connection.stream(WATCH, 0) as stream:
             first, second = await collect([stream.close(), stream.close()])
             assert first == second == await stream.close()
 
 
-async def test_a_close_is_sent_once_and_an_abort_after_it_not_at_all(socket_path: Any) -> None:
+async def test_stream_close_is_sent_once_and_no_abort_after_it(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         async with connection.stream(WATCH, 1) as stream:
             opening = await peer.read()
@@ -124,9 +124,7 @@ async def test_a_close_is_sent_once_and_an_abort_after_it_not_at_all(socket_path
 
 
 @pytest.mark.parametrize("error", [None, KeyError("mine")], ids=["end", "exception"])
-async def test_leaving_the_block_cancels_the_handler(
-    connect: Connect, error: Exception | None
-) -> None:
+async def test_stream_block_exit_cancels_handler(connect: Connect, error: Exception | None) -> None:
     life = Lifetime()
     async with connect(Serving(watch=life.forever)) as connection:
         with suppress(KeyError):
@@ -138,7 +136,7 @@ async def test_leaving_the_block_cancels_the_handler(
         await soon(life.cancelled)
 
 
-async def test_breaking_out_of_the_iteration_and_the_block_leaks_nothing(connect: Connect) -> None:
+async def test_stream_break_out_of_iteration_leaks_nothing(connect: Connect) -> None:
     lives = [Lifetime() for _ in range(20)]
 
     async def watch(number: int, stream: Stream) -> int:
@@ -154,7 +152,7 @@ async def test_breaking_out_of_the_iteration_and_the_block_leaks_nothing(connect
         await soon(*(life.cancelled for life in lives))
 
 
-async def test_an_abort_can_give_its_reason(socket_path: Any) -> None:
+async def test_stream_abort_sends_cut_reason(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer), connection.stream(WATCH, 1) as stream:
         await peer.read()
         stream.abort("x" * 2000)
@@ -165,7 +163,7 @@ async def test_an_abort_can_give_its_reason(socket_path: Any) -> None:
             await anext(stream)
 
 
-async def test_after_an_abort_no_item_is_given_out_any_more(connect: Connect) -> None:
+async def test_stream_abort_discards_received_items(connect: Connect) -> None:
     life = Lifetime()
 
     async def watch(number: int, stream: Stream) -> int:
@@ -182,14 +180,14 @@ async def test_after_an_abort_no_item_is_given_out_any_more(connect: Connect) ->
                 await anext(stream)
 
 
-async def test_close_is_no_reason_for_an_abort(connect: Connect) -> None:
+async def test_stream_abort_with_reason_close_raises_usage_error(connect: Connect) -> None:
     async with connect(Serving(watch=count_up)) as connection:
         async with connection.stream(WATCH, 1) as stream:
             with pytest.raises(enkaku.UsageError):
                 stream.abort("Close")
 
 
-async def test_a_stream_is_opened_once(connect: Connect) -> None:
+async def test_stream_opened_twice_raises_usage_error(connect: Connect) -> None:
     async with connect(Serving(watch=count_up)) as connection:
         stream = connection.stream(WATCH, 1)
         async with stream:
@@ -199,7 +197,7 @@ async def test_a_stream_is_opened_once(connect: Connect) -> None:
             await stream.__aenter__()
 
 
-async def test_a_stream_that_is_not_opened_sends_nothing_and_says_what_is_missing(
+async def test_stream_not_opened_raises_usage_error_and_sends_nothing(
     connect: Connect,
 ) -> None:
     life = Lifetime()
@@ -215,7 +213,7 @@ async def test_a_stream_that_is_not_opened_sends_nothing_and_says_what_is_missin
     assert not life.began.is_set()
 
 
-async def test_only_one_task_waits_for_the_next_item(connect: Connect) -> None:
+async def test_stream_second_reader_raises_usage_error(connect: Connect) -> None:
     async with connect(Serving(watch=Lifetime().forever)) as connection:
         async with connection.stream(WATCH, 1) as stream:
             waiting = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
@@ -227,7 +225,7 @@ async def test_only_one_task_waits_for_the_next_item(connect: Connect) -> None:
                 await waiting
 
 
-async def test_two_hundred_streams_at_once_each_get_their_own_items(connect: Connect) -> None:
+async def test_stream_two_hundred_at_once_get_own_items(connect: Connect) -> None:
     async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
         for item in range(50):
             await stream.send(f"{number}/{item}")
@@ -242,7 +240,7 @@ async def test_two_hundred_streams_at_once_each_get_their_own_items(connect: Con
     assert got == [([f"{n}/{i}" for i in range(50)], n) for n in range(200)]
 
 
-async def test_after_the_end_a_send_is_refused_and_nothing_is_sent(socket_path: Any) -> None:
+async def test_stream_send_after_end_raises_and_sends_nothing(socket_path: Any) -> None:
     kept: list[Stream] = []
 
     async def watch(number: int, stream: Stream) -> int:
@@ -259,7 +257,7 @@ async def test_after_the_end_a_send_is_refused_and_nothing_is_sent(socket_path: 
             assert await peer.settle() == []
 
 
-async def test_a_child_task_that_sends_after_the_end_is_refused(connect: Connect) -> None:
+async def test_stream_send_from_child_task_after_end_raises(connect: Connect) -> None:
     go = asyncio.Event()
     outcomes: list[object] = []
     children: list[asyncio.Task[None]] = []
@@ -285,7 +283,7 @@ async def test_a_child_task_that_sends_after_the_end_is_refused(connect: Connect
     assert len(outcomes) == 1
 
 
-async def test_items_of_two_tasks_of_one_handler_all_arrive(connect: Connect) -> None:
+async def test_stream_items_of_two_handler_tasks_all_arrive(connect: Connect) -> None:
     async def watch(number: int, stream: Stream) -> int:
         async def part(start: int) -> None:
             for item in range(start, number, 2):
@@ -301,7 +299,7 @@ async def test_items_of_two_tasks_of_one_handler_all_arrive(connect: Connect) ->
     assert [item for item in items if item % 2] == list(range(1, 500, 2))
 
 
-async def test_values_written_just_before_the_return_are_not_lost(connect: Connect) -> None:
+async def test_stream_items_sent_before_return_all_arrive(connect: Connect) -> None:
     async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
         for _ in range(number):
             await stream.send("x" * 60_000)
@@ -316,7 +314,7 @@ def _void() -> enkaku.Request[None, None]:
     return enkaku.Request[None, None]("void")
 
 
-async def test_a_stream_that_could_not_be_opened_has_no_result_to_wait_for(
+async def test_stream_opening_failed_has_no_result(
     socket_path: Path,
 ) -> None:
     connections: list[enkaku.Connection] = []

@@ -26,7 +26,7 @@ def unused_port() -> int:
         return port
 
 
-async def test_a_server_names_its_address() -> None:
+async def test_serve_tcp_address_names_host_and_port() -> None:
     async with enkaku.serve_tcp(Serving()) as server:
         (address,) = server.addresses
         host, _, port = address.rpartition(":")
@@ -36,21 +36,21 @@ async def test_a_server_names_its_address() -> None:
             assert connection.peer == address
 
 
-async def test_an_ipv6_address_is_bracketed() -> None:
+async def test_serve_tcp_ipv6_address_is_bracketed() -> None:
     async with enkaku.serve_tcp(Serving(), "::1") as server:
         assert server.addresses[0].startswith("tcp:[::1]:")
         async with enkaku.connect_tcp("::1", tcp_port(server)) as connection:
             await connection.request(VOID, None)
 
 
-async def test_a_name_works_as_well() -> None:
+async def test_serve_tcp_host_name_works() -> None:
     async with enkaku.serve_tcp(Serving(), "localhost") as server:
         assert server.addresses
         async with enkaku.connect_tcp("localhost", tcp_port(server)) as connection:
             await connection.request(VOID, None)
 
 
-async def test_a_handler_learns_who_calls() -> None:
+async def test_handler_call_has_peer_address() -> None:
     peers: list[str] = []
 
     async def ask(number: int) -> int:
@@ -63,7 +63,7 @@ async def test_a_handler_learns_who_calls() -> None:
     assert peers[0].startswith("tcp:127.0.0.1:")
 
 
-async def test_a_port_in_use_is_said() -> None:
+async def test_serve_tcp_port_in_use_raises_address_in_use() -> None:
     async with enkaku.serve_tcp(Serving()) as server:
         with pytest.raises(enkaku.AddressInUse):
             async with enkaku.serve_tcp(Serving(), port=tcp_port(server)):
@@ -72,7 +72,7 @@ async def test_a_port_in_use_is_said() -> None:
             await connection.request(VOID, None)
 
 
-async def test_a_port_can_be_used_again_at_once() -> None:
+async def test_serve_tcp_port_can_be_reused_at_once() -> None:
     async with enkaku.serve_tcp(Serving()) as server:
         port = tcp_port(server)
         async with enkaku.connect_tcp("127.0.0.1", port) as connection:
@@ -87,7 +87,7 @@ async def test_a_port_can_be_used_again_at_once() -> None:
     ("host", "port"),
     [("192.0.2.1", 0), ("nobody.invalid", 0), ("x" * 300, 0), ("127.0.0.1", 99999), ("é" * 70, 1)],
 )
-async def test_an_impossible_address_cannot_be_served(host: str, port: int) -> None:
+async def test_serve_tcp_impossible_address_raises(host: str, port: int) -> None:
     with pytest.raises(enkaku.EnkakuError):
         async with enkaku.serve_tcp(Serving(), host, port):
             pass
@@ -97,13 +97,13 @@ async def test_an_impossible_address_cannot_be_served(host: str, port: int) -> N
     ("host", "port"),
     [("nobody.invalid", 1), ("127.0.0.1", 99999), ("é" * 70, 1), ("127.0.0.1", -1)],
 )
-async def test_an_impossible_address_cannot_be_connected_to(host: str, port: int) -> None:
+async def test_connect_tcp_impossible_address_raises(host: str, port: int) -> None:
     with pytest.raises(enkaku.EnkakuError):
         async with enkaku.connect_tcp(host, port):
             pass
 
 
-async def test_a_refused_connect_says_so_and_leaves_nothing() -> None:
+async def test_connect_refused_raises_connect_failed() -> None:
     port = unused_port()
     for _ in range(20):
         with pytest.raises(enkaku.ConnectFailed, match=f"tcp:127.0.0.1:{port}"):
@@ -111,7 +111,7 @@ async def test_a_refused_connect_says_so_and_leaves_nothing() -> None:
                 pass
 
 
-async def test_a_reset_cancels_the_handler() -> None:
+async def test_tcp_reset_cancels_handler() -> None:
     life = Lifetime()
     async with enkaku.serve_tcp(Serving(ask=life.forever)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
@@ -125,7 +125,7 @@ async def test_a_reset_cancels_the_handler() -> None:
         del reader
 
 
-async def test_small_messages_are_not_held_back() -> None:
+async def test_tcp_small_messages_are_not_delayed() -> None:
     """Without TCP_NODELAY each answer would wait for an acknowledgement, up to 40 ms."""
 
     async def echo_all(number: int, channel: Any) -> int:

@@ -76,9 +76,7 @@ async def use(server: Serve, path: Path | None) -> None:
 
 
 @pytest.mark.parametrize("tcp", [False, True])
-def test_a_server_and_its_clients_each_in_a_thread_and_a_loop_of_its_own(
-    socket_path: Path, tcp: bool
-) -> None:
+def test_server_and_clients_in_own_threads_interoperate(socket_path: Path, tcp: bool) -> None:
     path = None if tcp else socket_path
     loops, server = Loops(), Serve(path)
     left = threading.Semaphore(0)
@@ -101,7 +99,7 @@ def test_a_server_and_its_clients_each_in_a_thread_and_a_loop_of_its_own(
         loops.join()
 
 
-async def test_two_servers_in_one_loop_stop_one_after_the_other(socket_path: Path) -> None:
+async def test_two_servers_in_one_event_loop_stop_independently(socket_path: Path) -> None:
     async with enkaku.serve_tcp(Serving(echo=same)) as second:
         async with enkaku.connect_tcp("127.0.0.1", second.port) as to_second:
             async with enkaku.serve_unix(Serving(echo=same), socket_path) as first:
@@ -112,7 +110,7 @@ async def test_two_servers_in_one_loop_stop_one_after_the_other(socket_path: Pat
             assert await to_second.request(ECHO, "still") == "still"
 
 
-async def test_call_from_another_thread_goes_through_the_loop(connect: Connect) -> None:
+async def test_call_from_other_thread_runs_in_event_loop(connect: Connect) -> None:
     async def ask(number: int) -> int:
         return -number
 

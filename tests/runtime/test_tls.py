@@ -26,7 +26,7 @@ async def same(text: str) -> str:
     return text
 
 
-async def test_large_messages_pass_both_ways(
+async def test_tls_large_messages_pass_both_ways(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async with enkaku.serve_tcp(Serving(echo=same), ssl=server_tls) as server:
@@ -34,7 +34,7 @@ async def test_large_messages_pass_both_ways(
             assert len(await connection.request(ECHO, "x" * 5_000_000)) == 5_000_000
 
 
-async def test_the_name_of_the_server_is_checked(
+async def test_tls_server_name_is_checked(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async with enkaku.serve_tcp(Serving(), ssl=server_tls) as server:
@@ -50,7 +50,7 @@ async def test_the_name_of_the_server_is_checked(
             await connection.request(VOID, None)
 
 
-async def test_an_unknown_authority_is_refused(server_tls: ssl.SSLContext) -> None:
+async def test_tls_unknown_authority_is_rejected(server_tls: ssl.SSLContext) -> None:
     stranger = ssl.create_default_context()
     trustme.CA().configure_trust(stranger)
     async with enkaku.serve_tcp(Serving(), ssl=server_tls) as server:
@@ -60,7 +60,7 @@ async def test_an_unknown_authority_is_refused(server_tls: ssl.SSLContext) -> No
                     pass
 
 
-async def test_a_client_certificate_can_be_required(authority: trustme.CA) -> None:
+async def test_tls_client_certificate_can_be_required(authority: trustme.CA) -> None:
     strict = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(strict)
     authority.configure_trust(strict)
@@ -79,7 +79,7 @@ async def test_a_client_certificate_can_be_required(authority: trustme.CA) -> No
                     await connection.request(VOID, None)
 
 
-async def test_a_plain_client_of_a_tls_server_learns_that_the_connection_is_lost(
+async def test_tls_server_plain_client_raises_connection_lost(
     server_tls: ssl.SSLContext,
 ) -> None:
     async with enkaku.serve_tcp(Serving(), ssl=server_tls) as server:
@@ -89,7 +89,7 @@ async def test_a_plain_client_of_a_tls_server_learns_that_the_connection_is_lost
                     await connection.request(VOID, None)
 
 
-async def test_a_tls_client_of_a_plain_server_fails_to_connect(client_tls: ssl.SSLContext) -> None:
+async def test_tls_client_plain_server_raises_connect_failed(client_tls: ssl.SSLContext) -> None:
     async with enkaku.serve_tcp(Serving()) as server:
         async with asyncio.timeout(WITHIN):
             with pytest.raises(enkaku.ConnectFailed):
@@ -99,7 +99,7 @@ async def test_a_tls_client_of_a_plain_server_fails_to_connect(client_tls: ssl.S
                     pass
 
 
-async def test_a_client_that_goes_without_a_goodbye_cancels_its_handler(
+async def test_tls_client_without_close_notify_cancels_handler(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     life = Lifetime()
@@ -111,7 +111,7 @@ async def test_a_client_that_goes_without_a_goodbye_cancels_its_handler(
         await soon(life.cancelled)
 
 
-async def test_a_client_that_never_shakes_hands_is_dropped(
+async def test_tls_client_without_handshake_is_dropped(
     server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("enkaku.serve._TLS_HANDSHAKE", 0.05)
@@ -123,7 +123,7 @@ async def test_a_client_that_never_shakes_hands_is_dropped(
         await writer.wait_closed()
 
 
-async def test_a_stop_while_a_client_shakes_hands_does_not_wait_for_it(
+async def test_tls_stop_does_not_wait_for_handshake(
     server_tls: ssl.SSLContext,
 ) -> None:
     async with enkaku.serve_tcp(Serving(), ssl=server_tls) as server:
@@ -135,7 +135,7 @@ async def test_a_stop_while_a_client_shakes_hands_does_not_wait_for_it(
         await writer.wait_closed()
 
 
-async def test_a_stop_drops_a_client_that_shakes_hands(server_tls: ssl.SSLContext) -> None:
+async def test_tls_stop_drops_client_during_handshake(server_tls: ssl.SSLContext) -> None:
     async with enkaku.serve_tcp(Serving(), ssl=server_tls) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
         await turns(20)
@@ -148,7 +148,7 @@ async def test_a_stop_drops_a_client_that_shakes_hands(server_tls: ssl.SSLContex
 
 @ON_ASYNCIO  # whose streams are the client here: uvloop's lose the end of what TLS has sent them
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_client_that_goes_on_sending_during_a_stop_gets_its_last_answer(
+async def test_tls_stop_while_client_sends_delivers_last_reply(
     server_tls: ssl.SSLContext, authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:
     gate, life = asyncio.Event(), Lifetime()
@@ -181,7 +181,7 @@ async def test_a_client_that_goes_on_sending_during_a_stop_gets_its_last_answer(
         await asyncio.wait_for(stopping, WITHIN)
 
 
-async def test_a_stop_answers_the_calls_that_it_cancels(
+async def test_tls_stop_answers_calls_that_it_cancels(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     life = Lifetime()
@@ -195,7 +195,7 @@ async def test_a_stop_answers_the_calls_that_it_cancels(
                     await asking
 
 
-async def test_a_server_that_does_not_say_goodbye_is_left_however_often_one_closes(
+async def test_tls_close_without_close_notify_of_server_times_out(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     accepted: list[asyncio.StreamWriter] = []
@@ -212,7 +212,7 @@ async def test_a_server_that_does_not_say_goodbye_is_left_however_often_one_clos
     accepted[0].transport.abort()
 
 
-async def test_closing_twice_with_calls_open_hangs_nowhere(
+async def test_tls_close_twice_with_open_calls_does_not_hang(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     life = Lifetime()

@@ -22,16 +22,14 @@ def leave_stale(path: Path) -> None:
     dead.close()
 
 
-async def test_only_the_same_user_can_connect_by_default(socket_path: Path) -> None:
+async def test_unix_socket_default_mode_is_owner_only(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path):
         assert stat.S_IMODE(socket_path.stat().st_mode) == 0o600
         assert names_in(socket_path.parent) == [socket_path.name]
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o777])
-async def test_the_mode_is_what_was_asked_for_whatever_the_mask(
-    socket_path: Path, mask: int
-) -> None:
+async def test_unix_socket_mode_is_independent_of_umask(socket_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
         async with enkaku.serve_unix(Serving(), socket_path, mode=0o660):
@@ -40,20 +38,20 @@ async def test_the_mode_is_what_was_asked_for_whatever_the_mask(
         os.umask(before)
 
 
-async def test_the_file_goes_with_the_server(socket_path: Path) -> None:
+async def test_unix_socket_file_is_removed_with_server(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path):
         assert socket_path.is_socket()
     assert names_in(socket_path.parent) == []
 
 
-async def test_the_file_goes_when_the_block_is_left_by_an_exception(socket_path: Path) -> None:
+async def test_unix_socket_file_is_removed_after_exception(socket_path: Path) -> None:
     with pytest.raises(KeyError):
         async with enkaku.serve_unix(Serving(), socket_path):
             raise KeyError
     assert names_in(socket_path.parent) == []
 
 
-async def test_a_living_server_keeps_its_path(socket_path: Path) -> None:
+async def test_unix_path_of_live_server_raises_address_in_use(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path):
         async with enkaku.connect_unix(socket_path) as connection:
             for _ in range(3):
@@ -65,7 +63,7 @@ async def test_a_living_server_keeps_its_path(socket_path: Path) -> None:
             await connection.request(VOID, None)
 
 
-async def test_a_living_server_that_accepts_nobody_keeps_its_path(socket_path: Path) -> None:
+async def test_unix_path_of_live_server_with_full_queue_is_kept(socket_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as living:
         living.bind(str(socket_path))
         living.listen(0)
@@ -81,7 +79,7 @@ async def test_a_living_server_that_accepts_nobody_keeps_its_path(socket_path: P
     assert socket_path.is_socket()
 
 
-async def test_a_dead_servers_path_is_taken_over(socket_path: Path) -> None:
+async def test_unix_path_of_dead_server_is_taken_over(socket_path: Path) -> None:
     leave_stale(socket_path)
     async with enkaku.serve_unix(Serving(), socket_path):
         async with enkaku.connect_unix(socket_path) as connection:
@@ -89,13 +87,13 @@ async def test_a_dead_servers_path_is_taken_over(socket_path: Path) -> None:
     assert names_in(socket_path.parent) == []
 
 
-async def test_what_an_interrupted_start_left_is_cleared_away(socket_path: Path) -> None:
+async def test_unix_path_leftover_of_interrupted_start_is_removed(socket_path: Path) -> None:
     leave_stale(socket_path.with_name("~"))
     async with enkaku.serve_unix(Serving(), socket_path):
         assert names_in(socket_path.parent) == [socket_path.name]
 
 
-async def test_a_living_server_beside_the_path_keeps_its_own(socket_path: Path) -> None:
+async def test_unix_path_temporary_name_of_live_server_is_kept(socket_path: Path) -> None:
     beside = socket_path.with_name("~")
     async with enkaku.serve_unix(Serving(), beside):
         with pytest.raises(enkaku.AddressInUse):
@@ -106,7 +104,7 @@ async def test_a_living_server_beside_the_path_keeps_its_own(socket_path: Path) 
 
 
 @pytest.mark.parametrize("what", ["file", "directory", "link", "dangling", "fifo"])
-async def test_what_is_not_a_socket_is_left_alone(socket_path: Path, what: str) -> None:
+async def test_unix_path_not_a_socket_is_left_alone(socket_path: Path, what: str) -> None:
     match what:
         case "file":
             socket_path.write_text("precious")
@@ -128,13 +126,13 @@ async def test_what_is_not_a_socket_is_left_alone(socket_path: Path, what: str) 
     assert not socket_path.with_name("~").exists()
 
 
-async def test_a_missing_directory_is_said(socket_path: Path) -> None:
+async def test_unix_path_in_missing_directory_raises(socket_path: Path) -> None:
     with pytest.raises(enkaku.TransportError, match="No such file"):
         async with enkaku.serve_unix(Serving(), socket_path / "x" / "y"):
             pass
 
 
-async def test_a_directory_without_permission_is_said(socket_path: Path) -> None:
+async def test_unix_path_without_permission_raises(socket_path: Path) -> None:
     superuser = os.geteuid() == 0
     socket_path.parent.chmod(0o500)
     if superuser:
@@ -150,7 +148,7 @@ async def test_a_directory_without_permission_is_said(socket_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "x" * 107, "a\0b", "."])
-async def test_an_impossible_path_is_said_and_leaves_nothing(socket_path: Path, name: str) -> None:
+async def test_unix_path_impossible_raises_and_leaves_nothing(socket_path: Path, name: str) -> None:
     with pytest.raises(enkaku.EnkakuError):
         async with enkaku.serve_unix(Serving(), f"{socket_path.parent}/{name}"):
             pass
@@ -158,7 +156,7 @@ async def test_an_impossible_path_is_said_and_leaves_nothing(socket_path: Path, 
 
 
 @pytest.mark.parametrize("last", ["s", "~", "é"])
-async def test_a_path_may_be_as_long_as_the_system_lets_it(socket_path: Path, last: str) -> None:
+async def test_unix_path_of_maximum_length_works(socket_path: Path, last: str) -> None:
     longest = 107
     directory = socket_path.parent
     filler = longest - len(os.fsencode(f"{directory}/{last}"))
@@ -175,7 +173,7 @@ async def test_a_path_may_be_as_long_as_the_system_lets_it(socket_path: Path, la
     assert names_in(directory) == []
 
 
-async def test_an_empty_path_is_said_and_leaves_nothing(
+async def test_unix_path_empty_raises_and_leaves_nothing(
     socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(socket_path.parent)
@@ -185,7 +183,7 @@ async def test_an_empty_path_is_said_and_leaves_nothing(
     assert names_in(socket_path.parent) == []
 
 
-async def test_a_relative_path_survives_a_change_of_directory(
+async def test_unix_path_relative_survives_change_of_directory(
     socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(socket_path.parent)
@@ -196,7 +194,7 @@ async def test_a_relative_path_survives_a_change_of_directory(
     assert names_in(socket_path.parent) == []
 
 
-async def test_the_end_of_an_earlier_server_leaves_the_later_ones_file(socket_path: Path) -> None:
+async def test_unix_path_of_later_server_survives_end_of_earlier(socket_path: Path) -> None:
     first = enkaku.serve_unix(Serving(), socket_path)
     await first.__aenter__()
     socket_path.unlink()
@@ -207,7 +205,7 @@ async def test_the_end_of_an_earlier_server_leaves_the_later_ones_file(socket_pa
     assert names_in(socket_path.parent) == []
 
 
-async def test_a_path_can_be_taken_over_while_its_server_still_finishes(socket_path: Path) -> None:
+async def test_unix_path_of_stopping_server_can_be_taken_over(socket_path: Path) -> None:
     gate, life = asyncio.Event(), Lifetime()
 
     async def echo(text: str) -> str:
@@ -230,7 +228,7 @@ async def test_a_path_can_be_taken_over_while_its_server_still_finishes(socket_p
 
 
 @ON_ASYNCIO  # a loop makes no difference to a lock
-async def test_somebody_who_holds_the_directory_does_not_hang_the_start(
+async def test_unix_path_locked_directory_raises_instead_of_hanging(
     socket_path: Path,
 ) -> None:
     directory = os.open(socket_path.parent, os.O_RDONLY)
@@ -265,7 +263,7 @@ asyncio.run(main())
 
 
 @ON_ASYNCIO  # the servers are other processes
-async def test_of_servers_that_start_at_once_on_a_dead_servers_path_one_wins(
+async def test_unix_path_of_dead_server_is_won_by_one_of_many(
     socket_path: Path,
 ) -> None:
     here = str(Path(__file__).parent.parent)

@@ -105,7 +105,9 @@ async def failing(_: object) -> AsyncGenerator[None, None]:
         ({"timeout": dt.timedelta(seconds=5)}, "timeout must be a number of seconds"),
     ],
 )
-async def test_an_option_of_a_request(connect: Connect, options: dict[str, Any], told: str) -> None:
+async def test_request_option_invalid_raises_usage_error(
+    connect: Connect, options: dict[str, Any], told: str
+) -> None:
     async with connect(serving()) as connection:
         with pytest.raises(enkaku.UsageError, match=told):
             await connection.request(ASK, 1, **options)
@@ -128,7 +130,7 @@ async def test_an_option_of_a_request(connect: Connect, options: dict[str, Any],
         ({"timeout": "5"}, "timeout must be a number of seconds"),
     ],
 )
-async def test_an_option_of_a_stream_or_channel(
+async def test_stream_option_invalid_raises_usage_error(
     connect: Connect, options: dict[str, Any], told: str
 ) -> None:
     async with connect(serving()) as connection:
@@ -138,7 +140,7 @@ async def test_an_option_of_a_stream_or_channel(
             connection.channel(TALK, 1, **options)
 
 
-async def test_an_option_of_an_event(connect: Connect) -> None:
+async def test_event_option_unknown_raises_usage_error(connect: Connect) -> None:
     async with connect(serving()) as connection:
         with pytest.raises(enkaku.UsageError, match="tell: a request or event has no option"):
             await connection.event(TELL, 1, tmeout=1)
@@ -181,7 +183,7 @@ COMMON = [
         ({"connect_timeout": "1"}, "connect_timeout must be a number of seconds"),
     ],
 )
-async def test_an_option_of_a_connection(
+async def test_connection_option_invalid_raises_usage_error(
     socket_path: Path, options: dict[str, Any], told: str
 ) -> None:
     # It is told before anything is tried: nobody serves there.
@@ -206,7 +208,9 @@ async def test_an_option_of_a_connection(
         ({"lifespan": [with_return]}, "a lifespan must be a function"),
     ],
 )  # fmt: skip
-async def test_an_option_of_a_server(socket_path: Path, options: dict[str, Any], told: str) -> None:
+async def test_server_option_invalid_raises_usage_error(
+    socket_path: Path, options: dict[str, Any], told: str
+) -> None:
     with pytest.raises(enkaku.UsageError, match=told):
         async with enkaku.serve_unix(serving(), socket_path, **options):
             raise AssertionError("unreachable")
@@ -214,14 +218,14 @@ async def test_an_option_of_a_server(socket_path: Path, options: dict[str, Any],
 
 
 @pytest.mark.parametrize("mode", [600, -1])
-async def test_the_mode_of_a_socket(socket_path: Path, mode: Any) -> None:
+async def test_socket_mode_invalid_raises_usage_error(socket_path: Path, mode: Any) -> None:
     with pytest.raises(enkaku.UsageError, match="mode is a number from 0 to 0o777"):
         async with enkaku.serve_unix(serving(), socket_path, mode=mode):
             raise AssertionError("unreachable")
     assert not socket_path.exists()
 
 
-async def test_what_is_no_tls_context() -> None:
+async def test_ssl_option_invalid_raises_usage_error() -> None:
     wrong: Any = True
     with pytest.raises(enkaku.UsageError, match=r"ssl is an ssl\.SSLContext"):
         async with enkaku.serve_tcp(serving(), ssl=wrong):
@@ -231,7 +235,7 @@ async def test_what_is_no_tls_context() -> None:
             raise AssertionError("unreachable")
 
 
-async def test_arguments_in_each_others_place(socket_path: Path) -> None:
+async def test_serve_swapped_arguments_raise_usage_error(socket_path: Path) -> None:
     path: Any = socket_path
     handler: Any = serving()
     with pytest.raises(enkaku.UsageError, match="handler must be an instance of Handler; got"):
@@ -247,7 +251,7 @@ async def test_arguments_in_each_others_place(socket_path: Path) -> None:
         ("::1", None, "port must be an integer"),
     ],
 )
-async def test_what_is_no_address(host: Any, port: Any, told: str) -> None:
+async def test_tcp_address_invalid_raises_usage_error(host: Any, port: Any, told: str) -> None:
     with pytest.raises(enkaku.UsageError, match=told):
         async with enkaku.serve_tcp(serving(), host, port):
             raise AssertionError("unreachable")
@@ -256,14 +260,14 @@ async def test_what_is_no_address(host: Any, port: Any, told: str) -> None:
             raise AssertionError("unreachable")
 
 
-async def test_what_are_no_faults() -> None:
+async def test_faults_option_invalid_raises_usage_error() -> None:
     wrong: Any = True
     with pytest.raises(enkaku.UsageError, match="faults must be an instance of Faults; got True"):
         async with enkaku.connect_memory(serving(), faults=wrong):
             raise AssertionError("unreachable")
 
 
-async def test_what_is_no_socket() -> None:
+async def test_serve_socket_not_a_socket_raises_usage_error() -> None:
     with socket.socket() as bare:
         wrong: Any = enkaku.PassedSocket("web", bare)
         with pytest.raises(
@@ -273,7 +277,7 @@ async def test_what_is_no_socket() -> None:
                 raise AssertionError("unreachable")
 
 
-async def test_a_handlers_class(connect: Connect) -> None:
+async def test_handler_class_instead_of_instance_raises_usage_error(connect: Connect) -> None:
     wrong: Any = Serving
     with pytest.raises(enkaku.UsageError, match=r"handler must be an instance, Serving\(\)"):
         async with connect(wrong):
@@ -281,7 +285,7 @@ async def test_a_handlers_class(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("name", ["pour", "fill"])
-async def test_a_handler_that_yields_its_items(connect: Connect, name: str) -> None:
+async def test_handler_async_generator_raises_usage_error(connect: Connect, name: str) -> None:
     async def yields(*_: object) -> AsyncGenerator[str, None]:
         yield "item"
 
@@ -320,7 +324,7 @@ async def test_a_handler_that_yields_its_items(connect: Connect, name: str) -> N
         ({"depth": 0}, "depth must be more than 0"),
     ],
 )
-def test_limits_that_are_none(limits: dict[str, Any], told: str) -> None:
+def test_limits_invalid_raise_usage_error(limits: dict[str, Any], told: str) -> None:
     with pytest.raises(enkaku.UsageError, match=told):
         enkaku.Limits(**limits)
 
@@ -329,13 +333,13 @@ def test_limits_that_are_none(limits: dict[str, Any], told: str) -> None:
     "wrong",
     [{"first": "1"}, {"longest": None}, {"attempts": 2.5}, {"attempts": "3"}],
 )
-def test_waits_that_are_none(wrong: dict[str, Any]) -> None:
+def test_reconnect_backoff_invalid_raises_usage_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(enkaku.UsageError, match=f"Reconnect: {next(iter(wrong))} "):
         enkaku.Reconnect(**wrong)
 
 
 @pytest.mark.parametrize("wrong", ["5", math.nan, math.inf, True])
-def test_deadlines_that_are_none(wrong: Any) -> None:
+def test_deadline_invalid_raises_usage_error(wrong: Any) -> None:
     with (
         pytest.raises(enkaku.UsageError, match="a deadline must be a number of seconds"),
         enkaku.deadline(wrong),
@@ -347,7 +351,9 @@ def test_deadlines_that_are_none(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", [makes_nothing, without_yield])
-async def test_an_interceptor_of_a_client_that_makes_no_block(connect: Connect, wrong: Any) -> None:
+async def test_client_interceptor_not_a_context_manager_raises(
+    connect: Connect, wrong: Any
+) -> None:
     told = f"the interceptor {wrong.__qualname__} must return an async context manager"
     async with connect(serving(), client_interceptors=[wrong]) as connection:
         with pytest.raises(enkaku.UsageError, match=told):
@@ -361,7 +367,7 @@ async def test_an_interceptor_of_a_client_that_makes_no_block(connect: Connect, 
 
 
 @pytest.mark.parametrize("wrong", [makes_nothing, without_yield])
-async def test_an_interceptor_of_a_server_that_makes_no_block(
+async def test_server_interceptor_not_a_context_manager_fails_call(
     connect: Connect, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connect(serving(), interceptors=[wrong]) as connection:
@@ -371,7 +377,7 @@ async def test_an_interceptor_of_a_server_that_makes_no_block(
 
 
 @pytest.mark.parametrize("wrong", [makes_nothing, without_yield])
-async def test_a_lifespan_that_makes_no_block(
+async def test_lifespan_not_a_context_manager_ends_connection(
     connect: Connect, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connect(serving(), lifespan=wrong) as connection:
@@ -380,7 +386,7 @@ async def test_a_lifespan_that_makes_no_block(
     assert f"the lifespan {wrong.__qualname__} must return an async context" in caplog.text
 
 
-async def test_interceptor_that_does_not_yield_is_named_in_a_note(connect: Connect) -> None:
+async def test_client_interceptor_without_yield_is_named_in_note(connect: Connect) -> None:
     async with connect(serving(), client_interceptors=[with_return]) as connection:
         for _ in range(2):
             with pytest.raises(RuntimeError, match=r"^generator didn't yield") as caught:
@@ -389,7 +395,7 @@ async def test_interceptor_that_does_not_yield_is_named_in_a_note(connect: Conne
         assert connection.calls == ()
 
 
-async def test_handler_interceptor_that_does_not_yield_is_named_in_the_log(
+async def test_server_interceptor_without_yield_is_named_in_log(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connect(serving(), interceptors=[with_return]) as connection:
@@ -398,7 +404,7 @@ async def test_handler_interceptor_that_does_not_yield_is_named_in_the_log(
     assert "raised on entering the interceptor with_return" in caplog.text
 
 
-async def test_lifespan_that_does_not_yield_is_named_in_the_log(
+async def test_lifespan_without_yield_is_named_in_log(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connect(serving(), lifespan=with_return) as connection:
@@ -407,7 +413,7 @@ async def test_lifespan_that_does_not_yield_is_named_in_the_log(
     assert "raised on entering the lifespan with_return" in caplog.text
 
 
-async def test_what_an_interceptor_raises_itself_is_left_as_it_is(connect: Connect) -> None:
+async def test_interceptor_own_exception_is_raised_unchanged(connect: Connect) -> None:
     async with connect(serving(), client_interceptors=[failing]) as connection:
         with pytest.raises(TypeError, match=r"^of its own$"):
             await connection.request(ASK, 1)
@@ -416,7 +422,7 @@ async def test_what_an_interceptor_raises_itself_is_left_as_it_is(connect: Conne
 # Calls.
 
 
-async def test_a_call_before_its_block(connect: Connect) -> None:
+async def test_call_used_before_async_with_raises_usage_error(connect: Connect) -> None:
     async with connect(serving()) as connection:
         channel = connection.channel(TALK, 1)
         uses: list[Callable[[], Awaitable[object]]] = [
@@ -434,7 +440,7 @@ async def test_a_call_before_its_block(connect: Connect) -> None:
                 getattr(channel, name)
 
 
-async def test_who_may_not_send_is_told_why(connect: Connect) -> None:
+async def test_channel_send_after_end_raises_call_closed_with_reason(connect: Connect) -> None:
     async with connect(serving()) as connection:
         async with connection.channel(TALK, 1) as channel:
             await channel.end()
@@ -445,7 +451,7 @@ async def test_who_may_not_send_is_told_why(connect: Connect) -> None:
                 await channel.send(1)
 
 
-async def test_a_policy_that_a_handlers_stream_does_not_know(
+async def test_server_stream_when_full_invalid_raises_usage_error(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def newest(_: int, stream: Any) -> int:
@@ -460,7 +466,7 @@ async def test_a_policy_that_a_handlers_stream_does_not_know(
     assert "got 'newest'" in caplog.text
 
 
-async def test_a_stream_in_place_of_what_makes_one(connect: Connect) -> None:
+async def test_reopening_stream_instead_of_function_raises_usage_error(connect: Connect) -> None:
     async with connect(serving()) as connection:
         wrong: Any = connection.stream(WATCH, 1)
         with pytest.raises(enkaku.UsageError, match="pass a function that returns a new stream"):
@@ -472,12 +478,12 @@ async def test_a_stream_in_place_of_what_makes_one(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("wrong", [VOID, TELL, "watch", Serving])
-def test_a_broadcast_of_what_has_no_items(wrong: Any) -> None:
+def test_broadcast_of_request_or_event_raises_usage_error(wrong: Any) -> None:
     with pytest.raises(enkaku.UsageError, match="the procedure must be a stream or channel"):
         enkaku.Broadcast(wrong)
 
 
-async def test_a_broadcasts_patience_and_policy() -> None:
+async def test_broadcast_option_invalid_raises_usage_error() -> None:
     wrong: Any = "1"
     with pytest.raises(enkaku.UsageError, match="patience must be a number of seconds"):
         enkaku.Broadcast(WATCH, patience=wrong)
@@ -486,7 +492,7 @@ async def test_a_broadcasts_patience_and_policy() -> None:
 
 
 @pytest.mark.parametrize("grace", ["1", None, -1, math.nan])
-async def test_a_stop_without_a_time(socket_path: Path, grace: Any) -> None:
+async def test_stop_grace_invalid_raises_usage_error(socket_path: Path, grace: Any) -> None:
     async with enkaku.serve_unix(serving(), socket_path) as server:
         for end in (server.stop, server.serve_forever):
             with pytest.raises(enkaku.UsageError, match="grace must be"):
@@ -507,7 +513,7 @@ async def in_another_loop(use: Callable[[], Awaitable[object]]) -> None:
     await asyncio.to_thread(asyncio.run, run())
 
 
-async def test_a_connection_in_another_event_loop(connect: Connect) -> None:
+async def test_connection_in_other_event_loop_raises_usage_error(connect: Connect) -> None:
     async with connect(serving()) as connection:
 
         async def opening() -> None:
@@ -521,7 +527,7 @@ async def test_a_connection_in_another_event_loop(connect: Connect) -> None:
         assert await connection.request(ASK, 1) == 1
 
 
-async def test_a_call_in_another_event_loop(connect: Connect) -> None:
+async def test_call_in_other_event_loop_raises_usage_error(connect: Connect) -> None:
     async with connect(serving()) as connection, connection.channel(TALK, 1) as channel:
 
         async def aborting() -> None:
@@ -539,7 +545,7 @@ async def test_a_call_in_another_event_loop(connect: Connect) -> None:
         assert await anext(channel) == 1
 
 
-async def test_a_handlers_stream_in_another_event_loop(connect: Connect) -> None:
+async def test_server_stream_in_other_event_loop_raises_usage_error(connect: Connect) -> None:
     async def threaded(number: int, stream: enkaku.ServerStream[int]) -> int:
         await in_another_loop(lambda: stream.send(1))
         await stream.send(2)
@@ -550,7 +556,7 @@ async def test_a_handlers_stream_in_another_event_loop(connect: Connect) -> None
             assert [item async for item in stream] == [2]
 
 
-async def test_a_server_in_another_event_loop(socket_path: Path) -> None:
+async def test_server_in_other_event_loop_raises_usage_error(socket_path: Path) -> None:
     async with enkaku.serve_unix(serving(), socket_path) as server:
         await in_another_loop(server.stop)
         await in_another_loop(server.serve_forever)
@@ -558,7 +564,7 @@ async def test_a_server_in_another_event_loop(socket_path: Path) -> None:
             assert await connection.request(ASK, 1) == 1
 
 
-async def test_coroutine_without_await_warns_with_its_public_name(connect: Connect) -> None:
+async def test_coroutine_never_awaited_warns_with_public_name(connect: Connect) -> None:
     async def watch(_: int, stream: enkaku.ServerStream[int]) -> int:
         with pytest.warns(RuntimeWarning, match=r"ServerStream\.send' was never awaited"):
             stream.send(1)  # type: ignore[unused-coroutine] # the mistake

@@ -20,7 +20,7 @@ from watching import Recorder
 SMALL = enkaku.Limits(window=10_000)
 
 
-async def test_a_reader_of_the_latest_gets_the_newest_item_and_counts_the_others(
+async def test_when_full_latest_keeps_newest_and_counts_others(
     connect: Connect,
 ) -> None:
     done = asyncio.Event()
@@ -41,7 +41,7 @@ async def test_a_reader_of_the_latest_gets_the_newest_item_and_counts_the_others
             assert seen.dropped == 9999
 
 
-async def test_a_reader_that_drops_the_oldest_keeps_what_fits(connect: Connect) -> None:
+async def test_when_full_drop_oldest_keeps_what_fits(connect: Connect) -> None:
     done = asyncio.Event()
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
@@ -60,7 +60,7 @@ async def test_a_reader_that_drops_the_oldest_keeps_what_fits(connect: Connect) 
             assert stream.dropped == 5000 - len(kept)
 
 
-async def test_one_reader_that_drops_does_not_make_another_drop(connect: Connect) -> None:
+async def test_when_full_of_one_stream_leaves_other_complete(connect: Connect) -> None:
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
         for item in range(number):
             await stream.send(item)
@@ -77,7 +77,7 @@ async def test_one_reader_that_drops_does_not_make_another_drop(connect: Connect
 
 
 @pytest.mark.parametrize("when_full", ["latest", "drop_oldest"])
-async def test_a_handler_that_drops_does_not_wait_for_its_reader(
+async def test_when_full_of_handler_does_not_wait_for_reader(
     connect: Connect, when_full: enkaku.WhenFull
 ) -> None:
     seen = Recorder()
@@ -102,7 +102,7 @@ async def test_a_handler_that_drops_does_not_wait_for_its_reader(
     assert len(items) <= (12 if when_full == "latest" else 22)
 
 
-async def test_what_waits_for_room_is_forgotten_when_the_call_is_given_up(
+async def test_when_full_buffered_items_are_discarded_on_abort(
     socket_path: Path,
 ) -> None:
     seen = Recorder()
@@ -129,7 +129,7 @@ async def test_what_waits_for_room_is_forgotten_when_the_call_is_given_up(
     assert seen.ended[0].outcome == "aborted"
 
 
-async def test_a_handler_may_wait_again_after_it_has_dropped(connect: Connect) -> None:
+async def test_when_full_of_handler_may_return_to_wait(connect: Connect) -> None:
     async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
         stream.when_full = "drop_oldest"
         for item in range(10):
@@ -144,7 +144,7 @@ async def test_a_handler_may_wait_again_after_it_has_dropped(connect: Connect) -
             assert [int(item) async for item in stream] == list(range(500))
 
 
-async def test_items_dropped_by_a_close_are_counted_too(connect: Connect) -> None:
+async def test_dropped_counts_items_discarded_by_close(connect: Connect) -> None:
     async def watch(number: int, stream: Any) -> int:
         for item in range(number):
             await stream.send(item)
