@@ -14,7 +14,7 @@ _INSTANCES = 50
 
 
 @pytest.mark.parametrize("seed", slow_but([0], range(_PACKAGES)))
-def test_a_slot_accepts_what_its_schema_accepts_and_gives_it_back(seed: int) -> None:
+def test_fuzz_slot_agrees_with_schema_and_round_trips(seed: int) -> None:
     tally = compare_package(f"ci.{seed}", instances=_INSTANCES)
     if tally.disagreements:
         small = shrunk(tally.disagreements[0], tries=100)

@@ -48,7 +48,7 @@ def _accepted(tally: Tally) -> list[str]:
 
 
 @pytest.mark.parametrize("start", slow_but([24], range(0, len(_KEYWORDS), 8)))
-def test_without_a_mistake_nothing_is_found(start: int) -> None:
+def test_fuzz_without_mutation_finds_nothing(start: int) -> None:
     tally = _tried(*_KEYWORDS[start : start + 8])
     assert not tally.disagreements, describe(tally.disagreements[0])
     assert tally.instances > 400 * len(_KEYWORDS[start : start + 8])
@@ -59,7 +59,7 @@ def _nothing(_case: Case, _value: Any) -> Iterator[Reason]:
 
 
 @pytest.mark.parametrize("keyword", slow_but(_QUICK, _KEYWORDS))
-def test_a_rule_that_takes_everything_for_proved_is_noticed(
+def test_fuzz_finds_rule_that_proves_everything(
     keyword: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RULES, keyword, _nothing)
@@ -82,9 +82,7 @@ def _off_by_one(keyword: str) -> Mistake:
 
 
 @pytest.mark.parametrize("keyword", slow_but(_QUICK, [*_FEWER, *_MORE]))
-def test_a_size_that_is_off_by_one_is_noticed(
-    keyword: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fuzz_finds_rule_off_by_one(keyword: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = stepped_cases(keyword)
     assert not _compared(cases).disagreements
     monkeypatch.setitem(RULES, keyword, _off_by_one(keyword))
@@ -132,7 +130,7 @@ def _without_else(case: Case, value: Any) -> Iterator[Reason]:
         ],
     ),
 )
-def test_a_step_that_is_overlooked_is_noticed(
+def test_fuzz_finds_rule_without_a_step(
     keyword: str, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = stepped_cases(keyword)
@@ -175,7 +173,7 @@ def _not_all(case: Case, value: Any) -> Iterator[Reason]:
         ],
     ),
 )
-def test_a_rule_that_overlooks_something_is_noticed(
+def test_fuzz_finds_rule_that_overlooks_keyword(
     keyword: str, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RULES, keyword, mistake)
@@ -183,7 +181,7 @@ def test_a_rule_that_overlooks_something_is_noticed(
 
 
 @pytest.mark.slow
-def test_alternatives_that_are_wrongly_taken_for_apart_are_noticed(
+def test_fuzz_finds_wrong_disjointness(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Disjointness, "of_values", lambda *_: True)

@@ -59,24 +59,24 @@ def _check(slot: Any, tests: list[Mapping[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("entry", _parameters(ENTRIES))
-def test_a_param_is_accepted_if_and_only_if_it_is_valid(entry: Entry, packages: Packages) -> None:
+def test_suite_param_slot_agrees_with_schema(entry: Entry, packages: Packages) -> None:
     (slot,) = packages.slots(entry, "p", "param")
     _check(slot, entry.tests)
 
 
 @pytest.mark.parametrize("entry", _parameters(SAMPLE))
-def test_every_slot_is_checked_alike(entry: Entry, packages: Packages) -> None:
+def test_suite_other_slots_agree_with_schema(entry: Entry, packages: Packages) -> None:
     for slot in packages.slots(entry, "s", "receive", "result"):
         _check(slot, entry.tests)
 
 
 @pytest.mark.parametrize("entry", _parameters(each for each in ENTRIES if each.moves))
-def test_a_definition_is_as_good_as_its_schema(entry: Entry, packages: Packages) -> None:
+def test_suite_definition_agrees_with_schema(entry: Entry, packages: Packages) -> None:
     (slot,) = packages.slots(entry, "d", "param")
     _check(slot, entry.tests)
 
 
-def test_the_texts_are_what_the_suite_means() -> None:
+def test_suite_numbers_survive_python_json() -> None:
     """No number of the suite is beyond a double, so that reading and writing the file loses nothing."""
     for file in FILES:
         text = file.read_text(encoding="utf-8")
