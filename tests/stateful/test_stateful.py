@@ -30,7 +30,7 @@ _SEEN = (
 )
 
 
-def test_both_sides_do_what_the_model_says_in_some_programs() -> None:
+def test_model_agrees_for_some_programs() -> None:
     outcome = search_batch(0, "some", _SOME)
     assert not outcome.found, outcome.found[0]
     assert outcome.programs >= _SOME
@@ -38,7 +38,7 @@ def test_both_sides_do_what_the_model_says_in_some_programs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_both_sides_do_what_the_model_says_whatever_happens() -> None:
+def test_model_agrees_for_all_programs_and_covers_states() -> None:
     outcome = search(_PROGRAMS, "ci")
     assert not outcome.found, outcome.found[0]
     assert outcome.programs >= _PROGRAMS
@@ -53,22 +53,22 @@ def test_both_sides_do_what_the_model_says_whatever_happens() -> None:
 
 
 @pytest.mark.parametrize("mutation", TABLES.values(), ids=TABLES.keys())
-def test_mistake_in_a_table_of_states_is_found(mutation: Mutation) -> None:
+def test_model_finds_mutated_state_table(mutation: Mutation) -> None:
     with mutation():
         assert search_batch(0, "mutations", _ENOUGH, shorten=False).found
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistake_on_the_wire_is_found(mistake: Mistake) -> None:
+def test_model_finds_mutated_wire_message(mistake: Mistake) -> None:
     assert search_batch(0, "mutations", _ENOUGH, shorten=False, mistake=mistake).found
 
 
 @pytest.mark.parametrize("heard", [False, True])
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_lines_that_are_only_written_anew_are_no_mistake(side: str, heard: bool) -> None:
+def test_model_accepts_reencoded_messages(side: str, heard: bool) -> None:
     same = Mistake(side, heard, begin=lambda: lambda message: [dict(message)])
     assert not search_batch(0, "mutations", 20, shorten=False, mistake=same).found
 
 
-def test_every_byte_is_a_step() -> None:
+def test_model_maps_every_byte_to_a_step() -> None:
     assert len(STEPS) == 256
