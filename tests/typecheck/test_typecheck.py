@@ -35,7 +35,10 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def _package(item: pytest.Item) -> str | None:
-    if isinstance(item, pytest.Function) and item.function is test_a_package_is_accepted:
+    if (
+        isinstance(item, pytest.Function)
+        and item.function is test_generated_package_passes_type_checker
+    ):
         return str(item.callspec.params["package"])
     return None
 
@@ -47,22 +50,24 @@ def findings(project: Path) -> Findings:
 
 @pytest.mark.parametrize("checker", CHECKERS)
 @pytest.mark.parametrize("package", slow_but(QUICK, WRITERS))
-def test_a_package_is_accepted(findings: Findings, package: str, checker: str) -> None:
+def test_generated_package_passes_type_checker(
+    findings: Findings, package: str, checker: str
+) -> None:
     assert findings.of(checker, package) == []
 
 
-def test_each_checker_reads_every_file(findings: Findings, project: Path) -> None:
+def test_type_checker_reads_every_file(findings: Findings, project: Path) -> None:
     count = len([*project.rglob("*.py")])
     assert findings.counts == dict.fromkeys(CHECKERS, count)
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_correct_usage_is_accepted(findings: Findings, checker: str) -> None:
+def test_correct_usage_passes_type_checker(findings: Findings, checker: str) -> None:
     assert findings.of(checker, "correct.py") == []
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_mistakes_are_told(findings: Findings, checker: str) -> None:
+def test_mistakes_are_reported_by_type_checker(findings: Findings, checker: str) -> None:
     lines = (HERE / "mistakes.py").read_text().splitlines()
     expected = {
         number: matched[checker]
