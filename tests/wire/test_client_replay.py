@@ -31,7 +31,7 @@ REFUSED: Final = {
 LOST: Final = {"rejected": "ConnectionLost"}
 
 
-async def test_our_client_speaks_as_recorded(
+async def test_client_replay_sends_recorded_messages(
     recording: Recording, recorded: ModuleType, link: str, socket_path: Path
 ) -> None:
     stages, users = importlib.import_module("wire.stage"), importlib.import_module("wire.raw_user")
@@ -55,7 +55,7 @@ async def test_our_client_speaks_as_recorded(
     assert user.refused == REFUSED.get(recording.name, [])
 
 
-async def test_our_client_sends_nothing_that_its_schema_refuses(
+async def test_client_replay_sends_nothing_its_schema_rejects(
     recorded: ModuleType, link: str, socket_path: Path
 ) -> None:
     stages = importlib.import_module("wire.stage")
@@ -89,7 +89,7 @@ async def _play(name: str, play: Any) -> None:
 
 
 @pytest.mark.parametrize("name", CLIENT_DIFFERENCES)
-def test_a_difference_of_our_client_is_one(name: str) -> None:
+def test_client_replay_listed_difference_is_real(name: str) -> None:
     recording = load_recordings()[name]
     lines, seen = _expected(recording)
     ours, recorded = (

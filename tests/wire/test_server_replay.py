@@ -31,7 +31,7 @@ ENDS: Final = {"server-dispose": STOPPED, "server-killed": KILLED}
 BEFORE: Final = {"stream-abort": "metrics"}
 
 
-async def test_our_server_answers_as_recorded(
+async def test_server_replay_sends_recorded_replies(
     recording: Recording, handler: Handler, link: str, socket_path: Path
 ) -> None:
     limits = Limits(message_size=2000) if recording.name in SMALL else None
@@ -43,7 +43,7 @@ async def test_our_server_answers_as_recorded(
 
 
 @pytest.mark.parametrize("name", SERVER_DIFFERENCES)
-def test_a_difference_of_our_server_is_one(name: str) -> None:
+def test_server_replay_listed_difference_is_real(name: str) -> None:
     recorded = list(_recorded_steps(load_recordings()[name]))
     ours = list(_steps(load_recordings()[name]))
     assert [_text(step) for step in ours] != [_text(step) for step in recorded]

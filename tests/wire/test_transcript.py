@@ -4,7 +4,7 @@ import pytest
 from wire.transcript import FOLDER, LARGE, canonical, load_recordings
 
 
-def test_every_file_of_the_folder_is_replayed() -> None:
+def test_recordings_of_folder_are_all_replayed() -> None:
     files = {path.stem for path in FOLDER.glob("*.jsonl")}
     assert len(files) == 80
     assert files | {LARGE} == load_recordings().keys()
@@ -18,7 +18,7 @@ def test_every_file_of_the_folder_is_replayed() -> None:
         (r'"\u0041\/\ud83d\ude00"', '"A/😀"'),
     ],
 )
-def test_equal_texts(one: str, other: str) -> None:
+def test_canonical_of_equal_texts_is_equal(one: str, other: str) -> None:
     assert canonical(one) == canonical(other)
 
 
@@ -36,22 +36,22 @@ def test_equal_texts(one: str, other: str) -> None:
         (r'"\ud800"', r'"\udc00"'),
     ],
 )
-def test_different_texts(one: str, other: str) -> None:
+def test_canonical_of_different_texts_differs(one: str, other: str) -> None:
     assert canonical(one) != canonical(other)
 
 
-def test_members_out_of_order_are_equal_where_the_order_is_free() -> None:
+def test_canonical_unordered_ignores_order_of_properties() -> None:
     one, other = '{"a":[1,{"b":2,"c":3}],"d":4}', '{"d":4,"a":[1,{"c":3,"b":2}]}'
     assert canonical(one, ordered=False) == canonical(other, ordered=False)
 
 
-def test_any_number_is_equal_where_it_is_a_figure() -> None:
+def test_canonical_figures_ignore_value_of_number() -> None:
     figures = frozenset({"cpu"})
     assert canonical('{"cpu":1.5}', figures=figures) == canonical('{"cpu":2}', figures=figures)
     assert canonical('{"cpu":"1"}', figures=figures) != canonical('{"cpu":1}', figures=figures)
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", "[1]]"])
-def test_what_is_not_json_is_refused(text: str) -> None:
+def test_canonical_invalid_json_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"JSON|Expecting|Extra data"):
         canonical(text)
