@@ -58,7 +58,7 @@ async def all_gone(server: enkaku.Server, told: Recorder) -> None:
         await connection.request(PING, None)
 
 
-async def test_of_a_client_that_is_killed_nothing_is_left(socket_path: Path) -> None:
+async def test_killed_client_leaves_nothing(socket_path: Path) -> None:
     async with serving(socket_path) as (server, told), client(socket_path) as child:
         before = open_now(server)
         assert len(before) == len(server.connections) == len(open_calls())
@@ -70,7 +70,7 @@ async def test_of_a_client_that_is_killed_nothing_is_left(socket_path: Path) -> 
         await all_gone(server, told)
 
 
-async def test_calls_of_a_stopped_client_end_when_their_time_is_over(socket_path: Path) -> None:
+async def test_stopped_client_calls_end_at_deadline(socket_path: Path) -> None:
     async with serving(socket_path) as (server, told), client(socket_path, timeout=0.8) as child:
         before = open_now(server)
         assert before
@@ -85,7 +85,7 @@ async def test_calls_of_a_stopped_client_end_when_their_time_is_over(socket_path
         await all_gone(server, told)
 
 
-async def test_calls_of_a_stopped_client_that_have_no_end_wait_for_it(socket_path: Path) -> None:
+async def test_stopped_client_calls_without_timeout_wait(socket_path: Path) -> None:
     quiet = [state for state in open_calls() if state != "a stream is amid its items"]
     async with serving(socket_path, unread_time=TIME) as (server, told):
         async with client(socket_path, states=quiet) as child:
@@ -99,7 +99,7 @@ async def test_calls_of_a_stopped_client_that_have_no_end_wait_for_it(socket_pat
             await all_gone(server, told)
 
 
-async def test_a_stopped_client_that_much_waits_for_is_given_up(socket_path: Path) -> None:
+async def test_stopped_client_with_unread_bytes_is_dropped(socket_path: Path) -> None:
     async with serving(socket_path, unread_time=TIME) as (server, told):
         async with client(socket_path, floods=True) as child:
             child.stop()
@@ -108,7 +108,7 @@ async def test_a_stopped_client_that_much_waits_for_is_given_up(socket_path: Pat
             await all_gone(server, told)
 
 
-async def test_a_stopped_client_does_not_hold_up_the_stop(socket_path: Path) -> None:
+async def test_stopped_client_does_not_delay_stop(socket_path: Path) -> None:
     async with serving(socket_path) as (server, told), client(socket_path) as child:
         child.stop()
         watch = Stopwatch()
@@ -118,7 +118,7 @@ async def test_a_stopped_client_does_not_hold_up_the_stop(socket_path: Path) -> 
         assert len(told.started) == len(told.ended)
 
 
-async def test_a_client_that_ends_in_the_middle_of_a_line_leaves_nothing(
+async def test_client_ending_inside_line_leaves_nothing(
     socket_path: Path,
 ) -> None:
     async with serving(socket_path) as (server, told):
@@ -131,7 +131,7 @@ async def test_a_client_that_ends_in_the_middle_of_a_line_leaves_nothing(
         assert told.started[0].items_received == 0
 
 
-async def test_of_a_half_open_connection_what_waits_unread_is_given_up(socket_path: Path) -> None:
+async def test_half_open_connection_with_unread_bytes_is_dropped(socket_path: Path) -> None:
     faults = Faults()
     async with serving(socket_path, unread_time=TIME) as (server, told):
         async with (
@@ -157,7 +157,7 @@ async def _be_lost(connection: enkaku.Connection) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"garbage\n" * 100, b"\xff\xfe\n", b'{"payload":{}}\n'])
-async def test_what_is_no_message_is_reported_and_the_calls_go_on(
+async def test_invalid_messages_are_reported_and_calls_continue(
     socket_path: Path, sent: bytes
 ) -> None:
     async with serving(socket_path) as (server, told), raw_client(socket_path) as raw:
@@ -169,7 +169,7 @@ async def test_what_is_no_message_is_reported_and_the_calls_go_on(
         assert [call.rid for call in open_now(server)] == ["a"]
 
 
-async def test_a_line_without_an_end_ends_the_connection(socket_path: Path) -> None:
+async def test_endless_line_ends_connection(socket_path: Path) -> None:
     async with serving(socket_path, message_size=1000) as (server, told):
         async with raw_client(socket_path) as another, raw_client(socket_path) as raw:
             raw.send(typ="stream", rid="a", prc="quiet")
@@ -180,7 +180,7 @@ async def test_a_line_without_an_end_ends_the_connection(socket_path: Path) -> N
         await all_gone(server, told)
 
 
-async def test_a_lifespan_that_is_never_entered_ends_with_the_stop(socket_path: Path) -> None:
+async def test_stop_ends_lifespan_that_never_starts(socket_path: Path) -> None:
     life = Lifetime()
 
     @asynccontextmanager
@@ -203,7 +203,7 @@ async def test_a_lifespan_that_is_never_entered_ends_with_the_stop(socket_path: 
         assert server.connections == ()
 
 
-async def test_a_lifespan_that_does_not_end_is_left_by_the_stop(socket_path: Path) -> None:
+async def test_stop_leaves_lifespan_that_does_not_end(socket_path: Path) -> None:
     life = Lifetime()
 
     @asynccontextmanager
@@ -226,7 +226,7 @@ async def test_a_lifespan_that_does_not_end_is_left_by_the_stop(socket_path: Pat
         assert server.connections == ()
 
 
-async def test_a_client_whose_own_loop_was_blocked_does_not_blame_the_server(
+async def test_client_with_blocked_event_loop_keeps_connection(
     socket_path: Path,
 ) -> None:
     limits = enkaku.Limits(silence=0.2, unread_time=0.2)

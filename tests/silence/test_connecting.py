@@ -33,7 +33,7 @@ def unix_server(path: Path) -> socket.socket:
     return listening
 
 
-async def test_a_unix_server_that_accepts_nobody_is_waited_for_and_no_longer(
+async def test_connect_unix_unaccepted_times_out(
     socket_path: Path,
 ) -> None:
     with unix_server(socket_path) as listening, full_queue(listening):
@@ -45,7 +45,7 @@ async def test_a_unix_server_that_accepts_nobody_is_waited_for_and_no_longer(
         await until(lambda: open_sockets() == before)
 
 
-async def test_a_unix_server_that_accepts_somebody_in_time_is_reached(socket_path: Path) -> None:
+async def test_connect_unix_accepted_in_time_succeeds(socket_path: Path) -> None:
     with unix_server(socket_path) as listening:
         with full_queue(listening):
             connecting = asyncio.create_task(_connect_and_ask(socket_path))
@@ -62,7 +62,7 @@ async def _connect_and_ask(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
-async def test_who_no_longer_wants_to_connect_leaves_nothing(socket_path: Path, kind: str) -> None:
+async def test_connect_cancelled_leaves_nothing(socket_path: Path, kind: str) -> None:
     made = (
         unix_server(socket_path)
         if kind == "unix"
@@ -90,7 +90,7 @@ async def test_who_no_longer_wants_to_connect_leaves_nothing(socket_path: Path, 
     assert names_in(socket_path.parent) == ["s"] * (kind == "unix")
 
 
-async def test_a_tcp_server_that_accepts_nobody_is_waited_for_and_no_longer() -> None:
+async def test_connect_tcp_unaccepted_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening, full_queue(listening):
         before, watch = open_sockets(), Stopwatch()
         with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.1 s"):
@@ -100,7 +100,7 @@ async def test_a_tcp_server_that_accepts_nobody_is_waited_for_and_no_longer() ->
         await until(lambda: open_sockets() == before)
 
 
-async def test_a_server_that_never_answers_the_tls_handshake_is_left(
+async def test_connect_tls_without_handshake_times_out(
     client_tls: ssl.SSLContext,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:

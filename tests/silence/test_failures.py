@@ -75,7 +75,7 @@ def cases() -> Iterator[Case]:
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
-async def test_a_call_ends_as_the_table_says(socket_path: Path, case: Case) -> None:
+async def test_call_ends_as_failures_table_says(socket_path: Path, case: Case) -> None:
     times = BOUNDS[case.rows[0].within].settings.server
     async with asyncio.timeout(LONG), case.way(socket_path, times) as stage:
         async with AsyncExitStack() as stack:
@@ -140,7 +140,7 @@ def timing(where: Place, bound: Bound) -> str:
     return "in time" if late <= SLACK else f"{late:.3f} s too late"
 
 
-def test_every_way_and_every_state_is_in_the_table() -> None:
+def test_failures_table_covers_every_fault_and_state() -> None:
     assert set(TABLE) == set(WAYS)
     tried = {row.state for rows in TABLE.values() for row in rows}
     assert tried == set(STATES)
@@ -148,12 +148,12 @@ def test_every_way_and_every_state_is_in_the_table() -> None:
     assert {row.within for rows in TABLE.values() for row in rows} == set(BOUNDS)
 
 
-def test_each_other_row_names_its_tests() -> None:
+def test_failures_rows_without_case_name_their_tests() -> None:
     assert {section: list(rows) for section, rows in PROOFS.items()} == other_rows()
     assert all(tests for rows in PROOFS.values() for tests in rows.values())
 
 
-def test_each_named_test_exists() -> None:
+def test_failures_named_tests_exist() -> None:
     sources = "".join(path.read_text() for path in ROOT.rglob("test_*.py"))
     named = {name for rows in PROOFS.values() for tests in rows.values() for name in tests}
     missing = [name for name in sorted({*named, *ALSO}) if f"def {name}(" not in sources]

@@ -105,7 +105,7 @@ Calling = Callable[[enkaku.Connection, float | None], Awaitable[None]]
 
 
 @CALLS
-async def test_a_caller_whose_time_is_over_is_not_kept(socket_path: Path, call: Calling) -> None:
+async def test_stuck_handler_call_ends_at_deadline(socket_path: Path, call: Calling) -> None:
     async with stuck(socket_path) as (server, handler, told):
         async with enkaku.connect_unix(socket_path) as connection:
             passed = Stopwatch()
@@ -116,7 +116,7 @@ async def test_a_caller_whose_time_is_over_is_not_kept(socket_path: Path, call: 
 
 
 @CALLS
-async def test_a_caller_who_gives_up_is_not_kept(socket_path: Path, call: Calling) -> None:
+async def test_stuck_handler_cancelled_caller_returns(socket_path: Path, call: Calling) -> None:
     async with stuck(socket_path) as (server, handler, told):
         async with enkaku.connect_unix(socket_path) as connection:
             with pytest.raises(TimeoutError):
@@ -130,7 +130,7 @@ async def test_a_caller_who_gives_up_is_not_kept(socket_path: Path, call: Callin
 
 
 @CALLS
-async def test_a_connection_that_is_lost_is_kept_for_its_handler(
+async def test_stuck_handler_keeps_lost_connection_counted(
     socket_path: Path, call: Calling
 ) -> None:
     async with stuck(socket_path) as (server, handler, told):
@@ -145,7 +145,7 @@ async def test_a_connection_that_is_lost_is_kept_for_its_handler(
         await until(lambda: server.connections == ())
 
 
-async def test_a_request_ends_with_the_servers_time(socket_path: Path) -> None:
+async def test_stuck_handler_request_ends_at_server_request_time(socket_path: Path) -> None:
     async with stuck(socket_path, request_time=BOUND) as (server, handler, told):
         async with enkaku.connect_unix(socket_path) as connection:
             passed = Stopwatch()
@@ -155,7 +155,7 @@ async def test_a_request_ends_with_the_servers_time(socket_path: Path) -> None:
             await stays_counted_until_it_ends(socket_path, server, handler, told)
 
 
-async def test_a_close_ends_with_the_servers_time(socket_path: Path) -> None:
+async def test_stuck_handler_close_ends_at_server_close_timeout(socket_path: Path) -> None:
     async with stuck(socket_path, close_timeout=BOUND) as (server, handler, told):
         async with enkaku.connect_unix(socket_path) as connection:
             passed = Stopwatch()
@@ -165,7 +165,7 @@ async def test_a_close_ends_with_the_servers_time(socket_path: Path) -> None:
             await stays_counted_until_it_ends(socket_path, server, handler, told)
 
 
-async def test_an_event_counts_too(socket_path: Path) -> None:
+async def test_stuck_handler_of_event_is_counted(socket_path: Path) -> None:
     async with stuck(socket_path, request_time=BOUND) as (server, handler, told):
         async with enkaku.connect_unix(socket_path) as connection:
             await connection.event(TELL, 1)
@@ -181,7 +181,7 @@ async def test_an_event_counts_too(socket_path: Path) -> None:
                 await until(lambda: len(told.ended) == 2)
 
 
-async def test_it_is_reported_after_the_time_to_clean_up_and_not_before(
+async def test_stuck_handler_is_reported_only_after_cleanup_time(
     socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with stuck(socket_path) as (_, handler, told):
@@ -195,7 +195,7 @@ async def test_it_is_reported_after_the_time_to_clean_up_and_not_before(
             assert "ask: the handler ignores its cancellation" in caplog.text
 
 
-async def test_who_cleans_up_in_time_is_not_reported(socket_path: Path) -> None:
+async def test_handler_cleaning_up_in_time_is_not_reported(socket_path: Path) -> None:
     async with stuck(socket_path) as (_, handler, told):
         async with enkaku.connect_unix(socket_path) as connection:
             with pytest.raises(enkaku.DeadlineExceeded):
@@ -206,7 +206,7 @@ async def test_who_cleans_up_in_time_is_not_reported(socket_path: Path) -> None:
             assert told.names("stuck") == []
 
 
-async def test_the_stop_leaves_it_after_a_bound_and_answers_its_caller(socket_path: Path) -> None:
+async def test_stuck_handler_does_not_hang_stop_and_caller_is_answered(socket_path: Path) -> None:
     async with stuck(socket_path) as (server, handler, told):
         async with enkaku.connect_unix(socket_path) as connection:
             asking = asyncio.create_task(connection.request(ASK, 1))
@@ -243,7 +243,7 @@ CLEANED: ContextVar[asyncio.Event] = ContextVar("cleaned")
 
 
 @pytest.mark.parametrize("then", [lose, stop, abort])
-async def test_who_cleans_up_is_not_cancelled_again(
+async def test_handler_cleaning_up_is_not_cancelled_again(
     socket_path: Path, then: Callable[[enkaku.Connection, enkaku.Server], Awaitable[None]]
 ) -> None:
     life, cleaning, cleaned = Lifetime(), Lifetime(), asyncio.Event()
@@ -267,7 +267,7 @@ async def test_who_cleans_up_is_not_cancelled_again(
             assert not cleaning.cancelled.is_set()
 
 
-async def test_who_ignored_one_cancellation_is_told_again_when_more_has_happened(
+async def test_handler_ignoring_cancellation_is_cancelled_again_later(
     socket_path: Path,
 ) -> None:
     first, second, told = Lifetime(), Lifetime(), Recorder()

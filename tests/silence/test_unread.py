@@ -94,7 +94,7 @@ async def ask_until_lost(connection: enkaku.Connection) -> enkaku.ConnectionLost
 
 
 @TRANSPORTS
-async def test_a_client_gives_up_a_server_that_reads_nothing(
+async def test_client_drops_server_that_reads_nothing(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     faults = Faults()
@@ -110,7 +110,7 @@ async def test_a_client_gives_up_a_server_that_reads_nothing(
 
 
 @TRANSPORTS
-async def test_a_server_gives_up_a_client_that_reads_nothing(
+async def test_server_drops_client_that_reads_nothing(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     faults = Faults()
@@ -127,7 +127,7 @@ async def test_a_server_gives_up_a_client_that_reads_nothing(
         await asking
 
 
-async def test_a_handler_that_waits_for_room_is_cancelled_with_its_client(
+async def test_handler_waiting_for_buffer_is_cancelled_with_client(
     socket_path: Path,
 ) -> None:
     life = Lifetime()
@@ -142,7 +142,7 @@ async def test_a_handler_that_waits_for_room_is_cancelled_with_its_client(
             await until(lambda: server.connections == ())
 
 
-async def test_an_event_that_waits_for_room_is_told_why_there_will_be_none(
+async def test_event_waiting_for_buffer_raises_with_cause(
     socket_path: Path,
 ) -> None:
     async with facing(socket_path, limits=LIMITS) as (connection, server):
@@ -153,7 +153,7 @@ async def test_an_event_that_waits_for_room_is_told_why_there_will_be_none(
         assert str(caught.value.__cause__) == READS_NOTHING
 
 
-async def test_who_reads_slowly_is_waited_for(socket_path: Path) -> None:
+async def test_slow_reader_is_not_dropped(socket_path: Path) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(serving(life), socket_path, limits=LIMITS):
         async with raw_client(socket_path) as client:
@@ -168,7 +168,7 @@ async def test_who_reads_slowly_is_waited_for(socket_path: Path) -> None:
 
 
 @TCP_ELSE_SLOW
-async def test_who_catches_up_and_has_nothing_more_to_read_is_left_alone(
+async def test_reader_that_catches_up_is_not_dropped(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     faults = Faults()
@@ -184,7 +184,7 @@ async def test_who_catches_up_and_has_nothing_more_to_read_is_left_alone(
 
 
 @TCP_ELSE_SLOW
-async def test_what_is_written_meanwhile_does_not_count_as_read(
+async def test_unread_time_ignores_bytes_written_meanwhile(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     faults = Faults()
@@ -201,7 +201,7 @@ async def test_what_is_written_meanwhile_does_not_count_as_read(
 
 
 @pytest.mark.parametrize(("within", "expected"), [(0.1, 0.1), (30.0, TIME)])
-async def test_a_close_ends_with_the_first_of_both_times(
+async def test_close_ends_after_shorter_of_within_and_unread_time(
     socket_path: Path, within: float, expected: float
 ) -> None:
     async with facing(socket_path, limits=LIMITS) as (connection, server):
@@ -214,7 +214,7 @@ async def test_a_close_ends_with_the_first_of_both_times(
         assert all(isinstance(end, enkaku.ConnectionLost) for end in await collect(asking))
 
 
-async def test_in_memory_a_close_ends_with_the_first_of_both_times_too() -> None:
+async def test_memory_close_ends_after_shorter_of_both_times() -> None:
     ours, theirs = memory_pair()
     receiver, deaf = Received(), Received()
     theirs.start(deaf, message_size=MESSAGE_SIZE)
@@ -229,7 +229,7 @@ async def test_in_memory_a_close_ends_with_the_first_of_both_times_too() -> None
     await until(lambda: deaf.ended)
 
 
-async def test_by_default_a_transport_waits_for_ever() -> None:
+async def test_transport_without_unread_time_waits_without_timeout() -> None:
     ours, theirs = memory_pair()
     receiver, deaf = Received(), Received()
     theirs.start(deaf, message_size=MESSAGE_SIZE)
@@ -255,7 +255,7 @@ class Received:
         self.ended, self.ended_with = True, error
 
 
-async def test_nobody_looks_while_there_is_room() -> None:
+async def test_unread_time_is_checked_only_while_bytes_wait() -> None:
     looks, ended = list[None](), asyncio.Event()
 
     def look() -> int:
@@ -277,13 +277,13 @@ async def test_nobody_looks_while_there_is_room() -> None:
     assert len(looks) == 6
 
 
-async def test_none_is_for_ever() -> None:
+async def test_unread_time_none_is_without_timeout() -> None:
     unread = Unread(lambda: 0, lambda _: pytest.fail("it was given up"))
     unread.watch()
     await pass_time(0.05)
 
 
-async def test_what_leaves_now_and_then_starts_the_time_anew() -> None:
+async def test_unread_time_restarts_when_bytes_leave() -> None:
     left, since = 0, Stopwatch()
 
     def leave() -> int:
