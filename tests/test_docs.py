@@ -104,7 +104,7 @@ def decoded_as(side: str, line: str) -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_what_a_document_shows_is_what_happens(document: Path, tmp_path: Path) -> None:
+def test_document_examples_give_shown_output(document: Path, tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
@@ -127,7 +127,7 @@ def test_what_a_document_shows_is_what_happens(document: Path, tmp_path: Path) -
             assert fence.kind in NOT_EXECUTED, f"nobody executes this: {fence.body[:80]}"
 
 
-def test_every_document_in_the_folder_is_linked_from_the_readme() -> None:
+def test_readme_links_every_document() -> None:
     readme = (ROOT / "README.md").read_text()
     for document in (ROOT / "docs").glob("*.md"):
         assert f"docs/{document.name}" in readme

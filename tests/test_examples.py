@@ -102,7 +102,7 @@ def server_options(request: pytest.FixtureRequest, socket_path: Path) -> list[st
     return ["--unix", str(socket_path)] if request.param == "unix" else ["--tcp", "127.0.0.1:0"]
 
 
-async def test_the_demo_shows_the_whole_dashboard_over_both_sockets() -> None:
+async def test_demo_shows_whole_dashboard_over_both_sockets() -> None:
     async with running(DASHBOARD / "demo.py", "--seconds", "1.2") as demo:
         out, err = await rest(demo)
     assert (demo.returncode, err) == (0, "")
@@ -147,7 +147,7 @@ def check_whole_story(out: str) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
 )
-async def test_an_interrupted_demo_cleans_up(number: signal.Signals, code: int) -> None:
+async def test_demo_interrupted_cleans_up(number: signal.Signals, code: int) -> None:
     async with running(DASHBOARD / "demo.py", start_new_session=True) as demo:
         path = (await first_line(demo, "$ python server.py")).split()[-1]
         await first_line(demo, "metrics")
@@ -162,7 +162,7 @@ async def test_an_interrupted_demo_cleans_up(number: signal.Signals, code: int) 
     assert not exists(path.rpartition("/")[0])
 
 
-async def test_the_client_draws_in_a_terminal_and_leaves_it_sane(socket_path: Path) -> None:
+async def test_client_draws_in_terminal_and_restores_it(socket_path: Path) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     before = termios.tcgetattr(theirs)
@@ -213,7 +213,7 @@ def read_terminal(descriptor: int) -> str:
     ],
     ids=["unix", "tcp"],
 )
-async def test_a_client_without_a_server_says_so(address: list[str], said: str) -> None:
+async def test_client_without_server_prints_error(address: list[str], said: str) -> None:
     async with watching(*address) as client:
         out, err = await rest(client)
     assert (client.returncode, out) == (1, "")
@@ -222,7 +222,7 @@ async def test_a_client_without_a_server_says_so(address: list[str], said: str) 
     assert err.count("\n") == 1
 
 
-async def test_a_server_that_cannot_listen_says_so() -> None:
+async def test_server_that_cannot_listen_prints_error() -> None:
     async with running(DASHBOARD / "server.py", "--unix", "/nowhere/dashboard.sock") as server:
         out, err = await rest(server)
     assert (server.returncode, out) == (1, "")
@@ -230,7 +230,7 @@ async def test_a_server_that_cannot_listen_says_so() -> None:
     assert "Traceback" not in err
 
 
-async def test_a_client_has_its_results_when_the_server_stops(server_options: list[str]) -> None:
+async def test_client_gets_results_when_server_stops(server_options: list[str]) -> None:
     async with serving(*server_options) as (server, address):
         async with watching(*address) as client:
             seen = await first_line(client, "metrics")
@@ -247,7 +247,7 @@ async def test_a_client_has_its_results_when_the_server_stops(server_options: li
     assert not exists(address[1])
 
 
-async def test_a_client_says_that_the_server_was_killed(server_options: list[str]) -> None:
+async def test_client_of_killed_server_prints_error(server_options: list[str]) -> None:
     async with serving(*server_options) as (server, address), watching(*address) as client:
         await first_line(client, "metrics")
         server.kill()
@@ -258,7 +258,7 @@ async def test_a_client_says_that_the_server_was_killed(server_options: list[str
     assert RESULTS.search(out) is None
 
 
-async def test_ctrl_c_ends_the_client_alone(server_options: list[str]) -> None:
+async def test_sigint_ends_only_client(server_options: list[str]) -> None:
     async with serving(*server_options) as (server, address):
         for _ in range(2):
             async with watching(*address) as client:
@@ -271,7 +271,7 @@ async def test_ctrl_c_ends_the_client_alone(server_options: list[str]) -> None:
 
 
 @pytest.mark.slow
-async def test_ctrl_c_ends_the_client_of_a_frozen_server(socket_path: Path) -> None:
+async def test_sigint_ends_client_of_stopped_server_process(socket_path: Path) -> None:
     unix = ("--unix", str(socket_path))
     async with serving(*unix) as (server, address), watching(*address) as client:
         await first_line(client, "metrics")
@@ -282,7 +282,7 @@ async def test_ctrl_c_ends_the_client_of_a_frozen_server(socket_path: Path) -> N
     assert RESULTS.search(out) is None
 
 
-async def test_a_reader_that_has_seen_enough_ends_the_client(socket_path: Path) -> None:
+async def test_client_with_closed_stdout_ends(socket_path: Path) -> None:
     reading, writing = os.pipe()
     unix = ("--unix", str(socket_path))
     async with serving(*unix) as (_, address), watching(*address, stdout=writing) as client:
@@ -342,7 +342,7 @@ async def watched(
                 yield logs
 
 
-async def test_a_slow_watcher_is_told_how_much_it_missed_and_where(
+async def test_log_feed_slow_subscriber_gets_gaps(
     log_feed: ModuleType, logger: logging.Logger
 ) -> None:
     expected = missed = 0
@@ -368,9 +368,7 @@ async def test_a_slow_watcher_is_told_how_much_it_missed_and_where(
     assert 1000 < missed < 3000
 
 
-async def test_a_watcher_gets_the_records_from_its_level_on(
-    log_feed: ModuleType, logger: logging.Logger
-) -> None:
+async def test_log_feed_filters_by_level(log_feed: ModuleType, logger: logging.Logger) -> None:
     async with watched(log_feed, logger, "warn") as logs:
         logger.log(5, "finer than debug")
         logger.info("fine")
@@ -388,7 +386,7 @@ async def test_a_watcher_gets_the_records_from_its_level_on(
 @pytest.mark.parametrize(
     ("count", "expected"), [(0.0, 6), (-1e308, 6), (1.4, 6), (2.0, 3), (1e300, 1)]
 )
-def test_a_client_gets_samples_at_its_own_pace(
+def test_metrics_client_gets_one_sample_in_interval(
     count: float, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(DASHBOARD)
@@ -396,7 +394,7 @@ def test_a_client_gets_samples_at_its_own_pace(
     assert [passes(number) for number in range(6)].count(True) == expected
 
 
-def test_the_counter_counts() -> None:
+def test_counter_example_prints_result() -> None:
     done = subprocess.run(
         [sys.executable, EXAMPLES / "counter" / "main.py"],
         capture_output=True,
@@ -416,12 +414,12 @@ def test_the_counter_counts() -> None:
         ("counter/protocol.json", "counter/counter_protocol"),
     ],
 )
-def test_the_generated_packages_are_up_to_date(protocol: str, package: str) -> None:
+def test_example_packages_are_up_to_date(protocol: str, package: str) -> None:
     done = run_enkaku("check", protocol, "--out", package, cwd=EXAMPLES)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_dashboard_speaks_the_seed_protocol() -> None:
+def test_example_dashboard_matches_seed_protocol() -> None:
     """A peer that was made from the recorded protocol and one that was made from ours understand each other."""
     document = yaml.safe_load((DASHBOARD / "protocol.yaml").read_text())
     ours = {name: plain(each, document["$defs"]) for name, each in document["procedures"].items()}

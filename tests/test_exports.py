@@ -14,7 +14,7 @@ REFERENCE = ROOT / "docs" / "reference.md"
 PACKAGE = ROOT / "runtime" / "enkaku"
 
 
-def test_every_public_name_exists_and_is_documented_where_it_is_defined() -> None:
+def test_public_names_exist_and_have_docstrings() -> None:
     assert enkaku.__all__ == sorted(
         set(enkaku.__all__), key=lambda name: (not name.isupper(), name)
     )
@@ -33,14 +33,14 @@ def modules() -> list[str]:
     ]
 
 
-def test_a_public_name_is_public_in_its_own_module_too() -> None:
+def test_public_names_are_public_in_their_modules() -> None:
     public = {
         name for each in modules() for name in importlib.import_module(f"enkaku.{each}").__all__
     }
     assert set(enkaku.__all__) <= public
 
 
-def test_nothing_else_is_reachable_without_an_underscore() -> None:
+def test_other_names_have_underscores() -> None:
     names = {
         name for name in vars(enkaku) if not name.startswith(("_", "@"))
     }  # "@" is pytest's own
@@ -48,19 +48,19 @@ def test_nothing_else_is_reachable_without_an_underscore() -> None:
     assert names - set(enkaku.__all__) <= folders
 
 
-def test_the_reference_documents_exactly_the_public_names() -> None:
+def test_reference_documents_exactly_the_public_names() -> None:
     documented = re.findall(r"^### `(\w+)", REFERENCE.read_text(), flags=re.MULTILINE)
     assert sorted(documented) == sorted(enkaku.__all__)
 
 
-def test_the_table_of_limits_names_each_of_them() -> None:
+def test_limits_table_names_every_limit() -> None:
     _, _, behind = (ROOT / "docs" / "serving.md").read_text().partition("| limit | default |")
     rows = behind.partition("\n\n")[0].splitlines()[2:]
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert sorted(named) == sorted(each.name for each in fields(enkaku.Limits))
 
 
-def test_the_reference_draws_the_tree_of_the_errors() -> None:
+def test_reference_shows_error_hierarchy() -> None:
     drawn = re.search(
         r"^EnkakuError\n.*?(?=^```$)", REFERENCE.read_text(), re.MULTILINE | re.DOTALL
     )

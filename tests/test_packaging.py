@@ -80,7 +80,7 @@ def bare(dist: Path, constraints: Path, tmp_path_factory: pytest.TempPathFactory
     return home
 
 
-def test_the_wheel_holds_the_three_packages_and_what_they_need(dist: Path) -> None:
+def test_wheel_contains_three_packages_and_their_data(dist: Path) -> None:
     (wheel,) = dist.glob("*-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {
@@ -95,7 +95,7 @@ def test_the_wheel_holds_the_three_packages_and_what_they_need(dist: Path) -> No
         assert f"enkaku_templates/{template.name}" in names
 
 
-def test_the_sdist_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:
+def test_sdist_builds_same_wheel(dist: Path, tmp_path: Path) -> None:
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as sdist:
         sdist.extractall(tmp_path, filter="data")
@@ -107,7 +107,7 @@ def test_the_sdist_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:
     assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
 
 
-def test_the_runtime_imports_with_its_own_dependencies_alone(bare: Path) -> None:
+def test_runtime_imports_with_only_its_dependencies(bare: Path) -> None:
     python = bare / "bin" / "python"
     listed = run(python, "-m", "pip", "list", "--format=freeze", cwd=bare).lower()
     for absent in ("jinja2", "jsonschema", "jsonschema-rs", "datamodel", "black", "yaml"):
@@ -116,7 +116,7 @@ def test_the_runtime_imports_with_its_own_dependencies_alone(bare: Path) -> None
     assert version.strip() == metadata.version("enkaku")
 
 
-def test_without_the_extra_the_command_says_what_to_install(bare: Path) -> None:
+def test_command_without_extra_names_package_to_install(bare: Path) -> None:
     said = run(bare / "bin" / "enkaku", "generate", "x.json", "--out", "x", cwd=bare, expect=1)
     assert "pip install 'enkaku[codegen]'" in said
     assert "Traceback" not in said
@@ -130,7 +130,7 @@ def test_installed_versions_are_the_locked_ones(bare: Path, constraints: Path) -
     assert installed <= {line.split()[0] for line in constraints.read_text().split("\n")}
 
 
-def test_the_generator_runs_from_the_wheel_and_its_output_without_it(
+def test_generator_runs_from_wheel_and_output_without_it(
     dist: Path, bare: Path, constraints: Path, tmp_path: Path
 ) -> None:
     home = tmp_path / "full"

@@ -18,7 +18,7 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_importing_the_runtime_loads_no_more_than_generated_code_needs() -> None:
+def test_import_loads_only_what_generated_code_needs() -> None:
     loaded = run("import sys, enkaku; print(*sys.modules)").split()
     late = {
         f"enkaku.{name}"
@@ -37,23 +37,23 @@ def test_importing_the_runtime_loads_no_more_than_generated_code_needs() -> None
 
 
 @pytest.mark.parametrize("name", enkaku.__all__)
-def test_each_public_name_is_there_whoever_asked_for_what_before(name: str) -> None:
+def test_public_name_is_loaded_in_any_order(name: str) -> None:
     # Its module may be loaded already, by another test, and must not stand in its place.
     assert getattr(enkaku, name) is vars(enkaku)[name]
 
 
-def test_a_fresh_program_finds_every_name() -> None:
+def test_public_names_are_listed_in_fresh_process() -> None:
     assert run("import enkaku; print(set(enkaku.__all__) - set(dir(enkaku)))") == "set()"
     assert run("from enkaku import *; print(serve_unix.__module__)") == "enkaku.serve"
     assert run("import enkaku; print(enkaku.Broadcast.__module__)") == "enkaku.server.broadcast"
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'enkaku' has no attribute 'serve_pigeon'"):
         enkaku.serve_pigeon  # type: ignore[attr-defined] # noqa: B018 # that is the point
 
 
-def test_type_checkers_are_told_of_the_same_names_that_are_loaded_later() -> None:
+def test_lazy_names_match_type_checking_imports() -> None:
     branch = next(each for each in ast.parse(SOURCE.read_text()).body if isinstance(each, ast.If))
     told = {
         (each.module or "").removeprefix("enkaku."): tuple(name.name for name in each.names)
@@ -65,7 +65,7 @@ def test_type_checkers_are_told_of_the_same_names_that_are_loaded_later() -> Non
     assert told == ast.literal_eval(calls[0].args[1])
 
 
-def test_the_help_of_the_command_loads_nothing_of_the_generators_dependencies() -> None:
+def test_command_help_loads_no_generator_dependencies() -> None:
     loaded = run(
         "import sys, contextlib, io\n"
         "from enkaku_codegen.commands.main import run\n"
