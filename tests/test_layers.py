@@ -66,7 +66,7 @@ def test_folder_imports_only_what_is_drawn_below_it(package: Path) -> None:
                 assert depth[module[1]] > depth[here], f"{path} imports {'.'.join(module)}"
 
 
-def test_only_the_sockets_use_the_network() -> None:
+def test_only_sockets_folder_uses_network() -> None:
     for path in RUNTIME.rglob("*.py"):
         used = {module[0] for module in imports(path)} & NETWORK
         public = {"connect.py", "serve.py"}  # whose arguments are sockets and contexts of TLS
@@ -81,7 +81,7 @@ def test_only_the_sockets_use_the_network() -> None:
         ), f"{path} imports {used}"
 
 
-def test_the_ends_know_no_transport_but_its_interface() -> None:
+def test_client_and_server_import_only_transport_interface() -> None:
     for folder in ("client", "server"):
         for path in (RUNTIME / folder).rglob("*.py"):
             for module in imports(path):
@@ -103,7 +103,7 @@ def test_optional_library_has_one_user(library: str, user: str) -> None:
     assert users == [user]
 
 
-def test_only_one_module_uses_what_is_private_to_pydantic() -> None:
+def test_only_one_module_uses_private_pydantic_names() -> None:
     # A class may say what its schema is by a method that pydantic documents.
     private = re.compile(r"__pydantic_|pydantic\._|_use_prebuilt|_namespace\b|_namespace_depth")
     users: set[str] = set()
@@ -116,7 +116,7 @@ def test_only_one_module_uses_what_is_private_to_pydantic() -> None:
     assert users == {"pydantic_internals"}
 
 
-def test_runtime_and_generator_need_what_they_declare() -> None:
+def test_packages_declare_what_they_import() -> None:
     foreign = {
         package: {module[0] for path in package.rglob("*.py") for module in imports(path)}
         - sys.stdlib_module_names
@@ -132,7 +132,18 @@ def test_runtime_and_generator_need_what_they_declare() -> None:
     }
 
 
-def test_only_commands_of_the_generator_import_the_runtime() -> None:
+def test_only_generator_commands_import_runtime() -> None:
     for path in CODEGEN.rglob("*.py"):
         used = {module[0] for module in imports(path)} & {"enkaku"}
         assert not used or path.parent.name == "commands", f"{path} imports the runtime"
+
+
+def test_test_names_have_at_most_60_characters() -> None:
+    names = [
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+    ]
+    assert [name for name in names if len(name) > 60] == []
