@@ -104,7 +104,7 @@ async def test_a_stopped_client_that_much_waits_for_is_given_up(socket_path: Pat
         async with client(socket_path, floods=True) as child:
             child.stop()
             await until(lambda: server.connections == ())
-            assert told.lost == ["the peer has read nothing of what waits for it for 0.25 s"]
+            assert told.lost == ["write timeout: the peer read nothing for 0.25 s"]
             await all_gone(server, told)
 
 

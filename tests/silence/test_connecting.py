@@ -38,7 +38,7 @@ async def test_a_unix_server_that_accepts_nobody_is_waited_for_and_no_longer(
 ) -> None:
     with unix_server(socket_path) as listening, full_queue(listening):
         before, watch = open_sockets(), Stopwatch()
-        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.1 s"):
+        with pytest.raises(enkaku.ConnectFailed, match=r"no server answered within 0\.1 s"):
             async with enkaku.connect_unix(socket_path, connect_timeout=TIME):
                 pytest.fail("nobody is there")
         watch.require(TIME)
@@ -93,7 +93,7 @@ async def test_who_no_longer_wants_to_connect_leaves_nothing(socket_path: Path, 
 async def test_a_tcp_server_that_accepts_nobody_is_waited_for_and_no_longer() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening, full_queue(listening):
         before, watch = open_sockets(), Stopwatch()
-        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.1 s"):
+        with pytest.raises(enkaku.ConnectFailed, match=r"no server answered within 0\.1 s"):
             async with enkaku.connect_tcp(*listening.getsockname(), connect_timeout=TIME):
                 pytest.fail("nobody is there")
         watch.require(TIME)
@@ -105,7 +105,7 @@ async def test_a_server_that_never_answers_the_tls_handshake_is_left(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         before, watch = open_sockets(), Stopwatch()
-        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.1 s"):
+        with pytest.raises(enkaku.ConnectFailed, match=r"no server answered within 0\.1 s"):
             async with enkaku.connect_tcp(
                 *listening.getsockname(), ssl=client_tls, connect_timeout=TIME
             ):

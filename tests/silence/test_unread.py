@@ -11,7 +11,7 @@ import pytest
 from enkaku.testing.memory import Faults, connect_memory, faulty_tcp
 from enkaku.transports.base import Oversized
 from enkaku.transports.memory import memory_pair
-from enkaku.transports.write_queue import Unread
+from enkaku.transports.write_queue import WriteTimeout
 from silence.timing import Stopwatch, pass_time
 from support import (
     ECHO,
@@ -31,7 +31,7 @@ from watching import Recorder
 
 TIME = 0.2
 LIMITS = enkaku.Limits(unread_time=TIME)
-READS_NOTHING = "the peer has read nothing of what waits for it for 0.2 s"
+READS_NOTHING = "write timeout: the peer read nothing for 0.2 s"
 BIG = "x" * 100_000
 
 
@@ -262,24 +262,24 @@ async def test_nobody_looks_while_there_is_room() -> None:
         looks.append(None)
         return 0
 
-    unread = Unread(look, lambda _: ended.set())
-    unread.seconds = 0.04
+    timeout = WriteTimeout(look, lambda _: ended.set())
+    timeout.seconds = 0.04
     await pass_time(0.08)
     assert looks == []
-    unread.watch()
-    unread.watch()
+    timeout.start()
+    timeout.start()
     await soon(ended)
     assert len(looks) == 5
-    unread.watch()
-    unread.rest()
-    unread.rest()
+    timeout.start()
+    timeout.stop()
+    timeout.stop()
     await pass_time(0.08)
     assert len(looks) == 6
 
 
 async def test_none_is_for_ever() -> None:
-    unread = Unread(lambda: 0, lambda _: pytest.fail("it was given up"))
-    unread.watch()
+    timeout = WriteTimeout(lambda: 0, lambda _: pytest.fail("it was given up"))
+    timeout.start()
     await pass_time(0.05)
 
 
@@ -293,9 +293,9 @@ async def test_what_leaves_now_and_then_starts_the_time_anew() -> None:
         return left
 
     ended = asyncio.Event()
-    unread = Unread(leave, lambda _: ended.set())
-    unread.seconds = TIME
-    unread.watch()
+    timeout = WriteTimeout(leave, lambda _: ended.set())
+    timeout.seconds = TIME
+    timeout.start()
     await soon(ended)
     since.require(TIME)
     assert left == 5

@@ -49,7 +49,7 @@ def _require_sends_told(world: World) -> None:
     """Where there is room, nobody waits to send into a call that takes no more."""
     for caller in world.callers:
         hangs = caller.busy("send") and caller.call.client != "OPEN"
-        if hangs and world.client_end.has_room:
+        if hangs and world.client_end.writable:
             world.model.fault("its send waits, though it is over", caller.call)
     for served in world.serving.served.values():
         call = served.call
@@ -57,7 +57,7 @@ def _require_sends_told(world: World) -> None:
             call.server == "CLOSING" and call.kind == "stream"
         )
         hangs = told and served.sender is not None and not served.sender.done()
-        if hangs and world.server_end.has_room:
+        if hangs and world.server_end.writable:
             world.model.fault("its handler's send waits, though it is over", call)
     world.check()
 

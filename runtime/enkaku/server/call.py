@@ -251,7 +251,7 @@ class StreamCall(ServerCall):
             return False
         message = encode_item(self._head, text)
         size, window = len(message) + NEWLINE_SIZE, self.window
-        if window.reserving or size > window.free or not transport.has_room:
+        if window.reserving or size > window.free or not transport.writable:
             return False
         turns.left -= 1
         window.free -= size  # from here on as in _write(), without another function for each item
@@ -304,7 +304,7 @@ class StreamCall(ServerCall):
             return False
         items = len(messages)
         transport, size = self.context.transport, sum(map(len, messages)) + items * NEWLINE_SIZE
-        if not (transport.has_room and self.window.take_together(size, items)):
+        if not (transport.writable and self.window.take_together(size, items)):
             return False
         self.items_sent += items
         self.bytes_sent += size
