@@ -1,6 +1,6 @@
-"""A client with a call in each state, in a process of its own that can be stopped and killed.
+"""Client process with a call in each state, which tests stop and kill.
 
-It says ``ready`` when all calls are where they shall be; a line that comes by its standard input ends it.
+It prints ``ready`` when all calls are in their states; a line on its standard input ends it.
 """
 
 import asyncio

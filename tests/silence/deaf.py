@@ -1,4 +1,4 @@
-"""Sockets that no longer hear anything, as if the machine at the other end were gone. Linux alone has them."""
+"""Sockets whose incoming packets the kernel drops, as if the peer's machine had crashed. Linux only."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Processes that can be stopped, woken and killed."""
+"""Child processes that tests suspend, resume and kill."""
 
 import asyncio
 import os

@@ -1,6 +1,6 @@
-"""A server whose calls do not end by themselves, in a process of its own that can be stopped and killed.
+"""Server process whose calls do not end by themselves, which tests stop and kill.
 
-It writes its TCP port when it is ready. Each line that comes by its standard input ends one ``block``.
+It prints its TCP port when it is ready. Each line on its standard input ends one ``block``.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The states in which a call can be when its peer goes silent, or dies: how each is reached, and waited in."""
+"""States of a call when its peer stops responding: how a test reaches each state, and waits in it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine

@@ -1,4 +1,4 @@
-"""The table of docs/failures.md: what is said there is what is tried."""
+"""Reads the tables of docs/failures.md, which the tests check row by row."""
 
 import re
 from collections.abc import Iterator

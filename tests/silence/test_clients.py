@@ -1,4 +1,4 @@
-"""What a server does about clients that die, or go silent, in the middle of their calls."""
+"""Server behaviour when clients crash or stop responding during their calls."""
 
 import asyncio
 import json

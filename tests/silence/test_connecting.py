@@ -1,4 +1,4 @@
-"""Servers that nobody gets through to: connecting ends in time, and leaves nothing behind."""
+"""Connecting to a server that does not respond: fails within the timeout, and leaks nothing."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Each row of docs/failures.md: the caller gets what it says, when it says, and the server lets go."""
+"""Checks each row of docs/failures.md: the caller's result and its time, and that the server ends the call."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator

@@ -1,4 +1,4 @@
-"""A handler that ignores its cancellation: its caller is answered, it is reported, and it counts until it ends."""
+"""Handlers that ignore cancellation: the caller gets an error, observers are notified, the limits count the handler until it ends."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable

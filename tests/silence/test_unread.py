@@ -1,4 +1,4 @@
-"""A peer that reads nothing of what waits for it is given up, after ``Limits.unread_time`` and no earlier."""
+"""Write timeout: a peer that reads nothing loses its connection after ``Limits.unread_time``, not earlier."""
 
 import asyncio
 import ssl

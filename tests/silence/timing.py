@@ -1,4 +1,4 @@
-"""How long something took, and whether it should have."""
+"""Stopwatch that checks a duration against its limits."""
 
 import asyncio
 

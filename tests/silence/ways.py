@@ -1,4 +1,4 @@
-"""The ways in which a server can go silent, or die; each is a stage on which calls are made before it happens."""
+"""Failure modes of a server: each sets up a connection, and then makes the server crash or stop responding."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""Drives a client and a server through random programs, and compares both with a model after each step.
+"""Model-based test: runs random programs on a client and a server, and compares both with a model after each step.
 
-It says which seed it uses; with the same one, and the number of a batch, it runs the same programs again.
+It prints its seed; the same seed and batch number run the same programs.
 """
 
 import argparse

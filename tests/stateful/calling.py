@@ -1,4 +1,4 @@
-"""The callers of the runs: each call is opened and left in a task of its own, and used from others."""
+"""Callers of the runs: one task opens and leaves each call, others use it."""
 
 import asyncio
 from collections.abc import Coroutine

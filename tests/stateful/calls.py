@@ -1,6 +1,6 @@
-"""A call, as it must be seen on each side, and where each step of its life leads.
+"""Model of a call: its expected state on each side, and the state transitions.
 
-It is written from the description of the wire, and knows nothing of the runtime's own bookkeeping.
+It is written from the description of the wire, independently of the runtime's own tables.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the client must do, as the lines say that it writes and gets."""
+"""Reference model of the client, driven by the messages that it sends and receives."""
 
 from .calls import CLIENT_OPEN, CallModel, End, step_of
 from .notes import Notes

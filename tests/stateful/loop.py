@@ -1,4 +1,4 @@
-"""An event loop whose clock stands still until a test moves it on."""
+"""Event loop with a simulated clock, which only tests advance."""
 
 import asyncio
 from collections.abc import Callable

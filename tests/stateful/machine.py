@@ -1,4 +1,4 @@
-"""Takes the steps of a program: opens calls, uses and ends them on both sides, and lets bytes and time pass."""
+"""Interpreter of programs: opens, uses and ends calls on both sides, delivers bytes, and advances time."""
 
 import asyncio
 from collections.abc import Callable, Sequence

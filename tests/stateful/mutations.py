@@ -1,7 +1,7 @@
-"""Mistakes that somebody could make in the runtime, for the search to find.
+"""Mutations of the runtime that the search must find.
 
-Some are in the tables of states. The others are made on the wire, where one side says something else than it should, or
-takes what it hears for something else: they need no names of the runtime, and look to the other side as a mistake inside.
+Some change a state table. The others change messages on the wire, as they are sent or as they are received: they need no
+names of the runtime, and have the same effect on the other side as a bug in the code.
 """
 
 from collections.abc import Callable, Generator

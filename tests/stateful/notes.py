@@ -1,6 +1,6 @@
-"""What the models of both sides have in common: the calls, and what was noted of them.
+"""Base of the models of both sides: the calls, and the recorded faults.
 
-What must not be is noted as a fault.
+A violated expectation is recorded as a fault.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Runs programs: bytes, each of which is a step, but for the first."""
+"""Runs programs: the first byte configures the run, each other byte is a step."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The procedures of the runs: each is called with the number of its call, so that everybody knows which it is."""
+"""Procedures of the runs: the param is the number of the call, which identifies it on both sides."""
 
 import enkaku
 

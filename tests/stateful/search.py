@@ -1,6 +1,6 @@
-"""Searches for programs that break something: hypothesis writes them, and makes shorter what it has found.
+"""Search for failing programs: hypothesis generates programs, and shrinks those that fail.
 
-A search is made of batches, each of its own seed, so that several processes can share it, and memory stays flat.
+A search consists of batches, each with its own seed, so that several processes can share it and memory stays flat.
 """
 
 import sys

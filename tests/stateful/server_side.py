@@ -1,4 +1,4 @@
-"""What the server must do, as the lines say that it writes and gets."""
+"""Reference model of the server, driven by the messages that it sends and receives."""
 
 from .calls import SERVER_OPEN, CallModel, End, step_of
 from .notes import Notes

@@ -1,4 +1,4 @@
-"""The handlers of the runs: each does what it is told, one step at a time."""
+"""Handlers of the runs: a program controls each one step by step."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""The end of a run: everybody gets what he waits for, nothing is left, and a new call would be served as well."""
+"""End of a run: finishes all calls, and checks that nothing hangs or leaks, and that new calls are served."""
 
 import asyncio
 from typing import Final

@@ -1,4 +1,4 @@
-"""Where a program runs: the runtime reads the loop's clock, and its tables of states are watched."""
+"""Environment of a program: the runtime reads the simulated clock, and its state transitions are recorded."""
 
 import asyncio
 import contextlib

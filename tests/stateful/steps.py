@@ -1,4 +1,4 @@
-"""The steps that a program may have: one for each byte."""
+"""Instruction set of programs: each byte is a step."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""Random programs on a client and a server, which must both do what a model says; ``make soak`` runs many more."""
+"""Model-based tests: random programs on a client and a server, compared with a model; ``make soak`` runs many more."""
 
 import pytest
 from enkaku.calls.states import CLIENT, SERVER, Step

@@ -1,6 +1,6 @@
-"""A connection whose bytes move only when a test says so, as many at a time as it says.
+"""Simulated connection: bytes are delivered only when the test asks, in pieces of any size.
 
-Each end behaves as one over a socket does: what was written goes out behind an end, and not behind an abort.
+Each end behaves as a socket does: a close sends the written bytes first, an abort drops them.
 """
 
 import asyncio

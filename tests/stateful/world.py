@@ -1,4 +1,4 @@
-"""One client and one server on a connection that a program drives, the model beside them, and what must always hold."""
+"""The system under test and its model: one client and one server on a simulated connection, with their invariants."""
 
 import asyncio
 from collections import Counter

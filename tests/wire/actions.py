@@ -1,7 +1,7 @@
-"""What the user of the original's client did in each recording, done at our generated client.
+"""Replays recordings of the TypeScript client by the generated client.
 
-A function is named after its recording and returns what its user saw, in the form of the recordings' index. What
-the raw socket did is done by ``raw_user`` from the recorded lines; two recordings of it are here.
+A function is named after its recording, and returns what the user observed, in the form of the recordings' index.
+``raw_user`` replays recordings of a raw socket from their messages, except two that are here.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The package that is generated from the recordings' protocol, and the recordings as parameters."""
+"""Fixtures: the package generated from the recordings' protocol, and the recordings as parameters."""
 
 import importlib
 import subprocess

@@ -1,7 +1,7 @@
-"""Where our lines are not the recorded ones, why, and what they are instead.
+"""Expected differences between Enkaku's messages and the recorded ones, with the reason.
 
-Every entry quotes the rule of WIRE.md, the description of the wire, that makes the difference. An entry whose
-difference vanishes, or becomes another one, fails its test.
+Every entry quotes the rule of WIRE.md, the description of the wire, that causes the difference. A test fails if an
+entry's difference disappears or changes.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,4 @@
-"""Raw ends of connections: bytes to and from our server, or to and from our client.
-
-Above it: the two replays. Below it: asyncio's streams, and the memory transport.
+"""Raw peers: exchange bytes with Enkaku's server or client.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""What the handlers behind the recordings did, by the generated handler.
+"""Generated handler with the behaviour of the recorded handlers.
 
-It is imported after the package ``recorded`` was generated: see ``conftest.py``.
+Import it after the package ``recorded`` was generated: see ``conftest.py``.
 """
 
 import asyncio

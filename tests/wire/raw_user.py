@@ -1,6 +1,4 @@
-"""A user who does at our client what a raw socket did at the original's server, as far as a client can.
-
-Above it: the client's replay. Below it: the stage.
+"""Replays recordings of a raw socket by the client's API, as far as the API can.
 """
 
 import asyncio

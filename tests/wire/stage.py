@@ -1,6 +1,4 @@
-"""What an action at our client has at hand: the client, the server that plays a recording, and what it sees.
-
-Above it: the actions and the client's replay. Below it: the raw ends, and the public names of enkaku.
+"""Context of an action in the client's replay: the client, the server that plays a recording, and the observed results.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Every recording against our client: its users do what the original's did, the recorded lines come out."""
+"""Client replay: repeats the calls of each recording, and compares the client's messages with the recorded ones."""
 
 import asyncio
 import importlib

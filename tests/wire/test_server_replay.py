@@ -1,4 +1,4 @@
-"""Every recording against our server: the recorded lines go in, the recorded answers come out."""
+"""Server replay: sends the messages of each recording, and compares the server's replies with the recorded ones."""
 
 import asyncio
 from collections import Counter, defaultdict, deque

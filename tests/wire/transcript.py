@@ -1,6 +1,4 @@
-"""Recordings as the tests use them: lines in their order, and a form in which two lines can be compared.
-
-Above it: the two replays, and the tables of differences. It knows nothing of enkaku.
+"""Recordings of the TypeScript implementation: their messages in order, and a normal form for comparison.
 """
 
 import json
