@@ -44,7 +44,7 @@ LEVELS: Final = ("debug", "info", "warn", "error")
 
 
 class Recorder(RecordedHandler):
-    """One server's handlers; notes and aborts are remembered across its connections."""
+    """The handlers of one server; notes and aborts are recorded across its connections."""
 
     def __init__(self) -> None:
         self._notes: list[dict[str, object]] = []
