@@ -11,4 +11,4 @@ __all__ = ["Model"]
 
 
 class Model(ClientModel, ServerModel):
-    """All calls of a connection, on both sides."""
+    """Model of all calls of a connection, on both sides."""

@@ -20,5 +20,5 @@ TELL = enkaku.Event[int]("tell", data=int)
 
 
 def item_text(item: int, size: int) -> str:
-    """Write an item that says which it is, and is longer by ``size`` characters."""
+    """Return an item with its number, followed by ``size`` characters."""
     return f"{item}:" + "x" * size
