@@ -177,7 +177,10 @@ async def test_a_line_without_an_end_ends_the_connection(socket_path: Path) -> N
         async with raw_client(socket_path) as another, raw_client(socket_path) as raw:
             raw.send(typ="stream", rid="a", prc="quiet")
             raw.send_bytes(b"x" * 10_000)
-            await until(lambda: observed.lost == ["the peer sent a message without an end"])
+            await until(
+                lambda: observed.lost
+                == ["the peer sent a message of more than four times the size limit"]
+            )
             another.send(typ="request", rid="b", prc="ping")
             assert (await another.read())["rid"] == "b"
         await all_gone(server, observed)

@@ -52,7 +52,7 @@ class Flow:
                 f"delay: seconds and turns must be 0 or more; got {seconds!r} and {turns!r}"
             )
         for each in self._conditions:
-            each.seconds, each.turns = seconds, turns
+            each.seconds, each.iterations = seconds, turns
         self._changed()
 
     def split(self, size: int | None = None) -> None:

@@ -65,7 +65,7 @@ class Conditions:
         rng: Random number generator of ``piece``.
         passage: Whether bytes are delivered, queued or lost.
         seconds: Their delay, in seconds.
-        turns: Their delay, in event-loop iterations.
+        iterations: Their delay, in event-loop iterations.
         piece: Returns the size of the next piece, given the size of the first write and of all bytes that are due.
         cut: The pending end of the connections, if any.
         passed: How many bytes were delivered.
@@ -74,7 +74,7 @@ class Conditions:
     rng: random.Random
     passage: Passage = Passage.OPEN
     seconds: float = 0.0
-    turns: int = 0
+    iterations: int = 0
     piece: Callable[[random.Random, int, int], int] = as_sent
     cut: Cut | None = None
     passed: int = 0
@@ -82,7 +82,7 @@ class Conditions:
     def heal(self) -> None:
         """Remove all faults."""
         self.passage, self.piece = Passage.OPEN, as_sent
-        self.seconds, self.turns, self.cut = 0.0, 0, None
+        self.seconds, self.iterations, self.cut = 0.0, 0, None
 
 
 _HIGH_WATER: Final = 64 * 1024  # queued bytes of a direction, above which it stops reading
@@ -343,7 +343,7 @@ class _Direction:
         if not self._queue or self._blocked:
             return False
         first, conditions = self._queue[0], self._conditions
-        late = self._iteration - first.iteration >= conditions.turns
+        late = self._iteration - first.iteration >= conditions.iterations
         return late and first.time + conditions.seconds <= self._loop.time()
 
     async def _wait_until_due(self) -> None:
@@ -353,7 +353,7 @@ class _Direction:
             await self._changed.wait()
             return
         first, conditions = self._queue[0], self._conditions
-        if self._iteration - first.iteration < conditions.turns:
+        if self._iteration - first.iteration < conditions.iterations:
             self._iteration += 1
             await asyncio.sleep(0)
             return

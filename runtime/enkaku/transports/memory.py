@@ -217,7 +217,11 @@ class MemoryTransport:
             return
         receiver.messages_received(framing.split(data))
         if framing.endless:
-            self._fail(ConnectionAbortedError("the peer sent a message without an end"))
+            self._fail(
+                ConnectionAbortedError(
+                    "the peer sent a message of more than four times the size limit"
+                )
+            )
 
     def _fail(self, error: Exception) -> None:
         self._error = error

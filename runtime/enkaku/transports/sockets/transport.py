@@ -321,7 +321,11 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
 
     def _on_endless(self) -> None:
         if self._current_state() not in _CLOSED:
-            self._fail(ConnectionAbortedError("the peer sent a message without an end"))
+            self._fail(
+                ConnectionAbortedError(
+                    "the peer sent a message of more than four times the size limit"
+                )
+            )
 
     def _flush(self) -> None:
         pending = self._pending
