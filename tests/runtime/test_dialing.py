@@ -307,7 +307,7 @@ async def test_a_socket_is_dialed_once() -> None:
     with theirs:
         dial = dial_socket(ours, ssl=None, server_hostname=None, timeout=5, keepalive=None)
         transport = await dial()
-        with pytest.raises(enkaku.ConnectFailed, match="used up"):
+        with pytest.raises(enkaku.ConnectFailed, match="already used"):
             await dial()
         transport.abort()
 
@@ -386,12 +386,12 @@ async def test_a_server_that_ends_the_handshake_is_said(client_tls: ssl.SSLConte
     listener.close()
 
 
-async def shake_hands(
+async def continue_handshake(
     context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> Tls:
     """Be a client up to its last bytes of the handshake, which are still to be sent."""
     tls = Tls(context, server_side=False, server_hostname="127.0.0.1")
-    while not tls.shake_hands():
+    while not tls.continue_handshake():
         writer.write(tls.take_outgoing())
         async with asyncio.timeout(WITHIN):
             tls.feed(await reader.read(65536))
@@ -405,7 +405,7 @@ async def test_what_comes_in_the_packet_of_the_handshakes_end_is_not_lost(
     listener = Listener(accepted.put_nowait, make_tls=lambda: Tls(server_tls, server_side=True))
     (address,) = await listener.listen_tcp("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
-    tls = await shake_hands(client_tls, reader, writer)
+    tls = await continue_handshake(client_tls, reader, writer)
     tls.write(b"at once\n")
     tls.end()
     writer.write(tls.take_outgoing())
@@ -432,7 +432,7 @@ async def test_bytes_that_are_no_tls_end_the_connection(
     listener = Listener(accepted.put_nowait, make_tls=lambda: Tls(server_tls, server_side=True))
     (address,) = await listener.listen_tcp("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
-    tls = await shake_hands(client_tls, reader, writer)
+    tls = await continue_handshake(client_tls, reader, writer)
     tls.write(b"good\n")
     writer.write(tls.take_outgoing())
     async with asyncio.timeout(WITHIN):
@@ -452,7 +452,7 @@ async def test_bytes_that_are_no_tls_end_the_connection(
 class Chatty(Tls):
     """TLS of which each byte wants an answer, as requests for new keys do."""
 
-    def shake_hands(self) -> bool:
+    def continue_handshake(self) -> bool:
         return True
 
     def feed(self, data: bytes) -> None:

@@ -442,7 +442,7 @@ async def test_who_has_not_heard_of_an_end_hears_of_it_when_the_wire_is_let_go()
         client.write(b"lost")
         client.abort()
         await turns(50)
-        wire.let_go()
+        wire.release()
         await until(lambda: bool(log.ends))
         assert log.data == b""
 
