@@ -59,7 +59,7 @@ update: $(READY)  ## renew requirements-dev.txt: the newest versions that pyproj
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
 
-soak: $(READY)  ## a million spoilt lines, ten minutes of 1,000 connections, a million programs; LINES=, SOAK=, PROGRAMS="--help"
+soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 connections, a million programs; LINES=, SOAK=, PROGRAMS="--help"
 	PYTHONPATH=tests $(BIN)/python -m soak.fuzz $(LINES)
 	PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
 	PYTHONPATH=tests $(BIN)/python -m stateful $(PROGRAMS)
@@ -74,24 +74,24 @@ check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
 	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
-bench: $(READY)  ## compare with what people use instead; takes twenty minutes; BENCH="--help" prints the options
+bench: $(READY)  ## compare with other libraries; takes twenty minutes; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
 
-bench-quick: $(READY)  ## compare with the floor of asyncio alone; takes three minutes
-	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers floor enkaku --rounds 3 --name quick $(BENCH)
+bench-quick: $(READY)  ## compare with the baseline, asyncio alone; takes three minutes
+	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers baseline enkaku --rounds 3 --name quick $(BENCH)
 
-bench-check: $(READY)  ## fail where a message costs 3 % more instructions than benchmarks/baseline.json says; needs valgrind
+bench-check: $(READY)  ## fail where a message costs 3 % more instructions than benchmarks/ratios.json says; needs valgrind
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard
 
-bench-renew: $(READY)  ## write benchmarks/baseline.json anew, after a change that is meant to cost what it costs
+bench-renew: $(READY)  ## write benchmarks/ratios.json again, after an intended change of the cost
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare.guard --renew
 
 .PHONY: bench-functions
-bench-functions: $(READY)  ## count the functions of the runtime that a message enters
+bench-functions: $(READY)  ## count the calls of runtime functions for one message
 	@$(BIN)/python benchmarks/functions.py $(FUNCTIONS)
 
 .PHONY: bench-steps
-bench-steps: $(READY)  ## measure what each step of a message's way costs
+bench-steps: $(READY)  ## measure what each step of processing a message costs
 	@PYTHONPATH=benchmarks $(BIN)/python benchmarks/steps.py
 
 bench-codec: $(READY)  ## measure what reading and writing a value costs
@@ -100,14 +100,14 @@ bench-codec: $(READY)  ## measure what reading and writing a value costs
 bench-backpressure: $(READY)  ## measure what slow readers cost, and how fair a connection is; takes two minutes
 	@$(BIN)/python benchmarks/backpressure.py
 
-bench-broadcast: $(READY)  ## measure what a broadcast costs, beside sending to each
+bench-broadcast: $(READY)  ## measure what a broadcast costs, compared with sending to each
 	@$(BIN)/python benchmarks/broadcast.py
 
 bench-startup: $(READY)  ## measure what imports and the command line take
 	@$(BIN)/python benchmarks/startup.py
 
 .PHONY: bench-connections
-bench-connections: $(READY)  ## measure what connections cost, idle and opened
+bench-connections: $(READY)  ## measure what connections cost: idle, and opened and closed
 	@$(BIN)/python benchmarks/connections.py
 
 .PHONY: bench-scaling

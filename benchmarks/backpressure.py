@@ -1,8 +1,8 @@
-"""What a slow reader costs the others, what it costs in memory, and how fair a connection is: two processes, one socket.
+"""Backpressure benchmark: the cost of a slow reader for other calls and in memory, and the fairness of a connection.
 
     make bench-backpressure
 
-Every figure is a median of several rounds, unless it says otherwise. The processes share a Unix socket.
+Two processes share a Unix socket. Every figure is the median of several rounds, unless stated otherwise.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from producer import ASK, CANCELLED, COUNT, ITEM, LOOP, POUR, SENT
 
 MIB: Final = 2**20
 SIZE: Final = 1000  # characters of an item
-NAP: Final = 0.01  # seconds that the slow reader takes for an item
-ITEMS: Final = 200_000  # that a reader gets who stops for a while
+NAP: Final = 0.01  # seconds per item of the slow reader
+ITEMS: Final = 200_000  # of the stream whose reader pauses
 
 
 class Bench:
@@ -45,12 +45,12 @@ class Bench:
             yield connection
 
     def memory(self) -> tuple[float, float]:
-        """Tell what the server and this process have resident, in MiB."""
+        """Return the resident memory of the server and of this process, in MiB."""
         server, client = (process.memory_info().rss / MIB for process in self._processes)
         return server, client
 
     async def median(self, measure: Callable[[], Awaitable[float]]) -> float:
-        """Measure several times."""
+        """Return the median of several measurements."""
         return statistics.median([await measure() for _ in range(self.rounds)])
 
 
@@ -60,7 +60,7 @@ def show(name: str, value: str, note: str = "") -> None:
 
 
 async def read(connection: enkaku.Connection, seconds: float, *, nap: float = 0.0) -> float:
-    """Read a stream for a while; give the items a second."""
+    """Read a stream for a while, and return the items per second."""
     start, taken = time.monotonic(), 0
     async with connection.stream(POUR, SIZE) as stream:
         async for _ in stream:
@@ -73,14 +73,14 @@ async def read(connection: enkaku.Connection, seconds: float, *, nap: float = 0.
 
 
 @asynccontextmanager
-async def beside(work: Awaitable[Any]) -> AsyncGenerator[None, None]:
-    """Do something else meanwhile, and give it up at the end."""
+async def during(work: Awaitable[Any]) -> AsyncGenerator[None, None]:
+    """Run other work during the block, and cancel it at the end."""
     task = asyncio.ensure_future(work)
     await asyncio.sleep(0.1)
     try:
         yield
         if task.done():
-            print(f"    (what was to go on beside it ended: {task.exception()!r})")
+            print(f"    (the work during the measurement ended: {task.exception()!r})")
     finally:
         task.cancel()
         await asyncio.wait({task})
@@ -94,16 +94,16 @@ async def slow_and_fast(bench: Bench) -> None:
             return await read(connection, bench.round)
 
         async def with_slow() -> float:
-            async with beside(read(connection, 1e9, nap=NAP)):
+            async with during(read(connection, 1e9, nap=NAP)):
                 return await read(connection, bench.round)
 
         one = await bench.median(alone)
         both = await bench.median(with_slow)
         show("fast stream, alone", f"{one:,.0f} items/s")
-        show("fast stream, beside a slow one", f"{both:,.0f} items/s", f"{both / one:.2f} x")
+        show("fast stream, next to a slow one", f"{both:,.0f} items/s", f"{both / one:.2f} x")
         await read(connection, 1.0, nap=NAP)
         before = bench.memory()
-        async with beside(read(connection, 1e9, nap=NAP)):
+        async with during(read(connection, 1e9, nap=NAP)):
             await asyncio.sleep(bench.seconds)
             after = bench.memory()
     for who, first, last in zip(("server", "client"), before, after, strict=True):
@@ -140,11 +140,11 @@ async def request_for_each(bench: Bench) -> None:
         return rate
 
     show("request for each item, no window", f"{await bench.median(without_credit):,.0f} /s")
-    show("  items that wait in such a client", f"{statistics.median(backlogs):,.0f}")
+    show("  items buffered in such a client", f"{statistics.median(backlogs):,.0f}")
 
 
 async def raw_loop(path: str, seconds: float) -> tuple[float, int]:
-    """Do the same as a client without windows, that keeps what it is sent: requests a second, items kept."""
+    """Run the same loop without flow control, and buffer all items; return requests per second and buffered items."""
     reader, writer = await asyncio.open_unix_connection(path, limit=MIB)
     writer.write(line(typ="stream", rid="s", prc="pour", prm=SIZE))
     kept, done, start = 0, 0, time.monotonic()
@@ -159,13 +159,13 @@ async def raw_loop(path: str, seconds: float) -> tuple[float, int]:
 
 
 def line(**payload: object) -> bytes:
-    """Write a message."""
+    """Encode a message."""
     message = {"header": {"typ": "JWT", "alg": "none"}, "payload": payload}
     return json.dumps(message).encode() + b"\n"
 
 
 async def latencies(connection: enkaku.Connection, seconds: float) -> list[float]:
-    """Make one request after the other; give the time that each took, in seconds."""
+    """Make sequential requests, and return the time of each in seconds."""
     found: list[float] = []
     end = time.monotonic() + seconds
     while (start := time.monotonic()) < end:
@@ -175,24 +175,24 @@ async def latencies(connection: enkaku.Connection, seconds: float) -> list[float
 
 
 async def newest(connection: enkaku.Connection) -> None:
-    """Look at the newest item now and then: its producer never has to wait."""
+    """Read the newest item now and then, so that its producer never waits."""
     async with connection.stream(POUR, SIZE, when_full="latest") as stream:
         async for _ in stream:
             await asyncio.sleep(0.05)
 
 
 async def fairness(bench: Bench) -> None:
-    """Requests beside a producer that never waits."""
+    """Requests while a producer never waits."""
     async with bench.connected() as connection, bench.connected() as other:
         alone = await latencies(connection, bench.round * bench.rounds)
         show_latencies("requests, alone", alone)
         cases = {
-            "beside a stream on the same connection": read(connection, 1e9),
-            "beside a stream on another connection": read(other, 1e9),
-            "beside a stream that keeps the newest": newest(connection),
+            "during a stream on the same connection": read(connection, 1e9),
+            "during a stream on another connection": read(other, 1e9),
+            "during a stream that keeps the newest": newest(connection),
         }
         for name, work in cases.items():
-            async with beside(work):
+            async with during(work):
                 found = await latencies(connection, bench.round * bench.rounds)
             show_latencies(f"  {name}", found, statistics.median(found) / statistics.median(alone))
         times = [await abort(connection, other) for _ in range(5 * bench.rounds)]
@@ -204,7 +204,7 @@ async def fairness(bench: Bench) -> None:
 
 
 def show_latencies(name: str, found: list[float], ratio: float | None = None) -> None:
-    """Print what requests took."""
+    """Print the latency of requests."""
     hundredth = statistics.quantiles(found, n=100)[-1]
     show(
         name,
@@ -215,7 +215,7 @@ def show_latencies(name: str, found: list[float], ratio: float | None = None) ->
 
 
 async def abort(connection: enkaku.Connection, other: enkaku.Connection) -> float:
-    """Give an endless stream up; give the time until its handler is cancelled, in seconds."""
+    """Abort an endless stream, and return the seconds until its handler is cancelled."""
     start = 0.0
     async with connection.stream(LOOP, SIZE) as stream:
         for _ in range(1000):
@@ -226,29 +226,29 @@ async def abort(connection: enkaku.Connection, other: enkaku.Connection) -> floa
 
 
 async def stopped_reader(bench: Bench) -> None:
-    """A reader who stops for a while, and then wants all there is."""
+    """A reader that pauses, and then reads all items."""
     async with bench.connected() as connection, bench.connected() as other:
         before = after = bench.memory()
         expected = waiting = 0
         async with connection.stream(COUNT, ITEMS) as stream:
             async for item in stream:
                 if int(item) != expected:
-                    raise SystemExit(f"item {expected} is missing: {item}")
+                    raise SystemExit(f"expected item {expected}, got {item}")
                 expected += 1
                 if expected == 1000:
                     await asyncio.sleep(bench.round * 3)
                     waiting = await other.request(SENT, None) - expected
                     after = bench.memory()
             if await stream.result() != expected:
-                raise SystemExit(f"{expected} items came")
+                raise SystemExit(f"got {expected} items, which is not the result")
     show(
-        "items on their way while the reader stops",
+        "items in transit while the reader pauses",
         f"{waiting:,}",
         f"{waiting * ITEM / 1024:,.0f} KiB",
     )
     for who, first, last in zip(("server", "client"), before, after, strict=True):
         show(f"  memory of the {who}", f"{last - first:+.1f} MiB")
-    show("items that came afterwards, in order", f"{expected:,}")
+    show("items received in total, in order", f"{expected:,}")
 
 
 async def measure(path: str, server: psutil.Process, options: argparse.Namespace) -> None:
@@ -260,7 +260,7 @@ async def measure(path: str, server: psutil.Process, options: argparse.Namespace
 
 
 def main() -> None:
-    """Start the server, measure, stop it."""
+    """Start the server, measure, and stop the server."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--round", type=float, default=1.0, help="seconds of each round")

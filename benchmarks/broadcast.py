@@ -1,9 +1,9 @@
-"""What one value for many subscribers costs, and what one of them that never reads costs the others.
+"""Broadcast benchmark: the cost of one value for many subscribers, and of a subscriber that never reads for the others.
 
     make bench-broadcast
 
-Two processes: a server that sends as fast as it can, or one value in each turn of its event loop, and subscribers, at
-the ends of Unix sockets, who count lines and do nothing else. Every figure is a median of several rounds.
+Two processes: a server that sends as fast as it can, or one value per event-loop iteration, and subscribers with
+Unix sockets that only count lines. Every figure is the median of several rounds.
 """
 
 import argparse
@@ -23,7 +23,7 @@ Policy = Literal["wait", "latest", "drop_oldest", "disconnect"]
 
 
 class Figures(enkaku.Model):
-    """What is sent: some 250 bytes of JSON."""
+    """The value that is sent: about 250 bytes of JSON."""
 
     timestamp: float
     values: list[float]
@@ -31,7 +31,7 @@ class Figures(enkaku.Model):
 
 
 class Round(enkaku.Model):
-    """What a round measured."""
+    """The measurements of one round."""
 
     sent: int
     seconds: float
@@ -48,7 +48,7 @@ LARGE: Final = Figures(timestamp=1.7e12, values=[0.5] * 4000, host="db-1")
 
 
 class Sending(enkaku.Handler):
-    """Sends to all at once, or to one after the other."""
+    """Sends by a broadcast, or to each stream."""
 
     def __init__(self) -> None:
         self._broadcast = enkaku.Broadcast(WATCH)
@@ -66,10 +66,10 @@ class Sending(enkaku.Handler):
             self._streams.discard(stream)
 
     async def send(self, param: list[str]) -> Round:
-        """Send for so many seconds."""
+        """Send for a number of seconds."""
         how, pace, seconds = param[0], param[1], float(param[2])
         dropped, sent = self._broadcast.dropped, 0
-        for _ in range(50 if how == "fill" else 0):  # more than a socket takes
+        for _ in range(50 if how == "fill" else 0):  # more than a socket buffers
             await self._broadcast.send(LARGE)
         start = last = time.perf_counter()
         cpu = time.process_time()
@@ -79,7 +79,7 @@ class Sending(enkaku.Handler):
                     await stream.send(FIGURES)
             else:
                 await self._broadcast.send(FIGURES)
-            if pace == "turn":
+            if pace == "iteration":
                 await asyncio.sleep(0)
             last = time.perf_counter()
             sent += 1
@@ -112,13 +112,13 @@ class Subscriber(asyncio.Protocol):
 
 
 async def subscribe(path: str, policy: str, calls: int = 1) -> Subscriber:
-    """Connect a client with so many calls."""
+    """Connect a client with a number of calls."""
     loop = asyncio.get_running_loop()
     return (await loop.create_unix_connection(lambda: Subscriber(policy, calls), path))[1]
 
 
-async def settled(subscribers: list[Subscriber]) -> None:
-    """Wait until everybody has read as much as the others, for a while."""
+async def caught_up(subscribers: list[Subscriber]) -> None:
+    """Wait until all subscribers have read the same number of lines for 0.2 s."""
     lines, since = set[float](), time.monotonic()
     while len(lines) != 1 or time.monotonic() < since + 0.2:
         if (now := {each.lines / each.calls for each in subscribers}) != lines:
@@ -127,12 +127,12 @@ async def settled(subscribers: list[Subscriber]) -> None:
 
 
 class Measurement:
-    """Rounds of sending, with all that is to arrive counted.
+    """Rounds of sending, each of which waits until all values have arrived.
 
     Args:
-        connection: Has the server send.
-        others: Those who read.
-        options: How many rounds of which length.
+        connection: Starts the server's sending.
+        others: The subscribers that read.
+        options: The number of rounds and their length.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Measurement:
         self._options = options
 
     async def row(self, name: str, how: str, pace: str = "full") -> float:
-        """Measure and print one way to send; give its CPU seconds for each value."""
+        """Measure and print one way to send, and return its CPU seconds per value."""
         rounds: list[Round] = []
         rates: list[float] = []
         for _ in range(self._options.rounds):
@@ -160,25 +160,25 @@ class Measurement:
         cpu = statistics.median(each.cpu / each.sent for each in rounds)
         dropped = sum(each.dropped for each in rounds)
         print(
-            f"  {name:<52}{cpu * 1e3:7.2f} ms of cpu a value,{statistics.median(rates):7,.0f} values/s for each,"
+            f"  {name:<52}{cpu * 1e3:7.2f} ms of CPU per value,{statistics.median(rates):7,.0f} values/s for each,"
             f" {dropped:,} dropped",
             flush=True,
         )
         return cpu
 
     async def pair(self, name: str, pace: str) -> None:
-        """Compare sending to each by itself with a broadcast."""
+        """Compare sending to each stream with a broadcast."""
         each = await self.row(f"stream.send for each, {name}", "each", pace)
         all_ = await self.row(f"broadcast.send, {name}", "broadcast", pace)
         print(f"  {'':<52}{each / all_:7.1f} x")
 
-    async def beside(self, path: str, policy: Policy) -> None:
-        """Broadcast beside one who never reads."""
+    async def with_stalled(self, path: str, policy: Policy) -> None:
+        """Broadcast while one subscriber never reads."""
         never = await subscribe(path, policy)
         never.transport.pause_reading()
         await self._connection.request(SEND, ["fill", "full", "0"], timeout=None)
-        await settled(self._others)
-        await self.row(f"broadcast.send beside one that never reads: {policy}", "broadcast")
+        await caught_up(self._others)
+        await self.row(f"broadcast.send, one never reads: {policy}", "broadcast")
         never.transport.abort()
 
 
@@ -194,16 +194,16 @@ async def measure(path: str, options: argparse.Namespace) -> None:
         async with enkaku.connect_unix(path) as connection:
             measurement = Measurement(connection, others, options)
             await measurement.pair("as fast as it can", "full")
-            await measurement.pair("one value a turn", "turn")
+            await measurement.pair("one value per iteration", "iteration")
             if calls == 1:
                 for policy in ("latest", "drop_oldest", "disconnect"):
-                    await measurement.beside(path, policy)
+                    await measurement.with_stalled(path, policy)
         for each in others:
             each.transport.abort()
 
 
 async def serve(path: str) -> None:
-    """Be the server."""
+    """Run the server."""
     limits = enkaku.Limits(request_time=None)
     async with enkaku.serve_unix(Sending(), path, limits=limits) as server:
         print("ready", flush=True)
@@ -211,7 +211,7 @@ async def serve(path: str) -> None:
 
 
 def main() -> None:
-    """Start the server, measure, stop it."""
+    """Start the server, measure, and stop the server."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--subscribers", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)

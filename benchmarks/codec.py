@@ -1,11 +1,11 @@
-"""What a value costs: decode and encode of 100 bytes and of 2 KB, beside pydantic, msgspec and jsonschema-rs alone.
+"""Codec benchmark: decoding and encoding 100 bytes and 2 KB, compared with pydantic, msgspec and jsonschema-rs alone.
 
     make bench-codec
 
-Rounds are interleaved, so that a busy moment of the machine hits everybody; the figure is the CPU time of the least
-disturbed one, in nanoseconds, with the ratio to plain pydantic. What is compared does not do the same work: plain pydantic and
-msgspec round large integers, accept null for what may be absent and know neither bounds nor patterns unless
-somebody writes them down; jsonschema-rs only says yes or no to a value that was parsed before.
+Rounds are interleaved, so that other load on the machine affects all alike. A figure is the CPU time of the best round,
+in nanoseconds, with the ratio to plain pydantic. The libraries do not do the same work: plain pydantic and msgspec round
+large integers, accept null for optional properties, and check bounds and patterns only if the program declares them.
+jsonschema-rs only reports whether a parsed value is valid.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Level = Literal["debug", "info", "warn", "error"]
 
 
 class PlainSample(pydantic.BaseModel):
-    """The sample as most people write it for pydantic."""
+    """The sample as a plain pydantic model."""
 
     cpu: float
     memory: float
@@ -40,7 +40,7 @@ class PlainSample(pydantic.BaseModel):
 
 
 class PlainBatch(pydantic.BaseModel):
-    """The batch as most people write it for pydantic."""
+    """The batch as a plain pydantic model."""
 
     host: str
     samples: list[PlainSample]
@@ -88,7 +88,7 @@ Work = Callable[[], object]
 
 
 def contenders(package: str, size: str) -> dict[str, dict[str, Work]]:
-    """Give the work of each contender by direction and name; every one is tried once."""
+    """Return the functions to measure, by direction and library, after one test run of each."""
     generated = importlib.import_module(package)
     schemas = importlib.import_module(f"{package}.schemas")
     payload = PAYLOADS[size]
@@ -121,12 +121,12 @@ def contenders(package: str, size: str) -> dict[str, dict[str, Work]]:
     for name, work in found["encode"].items():
         text = work()
         if json.loads(text if isinstance(text, str | bytes) else b"") != json.loads(payload):
-            raise SystemExit(f"{name}: what was encoded is not what was decoded")
+            raise SystemExit(f"{name}: the encoded value differs from the decoded one")
     return found
 
 
 def measured(works: Mapping[str, Work], rounds: int, seconds: float) -> dict[str, float]:
-    """Give the CPU time of each work in its least disturbed round, in nanoseconds."""
+    """Return the CPU time of each function in its best round, in nanoseconds."""
     numbers = {name: max(1, int(seconds / _of_each(work, 200))) for name, work in works.items()}
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):

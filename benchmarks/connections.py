@@ -1,9 +1,9 @@
-"""What a connection costs a server: memory while it is idle, and CPU time to open it, use it once, and close it.
+"""Connection benchmark: a server's memory per idle connection, and its CPU time to open, use and close one.
 
     make bench-connections
 
-Two processes: a server, which tells of its own memory and clock, and clients, which are bare Unix sockets. Memory is
-what the server's resident set grows by; the system's own buffers of a socket are not part of that.
+Two processes: a server, which reports its memory and CPU time, and clients, which are bare Unix sockets. Memory is the growth
+of the server's resident set, without the kernel's socket buffers.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ECHO: Final = enkaku.Request[str, str]("echo", param=str, result=str)
 
 
 class Costs(enkaku.Model):
-    """What the server has used up."""
+    """The resources that the server has used."""
 
     memory: int
     objects: int
@@ -50,7 +50,7 @@ HELLO: Final = (
 
 
 class Accountant(enkaku.Handler):
-    """Echoes, and accounts for its process."""
+    """Echoes, and reports the resources of its process."""
 
     server: enkaku.Server
 
@@ -62,7 +62,7 @@ class Accountant(enkaku.Handler):
         )
 
     async def echo(self, param: str) -> str:
-        """Return what came."""
+        """Return the param."""
         return param
 
     async def count(self) -> int:
@@ -70,19 +70,19 @@ class Accountant(enkaku.Handler):
         return len(self.server.connections) - 1
 
     async def ask(self) -> Costs:
-        """Account."""
+        """Return the resources in use."""
         cpu = time.process_time()
         gc.collect()
         return Costs(memory=resident(), objects=len(gc.get_objects()), cpu=cpu)
 
 
 def resident() -> int:
-    """Ask the system for this process' memory, in bytes."""
+    """Return the resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 async def serve(path: str) -> None:
-    """Be the server."""
+    """Run the server."""
     handler = Accountant()
     limits = enkaku.Limits(connections=100_000)
     async with enkaku.serve_unix(handler, path, limits=limits) as server:
@@ -92,20 +92,20 @@ async def serve(path: str) -> None:
 
 
 def connect(path: str) -> socket.socket:
-    """Connect a client; wait while the server's queue has no place for it."""
+    """Connect a client; wait while the server's accept queue is full."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.connect(path)
     return client
 
 
 def use(client: socket.socket) -> None:
-    """Have one request answered."""
+    """Make one request."""
     client.sendall(HELLO)
     answer = b""
     while not answer.endswith(b"\n"):
         answer += client.recv(4096)
     if b'"val":"hello"' not in answer:
-        raise SystemExit(f"the answer was {answer!r}")
+        raise SystemExit(f'expected a reply with "val":"hello", got {answer!r}')
 
 
 Use: TypeAlias = Callable[[socket.socket], None]
@@ -113,21 +113,21 @@ USES: Final[Mapping[str, Use]] = {"never used": lambda _: None, "used once": use
 
 
 class Server:
-    """The server, as a client of it sees it."""
+    """A client of the server that reads its resources."""
 
     def __init__(self, connection: enkaku.Connection, path: str) -> None:
         self._connection = connection
         self._path = path
 
     async def costs(self, connections: int) -> Costs:
-        """Account, as soon as so many clients are connected."""
+        """Wait for a number of connected clients, and return the resources in use."""
         count = -1
         while count != connections:
             count = await self._connection.request(COUNT, None)
         return await self._connection.request(ASK, None)
 
     async def opened(self, count: int, use_it: Use) -> float:
-        """Open, use and close so many connections, a hundred at a time; give the server's CPU seconds for each."""
+        """Open, use and close connections, a hundred at a time; return the server's CPU seconds for each."""
         before = await self.costs(0)
         for _ in range(count // 100):
             clients = [connect(self._path) for _ in range(100)]
@@ -138,7 +138,7 @@ class Server:
         return (after.cpu - before.cpu) / count
 
     async def idle(self, count: int, use_it: Use) -> tuple[float, float]:
-        """Open so many connections and leave them idle; give bytes and Python objects for each."""
+        """Open connections and leave them idle; return bytes and Python objects for each."""
         before = await self.costs(0)
         clients = [connect(self._path) for _ in range(count)]
         for client in clients:
@@ -151,7 +151,7 @@ class Server:
 
 @contextmanager
 def process(loop: str) -> Generator[str, None, None]:
-    """Start a server in a process of its own; give its path."""
+    """Start a server process, and return its path."""
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
         path = f"{directory}/s"
         command = [sys.executable, __file__, "--serve", path, "--loop", loop]
@@ -189,18 +189,18 @@ async def measure(options: argparse.Namespace) -> None:
             rates = [1 / each for each in seconds]
             print(
                 f"  {loop:<8} {name:<11}{statistics.median(sizes):7,.0f} bytes {spread(sizes)} and {objects:.1f} objects"
-                f" while idle; {statistics.median(rates):6,.0f} opened and closed in a CPU second {spread(rates)}",
+                f" while idle; {statistics.median(rates):6,.0f} opened and closed per CPU second {spread(rates)}",
                 flush=True,
             )
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write the least and the most."""
+    """Format the range of values."""
     return f"({min(values):,.0f} to {max(values):,.0f})"
 
 
 def main() -> None:
-    """Measure, or be the server."""
+    """Measure, or run the server."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--connections", type=int, default=2000, help="that are idle")
     parser.add_argument("--opens", type=int, default=5000, help="of each round")

@@ -1,8 +1,7 @@
-"""How many functions of the runtime a message enters, on both sides together: ``make bench-functions``.
+"""Simplicity metric: the number of runtime functions that one message calls, on both sides: ``make bench-functions``.
 
-A measure of simplicity, which repeats itself exactly. Client and server run in one event loop, over a Unix socket, and
-``sys.setprofile`` counts every call of a Python function whose code is in the runtime, once everything is warm. ``--list`` prints
-which functions they are.
+The count is exactly reproducible. Client and server run in one event loop, over a Unix socket, and ``sys.setprofile`` counts
+every call of a Python function of the runtime, after a warm-up. ``--list`` prints the functions.
 """
 
 import argparse
@@ -31,7 +30,7 @@ SLEEP: Final = enkaku.Request[None, None]("sleep")
 
 
 class Handler(enkaku.Handler):
-    """Serves what is measured."""
+    """Serves the measured procedures."""
 
     def __init__(self) -> None:
         self.sleeping = asyncio.Event()
@@ -41,22 +40,22 @@ class Handler(enkaku.Handler):
         return param
 
     async def count(self, param: int, stream: enkaku.ServerStream[int]) -> None:
-        """Send so many items."""
+        """Send a number of items."""
         for number in range(param):
             await stream.send(number)
 
     async def talk(self, channel: enkaku.ServerChannel[int, int]) -> None:
-        """Send back what comes."""
+        """Send each item back."""
         async for item in channel:
             await channel.send(item)
 
     async def sleep(self) -> None:
-        """Say that it runs, and wait to be cancelled."""
+        """Report the start, and wait for the cancellation."""
         self.sleeping.set()
         await asyncio.Event().wait()
 
     def __routes__(self) -> tuple[enkaku.Route, ...]:
-        """Name the procedures."""
+        """Return the routes."""
         return (
             enkaku.Route.request(ECHO, self.echo),
             enkaku.Route.stream(COUNT, self.count),
@@ -66,7 +65,7 @@ class Handler(enkaku.Handler):
 
 
 async def count_entered(work: Callable[[], Coroutine[None, None, None]]) -> Counter[str]:
-    """Count the functions of the runtime that some work enters."""
+    """Return how often a piece of work calls each function of the runtime."""
     entered = Counter[str]()
 
     def profile(frame: FrameType, event: str, _: object) -> None:
@@ -84,14 +83,14 @@ async def count_entered(work: Callable[[], Coroutine[None, None, None]]) -> Coun
 
 
 async def count_more(work: Callable[[int], Coroutine[None, None, None]]) -> Counter[str]:
-    """Count what ``TIMES`` more of something enter, which leaves out its opening and its end."""
+    """Return the calls of ``TIMES`` more items, without those of opening and ending the call."""
     await work(WARM)
     fewer = await count_entered(lambda: work(3 * TIMES))
     return await count_entered(lambda: work(4 * TIMES)) - fewer
 
 
 async def count_all() -> dict[str, Counter[str]]:
-    """Return what one request, one item and one aborted request enter, by function; for so many each."""
+    """Return the calls of ``TIMES`` requests, items, round trips and aborted requests, by function."""
     with tempfile.TemporaryDirectory(prefix="enk-") as folder:
         path = Path(folder, "s")
         handler = Handler()
@@ -134,7 +133,7 @@ async def count_all() -> dict[str, Counter[str]]:
 
 
 def main() -> None:
-    """Count, and print."""
+    """Count, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="print the functions, too")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The server of the backpressure benchmark, a process of its own: streams that never end by themselves."""
+"""Server process of the backpressure benchmark: serves endless streams."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ ITEM: Final = 100  # characters of an item of COUNT
 
 
 class Producer(enkaku.Handler):
-    """Sends as fast as it is let."""
+    """Sends as fast as flow control allows."""
 
     def __init__(self) -> None:
         self._sent = 0
@@ -29,25 +29,25 @@ class Producer(enkaku.Handler):
             enkaku.Route.stream(POUR, self._pour),
             enkaku.Route.stream(LOOP, self._loop),
             enkaku.Route.stream(COUNT, self._count),
-            enkaku.Route.request(SENT, self._tell_sent),
-            enkaku.Route.request(CANCELLED, self._tell_cancelled),
+            enkaku.Route.request(SENT, self._get_sent),
+            enkaku.Route.request(CANCELLED, self._wait_cancelled),
         )
 
     async def _ask(self, number: int) -> int:
         return number
 
     async def _pour(self, size: int, stream: enkaku.ServerStream[str]) -> int:
-        """Send items of ``size`` characters for ever."""
+        """Send items of ``size`` characters without end."""
         item = "x" * size
         while True:
             await stream.send(item)
 
     async def _loop(self, size: int, stream: enkaku.ServerStream[str]) -> int:
-        """Do the same, and note when it is cancelled."""
+        """Send without end, and record the time of the cancellation."""
         try:
             return await self._pour(size, stream)
         except asyncio.CancelledError:
-            # The clock is the system's: the client reads the same one.
+            # The monotonic clock is the same in both processes.
             self._cancelled.put_nowait(time.monotonic())
             raise
 
@@ -59,10 +59,10 @@ class Producer(enkaku.Handler):
             self._sent += 1
         return items
 
-    async def _tell_sent(self) -> int:
+    async def _get_sent(self) -> int:
         return self._sent
 
-    async def _tell_cancelled(self) -> float:
+    async def _wait_cancelled(self) -> float:
         return await self._cancelled.get()
 
 

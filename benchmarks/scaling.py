@@ -1,10 +1,9 @@
-"""How the cost of a message grows: with procedures, calls in flight, connections, and the size of an item.
+"""Scaling benchmark: the cost of a message by number of procedures, calls in flight, connections, and item size.
 
     make bench-scaling
 
-Two processes, fresh ones for each point; what is measured is CPU time of both, behind a warm-up, with collections of
-garbage as they come. Rounds are interleaved, and the least disturbed one counts. Writes ``results/scaling.json``, and a
-picture of it.
+Two new processes for each point. The CPU time of both is measured after a warm-up, garbage collections included. Rounds
+are interleaved, and the best one counts. Writes ``results/scaling.json`` and a plot.
 """
 
 import argparse
@@ -26,16 +25,14 @@ from scaling_plot import draw
 
 RESULTS: Final = Path(__file__).parent / "results" / "scaling"
 _MANY: Final = 1_000_000
-_WARM: Final = (
-    20  # calls of each procedure until Python has specialised what reads and writes its values
-)
+_WARM: Final = 20  # calls of each procedure, until Python has specialised the code of its values
 LIMITS: Final = enkaku.Limits(
     calls=_MANY, handlers=_MANY, server_calls=_MANY, server_handlers=_MANY, connections=_MANY
 )
 
 
 class Record(enkaku.Model, extra="forbid"):
-    """What is sent: about 100 bytes of JSON, and its label."""
+    """The value that is sent: about 100 bytes of JSON and a label."""
 
     cpu: float
     memory: int
@@ -48,12 +45,12 @@ RECORD: Final = Record(cpu=12.5, memory=123_456_789, timestamp=1.764e9, label="h
 
 
 def echo(number: int) -> enkaku.Request[Record, Record]:
-    """Make one of many procedures."""
+    """Return one of many procedures."""
     return enkaku.Request(f"echo/{number}", param=Record, result=Record)
 
 
 class Echoing(enkaku.Handler):
-    """Serves so many procedures that echo, and a stream of large items."""
+    """Serves a number of echo procedures, and a stream of large items."""
 
     def __init__(self, procedures: int) -> None:
         self._procedures = procedures
@@ -65,12 +62,12 @@ class Echoing(enkaku.Handler):
         return (*echoes, enkaku.Route.stream(SEND, self.send))
 
     async def echo(self, param: Record) -> Record:
-        """Return what came, a turn later: those who call together are served together."""
+        """Return the param one event-loop iteration later, so that concurrent calls have concurrent handlers."""
         await asyncio.sleep(0)
         return param
 
     async def send(self, param: int, stream: enkaku.ServerStream[Record]) -> None:
-        """Send items of about so many bytes, until the client has enough."""
+        """Send items of about the given size until the client closes the stream."""
         item = RECORD.model_copy(update={"label": "x" * max(0, param - 80)})
         async with stream.until_closed():
             while True:
@@ -89,9 +86,9 @@ class Driver:
     """A client of a server in another process.
 
     Args:
-        path: Where the server is.
-        pid: Its process.
-        messages: How many are to be sent.
+        path: The server's socket.
+        pid: The server's process id.
+        messages: The number of messages to send.
     """
 
     def __init__(self, path: str, pid: int, messages: int) -> None:
@@ -102,18 +99,18 @@ class Driver:
         self._messages = messages
 
     async def procedures(self, count: int) -> tuple[float, float, int]:
-        """Call so many procedures in turn, 64 calls at a time."""
+        """Call a number of procedures in turn, 64 calls at a time."""
         async with enkaku.connect_unix(self._path, limits=LIMITS) as connection:
             targets = [(connection, echo(number)) for number in range(count)]
             return await self._requests(targets, 64)
 
     async def calls(self, count: int) -> tuple[float, float, int]:
-        """Keep so many calls in flight, on one connection."""
+        """Keep a number of calls in flight on one connection."""
         async with enkaku.connect_unix(self._path, limits=LIMITS) as connection:
             return await self._requests([(connection, echo(0))], count)
 
     async def connections(self, count: int) -> tuple[float, float, int]:
-        """Keep a call in flight on each of so many connections."""
+        """Keep one call in flight on each of a number of connections."""
         async with AsyncExitStack() as stack:
             procedure = echo(0)
             opening = (enkaku.connect_unix(self._path, limits=LIMITS) for _ in range(count))
@@ -121,7 +118,7 @@ class Driver:
             return await self._requests(targets, count)
 
     async def sizes(self, size: int) -> tuple[float, float, int]:
-        """Receive items of about so many bytes."""
+        """Receive items of about the given size."""
         count = max(20, min(self._messages, 50_000_000 // size))
         async with (
             enkaku.connect_unix(self._path, limits=LIMITS) as connection,
@@ -132,7 +129,7 @@ class Driver:
             for _ in range(count):
                 item = await anext(stream)
                 if item.memory != RECORD.memory:
-                    raise SystemExit("another item came than was sent")
+                    raise SystemExit("the received item differs from the sent one")
             return *self._since(server, client), count
 
     async def _requests(
@@ -147,7 +144,7 @@ class Driver:
                 connection, procedure = targets[(worker + number * workers) % len(targets)]
                 answer = await connection.request(procedure, RECORD, timeout=None)
                 if answer != RECORD:
-                    raise SystemExit("the answer is another than what was sent")
+                    raise SystemExit("the reply differs from the request")
 
         warm = max(1, _WARM * len({procedure for _, procedure in targets}) // workers)
         await asyncio.gather(*(work(worker, warm) for worker in range(workers)))
@@ -172,7 +169,7 @@ CURVES: Final[Mapping[str, tuple[int, ...]]] = {
 
 
 def drive(path: str, pid: int, curve: str, x: int, messages: int) -> None:
-    """Be the client of one point, and print what it took."""
+    """Run the client of one point, and print the measurement."""
     driver = Driver(path, pid, messages)
     work: Callable[[int], Awaitable[tuple[float, float, int]]] = {
         "procedures": driver.procedures,
@@ -190,14 +187,14 @@ def drive(path: str, pid: int, curve: str, x: int, messages: int) -> None:
 
 
 async def serve(path: str, procedures: int) -> None:
-    """Be the server."""
+    """Run the server."""
     async with enkaku.serve_unix(Echoing(procedures), path, limits=LIMITS) as server:
         print("ready", flush=True)
         await server.serve_forever()
 
 
 def point(curve: str, x: int, messages: int) -> Measured:
-    """Measure one point, by two fresh processes."""
+    """Measure one point in two new processes."""
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
         path = f"{directory}/s"
         this = [sys.executable, __file__]
@@ -218,12 +215,12 @@ def point(curve: str, x: int, messages: int) -> Measured:
 
 
 def best(points: list[Measured]) -> Measured:
-    """Give the least disturbed of some rounds."""
+    """Return the best of several rounds."""
     return min(points, key=lambda each: each.server + each.client)
 
 
 def show(curve: str, points: list[Measured]) -> None:
-    """Print a curve: what a message costs, and how that compares with the cheapest point."""
+    """Print a curve: the cost of a message, and its ratio to the cheapest point."""
     print(f"{curve}: microseconds of CPU for each message, server and client")
     for each in points:
         more = (
@@ -235,7 +232,7 @@ def show(curve: str, points: list[Measured]) -> None:
 
 
 def main() -> None:
-    """Measure, or be one of the processes."""
+    """Measure, or run one of the processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--messages", type=int, default=20_000, help="of each point")
@@ -265,7 +262,7 @@ def main() -> None:
 
 
 def write(found: Mapping[str, list[Measured]]) -> None:
-    """Write the results and their picture."""
+    """Write the results and their plot."""
     curves = {name: [each.model_dump() for each in points] for name, points in found.items()}
     said = {"python": platform.python_version(), "machine": platform.machine(), "curves": curves}
     RESULTS.parent.mkdir(exist_ok=True)

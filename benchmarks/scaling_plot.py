@@ -1,4 +1,4 @@
-"""The picture of how the cost of a message grows: four panels, PNG and SVG."""
+"""Plot of the scaling benchmark: four panels, as PNG and SVG."""
 
 # pyright: reportUnknownMemberType=false
 # The types of matplotlib have gaps.
@@ -26,7 +26,7 @@ _CLIENT: Final = "#3b6ea5"
 
 def draw(curves: Mapping[str, Curve], stem: Path) -> None:
     """Write ``<stem>.png`` and ``<stem>.svg``: for each curve its points as (x, server, client), in microseconds."""
-    # The same results give the same file.
+    # A fixed salt, so that the same results give the same file.
     with mpl.rc_context({"svg.hashsalt": "enkaku", "font.size": 9}):
         figure = Figure(figsize=(10, 7), layout="constrained")
         for place, (name, title) in enumerate(_TITLES.items(), start=1):

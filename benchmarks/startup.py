@@ -1,9 +1,9 @@
-"""How long a program waits before its first line: CPU time of imports and of the command line, in fresh interpreters.
+"""Startup benchmark: CPU time of imports and of the command line, in fresh interpreters.
 
     make bench-startup
 
-The processes of a round follow each other, so that a busy moment of the machine hits all of them; the figures are
-medians, and the range. The generated package has ten procedures: six requests, two streams, a channel and an event.
+The processes of a round run one after the other, so that other load affects all alike. The figures are medians and the range.
+The generated package has ten procedures: six requests, two streams, a channel and an event.
 """
 
 import argparse
@@ -42,7 +42,7 @@ UNTRACED: Final = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def protocol() -> Mapping[str, object]:
-    """Write a protocol of ten procedures, with objects of a few members each."""
+    """Return a protocol of ten procedures, with objects of a few properties each."""
 
     def record(*names: str) -> dict[str, object]:
         members = {name: {"type": "number"} for name in names} | {"label": {"type": "string"}}
@@ -67,7 +67,7 @@ def protocol() -> Mapping[str, object]:
 
 
 def program(code: str, directory: str) -> float:
-    """Run some code in a fresh interpreter; give its CPU time in ms, without that of the interpreter's end."""
+    """Run code in a fresh interpreter; return its CPU time in ms, without the interpreter's shutdown."""
     command = [sys.executable, "-c", code + _CPU]
     done = subprocess.run(  # noqa: S603 # ours
         command, cwd=directory, env=UNTRACED, check=True, capture_output=True, text=True
@@ -76,7 +76,7 @@ def program(code: str, directory: str) -> float:
 
 
 def command_line(arguments: list[str], directory: str) -> float:
-    """Run the command line; give its CPU time in ms, from beginning to end."""
+    """Run the command line, and return its whole CPU time in ms."""
     command = [sys.executable, str(Path(sys.executable).with_name("enkaku")), *arguments]
     with subprocess.Popen(  # noqa: S603 # ours
         command, cwd=directory, env=UNTRACED, stdout=subprocess.DEVNULL
@@ -89,7 +89,7 @@ def command_line(arguments: list[str], directory: str) -> float:
 
 
 def measure(directory: str, rounds: int) -> dict[str, list[float]]:
-    """Run everything in turn, so many times after a first time that does not count."""
+    """Run everything in turn, a number of times after a warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in (*PROGRAMS, *COMMANDS)}
     for number in range(rounds + 1):
         for name, taken in times.items():
@@ -97,7 +97,7 @@ def measure(directory: str, rounds: int) -> dict[str, list[float]]:
                 took = program(PROGRAMS[name], directory)
             else:
                 took = command_line(COMMANDS[name], directory)
-            if number:  # the first time writes the bytecode
+            if number:  # the first round writes the bytecode
                 taken.append(took)
     return times
 
@@ -115,7 +115,7 @@ def main() -> None:
     for name, each in times.items():
         print(f"  {name:<34}{medians[name]:7.1f} ms ({min(each):.1f} to {max(each):.1f})")
     package = "... and ten procedures"
-    print("enkaku and ten procedures, by medians, and by the least disturbed of the rounds:")
+    print("enkaku and ten procedures, by medians, and by the best rounds:")
     for name in ("import pydantic", "a program with one model", "... and asyncio"):
         more, least = medians[package] - medians[name], min(times[package]) - min(times[name])
         print(f"  {more:.1f} and {least:.1f} ms more than: {name}")

@@ -1,10 +1,10 @@
-"""What a message costs, step by step: each step of its way alone, in nanoseconds of CPU time.
+"""Microbenchmark of each step of processing a message, in nanoseconds of CPU time.
 
     make bench-steps
 
-The steps are those of docs/performance.md. A step that is measured alone, again and again, finds its code and data in the
-processor's caches: on the way of a single request it does not, and takes two to three times as long. What the figures
-say is which step costs what, beside the others.
+The steps are those of docs/performance.md. A step that is measured alone finds its code and data in the processor's caches.
+In a single request it does not, and takes two to three times as long. The figures show the cost of a step relative to the
+others.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ SAMPLE: Final = Sample(
 
 
 def measure(step: Callable[[], object], times: int = 20_000) -> float:
-    """Give the nanoseconds of CPU time of a step, in the least disturbed of the rounds, less those of an empty one."""
+    """Return the nanoseconds of CPU time of a step in the best round, without those of an empty function."""
 
     def run(step: Callable[[], object]) -> float:
         began = time.process_time_ns()
@@ -61,7 +61,7 @@ def measure(step: Callable[[], object], times: int = 20_000) -> float:
 
 
 def line_steps() -> dict[str, Callable[[], object]]:
-    """Give the steps that bytes go through."""
+    """Return the steps of encoding and decoding."""
     text = ECHO.param.encode(SAMPLE)
     head = receive_head("1")
     opening = encode_open("request", "1", "echo", text, ttl=60_000)
@@ -69,14 +69,16 @@ def line_steps() -> dict[str, Callable[[], object]]:
     lines = Lines(10 * 1024 * 1024)
     block = (item + lines.terminator) * 64
     return {
-        "write the value: slot.encode": lambda: ECHO.param.encode(SAMPLE),
-        "read the value: slot.decode": lambda: ECHO.param.decode(text),
-        "write the line of a request": lambda: encode_open("request", "1", "echo", text, ttl=60000),
-        "write the line of a result": lambda: encode_result("1", text),
-        "write the line of an item": lambda: encode_item(head, text),
+        "encode the value: slot.encode": lambda: ECHO.param.encode(SAMPLE),
+        "decode the value: slot.decode": lambda: ECHO.param.decode(text),
+        "encode the message of a request": lambda: encode_open(
+            "request", "1", "echo", text, ttl=60000
+        ),
+        "encode the message of a result": lambda: encode_result("1", text),
+        "encode the message of an item": lambda: encode_item(head, text),
         "split 64 lines (for all)": lambda: lines.split(block),
-        "read the envelope of a request": lambda: decode_client_message(opening),
-        "read the envelope of an item": lambda: decode_server_message(item),
+        "decode the envelope of a request": lambda: decode_client_message(opening),
+        "decode the envelope of an item": lambda: decode_server_message(item),
     }
 
 
@@ -84,9 +86,9 @@ def _ignore(_: object) -> None: ...
 
 
 def call_steps() -> dict[str, Callable[[], object]]:
-    """Give the steps that a call goes through."""
+    """Return the steps of a call."""
     transport, _ = memory_pair()
-    connection = ConnectionInfo("nobody", None)
+    connection = ConnectionInfo("a client", None)
     loop = asyncio.get_running_loop()
     context = Context(connection, transport, Observers(), Fairness(), 1024, loop, _ignore)
     capacity = Capacity(calls=10, handlers=10, whole=Capacity(calls=10, handlers=10))
@@ -107,7 +109,7 @@ def call_steps() -> dict[str, Callable[[], object]]:
         live = ServerCall(ECHO, context, now, None, "1")
         live.step(Step.FINISH)
         live.step(Step.RELEASE)
-        assert live.state is ServerState.RELEASED  # noqa: S101 # it is what was measured
+        assert live.state is ServerState.RELEASED  # noqa: S101 # a measured step must work
 
     def expect() -> None:
         due = now + 61
@@ -128,18 +130,18 @@ def call_steps() -> dict[str, Callable[[], object]]:
         inbox.release()
 
     return {
-        "the facts of a call at the client": lambda: Call(ECHO, connection, now, None),
-        "a call at the server, and its two last states": live,
-        "count a call against the limits, and release it": count,
-        "expect a deadline": expect,
-        "tell one observer": lambda: observers.call_ended(call),
-        "60 items through an inbox, credit counted (for all)": pass_on,
-        "an item through a sender's window": send,
+        "create the Call at the client": lambda: Call(ECHO, connection, now, None),
+        "create a ServerCall, and its two last transitions": live,
+        "count a call towards the limits, and release it": count,
+        "schedule a deadline": expect,
+        "notify one observer": lambda: observers.call_ended(call),
+        "60 items through an inbox, with credit (for all)": pass_on,
+        "an item through a send window": send,
     }
 
 
 async def loop_steps() -> dict[str, float]:
-    """Measure what asyncio does for a call, and the system for a line."""
+    """Measure the parts of asyncio and of the kernel."""
     loop = asyncio.get_running_loop()
 
     async def nothing() -> None:
@@ -174,14 +176,14 @@ async def loop_steps() -> dict[str, float]:
 
     try:
         return {
-            "a turn of the event loop": await timed(
+            "an iteration of the event loop": await timed(
                 5_000, lambda count: asyncio.ensure_future(turns(count))
             ),
-            "a task that ends at once, its creator woken (2 turns)": await timed(
+            "a task that ends at once, awaited (2 iterations)": await timed(
                 5_000, lambda count: asyncio.ensure_future(tasks(count))
             ),
-            "send a line, and read it into a buffer": measure(cross, 5_000),
-            "send a line, and read it as asyncio.Protocol does": measure(
+            "send a message, and read it into a buffer": measure(cross, 5_000),
+            "send a message, and read it as asyncio.Protocol does": measure(
                 cross_as_asyncio_does, 5_000
             ),
         }
@@ -195,18 +197,18 @@ class _Counting(enkaku.Observer):
 
     ended = 0
 
-    def call_ended(self, call: enkaku.Call) -> None:  # noqa: ARG002 # it only counts
+    def call_ended(self, call: enkaku.Call) -> None:  # noqa: ARG002 # only the number counts
         """Count."""
         self.ended += 1
 
 
 async def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the figures."""
     steps = {**line_steps(), **call_steps()}
     figures = {name: measure(step) for name, step in steps.items()}
     figures |= await loop_steps()
     version = sys.version.partition(" ")[0]
-    print(f"nanoseconds of CPU time, Python {version}, least disturbed of {ROUNDS} rounds")
+    print(f"nanoseconds of CPU time, Python {version}, best of {ROUNDS} rounds")
     for name, nanoseconds in figures.items():
         print(f"  {name:<56}{nanoseconds:>9,.0f}")
 

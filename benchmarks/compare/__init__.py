@@ -1,4 +1,4 @@
-"""Compares Enkaku with what people use instead, and with the least that asyncio can do: see docs/performance.md.
+"""Comparison of Enkaku with other libraries, and with a baseline of asyncio alone: see docs/performance.md.
 
 PYTHONPATH=benchmarks python -m compare --help
 """

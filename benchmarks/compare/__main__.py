@@ -1,4 +1,4 @@
-"""Runs the comparison: ``PYTHONPATH=benchmarks python -m compare``, or ``make bench``."""
+"""Command line of the comparison: ``PYTHONPATH=benchmarks python -m compare``, or ``make bench``."""
 
 import argparse
 import os
@@ -21,9 +21,9 @@ _RESULTS: Final = ROOT / "benchmarks" / "results"
 
 
 def compare(options: argparse.Namespace) -> Comparison:
-    """Measure, and write down what there is after each round.
+    """Measure, and save the results after each round.
 
-    Rounds are interleaved over peers, so that a busy moment of the machine hits everybody.
+    Rounds are interleaved over peers, so that other load on the machine affects all alike.
     """
     found = Comparison(
         python=platform.python_version(),
@@ -49,7 +49,7 @@ def compare(options: argparse.Namespace) -> Comparison:
 
 
 def run_round(cases: Iterable[Case], pythons: dict[str, Path], scale: float) -> None:
-    """Measure every case once; one that has failed is left alone."""
+    """Measure every case once; skip those that have failed."""
     for case in cases:
         if case.problem:
             continue
@@ -71,14 +71,16 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=0.5, help="CPU seconds of a round, about")
     parser.add_argument("--name", default="compare", help="of the files in benchmarks/results")
-    parser.add_argument("--show", type=Path, metavar="JSON", help="print what an earlier run found")
+    parser.add_argument(
+        "--show", type=Path, metavar="JSON", help="print the results of an earlier run"
+    )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print, and write the results down."""
+    """Measure, print and save the results."""
     options = parse_options()
-    # As Ctrl-C does: whoever is under way must not stay behind.
+    # As Ctrl-C does: otherwise the peers' processes would outlive this one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.show:
         found = Comparison.model_validate_json(options.show.read_bytes())

@@ -1,7 +1,7 @@
-"""The process whose instructions the guard counts: client and server of one peer in one loop, over a Unix socket.
+"""Process of the regression check: runs client and server of one peer in one event loop, over a Unix socket.
 
-``python -m compare.counted PEER``, under callgrind: between two marks there is one workload, warmed up before. All of it
-is in one thread, and on a clock of its own, so that a run counts what the one before has counted.
+``python -m compare.counted PEER`` runs under callgrind. Between two marks there is one workload, after a warm-up. One thread
+and a simulated clock make the counts reproducible.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from compare.workloads import WORKLOADS
 __all__ = ["COUNTS", "MARK"]
 
 MARK: Final = "_PyEval_CallTracing"
-"""The C function that callgrind writes its counts down at: nobody else calls it."""
+"""The C function at which callgrind dumps its counts; no other code calls it."""
 
 COUNTS: Final = {
     "request": 200,
@@ -33,21 +33,21 @@ COUNTS: Final = {
 """The messages of each workload."""
 
 
-_TICK: Final = 20e-6  # seconds, about what passes between two looks at the clock without callgrind
+_TICK: Final = 20e-6  # seconds, about the time between two reads of the clock without callgrind
 _tick: Final = count(0.0, _TICK).__next__
-"""A clock that goes on whenever it is read: what depends on time is the same however slow the machine is.
+"""A clock that advances at each read: code that depends on time behaves the same at any speed of the machine.
 
-It is a C function, as ``time.monotonic`` is: a Python function would cost eight times as much as what it replaces.
+It is a C function, as ``time.monotonic`` is: a Python function would cost eight times as much.
 """
 
 
 def mark() -> None:
-    """Have callgrind write down what it has counted, and begin anew."""
+    """Make callgrind dump its counts and reset them."""
     sys.call_tracing(int, ())
 
 
 async def run(peer: Peer, path: str) -> None:
-    """Run every workload, after a shorter run that is like it."""
+    """Run every workload, each after a shorter warm-up run."""
     ready = asyncio.Event()
     serving = asyncio.ensure_future(peer.serve(path, ready.set))
     await ready.wait()
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=MODULES)
     options = parser.parse_args()
-    time.monotonic = _tick  # before the peer is imported, which may keep the function
+    time.monotonic = _tick  # before the import of the peer, which may bind the function
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
         asyncio.run(run(load_peer(options.peer), f"{directory}/s"))
 

@@ -1,7 +1,7 @@
-"""The client's process: ``python -m compare.drive PEER PATH WORKLOAD SERVER_PID`` runs one workload, and prints a line of JSON.
+"""Client process: ``python -m compare.drive PEER PATH WORKLOAD SERVER_PID`` runs one workload, and prints a line of JSON.
 
-It warms up, and then takes the clocks of both processes around what it measures. Work on a shared machine is measured
-in CPU time: how long it takes by the clock on the wall says as much about the neighbours.
+After a warm-up it measures the CPU time of both processes. Wall-clock time on a shared machine depends on the other
+processes as much as on the measured one.
 """
 
 import argparse
@@ -21,15 +21,15 @@ __all__ = ["Measured"]
 
 
 class Measured(BaseModel):
-    """What one round of a workload took.
+    """Measurements of one round of a workload.
 
     Attributes:
-        messages: How many were moved, and checked.
-        wall: Seconds.
-        client_cpu: Seconds of the client's process.
-        server_cpu: Seconds of the server's process.
+        messages: The number of messages, all of them checked.
+        wall: Seconds of wall-clock time.
+        client_cpu: CPU seconds of the client's process.
+        server_cpu: CPU seconds of the server's process.
         client_rss: Peak memory of the client's process since its start, in bytes.
-        server_rss: The same of the server's.
+        server_rss: Peak memory of the server's process since its start, in bytes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,7 +43,7 @@ class Measured(BaseModel):
 
 
 class Clocks:
-    """The clocks of both processes, from now on."""
+    """CPU time of both processes, and wall-clock time, since the creation of this object."""
 
     def __init__(self, server: int) -> None:
         self._server = (~server) << 3 | 2  # Linux: the CPU clock of another process
@@ -53,7 +53,7 @@ class Clocks:
         return time.perf_counter(), time.process_time(), time.clock_gettime(self._server)
 
     def read(self) -> tuple[float, float, float]:
-        """Give the seconds since the start: on the wall, of the client, of the server."""
+        """Return the seconds since the start: wall clock, client, server."""
         wall, client, server = (
             now - start for now, start in zip(self._now(), self._start, strict=True)
         )
@@ -82,14 +82,14 @@ async def drive(peer: Peer, path: str, workload: Workload, server: int, scale: f
 
 
 def _peak_of(pid: int) -> int:
-    # Not getrusage, whose figure begins with that of the process that started this one.
+    # Not getrusage: its figure includes the peak of the parent process before exec.
     status = Path(f"/proc/{pid}/status").read_text()
     found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 
 def main() -> None:
-    """Be the client."""
+    """Run the client."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=MODULES)
     parser.add_argument("path", help="of the server's Unix socket")

@@ -1,4 +1,4 @@
-"""An environment for each peer, with what it requires and nothing of the others: ``.bench/<peer>``."""
+"""Virtual environments: one per peer with its own requirements, in ``.bench/<peer>``."""
 
 import ast
 import importlib.metadata
@@ -18,11 +18,11 @@ _OURSELVES: Final = "enkaku"
 
 
 class Failed(Exception):
-    """A peer cannot be installed, or fails; the reason is one line."""
+    """Installing or running a peer failed; the message is one line."""
 
 
 def requirements_of(peer: str) -> tuple[str, ...]:
-    """Read what a peer's module requires, without importing it: what it imports need not be there."""
+    """Return the requirements of a peer's module without importing it: they may not be installed."""
     path = _PEERS / f"{MODULES[peer]}.py"
     if not path.exists():
         raise Failed(f"{path.name} is missing")
@@ -34,11 +34,11 @@ def requirements_of(peer: str) -> tuple[str, ...]:
                 return tuple(str(each) for each in ast.literal_eval(value))
             case _:
                 pass
-    raise Failed(f"{path.name} does not say what it requires")
+    raise Failed(f"{path.name} must define REQUIREMENTS")
 
 
 def python_of(peer: str) -> Path:
-    """Make a peer's environment, or bring it up to date, and give its interpreter.
+    """Create or update a peer's environment, and return its interpreter.
 
     Raises:
         Failed: Something cannot be installed.
@@ -63,4 +63,4 @@ def _run(*command: str) -> None:
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")]
-        raise Failed((errors or lines or ["it says nothing"])[-1])
+        raise Failed((errors or lines or ["no output"])[-1])

@@ -1,8 +1,8 @@
-"""The guard against becoming slower: ``make bench-check``. It counts instructions, so that it holds on a busy machine.
+"""Performance regression check: ``make bench-check``. It counts instructions, so that other load on the machine has no effect.
 
-Enkaku and the floor go through the same workloads under valgrind's callgrind, and what is compared is how many times
-the floor's instructions Enkaku needs for them: with ``benchmarks/baseline.json``, which holds for a version of Python
-and of what the runtime is built on. Whoever changes the cost on purpose renews it: ``make bench-renew``.
+Enkaku and the baseline run the same workloads under valgrind's callgrind. For each workload, the ratio of their instructions
+is compared with the recorded one in ``benchmarks/ratios.json``, which is valid for one version of Python and of the
+runtime's dependencies. After an intended change of the cost, ``make bench-renew`` records the ratios again.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from pydantic import BaseModel, ConfigDict
 
 from compare.counted import COUNTS, MARK
 from compare.environments import ROOT
-from compare.results import FLOOR
+from compare.results import BASELINE
 from compare.workloads import WORKLOADS
 
 __all__: list[str] = []
 
 OURS: Final = "enkaku"
 TOLERANCE: Final = 0.03
-BASELINE: Final = ROOT / "benchmarks" / "baseline.json"
+RATIOS: Final = ROOT / "benchmarks" / "ratios.json"
 _TIMEOUT: Final = 600.0  # seconds
 _LIBRARIES: Final = ("pydantic", "pydantic-core", "msgspec")
 
@@ -36,13 +36,13 @@ Counts: TypeAlias = dict[str, float]
 """Instructions for a message, by workload."""
 
 
-class Baseline(BaseModel):
-    """What Enkaku has cost.
+class Recorded(BaseModel):
+    """The recorded ratios, and the versions that they are valid for.
 
     Attributes:
-        python: The version that this holds for: the first two numbers.
-        libraries: The versions of what the runtime is built on.
-        ratios: Instructions of Enkaku for one of the floor, by workload.
+        python: The version of Python: major and minor.
+        libraries: The versions of the runtime's dependencies.
+        ratios: Instructions of Enkaku divided by those of the baseline, by workload.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,7 @@ def count() -> dict[str, Counts]:
     if shutil.which("valgrind") is None:
         raise SystemExit("bench-check counts instructions with valgrind, which is not installed")
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
-        processes = {peer: _start(peer, Path(directory)) for peer in (FLOOR, OURS)}
+        processes = {peer: _start(peer, Path(directory)) for peer in (BASELINE, OURS)}
         try:
             for peer, process in processes.items():
                 _, errors = process.communicate(timeout=_TIMEOUT)
@@ -72,7 +72,7 @@ def count() -> dict[str, Counts]:
 def _start(peer: str, directory: Path) -> subprocess.Popen[str]:
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory}/{peer}"]
     options = [f"--dump-before={MARK}", sys.executable, "-m", "compare.counted", peer]
-    # Neither the order of sets nor that of dictionaries of objects may differ from run to run.
+    # A fixed hash seed, so that the order of sets does not differ from run to run.
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks"), "PYTHONHASHSEED": "0"}
     return subprocess.Popen(  # noqa: S603 # ours
         [*command, *options],
@@ -84,60 +84,60 @@ def _start(peer: str, directory: Path) -> subprocess.Popen[str]:
 
 
 def _read(directory: Path, peer: str) -> Counts:
-    """Read the counts between each two marks: the first file is what came before all of them."""
+    """Read the counts between each two marks; the first file has the instructions before them."""
     found: Counts = {}
-    for place, (name, messages) in enumerate(COUNTS.items()):
-        path = directory / f"{peer}.{2 * place + 2}"
+    for index, (name, messages) in enumerate(COUNTS.items()):
+        path = directory / f"{peer}.{2 * index + 2}"
         match = re.search(r"^(?:summary|totals): (\d+)", path.read_text(), re.MULTILINE)
         if match is None:
-            raise SystemExit(f"{path.name}: callgrind has written no sum")
+            raise SystemExit(f"{path.name}: callgrind has written no summary or totals line")
         found[name] = int(match[1]) / messages
     return found
 
 
-def judge(baseline: Baseline, counts: dict[str, Counts]) -> list[str]:
-    """Print what was counted, and give the workloads that have become slower."""
+def find_slower(recorded: Recorded, counts: dict[str, Counts]) -> list[str]:
+    """Print the counts, and return the workloads that have become slower."""
     slower: list[str] = []
-    heads = ("floor", OURS, "x floor", "baseline", "change")
+    heads = (BASELINE, OURS, f"x {BASELINE}", "recorded", "change")
     print(f"  {'instructions a message':<24}" + "".join(f"{head:>12}" for head in heads))
     for name, ours in counts[OURS].items():
-        floor, expected = counts[FLOOR][name], baseline.ratios[name]
-        change = ours / floor / expected - 1
+        baseline, expected = counts[BASELINE][name], recorded.ratios[name]
+        ratio = ours / baseline
+        change = ratio / expected - 1
         if change > TOLERANCE:
             slower.append(name)
         title = WORKLOADS[name].title.rpartition(", ")[0]
-        figures = f"{floor:12,.0f}{ours:12,.0f}{ours / floor:12.3f}{expected:12.3f}{change:+12.1%}"
+        figures = f"{baseline:12,.0f}{ours:12,.0f}{ratio:12.3f}{expected:12.3f}{change:+12.1%}"
         print(f"  {title:<24}{figures}{'  SLOWER' if name in slower else ''}")
     return slower
 
 
 def check() -> int:
-    """Compare with the baseline; give the exit code."""
-    baseline, here = Baseline.model_validate_json(BASELINE.read_bytes()), _versions()
-    if baseline.python != here.python:
-        wanted = f"The baseline holds for Python {baseline.python}, and this is {here.python}"
-        print(f"{wanted}: nothing is checked.")
+    """Compare the ratios with the recorded ones, and return the exit code."""
+    recorded, here = Recorded.model_validate_json(RATIOS.read_bytes()), _versions()
+    if recorded.python != here.python:
+        print(f"skipped: recorded for Python {recorded.python}, but this is {here.python}")
         return 0
-    if baseline.libraries != here.libraries:
-        print(f"  (The baseline is of {baseline.libraries}, and this is {here.libraries}.)")
-    slower = judge(baseline, count())
+    if recorded.libraries != here.libraries:
+        print(f"  (recorded with {recorded.libraries}, but these are {here.libraries})")
+    slower = find_slower(recorded, count())
     for name in slower:
-        print(f"{name} has become slower by more than {TOLERANCE:.0%}", file=sys.stderr)
+        print(f"{name}: slower by more than {TOLERANCE:.0%}", file=sys.stderr)
     return 1 if slower else 0
 
 
 def renew() -> int:
-    """Write the baseline anew; give the exit code."""
+    """Record the ratios again, and return the exit code."""
     counts = count()
-    ratios = {name: round(counts[OURS][name] / counts[FLOOR][name], 4) for name in COUNTS}
-    baseline = _versions().model_copy(update={"ratios": ratios})
-    BASELINE.write_text(json.dumps(baseline.model_dump(), indent=2) + "\n")
-    judge(baseline, counts)
+    ratios = {name: round(counts[OURS][name] / counts[BASELINE][name], 4) for name in COUNTS}
+    recorded = _versions().model_copy(update={"ratios": ratios})
+    RATIOS.write_text(json.dumps(recorded.model_dump(), indent=2) + "\n")
+    find_slower(recorded, counts)
     return 0
 
 
-def _versions() -> Baseline:
-    return Baseline(
+def _versions() -> Recorded:
+    return Recorded(
         python=".".join(map(str, sys.version_info[:2])),
         libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
         ratios={},
@@ -145,9 +145,9 @@ def _versions() -> Baseline:
 
 
 def main() -> int:
-    """Check, or renew the baseline."""
+    """Check the ratios, or record them again."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--renew", action="store_true", help="write the baseline anew")
+    parser.add_argument("--renew", action="store_true", help="record the ratios again")
     return renew() if parser.parse_args().renew else check()
 
 

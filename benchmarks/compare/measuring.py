@@ -1,4 +1,4 @@
-"""One round: a fresh server process, a client process, and what the client's says."""
+"""One round: starts a server process and a client process, and reads the client's measurements."""
 
 import os
 import selectors
@@ -15,9 +15,9 @@ from compare.environments import Failed
 __all__ = ["measure"]
 
 _BENCHMARKS: Final = Path(__file__).parents[1]
-_START: Final = 30.0  # seconds until a server must be ready
-_ROUND: Final = 60.0  # seconds that a round may take
-# Hashes that differ from process to process make dictionaries, and so times, differ.
+_START: Final = 30.0  # seconds, the time limit of a server's start
+_ROUND: Final = 60.0  # seconds, the time limit of a round
+# Random hash seeds change the layout of dictionaries, and so the times.
 _ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(_BENCHMARKS), "PYTHONHASHSEED": "0"}
 
 
@@ -42,7 +42,7 @@ def measure(python: Path, peer: str, loop: str, workload: str, scale: float) -> 
                     check=False,
                 )
             except subprocess.TimeoutExpired:
-                raise Failed(f"not done after {_ROUND:g} s") from None
+                raise Failed(f"the round must take at most {_ROUND:g} s") from None
     if done.returncode:
         raise Failed(_reason(done.stderr))
     return Measured.model_validate_json(done.stdout.splitlines()[-1])
@@ -50,7 +50,7 @@ def measure(python: Path, peer: str, loop: str, workload: str, scale: float) -> 
 
 @contextmanager
 def _serving(python: Path, peer: str, path: str, loop: str) -> Generator[int, None, None]:
-    """Have a server, and give its process id."""
+    """Run a server during the block, and return its process id."""
     command = [python, "-m", "compare.serve", peer, path, "--loop", loop]
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -78,7 +78,7 @@ def _line_within(pipe: IO[bytes], seconds: float) -> bytes:
 
 
 def _reason(text: str) -> str:
-    """Find the line of a traceback that says what happened; that of a group's first error, not of the group."""
+    """Return the error line of a traceback; of an exception group, that of the first exception."""
     lines = [line.strip(" |+-") for line in text.splitlines()]
     errors = [line for line in lines if line.partition(":")[0].endswith(("Error", "Record"))]
-    return (errors or [line for line in lines if line] or ["it says nothing"])[-1]
+    return (errors or [line for line in lines if line] or ["no output"])[-1]

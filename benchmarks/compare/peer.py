@@ -1,13 +1,13 @@
-"""What a peer's module holds, and how one is loaded.
+"""Interface of a peer's module, and its import.
 
 ``peers/<name>.py`` has these at its top level::
 
-    REQUIREMENTS: tuple[str, ...]       # what pip installs beside pydantic and msgspec; pinned
+    REQUIREMENTS: tuple[str, ...]       # pinned packages, in addition to pydantic and msgspec
     async def serve(path: str, ready: Callable[[], None]) -> None       # at a Unix socket, until cancelled
     def connect(path: str) -> AbstractAsyncContextManager[Client]
-    def make(number: int, label_size: int = 0) -> ...                   # where its records are no Record
+    def make(number: int, label_size: int = 0) -> ...                   # if it has its own record class
 
-Both sides validate every record, in the way in which a user of the peer would: with ``Record``, where it is JSON.
+Both sides validate every record as users of the library would: with ``Record`` if it is JSON.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -26,7 +26,7 @@ __all__ = ["MODULES", "Channel", "Client", "Peer", "load_peer"]
 R = TypeVar("R", bound=Figures, default=Record)
 
 MODULES: Final = {
-    "floor": "floor",
+    "baseline": "baseline",
     "enkaku": "enkaku_peer",
     "streams": "streams",
     "websockets": "websockets",
@@ -35,11 +35,11 @@ MODULES: Final = {
     "socketio": "socketio",
     "pyzmq": "zmq",
 }
-"""The module of each peer, by the name that the table gives it."""
+"""The module of each peer, by its name in the tables."""
 
 
 class Channel(Protocol[R]):
-    """An open channel, both of whose sides send."""
+    """An open channel."""
 
     async def round_trip(self, record: R, /) -> R:
         """Send a record, and wait until it comes back."""
@@ -50,21 +50,21 @@ class Client(Protocol[R]):
     """One connection to a server."""
 
     async def request(self, record: R, /) -> R:
-        """Have a record given back; any number of requests run at once."""
+        """Send a record, and return the server's copy; requests may be concurrent."""
         ...
 
     def stream(self, count: int, label_size: int) -> AbstractAsyncContextManager[AsyncIterator[R]]:
-        """Open a stream of so many records, numbered from 0, whose labels are so much longer."""
+        """Open a stream of a number of records, counted from 0, with labels longer by ``label_size``."""
         ...
 
     def channel(self) -> AbstractAsyncContextManager[Channel[R]]:
-        """Open a channel that gives back what is sent into it."""
+        """Open a channel that echoes each record."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer; its records are its own affair, so that they have no type here."""
+    """A peer; each has its own record class, so that records have no type here."""
 
     name: str
     requirements: tuple[str, ...]
@@ -74,7 +74,7 @@ class Peer:
 
 
 def load_peer(name: str) -> Peer:
-    """Import a peer's module; what it requires must be installed."""
+    """Import a peer's module; its requirements must be installed."""
     module = import_module(f"compare.peers.{MODULES[name]}")
     return Peer(
         name=name,

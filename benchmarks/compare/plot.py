@@ -1,4 +1,4 @@
-"""The picture of a comparison: a panel for each workload, a bar for each peer and loop; PNG and SVG."""
+"""Plot of a comparison: a panel per workload, a bar per peer and event loop; as PNG and SVG."""
 
 # pyright: reportUnknownMemberType=false
 # The types of matplotlib have gaps.
@@ -11,23 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from compare.results import FLOOR, Comparison
+from compare.results import BASELINE, Comparison
 from compare.workloads import Workload
 
 __all__ = ["draw"]
 
 _COLUMNS: Final = 4
 _OURS: Final = "enkaku"
-_COLOURS: Final = {FLOOR: "#8c8c8c", _OURS: "#c2410c"}
+_COLOURS: Final = {BASELINE: "#8c8c8c", _OURS: "#c2410c"}
 _OTHERS: Final = "#3b6ea5"
-_FAINT: Final = 0.45  # of the bars of every loop but the first
+_FAINT: Final = 0.45  # opacity of the bars of every event loop but the first
 
 
 def draw(comparison: Comparison, stem: Path) -> None:
     """Write ``<stem>.png`` and ``<stem>.svg``."""
     workloads = comparison.workloads()
     rows = -(-(len(workloads) + 1) // _COLUMNS)
-    # The same results give the same file.
+    # A fixed salt, so that the same results give the same file.
     with mpl.rc_context({"svg.hashsalt": "enkaku", "font.size": 9}):
         figure = Figure(figsize=(3.6 * _COLUMNS, 3.1 * rows), layout="constrained")
         for place, workload in enumerate(workloads, start=1):
@@ -68,7 +68,7 @@ def _panel(axes: Axes, comparison: Comparison, workload: Workload) -> None:
 
 def _legend(axes: Axes, comparison: Comparison) -> None:
     axes.axis("off")
-    patches = [Patch(color=_COLOURS[FLOOR], label="the floor: asyncio alone")]
+    patches = [Patch(color=_COLOURS[BASELINE], label="the baseline: asyncio alone")]
     patches += [Patch(color=_COLOURS[_OURS], label="Enkaku")]
     patches += [Patch(color=_OTHERS, label="others")]
     patches += [

@@ -1,4 +1,4 @@
-"""The value that every peer carries: about 100 bytes of JSON, or as much more as its label is long."""
+"""The record that all peers exchange: about 100 bytes of JSON, or more with a long label."""
 
 from functools import cache
 from typing import Final, Protocol
@@ -12,7 +12,7 @@ _LABEL: Final = "host-0001 production eu-west"
 
 
 class Figures(Protocol):
-    """What a record looks like to the workloads, whatever class a peer has for it."""
+    """The interface of a record, which each peer's own class implements."""
 
     @property
     def cpu(self) -> float:
@@ -21,7 +21,7 @@ class Figures(Protocol):
 
     @property
     def memory(self) -> int:
-        """Bytes; the record's number is in it."""
+        """Bytes; encodes the record's number."""
         ...
 
     @property
@@ -31,12 +31,12 @@ class Figures(Protocol):
 
     @property
     def label(self) -> str:
-        """A text, long where the record is to be."""
+        """A string whose length determines the record's size."""
         ...
 
 
 class Record(BaseModel):
-    """A record as a user of pydantic writes it."""
+    """A record as a plain pydantic model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -47,17 +47,17 @@ class Record(BaseModel):
 
 
 class WrongRecord(Exception):
-    """A record came that is not the one that was to come."""
+    """A received record differs from the expected one."""
 
 
 @cache
 def make_label(size: int) -> str:
-    """Give the label that has so many characters more than the shortest."""
+    """Return a label, longer than the shortest one by a number of characters."""
     return _LABEL + "x" * size
 
 
 def make(number: int, label_size: int = 0) -> Record:
-    """Make the record of a number, validated."""
+    """Return the record of a number, validated."""
     return Record(
         cpu=12.5,
         memory=BASE + number,
@@ -69,4 +69,4 @@ def make(number: int, label_size: int = 0) -> Record:
 def check(record: Figures, number: int) -> None:
     """Raise WrongRecord unless a record is the one of this number."""
     if record.memory != BASE + number:
-        raise WrongRecord(f"record {record.memory - BASE:,} came, and {number:,} was to come")
+        raise WrongRecord(f"expected record {number:,}, got {record.memory - BASE:,}")

@@ -1,4 +1,4 @@
-"""What a comparison found: every round of every peer, and how it is judged."""
+"""Results of a comparison: all rounds of all peers, and the metrics computed from them."""
 
 import statistics
 from typing import Final
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 from compare.drive import Measured
 from compare.workloads import WORKLOADS, Workload
 
-__all__ = ["FLOOR", "Case", "Comparison"]
+__all__ = ["BASELINE", "Case", "Comparison"]
 
-FLOOR: Final = "floor"
+BASELINE: Final = "baseline"
 """The peer that the others are compared with."""
 
 
@@ -18,7 +18,7 @@ class Case(BaseModel):
     """The rounds of one peer with one workload on one loop.
 
     Attributes:
-        problem: Why there are no rounds, or no more of them; ``""`` where all is well.
+        problem: The error that ended the measurement; ``""`` if there was none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -30,24 +30,24 @@ class Case(BaseModel):
     problem: str = ""
 
     def wall_rates(self) -> tuple[float, float, float]:
-        """Give the least, the median and the highest rate by the clock on the wall."""
+        """Return the lowest, the median and the highest rate by wall-clock time."""
         rates = [self._rate(each, each.wall) for each in self.rounds]
         return min(rates), statistics.median(rates), max(rates)
 
     @property
     def cpu_rate(self) -> float:
-        """The judge: the rate at which the busier process would fill one core, in its least disturbed round."""
+        """The metric: messages per CPU second of the busier process, in the best round."""
         return max(self._rate(each, max(each.client_cpu, each.server_cpu)) for each in self.rounds)
 
     def cpu(self) -> tuple[float, float]:
-        """Give the median CPU seconds of client and server for 100,000 messages."""
+        """Return the median CPU seconds of client and server for 100,000 messages."""
         return (
             statistics.median(each.client_cpu / each.messages * 1e5 for each in self.rounds),
             statistics.median(each.server_cpu / each.messages * 1e5 for each in self.rounds),
         )
 
     def peak(self) -> tuple[int, int]:
-        """Give the highest memory of client and server, in bytes."""
+        """Return the peak memory of client and server, in bytes."""
         return (
             max(each.client_rss for each in self.rounds),
             max(each.server_rss for each in self.rounds),
@@ -63,13 +63,13 @@ class Case(BaseModel):
 
 
 class Comparison(BaseModel):
-    """Everything that one run found.
+    """The results of one run.
 
     Attributes:
         python: The version of Python.
-        machine: What it ran on, in short.
-        cases: In the order in which they were asked for.
-        problems: Peers that could not be installed, and why.
+        machine: Operating system and processor.
+        cases: In the order of the command line.
+        problems: Peers that could not be installed, and the reason.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -80,27 +80,27 @@ class Comparison(BaseModel):
     problems: dict[str, str] = {}
 
     def loops(self) -> list[str]:
-        """Give the loops, in order."""
+        """Return the event loops, in order."""
         return list(dict.fromkeys(each.loop for each in self.cases))
 
     def peers(self) -> list[str]:
-        """Give the peers, in order."""
+        """Return the peers, in order."""
         return list(dict.fromkeys(each.peer for each in self.cases))
 
     def workloads(self) -> list[Workload]:
-        """Give the workloads, in order."""
+        """Return the workloads, in order."""
         return [WORKLOADS[name] for name in dict.fromkeys(each.workload for each in self.cases)]
 
     def case(self, peer: str, loop: str, workload: str) -> Case | None:
-        """Find a case."""
+        """Return a case; None if it was not measured."""
         for each in self.cases:
             if (each.peer, each.loop, each.workload) == (peer, loop, workload):
                 return each
         return None
 
     def ratio(self, case: Case) -> float | None:
-        """Compare a case with the floor of the same loop in the same run."""
-        floor = self.case(FLOOR, case.loop, case.workload)
-        if floor is None or not floor.rounds or not case.rounds:
+        """Return the ratio of a case's metric to the baseline's, on the same event loop in the same run."""
+        baseline = self.case(BASELINE, case.loop, case.workload)
+        if baseline is None or not baseline.rounds or not case.rounds:
             return None
-        return case.cpu_rate / floor.cpu_rate
+        return case.cpu_rate / baseline.cpu_rate

@@ -1,4 +1,4 @@
-"""The server's process: ``python -m compare.serve PEER PATH``, until it is terminated; it prints ``ready``."""
+"""Server process: ``python -m compare.serve PEER PATH`` prints ``ready``, and serves until SIGTERM."""
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ LOOPS: Final = ("asyncio", "uvloop")
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Tell how to make a loop."""
+    """Return the factory of an event loop."""
     if name == "asyncio":
         return asyncio.new_event_loop
     factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(name).new_event_loop
@@ -24,13 +24,13 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def allow_many_files() -> None:
-    """Let this process have as many sockets as it is allowed to."""
+    """Raise the limit of open files to the maximum."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def serve(peer: Peer, path: str) -> None:
-    """Serve until terminated."""
+    """Serve until SIGTERM."""
     serving = asyncio.ensure_future(peer.serve(path, lambda: print("ready", flush=True)))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     await asyncio.wait({serving})
@@ -39,7 +39,7 @@ async def serve(peer: Peer, path: str) -> None:
 
 
 def main() -> None:
-    """Be the server."""
+    """Run the server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=MODULES)
     parser.add_argument("path", help="of the Unix socket")

@@ -1,4 +1,4 @@
-"""The tables that a comparison is read in."""
+"""Tables of a comparison's results."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -11,7 +11,7 @@ _MIB: Final = 2**20
 
 
 def render(comparison: Comparison) -> str:
-    """Write everything."""
+    """Return all tables as text."""
     lines = [f"Python {comparison.python}, {comparison.machine}"]
     for loop in comparison.loops():
         lines += details(comparison, loop)
@@ -21,8 +21,8 @@ def render(comparison: Comparison) -> str:
 
 
 def details(comparison: Comparison, loop: str) -> Iterator[str]:
-    """Write each workload's table."""
-    heads = ("", "wall rate", "min .. max", "s/100k client", "server", "per CPU s", "x floor")
+    """Return the table of each workload."""
+    heads = ("", "wall rate", "min .. max", "s/100k client", "server", "per CPU s", "x baseline")
     heads += ("MiB client", "server")
     for workload in comparison.workloads():
         yield f"\n{workload.title}  ({loop})"
@@ -33,8 +33,8 @@ def details(comparison: Comparison, loop: str) -> Iterator[str]:
 
 
 def summary(comparison: Comparison, loop: str) -> Iterator[str]:
-    """Write the judge's rate of each peer and workload, and the ratio to the floor; ``!`` is where a round failed."""
-    yield f"Messages (MB) a CPU second of the busier process, its least disturbed round, and x floor; {loop}"
+    """Return the metric of each peer and workload, and its ratio to the baseline; ``!`` marks a failed round."""
+    yield f"Messages (MB) per CPU second of the busier process, best round, and x baseline; {loop}"
     titles = [workload.title.rpartition(", ")[0] for workload in comparison.workloads()]
     rows: list[Sequence[str]] = [("", *titles)]
     for peer in comparison.peers():

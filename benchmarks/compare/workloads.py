@@ -1,6 +1,6 @@
-"""What every peer is asked to do; each workload checks what comes, and counts it.
+"""Workloads of the comparison: each one checks and counts the records that it receives.
 
-A workload is entered once, which connects, and may then be run several times.
+Entering a workload connects; then it can run several times.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from compare.record import WrongRecord, check
 __all__ = ["WORKLOADS", "Run", "Workload"]
 
 Run: TypeAlias = Callable[[int], Coroutine[Any, Any, None]]
-"""Moves so many messages."""
+"""Exchanges a number of messages."""
 
 IN_FLIGHT: Final = 64
 STREAMS: Final = 20
@@ -28,14 +28,14 @@ class Workload:
     """A workload.
 
     Attributes:
-        name: As on the command line.
-        title: As in the table, with its unit.
-        enter: Connects, and gives what to run.
-        warmup: Messages of the warm-up, from whose rate the measured number is reckoned.
-        fixed: The measured number of messages, where it is part of the workload.
-        batch: A measured number is a multiple of it.
-        size: Bytes that a message counts for, where the rate is in MB/s; 0 where messages are counted.
-        least: The smallest number of messages that is run.
+        name: Its name on the command line.
+        title: Its title in the tables, with the unit.
+        enter: Connects, and returns the function to run.
+        warmup: Messages of the warm-up; its rate determines the number of measured messages.
+        fixed: The number of measured messages, if it is part of the workload.
+        batch: The number of measured messages is a multiple of it.
+        size: Bytes of a message, if the rate is in MB/s; 0 if messages are counted.
+        least: The minimum number of messages.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Workload:
 
     @property
     def unit(self) -> float:
-        """What a message counts for in the rate: itself, or its megabytes."""
+        """The weight of a message in the rate: 1, or its megabytes."""
         return self.size / 1e6 if self.size else 1.0
 
 
 @asynccontextmanager
 async def one_at_a_time(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
-    """Make one request after the other."""
+    """Make sequential requests."""
     async with peer.connect(path) as client:
 
         async def run(count: int) -> None:
@@ -66,7 +66,7 @@ async def one_at_a_time(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
 
 @asynccontextmanager
 async def many_in_flight(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
-    """Keep 64 requests of one connection under way."""
+    """Keep 64 requests of one connection in flight."""
     async with peer.connect(path) as client:
 
         async def run(count: int) -> None:
@@ -103,7 +103,7 @@ async def many_streams(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
 
 @asynccontextmanager
 async def round_trips(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
-    """Send a record into a channel whenever the one before has come back."""
+    """Send each record into a channel after the last one has come back."""
     async with peer.connect(path) as client, client.channel() as channel:
 
         async def run(count: int) -> None:
@@ -126,7 +126,7 @@ async def large_items(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
 
 @asynccontextmanager
 async def many_connections(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
-    """Make requests on 500 connections at once, one after the other on each."""
+    """Make sequential requests on each of 500 connections at once."""
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(peer.connect(path)) for _ in range(CONNECTIONS)]
 
@@ -149,10 +149,10 @@ async def _read(client: Client[Any], count: int, label_size: int) -> None:
         async for record in records:
             check(record, number)
             if label_size and len(record.label) < label_size:
-                raise WrongRecord(f"a label of {len(record.label):,} characters came")
+                raise WrongRecord(f"got a label of {len(record.label):,} characters")
             number += 1
     if number != count:
-        raise WrongRecord(f"{number:,} of {count:,} records came")
+        raise WrongRecord(f"expected {count:,} records, got {number:,}")
 
 
 WORKLOADS: Final = {

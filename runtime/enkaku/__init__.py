@@ -1,6 +1,6 @@
-"""Enkaku: typed requests, streams, channels and events between processes.
+"""Enkaku: an asyncio RPC runtime for typed requests, streams, channels and events.
 
-The names that generated code and programs use; what is not in ``__all__`` is private.
+``__all__`` has every public name. Sockets, the server and the testing tools are imported on first use.
 """
 
 import typing as _typing
@@ -59,7 +59,7 @@ if _typing.TYPE_CHECKING:
     from .connect import connect_socket, connect_tcp, connect_unix
     from .serve import serve_socket, serve_tcp, serve_unix
 else:
-    # What generated code does without is loaded when somebody asks for it: sockets, a server, what tests use.
+    # Generated code does not need these: they are imported on first use, which makes a client start faster.
     from ._lazy import load_later as _load_later
 
     __getattr__ = _load_later(

@@ -1,4 +1,7 @@
-"""``connect_unix``, ``connect_tcp``, ``connect_socket``: a client's connection over a socket."""
+"""Client connections over sockets: ``connect_unix``, ``connect_tcp`` and ``connect_socket``.
+
+Each is an async context manager. With ``reconnect``, a connection that is lost inside the block is opened again.
+"""
 
 import os
 import socket
@@ -10,9 +13,7 @@ from typing import Unpack
 from enkaku.client.connection import Connection
 from enkaku.client.reconnect import Connector
 from enkaku.transports.sockets.dial import Dialer, dial_socket, dial_tcp, dial_unix
-from enkaku.transports.sockets.options import (
-    KEEPALIVE,
-)
+from enkaku.transports.sockets.options import KEEPALIVE
 
 from .errors import UsageError
 from .options import ConnectionOptions, check_connection
@@ -27,16 +28,16 @@ async def connect_unix(
     connect_timeout: float = 10.0,
     **options: Unpack[ConnectionOptions],
 ) -> AsyncGenerator[Connection, None]:
-    """Connect to a server at a Unix socket; the connection ends with the block.
+    """Connect to a server at a Unix socket; leaving the ``async with`` block closes the connection.
 
     Args:
         path: The socket's path.
-        connect_timeout: How long connecting may take, in seconds: all attempts together at first, and each one of
-            those that follow where the connection comes back (``reconnect``).
+        connect_timeout: Time limit of connecting, in seconds: of all attempts together before the block begins, and of
+            each attempt to reconnect later (``reconnect``).
         options: See ``ConnectionOptions``.
 
     Raises:
-        ConnectFailed: No server answers there within the time.
+        ConnectFailed: No server answers at the path within the timeout.
     """
     dial = dial_unix(os.fspath(path), timeout=connect_timeout)
     async with _connect(dial, options) as connection:
@@ -54,23 +55,23 @@ async def connect_tcp(
     keepalive: float | None = KEEPALIVE,
     **options: Unpack[ConnectionOptions],
 ) -> AsyncGenerator[Connection, None]:
-    """Connect to a server over TCP; the connection ends with the block.
+    """Connect to a server over TCP; leaving the ``async with`` block closes the connection.
 
     Args:
         host: A name, or an IPv4 or IPv6 address.
         port: The server's port.
-        ssl: How to check the server, for TLS; None is plain TCP.
+        ssl: How to verify the server, for TLS; None for plain TCP.
         server_hostname: The name that the server's certificate must have; ``host`` by default.
-        connect_timeout: How long connecting may take, the TLS handshake included, in seconds: all attempts
-            together at first, and each one of those that follow where the connection comes back (``reconnect``).
-        keepalive: After how many seconds without an answer of the server's system the connection is lost, also
-            while nothing is sent; 60 by default, None leaves it to this system, which takes hours. On Linux, a
-            server that takes nothing of what was sent for so long counts as gone, too.
+        connect_timeout: Time limit of connecting, in seconds, TLS handshake included: of all attempts together before the
+            block begins, and of each attempt to reconnect later (``reconnect``).
+        keepalive: TCP keepalive: after how many seconds without a response of the server's operating system the connection
+            is lost, even while nothing is sent. 60 by default; None leaves it to this operating system, which takes hours.
+            On Linux, a server that does not read what was sent for so long is lost, too.
         options: See ``ConnectionOptions``.
 
     Raises:
-        ConnectFailed: No server answers there within the time, or its certificate is refused.
-        UsageError: It is no address, or ``keepalive`` no time from 2 to 32,767 seconds.
+        ConnectFailed: No server answers at the address within the timeout, or its certificate is rejected.
+        UsageError: The address is not valid, or ``keepalive`` is not from 2 to 32,767 seconds.
     """
     dial = dial_tcp(
         host,
@@ -94,26 +95,26 @@ async def connect_socket(
     keepalive: float | None = KEEPALIVE,
     **options: Unpack[ConnectionOptions],
 ) -> AsyncGenerator[Connection, None]:
-    """Connect over a socket that is connected already, such as one half of ``socket.socketpair()``.
+    """Connect over a socket that is already connected, such as one half of ``socket.socketpair()``.
 
-    The socket belongs to the connection from then on, and is closed with it. Nobody can connect it again: there is
-    no ``reconnect``.
+    The connection owns the socket and closes it. There is no ``reconnect``: the socket cannot be connected again.
 
     Args:
         sock: A Unix or TCP socket.
-        ssl: How to check the server, for TLS; None is plain.
-        server_hostname: The name that the server's certificate must have; needed for TLS.
-        connect_timeout: How long the TLS handshake may take, in seconds.
-        keepalive: As for ``connect_tcp``; it is nothing to a Unix socket.
+        ssl: How to verify the server, for TLS; None for no TLS.
+        server_hostname: The name that the server's certificate must have; required for TLS.
+        connect_timeout: Time limit of the TLS handshake, in seconds.
+        keepalive: As for ``connect_tcp``; no effect on a Unix socket.
         options: See ``ConnectionOptions``.
 
     Raises:
-        ConnectFailed: The server's certificate is refused, or there is no answer within the time.
-        UsageError: The socket is of another kind, or not connected, or ``reconnect`` is given; it is left as it is.
+        ConnectFailed: The server's certificate is rejected, or the server does not answer within the timeout.
+        UsageError: The socket is of another kind or not connected, or ``reconnect`` is given. The socket stays open.
     """
     if options.get("reconnect") is not None:
         raise UsageError(
-            "a socket is connected once: reconnect is for connect_unix and connect_tcp"
+            "connect_socket: reconnect must be None, since the socket cannot be connected again: use connect_unix "
+            "or connect_tcp"
         )
     dial = dial_socket(
         sock,

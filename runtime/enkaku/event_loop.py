@@ -1,4 +1,4 @@
-"""``run()``: a program on the fastest event loop that is installed."""
+"""Event-loop choice: ``run()`` uses uvloop if it is installed, and asyncio otherwise."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,13 +10,13 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[object, object, T], *, debug: bool | None = None) -> T:
-    """Run a program as ``asyncio.run`` does: on uvloop where it is installed, else on asyncio's own event loop.
+    """Run a coroutine as ``asyncio.run`` does, on uvloop if it is installed, otherwise on asyncio's event loop.
 
     ``pip install 'enkaku[fast]'`` installs uvloop.
 
     Args:
-        main: The program.
-        debug: Whether the event loop checks the program as it runs; None leaves that to Python's own settings.
+        main: The main coroutine of the program.
+        debug: Whether the event loop runs in debug mode; None leaves it to Python's own settings.
 
     Returns:
         What ``main`` returns.

@@ -1,4 +1,4 @@
-"""``Limits``: how much one side buffers for the other, how many calls it accepts, and how long it waits."""
+"""Resource limits and timeouts of one side of a connection: buffer sizes, numbers of calls, times."""
 
 from dataclasses import dataclass, fields
 from typing import get_args
@@ -14,55 +14,56 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on what a peer can make this side keep, and on how long it can keep it waiting.
+    """Limits on what a peer can make this side buffer, and on how long it can make it wait.
 
-    These are security limits. Sizes are in bytes, times in seconds; a time that is None has no end. What both
-    sides bound:
-
-    Attributes:
-        message_size: The longest line that is read; 10 MiB by default. A longer one is discarded while it streams
-            in: a call gets ``EK06``. After four times as much without a newline, the connection is ended.
-        depth: How many levels of arrays and objects of a message may be in one another, its envelope not counted;
-            200 by default, which is the most. A deeper message is refused (``EK08``).
-        window: How much of one call's items is kept while nobody takes them; 256 KiB by default. A peer that counts
-            credits has its own sending suspended there. Where a peer does not, the connection is read no further,
-            unless somebody waits for something else on it.
-        inbox_limit: What a call keeps at the most while a peer that does not count credits sends on; 16 MiB by
-            default. Past that the call ends: on the client with ``InboxOverflow``, on the server with ``EKP02``.
-        buffered: What all calls of a connection keep together; 64 MiB by default. Calls that are opened when most
-            of it is promised get smaller windows; a call that goes past it ends as above.
-        stall: How long a full inbox may be left alone before a connection that is not read for its sake is read
-            on, and how long events may wait for a handler before those that find none are dropped; 30 by default.
-        unread_time: How long the peer may read nothing of what waits for it, while more waits than the system
-            takes, before the connection is given up; 60 by default.
-        linger: How long a peer that has ended its side may read its last answers; 5 by default.
-
-    What a client bounds:
+    These are security limits. Sizes are in bytes, times in seconds; None means no timeout. Limits of both sides:
 
     Attributes:
-        silence: How long a server may send nothing while a call is open before it is asked for a sign of life, and
-            how long it may then take; 30 by default. Only servers that count credits are asked.
+        message_size: Maximum size of a received message; 10 MiB by default. A longer one is discarded as it arrives, and
+            its call gets ``EK06``. One that exceeds four times the limit ends the connection.
+        depth: Maximum nesting depth of arrays and objects in a message, without its envelope; 200 by default, which is the
+            maximum. A deeper message is rejected (``EK08``).
+        window: Flow-control window: how many bytes of unread items of one call are buffered; 256 KiB by default. A peer
+            that supports flow control stops sending there. With any other peer, this side stops reading the
+            connection, unless another call waits for a message.
+        inbox_limit: Receive-buffer limit of one call, if the peer does not support flow control; 16 MiB by default. A call
+            that exceeds it ends: on the client with ``InboxOverflow``, on the server with ``EKP02``.
+        buffered: Receive-buffer limit of all calls of a connection together; 64 MiB by default. When most of it is
+            reserved, new calls get smaller windows. A call that exceeds it ends as above.
+        stall: The longest read pause. After this time with a full inbox, the connection is read again; after this time
+            without a free handler, events are dropped. 30 by default.
+        unread_time: Write timeout: how long the peer may read nothing while the write buffer is full; 60 by default. Then
+            the connection ends.
+        linger: How long a peer that has ended its side has to read the last replies; 5 by default.
 
-    What a server bounds:
+    Limits of a client:
+
+    Attributes:
+        silence: Idle time before a ping: how long a server may send nothing while a call is open. It then has the same
+            time again to answer, before the connection ends. 30 by default. Only servers that support flow control
+            are pinged.
+
+    Limits of a server:
 
     Attributes:
         calls: Open calls of one connection; 10,000 by default. One more gets ``EK03``.
-        handlers: Running handlers of requests of one connection, and as many of events; 100 by default. One more
-            request gets ``EK04``; before one more event is handled, the connection is read no further.
-        server_calls: Open calls of all connections; 100,000 by default (``EK03``).
-        server_handlers: The same of all connections; 10,000 by default. One more request gets ``EK04``, one more event is
-            dropped.
-        connections: Open connections; 10,000 by default. One more is ended at once.
-        backlog: Answers that a client may leave unread before it is read no further; 1 MiB by default.
+        handlers: Running request handlers of one connection, and as many event handlers; 100 by default. One more request
+            gets ``EK04``; one more event pauses reading until a handler is free.
+        server_calls: Open calls of all connections; 100,000 by default. One more gets ``EK03``.
+        server_handlers: Running request handlers of all connections, and as many event handlers; 10,000 by default. One
+            more request gets ``EK04``, one more event is dropped.
+        connections: Open connections; 10,000 by default. One more is closed at once.
+        backlog: Replies that a client has not read; 1 MiB by default. Above it, the client's messages are not read.
         request_time: How long the handler of a request or event may run; 300 by default. Then it is cancelled, and the
             caller of a request gets ``EK05``. Streams and channels have no such limit.
-        first_byte: How long a client may take to send anything; None by default.
-        idle: How long a client may send nothing while it has no open call; None by default.
-        cleanup: How long cancelled handlers, and then the last answers, may take each when the server stops; 5 by
-            default.
+        first_byte: How long a client may wait before it sends its first byte; None by default.
+        idle: How long a client without an open call may send nothing; None by default.
+        cleanup: When the server stops: how long cancelled handlers may run, and then how long clients have to read the last
+            replies; 5 by default each.
 
     Raises:
-        UsageError: A limit is not positive, or no number, ``depth`` is more than 200, or ``inbox_limit`` is not above ``window``.
+        UsageError: A limit is not a positive number, ``depth`` is more than 200, or ``inbox_limit`` is not more than
+            ``window``.
     """
 
     message_size: int = 10 * _MIB
@@ -94,11 +95,11 @@ class Limits:
             else:
                 require_whole(name, value)
             if isinstance(value, int | float) and value <= 0:
-                raise UsageError(f"{name} must be more than 0, and is {value}")
+                raise UsageError(f"{name} must be more than 0; got {value}")
         if self.depth > DEPTH_MAX:
-            raise UsageError(f"Limits: depth is {DEPTH_MAX} at the most, and not {self.depth}")
+            raise UsageError(f"Limits: depth must be at most {DEPTH_MAX}; got {self.depth}")
         if self.inbox_limit <= self.window:
             raise UsageError(
-                f"Limits: inbox_limit ({self.inbox_limit}) must be more than window ({self.window}), since "
-                "what is read at once may go over"
+                f"Limits: inbox_limit must be more than window ({self.window}), since one read may exceed the "
+                f"window; got {self.inbox_limit}"
             )

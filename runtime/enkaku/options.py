@@ -1,4 +1,7 @@
-"""Options of connections, servers and calls, and how a connection is made again (``Reconnect``)."""
+"""Options of connections, servers and calls, and the reconnect policy (``Reconnect``).
+
+The ``check_`` functions raise UsageError for an unknown option or an invalid value, in the call that passes it.
+"""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -41,23 +44,23 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconnect:
-    """How often a connection is tried again, and after which waits.
+    """Reconnect policy: exponential backoff with full jitter.
 
-    Each wait is of random length, from nothing up to a bound: so the clients of a server that comes back do not all
-    come at once. The bound grows with each attempt, and begins anew once a connection has lasted as long as the
-    bound that it was waited for: one that is lost again at once counts as an attempt that failed.
+    Each delay is random, from zero to the backoff bound, so that the clients of a restarted server do not all connect at
+    once. The bound grows with each attempt. It is reset when a connection has stayed open for at least the last bound;
+    a connection that is lost earlier counts as a failed attempt.
 
     Attributes:
-        first: The bound of the first wait, in seconds; 0.1 by default.
-        factor: By how much the bound grows each time; 2 by default.
-        longest: What the bound grows to at the most, in seconds; 30 by default.
-        attempts: How many attempts in a row may fail before the connection is given up; None, the default, is any
-            number. The waits up to the tenth take 26 s on average by default.
-        random: Where the randomness comes from; by default, the system.
+        first: Initial backoff bound, in seconds; 0.1 by default.
+        factor: Multiplier of the bound after each attempt; 2 by default.
+        longest: Maximum of the bound, in seconds; 30 by default.
+        attempts: Maximum number of failed attempts in a row, after which the connection is closed; None, the default, means
+            no maximum. By default, the first ten delays take 26 s on average.
+        random: Random number generator of the delays; by default, the operating system's.
 
     Raises:
-        UsageError: ``first`` is not positive, ``factor`` less than 1, ``longest`` less than ``first`` or without
-            end, or ``attempts`` less than 1.
+        UsageError: ``first`` is not positive, ``factor`` is less than 1, ``longest`` is less than ``first`` or infinite, or
+            ``attempts`` is less than 1.
     """
 
     first: float = 0.1
@@ -70,25 +73,25 @@ class Reconnect:
         require_seconds("Reconnect: first", self.first)
         require_seconds("Reconnect: longest", self.longest)
         if not self.first > 0:
-            raise UsageError(f"Reconnect: first must be more than 0 s, and is {self.first}")
+            raise UsageError(f"Reconnect: first must be more than 0 s; got {self.first}")
         if not 1 <= self.factor < math.inf:
-            raise UsageError(f"Reconnect: factor must be 1 or more, and is {self.factor}")
+            raise UsageError(f"Reconnect: factor must be finite and 1 or more; got {self.factor}")
         if not self.first <= self.longest:
             raise UsageError(
-                f"Reconnect: longest must be a time from first ({self.first:g} s) on, and is {self.longest}"
+                f"Reconnect: longest must be at least first ({self.first:g} s); got {self.longest}"
             )
         if self.attempts is None:
             return
         require_whole("Reconnect: attempts", self.attempts)
         if self.attempts < 1:
-            raise UsageError(f"Reconnect: attempts must be 1 or more, and is {self.attempts}")
+            raise UsageError(f"Reconnect: attempts must be 1 or more; got {self.attempts}")
 
 
 class CallOptions(TypedDict, total=False):
     """Options of one request or event.
 
     Attributes:
-        timeout: How long it may take, in seconds; None is for ever. By default, the connection's ``timeout``.
+        timeout: Time limit of the call, in seconds; None means no timeout. By default, the connection's ``timeout``.
     """
 
     timeout: float | None
@@ -98,8 +101,8 @@ class StreamOptions(TypedDict, total=False):
     """Options of one stream or channel.
 
     Attributes:
-        timeout: How long it may take from its opening to its end, in seconds; None, the default, is for ever.
-        when_full: What happens to the items that come while nobody takes them; ``"wait"`` by default.
+        timeout: Time limit from the start of the call to its end, in seconds; None, the default, means no timeout.
+        when_full: Overflow policy of the receive buffer: what happens to new items when it is full; ``"wait"`` by default.
     """
 
     timeout: float | None
@@ -110,13 +113,12 @@ class ConnectionOptions(TypedDict, total=False):
     """Options of a client's connection.
 
     Attributes:
-        limits: What is kept for the server at the most.
-        timeout: How long a request or event may take where the call does not say, in seconds; 60 by default,
-            None is for ever.
-        observers: Are told what happens.
-        interceptors: Stand around each call, the first one outermost.
-        reconnect: How the connection is made again when it is lost; None, the default, is not at all. Calls that
-            run when it is lost end with ``ConnectionLost``; new ones wait for the next connection.
+        limits: Resource limits and timeouts of the client.
+        timeout: Default time limit of requests and events, in seconds; 60 by default, None means no timeout.
+        observers: Notified of calls and of the connection's state.
+        interceptors: Wrap each call; the first is outermost.
+        reconnect: Reconnect policy after the connection is lost; None, the default, does not reconnect. Calls that are open
+            at the loss end with ``ConnectionLost``; new ones wait for the next connection.
     """
 
     limits: Limits | None
@@ -130,13 +132,14 @@ class ServerOptions(TypedDict, total=False):
     """Options of a server.
 
     Attributes:
-        limits: What is kept for each client at the most.
-        close_timeout: How long a handler may go on after its call was closed, in seconds; 30 by default.
-        explain_refusals: Whether a client is told why a value of its own was refused; by default it learns that
-            it was, and the reason is logged.
-        observers: Are told what happens.
-        interceptors: Stand around each handler, the first one outermost.
-        lifespan: Stands around each connection: what is to be done when one opens and when it ends.
+        limits: Resource limits and timeouts of the server.
+        close_timeout: How long a handler may run after its call was closed, in seconds; 30 by default. Then it is cancelled.
+        explain_refusals: Whether to send validation details to the client whose value was rejected. By default, the error
+            has none, and the details are logged.
+        observers: Notified of calls and connections.
+        interceptors: Wrap each handler; the first is outermost.
+        lifespan: Wraps each connection, unlike the lifespan of ASGI, which wraps the application: code to run when a
+            connection opens and when it ends.
     """
 
     limits: Limits | None
@@ -157,20 +160,20 @@ _CONNECTION, _SERVER, _CALL, _STREAM = _NAMES
 
 
 def check_call(procedure: str, options: CallOptions) -> None:
-    """Raise UsageError for an option that a request or event does not have, or a value that it cannot have."""
+    """Raise UsageError for an unknown option of a request or event, or an invalid value."""
     require_known(f"{procedure}: {_CALL}", options, _NAMES[_CALL], _NAMES)
     require_seconds("timeout", options.get("timeout"), optional=True, least=None)
 
 
 def check_stream(procedure: str, options: StreamOptions) -> None:
-    """Raise UsageError for an option that a stream or channel does not have, or a value that it cannot have."""
+    """Raise UsageError for an unknown option of a stream or channel, or an invalid value."""
     require_known(f"{procedure}: {_STREAM}", options, _NAMES[_STREAM], _NAMES)
     require_seconds("timeout", options.get("timeout"), optional=True, least=None)
     require_one_of("when_full", options.get("when_full", "wait"), POLICIES)
 
 
 def check_connection(options: ConnectionOptions) -> None:
-    """Raise UsageError for an option that a connection does not have, or a value that it cannot have."""
+    """Raise UsageError for an unknown option of a connection, or an invalid value."""
     require_known("a connection", options, _NAMES[_CONNECTION], _NAMES)
     _require_common(
         options.get("limits"), options.get("observers", ()), options.get("interceptors", ())
@@ -182,7 +185,7 @@ def check_connection(options: ConnectionOptions) -> None:
 
 
 def check_server(options: ServerOptions) -> None:
-    """Raise UsageError for an option that a server does not have, or a value that it cannot have."""
+    """Raise UsageError for an unknown option of a server, or an invalid value."""
     require_known(_SERVER, options, _NAMES[_SERVER], _NAMES)
     _require_common(
         options.get("limits"), options.get("observers", ()), options.get("interceptors", ())

@@ -1,6 +1,8 @@
-"""A pytest plugin: connects to a handler, or serves one, and fails a test that leaves something behind.
+"""pytest plugin: fixtures that connect to a handler or serve one, and leak detection.
 
-It works with pytest-asyncio, in either mode, and with anyio's plugin.
+The fixtures ``enkaku_connect`` and ``enkaku_server`` share one ``_Keeper`` per test, an async fixture of the plugin that
+runs the test: pytest-asyncio, in either mode, or anyio's. When the test ends, the keeper waits briefly for calls, handlers,
+connections and tasks to end, closes what it opened, and fails the test if any were left.
 """
 
 import asyncio
@@ -26,10 +28,10 @@ from .serve import serve_unix
 
 __all__ = ["Connect", "Serve", "Served"]
 
-_TURNS: Final = 100  # of the event loop, in which what a test has just ended may really end
-_WAITS: Final = 50  # then so many times
-_PAUSE: Final = 0.01  # seconds; a handler may clean up that long
-_OWNERS: Final = {"anyio", "enkaku", "pytest_asyncio"}  # whose tasks are not the test's
+_ITERATIONS: Final = 100  # of the event loop, for calls that the test has just ended
+_PAUSES: Final = 50  # then so many pauses, for handlers that clean up
+_PAUSE: Final = 0.01  # seconds
+_OWNERS: Final = {"anyio", "enkaku", "pytest_asyncio"}  # packages whose tasks are not the test's
 _PASSED: Final = pytest.StashKey[bool]()
 
 
@@ -38,8 +40,8 @@ class Served:
     """A server that a test has started.
 
     Attributes:
-        path: The Unix socket to connect to.
-        server: What serves there.
+        path: The path of its Unix socket.
+        server: The server.
     """
 
     path: Path
@@ -47,7 +49,7 @@ class Served:
 
 
 class Connect:
-    """The fixture ``enkaku_connect``: connects to a handler in this process; the connection ends with the test."""
+    """Fixture ``enkaku_connect``: connects to a handler in this process; the connection is closed after the test."""
 
     def __init__(self, keeper: "_Keeper") -> None:
         self._keeper = keeper
@@ -64,9 +66,9 @@ class Connect:
 
         Args:
             handler: Serves the calls.
-            faults: Disturbs the connection.
-            connection_options: For the client's side.
-            options: For the server's side.
+            faults: Injects faults into the connection.
+            connection_options: For the client; see ``ConnectionOptions``.
+            options: For the server; see ``ServerOptions``.
         """
         return await self._keeper.connect(
             connect_and_serve(handler, faults, connection_options, options)
@@ -74,7 +76,7 @@ class Connect:
 
 
 class Serve:
-    """The fixture ``enkaku_server``: serves a handler at a Unix socket; the server stops with the test."""
+    """Fixture ``enkaku_server``: serves a handler at a Unix socket; the server stops after the test."""
 
     def __init__(self, keeper: "_Keeper") -> None:
         self._keeper = keeper
@@ -82,11 +84,11 @@ class Serve:
     async def __call__(
         self, handler: Handler, *, faults: Faults | None = None, **options: Unpack[ServerOptions]
     ) -> Served:
-        """Serve at a new path, which is short enough wherever the tests are.
+        """Serve at a new path in the temporary directory, which keeps within the length limit of socket paths.
 
         Args:
             handler: Serves the calls.
-            faults: Disturbs the connections.
+            faults: Injects faults into the connections.
             options: See ``ServerOptions``.
         """
         return await self._keeper.serve(_serve(handler, faults, options))
@@ -106,11 +108,11 @@ async def _serve(
                     async with faulty_unix(path, faults) as faulty:
                         yield Served(faulty, server)
             finally:
-                server.abort()  # at the end of a test nobody waits for a handler, or for a client
+                server.abort()  # without a grace period for handlers and clients: the test is over
 
 
 class _Keeper:
-    """What a test has made with the fixtures, and what it leaves."""
+    """Owns the connections and servers of one test, and finds what the test has left open."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -123,7 +125,7 @@ class _Keeper:
     async def connect(
         self, block: AbstractAsyncContextManager[tuple[Connection, Server]]
     ) -> Connection:
-        """Enter a block, which is left when the test is over."""
+        """Enter a context manager, which is left after the test."""
         self._require_loop()
         connection, server = await self._stack.enter_async_context(block)
         self._connections.append(connection)
@@ -131,7 +133,7 @@ class _Keeper:
         return connection
 
     async def serve(self, block: AbstractAsyncContextManager[Served]) -> Served:
-        """Enter a block, which is left when the test is over."""
+        """Enter a context manager, which is left after the test."""
         self._require_loop()
         served = await self._stack.enter_async_context(block)
         self._servers.append(served.server)
@@ -139,9 +141,9 @@ class _Keeper:
         return served
 
     async def finish(self) -> list[str]:
-        """End everything, and return what was left, in words."""
+        """Close everything, and return a description of each leak."""
         left = self._left()
-        for pause in (*[0.0] * _TURNS, *[_PAUSE] * _WAITS):
+        for pause in (*[0.0] * _ITERATIONS, *[_PAUSE] * _PAUSES):
             if not left:
                 break
             await asyncio.sleep(pause)
@@ -153,7 +155,7 @@ class _Keeper:
     def _require_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise UsageError(
-                "this test runs in another event loop than its fixtures: give both the same scope, by "
+                "the test and its fixtures must run in the same event loop: set one scope for both, by "
                 "asyncio_default_fixture_loop_scope in pytest's settings and loop_scope= in the test's mark"
             )
 
@@ -183,7 +185,7 @@ class _Keeper:
 
 
 def _owner(task: asyncio.Task[object]) -> str:
-    """The package whose code the task runs, outermost."""
+    """Return the package of the task's outermost coroutine."""
     frame = getattr(task.get_coro(), "cr_frame", None)
     module: str = "" if frame is None else frame.f_globals.get("__name__", "")
     return module.partition(".")[0]
@@ -204,10 +206,13 @@ async def _keeping(request: pytest.FixtureRequest) -> AsyncGenerator[_Keeper, No
     try:
         keeper = _Keeper()
     except RuntimeError:
-        pytest.fail("Enkaku runs on asyncio: have anyio_backend return 'asyncio'", pytrace=False)
+        pytest.fail(
+            "Enkaku runs on asyncio only: the fixture anyio_backend must return 'asyncio'",
+            pytrace=False,
+        )
     yield keeper
     left = await keeper.finish()
-    # After a failure, what is left is its consequence, and would only hide it.
+    # A failed test usually leaves calls open: a second failure would hide the first one.
     if left and request.node.stash.get(_PASSED, False):
         pytest.fail(
             "the test has left behind:\n" + "\n".join(f"- {each}" for each in left), pytrace=False
@@ -232,10 +237,13 @@ if find_spec("pytest_asyncio") is not None:
 
 
 def _keeper_of(request: pytest.FixtureRequest) -> _Keeper:
-    # Which plugin runs the test decides in whose event loop the fixtures end.
+    # The fixture must be closed in the event loop of the plugin that runs the test.
     plugin = "anyio" if "anyio_backend" in request.fixturenames else "asyncio"
     if not request.config.pluginmanager.hasplugin(plugin):
-        pytest.fail("this fixture needs pytest-asyncio, or anyio's plugin", pytrace=False)
+        pytest.fail(
+            f"{request.fixturename}: needs pytest-asyncio or anyio's pytest plugin; found neither",
+            pytrace=False,
+        )
     keeper: _Keeper = request.getfixturevalue(f"_enkaku_keeper_{plugin}")
     return keeper
 
@@ -244,7 +252,7 @@ def _keeper_of(request: pytest.FixtureRequest) -> _Keeper:
 def enkaku_connect(request: pytest.FixtureRequest) -> Connect:
     """Connect to a handler in this process.
 
-    ``connection = await enkaku_connect(handler)``: it ends with the test, which fails if it leaves a call or a task.
+    ``connection = await enkaku_connect(handler)``: it is closed after the test, which fails if a call or task is left.
     """
     return Connect(_keeper_of(request))
 
@@ -253,8 +261,8 @@ def enkaku_connect(request: pytest.FixtureRequest) -> Connect:
 def enkaku_server(request: pytest.FixtureRequest) -> Serve:
     """Serve a handler at a Unix socket.
 
-    ``served = await enkaku_server(handler)``; connect to ``served.path``. The server stops with the test, which fails
-    if it leaves a connection, a call or a task.
+    ``served = await enkaku_server(handler)``; connect to ``served.path``. The server stops after the test, which fails
+    if a connection, call or task is left.
     """
     return Serve(_keeper_of(request))
 
@@ -263,7 +271,7 @@ def enkaku_server(request: pytest.FixtureRequest) -> Serve:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note whether the test itself has passed. Part of pytest's interface."""
+    """Record whether the test itself has passed; a hook of pytest."""
     report = yield
     if call.when == "call":
         item.stash[_PASSED] = report.passed

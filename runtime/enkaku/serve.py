@@ -1,4 +1,7 @@
-"""``serve_unix``, ``serve_tcp``, ``serve_socket``: a server at a socket."""
+"""Servers at sockets: ``serve_unix``, ``serve_tcp`` and ``serve_socket``.
+
+Each is an async context manager: the server accepts connections inside the block, and stops when the block ends.
+"""
 
 import os
 import socket
@@ -19,13 +22,13 @@ from enkaku.transports.sockets.options import (
     require_stream,
 )
 from enkaku.transports.sockets.tls import server_tls
-from enkaku.transports.sockets.unix_path import claim_path
+from enkaku.transports.sockets.unix_path import bind_path
 
 from .options import ServerOptions
 
 __all__ = ["serve_socket", "serve_tcp", "serve_unix"]
 
-_TLS_HANDSHAKE: Final = 10.0  # seconds that a client may take
+_TLS_HANDSHAKE: Final = 10.0  # seconds, the timeout of a client's handshake
 
 
 @asynccontextmanager
@@ -36,31 +39,31 @@ async def serve_unix(
     mode: int = 0o600,
     **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Server, None]:
-    """Serve at a Unix socket; the server stops with the block, and the socket's file goes with it.
+    """Serve at a Unix socket; leaving the ``async with`` block stops the server and removes the socket's file.
 
-    A file that a dead server left is taken over; a live server's is not.
+    The file of a dead server is replaced; that of a live server is not.
 
     Args:
         handler: Serves the calls of every connection.
-        path: Where the socket's file shall be; its directory must exist.
+        path: The path of the socket's file; its directory must exist.
         mode: The file's permissions; by default, only the same user can connect.
         options: See ``ServerOptions``.
 
     Raises:
-        AddressInUse: A live server answers at the path, or something that is not a socket lies there.
-        TransportError: The socket cannot be made.
+        AddressInUse: A live server answers at the path, or the path is another kind of file.
+        TransportError: The socket cannot be created.
     """
     server = Server(handler, **options)
     where = os.fspath(path)
     listener = Listener(server.connected, peer=f"a client of unix:{where}")
     with foreign_errors(f"unix:{where}"):
-        claim = claim_path(where, mode=mode, backlog=BACKLOG)
+        bound = bind_path(where, mode=mode, backlog=BACKLOG)
     try:
-        await listener.listen(claim.socket)
+        await listener.listen(bound.socket)
         async with server.running(listener, (f"unix:{where}",)):
             yield server
     finally:
-        claim.release()
+        bound.release()
 
 
 @asynccontextmanager
@@ -73,23 +76,23 @@ async def serve_tcp(
     keepalive: float | None = KEEPALIVE,
     **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Server, None]:
-    """Serve over TCP; the server stops with the block.
+    """Serve over TCP; leaving the ``async with`` block stops the server.
 
     Args:
         handler: Serves the calls of every connection.
-        host: The address to listen at, IPv4 or IPv6, or a name; only this machine by default. Whoever can
-            connect can call: listen elsewhere behind TLS and something that knows the callers.
-        port: The port; 0 takes a free one, which ``server.addresses`` names.
-        ssl: The certificate, for TLS; None is plain TCP.
-        keepalive: After how many seconds without an answer of its system a client is dropped, also while nothing
-            is sent; 60 by default, None leaves it to this system, which takes hours. On Linux, a client that
-            takes nothing of what was sent for so long counts as gone, too.
+        host: The address to listen at, IPv4 or IPv6, or a name; only this machine by default. Every client that can
+            connect can call: at other addresses, use TLS and authenticate the clients.
+        port: The port; 0 chooses a free one, which ``server.addresses`` has.
+        ssl: The certificate, for TLS; None for plain TCP.
+        keepalive: TCP keepalive: after how many seconds without a response of its operating system a client is lost, even
+            while nothing is sent. 60 by default; None leaves it to this operating system, which takes hours. On Linux, a
+            client that does not read what was sent for so long is lost, too.
         options: See ``ServerOptions``.
 
     Raises:
-        AddressInUse: Another program listens there.
-        TransportError: The socket cannot be made.
-        UsageError: It is no address, or ``keepalive`` no time from 2 to 32,767 seconds.
+        AddressInUse: Another program listens at the address.
+        TransportError: The socket cannot be created.
+        UsageError: The address is not valid, or ``keepalive`` is not from 2 to 32,767 seconds.
     """
     server = Server(handler, **options)
     listener = _tcp_listener(server, ssl, keepalive)
@@ -108,23 +111,23 @@ async def serve_socket(
     keepalive: float | None = KEEPALIVE,
     **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Server, None]:
-    """Serve at a socket that somebody else has opened; the server stops with the block.
+    """Serve at a socket that is already open; leaving the ``async with`` block stops the server.
 
-    The socket belongs to the server from then on, and is closed when it stops. The file of a Unix socket stays
-    where it is, and with the permissions that it has: it belongs to whoever made it.
+    The server owns the socket, and closes it when it stops. The file of a Unix socket and its permissions are not
+    changed: they belong to the program that created it.
 
     Args:
         handler: Serves the calls of every connection.
-        sock: A Unix or TCP socket. One that listens or is bound takes any number of clients, such as those that
-            ``systemd_sockets`` returns. One that is connected, such as one half of ``socket.socketpair()``, is
-            the only client; the server goes on when that has gone.
-        ssl: The certificate, for TLS; None is plain.
-        keepalive: As for ``serve_tcp``; it is nothing to a Unix socket.
+        sock: A Unix or TCP socket. A bound or listening one accepts any number of clients, such as those that
+            ``systemd_sockets`` returns. A connected one, such as one half of ``socket.socketpair()``, is the only
+            client; the server runs on after that client has disconnected.
+        ssl: The certificate, for TLS; None for no TLS.
+        keepalive: As for ``serve_tcp``; no effect on a Unix socket.
         options: See ``ServerOptions``.
 
     Raises:
-        TransportError: It cannot listen.
-        UsageError: The socket is of another kind, or not bound; it is left as it is.
+        TransportError: The socket cannot listen.
+        UsageError: The socket is of another kind, or not bound. It stays open.
     """
     server = Server(handler, **options)
     require_stream(sock)

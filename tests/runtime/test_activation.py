@@ -132,7 +132,7 @@ def test_systemd_sockets_unnamed_are_unknown(
 @pytest.mark.parametrize(
     ("variables", "error", "words"),
     [
-        (["LISTEN_PID=1"], "NotActivated", "to process 1, and this is"),
+        (["LISTEN_PID=1"], "NotActivated", "to process 1, but this process is"),
         (["LISTEN_FDS=3"], "UsageError", "descriptor 5 (unknown)"),
         (["LISTEN_FDS=99999999999999"], "UsageError", "descriptor 5 (unknown)"),
     ],
@@ -154,9 +154,9 @@ def test_systemd_sockets_unusable_raise_and_clear_variables(
         ("LISTEN_PID", "", r"\.socket unit"),
         ("LISTEN_FDS", "", r"\.socket unit"),
         ("LISTEN_PID", "no", "exec"),
-        ("LISTEN_FDS", "0", "0 sockets"),
-        ("LISTEN_FDS", "-1", "-1 sockets"),
-        ("LISTEN_FDS", "two", "two sockets"),
+        ("LISTEN_FDS", "0", "got '0'"),
+        ("LISTEN_FDS", "-1", "got '-1'"),
+        ("LISTEN_FDS", "two", "got 'two'"),
     ],
 )
 def test_systemd_sockets_invalid_variables_raise_not_activated(

@@ -22,18 +22,18 @@ class Sent(CoalescingWriter):
         self.pieces: list[bytes] = []
 
     @property
-    def waiting(self) -> int:
-        return self._waiting_size
+    def pending(self) -> int:
+        return self._pending_size
 
     def arrive(self) -> None:
-        self._answering = True
+        self._replying = True
 
     def discard(self) -> None:
         self._discard()
 
     def _flush(self) -> None:
-        if self._waiting:
-            self.pieces.append(b"".join(self._waiting))
+        if self._pending:
+            self.pieces.append(b"".join(self._pending))
         self._discard()
 
 
@@ -50,10 +50,10 @@ async def test_coalescing_writes_of_one_iteration_leave_together(sent: Sent) -> 
     for number in range(5):
         sent.write(b"%d" % number)
     assert sent.pieces == []
-    assert sent.waiting == 5
+    assert sent.pending == 5
     await turns(1)
     assert sent.pieces == [b"01234"]
-    assert sent.waiting == 0
+    assert sent.pending == 0
 
 
 async def test_coalescing_first_reply_leaves_at_once(sent: Sent) -> None:

@@ -307,7 +307,7 @@ async def test_dial_socket_second_time_raises_connect_failed() -> None:
     with theirs:
         dial = dial_socket(ours, ssl=None, server_hostname=None, timeout=5, keepalive=None)
         transport = await dial()
-        with pytest.raises(enkaku.ConnectFailed, match="used up"):
+        with pytest.raises(enkaku.ConnectFailed, match="already used"):
             await dial()
         transport.abort()
 
@@ -388,12 +388,12 @@ async def test_tls_handshake_ended_by_server_raises_connect_failed(
     listener.close()
 
 
-async def shake_hands(
+async def continue_handshake(
     context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> Tls:
     """Be a client up to its last bytes of the handshake, which are still to be sent."""
     tls = Tls(context, server_side=False, server_hostname="127.0.0.1")
-    while not tls.shake_hands():
+    while not tls.continue_handshake():
         writer.write(tls.take_outgoing())
         async with asyncio.timeout(WITHIN):
             tls.feed(await reader.read(65536))
@@ -407,7 +407,7 @@ async def test_tls_bytes_in_last_handshake_packet_are_delivered(
     listener = Listener(accepted.put_nowait, make_tls=lambda: Tls(server_tls, server_side=True))
     (address,) = await listener.listen_tcp("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
-    tls = await shake_hands(client_tls, reader, writer)
+    tls = await continue_handshake(client_tls, reader, writer)
     tls.write(b"at once\n")
     tls.end()
     writer.write(tls.take_outgoing())
@@ -434,7 +434,7 @@ async def test_tls_invalid_bytes_end_connection(
     listener = Listener(accepted.put_nowait, make_tls=lambda: Tls(server_tls, server_side=True))
     (address,) = await listener.listen_tcp("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", address.rpartition(":")[2])
-    tls = await shake_hands(client_tls, reader, writer)
+    tls = await continue_handshake(client_tls, reader, writer)
     tls.write(b"good\n")
     writer.write(tls.take_outgoing())
     async with asyncio.timeout(WITHIN):
@@ -454,7 +454,7 @@ async def test_tls_invalid_bytes_end_connection(
 class Chatty(Tls):
     """TLS of which each byte wants an answer, as requests for new keys do."""
 
-    def shake_hands(self) -> bool:
+    def continue_handshake(self) -> bool:
         return True
 
     def feed(self, data: bytes) -> None:

@@ -442,7 +442,7 @@ async def test_faults_dropped_end_is_reported_when_wire_is_released() -> None:
         client.write(b"lost")
         client.abort()
         await turns(50)
-        wire.let_go()
+        wire.release()
         await until(lambda: bool(log.ends))
         assert log.data == b""
 

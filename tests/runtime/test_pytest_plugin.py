@@ -256,7 +256,9 @@ async def test_it(enkaku_connect):
 """
     result = run(pytester, text)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*UsageError: this test runs in another event loop*"])
+    result.stdout.fnmatch_lines(
+        ["*UsageError: the test and its fixtures must run in the same event loop*"]
+    )
 
 
 def test_plugin_shared_event_loop_works(pytester: pytest.Pytester) -> None:
@@ -272,7 +274,7 @@ def test_plugin_without_asyncio_plugin_reports_requirement(
     text = "\ndef test_it(enkaku_connect):\n    pass\n"
     result = run(pytester, text, "-p", "no:asyncio", "-o", "filterwarnings=ignore")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*needs pytest-asyncio, or anyio's plugin*"])
+    result.stdout.fnmatch_lines(["*needs pytest-asyncio or anyio's pytest plugin*"])
 
 
 def test_library_does_not_import_pytest() -> None:

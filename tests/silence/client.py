@@ -1,6 +1,6 @@
-"""A client with a call in each state, in a process of its own that can be stopped and killed.
+"""Client process with a call in each state, which tests stop and kill.
 
-It says ``ready`` when all calls are where they shall be; a line that comes by its standard input ends it.
+It prints ``ready`` when all calls are in their states; a line on its standard input ends it.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from typing import Any
 import enkaku
 
 from .protocol import POUR
-from .states import STATES, Place
+from .states import STATES, CallContext
 from .table import open_calls
 from .ways import Settings, Stage, nothing, ping
 
 
-async def _pour_for_nobody(at: Place) -> None:
+async def _flood(at: CallContext) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(20):
             await stack.enter_async_context(at.connection.stream(POUR, None))
@@ -27,22 +27,22 @@ async def _pour_for_nobody(at: Place) -> None:
         await asyncio.Event().wait()
 
 
-async def _be(path: str, settings: str) -> None:
-    told: dict[str, Any] = json.loads(settings)
-    doings = [STATES[state] for state in told.get("states", open_calls())]
-    if told.get("floods"):
-        doings = [_pour_for_nobody]
+async def _run(path: str, settings: str) -> None:
+    options: dict[str, Any] = json.loads(settings)
+    actions = [STATES[state] for state in options.get("states", open_calls())]
+    if options.get("floods"):
+        actions = [_flood]
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         tasks = list[asyncio.Task[None]]()
-        for doing in doings:
+        for action in actions:
             connection = await stack.enter_async_context(
-                enkaku.connect_unix(path, timeout=told.get("timeout", 60.0))
+                enkaku.connect_unix(path, timeout=options.get("timeout", 60.0))
             )
             stage = Stage(lambda _: enkaku.connect_unix(path), nothing, {}, ping)
-            place = Place(connection, stage, Settings(stream=told.get("timeout")))
-            tasks.append(loop.create_task(_quietly(doing(place))))
-            await place.arrived.wait()
+            context = CallContext(connection, stage, Settings(stream=options.get("timeout")))
+            tasks.append(loop.create_task(_quietly(action(context))))
+            await context.arrived.wait()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await loop.run_in_executor(None, sys.stdin.readline)
@@ -51,10 +51,10 @@ async def _be(path: str, settings: str) -> None:
         await asyncio.wait(tasks)
 
 
-async def _quietly(doing: Coroutine[Any, Any, None]) -> None:
+async def _quietly(action: Coroutine[Any, Any, None]) -> None:
     with suppress(enkaku.EnkakuError):
-        await doing
+        await action
 
 
 if __name__ == "__main__":
-    asyncio.run(_be(str(Path(sys.argv[1])), sys.argv[2]))
+    asyncio.run(_run(str(Path(sys.argv[1])), sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Sockets that no longer hear anything, as if the machine at the other end were gone. Linux alone has them."""
+"""Sockets whose incoming packets the kernel drops, as if the peer's machine had crashed. Linux only."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ _SO_ATTACH_FILTER: Final = 26
 
 
 def deafen(sock: socket.socket) -> None:
-    """Let the system drop what comes for a socket, without an answer: so it is if the machine is gone."""
+    """Make the kernel drop a socket's incoming packets without a response, as if this machine had crashed."""
     nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: keep 0 bytes
     program = struct.pack("HP", 1, ctypes.addressof(nothing))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
@@ -22,7 +22,7 @@ def deafen(sock: socket.socket) -> None:
 
 @contextmanager
 def tcp_connections() -> Generator[list[socket.socket], None, None]:
-    """The ends of TCP connections that this process has open, as copies."""
+    """Return copies of the sockets of this process's TCP connections."""
     with ExitStack() as stack:
         found: list[socket.socket] = []
         for number in socket_descriptors():

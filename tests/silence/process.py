@@ -1,4 +1,4 @@
-"""Processes that can be stopped, woken and killed."""
+"""Child processes that tests suspend, resume and kill."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ _PATH = [path for path in [os.environ.get("PYTHONPATH")] if path]
 
 
 class Child:
-    """A module that runs in a process of its own."""
+    """A module that runs in its own process."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -40,19 +40,19 @@ class Child:
         self._process.terminate()
 
     def unblock(self) -> None:
-        """End a ``block``."""
+        """Send a line, which ends a ``block``."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"\n")
 
     async def ended(self) -> int:
-        """Return what it ends with."""
+        """Wait for the process, and return its exit code."""
         async with asyncio.timeout(WITHIN):
             return await self._process.wait()
 
 
 @asynccontextmanager
 async def running(module: str, *words: str) -> AsyncGenerator[Child, None]:
-    """Run a module, and kill it with the block."""
+    """Run a module during the block, and kill its process at the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *words),
         stdin=PIPE,

@@ -1,4 +1,4 @@
-"""What the silent peers speak: a procedure for each state that a call can be in."""
+"""Protocol of the silent peers: a procedure for each state of a call."""
 
 import enkaku
 

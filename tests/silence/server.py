@@ -1,6 +1,6 @@
-"""A server whose calls do not end by themselves, in a process of its own that can be stopped and killed.
+"""Server process whose calls do not end by themselves, which tests stop and kill.
 
-It writes its TCP port when it is ready. Each line that comes by its standard input ends one ``block``.
+It prints its TCP port when it is ready. Each line on its standard input ends one ``block``.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ ITEM = "x" * 1000
 
 
 class Silent(enkaku.Handler):
-    """Serves calls that wait for ever; what they were sent, they do not look at."""
+    """Serves calls that wait without end, and do not read items."""
 
     def __init__(self) -> None:
         self.servers: tuple[enkaku.Server, ...] = ()
-        self.told = Recorder()
+        self.observed = Recorder()
 
     def __routes__(self) -> tuple[enkaku.Route, ...]:
         return (
@@ -57,7 +57,7 @@ class Silent(enkaku.Handler):
     async def _figures(self) -> Figures:
         return Figures(
             connections=sum(len(server.connections) for server in self.servers),
-            calls=len(self.told.started) - len(self.told.ended),
+            calls=len(self.observed.started) - len(self.observed.ended),
             tasks=len(asyncio.all_tasks()),
             descriptors=len(list(Path("/proc/self/fd").iterdir())),
         )
@@ -65,12 +65,12 @@ class Silent(enkaku.Handler):
 
 async def _serve(path: str, settings: str) -> None:
     handler = Silent()
-    told: dict[str, float] = json.loads(settings)
+    times: dict[str, float] = json.loads(settings)
     options: enkaku.ServerOptions = {
-        "observers": [handler.told],
-        "close_timeout": told.get("close_timeout", 30.0),
+        "observers": [handler.observed],
+        "close_timeout": times.get("close_timeout", 30.0),
         "limits": enkaku.Limits(
-            window=WINDOW, cleanup=GRACE, request_time=told.get("request_time")
+            window=WINDOW, cleanup=GRACE, request_time=times.get("request_time")
         ),
     }
     async with (
@@ -79,7 +79,7 @@ async def _serve(path: str, settings: str) -> None:
     ):
         handler.servers = (unix, tcp)
         loop = asyncio.get_running_loop()
-        # Said when the signals are waited for, which is a turn of the loop later.
+        # Two iterations later, when serve_forever has installed its signal handlers.
         loop.call_soon(loop.call_soon, _say, str(tcp.port))
         await asyncio.gather(*(each.serve_forever(grace=GRACE) for each in handler.servers))
 

@@ -1,4 +1,4 @@
-"""The states in which a call can be when its peer goes silent, or dies: how each is reached, and waited in."""
+"""States of a call when its peer stops responding: how a test reaches each state, and waits in it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -15,21 +15,21 @@ from .ways import Settings, Stage
 
 NOTICE = "x" * 10_000
 ITEM = "x" * 1000
-LINE = len(ITEM) + 200  # bytes that an item takes at the most
+LINE = len(ITEM) + 200  # bytes, the maximum size of an item's message
 
 
 @dataclass
-class Place:
-    """Where a call is made.
+class CallContext:
+    """The context of one call.
 
     Attributes:
-        connection: By which connection.
-        stage: With whom.
-        settings: What is small for it.
+        connection: The connection of the call.
+        stage: The server and its failure mode.
+        settings: The shortened limits and timeouts.
         arrived: Whether the call is in its state.
-        struck: Whether the peer is silent, or dead.
-        watch: Since when the call waits.
-        since_strike: Since when the peer is silent, or dead.
+        struck: Whether the peer has failed.
+        watch: Measures from the time when the call begins to wait.
+        since_strike: Measures from the peer's failure.
     """
 
     connection: enkaku.Connection
@@ -40,11 +40,11 @@ class Place:
     watch: Stopwatch = field(default_factory=Stopwatch)
     since_strike: Stopwatch = field(default_factory=Stopwatch)
 
-    async def settle(self) -> None:
-        await self.stage.settle(self.connection)
+    async def sync(self) -> None:
+        await self.stage.sync(self.connection)
 
     async def arrive(self) -> None:
-        await self.settle()
+        await self.sync()
         self.arrived.set()
 
     def start_again(self) -> None:
@@ -65,27 +65,27 @@ async def beside(doing: Coroutine[Any, Any, None]) -> AsyncGenerator[asyncio.Tas
         await asyncio.wait([task])
 
 
-async def event(at: Place) -> None:
+async def event(at: CallContext) -> None:
     await at.arrive()
     while True:
         at.start_again()
         await at.connection.event(NOTE, NOTICE)
 
 
-async def request(at: Place) -> None:
+async def request(at: CallContext) -> None:
     async with beside(at.connection.request(WAIT, None)) as asking:
         await at.arrive()
         await asking
 
 
-async def first_item(at: Place) -> None:
+async def first_item(at: CallContext) -> None:
     async with at.connection.stream(QUIET, None, timeout=at.settings.stream) as stream:
         await at.arrive()
         async for _ in stream:
             pass
 
 
-async def next_item(at: Place) -> None:
+async def next_item(at: CallContext) -> None:
     async with at.connection.stream(POUR, None, timeout=at.settings.stream) as stream:
         await anext(stream)
         await at.arrive()
@@ -93,27 +93,27 @@ async def next_item(at: Place) -> None:
             pass
 
 
-async def stream_result(at: Place) -> None:
+async def stream_result(at: CallContext) -> None:
     async with at.connection.stream(QUIET, None, timeout=at.settings.stream) as stream:
         async with beside(stream.result()) as waiting:
             await at.arrive()
             await waiting
 
 
-async def stream_close(at: Place) -> None:
+async def stream_close(at: CallContext) -> None:
     async with at.connection.stream(QUIET, None, timeout=at.settings.stream) as stream:
         async with beside(stream.close()) as closing:
             await at.arrive()
             await closing
 
 
-async def no_credit(at: Place) -> None:
+async def no_credit(at: CallContext) -> None:
     async def send_on() -> None:
         while True:
             await channel.send(ITEM)
 
     async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
-        await at.settle()
+        await at.sync()
         async with beside(send_on()) as sending:
             window = channel.window
             assert window is not None
@@ -122,7 +122,7 @@ async def no_credit(at: Place) -> None:
             await sending
 
 
-async def channel_item(at: Place) -> None:
+async def channel_item(at: CallContext) -> None:
     async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         await channel.send(ITEM)
         await at.arrive()
@@ -130,7 +130,7 @@ async def channel_item(at: Place) -> None:
             pass
 
 
-async def half_closed(at: Place) -> None:
+async def half_closed(at: CallContext) -> None:
     async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         await channel.end()
         await at.arrive()
@@ -138,28 +138,28 @@ async def half_closed(at: Place) -> None:
             pass
 
 
-async def end_of_side(at: Place) -> None:
+async def end_of_side(at: CallContext) -> None:
     async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         await at.arrive()
         at.start_again()
         await channel.end(within=at.settings.within)
 
 
-async def channel_close(at: Place) -> None:
+async def channel_close(at: CallContext) -> None:
     async with at.connection.channel(TALK, None, timeout=at.settings.stream) as channel:
         async with beside(channel.close()) as closing:
             await at.arrive()
             await closing
 
 
-async def closing(at: Place) -> None:
+async def closing(at: CallContext) -> None:
     await at.arrive()
     await at.struck.wait()
     at.start_again()
     await at.connection.close(within=at.settings.within)
 
 
-async def connecting(at: Place) -> None:
+async def connecting(at: CallContext) -> None:
     await at.arrive()
     await at.struck.wait()
     at.start_again()
@@ -167,7 +167,7 @@ async def connecting(at: Place) -> None:
         return
 
 
-WaitsIn: TypeAlias = Callable[[Place], Coroutine[Any, Any, None]]
+WaitsIn: TypeAlias = Callable[[CallContext], Coroutine[Any, Any, None]]
 
 STATES: dict[str, WaitsIn] = {
     "an event is being sent": event,

@@ -1,4 +1,4 @@
-"""The table of docs/failures.md: what is said there is what is tried."""
+"""Reads the tables of docs/failures.md, which the tests check row by row."""
 
 import re
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ _HEADING: Final = re.compile(r"^## (.+)$")
 _STATE: Final = re.compile(r"^- (an? .+)$")
 _HEAD: Final = ["The call", "Its caller gets", "Within", "The server"]
 _OTHER_HEAD: Final = "What happens"
-_MANY: Final = {"any open call": 0, "any open stream or channel": 1}  # from which of the list on
+_MANY: Final = {"any open call": 0, "any open stream or channel": 1}  # first index in the list
 
 
 @dataclass(frozen=True)
 class Row:
-    """What becomes of one call."""
+    """The expected end of one call."""
 
     state: str
     gets: str
@@ -26,7 +26,7 @@ class Row:
 
 
 def read() -> dict[str, list[Row]]:
-    """Return the rows of each section; a row that names its call stands for it, and not one for any call."""
+    """Return the rows of each section; a row for one call overrides a row for any call."""
     sections: dict[str, list[Row]] = {}
     rows: list[Row] = []
     ours = False
@@ -42,7 +42,7 @@ def read() -> dict[str, list[Row]]:
 
 
 def open_calls() -> list[str]:
-    """Return the states that stand for any call."""
+    """Return the states that "any open call" includes."""
     lines = DOCUMENT.read_text().splitlines()
     return [state[1] for line in lines if (state := _STATE.match(line))]
 

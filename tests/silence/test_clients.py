@@ -1,4 +1,4 @@
-"""What a server does about clients that die, or go silent, in the middle of their calls."""
+"""Server behaviour when clients crash or stop responding during their calls."""
 
 import asyncio
 import json
@@ -26,20 +26,20 @@ TIME = 0.25
 async def serving(
     path: Path, **limits: Any
 ) -> AsyncGenerator[tuple[enkaku.Server, Recorder], None]:
-    handler, told = Silent(), Recorder()
+    handler, observed = Silent(), Recorder()
     options: enkaku.ServerOptions = {
         "limits": enkaku.Limits(cleanup=TIME, **limits),
-        "observers": [told],
+        "observers": [observed],
     }
     async with enkaku.serve_unix(handler, path, **options) as server:
         handler.servers = (server,)
         async with asyncio.timeout(LONG):
-            yield server, told
+            yield server, observed
 
 
 @asynccontextmanager
 async def client(path: Path, **settings: Any) -> AsyncGenerator[Child, None]:
-    """A process that has calls open, one on each connection."""
+    """Run a process with open calls, one per connection."""
     async with running("silence.client", str(path), json.dumps(settings)) as child:
         assert await child.says() == "ready"
         yield child
@@ -49,17 +49,17 @@ def open_now(server: enkaku.Server) -> list[enkaku.Call]:
     return [call for connection in server.connections for call in connection.calls]
 
 
-async def all_gone(server: enkaku.Server, told: Recorder) -> None:
-    """Nothing is left of the clients, and another one is served."""
+async def all_gone(server: enkaku.Server, observed: Recorder) -> None:
+    """Check that the clients' calls and connections have ended, and that a new client is served."""
     await until(lambda: server.connections == ())
-    assert {id(call) for call in told.started} == {id(call) for call in told.ended}
-    assert len(told.opened) == len(told.lost)
+    assert {id(call) for call in observed.started} == {id(call) for call in observed.ended}
+    assert len(observed.opened) == len(observed.lost)
     async with enkaku.connect_unix(server.addresses[0].removeprefix("unix:")) as connection:
         await connection.request(PING, None)
 
 
 async def test_killed_client_leaves_nothing(socket_path: Path) -> None:
-    async with serving(socket_path) as (server, told), client(socket_path) as child:
+    async with serving(socket_path) as (server, observed), client(socket_path) as child:
         before = open_now(server)
         assert len(before) == len(server.connections) == len(open_calls())
         child.kill()
@@ -67,11 +67,14 @@ async def test_killed_client_leaves_nothing(socket_path: Path) -> None:
         await until(lambda: server.connections == ())
         watch.require(0)
         assert {call.outcome for call in before} == {"lost"}
-        await all_gone(server, told)
+        await all_gone(server, observed)
 
 
 async def test_stopped_client_calls_end_at_deadline(socket_path: Path) -> None:
-    async with serving(socket_path) as (server, told), client(socket_path, timeout=0.8) as child:
+    async with (
+        serving(socket_path) as (server, observed),
+        client(socket_path, timeout=0.8) as child,
+    ):
         before = open_now(server)
         assert before
         child.stop()
@@ -82,12 +85,12 @@ async def test_stopped_client_calls_end_at_deadline(socket_path: Path) -> None:
         child.wake()
         child.unblock()
         assert await child.ended() == 0
-        await all_gone(server, told)
+        await all_gone(server, observed)
 
 
 async def test_stopped_client_calls_without_timeout_wait(socket_path: Path) -> None:
     quiet = [state for state in open_calls() if state != "a stream is amid its items"]
-    async with serving(socket_path, unread_time=TIME) as (server, told):
+    async with serving(socket_path, unread_time=TIME) as (server, observed):
         async with client(socket_path, states=quiet) as child:
             before = open_now(server)
             child.stop()
@@ -96,44 +99,44 @@ async def test_stopped_client_calls_without_timeout_wait(socket_path: Path) -> N
             child.wake()
             child.unblock()
             assert await child.ended() == 0
-            await all_gone(server, told)
+            await all_gone(server, observed)
 
 
 async def test_stopped_client_with_unread_bytes_is_dropped(socket_path: Path) -> None:
-    async with serving(socket_path, unread_time=TIME) as (server, told):
+    async with serving(socket_path, unread_time=TIME) as (server, observed):
         async with client(socket_path, floods=True) as child:
             child.stop()
             await until(lambda: server.connections == ())
-            assert told.lost == ["the peer has read nothing of what waits for it for 0.25 s"]
-            await all_gone(server, told)
+            assert observed.lost == ["write timeout: the peer read nothing for 0.25 s"]
+            await all_gone(server, observed)
 
 
 async def test_stopped_client_does_not_delay_stop(socket_path: Path) -> None:
-    async with serving(socket_path) as (server, told), client(socket_path) as child:
+    async with serving(socket_path) as (server, observed), client(socket_path) as child:
         child.stop()
         watch = Stopwatch()
         await server.stop(grace=TIME)
         assert TIME <= watch.passed <= 3 * TIME + SLACK
         assert server.connections == ()
-        assert len(told.started) == len(told.ended)
+        assert len(observed.started) == len(observed.ended)
 
 
 async def test_client_ending_inside_line_leaves_nothing(
     socket_path: Path,
 ) -> None:
-    async with serving(socket_path) as (server, told):
+    async with serving(socket_path) as (server, observed):
         async with raw_client(socket_path) as raw:
             raw.send(typ="channel", rid="a", prc="talk")
-            await until(lambda: len(told.started) == 1)
+            await until(lambda: len(observed.started) == 1)
             raw.send_bytes(line(typ="send", prc="talk", rid="a", val="x")[:-5])
-        await all_gone(server, told)
-        assert told.started[0].outcome == "lost"
-        assert told.started[0].items_received == 0
+        await all_gone(server, observed)
+        assert observed.started[0].outcome == "lost"
+        assert observed.started[0].items_received == 0
 
 
 async def test_half_open_connection_with_unread_bytes_is_dropped(socket_path: Path) -> None:
     faults = Faults()
-    async with serving(socket_path, unread_time=TIME) as (server, told):
+    async with serving(socket_path, unread_time=TIME) as (server, observed):
         async with (
             faulty_unix(socket_path, faults) as faulty,
             enkaku.connect_unix(faulty) as connection,
@@ -141,12 +144,12 @@ async def test_half_open_connection_with_unread_bytes_is_dropped(socket_path: Pa
             async with asyncio.TaskGroup() as group:
                 for _ in range(20):
                     group.create_task(_be_lost(connection))
-                await until(lambda: len(told.started) == 20)
+                await until(lambda: len(observed.started) == 20)
                 faults.cut(told="client")
             watch = Stopwatch()
             await until(lambda: server.connections == ())
             assert watch.passed <= 1.25 * TIME + SLACK
-            await all_gone(server, told)
+            await all_gone(server, observed)
             faults.cut()
 
 
@@ -160,24 +163,27 @@ async def _be_lost(connection: enkaku.Connection) -> None:
 async def test_invalid_messages_are_reported_and_calls_continue(
     socket_path: Path, sent: bytes
 ) -> None:
-    async with serving(socket_path) as (server, told), raw_client(socket_path) as raw:
+    async with serving(socket_path) as (server, observed), raw_client(socket_path) as raw:
         raw.send(typ="stream", rid="a", prc="quiet")
         raw.send_bytes(sent)
         raw.send(typ="request", rid="b", prc="ping")
         assert (await raw.read())["rid"] == "b"
-        assert len(told.invalid) == sent.count(b"\n")
+        assert len(observed.invalid) == sent.count(b"\n")
         assert [call.rid for call in open_now(server)] == ["a"]
 
 
 async def test_endless_line_ends_connection(socket_path: Path) -> None:
-    async with serving(socket_path, message_size=1000) as (server, told):
+    async with serving(socket_path, message_size=1000) as (server, observed):
         async with raw_client(socket_path) as another, raw_client(socket_path) as raw:
             raw.send(typ="stream", rid="a", prc="quiet")
             raw.send_bytes(b"x" * 10_000)
-            await until(lambda: told.lost == ["the peer sent a message without an end"])
+            await until(
+                lambda: observed.lost
+                == ["the peer sent a message of more than four times the size limit"]
+            )
             another.send(typ="request", rid="b", prc="ping")
             assert (await another.read())["rid"] == "b"
-        await all_gone(server, told)
+        await all_gone(server, observed)
 
 
 async def test_stop_ends_lifespan_that_never_starts(socket_path: Path) -> None:
@@ -240,7 +246,7 @@ async def test_client_with_blocked_event_loop_keeps_connection(
                 await anext(pouring)
                 asking = asyncio.create_task(connection.request(PING, None))
                 await turns()
-                time.sleep(0.6)  # noqa: ASYNC251 # it is what programs do that block their loop
+                time.sleep(0.6)  # noqa: ASYNC251 # simulates a program that blocks its event loop
                 await asking
                 for _ in range(1000):
                     await anext(pouring)

@@ -1,4 +1,4 @@
-"""Servers that nobody gets through to: connecting ends in time, and leaves nothing behind."""
+"""Connecting to a server that does not respond: fails within the timeout, and leaks nothing."""
 
 import asyncio
 import socket
@@ -17,9 +17,9 @@ TIME = 0.1
 
 @contextmanager
 def full_queue(listening: socket.socket) -> Generator[None, None, None]:
-    """Fill the queue of a server that accepts nobody."""
+    """Fill the accept queue of a server that does not accept."""
     with ExitStack() as stack:
-        for _ in range(3):  # a queue of 0 takes one or two
+        for _ in range(3):  # a queue of length 0 has space for one or two
             client = stack.enter_context(socket.socket(listening.family))
             client.setblocking(False)
             client.connect_ex(listening.getsockname())
@@ -38,9 +38,9 @@ async def test_connect_unix_unaccepted_times_out(
 ) -> None:
     with unix_server(socket_path) as listening, full_queue(listening):
         before, watch = open_sockets(), Stopwatch()
-        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.1 s"):
+        with pytest.raises(enkaku.ConnectFailed, match=r"no server answered within 0\.1 s"):
             async with enkaku.connect_unix(socket_path, connect_timeout=TIME):
-                pytest.fail("nobody is there")
+                pytest.fail("connected without a server")
         watch.require(TIME)
         await until(lambda: open_sockets() == before)
 
@@ -76,7 +76,7 @@ async def test_connect_cancelled_leaves_nothing(socket_path: Path, kind: str) ->
             else enkaku.connect_tcp(*made.getsockname())
         )
         async with over:
-            pytest.fail("nobody is there")
+            pytest.fail("connected without a server")
 
     with made as listening, full_queue(listening):
         before = open_sockets()
@@ -93,9 +93,9 @@ async def test_connect_cancelled_leaves_nothing(socket_path: Path, kind: str) ->
 async def test_connect_tcp_unaccepted_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening, full_queue(listening):
         before, watch = open_sockets(), Stopwatch()
-        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.1 s"):
+        with pytest.raises(enkaku.ConnectFailed, match=r"no server answered within 0\.1 s"):
             async with enkaku.connect_tcp(*listening.getsockname(), connect_timeout=TIME):
-                pytest.fail("nobody is there")
+                pytest.fail("connected without a server")
         watch.require(TIME)
         await until(lambda: open_sockets() == before)
 
@@ -105,10 +105,10 @@ async def test_connect_tls_without_handshake_times_out(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         before, watch = open_sockets(), Stopwatch()
-        with pytest.raises(enkaku.ConnectFailed, match=r"nobody answered within 0\.1 s"):
+        with pytest.raises(enkaku.ConnectFailed, match=r"no server answered within 0\.1 s"):
             async with enkaku.connect_tcp(
                 *listening.getsockname(), ssl=client_tls, connect_timeout=TIME
             ):
-                pytest.fail("nobody is there")
+                pytest.fail("connected without a server")
         watch.require(TIME)
         await until(lambda: open_sockets() == before)

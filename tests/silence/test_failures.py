@@ -1,4 +1,4 @@
-"""Each row of docs/failures.md: the caller gets what it says, when it says, and the server lets go."""
+"""Checks each row of docs/failures.md: the caller's result and its time, and that the server ends the call."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -10,7 +10,7 @@ import enkaku
 import pytest
 from silence.proofs import ALSO, PROOFS
 from silence.server import GRACE
-from silence.states import STATES, Place
+from silence.states import STATES, CallContext
 from silence.table import Row, open_calls, other_rows, read
 from silence.timing import SLACK
 from silence.ways import WAYS, Settings, Stage, Way
@@ -22,7 +22,7 @@ TABLE = read()
 
 @dataclass(frozen=True)
 class Bound:
-    """Between which times a call ends, in seconds, and the settings that make them small."""
+    """The range of times at which a call ends, in seconds, and the settings for it."""
 
     least: float
     most: float
@@ -47,12 +47,12 @@ BOUNDS = {
     "`Limits.request_time`": Bound(0.3, 0.3, Settings(server=SERVER_TIMES)),
 }
 COUNTED = {"`timeout`", "`deadline()`", "`close_timeout`", "`Limits.request_time`"}
-"""Bounds whose time begins with the call, and not with the silence."""
+"""Bounds whose time begins with the call, not with the server's failure."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """All calls of one section to a server with the same times; they are made at once, each on its own connection."""
+    """The calls of one section to servers with the same timeouts; they run at once, each on its own connection."""
 
     section: str
     way: Way
@@ -79,16 +79,16 @@ async def test_call_ends_as_failures_table_says(socket_path: Path, case: Case) -
     times = BOUNDS[case.rows[0].within].settings.server
     async with asyncio.timeout(LONG), case.way(socket_path, times) as stage:
         async with AsyncExitStack() as stack:
-            places = [await stack.enter_async_context(place(stage, row)) for row in case.rows]
+            contexts = [await stack.enter_async_context(connected(stage, row)) for row in case.rows]
             tasks = list[asyncio.Task[str]]()
-            for row, where in zip(case.rows, places, strict=True):
+            for row, where in zip(case.rows, contexts, strict=True):
                 tasks.append(asyncio.create_task(end_of(row, where, BOUNDS[row.within])))
                 await arrival(row, where)
             await stage.strike()
-            for where in places:
+            for where in contexts:
                 where.strike()
             ends = await asyncio.gather(*tasks)
-            await asyncio.gather(*(where.connection.close(within=0.1) for where in places))
+            await asyncio.gather(*(where.connection.close(within=0.1) for where in contexts))
         assert {(row.state, row.within): end for row, end in zip(case.rows, ends, strict=True)} == {
             (row.state, row.within): f"{row.gets}, in time" for row in case.rows
         }
@@ -97,13 +97,13 @@ async def test_call_ends_as_failures_table_says(socket_path: Path, case: Case) -
 
 
 @asynccontextmanager
-async def place(stage: Stage, row: Row) -> AsyncGenerator[Place, None]:
+async def connected(stage: Stage, row: Row) -> AsyncGenerator[CallContext, None]:
     settings = BOUNDS[row.within].settings
     async with stage.connect(settings) as connection:
-        yield Place(connection, stage, settings)
+        yield CallContext(connection, stage, settings)
 
 
-async def arrival(row: Row, where: Place) -> None:
+async def arrival(row: Row, where: CallContext) -> None:
     try:
         async with asyncio.timeout(SLACK * 2):
             await where.arrived.wait()
@@ -111,8 +111,8 @@ async def arrival(row: Row, where: Place) -> None:
         pytest.fail(f"never reached: {row.state}")
 
 
-async def end_of(row: Row, where: Place, bound: Bound) -> str:
-    """Make a call, and say how it ended, and whether in time."""
+async def end_of(row: Row, where: CallContext, bound: Bound) -> str:
+    """Make a call, and return how it ended, and whether in time."""
     where.start_again()
     with enkaku.deadline(bound.settings.deadline):
         try:
@@ -132,7 +132,7 @@ async def end_of(row: Row, where: Place, bound: Bound) -> str:
     return f"{end}, {timing(where, bound)}"
 
 
-def timing(where: Place, bound: Bound) -> str:
+def timing(where: CallContext, bound: Bound) -> str:
     passed = where.watch.passed
     late = min(passed, where.since_strike.passed) - bound.most
     if passed < bound.least - 0.02:

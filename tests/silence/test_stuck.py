@@ -1,4 +1,4 @@
-"""A handler that ignores its cancellation: its caller is answered, it is reported, and it counts until it ends."""
+"""Handlers that ignore cancellation: the caller gets an error, observers are notified, the limits count the handler until it ends."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -19,16 +19,16 @@ BOUND = 0.2
 
 @dataclass
 class Stubborn:
-    """Serves any call, and goes on until it is let go, whatever is asked of it."""
+    """Serves calls whose handlers ignore cancellation until the test releases them."""
 
-    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, *_: object) -> int:
         self.began.set()
-        while not self.let_go.is_set():
+        while not self.released.is_set():
             try:
-                await self.let_go.wait()
+                await self.released.wait()
             except asyncio.CancelledError:
                 continue
         return 1
@@ -38,8 +38,8 @@ class Stubborn:
 async def stuck(
     path: Path, **options: float
 ) -> AsyncGenerator[tuple[enkaku.Server, Stubborn, Recorder], None]:
-    """A server with room for one call."""
-    handler, told = Stubborn(), Recorder()
+    """Run a server that accepts one call."""
+    handler, observed = Stubborn(), Recorder()
     limits = enkaku.Limits(
         cleanup=CLEANUP,
         server_calls=1,
@@ -48,7 +48,7 @@ async def stuck(
     )
     server_options: enkaku.ServerOptions = {
         "limits": limits,
-        "observers": [told],
+        "observers": [observed],
         "close_timeout": options.get("close_timeout", 60.0),
     }
     serving = Serving(
@@ -56,26 +56,26 @@ async def stuck(
     )
     async with enkaku.serve_unix(serving, path, **server_options) as server:
         try:
-            yield server, handler, told
+            yield server, handler, observed
         finally:
-            handler.let_go.set()
+            handler.released.set()
 
 
 async def stays_counted_until_it_ends(
-    path: Path, server: enkaku.Server, handler: Stubborn, told: Recorder
+    path: Path, server: enkaku.Server, handler: Stubborn, observed: Recorder
 ) -> None:
     async with enkaku.connect_unix(path) as another:
         with pytest.raises(enkaku.CallError) as refused:
             await another.request(VOID, None)
         assert refused.value.code in {"EK03", "EK04"}
-        await until(lambda: told.names("stuck") != [])
+        await until(lambda: observed.names("stuck") != [])
         assert [len(each.calls) for each in server.connections] == [1, 0]
         with pytest.raises(enkaku.CallError):
             await another.request(VOID, None)
-        assert told.ended == []
-        handler.let_go.set()
-        await until(lambda: len(told.ended) == 1)
-        assert told.names("stuck") == [told.ended[0].procedure.name]
+        assert observed.ended == []
+        handler.released.set()
+        await until(lambda: len(observed.ended) == 1)
+        assert observed.names("stuck") == [observed.ended[0].procedure.name]
         await another.request(VOID, None)
 
 
@@ -106,34 +106,33 @@ Calling = Callable[[enkaku.Connection, float | None], Awaitable[None]]
 
 @CALLS
 async def test_stuck_handler_call_ends_at_deadline(socket_path: Path, call: Calling) -> None:
-    async with stuck(socket_path) as (server, handler, told):
+    async with stuck(socket_path) as (server, handler, observed):
         async with enkaku.connect_unix(socket_path) as connection:
             passed = Stopwatch()
             with pytest.raises(enkaku.DeadlineExceeded):
                 await call(connection, BOUND)
             passed.require(BOUND)
-            await stays_counted_until_it_ends(socket_path, server, handler, told)
+            await stays_counted_until_it_ends(socket_path, server, handler, observed)
 
 
 @CALLS
 async def test_stuck_handler_cancelled_caller_returns(socket_path: Path, call: Calling) -> None:
-    async with stuck(socket_path) as (server, handler, told):
+    async with stuck(socket_path) as (server, handler, observed):
         async with enkaku.connect_unix(socket_path) as connection:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(BOUND):
                     await call(connection, None)
-            if (
-                call is close
-            ):  # the first abort wins: the handler is still asked to finish, and not cancelled
+            if call is close:
+                # The first abort wins: the call was closed, so its handler is not cancelled yet.
                 await connection.close()
-            await stays_counted_until_it_ends(socket_path, server, handler, told)
+            await stays_counted_until_it_ends(socket_path, server, handler, observed)
 
 
 @CALLS
 async def test_stuck_handler_keeps_lost_connection_counted(
     socket_path: Path, call: Calling
 ) -> None:
-    async with stuck(socket_path) as (server, handler, told):
+    async with stuck(socket_path) as (server, handler, observed):
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(enkaku.connect_unix(socket_path))
             calling = asyncio.ensure_future(call(connection, None))
@@ -141,86 +140,86 @@ async def test_stuck_handler_keeps_lost_connection_counted(
             await stack.aclose()
             with pytest.raises(enkaku.ConnectionLost):
                 await calling
-        await stays_counted_until_it_ends(socket_path, server, handler, told)
+        await stays_counted_until_it_ends(socket_path, server, handler, observed)
         await until(lambda: server.connections == ())
 
 
 async def test_stuck_handler_request_ends_at_server_request_time(socket_path: Path) -> None:
-    async with stuck(socket_path, request_time=BOUND) as (server, handler, told):
+    async with stuck(socket_path, request_time=BOUND) as (server, handler, observed):
         async with enkaku.connect_unix(socket_path) as connection:
             passed = Stopwatch()
             with pytest.raises(enkaku.DeadlineExceeded):
                 await connection.request(ASK, 1)
             passed.require(BOUND)
-            await stays_counted_until_it_ends(socket_path, server, handler, told)
+            await stays_counted_until_it_ends(socket_path, server, handler, observed)
 
 
 async def test_stuck_handler_close_ends_at_server_close_timeout(socket_path: Path) -> None:
-    async with stuck(socket_path, close_timeout=BOUND) as (server, handler, told):
+    async with stuck(socket_path, close_timeout=BOUND) as (server, handler, observed):
         async with enkaku.connect_unix(socket_path) as connection:
             passed = Stopwatch()
             with pytest.raises(enkaku.DeadlineExceeded):
                 await close(connection, None)
             passed.require(BOUND)
-            await stays_counted_until_it_ends(socket_path, server, handler, told)
+            await stays_counted_until_it_ends(socket_path, server, handler, observed)
 
 
 async def test_stuck_handler_of_event_is_counted(socket_path: Path) -> None:
-    async with stuck(socket_path, request_time=BOUND) as (server, handler, told):
+    async with stuck(socket_path, request_time=BOUND) as (server, handler, observed):
         async with enkaku.connect_unix(socket_path) as connection:
             await connection.event(TELL, 1)
             await soon(handler.began)
-            await until(lambda: told.names("stuck") == ["tell"])
+            await until(lambda: observed.names("stuck") == ["tell"])
             async with enkaku.connect_unix(socket_path) as another:
                 await another.event(TELL, 2)
-                await until(lambda: told.names("overloaded") == ["tell"])
+                await until(lambda: observed.names("overloaded") == ["tell"])
                 assert [len(each.calls) for each in server.connections] == [1, 0]
-                handler.let_go.set()
-                await until(lambda: len(told.ended) == 1)
+                handler.released.set()
+                await until(lambda: len(observed.ended) == 1)
                 await another.event(TELL, 3)
-                await until(lambda: len(told.ended) == 2)
+                await until(lambda: len(observed.ended) == 2)
 
 
 async def test_stuck_handler_is_reported_only_after_cleanup_time(
     socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with stuck(socket_path) as (_, handler, told):
+    async with stuck(socket_path) as (_, handler, observed):
         async with enkaku.connect_unix(socket_path) as connection:
             with pytest.raises(enkaku.DeadlineExceeded):
                 await connection.request(ASK, 1, timeout=0.05)
             await soon(handler.began)
             passed = Stopwatch()
-            await until(lambda: told.names("stuck") != [])
+            await until(lambda: observed.names("stuck") != [])
             passed.require(CLEANUP - 0.05)
             assert "ask: the handler ignores its cancellation" in caplog.text
 
 
 async def test_handler_cleaning_up_in_time_is_not_reported(socket_path: Path) -> None:
-    async with stuck(socket_path) as (_, handler, told):
+    async with stuck(socket_path) as (_, handler, observed):
         async with enkaku.connect_unix(socket_path) as connection:
             with pytest.raises(enkaku.DeadlineExceeded):
                 await connection.request(ASK, 1, timeout=0.05)
-            handler.let_go.set()
-            await until(lambda: len(told.ended) == 1)
+            handler.released.set()
+            await until(lambda: len(observed.ended) == 1)
             await pass_time(2 * CLEANUP)
-            assert told.names("stuck") == []
+            assert observed.names("stuck") == []
 
 
 async def test_stuck_handler_does_not_hang_stop_and_caller_is_answered(socket_path: Path) -> None:
-    async with stuck(socket_path) as (server, handler, told):
+    async with stuck(socket_path) as (server, handler, observed):
         async with enkaku.connect_unix(socket_path) as connection:
             asking = asyncio.create_task(connection.request(ASK, 1))
             await soon(handler.began)
             passed = Stopwatch()
             await server.stop(grace=BOUND)
             passed.require(BOUND + CLEANUP, or_more=1)
-            with pytest.raises(enkaku.CallError) as told_why:
+            with pytest.raises(enkaku.CallError) as rejected:
                 await asking
-            assert told_why.value.code == "EKP01"
-            assert told.names("stuck") == ["ask"]
-            handler.let_go.set()
+            assert rejected.value.code == "EKP01"
+            assert observed.names("stuck") == ["ask"]
+            handler.released.set()
             await until(lambda: server.connections == ())
-            assert len(told.ended) == 1
+            assert len(observed.ended) == 1
 
 
 async def lose(connection: enkaku.Connection, server: enkaku.Server) -> None:
@@ -270,7 +269,7 @@ async def test_handler_cleaning_up_is_not_cancelled_again(
 async def test_handler_ignoring_cancellation_is_cancelled_again_later(
     socket_path: Path,
 ) -> None:
-    first, second, told = Lifetime(), Lifetime(), Recorder()
+    first, second, observed = Lifetime(), Lifetime(), Recorder()
 
     async def serve(*_: object) -> int:
         with suppress(asyncio.CancelledError):
@@ -281,11 +280,11 @@ async def test_handler_ignoring_cancellation_is_cancelled_again_later(
         Serving(watch=serve),
         socket_path,
         limits=enkaku.Limits(cleanup=CLEANUP),
-        observers=[told],
+        observers=[observed],
     ):
         async with enkaku.connect_unix(socket_path) as connection:
             async with connection.stream(WATCH, 1):
                 await soon(first.began)
-            await until(lambda: told.names("stuck") != [])
+            await until(lambda: observed.names("stuck") != [])
             assert not second.ended.is_set()
         await soon(second.cancelled)

@@ -1,4 +1,4 @@
-"""A peer that reads nothing of what waits for it is given up, after ``Limits.unread_time`` and no earlier."""
+"""Write timeout: a peer that reads nothing loses its connection after ``Limits.unread_time``, not earlier."""
 
 import asyncio
 import ssl
@@ -11,7 +11,7 @@ import pytest
 from enkaku.testing.memory import Faults, connect_memory, faulty_tcp
 from enkaku.transports.base import Oversized
 from enkaku.transports.memory import memory_pair
-from enkaku.transports.write_queue import Unread
+from enkaku.transports.write_queue import WriteTimeout
 from silence.timing import Stopwatch, pass_time
 from support import (
     ECHO,
@@ -31,7 +31,7 @@ from watching import Recorder
 
 TIME = 0.2
 LIMITS = enkaku.Limits(unread_time=TIME)
-READS_NOTHING = "the peer has read nothing of what waits for it for 0.2 s"
+READS_NOTHING = "write timeout: the peer read nothing for 0.2 s"
 BIG = "x" * 100_000
 
 
@@ -54,16 +54,16 @@ def serving(life: Lifetime) -> Serving:
 async def disturbed(
     how: str, faults: Faults, tls: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> AsyncGenerator[tuple[enkaku.Connection, Recorder, Recorder], None]:
-    """A connection over a network with faults, and what is told at the client's side and at the server's."""
+    """Connect through fault injection; yield the connection and the observers of both sides."""
     handler = serving(Lifetime())
-    server_told, client_told = Recorder(), Recorder()
-    server_side: enkaku.ServerOptions = {"limits": LIMITS, "observers": [server_told]}
-    client_side: enkaku.ConnectionOptions = {"limits": LIMITS, "observers": [client_told]}
+    server_observed, client_observed = Recorder(), Recorder()
+    server_side: enkaku.ServerOptions = {"limits": LIMITS, "observers": [server_observed]}
+    client_side: enkaku.ConnectionOptions = {"limits": LIMITS, "observers": [client_observed]}
     if how == "memory":
         async with connect_memory(
             handler, faults=faults, connection_options=client_side, **server_side
         ) as connection:
-            yield connection, client_told, server_told
+            yield connection, client_observed, server_observed
         return
     async with enkaku.serve_tcp(
         handler, ssl=tls[0] if how == "tls" else None, **server_side
@@ -72,7 +72,7 @@ async def disturbed(
             async with enkaku.connect_tcp(
                 "127.0.0.1", port, ssl=tls[1] if how == "tls" else None, **client_side
             ) as connection:
-                yield connection, client_told, server_told
+                yield connection, client_observed, server_observed
                 faults.cut()
 
 
@@ -83,7 +83,7 @@ TCP_ELSE_SLOW = pytest.mark.parametrize(
 
 
 async def ask_until_lost(connection: enkaku.Connection) -> enkaku.ConnectionLost:
-    """Ask for more than any system buffers, until nobody answers any more."""
+    """Send more requests than any kernel buffers, until the connection is lost."""
     asking = [asyncio.create_task(connection.request(ECHO, BIG)) for _ in range(300)]
     ends = await collect(asking)
     lost = [end for end in ends if end != BIG]
@@ -98,15 +98,15 @@ async def test_client_drops_server_that_reads_nothing(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     faults = Faults()
-    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, told, _):
+    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, observed, _):
         await connection.request(VOID, None)
         faults.to_server.stall()
         watch = Stopwatch()
         lost = await ask_until_lost(connection)
         watch.require(TIME, or_more=0.25)
         assert str(lost.__cause__) == READS_NOTHING
-        assert told.lost == [f"the connection was lost: {READS_NOTHING}"]
-        assert len(told.started) == len(told.ended)
+        assert observed.lost == [f"the connection was lost: {READS_NOTHING}"]
+        assert len(observed.started) == len(observed.ended)
 
 
 @TRANSPORTS
@@ -114,15 +114,15 @@ async def test_server_drops_client_that_reads_nothing(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     faults = Faults()
-    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, _, told):
+    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, _, observed):
         await connection.request(VOID, None)
         faults.to_client.stall()
         watch = Stopwatch()
         asking = asyncio.create_task(ask_until_lost(connection))
-        await until(lambda: told.lost != [])
+        await until(lambda: observed.lost != [])
         watch.require(TIME, or_more=0.25)
-        assert told.lost == [READS_NOTHING]
-        assert len(told.started) == len(told.ended)
+        assert observed.lost == [READS_NOTHING]
+        assert len(observed.started) == len(observed.ended)
         faults.cut()
         await asking
 
@@ -172,7 +172,7 @@ async def test_reader_that_catches_up_is_not_dropped(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     faults = Faults()
-    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, told, other):
+    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, observed, other):
         faults.stall()
         asking = [asyncio.create_task(connection.request(ECHO, BIG)) for _ in range(100)]
         await pass_time(TIME / 3)
@@ -180,7 +180,7 @@ async def test_reader_that_catches_up_is_not_dropped(
         assert await collect(asking) == [BIG] * 100
         await pass_time(2 * TIME)
         assert await connection.request(ECHO, "") == ""
-        assert told.lost == other.lost == []
+        assert observed.lost == other.lost == []
 
 
 @TCP_ELSE_SLOW
@@ -188,15 +188,15 @@ async def test_unread_time_ignores_bytes_written_meanwhile(
     how: str, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     faults = Faults()
-    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, told, _):
+    async with disturbed(how, faults, (server_tls, client_tls)) as (connection, observed, _):
         faults.to_server.stall()
         asking = [asyncio.create_task(connection.request(ECHO, BIG)) for _ in range(300)]
         watch = Stopwatch()
-        while told.lost == [] and watch.passed < 5 * TIME:
+        while observed.lost == [] and watch.passed < 5 * TIME:
             asking.append(asyncio.create_task(connection.request(ECHO, "")))
             await pass_time(TIME / 20)
         watch.require(TIME, or_more=0.25)
-        assert told.lost == [f"the connection was lost: {READS_NOTHING}"]
+        assert observed.lost == [f"the connection was lost: {READS_NOTHING}"]
         await collect(asking)
 
 
@@ -242,7 +242,7 @@ async def test_transport_without_unread_time_waits_without_timeout() -> None:
 
 
 class Received:
-    """What a transport delivers to."""
+    """A receiver that records the end."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -262,24 +262,24 @@ async def test_unread_time_is_checked_only_while_bytes_wait() -> None:
         looks.append(None)
         return 0
 
-    unread = Unread(look, lambda _: ended.set())
-    unread.seconds = 0.04
+    timeout = WriteTimeout(look, lambda _: ended.set())
+    timeout.seconds = 0.04
     await pass_time(0.08)
     assert looks == []
-    unread.watch()
-    unread.watch()
+    timeout.start()
+    timeout.start()
     await soon(ended)
     assert len(looks) == 5
-    unread.watch()
-    unread.rest()
-    unread.rest()
+    timeout.start()
+    timeout.stop()
+    timeout.stop()
     await pass_time(0.08)
     assert len(looks) == 6
 
 
 async def test_unread_time_none_is_without_timeout() -> None:
-    unread = Unread(lambda: 0, lambda _: pytest.fail("it was given up"))
-    unread.watch()
+    timeout = WriteTimeout(lambda: 0, lambda _: pytest.fail("the write timeout expired"))
+    timeout.start()
     await pass_time(0.05)
 
 
@@ -293,9 +293,9 @@ async def test_unread_time_restarts_when_bytes_leave() -> None:
         return left
 
     ended = asyncio.Event()
-    unread = Unread(leave, lambda _: ended.set())
-    unread.seconds = TIME
-    unread.watch()
+    timeout = WriteTimeout(leave, lambda _: ended.set())
+    timeout.seconds = TIME
+    timeout.start()
     await soon(ended)
     since.require(TIME)
     assert left == 5

@@ -1,4 +1,4 @@
-"""The ways in which a server can go silent, or die; each is a stage on which calls are made before it happens."""
+"""Failure modes of a server: each sets up a connection, and then makes the server crash or stop responding."""
 
 import asyncio
 import json
@@ -33,36 +33,36 @@ async def ping(connection: enkaku.Connection) -> None:
 
 @dataclass
 class Stage:
-    """Where calls are made.
+    """A connection's server and its failure mode.
 
     Attributes:
-        connect: Makes a connection, as settings say.
-        strike: Does to the server what is to be done.
-        server: What may become of the server, and how that is seen.
-        settle: Waits until the server has seen what was sent.
+        connect: Connects with the given settings.
+        strike: Makes the server fail.
+        server: The possible outcomes at the server, each with its check.
+        sync: Waits until the server has handled all messages.
     """
 
     connect: ConnectingAs
     strike: Doing
     server: dict[str, Doing]
-    settle: Callable[[enkaku.Connection], Awaitable[None]] = ping
+    sync: Callable[[enkaku.Connection], Awaitable[None]] = ping
 
 
 Way: TypeAlias = Callable[[Path, Times], AbstractAsyncContextManager[Stage]]
-"""Makes a stage at a path, whose server has some times of its own."""
+"""Makes a stage at a path, with a server with the given timeouts."""
 
 
 @dataclass
 class Settings:
-    """What is small for a call that shall end within one bound, and elsewhere as usual.
+    """Limits and timeouts of a call: the one under test is short, the others have their defaults.
 
     Attributes:
-        connection: Options of its connection.
-        stream: How long it may take as a stream or channel.
-        within: How long closing its connection may take.
-        connecting: How long connecting may take.
-        deadline: How long it may take whatever it is.
-        server: Times of the server.
+        connection: Options of the connection.
+        stream: The timeout of a stream or channel.
+        within: The timeout of closing the connection.
+        connecting: The timeout of connecting.
+        deadline: The deadline of the call, of any kind.
+        server: Timeouts of the server.
     """
 
     connection: enkaku.ConnectionOptions = field(default_factory=enkaku.ConnectionOptions)
@@ -85,7 +85,7 @@ async def figures(connect: Connecting) -> Figures:
 
 
 async def lets_all_go(connect: Connecting, usual: Figures) -> None:
-    """The server has nothing open but this connection and this call, as in the beginning, and serves it."""
+    """Check that the server has no other open connection or call, and that it serves a new one."""
     async with connect() as connection, asyncio.timeout(WITHIN):
         while await connection.request(FIGURES, None) != usual:
             pass
@@ -208,7 +208,7 @@ async def cut_in_a_line(path: Path, times: Times, *, reset: bool) -> AsyncGenera
 
     async def cut() -> None:
         for faults, connection in networks:
-            faults.to_client.cut(after=40, reset=reset)  # the shortest answer has 70 bytes
+            faults.to_client.cut(after=40, reset=reset)  # the shortest reply has 70 bytes
             asking.append(asyncio.create_task(connection.request(PING, None)))
 
     async with serving(path, times) as (_, port):

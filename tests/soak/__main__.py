@@ -1,6 +1,6 @@
-"""Lets many users call a server for a long time, kills processes meanwhile, and says what is left of it.
+"""Soak test: many users call a server for a long time while processes are killed.
 
-It ends with 1 if a call, a task, a descriptor is left, if memory has grown, or if an answer was wrong.
+It exits with 1 if a call, task or descriptor leaked, if memory grew, or if a reply was wrong.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import sys
 
-from .report import faults, judge, table
+from .report import evaluate, faults, table
 from .run import Plan, soak
 
 _SHOWN = 10
@@ -24,7 +24,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -32,12 +32,12 @@ def _say(text: str) -> None:
 def main() -> int:
     options = _arguments()
     plan = Plan(**vars(options))
-    _say(f"{plan.connections} connections for {plan.seconds:g} s, seed {plan.seed}")
+    _print(f"{plan.connections} connections for {plan.seconds:g} s, seed {plan.seed}")
     record = asyncio.run(soak(plan))
-    rows = judge(plan, record)
-    _say("\n".join(table(rows)))
+    rows = evaluate(plan, record)
+    _print("\n".join(table(rows)))
     for fault in list(faults(record))[:_SHOWN]:
-        _say(f"\n{fault}")
+        _print(f"\n{fault}")
     return 1 if any(row.right is False for row in rows) else 0
 
 

@@ -1,7 +1,6 @@
-"""What a user of the soak does with a connection: each action is a call of some kind, with an end of some kind.
+"""Actions of a soak user: each makes calls of one kind and ends them in one way.
 
-Above it: the client process. Below it: the protocol. An action raises ``Wrong`` where the answer is not what it
-has to be, and lets the library's errors through.
+An action raises ``Wrong`` if a reply is not the expected one; it does not catch the library's errors.
 """
 
 import asyncio
@@ -19,12 +18,12 @@ Action: TypeAlias = Callable[[enkaku.Connection, Random], Awaitable[None]]
 
 
 class Wrong(Exception):
-    """An answer that is not what it has to be."""
+    """A reply differs from the expected one."""
 
 
 def _require(found: object, expected: object) -> None:
     if found != expected:
-        raise Wrong(f"{found!r:.200} instead of {expected!r:.200}")
+        raise Wrong(f"expected {expected!r:.200}, got {found!r:.200}")
 
 
 async def _tell(connection: enkaku.Connection, random: Random) -> None:
@@ -46,8 +45,8 @@ async def _cancel(connection: enkaku.Connection, random: Random) -> None:
     asking.cancel()
     await asyncio.wait({asking})
     if not asking.cancelled():
-        asking.result()  # the connection's end came first
-        raise Wrong("a request that has no end had one")
+        asking.result()  # raises if the connection ended first
+        raise Wrong("an endless request ended")
 
 
 async def _expire(connection: enkaku.Connection, random: Random) -> None:
@@ -55,7 +54,7 @@ async def _expire(connection: enkaku.Connection, random: Random) -> None:
         await connection.request(WAIT, None, timeout=random.choice((0.001, 0.02, 0.1)))
     except enkaku.DeadlineExceeded:
         return
-    raise Wrong("a request that has no end had one")
+    raise Wrong("an endless request ended")
 
 
 async def _expire_stream(connection: enkaku.Connection, random: Random) -> None:
@@ -64,7 +63,7 @@ async def _expire_stream(connection: enkaku.Connection, random: Random) -> None:
             await _take(stream, 10**9)
     except enkaku.DeadlineExceeded:
         return
-    raise Wrong("a stream that has no end had one")
+    raise Wrong("an endless stream ended")
 
 
 def _span(random: Random) -> Span:
@@ -74,7 +73,7 @@ def _span(random: Random) -> Span:
 async def _take(
     stream: enkaku.ClientStream[str, int], most: int, *, pause: float = 0.0, every: int = 10
 ) -> int:
-    """Take some items; they have to be numbered without a gap."""
+    """Read items, and check that their numbers have no gap."""
     expected = 0
     async for item in stream:
         _require(item.strip(), str(expected))
@@ -101,26 +100,26 @@ async def _read_slowly(connection: enkaku.Connection, random: Random) -> None:
 
 
 async def _read_newest(connection: enkaku.Connection, random: Random) -> None:
-    await _look_in(connection.stream(ENDLESS, _span(random), when_full=_policy(random)))
+    await _sample(connection.stream(ENDLESS, _span(random), when_full=_policy(random)))
 
 
-async def _read_what_was_not_dropped(connection: enkaku.Connection, random: Random) -> None:
+async def _read_undropped(connection: enkaku.Connection, random: Random) -> None:
     span = Span(items=50, size=1_000, when_full=_policy(random))
-    await _look_in(connection.stream(ENDLESS, span))
+    await _sample(connection.stream(ENDLESS, span))
 
 
 def _policy(random: Random) -> enkaku.WhenFull:
     return "latest" if random.random() < 0.5 else "drop_oldest"
 
 
-async def _look_in(call: enkaku.ClientStream[str, int]) -> None:
-    """Take an item now and then; there may be gaps."""
+async def _sample(call: enkaku.ClientStream[str, int]) -> None:
+    """Read an item now and then; gaps are allowed."""
     last = -1
     async with call as stream:
         for _ in range(10):
             number = int((await anext(stream, "-1")).strip())
             if number <= last:
-                raise Wrong(f"item {number} came behind {last}")
+                raise Wrong(f"item {number} after {last}")
             last = number
             await asyncio.sleep(0.02)
 
@@ -134,7 +133,7 @@ async def _close(connection: enkaku.Connection, random: Random) -> None:
     async with connection.stream(ENDLESS, _span(random)) as stream:
         taken = await _take(stream, random.randrange(1, 150))
         if await stream.close() < taken:
-            raise Wrong("the handler has sent fewer items than came")
+            raise Wrong("the handler has sent fewer items than were received")
 
 
 async def _ignore(connection: enkaku.Connection, random: Random) -> None:
@@ -189,7 +188,7 @@ ACTIONS: Final[dict[str, Action]] = {
     "stream": _count,
     "stream, slow reader": _read_slowly,
     "stream, newest items": _read_newest,
-    "stream, handler drops": _read_what_was_not_dropped,
+    "stream, handler drops": _read_undropped,
     "stream, result only": _ignore,
     "stream left early": _leave,
     "stream closed": _close,

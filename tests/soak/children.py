@@ -1,7 +1,4 @@
-"""The processes of a soak, as their parent has them: started, killed, and asked what became of them.
-
-Above it: the run. Below it: asyncio's subprocesses.
-"""
+"""Child processes of a soak: starts and kills them, and reads their reports."""
 
 import asyncio
 import sys
@@ -14,11 +11,11 @@ __all__ = ["Child"]
 
 _TESTS: Final = Path(__file__).parent.parent
 _READY_WITHIN: Final = 60.0  # seconds
-_ENDED_WITHIN: Final = 150.0  # seconds: longer than what a client calls hung
+_ENDED_WITHIN: Final = 150.0  # seconds: longer than a client's own limit for hung calls
 
 
 class Child:
-    """A process that runs a module of the soak, and says something when it is ready and when it has ended."""
+    """A process that runs a module of the soak, and prints a line when it is ready and a report when it has ended."""
 
     def __init__(self, process: asyncio.subprocess.Process, ready: str, errors: IO[bytes]) -> None:
         self.ready = ready
@@ -28,7 +25,7 @@ class Child:
 
     @classmethod
     async def start(cls, module: str, *arguments: str, errors: Path) -> Self:
-        """Start a process and wait until it is ready; what it writes to its standard error is put into a file."""
+        """Start a process, and wait until it is ready; its standard error is appended to a file."""
         file = errors.open("ab")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-X", "faulthandler", "-m", f"soak.{module}", *arguments),
@@ -45,16 +42,16 @@ class Child:
 
     @property
     def memory(self) -> int:
-        """How many bytes it has resident."""
+        """Its resident memory, in bytes."""
         return int(self._system.memory_info().rss)
 
     async def kill(self) -> None:
-        """End it without warning."""
+        """Kill the process."""
         self._process.kill()
         await self._reap()
 
     async def finish(self) -> str | None:
-        """Ask it to end; give what it has to say at last, None if it hangs or fails."""
+        """Terminate the process, and return its report; None if it hangs or fails."""
         self._process.terminate()
         try:
             async with asyncio.timeout(_ENDED_WITHIN):

@@ -1,6 +1,6 @@
-"""A client process of the soak: many connections at once, each with a user who makes calls, until SIGTERM.
+"""Client process of the soak: many concurrent connections, each with a simulated user, until SIGTERM.
 
-It writes a line when it has begun, and what became of its calls, as JSON, when it has ended.
+It prints a line when it has started, and a report of its calls, as JSON, when it has ended.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from .actions import ACTIONS, Wrong
 from .counting import Counting
 from .process import Faults, descriptors, memory
 
-_STUCK: Final = 120.0  # seconds after which a call counts as hung, though the machine may be busy
+_STUCK: Final = 120.0  # seconds after which a call counts as hung, even on a busy machine
 _OPENING: Final = (
     b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"stream","rid":"1","prc":"endless",'
     b'"prm":{"items":50,"size":1000}}}\n{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"requ'
 )
-_STOP: Final = 10.0  # seconds within which the connection to a server that stops has ended
+_STOP: Final = 10.0  # seconds, the time limit for the end of a connection to a stopping server
 
 
 class Users:
-    """The users of one process."""
+    """The simulated users of one process."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._path: str = options.path
@@ -42,10 +42,10 @@ class Users:
         self.counting = Counting()
 
     async def run(self, connections: int) -> None:
-        """Let so many users do what they do until SIGTERM."""
+        """Run a number of users until SIGTERM."""
         self.faults.watch()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
-        _say("begun")
+        _print("begun")
         async with asyncio.TaskGroup() as group:
             for number in range(connections):
                 group.create_task(self._use(Random(f"{self._seed}.{number}")))
@@ -96,20 +96,20 @@ class Users:
         except* enkaku.ConnectionLost:
             self.counts["connection lost"] += 1
         except* enkaku.NotSupported:
-            # A server that is too busy to grant anything for five seconds is taken for one that does not count.
-            self.counts["channel, half close not known in time"] += 1
+            # A server that is too busy to grant credit for five seconds looks like one without flow control.
+            self.counts["channel, flow control not known in time"] += 1
         except* (Wrong, enkaku.CallError, enkaku.CallClosed) as errors:
-            # A server that stops has its handlers finish early, and then ends the connection.
+            # A stopping server closes its calls, whose handlers finish early, and then ends the connection.
             if await _ends_soon(connection):
                 self.counts["cut short by the server's stop"] += 1
             else:
                 self.faults.add(f"{name}: {errors.exceptions!r}")
-        except* Exception as errors:  # noqa: BLE001 # whatever it is, it is a fault
+        except* Exception as errors:  # noqa: BLE001 # any other exception is a fault
             hung = "hung: " if bound.expired() else ""
             self.faults.add(f"{name}: {hung}{errors.exceptions!r}")
 
     async def _be_rude(self) -> None:
-        """Open a call, and be gone without goodbye, in the middle of a line."""
+        """Open a call, and abort the connection in the middle of a message."""
         reader, writer = await asyncio.open_unix_connection(self._path)
         writer.write(_OPENING)
         await reader.read(1)
@@ -119,8 +119,8 @@ class Users:
 
 async def _ends_soon(connection: enkaku.Connection) -> bool:
     deadline = time.monotonic() + _STOP
-    # Nobody could set an event: the connection's end is told to its calls alone.
-    while connection.is_open and time.monotonic() < deadline:  # noqa: ASYNC110 # as said above
+    # Polling: only calls are notified of the connection's end.
+    while connection.is_open and time.monotonic() < deadline:  # noqa: ASYNC110 # see above
         await asyncio.sleep(0.05)
     return not connection.is_open
 
@@ -139,10 +139,10 @@ async def _main(options: argparse.Namespace) -> None:
         "descriptors": descriptors() - before,
         "memory": memory(),
     }
-    _say(json.dumps(report))
+    _print(json.dumps(report))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

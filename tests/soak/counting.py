@@ -1,7 +1,4 @@
-"""An observer that counts: whatever starts has to end, once.
-
-Above it: the fuzzers, and the processes of the soak. Below it: enkaku.
-"""
+"""Counting observer: checks that each start of a call or connection has exactly one end."""
 
 from collections import Counter
 
@@ -13,7 +10,7 @@ CONNECTION = "connection"
 
 
 class Counting(enkaku.Observer):
-    """Counts starts and ends, of connections and, by their kinds, of calls.
+    """Counts starts and ends of connections, and of calls by kind.
 
     Args:
         ignored: A procedure whose calls are not counted.
@@ -25,7 +22,7 @@ class Counting(enkaku.Observer):
         self._ignored = ignored
 
     def imbalance(self) -> str | None:
-        """Tell of starts without an end, or the other way round, once."""
+        """Return the starts without an end, and ends without a start, and reset the counts; None if there are none."""
         started, ended = self.started.copy(), self.ended.copy()
         self.started.clear()
         self.ended.clear()

@@ -1,7 +1,4 @@
-"""The handler of the soak's server: counts what begins and ends in it.
-
-Above it: the server process. Below it: the protocol, and what the system says of a process.
-"""
+"""Handler of the soak's server: counts the handlers that start and end."""
 
 import asyncio
 from collections.abc import Callable, Generator
@@ -18,7 +15,7 @@ class Soaked(enkaku.Handler):
     """Serves calls of every kind.
 
     Args:
-        figures: Completes the figures.
+        figures: Returns the server's figures.
     """
 
     def __init__(self, figures: Callable[["Soaked"], Figures]) -> None:
@@ -91,7 +88,7 @@ class Soaked(enkaku.Handler):
             return number
 
     async def _collect(self, pause: float, channel: enkaku.ServerChannel[str, int]) -> int:
-        """Take items slowly."""
+        """Read items slowly."""
         with self._counted():
             number = 0
             async for _ in channel:

@@ -1,7 +1,4 @@
-"""What a process of the soak knows of itself: its descriptors, its memory, its faults.
-
-Above it: the server and the clients. Below it: the system and the log.
-"""
+"""Self-inspection of a soak process: open descriptors, memory, and faults."""
 
 import asyncio
 import logging
@@ -19,25 +16,25 @@ _process: Final = psutil.Process()
 
 
 def descriptors() -> int:
-    """Tell how many files and sockets are open."""
+    """Return the number of open files and sockets."""
     return int(_process.num_fds())
 
 
 def memory() -> int:
-    """Tell how many bytes are resident."""
+    """Return the resident memory, in bytes."""
     return int(_process.memory_info().rss)
 
 
 class Faults(logging.Handler):
-    """Collects what must not happen: errors in the log, exceptions that reach the event loop."""
+    """Collects faults: logged errors, and exceptions that reach the event loop."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.texts: list[str] = []
 
     def watch(self) -> None:
-        """Watch the running event loop, the log, and what cannot be raised."""
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: self._note(context))
+        """Observe the running event loop, the log, and unraisable exceptions."""
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: self._record(context))
         sys.unraisablehook = lambda raised: self.add(
             "".join(traceback.format_exception(raised.exc_value))
         )
@@ -48,10 +45,10 @@ class Faults(logging.Handler):
         self.add(self.format(record))
 
     def add(self, text: str) -> None:
-        """Note a fault; the first ones are enough."""
+        """Record a fault; only the first ones are kept."""
         if len(self.texts) < _KEPT:
             self.texts.append(text[-2000:])
 
-    def _note(self, context: dict[str, Any]) -> None:
+    def _record(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
         self.add(f"{context['message']}\n{''.join(traceback.format_exception(error))}")

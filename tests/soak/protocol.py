@@ -1,7 +1,4 @@
-"""What the soak's server serves, and the figures that it gives of itself.
-
-Above it: the server and the clients. Below it: enkaku.
-"""
+"""Protocol of the soak's server, with a request for its figures."""
 
 from typing import Final
 
@@ -23,11 +20,11 @@ __all__ = [
 
 
 class Job(enkaku.Model):
-    """A request's work.
+    """The work of a request.
 
     Attributes:
-        text: To be given back.
-        seconds: To take.
+        text: The result.
+        seconds: The duration of the handler.
     """
 
     text: str
@@ -35,12 +32,12 @@ class Job(enkaku.Model):
 
 
 class Span(enkaku.Model):
-    """A stream's items.
+    """The items of a stream.
 
     Attributes:
-        items: How many.
-        size: Characters of each.
-        when_full: What the handler does with an item that there is no room for.
+        items: Their number.
+        size: The characters of each.
+        when_full: The handler's overflow policy.
     """
 
     items: int
@@ -49,20 +46,20 @@ class Span(enkaku.Model):
 
 
 class Figures(enkaku.Model):
-    """What a server process says of itself.
+    """The figures of a server process.
 
     Attributes:
-        started: Of how many calls and events, by kind, and connections its observer was told the start; what asks
-            for the figures is not counted, but its connection is.
-        ended: ... and the end.
-        handlers: How many handlers have begun to run; a call may be over before its handler does.
+        started: How many calls and events, by kind, and connections have started, by its observer; requests
+            for the figures are not counted, but their connections are.
+        ended: How many of them have ended.
+        handlers: How many handlers have started; a call may end before its handler starts.
         running: How many of them have not ended.
         connections: How many are open.
-        calls: How many calls are open on them, this one not counted.
+        calls: How many calls are open on them, without this one.
         tasks: How many tasks there are in its event loop.
         descriptors: How many files and sockets it has open.
         memory: Resident, in bytes.
-        faults: What went wrong, as text: errors that were logged, exceptions that reached the event loop.
+        faults: Logged errors, and exceptions that reached the event loop.
     """
 
     started: dict[str, int]

@@ -1,7 +1,4 @@
-"""Whether a soak went well: each figure beside what it may be.
-
-Above it: the program and the test. Below it: the record.
-"""
+"""Report of a soak: compares each figure with its limits."""
 
 import statistics
 from collections import Counter
@@ -12,12 +9,12 @@ from typing import Final
 from .counting import CONNECTION
 from .run import Plan, Record
 
-__all__ = ["Row", "faults", "judge", "table"]
+__all__ = ["Row", "evaluate", "faults", "table"]
 
 _MIB: Final = 2**20
-_SLACK: Final = 8 * _MIB  # bytes that a process may grow by after its warm-up, whatever its size
-_SHARE: Final = 0.05  # and of its size
-_EACH: Final = 8 * 1024  # and bytes for each connection, whose busiest moment may be still to come
+_SLACK: Final = 8 * _MIB  # bytes of growth allowed after the warm-up, at any size,
+_SHARE: Final = 0.05  # plus this share of the size,
+_EACH: Final = 8 * 1024  # plus bytes per connection, which may not have reached its peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class Row:
     """A figure.
 
     Attributes:
-        right: Whether it is as it has to be; None where it may be anything.
+        right: Whether it is within its limits; None if it has none.
     """
 
     name: str
@@ -33,8 +30,8 @@ class Row:
     right: bool | None = None
 
 
-def judge(plan: Plan, record: Record) -> list[Row]:
-    """Give every figure."""
+def evaluate(plan: Plan, record: Record) -> list[Row]:
+    """Return all figures, each compared with its limits."""
     return [*_server(plan, record), *_memory(plan, record), *_clients(record)]
 
 
@@ -92,7 +89,7 @@ def _clients(record: Record) -> Iterator[Row]:
 def _balance(
     name: str, started: Mapping[str, int], ended: Mapping[str, int], connections: int = 0
 ) -> Iterator[Row]:
-    """Whatever started has ended; ``connections`` are those that ask."""
+    """Compare starts with ends; ``connections`` are those that request the figures."""
     for kind in sorted(started):
         still = connections if kind == CONNECTION else 0
         yield Row(
@@ -107,7 +104,7 @@ def _same(name: str, value: int) -> Row:
 
 
 def faults(record: Record) -> Iterator[str]:
-    """Give what went wrong, in words."""
+    """Return a description of each fault."""
     for figures in (*record.stopped, record.last):
         yield from (f"server: {fault}" for fault in figures.faults) if figures else ()
     for client in record.clients:
@@ -117,7 +114,7 @@ def faults(record: Record) -> Iterator[str]:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Give the lines."""
+    """Return the lines of the table."""
     words = {True: "ok", False: "WRONG", None: ""}
     width = max(len(row.name) for row in rows) + 2
     for row in rows:

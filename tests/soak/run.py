@@ -1,7 +1,4 @@
-"""A soak: a server and several clients in processes of their own, which are killed now and then.
-
-Above it: the program and the test. Below it: the processes, and the report on them.
-"""
+"""Run of a soak: one server process and several client processes, which are killed and restarted."""
 
 import asyncio
 import json
@@ -21,23 +18,23 @@ from .protocol import FIGURES, Figures
 
 __all__ = ["Plan", "Record", "soak"]
 
-_WARM: Final = 0.45  # of the time; the server is not restarted after it
+_WARM: Final = 0.45  # of the time; the server is not restarted later
 _RESTARTS: Final = {0.15: "killed", 0.3: "stopped"}  # when, of the time, and how
 _CLIENT_KILLS: Final = 12  # in the whole time
 _SAMPLES: Final = 60
-_SETTLED_WITHIN: Final = 30.0  # seconds until what the clients have left is gone
+_CLEAN_WITHIN: Final = 30.0  # seconds, the time limit for the end of the clients' calls
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done.
+    """The parameters of a run.
 
     Attributes:
-        seconds: How long.
-        connections: How many users, each with a connection.
-        clients: In how many processes.
-        think: How long a user waits between two actions, on the average, in seconds.
-        seed: Decides what the users do.
+        seconds: Its duration.
+        connections: The number of users, each with a connection.
+        clients: The number of client processes.
+        think: The average pause between two actions of a user, in seconds.
+        seed: The seed of the users' random choices.
     """
 
     seconds: float
@@ -49,17 +46,17 @@ class Plan:
 
 @dataclass(slots=True)
 class Record:
-    """What was seen.
+    """The observations of a run.
 
     Attributes:
         first: The server's figures before the first client.
-        last: ... after the last one; None if it did not answer.
-        stopped: What the servers said that were stopped, None for each that hung or failed.
+        last: The server's figures after the last client; None if it did not answer.
+        stopped: The reports of the stopped servers; None for each that hung or failed.
         server_memory: After the warm-up, in bytes.
-        client_memory: ... of a client that is never killed.
-        clients: What the clients said that were not killed, None for each that hung or failed.
+        client_memory: The same of a client that is never killed.
+        clients: The reports of the clients that were not killed; None for each that hung or failed.
         kills: How many processes were killed, by kind.
-        errors: What the processes wrote to their standard errors.
+        errors: The standard error of all processes.
     """
 
     first: Figures | None = None
@@ -73,7 +70,7 @@ class Record:
 
 
 async def soak(plan: Plan) -> Record:
-    """Do it."""
+    """Run a soak."""
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
         running = _Running(plan, Path(directory))
         async with running.processes():
@@ -95,7 +92,7 @@ class _Running:
 
     @asynccontextmanager
     async def processes(self) -> AsyncGenerator[None, None]:
-        """Start all; stop all, and look at what they leave."""
+        """Start all processes; at the end, stop them and collect their reports."""
         self._server = await self._start_server()
         try:
             self.record.first = await self._figures()
@@ -104,13 +101,13 @@ class _Running:
             finished = await asyncio.gather(*(client.finish() for client in self._clients))
             self._clients = []
             self.record.clients = [None if text is None else json.loads(text) for text in finished]
-            self.record.last = await self._settled()
+            self.record.last = await self._wait_clean()
             self.record.stopped.append(_read_figures(await self._server.finish()))
         finally:
             await asyncio.gather(*(client.kill() for client in self._clients))
 
     async def disturb(self) -> None:
-        """Kill processes, and take samples, at their times."""
+        """Kill processes and sample their memory, each at its time."""
         start, whole = time.monotonic(), self._plan.seconds
         steps = [(at, how) for at, how in _RESTARTS.items()]
         steps += [((place + 0.5) / _CLIENT_KILLS, "client") for place in range(_CLIENT_KILLS)]
@@ -165,9 +162,9 @@ class _Running:
         async with enkaku.connect_unix(self._path) as connection:
             return await connection.request(FIGURES, None)
 
-    async def _settled(self) -> Figures:
-        """Give the figures as soon as nothing is left of the clients, or those after the longest time."""
-        deadline = time.monotonic() + _SETTLED_WITHIN
+    async def _wait_clean(self) -> Figures:
+        """Wait until the clients' calls have ended, and return the figures; after a timeout, return them as they are."""
+        deadline = time.monotonic() + _CLEAN_WITHIN
         first = self.record.first
         while True:
             figures = await self._figures()

@@ -1,6 +1,6 @@
-"""The soak's server, a process of its own: serves at a Unix socket and over TCP until SIGTERM.
+"""Server process of the soak: serves at a Unix socket and over TCP until SIGTERM.
 
-It writes its TCP port when it is ready, and its last figures, as JSON, when it has stopped.
+It prints its TCP port when it is ready, and its last figures, as JSON, when it has stopped.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from .protocol import FIGURES, Figures
 
 
 class _Watched:
-    """Puts the figures together."""
+    """Collects the figures."""
 
     def __init__(self) -> None:
         self.faults = Faults()
@@ -53,13 +53,13 @@ async def _serve(path: str, port: int) -> None:
         enkaku.serve_tcp(handler, port=port, **options) as tcp,
     ):
         watched.servers = (unix, tcp)
-        _say(str(tcp.port))
+        _print(str(tcp.port))
         await stop.wait()
         await asyncio.gather(unix.stop(grace=3.0), tcp.stop(grace=3.0))
-    _say(watched.figures(handler).model_dump_json())
+    _print(watched.figures(handler).model_dump_json())
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

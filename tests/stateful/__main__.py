@@ -1,6 +1,6 @@
-"""Drives a client and a server through random programs, and compares both with a model after each step.
+"""Model-based test: runs random programs on a client and a server, and compares both with a model after each step.
 
-It says which seed it uses; with the same one, and the number of a batch, it runs the same programs again.
+It prints its seed; the same seed and batch number run the same programs.
 """
 
 import argparse
@@ -21,11 +21,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", default=secrets.token_hex(4))
     parser.add_argument("--batch", type=int, help="only this one")
-    parser.add_argument("--program", metavar="HEX", help="only this one, as a finding gives it")
+    parser.add_argument("--program", metavar="HEX", help="only this one, as printed with a failure")
     return parser.parse_args()
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -35,16 +35,16 @@ def main() -> int:
     if options.program:
         run(SteppedLoop(Clock()), bytes.fromhex(options.program))
         return 0
-    _say(f"seed {options.seed}, {options.programs} programs")
+    _print(f"seed {options.seed}, {options.programs} programs")
     if options.batch is not None:
         outcome = search_batch(options.batch, options.seed)
     else:
         outcome = search(options.programs, options.seed, processes=options.processes, loudly=True)
-    _say(f"{outcome.programs} programs, {len(outcome.found)} findings")
+    _print(f"{outcome.programs} programs, {len(outcome.found)} findings")
     for what, count in [*sorted(outcome.steps.items()), *sorted(outcome.reached.items())]:
-        _say(f"{count:12}  {what if isinstance(what, str) else ' '.join(what)}")
+        _print(f"{count:12}  {what if isinstance(what, str) else ' '.join(what)}")
     for found in outcome.found[:_SHOWN]:
-        _say(f"\n{found}")
+        _print(f"\n{found}")
     return 1 if outcome.found else 0
 
 

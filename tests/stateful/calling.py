@@ -1,4 +1,4 @@
-"""The callers of the runs: each call is opened and left in a task of its own, and used from others."""
+"""Callers of the runs: one task opens and leaves each call, others use it."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -27,8 +27,8 @@ class Caller:
     """One call, at the client.
 
     Args:
-        call: The call, as the model sees it.
-        timeout: Its time in seconds, None for none.
+        call: The model of the call.
+        timeout: Its timeout in seconds; None for none.
     """
 
     def __init__(
@@ -47,27 +47,27 @@ class Caller:
 
     @property
     def usable(self) -> bool:
-        """Whether it is a stream or a channel that has been opened."""
+        """Whether it is an open stream or channel."""
         return self._in_block
 
     @property
     def dropped(self) -> int:
-        """How many items nobody will get."""
+        """How many items were dropped."""
         return self.stream.dropped if self.stream is not None and self._in_block else 0
 
     def start(self, name: str, work: Coroutine[object, object, None]) -> None:
-        """Do something in a task of its own."""
+        """Start a task."""
         self.tasks[name] = asyncio.get_running_loop().create_task(work, name=name)
 
     def busy(self, name: str) -> bool:
         return name in self.tasks and not self.tasks[name].done()
 
     def leave(self) -> None:
-        """Leave the block of the call."""
+        """Leave the context manager of the call."""
         self._leave.set()
 
     def cancel(self) -> None:
-        """Cancel the task that has opened the call."""
+        """Cancel the task that opened the call."""
         self.call.wants_abort = True
         self.tasks["own"].cancel()
 
@@ -78,7 +78,7 @@ class Caller:
             self.model.require(self.call.client == "ENDED", "an abort did nothing", self.call)
 
     def do(self, name: str, size: int = 0) -> bool:
-        """Begin to use the call in one way, unless it is being used so already."""
+        """Start to use the call in one way, unless it is already used in this way."""
         if not self._in_block or self.busy(name) or self.stream is None:
             return False
         stream = self.stream
@@ -115,7 +115,7 @@ class Caller:
             value = await self._connection.request(ASK, call.number, timeout=self._timeout)
         except asyncio.CancelledError:
             over = call.client in ("NEW", "ENDED")
-            self.model.require(over, "cancelled, and not aborted", call)
+            self.model.require(over, "cancelled, but not aborted", call)
         except EnkakuError as error:
             self._require_end(error)
         else:
@@ -152,7 +152,7 @@ class Caller:
         except EnkakuError as error:
             self._require_end(error)
         self.model.require(
-            call.client not in CLIENT_OPEN, "its block was left, and it goes on", call
+            call.client not in CLIENT_OPEN, "it is open after its context manager was left", call
         )
 
     async def _take(self, stream: ClientStream[str, int], *, all_of_them: bool) -> None:
@@ -172,7 +172,7 @@ class Caller:
                 return
             lossy = call.lossy or call.when_full != "wait"
             right = way.take(int(text.partition(":")[0]), lossy=lossy)
-            self.model.require(right, f"took {text[:8]} in place of the next item", call)
+            self.model.require(right, f"expected the next item, got {text[:8]}", call)
             if not all_of_them:
                 return
 
@@ -183,7 +183,7 @@ class Caller:
         self.model.require(not (promised and dropped), f"{dropped} items were dropped", call)
         self.model.require(
             len(way.taken) + dropped == len(way.arrived),
-            f"{len(way.arrived)} items came, {dropped} were dropped, {len(way.taken)} taken",
+            f"of {len(way.arrived)} items, {dropped} were dropped and {len(way.taken)} read",
             call,
         )
 
@@ -195,18 +195,18 @@ class Caller:
             await channel.send(item_text(item, size))
         except CallClosed:
             refused = call.client != "OPEN"
-            self.model.require(refused, "a send was refused while the call was open", call)
+            self.model.require(refused, "a send was rejected while the call was open", call)
         except ConnectionLost:
             self.model.require(self.model.client_lost, "a send lost its connection", call)
         except DeadlineExceeded:
             late = call.client_end == ("error", "EK05")
-            self.model.require(late, "a send was told of a deadline", call)
+            self.model.require(late, "a send raised DeadlineExceeded too early", call)
         except asyncio.CancelledError:
             pass
         else:
-            self.model.require(item in call.up.written[-1:], "a sent item is not sent", call)
+            self.model.require(item in call.up.written[-1:], "a sent item was not written", call)
             return
-        self.model.require(item not in call.up.written[-1:], "a refused item is sent", call)
+        self.model.require(item not in call.up.written[-1:], "a rejected item was written", call)
 
     async def _end(self, stream: ClientStream[str, int]) -> None:
         assert isinstance(stream, ClientChannel)
@@ -215,8 +215,10 @@ class Caller:
         try:
             await stream.end()
         except NotSupported:
-            self.model.reached["a half-close that the server seemed not to know"] += 1
-            self.model.require(not self.model.credits_known, "half-close is known", call)
+            self.model.reached["a half-close without known flow control"] += 1
+            self.model.require(
+                not self.model.credits_known, "NotSupported, though flow control is known", call
+            )
         except ConnectionLost:
             self.model.require(self.model.client_lost, "an end lost its connection", call)
         else:
@@ -244,7 +246,7 @@ class Caller:
         right = end == self.call.client_end or (
             self.call.client == "NEW" and end == ("lost", "") and self.model.client_lost
         )
-        self.model.require(right, f"{error!r}, and not {self.call.client_end}", self.call)
+        self.model.require(right, f"expected {self.call.client_end}, got {error!r}", self.call)
 
 
 def _end_of(error: Any) -> End:

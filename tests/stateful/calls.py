@@ -1,6 +1,6 @@
-"""A call, as it must be seen on each side, and where each step of its life leads.
+"""Model of a call: its expected state on each side, and the state transitions.
 
-It is written from the description of the wire, and knows nothing of the runtime's own bookkeeping.
+It is written from the description of the wire, independently of the runtime's own tables.
 """
 
 from dataclasses import dataclass, field
@@ -24,14 +24,14 @@ __all__ = [
 CLIENT_OPEN: Final = ("OPEN", "HALF_CLOSED", "CLOSING")
 SERVER_OPEN: Final = ("RUNNING", "HALF_CLOSED", "CLOSING")
 _EARLY: Final = 64 * 1024
-"""What may be sent before the first grant."""
+"""Credit in bytes before the first grant."""
 
 End = tuple[str, str]
 """How a call ended: ``result``, ``error`` with its code, ``aborted`` or ``lost``."""
 
 
 def step_of(before: str, step: str) -> str | None:
-    """Say where a step leads: a call never goes back, and does nothing twice."""
+    """Return the state after a transition; None if it is not allowed."""
     opened, asking = ("OPEN", "RUNNING"), ("HALF_CLOSED", "CLOSING")
     right, after = {
         "OPEN": (before == "NEW", "OPEN"),
@@ -45,7 +45,7 @@ def step_of(before: str, step: str) -> str | None:
 
 @dataclass(frozen=True)
 class Bounds:
-    """The limits of a run that the model knows, in calls and in seconds."""
+    """The limits and timeouts of a run that the model knows."""
 
     calls: int = 4
     handlers: int = 2
@@ -61,12 +61,12 @@ class Way:
     """The items of a call in one direction.
 
     Attributes:
-        window: What the receiver is ready to buffer, as far as the sender knows; None where it does not yet.
-        returned: The bytes that the sender was granted beyond that, as far as it knows.
-        granted: The bytes that the receiver has granted beyond the first, on their way or not.
+        window: The receiver's window, as known to the sender; None before the first grant.
+        returned: Further credit in bytes, as known to the sender.
+        granted: Further credit that the receiver has sent, including credit in transit.
         size: The bytes that were sent.
         written: The items that were sent.
-        arrived: Those that the receiver has taken in, each with its size; ``taken`` are those that its reader has.
+        arrived: The received items, each with its size; ``taken`` are those that the reader has read.
     """
 
     window: int | None = None
@@ -85,7 +85,7 @@ class Way:
         self.arrived_size += size
 
     def take(self, item: int, *, lossy: bool) -> bool:
-        """An item was taken; return whether it is the one that had to come: the next, or a later one."""
+        """Record a read item, and return whether it is the expected one: the next, or a later one if lossy."""
         if not lossy:
             at = len(self.taken)
         else:
@@ -99,7 +99,7 @@ class Way:
         return True
 
     def may_send(self, size: int) -> bool:
-        """Whether an item fits; one that no window would hold goes when nothing is outstanding."""
+        """Return whether an item fits; one larger than the window is allowed if no credit is in use."""
         if self.window is None:
             return self.size + size <= _EARLY
         return self.size + size <= self.window + self.returned or self.size <= self.returned
@@ -107,7 +107,7 @@ class Way:
 
 @dataclass(eq=False)
 class CallModel:
-    """One call, as it must be seen on each side."""
+    """The expected state of a call on each side."""
 
     number: int
     kind: str
@@ -115,30 +115,30 @@ class CallModel:
     when_full: WhenFull = "wait"
     rid: str = ""
     client: str = "NEW"
-    server: str = "ABSENT"  # until its opening has arrived
+    server: str = "ABSENT"  # until its first message has arrived
     client_end: End | None = None
     server_end: End | None = None
     value: object = None  # of the result that arrived
-    refusal: str = ""  # the code that its opening must be answered with
+    refusal: str = ""  # the code with which it must be rejected
     server_due: float | None = None
     up: Way = field(default_factory=Way)  # what the client sends
     down: Way = field(default_factory=Way)  # what the server sends
     client_burst: int = -1  # the delivery in which it ended
     server_burst: int = -1
-    # What somebody has asked for, which the lines must agree with.
+    # What the program has requested; the messages must agree with it.
     wants_close: bool = False
     wants_end: bool = False
     wants_abort: bool = False
-    graceful: bool = False  # its handler ends by itself when it is closed
+    graceful: bool = False  # its handler ends when the call is closed
     iterated: bool = False
-    lossy: bool = False  # nobody promises to take the items
+    lossy: bool = False  # items may be dropped
     returned: object = None  # the handler's value, once it has returned
     raised: str = ""  # the code of what it raised
     begun: bool = False
     cancelled: bool = False  # the handler has seen its cancellation
-    finished: bool = False  # the handler is over
+    finished: bool = False  # the handler has ended
     must_cancel: bool = False
-    client_started: int = 0  # as the observers of each side were told
+    client_started: int = 0  # by the observers of each side
     client_ended: int = 0
     server_started: int = 0
     server_ended: int = 0

@@ -1,14 +1,14 @@
-"""What the client must do, as the lines say that it writes and gets."""
+"""Reference model of the client, driven by the messages that it sends and receives."""
 
 from .calls import CLIENT_OPEN, CallModel, End, step_of
-from .notes import Notes
+from .model_base import ModelBase
 from .wire import Line
 
 __all__ = ["ClientModel"]
 
 
-class ClientModel(Notes):
-    """The client's side of a connection."""
+class ClientModel(ModelBase):
+    """Model of the client's side of a connection."""
 
     def step_client(self, call: CallModel, step: str, end: End | None = None) -> bool:
         after = step_of(call.client, step)
@@ -25,7 +25,7 @@ class ClientModel(Notes):
     def client_wrote(self, line: Line, size: int) -> None:
         typ = line["typ"]
         if line.get("rid") == "alive?":
-            self.reached["asked for a sign of life"] += 1
+            self.reached["pinged"] += 1
         elif typ in ("request", "stream", "channel"):
             self._client_opened(line)
         elif typ == "event":
@@ -41,7 +41,7 @@ class ClientModel(Notes):
         typ = line["typ"]
         if typ == "send":
             self.require(call.client == "OPEN", f"an item was sent while {call.client}", call)
-            self.note_sent(call, call.up, line, size)
+            self.record_sent(call, call.up, line, size)
         elif typ == "end":
             self.require(call.wants_end, "ended without being asked", call)
             self.require(self.step_client(call, "HALF_CLOSE"), f"end while {call.client}", call)
@@ -58,7 +58,9 @@ class ClientModel(Notes):
         self.require(("ttl" in line) == (call.due is not None), "the ttl is wrong", call)
         if call.due is not None:
             left = round(1000 * (call.due - self.now()))
-            self.require(line["ttl"] == max(1, left), f"ttl {line['ttl']}, and not {left}", call)
+            self.require(
+                line["ttl"] == max(1, left), f"expected ttl {left}, got {line['ttl']}", call
+            )
         call.rid = line["rid"]
         self.require(call.rid not in self.rids, "the rid was used before", call)
         self.rids[call.rid] = call
@@ -83,15 +85,15 @@ class ClientModel(Notes):
         return call.due is not None and call.due <= self.now()
 
     def client_got(self, line: Line, size: int) -> None:
-        self.heard = self.now()
+        self.last_received = self.now()
         typ = line["typ"]
         if typ == "credit":
             self.credits_known = True
         call = self.by_rid(line["rid"])
         if call is None or call.client not in CLIENT_OPEN:
-            return  # it is over here
+            return  # it has ended here
         if typ == "credit":
-            self.note_credit(call.up, line["n"])
+            self.record_credit(call.up, line["n"])
         elif typ == "receive":
             call.down.arrive(line, size)
         elif typ == "result":
@@ -101,21 +103,21 @@ class ClientModel(Notes):
             self.step_client(call, "FINISH", ("error", line["code"]))
 
     def lose_client(self) -> None:
-        """The client's end is over."""
+        """Record the loss of the connection at the client."""
         self.client_lost = True
         for call in self.calls:
             if call.client in CLIENT_OPEN:
                 self.step_client(call, "FINISH", ("lost", ""))
 
     def client_call_ended(self, call: CallModel, end: End) -> None:
-        """An observer of the client was told that a call has ended."""
+        """Check the end of a call, of which an observer of the client was notified."""
         call.client_ended += 1
         self.require(call.client_ended == 1, "it ended twice at the client", call)
-        if call.client in CLIENT_OPEN:  # nothing on the wire says so
+        if call.client in CLIENT_OPEN:  # without a message on the wire
             closing = call.client == "CLOSING"
-            silent = self.now() - self.heard >= 2 * self.limits.silence
+            silent = self.now() - self.last_received >= 2 * self.limits.silence
             if end == ("lost", "") and silent:
-                self.reached["lost by silence"] += 1
+                self.reached["lost by idle timeout"] += 1
                 self.lose_client()
             elif (end == ("error", "EK05") and closing and self._is_due(call)) or (
                 end == ("aborted", "") and closing and call.wants_abort

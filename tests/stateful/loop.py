@@ -1,4 +1,4 @@
-"""An event loop whose clock stands still until a test moves it on."""
+"""Event loop with a simulated clock, which only tests advance."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class Clock:
-    """The time of a run: what ``time.monotonic`` tells while it goes on."""
+    """The simulated time of a run, which ``time.monotonic`` returns."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -21,14 +21,14 @@ class Clock:
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
-    """Runs on the clock of a test, and notes its timers and whatever upsets it."""
+    """Runs on a simulated clock, and records its timers and unhandled exceptions."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock = clock
-        self.upset: list[str] = []
+        self.unhandled: list[str] = []
         self._timers: list[asyncio.TimerHandle] = []
-        self.set_exception_handler(lambda _, context: self.upset.append(str(context)))
+        self.set_exception_handler(lambda _, context: self.unhandled.append(str(context)))
 
     def time(self) -> float:
         return self.clock.now
@@ -45,7 +45,7 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         return timer
 
     def live_timers(self) -> list[asyncio.TimerHandle]:
-        """Return the timers that would still go off."""
+        """Return the timers that have not fired."""
         now = self.clock.now
         self._timers = [
             timer for timer in self._timers if not timer.cancelled() and timer.when() > now

@@ -1,4 +1,4 @@
-"""Takes the steps of a program: opens calls, uses and ends them on both sides, and lets bytes and time pass."""
+"""Interpreter of programs: opens, uses and ends calls on both sides, delivers bytes, and advances time."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,44 +18,44 @@ __all__ = ["Machine"]
 
 T = TypeVar("T")
 
-_OPEN_AT_MOST: Final = 5
+_MAX_OPEN: Final = 5
 _SIZES: Final = (0, 30, 120, 500)  # of items, in characters: the last is more than a window
-_PIECES: Final = (1, 30, 90, 150, 400, 1 << 20, 1 << 20, 1 << 20)  # bytes that arrive together
+_PIECES: Final = (1, 30, 90, 150, 400, 1 << 20, 1 << 20, 1 << 20)  # bytes per delivery
 _WHEN_FULL: Final[tuple[WhenFull, ...]] = ("wait", "wait", "wait", "latest", "drop_oldest")
 _TIMES: Final = (0.05, 0.05, 1.5, 4.0, 7.0, 30.0)
 
 
 class Machine:
-    """Does what the steps of a program say; a step that makes no sense where it stands does nothing.
+    """Runs the steps of a program; a step that is impossible in the current state does nothing.
 
     Args:
-        fate: Says how the connection may be lost and how the server may stop, if at all.
+        fate: Selects how the connection may be lost, and how the server may stop, if at all.
     """
 
     def __init__(self, world: World, fate: int) -> None:
         self.world = world
         self._fate = fate
         self._client_busy = False
-        self._held = 0
+        self._batched = 0
         self._done = 0
 
     async def do(self, step: Step) -> bool:
-        """Take a step, and let a turn of the loop pass; return whether it did anything."""
+        """Run a step and one event-loop iteration, and return whether the step did anything."""
         done = getattr(self, f"_{step.name}")(step.pick)
         if asyncio.iscoroutine(done):
             done = await done
-        if self._held:
-            self._held -= 1
+        if self._batched:
+            self._batched -= 1
         elif done:
-            await self.world.turns(1)
+            await self.world.run_ready(1)
         self._done += bool(done)
         return bool(done)
 
     def _choose(self, among: Sequence[T], pick: int) -> T:
-        """Choose one; not always the first, where few bytes stand for a step."""
+        """Choose one; the number of past steps varies the choice, since a step may have few bytes."""
         return among[(pick + self._done) % len(among)]
 
-    # Calls, at the client.
+    # Client steps.
 
     def _request(self, pick: int) -> bool:
         return self._open("request", pick)
@@ -70,7 +70,7 @@ class Machine:
         return self._open("channel", pick)
 
     def _open(self, kind: str, pick: int) -> bool:
-        if len(self._callers(lambda caller: caller.busy("own"))) >= _OPEN_AT_MOST:
+        if len(self._callers(lambda caller: caller.busy("own"))) >= _MAX_OPEN:
             return False
         timeout = (None, 5.0, None, None, None, 12.0, None)[pick % 7]
         when_full = _WHEN_FULL[pick % len(_WHEN_FULL)]
@@ -128,7 +128,7 @@ class Machine:
     def _callers(self, condition: Callable[[Caller], bool]) -> list[Caller]:
         return [caller for caller in self.world.callers if condition(caller)]
 
-    # Calls, at the server.
+    # Server steps.
 
     def _h_send(self, pick: int) -> bool:
         served = self._served(lambda served: served.stream is not None, pick // 4)
@@ -150,9 +150,9 @@ class Machine:
 
     def _h_raise(self, pick: int) -> bool:
         errors = (
-            Declared("as agreed"),
-            enkaku.HandlerError("MINE", "as told"),
-            RuntimeError("whatever"),
+            Declared("declared"),
+            enkaku.HandlerError("MINE", "by the program"),
+            RuntimeError("undeclared"),
         )
         return self._decide(pick, self._choose(errors, pick))
 
@@ -182,14 +182,14 @@ class Machine:
         ]
         return self._choose(running, pick) if running else None
 
-    # The wire, the time, the ends.
+    # Steps of the wire, the clock, and the ends.
 
-    def _rest(self, pick: int) -> bool:
-        return False  # what is left of a program where steps are not needed
+    def _nothing(self, pick: int) -> bool:
+        return False  # the target of shrinking for unneeded steps
 
-    def _hold(self, pick: int) -> bool:
-        """Let the next steps come in one turn of the loop."""
-        self._held = 2 + pick % 3
+    def _batch(self, pick: int) -> bool:
+        """Run the next steps in one event-loop iteration."""
+        self._batched = 2 + pick % 3
         return True
 
     def _to_server(self, pick: int) -> bool:
@@ -199,11 +199,11 @@ class Machine:
         return self.world.deliver("client", _PIECES[pick % len(_PIECES)])
 
     async def _time(self, pick: int) -> bool:
-        await self.world.pass_time(_TIMES[pick % len(_TIMES)])
+        await self.world.advance(_TIMES[pick % len(_TIMES)])
         return True
 
     def _lose(self, pick: int) -> bool:
-        """End the connection: from inside or from outside, well or not."""
+        """End the connection: by either side or by the network, gracefully or not."""
         world, keep = self.world, (0, 100)[self._fate >> 2 & 1]
         if self._fate & 0x20:
             return False

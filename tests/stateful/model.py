@@ -1,7 +1,7 @@
-"""What both sides of a connection must do: a model of its calls, fed with the lines that cross the wire.
+"""Reference model of both sides of a connection, driven by the messages on the wire.
 
-Each side is told when a line is written and when all of it has arrived, and compared with what the other side has
-done by then.
+The model is notified when a message is written and when all of it has arrived, and is compared with the real client and
+server.
 """
 
 from .client_side import ClientModel
@@ -11,4 +11,4 @@ __all__ = ["Model"]
 
 
 class Model(ClientModel, ServerModel):
-    """All calls of a connection, on both sides."""
+    """Model of all calls of a connection, on both sides."""

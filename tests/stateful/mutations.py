@@ -1,7 +1,7 @@
-"""Mistakes that somebody could make in the runtime, for the search to find.
+"""Mutations of the runtime that the search must find.
 
-Some are in the tables of states. The others are made on the wire, where one side says something else than it should, or
-takes what it hears for something else: they need no names of the runtime, and look to the other side as a mistake inside.
+Some change a state table. The others change messages on the wire, as they are sent or as they are received: they need no
+names of the runtime, and have the same effect on the other side as a bug in the code.
 """
 
 from collections.abc import Callable, Generator
@@ -16,11 +16,11 @@ __all__ = ["MISTAKES", "TABLES", "Mutation"]
 
 Mutation = Callable[[], AbstractContextManager[None]]
 Which = Callable[[dict[str, Any]], bool]
-"""Says whether a payload is meant."""
+"""Returns whether a mutation applies to a payload."""
 
 
 def _table(table: Any, state: Any, step: Step, after: Any = None) -> Mutation:
-    """Take a transition out of a table, or let it lead elsewhere."""
+    """Return a mutation that removes a transition from a table, or changes its target."""
 
     @contextmanager
     def mistaken() -> Generator[None]:
@@ -63,7 +63,7 @@ def _is_close(payload: dict[str, Any]) -> bool:
 
 
 def _is_third(which: Which) -> Callable[[], Which]:
-    """Mean each third of some payloads."""
+    """Return a selector of each third payload among the selected ones."""
 
     def begin() -> Which:
         seen = 0
@@ -95,7 +95,7 @@ def _twice(which: Which) -> Any:
 
 
 def _with_payload(which: Which, **other: Callable[[Any], Any]) -> Any:
-    """Change members of a payload."""
+    """Change properties of a payload."""
 
     def change(message: Message) -> list[Message]:
         payload = message["payload"]
@@ -116,7 +116,7 @@ def _end_as_close(message: Message) -> list[Message]:
 
 
 def _overtaking() -> Alter:
-    """Send an item behind the next one of its call."""
+    """Swap an item with the next one of its call."""
     kept: dict[str, Message] = {}
 
     def alter(message: Message) -> list[Message]:
@@ -131,64 +131,64 @@ def _overtaking() -> Alter:
     return alter
 
 
-def _says(side: str, begin: Callable[[], Alter]) -> Mistake:
-    return Mistake(side, heard=False, begin=begin)
+def _sends(side: str, begin: Callable[[], Alter]) -> Mistake:
+    return Mistake(side, received=False, begin=begin)
 
 
-def _hears(side: str, begin: Callable[[], Alter]) -> Mistake:
-    return Mistake(side, heard=True, begin=begin)
+def _receives(side: str, begin: Callable[[], Alter]) -> Mistake:
+    return Mistake(side, received=True, begin=begin)
 
 
 _THIRD_ITEM: Final = _is_third(_typ("receive"))
 
 MISTAKES: Final[dict[str, Mistake]] = {
     # Ends.
-    "an abort is not sent": _says("client", _nothing(_is_abort)),
-    "an abort is ignored by the server": _hears("server", _nothing(_is_abort)),
-    "a close is not sent": _says("client", _nothing(_is_close)),
-    "a close is ignored by the server": _hears("server", _nothing(_is_close)),
-    "a half-close is not sent": _says("client", _nothing(_typ("end"))),
-    "a half-close is ignored by the server": _hears("server", _nothing(_typ("end"))),
-    "a half-close is taken for a close": _hears(
+    "an abort is not sent": _sends("client", _nothing(_is_abort)),
+    "an abort is ignored by the server": _receives("server", _nothing(_is_abort)),
+    "a close is not sent": _sends("client", _nothing(_is_close)),
+    "a close is ignored by the server": _receives("server", _nothing(_is_close)),
+    "a half-close is not sent": _sends("client", _nothing(_typ("end"))),
+    "a half-close is ignored by the server": _receives("server", _nothing(_typ("end"))),
+    "a half-close is handled as a close": _receives(
         "server", _begin(lambda: _typ("end"), _end_as_close)
     ),
-    "a result is sent twice": _says("server", _twice(_typ("result"))),
-    "a result is another": _says("server", _with_payload(_typ("result"), val=lambda val: val + 1)),
-    "a result is ignored by the client": _hears("client", _nothing(_typ("result"))),
-    "an error has another code": _says(
+    "a result is sent twice": _sends("server", _twice(_typ("result"))),
+    "a result is changed": _sends("server", _with_payload(_typ("result"), val=lambda val: val + 1)),
+    "a result is ignored by the client": _receives("client", _nothing(_typ("result"))),
+    "an error has another code": _sends(
         "server", _with_payload(_typ("error"), code=lambda _: "OTHER")
     ),
-    "an error is ignored by the client": _hears("client", _nothing(_typ("error"))),
+    "an error is ignored by the client": _receives("client", _nothing(_typ("error"))),
     # Credit.
-    "credit is never returned by the client": _says("client", _nothing(_typ("credit"))),
-    "credit is returned twice by the client": _says("client", _twice(_typ("credit"))),
-    "credit is returned twice by the server": _says("server", _twice(_typ("credit"))),
-    "a little credit is kept back by the client": _says(
+    "credit is never returned by the client": _sends("client", _nothing(_typ("credit"))),
+    "credit is returned twice by the client": _sends("client", _twice(_typ("credit"))),
+    "credit is returned twice by the server": _sends("server", _twice(_typ("credit"))),
+    "one byte of credit is withheld by the client": _sends(
         "client", _with_payload(_typ("credit"), n=lambda n: max(0, n - 1))
     ),
-    "a little credit is kept back by the server": _says(
+    "one byte of credit is withheld by the server": _sends(
         "server", _with_payload(_typ("credit"), n=lambda n: max(0, n - 1))
     ),
-    "credit is ignored by the server": _hears("server", _nothing(_typ("credit"))),
-    "the client sends more than it was granted": _hears(
+    "credit is ignored by the server": _receives("server", _nothing(_typ("credit"))),
+    "the client sends more than it was granted": _receives(
         "client", _with_payload(_typ("credit"), n=lambda n: 3 * n)
     ),
-    "the server sends more than it was granted": _hears(
+    "the server sends more than it was granted": _receives(
         "server", _with_payload(_typ("credit"), n=lambda n: 3 * n)
     ),
     # Items.
-    "items overtake one another": _says("server", _overtaking),
-    "an item is not sent": _says("server", _begin(_THIRD_ITEM, lambda _: [])),
-    "an item is sent twice": _says(
+    "items are reordered": _sends("server", _overtaking),
+    "an item is not sent": _sends("server", _begin(_THIRD_ITEM, lambda _: [])),
+    "an item is sent twice": _sends(
         "server", _begin(_THIRD_ITEM, lambda message: [message, message])
     ),
-    "an item is lost by the client": _hears("client", _begin(_THIRD_ITEM, lambda _: [])),
-    "an item is lost by the server": _hears(
+    "an item is lost by the client": _receives("client", _begin(_THIRD_ITEM, lambda _: [])),
+    "an item is lost by the server": _receives(
         "server", _begin(_is_third(_typ("send")), lambda _: [])
     ),
     # Limits and time.
-    "a deadline is not told": _says("client", _begin(lambda: lambda _: True, _without_ttl)),
-    "a deadline passes unnoticed at the server": _hears(
+    "a deadline is not sent": _sends("client", _begin(lambda: lambda _: True, _without_ttl)),
+    "a deadline is ignored by the server": _receives(
         "server", _begin(lambda: lambda _: True, _without_ttl)
     ),
 }

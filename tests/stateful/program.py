@@ -1,10 +1,10 @@
-"""Runs programs: bytes, each of which is a step, but for the first."""
+"""Runs programs: the first byte configures the run, each other byte is a step."""
 
 import asyncio
 
+from .finish import finish
 from .loop import SteppedLoop
 from .machine import Machine
-from .settle import settle
 from .stage import stage
 from .steps import STEPS
 from .wire import Mistake
@@ -14,13 +14,13 @@ __all__ = ["run"]
 
 
 def run(loop: SteppedLoop, program: bytes, mistake: Mistake | None = None) -> World:
-    """Run a program, whose first byte is its fate, and then bring everything to its end.
+    """Run a program, whose first byte configures the run, and then end everything.
 
     Args:
-        mistake: What one side does wrong on the wire; None for nothing.
+        mistake: A mutation of one side's messages; None for none.
 
     Raises:
-        Broken: Something was not as it must be.
+        Broken: The client or the server differs from the model.
     """
     done: list[str] = []
     with stage(loop) as worlds:
@@ -32,20 +32,20 @@ def run(loop: SteppedLoop, program: bytes, mistake: Mistake | None = None) -> Wo
                 if await machine.do(STEPS[byte]):
                     done.append(str(STEPS[byte]))
                     worlds[0].check()
-            done.append("and then everything ends")
-            await settle(worlds[0])
+            done.append("then everything ends")
+            await finish(worlds[0])
 
         try:
             loop.run_until_complete(drive())
         except BaseException as error:
             error.add_note(f"after: {' '.join(done)}\nprogram: {program.hex()}")
-            loop.run_until_complete(_clear_away(worlds[0]))
+            loop.run_until_complete(_clean_up(worlds[0]))
             raise
     return worlds[0]
 
 
-async def _clear_away(world: World) -> None:
-    """End what a broken run has left, so that it troubles nobody later."""
+async def _clean_up(world: World) -> None:
+    """Cancel the tasks of a failed run, so that they do not affect later ones."""
     for served in world.serving.served.values():
         served.stubborn = False
     for _ in range(10):

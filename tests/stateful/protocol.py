@@ -1,4 +1,4 @@
-"""The procedures of the runs: each is called with the number of its call, so that everybody knows which it is."""
+"""Procedures of the runs: the param is the number of the call, which identifies it on both sides."""
 
 import enkaku
 
@@ -20,5 +20,5 @@ TELL = enkaku.Event[int]("tell", data=int)
 
 
 def item_text(item: int, size: int) -> str:
-    """Write an item that says which it is, and is longer by ``size`` characters."""
+    """Return an item with its number, followed by ``size`` characters."""
     return f"{item}:" + "x" * size

@@ -1,6 +1,6 @@
-"""Searches for programs that break something: hypothesis writes them, and makes shorter what it has found.
+"""Search for failing programs: hypothesis generates programs, and shrinks those that fail.
 
-A search is made of batches, each of its own seed, so that several processes can share it, and memory stays flat.
+A search consists of batches, each with its own seed, so that several processes can share it and memory stays flat.
 """
 
 import sys
@@ -25,13 +25,13 @@ _LENGTH: Final = (60, 220)  # of a program, in steps
 
 @dataclass
 class Outcome:
-    """What programs have come to.
+    """Results of programs.
 
     Attributes:
-        programs: How many have been run, those that were made shorter among them.
-        steps: How many steps of calls both sides have taken, by side, from where, to where.
-        reached: What else was seen, how many times.
-        found: What was wrong, with the shortest program that shows it.
+        programs: How many were run, including those of shrinking.
+        steps: Counts of state transitions, by side, source and target.
+        reached: Counts of other events of interest.
+        found: The failures, each with the shortest program that shows it.
     """
 
     programs: int = 0
@@ -54,13 +54,13 @@ def search_batch(
     shorten: bool = True,
     mistake: Mistake | None = None,
 ) -> Outcome:
-    """Run so many programs, and stop at the first that breaks something.
+    """Run a number of programs, and stop at the first failure.
 
     Args:
-        number: Which batch of the search.
+        number: The number of the batch.
         name: The seed of the search.
-        shorten: Whether to look for the shortest program that does.
-        mistake: What one side does wrong on the wire; None for nothing.
+        shorten: Whether to shrink a failing program.
+        mistake: A mutation of one side's messages; None for none.
     """
     outcome = Outcome()
     loop = SteppedLoop(Clock())
@@ -91,7 +91,7 @@ def search_batch(
     )
     try:
         seed(f"{name} {number}")(bounded(attempts))()
-    except Exception as error:  # noqa: BLE001 # whatever a program shows is what was looked for
+    except Exception as error:  # noqa: BLE001 # any exception is a finding
         notes = "\n".join(getattr(error, "__notes__", ()))
         outcome.found.append(f"{type(error).__name__}: {error}\n{notes}")
     finally:
@@ -100,7 +100,7 @@ def search_batch(
 
 
 def search(programs: int, name: str, *, processes: int = 2, loudly: bool = False) -> Outcome:
-    """Run so many programs in several processes."""
+    """Run a number of programs in several processes."""
     whole, batches = Outcome(), range(-(-programs // BATCH))
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for work in as_completed([pool.submit(search_batch, batch, name) for batch in batches]):

@@ -1,14 +1,14 @@
-"""What the server must do, as the lines say that it writes and gets."""
+"""Reference model of the server, driven by the messages that it sends and receives."""
 
 from .calls import SERVER_OPEN, CallModel, End, step_of
-from .notes import Notes
+from .model_base import ModelBase
 from .wire import Line
 
 __all__ = ["ServerModel"]
 
 
-class ServerModel(Notes):
-    """The server's side of a connection."""
+class ServerModel(ModelBase):
+    """Model of the server's side of a connection."""
 
     def step_server(self, call: CallModel, step: str, end: End | None = None) -> bool:
         after = step_of(call.server, step) if call.server != "ABSENT" else None
@@ -22,20 +22,20 @@ class ServerModel(Notes):
         return True
 
     def server_got(self, line: Line, size: int) -> None:
-        self.held.append((line, size))
-        self._take_held()
+        self.queued.append((line, size))
+        self._handle_queued()
 
-    def _take_held(self) -> None:
-        """Take what has arrived, in its order; an event that there is no room for waits, and what is behind it."""
-        while self.held:
-            line, size = self.held[0]
-            if line["typ"] == "event" and not self.stopping and not self._has_room("event"):
-                self.reached["an event waited for its turn"] += 1
+    def _handle_queued(self) -> None:
+        """Handle received messages in order; an event without a free handler, and all messages after it, stay queued."""
+        while self.queued:
+            line, size = self.queued[0]
+            if line["typ"] == "event" and not self.stopping and not self._is_handler_free("event"):
+                self.reached["an event was queued"] += 1
                 return
-            del self.held[0]
-            self._server_took(line, size)
+            del self.queued[0]
+            self._handle(line, size)
 
-    def _server_took(self, line: Line, size: int) -> None:
+    def _handle(self, line: Line, size: int) -> None:
         typ = line["typ"]
         if typ == "event":
             if not self.stopping:
@@ -45,7 +45,7 @@ class ServerModel(Notes):
             return
         call = self.by_rid(line["rid"])
         if call is None:
-            return  # a question for a sign of life is no call
+            return  # a ping is not a call
         if typ in ("request", "stream", "channel"):
             self._server_opened(call, line)
         elif typ == "send" and call.server == "RUNNING":
@@ -68,7 +68,7 @@ class ServerModel(Notes):
             call.refusal = "EKP01"
         elif self.running("request", "stream", "channel") >= self.limits.calls:
             call.refusal = "EK03"
-        elif call.kind == "request" and not self._has_room("request"):
+        elif call.kind == "request" and not self._is_handler_free("request"):
             call.refusal = "EK04"
         if call.refusal:
             self.reached[f"refused by {call.refusal}"] += 1
@@ -78,7 +78,7 @@ class ServerModel(Notes):
         bounds += [self.limits.request_time] if call.kind == "request" else []
         call.server_due = self.now() + min(bounds) if bounds else None
 
-    def _has_room(self, kind: str) -> bool:
+    def _is_handler_free(self, kind: str) -> bool:
         return self.running(kind) < self.limits.handlers
 
     def server_wrote(self, line: Line, size: int) -> None:
@@ -100,7 +100,7 @@ class ServerModel(Notes):
         elif call.server not in SERVER_OPEN:
             self.fault(f"a {typ} while {call.server}", call)
         elif typ == "receive":
-            self.note_sent(call, call.down, line, size)
+            self.record_sent(call, call.down, line, size)
         elif typ == "result":
             self.require(call.returned is not None, "a result before the handler's", call)
             self.require(line.get("val") == call.returned, "another result", call)
@@ -115,41 +115,41 @@ class ServerModel(Notes):
             call.must_cancel = True
             return call.server_due is not None and call.server_due <= self.now()
         if code == "EKP01":
-            return self.answers_stop is not None and self.answers_stop <= self.now()
+            return self.stop_reported_from is not None and self.stop_reported_from <= self.now()
         return code == call.raised
 
     def may_cancel(self, call: CallModel) -> bool:
-        """Whether there is a reason to cancel a handler."""
+        """Return whether the server has a reason to cancel a handler."""
         late = call.server_due is not None and call.server_due <= self.now()
-        stopped = self.answers_stop is not None and self.answers_stop <= self.now()
+        stopped = self.stop_reported_from is not None and self.stop_reported_from <= self.now()
         if late and call.kind == "event" and not stopped:
-            self.step_server(call, "FINISH", ("error", "EK05"))  # nothing on the wire says so
+            self.step_server(call, "FINISH", ("error", "EK05"))  # without a message on the wire
         return call.must_cancel or late or stopped
 
     def lose_server(self) -> None:
-        """The server's end is over."""
+        """Record the loss of the connection at the server."""
         self.server_lost = True
-        self.held.clear()
+        self.queued.clear()
         for call in self.calls:
             if call.server in SERVER_OPEN:
                 call.must_cancel = True
                 self.step_server(call, "FINISH", ("lost", ""))
 
     def close_all(self) -> None:
-        """The server stops: every handler is asked to finish."""
+        """Record that the server stops, and closes every call."""
         self.stopping = True
         for call in self.calls:
             self.step_server(call, "CLOSE")
 
     def server_call_ended(self, call: CallModel, end: End) -> None:
-        """An observer of the server was told that a handler has ended."""
+        """Check the end of a call, of which an observer of the server was notified."""
         call.server_ended += 1
         self.require(call.server_ended == 1, "it ended twice at the server", call)
         self.require(call.finished or not call.begun, "it ended before its handler did", call)
         if call.kind == "event" and call.server in SERVER_OPEN:
-            self.step_server(call, "FINISH", end)  # nothing on the wire says so
+            self.step_server(call, "FINISH", end)  # without a message on the wire
         if call.server_end != end:
             self.fault(f"the server says {end}, not {call.server_end}", call)
         self.require(self.step_server(call, "RELEASE"), f"released while {call.server}", call)
         self.burst += 1
-        self._take_held()
+        self._handle_queued()

@@ -1,4 +1,4 @@
-"""The handlers of the runs: each does what it is told, one step at a time."""
+"""Handlers of the runs: a program controls each one step by step."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,12 +14,12 @@ __all__ = ["Served", "Serving"]
 
 
 class Served:
-    """A handler at work.
+    """A running handler.
 
     Args:
-        call: The call, as the model sees it.
-        stream: What it sends into; None where it cannot.
-        graceful: Whether it waits in an ``until_closed()`` block, so that a close ends it.
+        call: The model of the call.
+        stream: Its stream or channel; None for requests and events.
+        graceful: Whether it waits inside ``until_closed()``, so that a close ends it.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Served:
         self.error: Exception | None = None
         self.sender: asyncio.Task[None] | None = None
         self.taker: asyncio.Task[None] | None = None
-        self.sent = 0  # items that a send has returned for
+        self.sent = 0  # items whose send has returned
         self._items = 0
         self._ending = False
         self._decided = asyncio.Event()
@@ -54,13 +54,13 @@ class Served:
         return 1000 + self.call.number
 
     def decide(self, error: Exception | None = None) -> None:
-        """Let the handler return, or raise."""
+        """Make the handler return, or raise."""
         self.stubborn = False
         self.error = error
         self._decided.set()
 
     def _finish_event(self, end: End) -> None:
-        if self.call.kind == "event":  # nothing on the wire says so
+        if self.call.kind == "event":  # without a message on the wire
             self.model.step_server(self.call, "FINISH", end)
 
     def send(self, size: int) -> bool:
@@ -95,7 +95,7 @@ class Served:
                 self.model.reached["ignored its cancellation"] += 1
 
     async def _end_tasks(self) -> None:
-        self._ending = True  # a handler that starts tasks outlives them
+        self._ending = True  # a handler must end the tasks that it has started
         tasks = {task for task in (self.sender, self.taker) if task is not None}
         for task in tasks:
             task.cancel()
@@ -114,17 +114,19 @@ class Served:
             await stream.send(item_text(item, size))
         except CallClosed:
             right = self.call.server not in ("RUNNING", "HALF_CLOSED")
-            self.model.require(right, "a send was refused while the call was open", self.call)
+            self.model.require(right, "a send was rejected while the call was open", self.call)
         except ConnectionLost:
-            over = self.model.is_server_over()
+            over = self.model.is_server_ended()
             self.model.require(over, "a send lost its connection", self.call)
         except asyncio.CancelledError:
             pass
         else:
             self.sent += 1
-            self.model.require(kept or self._is_written(item), "a sent item is not sent", self.call)
+            self.model.require(
+                kept or self._is_written(item), "a sent item was not written", self.call
+            )
             return
-        self.model.require(not self._is_written(item), "a refused item is sent", self.call)
+        self.model.require(not self._is_written(item), "a rejected item was written", self.call)
 
     def _is_written(self, item: int) -> bool:
         return item in self.call.down.written[-3:]
@@ -138,11 +140,11 @@ class Served:
                 over = self.call.server != "RUNNING"
                 self.model.require(over, "its items ended while it was open", self.call)
                 self.model.require(
-                    len(way.taken) == len(way.arrived), "items were lost on the way up", self.call
+                    len(way.taken) == len(way.arrived), "items of the client were lost", self.call
                 )
                 return
             right = way.take(int(text.partition(":")[0]), lossy=False)
-            self.model.require(right, f"took {text[:8]} in place of the next item", self.call)
+            self.model.require(right, f"expected the next item, got {text[:8]}", self.call)
             if not all_of_them:
                 return
 
@@ -158,7 +160,7 @@ class Serving(enkaku.Handler):
     """Serves the calls of a run.
 
     Attributes:
-        served: The handlers that have begun, by the numbers of their calls.
+        served: The started handlers, by the numbers of their calls.
     """
 
     def __init__(self, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""Where a program runs: the runtime reads the loop's clock, and its tables of states are watched."""
+"""Environment of a program: the runtime reads the simulated clock, and its state transitions are recorded."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import Any
 from unittest import mock
 
-import enkaku.server.server  # noqa: F401 # so that all users of "after" are there to be found
+import enkaku.server.server  # noqa: F401 # so that all modules that use "after" are loaded
 from enkaku.calls.states import Step, after
 
 from .calls import step_of
@@ -21,30 +21,28 @@ __all__ = ["stage"]
 
 @contextlib.contextmanager
 def stage(loop: SteppedLoop) -> Generator[list[World]]:
-    """Run the runtime on the loop's clock, and note each step of a state that its tables take.
+    """Run the runtime on the simulated clock, and record each of its state transitions.
 
-    What is given is where the world goes, once it is made.
+    The yielded list must receive the world.
     """
     worlds: list[World] = []
 
-    def noted(table: Any, state: Any, step: Step) -> Any:
+    def recorded(table: Any, state: Any, step: Step) -> Any:
         world = worlds[0]
         side = "client" if type(state).__name__ == "ClientState" else "server"
         if side == "server" and step is Step.CLOSE and world.stop_wanted is not None:
-            world.take_stop()
+            world.begin_stop()
         following = after(table, state, step)
-        if step is Step.SUCCEED:  # two steps in one, and the same two to the model
+        if step is Step.SUCCEED:  # one step, recorded as the two transitions of the model
             if following is not None:
-                last = noted(table, noted(table, state, Step.FINISH), Step.RELEASE)
+                last = recorded(table, recorded(table, state, Step.FINISH), Step.RELEASE)
                 if last is not following:
-                    world.model.fault(f"success leads to {following}, and not to {last}")
+                    world.model.fault(f"SUCCEED: expected {last}, got {following}")
             return following
         name = None if following is None else following.name
         expected = step_of(state.name, step.name)
         if name != expected:
-            world.model.fault(
-                f"{step.name} leads from {state.name} to {name}, and not to {expected}"
-            )
+            world.model.fault(f"{step.name} from {state.name}: expected {expected}, got {name}")
         if name is not None:
             world.transitions[side][state.name, name] += 1
         return following
@@ -54,7 +52,7 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(time, "monotonic", loop.clock.monotonic))
             for module, name in _USES:
-                stack.enter_context(mock.patch.object(module, name, noted))
+                stack.enter_context(mock.patch.object(module, name, recorded))
             yield worlds
     finally:
         logging.disable(logging.NOTSET)
@@ -62,7 +60,7 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
 
 
 def _uses() -> list[tuple[Any, str]]:
-    """Return the names by which the modules of the runtime know ``after``."""
+    """Return the modules of the runtime that use ``after``, with its name in each."""
     modules = [module for name, module in sys.modules.items() if name.startswith("enkaku.")]
     return [
         (module, name)

@@ -1,4 +1,4 @@
-"""The steps that a program may have: one for each byte."""
+"""Instruction set of programs: each byte is a step."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +8,7 @@ __all__ = ["STEPS", "Step"]
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what is done, to which of the calls that it can be done to, and how."""
+    """A step: its kind, and a number that selects the call and the variant."""
 
     name: str
     pick: int
@@ -18,15 +18,15 @@ class Step:
 
 
 _WEIGHTS: Final = {
-    # nothing, the wire, the time, the ends
-    "rest": 1,
-    "hold": 13,
+    # no-op, the wire, the clock, the ends
+    "nothing": 1,
+    "batch": 13,
     "to_server": 42,
     "to_client": 42,
     "time": 6,
     "lose": 1,
     "stop": 1,
-    # calls, at the client
+    # client
     "request": 5,
     "event": 3,
     "stream": 8,
@@ -40,7 +40,7 @@ _WEIGHTS: Final = {
     "leave": 1,
     "cancel": 2,
     "cancel_use": 4,
-    # calls, at the server
+    # server
     "h_send": 28,
     "h_take": 16,
     "h_policy": 3,
@@ -49,7 +49,7 @@ _WEIGHTS: Final = {
     "h_stubborn": 1,
     "h_yield": 1,
 }
-"""How many of the 256 bytes stand for each kind of step."""
+"""The number of bytes, of 256, for each kind of step."""
 
 
 def _table() -> tuple[Step, ...]:

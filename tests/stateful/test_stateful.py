@@ -1,4 +1,4 @@
-"""Random programs on a client and a server, which must both do what a model says; ``make soak`` runs many more."""
+"""Model-based tests: random programs on a client and a server, compared with a model; ``make soak`` runs many more."""
 
 import pytest
 from enkaku.calls.states import CLIENT, SERVER, Step
@@ -9,24 +9,24 @@ from stateful.wire import Mistake
 
 _SOME = 300  # programs
 _PROGRAMS = 10_000
-_ENOUGH = 1_000  # programs, to find any of the mistakes; most are found by the first ten
+_ENOUGH = 1_000  # programs, in which every mutation is found; most are found by the first ten
 
 _SEEN = (
-    "all calls had to end well",
+    "all calls had to succeed",
     "items that a client took",
     "items that a handler took",
     "items that were dropped",
     "a client's send waited",
     "a client's take waited",
     "a handler's send waited",
-    "an event waited for its turn",
+    "an event was queued",
     "refused by EK03",
     "refused by EK04",
     "refused by EKP01",
     "ignored its cancellation",
     "reported as stuck",
-    "asked for a sign of life",
-    "lost by silence",
+    "pinged",
+    "lost by idle timeout",
 )
 
 
@@ -43,13 +43,13 @@ def test_model_agrees_for_all_programs_and_covers_states() -> None:
     assert not outcome.found, outcome.found[0]
     assert outcome.programs >= _PROGRAMS
     missing = [what for what in _SEEN if not outcome.reached[what]]
-    assert not missing, f"no program has come to {missing}"
+    assert not missing, f"no program has reached {missing}"
     tables = {("client", table[0].name, after.name) for table, after in CLIENT.items()} | {
         ("server", table[0].name, after.name)
         for table, after in SERVER.items()
-        if table[1] is not Step.SUCCEED  # which counts as the two steps that it is
+        if table[1] is not Step.SUCCEED  # recorded as the two transitions that it consists of
     }
-    assert tables == set(outcome.steps), "these transitions are in the tables, or taken, alone"
+    assert tables == set(outcome.steps), "the transitions in the tables and those taken differ"
 
 
 @pytest.mark.parametrize("mutation", TABLES.values(), ids=TABLES.keys())
@@ -63,10 +63,10 @@ def test_model_finds_mutated_wire_message(mistake: Mistake) -> None:
     assert search_batch(0, "mutations", _ENOUGH, shorten=False, mistake=mistake).found
 
 
-@pytest.mark.parametrize("heard", [False, True])
+@pytest.mark.parametrize("received", [False, True])
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_model_accepts_reencoded_messages(side: str, heard: bool) -> None:
-    same = Mistake(side, heard, begin=lambda: lambda message: [dict(message)])
+def test_model_accepts_reencoded_messages(side: str, received: bool) -> None:
+    same = Mistake(side, received, begin=lambda: lambda message: [dict(message)])
     assert not search_batch(0, "mutations", 20, shorten=False, mistake=same).found
 
 

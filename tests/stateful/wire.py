@@ -1,6 +1,6 @@
-"""A connection whose bytes move only when a test says so, as many at a time as it says.
+"""Simulated connection: bytes are delivered only when the test asks, in pieces of any size.
 
-Each end behaves as one over a socket does: what was written goes out behind an end, and not behind an abort.
+Each end behaves as a socket does: a close sends the written bytes first, an abort drops them.
 """
 
 import asyncio
@@ -16,32 +16,32 @@ from enkaku.transports.lines import Lines
 
 __all__ = ["Alter", "End", "Line", "Message", "Mistake", "Watcher", "wire"]
 
-_HIGH_WATER = 500  # bytes under way, above which writers wait
+_HIGH_WATER = 500  # bytes in transit, above which writers wait
 
 Line = dict[str, Any]
 Message = dict[str, dict[str, Any]]
-"""A line as it is written: its header and its payload."""
+"""A message: header and payload."""
 Alter = Callable[[Message], list[Message]]
-"""Says what takes the place of a message."""
+"""Returns the messages that replace a message."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake of the runtime on one side, as the other side would see it.
+    """A mutation of the messages of one side, equivalent to a bug in its code.
 
     Attributes:
-        side: Whose mistake it is: the ``"client"``'s, or the ``"server"``'s.
-        heard: Whether it takes what has arrived for something else; or it sends something else than it should.
-        begin: Begins to make the mistake, on a new connection.
+        side: The side with the bug: ``"client"`` or ``"server"``.
+        received: Whether received messages are changed, or sent ones.
+        begin: Returns the mutation for a new connection.
     """
 
     side: str
-    heard: bool
+    received: bool
     begin: Callable[[], Alter]
 
 
 class Watcher(Protocol):
-    """Is told of each line when it is written, when all of it arrives, and when an end is told of its loss."""
+    """Notified of each message when it is written and when all of it has arrived, and of the connection's loss."""
 
     def wrote(self, line: Line, size: int) -> None: ...
     def got(self, line: Line, size: int) -> None: ...
@@ -49,30 +49,30 @@ class Watcher(Protocol):
 
 
 class Pipe:
-    """The bytes under way in one direction.
+    """The bytes in transit in one direction.
 
     Args:
-        alter: What is heard in place of what was said; None for the same.
+        alter: Changes the messages; None for no change.
     """
 
     def __init__(self, alter: Alter | None) -> None:
         self._alter = alter
         self.data = bytearray()
-        self.lines: deque[tuple[int, Line, int]] = deque()  # where each ends
+        self.lines: deque[tuple[int, Line, int]] = deque()  # the end position of each
         self.written = 0
         self.taken = 0
-        self.end: str | None = None  # "eof" behind the bytes, or "reset"
+        self.end: str | None = None  # "eof" after the bytes, or "reset"
         self.writable = asyncio.Event()
         self.writable.set()
 
     def put(self, data: bytes, message: Message) -> None:
         if self.end is not None:
             return
-        heard = data if self._alter is None else _encode(self._alter(message))
-        self.data += heard
-        self.written += len(heard)
+        received = data if self._alter is None else _encode(self._alter(message))
+        self.data += received
+        self.written += len(received)
         self.lines.append((self.written, _line(message), len(data)))
-        self.settle()
+        self.update_writable()
 
     def take(self, count: int) -> tuple[bytes, list[tuple[Line, int]]]:
         data = bytes(self.data[:count])
@@ -82,25 +82,25 @@ class Pipe:
         while self.lines and self.lines[0][0] <= self.taken:
             _, line, size = self.lines.popleft()
             whole.append((line, size))
-        self.settle()
+        self.update_writable()
         return data, whole
 
-    def settle(self) -> None:
+    def update_writable(self) -> None:
         if len(self.data) > _HIGH_WATER:
             self.writable.clear()
         else:
             self.writable.set()
 
     def cut(self, keep: int) -> None:
-        """Lose all but the first bytes, and whatever would come after them."""
+        """Drop all bytes in transit except the first ones, and all later ones."""
         if self.end != "reset":
             del self.data[keep:]
             self.end = "reset"
-            self.settle()
+            self.update_writable()
 
 
 class End:
-    """A transport: one end of the connection."""
+    """One end of the connection; implements ``Transport``."""
 
     credentials: PeerCredentials | None = None
 
@@ -120,18 +120,18 @@ class End:
         self._receiver: Receiver | None = None
         self._reading = True
         self._ending = False
-        self._over = False
+        self._ended = False
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
-    def over(self) -> bool:
-        """Whether nothing is read or taken any more."""
-        return self._over
+    def ended(self) -> bool:
+        """Whether this end has stopped reading and writing."""
+        return self._ended
 
     @property
-    def has_room(self) -> bool:
-        """Whether a writer need not wait."""
-        return not self._over and self.outgoing.writable.is_set()
+    def writable(self) -> bool:
+        """Whether ``drain`` would return at once."""
+        return not self._ended and self.outgoing.writable.is_set()
 
     @property
     def buffered(self) -> int:
@@ -140,7 +140,7 @@ class End:
     def start(
         self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
     ) -> None:
-        # Without unread_time: the steps of a program say what becomes of the connection.
+        # unread_time is ignored: only the steps of a program end the connection.
         self._receiver = receiver
         self._framing = Lines(message_size)
 
@@ -153,15 +153,15 @@ class End:
         for each in [message] if self._alter is None else self._alter(message):
             text = data + b"\n" if each is message else _encode([each])
             self.watcher.wrote(_line(each), len(text))
-            if not self._over and not self._ending:
+            if not self._ended and not self._ending:
                 self.outgoing.put(text, each)
 
     async def drain(self) -> None:
-        if not self._over:
+        if not self._ended:
             await self.outgoing.writable.wait()
-        if self._over:
+        if self._ended:
             await asyncio.shield(self._lost)
-            raise ConnectionLost(f"the connection to {self.peer} is gone")
+            raise ConnectionLost(f"the connection to {self.peer} has ended")
 
     def pause_reading(self) -> None:
         self._reading = self._ending
@@ -170,7 +170,7 @@ class End:
         self._reading = True
 
     async def close(self, *, within: float) -> None:
-        if not self._over:
+        if not self._ended:
             self._ending = self._reading = True
             self.outgoing.end = self.outgoing.end or "eof"
         try:
@@ -184,18 +184,18 @@ class End:
             raise
 
     def abort(self, keep: int = 0) -> None:
-        """End at once; only the first bytes of what is under way may still arrive."""
+        """End at once; only the first ``keep`` bytes in transit may still arrive."""
         self.outgoing.cut(keep)
         if not self._lost.done():
-            self._over = True
+            self._ended = True
             asyncio.get_running_loop().call_soon(self._lose, None)
 
     def deliver(self, count: int) -> bool:
-        """Take so many bytes of what is under way, or the end that stands behind them; return whether any moved."""
+        """Receive a number of bytes in transit, or the end after them; return whether there were any."""
         pipe = self.incoming
-        if pipe.data and (self._over or self._reading):
+        if pipe.data and (self._ended or self._reading):
             data, lines = pipe.take(count)
-            if not self._over and self._receiver is not None:
+            if not self._ended and self._receiver is not None:
                 for line, size in lines:
                     self.watcher.got(line, size)
                 self._receiver.messages_received(self._framing.split(data))
@@ -206,25 +206,25 @@ class End:
             self.outgoing.cut(0)
             self._lose(ConnectionResetError("the peer reset the connection"))
             return True
-        if pipe.end == "eof" and not pipe.data and self._reading and not self._over:
-            # No more comes; what was written here may still leave.
-            self._over = True
+        if pipe.end == "eof" and not pipe.data and self._reading and not self._ended:
+            # The peer has ended; bytes written here may still be delivered.
+            self._ended = True
             self.outgoing.end = self.outgoing.end or "eof"
-            self._tell(None)
+            self._report_lost(None)
             return True
-        if self._over and not self.outgoing.data:
+        if self._ended and not self.outgoing.data:
             self._lose(None)
             return True
         return False
 
     def _lose(self, error: Exception | None) -> None:
-        self._over = True
+        self._ended = True
         if not self._lost.done():
             self._lost.set_result(None)
             self.outgoing.writable.set()
-            self._tell(error)
+            self._report_lost(error)
 
-    def _tell(self, error: Exception | None) -> None:
+    def _report_lost(self, error: Exception | None) -> None:
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             self.watcher.lost()
@@ -232,21 +232,25 @@ class End:
 
 
 def wire(make: Callable[[str], Watcher], mistake: Mistake | None) -> tuple[End, End]:
-    """Make both ends of a connection: the client's and the server's.
+    """Return both ends of a connection: the client's and the server's.
 
     Args:
-        make: Makes the watcher of a side.
-        mistake: What one of them does wrong; None for nothing.
+        make: Returns the watcher of a side.
+        mistake: A mutation of one side's messages; None for none.
     """
 
-    def alter(side: str, *, heard: bool) -> Alter | None:
-        made = mistake is not None and (mistake.side, mistake.heard) == (side, heard)
+    def alter(side: str, *, received: bool) -> Alter | None:
+        made = mistake is not None and (mistake.side, mistake.received) == (side, received)
         return mistake.begin() if made and mistake is not None else None
 
-    to_server = Pipe(alter("server", heard=True))
-    to_client = Pipe(alter("client", heard=True))
-    client = End("the server", to_client, to_server, make("client"), alter("client", heard=False))
-    server = End("the client", to_server, to_client, make("server"), alter("server", heard=False))
+    to_server = Pipe(alter("server", received=True))
+    to_client = Pipe(alter("client", received=True))
+    client = End(
+        "the server", to_client, to_server, make("client"), alter("client", received=False)
+    )
+    server = End(
+        "the client", to_server, to_client, make("server"), alter("server", received=False)
+    )
     return client, server
 
 
@@ -255,6 +259,6 @@ def _line(message: Message) -> Line:
 
 
 def _encode(messages: list[Message]) -> bytes:
-    """Write lines; where there are none, one that is blank, which a reader passes over."""
+    """Encode messages as lines; a blank line, which readers ignore, if there are none."""
     lines = [json.dumps(each, separators=(",", ":"), ensure_ascii=False) for each in messages]
     return "\n".join([*lines, ""]).encode() or b"\n"

@@ -1,4 +1,4 @@
-"""One client and one server on a connection that a program drives, the model beside them, and what must always hold."""
+"""The system under test and its model: one client and one server on a simulated connection, with their invariants."""
 
 import asyncio
 from collections import Counter
@@ -18,15 +18,15 @@ __all__ = ["BOUNDS", "Broken", "World"]
 
 BOUNDS: Final = Bounds()
 SIDES: Final = ("client", "server")
-_PLAIN_TURNS: Final = 6  # in which everything happens that nobody waits for
+_ITERATIONS: Final = 6  # of the event loop, enough for all ready callbacks
 
 
 class Broken(AssertionError):
-    """Something is not as it must be."""
+    """The client or the server differs from the model."""
 
 
-class _Watching(enkaku.Observer):
-    """Tells the model which calls start and end on one side."""
+class _ModelObserver(enkaku.Observer):
+    """Notifies the model of the calls that start and end on one side."""
 
     def __init__(self, model: Model, side: str) -> None:
         self._model = model
@@ -38,7 +38,7 @@ class _Watching(enkaku.Observer):
             modelled.client_started += 1
         else:
             modelled.server_started += 1
-            # The line that ends it may have come right behind the one that opens it.
+            # The message that ends it may have arrived together with the one that opens it.
             open_ = modelled.server in SERVER_OPEN or modelled.server_burst == self._model.burst
             right = open_ and modelled.server_started == 1
             self._model.require(right, f"started while {modelled.server}", modelled)
@@ -61,8 +61,8 @@ class _Watching(enkaku.Observer):
         return self._model.calls[call.param]
 
 
-class _Ear:
-    """Tells the model what crosses the wire at one end."""
+class _WireObserver:
+    """Notifies the model of the messages at one end."""
 
     def __init__(self, model: Model, side: str) -> None:
         client = side == "client"
@@ -79,13 +79,13 @@ class _Ear:
 
 
 class World:
-    """What a program acts on.
+    """The system under test: both ends, the model, and the callers and handlers.
 
     Args:
-        mistake: What one side does wrong on the wire; None for nothing.
+        mistake: A mutation of one side's messages; None for none.
 
     Attributes:
-        transitions: The steps that the tables of the runtime were asked for, and have taken, on each side.
+        transitions: The state transitions of the runtime, by side.
     """
 
     def __init__(self, loop: SteppedLoop, mistake: Mistake | None = None) -> None:
@@ -97,10 +97,12 @@ class World:
             "client": Counter(),
             "server": Counter(),
         }
-        self.others: list[asyncio.Task[None]] = []  # that close the connection, and stop the server
-        self.stop_wanted: float | None = None  # the grace of a stop that has not begun
-        self.client_end, self.server_end = wire(lambda side: _Ear(self.model, side), mistake)
-        self.model.is_server_over = lambda: self.server_end.over
+        self.others: list[asyncio.Task[None]] = []  # that close the connection or stop the server
+        self.stop_wanted: float | None = None  # the grace period of a stop that has not begun
+        self.client_end, self.server_end = wire(
+            lambda side: _WireObserver(self.model, side), mistake
+        )
+        self.model.is_server_ended = lambda: self.server_end.ended
         limits = enkaku.Limits(
             window=BOUNDS.window,
             calls=BOUNDS.calls,
@@ -110,20 +112,20 @@ class World:
             silence=BOUNDS.silence,
             backlog=1000,
             linger=1.0,
-            stall=None,  # the model lets events wait for their turn for ever
+            stall=None,  # the model queues events without a timeout
         )
         self.server = enkaku.Server(
             self.serving,
             limits=limits,
             close_timeout=BOUNDS.close_timeout,
-            observers=[_Watching(self.model, "server")],
+            observers=[_ModelObserver(self.model, "server")],
         )
         self.server.connected(self.server_end)
         self.connection = enkaku.Connection(
-            self.client_end, limits=limits, observers=[_Watching(self.model, "client")]
+            self.client_end, limits=limits, observers=[_ModelObserver(self.model, "client")]
         )
 
-    # What happens.
+    # Actions.
 
     def open(
         self,
@@ -133,87 +135,87 @@ class World:
         when_full: WhenFull = "wait",
         graceful: bool = False,
     ) -> Caller:
-        """Begin a call."""
+        """Start a call."""
         number = len(self.model.calls)
         call = CallModel(number, kind, when_full=when_full, graceful=graceful)
         self.model.calls.append(call)
         self.callers.append(Caller(self.model, self.connection, call, timeout))
         return self.callers[-1]
 
-    async def turns(self, count: int = _PLAIN_TURNS) -> None:
-        """Let everything run that can."""
+    async def run_ready(self, count: int = _ITERATIONS) -> None:
+        """Run all ready callbacks and tasks."""
         for _ in range(count):
             await asyncio.sleep(0)
 
     def deliver(self, side: str, count: int) -> bool:
-        """Let so many bytes arrive at one side."""
+        """Deliver a number of bytes to one side, and return whether anything was delivered."""
         self.model.burst += 1
         end = self.client_end if side == "client" else self.server_end
         return end.deliver(count)
 
     async def flush(self, *, to: tuple[str, ...] = ("client", "server")) -> None:
-        """Deliver all that is under way, and what follows from it."""
+        """Deliver all bytes in transit, and those sent in reply."""
         moved = True
         while moved:
             moved = False
             for side in to:
                 while self.deliver(side, 1 << 20):
                     moved = True
-            await self.turns()
+            await self.run_ready()
             self.check()
 
-    async def pass_time(self, seconds: float) -> None:
-        """Let time pass, timer by timer."""
+    async def advance(self, seconds: float) -> None:
+        """Advance the clock, and run the timers that are due."""
         self.loop.clock.now += seconds
-        await self.turns()
+        await self.run_ready()
         self._check_deadlines()
 
     async def close_client(self) -> None:
-        """Let the client end the connection."""
+        """Close the client's connection."""
         self.model.lose_client()
         await self.connection.close(within=2.0)
 
     async def stop_server(self, grace: float) -> None:
-        """Let the server stop."""
+        """Stop the server."""
         self.stop_wanted = grace
         self.others.append(self.loop.create_task(self.server.stop(grace=grace)))
-        await self.turns()
-        self.take_stop()
+        await self.run_ready()
+        self.begin_stop()
 
-    def take_stop(self) -> None:
-        """The server has begun to ask its handlers to finish."""
+    def begin_stop(self) -> None:
+        """Record in the model that the server closes its calls."""
         if self.stop_wanted is not None:
             if not self.model.stopping:
-                self.model.answers_stop = self.loop.time() + self.stop_wanted
+                self.model.stop_reported_from = self.loop.time() + self.stop_wanted
             self.stop_wanted = None
             self.model.close_all()
 
     def abort_server(self) -> None:
-        """Let the server drop everything."""
+        """Abort the server."""
         self.model.stopping = True
-        self.model.answers_stop = self.loop.time()
+        self.model.stop_reported_from = self.loop.time()
         for call in self.model.calls:
             call.must_cancel = call.must_cancel or call.server in SERVER_OPEN
         self.server.abort()
 
-    # What must hold.
+    # Invariants.
 
     def check(self) -> None:
-        """Compare both sides with the model, as they are now."""
+        """Compare the present state of both sides with the model."""
         model = self.model
         for call in model.calls:
             self._check_call(call)
         listed = {seen.param for seen in self.connection.calls}
         open_ = {call.number for call in model.calls if call.client in CLIENT_OPEN}
         if listed != open_:
-            model.fault(f"the client lists {listed}, and {open_} are open")
+            model.fault(f"the client lists the calls {listed}, but {open_} are open")
         for connection in self.server.connections:
             for seen in connection.calls:
                 self._check_server_state(seen)
-        # As plain dicts: a Counter compares itself in many more steps.
+        # As plain dicts: comparing Counters is much slower.
         if any(not dict.__eq__(self.transitions[side], model.transitions[side]) for side in SIDES):
-            model.fault(f"the states went {self.transitions}, and not {model.transitions}")
-        model.faults += self.loop.upset
+            model.fault(f"expected the transitions {model.transitions}, got {self.transitions}")
+        model.faults += self.loop.unhandled
         if model.faults:
             raise Broken("\n".join(model.faults))
 
@@ -222,9 +224,10 @@ class World:
         assert isinstance(seen.param, int)
         call = self.model.calls[seen.param]
         if call.kind == "event" and seen.outcome == "error" and self.model.stopping:
-            self.model.step_server(call, "FINISH", ("error", seen.code))  # no answer says so
+            # Without a message on the wire.
+            self.model.step_server(call, "FINISH", ("error", seen.code))
         if seen.state.name != call.server:
-            self.model.fault(f"it is {seen.state.name}, and not {call.server}", call)
+            self.model.fault(f"expected state {call.server}, got {seen.state.name}", call)
 
     def _check_call(self, call: CallModel) -> None:
         model = self.model
@@ -235,7 +238,7 @@ class World:
             if call.kind != "request":
                 self._check_down(call)
         if call.server == "RUNNING" and call.kind == "channel":
-            # What was taken is granted again: all of it, but for less than half a window.
+            # Credit of read items is granted again once it reaches half a window.
             owed = call.up.taken_size - call.up.granted
             if not 0 <= owed * 2 < model.limits.window:
                 model.fault(f"{owed} bytes of credit are owed to the client", call)
@@ -260,5 +263,5 @@ class World:
                 self.model.fault("it outlives its deadline at the server", call)
 
     def _is_stopped(self, now: float) -> bool:
-        # The handlers are cancelled by then: the time that they may clean up counts now.
-        return self.model.answers_stop is not None and self.model.answers_stop <= now
+        # The handlers are cancelled by then, and the cleanup time applies instead.
+        return self.model.stop_reported_from is not None and self.model.stop_reported_from <= now

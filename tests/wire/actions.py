@@ -1,7 +1,7 @@
-"""What the user of the original's client did in each recording, done at our generated client.
+"""Replays recordings of the TypeScript client by the generated client.
 
-A function is named after its recording and returns what its user saw, in the form of the recordings' index. What
-the raw socket did is done by ``raw_user`` from the recorded lines; two recordings of it are here.
+A function is named after its recording, and returns what the user observed, in the form of the recordings' index.
+``raw_user`` replays recordings of a raw socket from their messages, except two that are here.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ async def handler_error_plain(stage: Stage) -> Any:
 
 
 async def kind_mismatch(stage: Stage) -> Any:
-    # The generated client has no such calls: these are of a client whose protocol says otherwise.
+    # The generated client has no such calls: a client of another protocol makes them.
     counter = Request("counter", param=object, result=object)
     echo = Stream("echo", param=object, receive=object, result=object)
     seen = {"a": await outcome(stage.connection.request(counter, {"max": 1}))}
@@ -109,7 +109,7 @@ async def kind_mismatch(stage: Stage) -> Any:
 
 
 async def invalid_param(stage: Stage) -> Any:
-    # The generated client refuses these, which another test shows: a client of a looser protocol sends them.
+    # The generated client rejects these (another test checks it): a client of a looser protocol sends them.
     restart = Request("system/restart", param=object, result=object)
     counter = Stream("counter", param=object, receive=object, result=object)
     logs = Channel("logs/watch", param=object, send=object, receive=object, result=object)
@@ -127,7 +127,7 @@ async def invalid_param(stage: Stage) -> Any:
 
 
 async def event_invalid(stage: Stage) -> Any:
-    # As above: a client of another protocol.
+    # As above: by a client of another protocol.
     await stage.connection.event(Event("nope", data=object), {"a": 1})
     await stage.connection.event(Event("note"), None)
     return await outcome(stage.client.echo({}))
@@ -216,7 +216,7 @@ async def channel_send_after_close(stage: Stage) -> Any:
 
 
 async def channel_writable_close(stage: Stage) -> Any:
-    # Our channel's two directions end together: there is no closing the writable one alone.
+    # The directions of Enkaku's channel end together: the writable one cannot be closed alone.
     async with stage.client.chat(ChatParam()) as channel:
         await channel.send({"n": 1})
         await take(channel, 1)
@@ -224,7 +224,7 @@ async def channel_writable_close(stage: Stage) -> Any:
 
 
 async def channel_invalid_send(stage: Stage) -> Any:
-    # The generated client refuses the item, which another test shows: a client of a looser protocol sends it.
+    # The generated client rejects the item (another test checks it): a client of a looser protocol sends it.
     chat = Channel("chat", param=object, send=object, receive=object, result=object)
     async with stage.connection.channel(chat, {}) as channel:
         await channel.send("nope")
@@ -320,7 +320,7 @@ async def client_dispose(stage: Stage) -> Any:
 
 
 async def novalidate_unknown_procedure(stage: Stage) -> Any:
-    # The generated client has no such calls: these are of a client whose protocol says otherwise.
+    # The generated client has no such calls: a client of another protocol makes them.
     unknown = Request("no/such", param=object, result=object)
     request = asyncio.create_task(stage.connection.request(unknown, {"a": 1}))
     await stage.play.opened("r1")

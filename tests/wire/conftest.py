@@ -1,4 +1,4 @@
-"""The package that is generated from the recordings' protocol, and the recordings as parameters."""
+"""Fixtures: the package generated from the recordings' protocol, and the recordings as parameters."""
 
 import importlib
 import subprocess
@@ -14,7 +14,7 @@ from wire.transcript import FOLDER, Recording, load_recordings
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The package ``recorded``, as the generator writes it."""
+    """Generate and import the package ``recorded``."""
     folder = tmp_path_factory.mktemp("generated")
     subprocess.run(
         [
@@ -34,20 +34,20 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 
 @pytest.fixture
 def handler(recorded: ModuleType) -> Handler:
-    """What the handlers behind the recordings did."""
+    """The module with the recorded handlers."""
     made: Handler = importlib.import_module("wire.handler").Recorder()
     return made
 
 
 @pytest.fixture(params=["unix", "memory"])
 def link(request: pytest.FixtureRequest) -> str:
-    """What carries the bytes: a Unix socket in the recorded packets, or memory in pieces of seven bytes."""
+    """The transport: a Unix socket with the recorded packets, or memory with pieces of seven bytes."""
     return str(request.param)
 
 
 @pytest.fixture
 def socket_path(tmp_path: Path) -> Path:
-    """Where a Unix socket may be; its path is short enough for every system."""
+    """A path for a Unix socket, short enough for every operating system."""
     return tmp_path / "s"
 
 

@@ -1,7 +1,7 @@
-"""Where our lines are not the recorded ones, why, and what they are instead.
+"""Expected differences between Enkaku's messages and the recorded ones, with the reason.
 
-Every entry quotes the rule of WIRE.md, the description of the wire, that makes the difference. An entry whose
-difference vanishes, or becomes another one, fails its test.
+Every entry quotes the rule of WIRE.md, the description of the wire, that causes the difference. A test fails if an
+entry's difference disappears or changes.
 """
 
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ class Mark:
 
 
 SENT: Final = Mark("the next recorded packet is sent")
-STOPPED: Final = Mark("the server is told to stop")
+STOPPED: Final = Mark("the server stops")
 KILLED: Final = Mark("the server drops its connections")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerDifference:
-    """What our server does otherwise.
+    """An expected difference of Enkaku's server.
 
     Attributes:
-        rule: Why, in the words of WIRE.md.
-        steps: The recorded packets, and what our server sends where.
+        rule: The reason, quoted from WIRE.md.
+        steps: The recorded packets, and the server's messages between them.
     """
 
     rule: str
@@ -45,12 +45,12 @@ SAME: Final[Any] = Mark("as recorded")
 
 @dataclass(frozen=True, slots=True)
 class ClientDifference:
-    """What our client does otherwise.
+    """An expected difference of Enkaku's client.
 
     Attributes:
-        rule: Why, in the words of WIRE.md.
-        lines: What crosses instead of the recorded lines.
-        seen: What the user sees.
+        rule: The reason, quoted from WIRE.md.
+        lines: The messages instead of the recorded ones.
+        seen: The user's observations.
     """
 
     rule: str
@@ -59,35 +59,35 @@ class ClientDifference:
 
 
 def opened(typ: str, rid: str, prc: str, prm: Any = _NOTHING) -> Line:
-    """Make the line that opens a call."""
+    """Return the message that opens a call."""
     payload = {"typ": typ, "rid": rid, "prc": prc}
     return message("c2s", payload if prm is _NOTHING else {**payload, "prm": prm})
 
 
 def sent(rid: str, prc: str, val: Any) -> Line:
-    """Make the line of an item for the server."""
+    """Return the message of an item for the server."""
     return message("c2s", {"typ": "send", "prc": prc, "rid": rid, "val": val})
 
 
 def aborted(rid: str, rsn: str | None = None) -> Line:
-    """Make the line that ends a call from the client's side."""
+    """Return the message by which the client closes or aborts a call."""
     payload = {"typ": "abort", "rid": rid}
     return message("c2s", payload if rsn is None else {**payload, "rsn": rsn})
 
 
 def received(rid: str, val: Any) -> Line:
-    """Make the line of an item for the client."""
+    """Return the message of an item for the client."""
     return message("s2c", {"typ": "receive", "rid": rid, "val": val})
 
 
 def result(rid: str, val: Any = _NOTHING) -> Line:
-    """Make the line that ends a call well."""
+    """Return the message of a result."""
     payload = {"typ": "result", "rid": rid}
     return message("s2c", payload if val is _NOTHING else {**payload, "val": val})
 
 
 def error(rid: str, code: str, msg: str) -> Line:
-    """Make the line that ends a call badly."""
+    """Return the message of an error."""
     return message("s2c", {"typ": "error", "rid": rid, "code": code, "data": {}, "msg": msg})
 
 
@@ -321,7 +321,7 @@ CLIENT_DIFFERENCES: Final[dict[str, ClientDifference]] = {
         _LOST,
         seen={"request": _LOST_CALL, "stream": _LOST_CALL, "alive": _resolved({"alive": 1})},
     ),
-    # What follows was sent by a raw socket, and can't be by a client.
+    # A raw socket sent the following, which a client cannot send.
     "raw-whitespace": ClientDifference(
         "Write compact JSON",
         (

@@ -1,7 +1,4 @@
-"""Raw ends of connections: bytes to and from our server, or to and from our client.
-
-Above it: the two replays. Below it: asyncio's streams, and the memory transport.
-"""
+"""Raw peers: exchange bytes with Enkaku's server or client."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -17,31 +14,31 @@ from enkaku.transports.memory import MemoryTransport, memory_pair
 from wire.transcript import Line
 
 _LINE_MAX: Final = 16 * 1024 * 1024
-_PIECE: Final = 7  # bytes; lines and characters are cut anywhere
+_PIECE: Final = 7  # bytes, so that messages and characters are split
 _LONG: Final = 64 * 1024
 
 
 class RawEnd(ABC):
-    """One end of a connection that knows nothing of messages."""
+    """A raw end of a connection, which sends and receives lines."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
 
     async def read_line(self) -> str | None:
-        """Read one line, without its newline; None at the end."""
+        """Return the next line, without its newline; None at the end."""
         data = await self._reader.readline()
         assert data.endswith(b"\n") or not data, f"a line without its newline: {data!r}"
         return data.decode().removesuffix("\n") if data else None
 
     async def read_rest(self) -> list[str]:
-        """Read the lines that come until the end."""
+        """Return all lines until the end."""
         lines: list[str] = []
         while (line := await self.read_line()) is not None:
             lines.append(line)
         return lines
 
     def write(self, *lines: Line) -> None:
-        """Send some lines in one packet."""
+        """Send lines in one packet."""
         self.write_bytes(b"".join(line.data for line in lines))
 
     @abstractmethod
@@ -49,11 +46,11 @@ class RawEnd(ABC):
 
     @abstractmethod
     async def end(self) -> None:
-        """Send the end; what still comes can be read."""
+        """Send the end; this end can still read."""
 
     @abstractmethod
     def abort(self) -> None:
-        """Drop the connection."""
+        """Abort the connection."""
 
 
 class SocketEnd(RawEnd):
@@ -80,7 +77,7 @@ class SocketEnd(RawEnd):
 
 
 class MemoryEnd(RawEnd):
-    """An end in memory: what it sends arrives in pieces that are no lines."""
+    """A raw end in memory, whose bytes arrive in pieces."""
 
     def __init__(self, transport: MemoryTransport) -> None:
         super().__init__(asyncio.StreamReader(limit=_LINE_MAX))
@@ -109,7 +106,7 @@ class MemoryEnd(RawEnd):
 
 @asynccontextmanager
 async def open_to_server(server: Server, link: str, path: Path) -> AsyncIterator[RawEnd]:
-    """Open a raw connection to one of our servers."""
+    """Open a raw connection to Enkaku's server."""
     if link == "memory":
         ours, theirs = memory_pair(server=Lines)
         server.connected(theirs)
@@ -127,7 +124,7 @@ async def open_to_server(server: Server, link: str, path: Path) -> AsyncIterator
 async def serve(
     handler: Handler, link: str, path: Path, limits: Limits | None
 ) -> AsyncIterator[Server]:
-    """Run one of our servers."""
+    """Run Enkaku's server."""
     if link == "unix":
         async with serve_unix(handler, path, limits=limits) as server:
             yield server
@@ -139,7 +136,7 @@ async def serve(
 
 @asynccontextmanager
 async def connect_client(link: str, path: Path) -> AsyncIterator[tuple[Connection, RawEnd]]:
-    """Connect our client to a raw end."""
+    """Connect Enkaku's client to a raw end."""
     if link == "memory":
         ours, theirs = memory_pair(client=Lines)
         connection = Connection(ours)

@@ -1,6 +1,6 @@
-"""What the handlers behind the recordings did, by the generated handler.
+"""Generated handler with the behaviour of the recorded handlers.
 
-It is imported after the package ``recorded`` was generated: see ``conftest.py``.
+Import it after the package ``recorded`` was generated: see ``conftest.py``.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ LEVELS: Final = ("debug", "info", "warn", "error")
 
 
 class Recorder(RecordedHandler):
-    """One server's handlers; notes and aborts are remembered across its connections."""
+    """The handlers of one server; notes and aborts are recorded across its connections."""
 
     def __init__(self) -> None:
         self._notes: list[dict[str, object]] = []

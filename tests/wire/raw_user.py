@@ -1,7 +1,4 @@
-"""A user who does at our client what a raw socket did at the original's server, as far as a client can.
-
-Above it: the client's replay. Below it: the stage.
-"""
+"""Replays recordings of a raw socket by the client's API, as far as the API can."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -29,10 +26,10 @@ Call = asyncio.Task[Any] | ClientStream[Any, Any]
 
 
 class RawUser:
-    """Opens, feeds and ends calls as recorded lines say; what is no message is not for a client to send.
+    """Opens, uses and ends calls as the recorded messages do; invalid messages are skipped.
 
     Attributes:
-        refused: The calls that the generated client can't make, or refuses to. A client of a looser protocol
+        refused: The calls that the generated client cannot make, or rejects. A client of a looser protocol
             makes them, unless JSON has no words for them.
     """
 
@@ -43,11 +40,11 @@ class RawUser:
         self._open = AsyncExitStack()
 
     async def act(self, recording: Recording, ours: tuple[Line, ...]) -> Any:
-        """Do what the recording's lines say, and return what was seen of each call.
+        """Repeat the calls of a recording, and return the observations of each call.
 
         Args:
-            ours: The lines that cross, the recorded ones or others instead. Before what the raw socket did
-                behind the end of a call, the end is waited for, if there is one.
+            ours: The messages of the replay: the recorded ones, or those of the difference. Where the raw socket
+                acted after the end of a call, the replay first waits for that end, if there is one.
         """
         ends = [line for line in ours if line.payload.get("typ") in {"result", "error"}]
         for line in recording.lines:
@@ -94,7 +91,7 @@ class RawUser:
             try:
                 await call.send(val)
             except EnkakuError:
-                return  # the call is over, or the value does not fit: nothing is sent
+                return  # the call has ended, or the value is invalid: nothing is sent
 
     async def _abort(self, rid: str, call: Call, reason: Any) -> None:
         if isinstance(call, ClientStream):
@@ -115,7 +112,7 @@ async def _describe(call: Call) -> Any:
 
 
 def _arguments(payload: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Say what the generated client's method is to be called with; None where it can't be."""
+    """Return the arguments of the generated client's method; None if it cannot be called."""
     procedure = _TABLE.get(payload["prc"])
     if procedure is None or procedure.kind != payload["typ"]:
         return None
@@ -137,7 +134,7 @@ def _is_model(form: object) -> bool:
 
 
 def _loose(payload: dict[str, Any]) -> Any:
-    """Make a procedure that takes and gives anything."""
+    """Return a procedure whose slots accept any JSON value."""
     name, param = payload["prc"], object if "prm" in payload else None
     match payload["typ"]:
         case "request":

@@ -1,7 +1,4 @@
-"""What an action at our client has at hand: the client, the server that plays a recording, and what it sees.
-
-Above it: the actions and the client's replay. Below it: the raw ends, and the public names of enkaku.
-"""
+"""Context of an action in the client's replay: the client, the server that plays a recording, and the observed results."""
 
 import asyncio
 import re
@@ -14,17 +11,17 @@ from recorded import RecordedClient
 from wire.ends import RawEnd
 from wire.transcript import Line, canonical
 
-# What our client says beside the message, which the original ignores: WIRE.md, "Silent extensions".
+# Enkaku's additional properties, which the TypeScript implementation ignores: WIRE.md, "Silent extensions".
 _EXTENSIONS: Final = re.compile(r',"(?:win|ttl)":\d+')
 
 
 class Playback:
-    """A server that plays a recording: it compares what our client sends, and answers as the original did.
+    """A server that plays a recording: compares the client's messages, and sends the recorded replies.
 
     Our ids are mapped to the recorded ones, one to one, as calls are opened.
 
     Args:
-        ordered: Whether the members of the client's messages are compared in their order.
+        ordered: Whether the order of properties in the client's messages is compared.
     """
 
     def __init__(self, end: RawEnd, lines: tuple[Line, ...], *, ordered: bool) -> None:
@@ -35,7 +32,7 @@ class Playback:
         self._crossed = [asyncio.Event() for _ in lines]
 
     async def run(self) -> None:
-        """Play every line."""
+        """Play all messages."""
         for line, crossed in zip(self._lines, self._crossed, strict=True):
             if line.side == "s2c":
                 self._end.write(self._translated(line))
@@ -54,17 +51,17 @@ class Playback:
         await self._end.end()
 
     def kill(self) -> None:
-        """Drop the connection."""
+        """Abort the connection."""
         self._end.abort()
 
     async def run_end(self) -> None:
-        """Wait for the client's end; no line may come before it."""
+        """Wait for the client's end, and check that no message precedes it."""
         rest = await self._end.read_rest()
         await self._end.end()
         assert not rest, f"more lines than recorded: {rest}"
 
     async def crossed(self, count: int) -> None:
-        """Wait until so many lines have crossed, in both directions."""
+        """Wait until a number of messages have been exchanged, in both directions together."""
         await self._crossed[count - 1].wait()
 
     async def opened(self, rid: str) -> None:
@@ -83,7 +80,7 @@ class Playback:
             self._ours[line.payload["rid"]] = rid
 
     def _translated(self, line: Line) -> Line:
-        """Put our id in the place of the recorded one."""
+        """Replace the recorded id by Enkaku's."""
         rid = line.payload.get("rid")
         if rid is None or rid not in self._ours:
             return line
@@ -97,7 +94,7 @@ class Playback:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What an action has at hand."""
+    """The context of an action."""
 
     connection: Connection
     client: RecordedClient
@@ -105,14 +102,14 @@ class Stage:
 
 
 def as_json(value: object) -> Any:
-    """Turn what our client returned into what the original's would have."""
+    """Convert a result of Enkaku's client to that of the TypeScript client."""
     if isinstance(value, Model):
         return value.model_dump(by_alias=True, exclude_unset=True)
     return value
 
 
 async def outcome(call: Awaitable[object]) -> Any:
-    """Wait for a call, and describe how it ended as the index of the recordings does."""
+    """Wait for a call, and describe its end in the form of the recordings' index."""
     try:
         value = await call
     except CallError as error:
@@ -129,12 +126,12 @@ async def outcome(call: Awaitable[object]) -> Any:
 
 
 async def take(stream: ClientStream[Any, Any], count: int) -> list[Any]:
-    """Take so many items."""
+    """Read a number of items."""
     return [as_json(await anext(stream)) for _ in range(count)]
 
 
 async def take_all(stream: ClientStream[Any, Any]) -> list[Any]:
-    """Take the items until the end, which may be an error: ``outcome(stream.result())`` tells."""
+    """Read all items; ``outcome(stream.result())`` returns a possible error."""
     items: list[Any] = []
     while True:
         try:

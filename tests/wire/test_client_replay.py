@@ -1,4 +1,4 @@
-"""Every recording against our client: its users do what the original's did, the recorded lines come out."""
+"""Client replay: repeats the calls of each recording, and compares the client's messages with the recorded ones."""
 
 import asyncio
 import importlib
@@ -41,7 +41,7 @@ async def test_client_replay_sends_recorded_messages(
         connect_client(link, socket_path) as (connection, end),
         asyncio.TaskGroup() as group,
     ):
-        # A raw socket wrote members in an order of its own.
+        # A raw socket wrote properties in another order.
         play = stages.Playback(end, lines, ordered=not recording.raw)
         stage = stages.Stage(connection, recorded.RecordedClient(connection), play)
         user = users.RawUser(stage)
@@ -103,12 +103,12 @@ def test_client_replay_listed_difference_is_real(name: str) -> None:
 def _find_action(recording: Recording) -> Callable[[Any], Awaitable[Any]] | None:
     actions = importlib.import_module("wire.actions")
     action = getattr(actions, recording.name.replace("-", "_"), None)
-    assert action is not None or recording.raw, f"nobody does what {recording.name} needs"
+    assert action is not None or recording.raw, f"{recording.name}: there is no action for it"
     return action
 
 
 def _expected(recording: Recording) -> tuple[tuple[Line, ...], Any]:
-    """Say which lines cross, and what is seen."""
+    """Return the expected messages and observations."""
     difference = CLIENT_DIFFERENCES.get(recording.name)
     lines, seen = recording.lines, SAME
     if difference is not None:
@@ -120,7 +120,7 @@ def _expected(recording: Recording) -> tuple[tuple[Line, ...], Any]:
 
 
 def _seen_by_raw_user(lines: tuple[Line, ...]) -> dict[str, Any]:
-    """Say what the callers see whose calls these lines open."""
+    """Return the observations of the callers of these messages' calls."""
     seen: dict[str, Any] = {}
     for line in lines:
         payload = line.payload

@@ -1,4 +1,4 @@
-"""Every recording against our server: the recorded lines go in, the recorded answers come out."""
+"""Server replay: sends the messages of each recording, and compares the server's replies with the recorded ones."""
 
 import asyncio
 from collections import Counter, defaultdict, deque
@@ -27,7 +27,7 @@ FIGURES: Final = {
 SMALL: Final = ("message-too-large", "framing-max-buffer")
 # How the server of a recording ended, where it did.
 ENDS: Final = {"server-dispose": STOPPED, "server-killed": KILLED}
-# What the server had served before: the original's remembered it.
+# Calls that the recorded server had served before, and remembered.
 BEFORE: Final = {"stream-abort": "metrics"}
 
 
@@ -50,7 +50,7 @@ def test_server_replay_listed_difference_is_real(name: str) -> None:
 
 
 class Replay:
-    """Sends a recording's lines to our server, and compares what it answers.
+    """Sends a recording's lines to Enkaku's server, and compares the replies.
 
     The order of the lines of one call is compared; that of lines of different calls is free.
     """
@@ -116,7 +116,7 @@ class Replay:
         assert self._canonical(rid, text) == self._canonical(rid, line.text)
 
     def _with_count(self, line: Line) -> Line:
-        """Let the result of what runs by the clock count the items that came."""
+        """Adjust the expected result of a timed stream to the number of received items."""
         payload = line.payload
         member = TIMED[self._procedures[payload["rid"]]]
         if payload["typ"] != "result":
@@ -124,7 +124,7 @@ class Replay:
         return result(payload["rid"], {**payload["val"], member: self._items[payload["rid"]]})
 
     def _take_further(self, rid: str, text: str) -> None:
-        """Take one item more than was recorded, of what runs by the clock."""
+        """Accept one item more than was recorded, from a timed stream."""
         self._items[rid] += 1
         line = self._last_item[rid]
         if "tick" in line.payload["val"]:
@@ -145,7 +145,7 @@ class Replay:
         self._unread[rid].append(text)
 
     async def _fence(self) -> None:
-        """Send a request of our own, so that what the lines before it cause has come before the end."""
+        """Send one more request, whose reply arrives after all replies to earlier lines."""
         request = opened("request", "fence", "echo", {"fence": True})
         self._send((request,))
         await self._expect(result("fence", {"fence": True}))
@@ -165,7 +165,7 @@ class Replay:
 
 
 def _steps(recording: Recording) -> Iterator[Step]:
-    """Say what is to be sent, and what our server is to answer where."""
+    """Return the packets to send, and the expected replies between them."""
     difference = SERVER_DIFFERENCES.get(recording.name)
     if difference is None:
         yield from _recorded_steps(recording)

@@ -1,4 +1,4 @@
-"""The recordings are all there, and two lines are compared as JSON."""
+"""Tests of the recordings' index, and of the comparison of messages as JSON."""
 
 import pytest
 from wire.transcript import FOLDER, LARGE, canonical, load_recordings

@@ -1,7 +1,4 @@
-"""Recordings as the tests use them: lines in their order, and a form in which two lines can be compared.
-
-Above it: the two replays, and the tables of differences. It knows nothing of enkaku.
-"""
+"""Recordings of the TypeScript implementation: their messages in order, and a normal form for comparison."""
 
 import json
 from dataclasses import dataclass
@@ -18,10 +15,10 @@ Side = Literal["c2s", "s2c"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What crossed the wire: one line, without its newline.
+    """One recorded line, without its newline.
 
     Attributes:
-        side: Who sent it: ``"c2s"`` the client, ``"s2c"`` the server.
+        side: The direction: ``"c2s"`` or ``"s2c"``.
         unterminated: Whether the newline was missing.
     """
 
@@ -31,12 +28,12 @@ class Line:
 
     @property
     def data(self) -> bytes:
-        """The bytes that crossed."""
+        """The bytes, with the newline."""
         return self.text.encode() + (b"" if self.unterminated else b"\n")
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The payload of a message; nothing where the line is none."""
+        """The payload of a message; empty if the line is not a message."""
         try:
             message = json.loads(self.text.removeprefix("\ufeff"), strict=False)
             return dict(message["payload"])
@@ -49,9 +46,9 @@ class Recording:
     """One recording.
 
     Attributes:
-        lines: What crossed, in the order in which it did.
-        packets: The client's lines as they were cut into packets: how many lines each one held.
-        seen: What the original's client saw; None where a raw socket stood in for it.
+        lines: All lines of both sides, in order.
+        packets: The number of lines in each of the client's packets.
+        seen: The observations of the TypeScript client; None if a raw socket was recorded.
         ended_by: Which side ended the connection first.
     """
 
@@ -64,13 +61,13 @@ class Recording:
 
     @property
     def raw(self) -> bool:
-        """Whether a raw socket stood in for the original's client."""
+        """Whether a raw socket was recorded instead of the TypeScript client."""
         return self.name.startswith("raw-")
 
 
 @cache
 def load_recordings() -> dict[str, Recording]:
-    """Read the folder: every recording by its name, in the order of the index."""
+    """Return all recordings by name, in the order of the index."""
     cases = json.loads((FOLDER / "index.json").read_text("utf-8"))["cases"]
     return {case["name"]: _read(case) for case in cases}
 
@@ -106,14 +103,14 @@ def _make_large() -> tuple[Line, ...]:
 
 
 def _without_undefined(seen: Any) -> Any:
-    """Put None in the place of JavaScript's undefined, which is a result that is not there."""
+    """Replace JavaScript's undefined, an absent result, by None."""
     if isinstance(seen, dict):
         return {name: _without_undefined(value) for name, value in seen.items()}
     return None if seen == "<undefined>" else seen
 
 
 def _cut(lines: tuple[Line, ...], chunks: str | None) -> tuple[int, ...]:
-    """Tell how many of the client's lines each of its packets held; one where nothing is known."""
+    """Return the number of lines in each of the client's packets; one if it was not recorded."""
     sizes = [len(line.data) for line in lines if line.side == "c2s"]
     if chunks is None:
         return (1,) * len(sizes)
@@ -132,13 +129,13 @@ def _cut(lines: tuple[Line, ...], chunks: str | None) -> tuple[int, ...]:
 
 
 def message(side: Side, payload: dict[str, Any]) -> Line:
-    """Make the line of a message."""
+    """Return the line of a message."""
     envelope = {"header": {"typ": "JWT", "alg": "none"}, "payload": payload}
     return Line(side, json.dumps(envelope, ensure_ascii=False, separators=(",", ":")))
 
 
 def canonical(text: str, *, figures: frozenset[str] = frozenset(), ordered: bool = True) -> str:
-    """Write JSON in one form, so that two texts are equal if and only if they are as JSON.
+    """Return a normal form of JSON: two texts have the same one if and only if they are equal as JSON.
 
     Numbers are compared by value, strings by their characters, objects member by member: in their order,
     and as often as they are there.
@@ -161,7 +158,7 @@ def canonical(text: str, *, figures: frozenset[str] = frozenset(), ordered: bool
 
 
 class _Members(list[tuple[str, Any]]):
-    """The members of an object, in their order; other lists are arrays."""
+    """The properties of an object, in order; other lists are arrays."""
 
 
 def _refuse(name: str) -> object:

@@ -1,1 +1,1 @@
-"""One module for each peer; peer.py says what it holds."""
+"""One module per peer; ``compare.peer`` describes the interface."""

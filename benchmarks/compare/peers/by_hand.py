@@ -1,7 +1,7 @@
-"""What streams, websockets and pyzmq have in common: calls written by hand, with futures and queues, and pydantic.
+"""Calls written by hand with futures, queues and pydantic, for the peers streams, websockets and pyzmq.
 
-A person who has one connection and wants many calls on it writes this. An echo is answered at once, not in a task of
-its own, as its author knows that it doesn't wait.
+This is a typical program with many calls on one connection. The server replies to an echo without a task, since the echo
+does not wait.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ __all__ = ["ASK", "Answer", "Ask", "Calls", "Channel", "Echo", "Pour", "answer_o
 
 
 class Message(BaseModel):
-    """What goes over the connection."""
+    """A message."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -26,14 +26,14 @@ class Message(BaseModel):
 
 
 class Echo(Message):
-    """Asks to be given a record back: a request, or an item of a channel, which keeps its id."""
+    """Requests an echo: a request, or an item of a channel, which keeps its id."""
 
     kind: Literal["echo"] = "echo"
     record: Record
 
 
 class Pour(Message):
-    """Asks for a stream."""
+    """Opens a stream."""
 
     kind: Literal["pour"] = "pour"
     count: int
@@ -53,7 +53,7 @@ ASK: Final[TypeAdapter[Ask]] = TypeAdapter(Annotated[Ask, Field(discriminator="k
 async def answer_one(
     ask: Ask, send: Callable[[Answer], Awaitable[None]], tasks: asyncio.TaskGroup
 ) -> None:
-    """Answer what a client asks; a stream in a task of its own."""
+    """Reply to a message of a client; a stream has its own task."""
     if isinstance(ask, Echo):
         await send(Answer(id=ask.id, record=ask.record))
     else:
@@ -67,7 +67,7 @@ async def _pour(ask: Pour, send: Callable[[Answer], Awaitable[None]]) -> None:
 
 
 class Calls:
-    """The client's calls; what comes is given to ``take``."""
+    """The client's calls; ``take`` handles each received message."""
 
     def __init__(self, send: Callable[[Ask], Awaitable[None]]) -> None:
         self._send = send
@@ -76,14 +76,14 @@ class Calls:
         self._queues: dict[int, asyncio.Queue[Record | None]] = {}
 
     def take(self, answer: Answer) -> None:
-        """Pass an answer on to its call."""
+        """Pass a reply to its call."""
         if (queue := self._queues.get(answer.id)) is not None:
             queue.put_nowait(answer.record)
         elif answer.record is not None:
             self._requests.pop(answer.id).set_result(answer.record)
 
     async def request(self, record: Record, /) -> Record:
-        """Have it given back."""
+        """Send a record, and return the server's copy."""
         number = next(self._ids)
         answer = self._requests[number] = asyncio.get_running_loop().create_future()
         await self._send(Echo(id=number, record=record))
@@ -128,8 +128,8 @@ class Channel:
         self._send = send
 
     async def round_trip(self, record: Record, /) -> Record:
-        """Send it, and take it back."""
+        """Send a record, and wait until it comes back."""
         await self._send(Echo(id=self._id, record=record))
         back = await self._queue.get()
-        assert back is not None  # noqa: S101 # a channel isn't ended by the server
+        assert back is not None  # noqa: S101 # the server does not end a channel
         return back

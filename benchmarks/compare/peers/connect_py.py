@@ -1,15 +1,15 @@
 """connect-py over HTTP/2, its client on pyqwest, its server on Hypercorn.
 
-pyqwest knows no Unix sockets, so that this is TCP, and a file at the path names the port. Hypercorn sends what a stream
-has ready in one frame. On pyvoy, the server that connect-py's makers prefer, a frame carries one item, each of which
-wakes the client: several times the requests in flight, and a small part of the stream items.
+pyqwest has no Unix sockets, so that this is TCP, and a file at the path has the port. Hypercorn sends all ready items of a
+stream in one frame. On pyvoy, the server that connect-py's authors recommend, each item has its own frame and wakes the
+client: several times the rate of requests in flight, and a small part of the rate of stream items.
 
-The messages and methods are those that connect-py's generator writes, without what is not used. Compression, which is
-on by default, is off.
+Messages and methods are like those of connect-py's generator, without unused parts. Compression, which is on by default, is
+off.
 """
 
 # pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
-# (what it imports is installed in an environment of its own)
+# (its imports are installed in another environment)
 
 import asyncio
 import atexit
@@ -41,7 +41,7 @@ REQUIREMENTS: Final = (
     "protobuf-py==0.7.0",
 )
 
-# A thread of pyqwest that ends a request while the interpreter ends aborts the process: give them time.
+# A thread of pyqwest that ends a request during interpreter shutdown aborts the process: wait for them.
 atexit.register(time.sleep, 0.2)
 
 
@@ -52,7 +52,7 @@ class Record(Message):
 
 
 class Pour(Message):
-    """Asks for a stream."""
+    """Opens a stream."""
 
     __slots__ = ("count", "label_size")
 
@@ -84,7 +84,7 @@ _ECHOES: Final = _method("Echoes", Record, StreamType.BIDI_STREAM)
 
 
 def make(number: int, label_size: int = 0) -> Record:
-    """Make the record of a number."""
+    """Return the record of a number."""
     return Record(
         cpu=12.5,
         memory=record.BASE + number,
@@ -98,7 +98,7 @@ async def _echo(request: Record, _context: object) -> Record:
 
 
 async def _pour(
-    request: Any,  # noqa: ANN401 # its members exist at run time
+    request: Any,  # noqa: ANN401 # its attributes exist at run time only
     _context: object,
 ) -> AsyncGenerator[Record, None]:
     for number in range(request.count):
@@ -117,7 +117,7 @@ class Application(ConnectASGIApplication[None]):
 
     @property
     def path(self) -> str:
-        """Tell where it is mounted."""
+        """The path of the service."""
         return "/bench.Bench"
 
 
@@ -136,7 +136,7 @@ async def serve(path: str, ready: Callable[[], None]) -> None:
     """Serve until cancelled."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=1000)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    Path(path).write_text(address)  # noqa: ASYNC240 # before anybody is served
+    Path(path).write_text(address)  # noqa: ASYNC240 # before the first client connects
     config = Config()
     config.bind = [f"fd://{listening.detach()}"]  # Hypercorn closes it
     config.backlog = 1000
@@ -154,7 +154,7 @@ class Client:
         self._client = client
 
     async def request(self, record: Record, /) -> Record:
-        """Have it given back."""
+        """Send a record, and return the server's copy."""
         return await self._client.execute_unary(request=record, method=_ECHO)
 
     @asynccontextmanager
@@ -189,7 +189,7 @@ class Channel:
         self._answers = answers
 
     async def round_trip(self, record: Record, /) -> Record:
-        """Send it, and take it back."""
+        """Send a record, and wait until it comes back."""
         self._queue.put_nowait(record)
         return await anext(self._answers)
 
@@ -197,7 +197,7 @@ class Channel:
 @asynccontextmanager
 async def connect(path: str) -> AsyncGenerator[Client, None]:
     """Connect."""
-    address = Path(path).read_text()  # noqa: ASYNC240 # before anything is measured
+    address = Path(path).read_text()  # noqa: ASYNC240 # before the measurement
     async with HTTPTransport(http_version=HTTPVersion.HTTP2, enable_otel=False) as transport:
         yield Client(
             ConnectClient(

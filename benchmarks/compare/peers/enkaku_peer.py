@@ -1,4 +1,4 @@
-"""Enkaku, through a generated client and handler, with an observer on either side and the default options."""
+"""Enkaku with a generated client and handler, an observer on each side, and the default options."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,7 +14,7 @@ REQUIREMENTS: Final = ()
 
 
 def make(number: int, label_size: int = 0) -> Sample:
-    """Make the record of a number."""
+    """Return the record of a number."""
     return Sample(
         cpu=12.5,
         memory=record.BASE + number,
@@ -36,19 +36,19 @@ class Counter(enkaku.Observer):
 
 
 class Bench(BenchHandler):
-    """Gives back, or sends, what it is asked for."""
+    """Echoes records, and sends streams of them."""
 
     async def echo(self, param: Sample) -> Sample:
-        """Give it back."""
+        """Return the record."""
         return param
 
     async def echoes(self, channel: enkaku.ServerChannel[Sample, Sample]) -> None:
-        """Give each back."""
+        """Send each record back."""
         async for sample in channel:
             await channel.send(sample)
 
     async def samples(self, param: SamplesParam, stream: enkaku.ServerStream[Sample]) -> None:
-        """Send so many."""
+        """Send a number of records."""
         for number in range(param.count):
             await stream.send(make(number, param.label_size))
 
@@ -60,7 +60,7 @@ class Channel:
         self._channel = channel
 
     async def round_trip(self, record: Sample, /) -> Sample:
-        """Send it, and take it back."""
+        """Send a record, and wait until it comes back."""
         await self._channel.send(record)
         return await anext(self._channel)
 

@@ -1,11 +1,11 @@
-"""grpc.aio over a Unix socket, its messages protobuf's, whose own types say what is valid.
+"""grpc.aio over a Unix socket, with protobuf messages, whose types validate the records.
 
-The schema is put together here, and the handlers are the generic ones that generated code would register too, so that
-no compiler is needed. Generators and ``async for`` are as quick as its ``write`` and ``read``.
+The schema is built here, and the handlers are the generic ones that generated code would register, so that no compiler is
+needed. Generators and ``async for`` are as fast as its ``write`` and ``read``.
 """
 
 # pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
-# (what it imports is installed in an environment of its own)
+# (its imports are installed in another environment)
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -57,7 +57,7 @@ _OPTIONS: Final = (
 
 
 def make(number: int, label_size: int = 0) -> Any:  # noqa: ANN401 # the class exists at run time
-    """Make the record of a number."""
+    """Return the record of a number."""
     return Record(
         cpu=12.5,
         memory=record.BASE + number,
@@ -134,7 +134,7 @@ class Channel:
         self._call = call
 
     async def round_trip(self, record: Any, /) -> Any:  # noqa: ANN401 # as above
-        """Send it, and take it back."""
+        """Send a record, and wait until it comes back."""
         await self._call.write(record)
         return await self._call.read()
 

@@ -1,11 +1,10 @@
-"""python-socketio, both sides on aiohttp, by WebSocket alone and over a Unix socket, with msgspec as its JSON module.
+"""python-socketio on aiohttp, with WebSocket only, over a Unix socket, and msgspec as its JSON module.
 
-A request is an event with an acknowledgement; the items of streams and channels are events, as a library without either
-has them written.
+A request is an event with an acknowledgement. Items of streams and channels are events, since the library has neither.
 """
 
 # pyright: basic, reportMissingImports=false, reportMissingModuleSource=false, reportAttributeAccessIssue=false
-# (what it imports is installed in an environment of its own, and the checker takes this very file for the library)
+# (its imports are installed in another environment, and the type checker takes this file for the library)
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -26,7 +25,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 class MsgspecJson:
-    """What python-socketio asks of a JSON module."""
+    """The interface that python-socketio requires of a JSON module."""
 
     @staticmethod
     def dumps(value: object, **_: object) -> str:
@@ -47,16 +46,16 @@ class Serving(socketio.AsyncNamespace):
         self._pouring: set[asyncio.Task[None]] = set()
 
     async def on_echo(self, _sid: str, record: Json) -> Json:
-        """Give it back as the acknowledgement."""
+        """Return the record as the acknowledgement."""
         return Record.model_validate(record).model_dump()
 
     async def on_item(self, sid: str, number: int, record: Json) -> None:
-        """Give an item of a channel back."""
+        """Send an item of a channel back."""
         back = Record.model_validate(record)
         await self.emit("item", (number, back.model_dump()), to=sid)
 
     async def on_stream(self, sid: str, number: int, count: int, label_size: int) -> None:
-        """Begin a stream."""
+        """Start a stream."""
         task = asyncio.create_task(self._pour(sid, number, count, label_size))
         self._pouring.add(task)
         task.add_done_callback(self._pouring.discard)
@@ -64,7 +63,8 @@ class Serving(socketio.AsyncNamespace):
     async def _pour(self, sid: str, number: int, count: int, label_size: int) -> None:
         for each in range(count):
             await self.emit("item", (number, make(each, label_size).model_dump()), to=sid)
-            if each % 100 == 99:  # emitting doesn't wait: what isn't written yet is kept
+            # emit() does not wait: without a pause, unwritten events would fill memory.
+            if each % 100 == 99:
                 await asyncio.sleep(0)
         await self.emit("item", (number, None), to=sid)
 
@@ -78,12 +78,12 @@ class Client(socketio.AsyncClientNamespace):
         self._queues: dict[int, asyncio.Queue[Record | None]] = {}
 
     async def on_item(self, number: int, record: Json | None) -> None:
-        """Take an item of a stream or channel; None ends a stream."""
+        """Handle an item of a stream or channel; None ends a stream."""
         item = None if record is None else Record.model_validate(record)
         self._queues[number].put_nowait(item)
 
     async def request(self, record: Record, /) -> Record:
-        """Have it given back."""
+        """Send a record, and return the server's copy."""
         return Record.model_validate(await self.call("echo", record.model_dump()))
 
     @asynccontextmanager
@@ -120,10 +120,10 @@ class Channel:
         self._queue = queue
 
     async def round_trip(self, record: Record, /) -> Record:
-        """Send it, and take it back."""
+        """Send a record, and wait until it comes back."""
         await self._client.emit("item", (self._id, record.model_dump()))
         back = await self._queue.get()
-        assert back is not None  # noqa: S101 # a channel isn't ended by the server
+        assert back is not None  # noqa: S101 # the server does not end a channel
         return back
 
 

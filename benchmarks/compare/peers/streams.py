@@ -1,4 +1,4 @@
-"""asyncio's streams, a line of JSON a message: what somebody writes who needs no library."""
+"""asyncio's streams with one line of JSON per message: a program without a library."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

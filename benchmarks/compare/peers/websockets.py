@@ -1,7 +1,7 @@
-"""The websockets library, a text of JSON a message, without compression, over a Unix socket."""
+"""The websockets library with one JSON text per message, without compression, over a Unix socket."""
 
 # pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
-# (what it imports is installed in an environment of its own)
+# (its imports are installed in another environment)
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

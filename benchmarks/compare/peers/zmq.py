@@ -1,10 +1,10 @@
-"""pyzmq's asyncio sockets and msgspec's MessagePack, over a Unix socket (ipc); pydantic says what is in a message.
+"""pyzmq's asyncio sockets with msgspec's MessagePack over a Unix socket (ipc); pydantic validates messages.
 
-The server's ROUTER drops what a slow client has no room for, so that both sides are given room without end.
+A ROUTER socket drops messages above its high-water mark, so that neither side has a high-water mark.
 """
 
 # pyright: basic, reportMissingImports=false, reportMissingModuleSource=false, reportAttributeAccessIssue=false
-# (what it imports is installed in an environment of its own, and the checker takes this very file for the library)
+# (its imports are installed in another environment, and the type checker takes this file for the library)
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

@@ -216,7 +216,7 @@ class ClientSession:
     @property
     def writable(self) -> bool:
         """Whether ``drain`` would return at once."""
-        return self._transport.has_room
+        return self._transport.writable
 
     def require_open(self, procedure: Procedure) -> None:
         """Raise ConnectionLost unless calls can be made."""

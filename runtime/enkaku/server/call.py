@@ -258,7 +258,7 @@ class StreamCall(ServerCall):
             return False
         message = encode_item(self._head, encoded)
         size, window = len(message) + NEWLINE_SIZE, self.window
-        if window.reserving or size > window.free or not transport.has_room:
+        if window.reserving or size > window.free or not transport.writable:
             return False
         fairness.left -= 1
         window.free -= size  # from here on as _write() does, without another function for each item
@@ -310,7 +310,7 @@ class StreamCall(ServerCall):
         if self.send_buffer is not None and not self.send_buffer.empty:
             return False
         size = sum(map(len, messages)) + len(messages) * NEWLINE_SIZE
-        if not (self.context.transport.has_room and self.window.fit(size, len(messages))):
+        if not (self.context.transport.writable and self.window.fit(size, len(messages))):
             return False
         self._write(messages, size)
         return True

@@ -170,7 +170,7 @@ class Session:
                     self._wait_for_handler()
                     self._lifecycle.pause(Pause.EVENTS)
                     break
-        if not self._transport.has_room or self._limits.backlog < _LEAST_BACKLOG:
+        if not self._transport.writable or self._limits.backlog < _LEAST_BACKLOG:
             self._lifecycle.check_backlog()
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -1,4 +1,4 @@
-"""Tools for tests: a client of a handler in one process, and a network that can be disturbed."""
+"""Testing tools: an in-process connection to a handler, and fault injection for connections."""
 
 from .faults import Faults, Flow
 from .faulty_proxy import faulty_tcp, faulty_unix

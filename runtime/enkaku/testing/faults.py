@@ -1,4 +1,8 @@
-"""``Faults``: what a test does to the connections between clients and servers, and when."""
+"""Fault injection: ``Faults`` delays, splits, stalls, drops and cuts the bytes between clients and servers.
+
+A ``Faults`` has one ``Conditions`` for each direction, which all its wires share. Its methods change the conditions and
+update the wires, so that a fault takes effect at once, on open and on new connections.
+"""
 
 import random
 from collections.abc import AsyncGenerator, Sequence
@@ -18,10 +22,10 @@ Told: TypeAlias = Literal["both"] | Side
 
 
 class Flow:
-    """The bytes that go one way on every connection of a ``Faults``, those to come included.
+    """One direction of all connections of a ``Faults``, present and future.
 
-    Nothing happens to them until a test says so. Bytes may be late, in other pieces, or missing; they never change
-    places. ``Faults.to_client`` and ``Faults.to_server`` are flows.
+    At first there are no faults. Bytes may be delayed, split differently, or lost; they are never reordered.
+    ``Faults.to_client`` and ``Faults.to_server`` are flows.
     """
 
     def __init__(self, conditions: tuple[Conditions, ...], wires: dict[Wire, None]) -> None:
@@ -34,52 +38,54 @@ class Flow:
         return sum(each.passed for each in self._conditions)
 
     def delay(self, seconds: float = 0.0, *, turns: int = 0) -> None:
-        """Deliver each byte so much later; ``delay()`` is none.
+        """Delay each byte; ``delay()`` removes the delay.
 
         Args:
             seconds: By the clock.
-            turns: In turns of the event loop: enough to let other tasks go first, and no time.
+            turns: By event-loop iterations: lets other tasks run first, without a real delay.
 
         Raises:
             UsageError: One of them is negative.
         """
         if seconds < 0 or turns < 0:
-            raise UsageError("bytes cannot arrive before they were sent: a delay is not negative")
+            raise UsageError(
+                f"delay: seconds and turns must be 0 or more; got {seconds!r} and {turns!r}"
+            )
         for each in self._conditions:
-            each.seconds, each.turns = seconds, turns
+            each.seconds, each.iterations = seconds, turns
         self._changed()
 
     def split(self, size: int | None = None) -> None:
-        """Deliver in pieces, one after the other in turns of the event loop; ``split(1)`` is every byte alone.
+        """Deliver in pieces, each in a later event-loop iteration; ``split(1)`` delivers single bytes.
 
-        In memory each piece is read alone; a socket joins them again for a reader that is late.
+        In memory, each read gets one piece. A socket may join pieces again before they are read.
 
         Args:
-            size: Bytes of a piece, at the most; None, the default, splits at random places.
+            size: Maximum size of a piece, in bytes; None, the default, splits at random positions.
 
         Raises:
             UsageError: The size is not positive.
         """
         if size is not None and size < 1:
-            raise UsageError(f"a piece has at least 1 byte, not {size}")
+            raise UsageError(f"split: size must be 1 or more; got {size}")
         for each in self._conditions:
             each.piece = anywhere if size is None else lambda _, __, due: min(size, due)
         self._changed()
 
     def join(self) -> None:
-        """Deliver all that waits as one piece: what was sent in one turn, or during a delay or a stall."""
+        """Deliver all queued bytes as one piece: those sent in one event-loop iteration, or during a delay or stall."""
         for each in self._conditions:
             each.piece = lambda _, __, due: due
         self._changed()
 
     def stall(self) -> None:
-        """Deliver nothing until ``resume()``: nothing is lost, and the sender's writes back up."""
+        """Deliver nothing until ``resume()``: nothing is lost, and the sender's write buffer fills."""
         self._set_passage(Passage.STALLED)
 
     def drop(self) -> None:
-        """Lose what has not arrived, and all that comes, an end included; the sender is not told.
+        """Drop the bytes that have not arrived, and all later ones, including the end; the sender is not notified.
 
-        After ``resume()`` bytes are missing in between, which no real network does: ``cut()`` before.
+        After ``resume()`` bytes are missing in the middle, which a real network never does: ``cut()`` first.
         """
         self._set_passage(Passage.DROPPING)
 
@@ -88,26 +94,26 @@ class Flow:
         self._set_passage(Passage.OPEN)
 
     def heal(self) -> None:
-        """Undo all of the above, and a cut that has not come: bytes arrive at once, and as they were sent."""
+        """Reset: remove all faults above, and a pending cut. Bytes arrive at once, and as they were sent."""
         for each in self._conditions:
             each.heal()
         self._changed()
 
     def cut(self, *, after: int = 0, told: Told = "both", reset: bool = False) -> None:
-        """End connections; new ones can be made.
+        """End connections; clients can connect again.
 
         Args:
-            after: How many bytes of this flow still arrive; the connection that has the last of them ends. By
-                default every connection ends now, and what has not arrived is lost, both ways.
-            told: Who learns of the end. ``"server"`` leaves the client with a half-open connection: nothing
-                comes, and its writes back up, until another ``cut()``. ``"client"`` leaves such a one to the server.
-            reset: Whether the end is an error, ``ConnectionResetError``; Unix sockets know none.
+            after: How many bytes of this flow are still delivered; the connection that carries the last of them ends. By
+                default every connection ends now, and undelivered bytes of both directions are lost.
+            told: The side that is notified of the end. With ``"server"``, the client has a half-open connection: it
+                receives nothing, and its write buffer fills, until another ``cut()``. ``"client"`` is the reverse.
+            reset: Whether the end is an error, ``ConnectionResetError``; no effect on Unix sockets, which have no reset.
 
         Raises:
             UsageError: ``after`` is negative.
         """
         if after < 0:
-            raise UsageError(f"after is a number of bytes, not {after}")
+            raise UsageError(f"cut: after must be 0 or more bytes; got {after}")
         sides: tuple[Side, ...] = ("client", "server") if told == "both" else (told,)
         cut = Cut(after, frozenset(sides), reset)
         for each in self._conditions:
@@ -123,13 +129,13 @@ class Flow:
 
     def _changed(self) -> None:
         for wire in self._wires:
-            wire.settle()
+            wire.update()
 
 
 class Faults(Flow):
-    """A network that a test disturbs: all of it by these methods, or one way by those of its flows.
+    """Fault injection for connections: in both directions by its own methods, in one by those of its flows.
 
-    For ``connect_memory``, ``faulty_unix`` and ``faulty_tcp``; what goes through it is disturbed together::
+    Pass it to ``connect_memory``, ``faulty_unix`` or ``faulty_tcp``. All connections that share it get the same faults::
 
         faults = Faults()
         async with connect_memory(handler, faults=faults) as connection:
@@ -138,27 +144,27 @@ class Faults(Flow):
             faults.cut()
 
     Args:
-        seed: Chooses the places of ``split()``.
+        seed: Seed of the random positions of ``split()``.
 
     Attributes:
-        to_client: What servers send.
-        to_server: What clients send.
+        to_client: The bytes that servers send.
+        to_server: The bytes that clients send.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        rng = random.Random(seed)  # noqa: S311 # the same places again are the point of it
+        rng = random.Random(seed)  # noqa: S311 # not for security: a seed repeats the positions
         self._by_side: dict[Side, Conditions] = {
             "client": Conditions(rng),
             "server": Conditions(rng),
         }
-        wires: dict[Wire, None] = {}  # in the order of their beginnings
+        wires: dict[Wire, None] = {}  # an ordered set, so that runs with one seed are the same
         super().__init__(tuple(self._by_side.values()), wires)
         self.to_client: Final = Flow((self._by_side["client"],), wires)
         self.to_server: Final = Flow((self._by_side["server"],), wires)
 
     @asynccontextmanager
     async def between(self, client: End, server: End) -> AsyncGenerator[Wire, None]:
-        """Carry bytes between two ends with the block, then end both. For those who bring transports."""
+        """Relay bytes between two transports inside the block, then end both; for custom transports."""
         wire = Wire(self._by_side, {"client": client, "server": server})
         self._wires[wire] = None
         try:
@@ -172,14 +178,14 @@ class Faults(Flow):
 async def faulty_memory_pair(
     faults: Faults, framing: type[Framing] = Lines
 ) -> AsyncGenerator[tuple[Transport, Transport, Wire], None]:
-    """Make the two ends of a connection without a socket, and the wire between them; it ends with the block.
+    """Connect two in-memory ends by a wire that injects faults; leaving the block ends the connection.
 
     Args:
-        faults: What happens to the bytes.
-        framing: How the ends make bytes of messages.
+        faults: The faults to inject.
+        framing: The framing of both ends.
 
     Returns:
-        The client's end, the server's, and the wire.
+        The client's end, the server's end, and the wire.
     """
     to_client, from_client = memory_pair(client=framing)
     from_server, to_server = memory_pair(server=framing)
@@ -189,7 +195,7 @@ async def faulty_memory_pair(
 
 
 class _Fallible:
-    """A transport whose end can be made an error; in memory nothing else fails."""
+    """A transport that can report its end as an error, as a reset socket does; the memory transport has no resets."""
 
     def __init__(self, transport: Transport) -> None:
         self.write: Final = transport.write
@@ -215,8 +221,8 @@ class _Fallible:
         return self._transport.buffered
 
     @property
-    def has_room(self) -> bool:
-        return self._transport.has_room
+    def writable(self) -> bool:
+        return self._transport.writable
 
     def start(
         self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
@@ -231,4 +237,4 @@ class _Fallible:
         self._receiver.connection_lost(error or self._error)
 
     def fail(self) -> None:
-        self._error = ConnectionResetError("the connection was reset")
+        self._error = ConnectionResetError("the peer reset the connection")

@@ -1,4 +1,7 @@
-"""A proxy between clients and a server at a socket, in the process of a test, that injects faults."""
+"""Fault-injecting proxy between clients and a server at a socket, in the process of a test.
+
+For each accepted connection it opens one to the server, and a ``Wire`` of the test's ``Faults`` carries the bytes.
+"""
 
 import asyncio
 import os
@@ -18,27 +21,29 @@ from .faulty_wire import End, Pieces
 
 __all__ = ["faulty_tcp", "faulty_unix"]
 
-_LINGER_NOT: Final = struct.pack("ii", 1, 0)  # closed like this, a TCP socket sends a reset
+_RESET_ON_CLOSE: Final = struct.pack(
+    "ii", 1, 0
+)  # struct linger with time 0: close(2) sends a reset
 
 
 @asynccontextmanager
 async def faulty_unix(path: str | os.PathLike[str], faults: Faults) -> AsyncGenerator[Path, None]:
-    """Stand between clients and a server at a Unix socket.
+    """Run a fault-injecting proxy between clients and a server at a Unix socket.
 
     Connect to the proxy instead of the server::
 
         async with faulty_unix(path, faults) as faulty, connect_unix(faulty) as connection:
             faults.to_client.stall()
 
-    A connection that is still stalled or half-open at the end of its own block waits there for 2 s: end the
-    stall, or ``cut()``, before.
+    If a connection is still stalled or half-open at the end of its ``async with`` block, closing it takes 2 s: call
+    ``resume()`` or ``cut()`` before.
 
     Args:
         path: The server's socket.
-        faults: What happens to the bytes.
+        faults: The faults to inject.
 
     Returns:
-        Where to connect to instead. Where no server answers, a connection ends as soon as it is made.
+        The path of the proxy's socket. If no server answers, the proxy ends a connection as soon as it is open.
     """
     loop = asyncio.get_running_loop()
     proxy = _Proxy(faults, partial(loop.create_unix_connection, path=os.fspath(path)))
@@ -51,15 +56,15 @@ async def faulty_unix(path: str | os.PathLike[str], faults: Faults) -> AsyncGene
 
 @asynccontextmanager
 async def faulty_tcp(host: str, port: int, faults: Faults) -> AsyncGenerator[int, None]:
-    """Stand between clients and a server at a TCP port; as ``faulty_unix``, also below TLS.
+    """Run a fault-injecting proxy between clients and a server at a TCP port; as ``faulty_unix``, also below TLS.
 
     Args:
-        host: Where the server is.
-        port: Its port.
-        faults: What happens to the bytes.
+        host: The server's host.
+        port: The server's port.
+        faults: The faults to inject.
 
     Returns:
-        The port of 127.0.0.1 to connect to instead.
+        The port of the proxy at 127.0.0.1.
     """
     loop = asyncio.get_running_loop()
     proxy = _Proxy(faults, partial(loop.create_connection, host=host, port=port))
@@ -69,7 +74,7 @@ async def faulty_tcp(host: str, port: int, faults: Faults) -> AsyncGenerator[int
 
 
 class _SocketEnd(SocketTransport):
-    """A transport over a socket that can be reset."""
+    """A socket transport that can end with a TCP reset."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw: socket.socket = transport.get_extra_info("socket")
@@ -78,7 +83,7 @@ class _SocketEnd(SocketTransport):
 
     def fail(self) -> None:
         if self._raw.family != socket.AF_UNIX and self._raw.fileno() >= 0:
-            self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._failing = True
 
     async def close(self, *, within: float) -> None:
@@ -96,39 +101,41 @@ class _Proxy:
     def __init__(self, faults: Faults, dial: _Dial) -> None:
         self._faults = faults
         self._dial = dial
-        self._carrying: set[asyncio.Task[None]] = set()
+        self._relays: set[asyncio.Task[None]] = set()
 
     def accept(self) -> SocketTransport:
-        """Make the protocol of a new connection. Called by the listener."""
-        return _SocketEnd(self._accepted, framing=Pieces)
+        """Return the protocol of a new connection; called by the listener."""
+        return _SocketEnd(self._on_open, framing=Pieces)
 
     @asynccontextmanager
     async def running(self, listener: asyncio.Server) -> AsyncGenerator[None, None]:
-        """Own what listens; end every connection with the block."""
+        """Close the listener and every connection when the block ends."""
         try:
             yield
         finally:
             listener.close()
-            for task in self._carrying:
+            for task in self._relays:
                 task.cancel()
-            if self._carrying:
-                await asyncio.wait(self._carrying)
+            if self._relays:
+                await asyncio.wait(self._relays)
 
-    def _accepted(self, near: SocketTransport, error: Exception | None) -> None:
-        if error is None and isinstance(near, _SocketEnd):
-            task = asyncio.get_running_loop().create_task(self._carry(near))
-            self._carrying.add(task)
-            task.add_done_callback(self._carrying.discard)
-            # One that is cancelled before its first step runs none of its code.
-            task.add_done_callback(lambda _: near.abort())
+    def _on_open(self, client: SocketTransport, error: Exception | None) -> None:
+        if error is None and isinstance(client, _SocketEnd):
+            task = asyncio.get_running_loop().create_task(self._relay(client))
+            self._relays.add(task)
+            task.add_done_callback(self._relays.discard)
+            # A task that is cancelled before its first step runs no code of its own, so that the
+            # connection would stay open.
+            task.add_done_callback(lambda _: client.abort())
 
-    async def _carry(self, near: _SocketEnd) -> None:
+    async def _relay(self, client: _SocketEnd) -> None:
         try:
-            _, far = await self._dial(lambda: _SocketEnd(_do_nothing, framing=Pieces))
+            _, server = await self._dial(lambda: _SocketEnd(_do_nothing, framing=Pieces))
         except OSError:
             return
-        async with self._faults.between(End(near, near.fail), End(far, far.fail)) as wire:
-            await wire.over()
+        ends = (End(client, client.fail), End(server, server.fail))
+        async with self._faults.between(*ends) as wire:
+            await wire.wait_ended()
 
 
 def _do_nothing(_: SocketTransport, __: Exception | None) -> None:

@@ -1,6 +1,9 @@
-"""A relay between two transports that injects faults into the bytes that it passes on.
+"""Fault-injecting relay between two transports.
 
-Either end has a real transport, so that no contract is imitated here.
+A ``Wire`` has two directions. Each receives pieces of bytes from one transport, queues them with the time and the event-loop
+iteration of their arrival, and a task writes them to the other transport when its ``Conditions`` allow. Above 64 KiB of
+queued bytes, it stops reading, so that the sender's write buffer fills, as with a slow network. Both ends are real
+transports, so that their behaviour need not be imitated.
 """
 
 import asyncio
@@ -22,7 +25,7 @@ Side: TypeAlias = Literal["client", "server"]
 
 
 class Passage(Enum):
-    """Whether bytes get through."""
+    """Whether bytes are delivered, queued or lost."""
 
     OPEN = auto()
     STALLED = auto()
@@ -31,12 +34,12 @@ class Passage(Enum):
 
 @dataclass(slots=True)
 class Cut:
-    """An end that is to come.
+    """A pending end of connections.
 
     Attributes:
-        left: How many bytes are still delivered; less than 1 is past.
-        told: Who learns of the end.
-        reset: Whether they learn of it as an error.
+        left: How many bytes are still delivered before it; 0 if it has happened.
+        told: The sides that are notified.
+        reset: Whether they are notified with an error.
     """
 
     left: int
@@ -45,55 +48,55 @@ class Cut:
 
 
 def as_sent(_: random.Random, sent: int, __: int) -> int:
-    """Deliver what was sent at once at once."""
+    """Deliver each write as one piece."""
     return sent
 
 
 def anywhere(rng: random.Random, _: int, due: int) -> int:
-    """Deliver any number of bytes at once."""
+    """Deliver a random number of the bytes that are due as one piece."""
     return rng.randint(1, due)
 
 
 @dataclass(slots=True)
 class Conditions:
-    """What happens to the bytes that go one way.
+    """The faults of one direction.
 
     Attributes:
-        rng: Chooses where it is left to chance.
-        passage: Whether they get through.
-        seconds: How late they are.
-        turns: How late they are, in turns of the event loop.
-        piece: How many go at once, of those that were sent at once, and of all that are due.
-        cut: When the connection ends.
-        passed: How many were delivered.
+        rng: Random number generator of ``piece``.
+        passage: Whether bytes are delivered, queued or lost.
+        seconds: Their delay, in seconds.
+        iterations: Their delay, in event-loop iterations.
+        piece: Returns the size of the next piece, given the size of the first write and of all bytes that are due.
+        cut: The pending end of the connections, if any.
+        passed: How many bytes were delivered.
     """
 
     rng: random.Random
     passage: Passage = Passage.OPEN
     seconds: float = 0.0
-    turns: int = 0
+    iterations: int = 0
     piece: Callable[[random.Random, int, int], int] = as_sent
     cut: Cut | None = None
     passed: int = 0
 
     def heal(self) -> None:
-        """Let everything through, as it was sent."""
+        """Remove all faults."""
         self.passage, self.piece = Passage.OPEN, as_sent
-        self.seconds, self.turns, self.cut = 0.0, 0, None
+        self.seconds, self.iterations, self.cut = 0.0, 0, None
 
 
-_HELD: Final = 64 * 1024  # bytes that a direction holds before it reads no further
-_PATIENCE: Final = 30.0  # seconds that a peer may leave an end unread
+_HIGH_WATER: Final = 64 * 1024  # queued bytes of a direction, above which it stops reading
+_CLOSE_TIMEOUT: Final = 30.0  # seconds that a peer has to read the end
 
 
 class Pieces:
-    """No framing: what a transport carries are pieces of bytes, as they come."""
+    """No framing: a transport carries bytes as they are read, not messages."""
 
     terminator: ClassVar[bytes] = b""
 
     @property
     def endless(self) -> bool:
-        """Whether no end is to be expected: there are no messages here."""
+        """Whether the current message is too long: never, since there are no messages."""
         return False
 
     def __init__(self, _: int, /) -> None: ...
@@ -109,7 +112,7 @@ class End:
 
     Attributes:
         transport: Leads to a client or a server; not started yet.
-        fail: Makes an error of the end that comes next, for whoever is there.
+        fail: Turns the next end that this transport sends into an error.
     """
 
     transport: Transport
@@ -117,11 +120,11 @@ class End:
 
 
 class Wire:
-    """One connection, by two directions.
+    """Relays the two directions of one connection.
 
     Args:
-        conditions: Of the directions, by who gets the bytes.
-        ends: By who is there.
+        conditions: The faults of each direction, by the side that receives the bytes.
+        ends: The transports, by side.
     """
 
     def __init__(self, conditions: Mapping[Side, Conditions], ends: Mapping[Side, End]) -> None:
@@ -130,8 +133,8 @@ class Wire:
         self._to_client = _Direction(conditions["client"], server.transport, client, self.cut)
         self._to_server = _Direction(conditions["server"], client.transport, server, self.cut)
 
-    def cut(self, cut: Cut, behind: "_Direction | None" = None) -> None:
-        """End the connection: at once, or behind what a direction has delivered."""
+    def cut(self, cut: Cut, after: "_Direction | None" = None) -> None:
+        """End the connection: at once, or after the bytes that a direction has delivered."""
         to_client, to_server = self._to_client, self._to_server
         for side, direction, back in (
             ("client", to_client, to_server),
@@ -143,24 +146,24 @@ class Wire:
                 continue
             if cut.reset:
                 direction.sink.fail()
-            if direction is behind:
+            if direction is after:
                 direction.finish()
             else:
                 direction.sink.transport.abort()
 
-    def settle(self) -> None:
-        """Follow the conditions, which have changed."""
-        self._to_client.settle()
-        self._to_server.settle()
+    def update(self) -> None:
+        """Apply changed conditions."""
+        self._to_client.update()
+        self._to_server.update()
 
-    def let_go(self) -> None:
-        """Let everything through from now on, an end above all."""
-        self._to_client.free()
-        self._to_server.free()
+    def release(self) -> None:
+        """Stop injecting faults, and deliver the end even if it was lost."""
+        self._to_client.release()
+        self._to_server.release()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
-        """Carry bytes with the block, then end both ends."""
+        """Relay bytes inside the block, then end both transports."""
         loop = asyncio.get_running_loop()
         directions = (self._to_client, self._to_server)
         tasks = [loop.create_task(direction.run()) for direction in directions]
@@ -175,23 +178,23 @@ class Wire:
             for end in self._ends:
                 await end.transport.close(within=0)
 
-    async def over(self) -> None:
+    async def wait_ended(self) -> None:
         """Wait until both directions have ended."""
-        await self._to_client.over.wait()
-        await self._to_server.over.wait()
+        await self._to_client.ended.wait()
+        await self._to_server.ended.wait()
 
 
 @dataclass(slots=True)
 class _Sent:
-    """Some bytes on their way, or, as None, the end; with the time and the turn in which they were sent."""
+    """Queued bytes, or None for the end, with the time and the event-loop iteration of their arrival."""
 
     data: memoryview | None
     time: float
-    turn: int
+    iteration: int
 
 
 class _Direction:
-    """Receives from the one end, and writes to the other when the conditions allow it."""
+    """Receives from one transport, and writes to the other when the conditions allow it."""
 
     def __init__(
         self,
@@ -201,98 +204,98 @@ class _Direction:
         cut: "Callable[[Cut, _Direction], None]",
     ) -> None:
         self.sink: Final = sink
-        self.over: Final = asyncio.Event()
+        self.ended: Final = asyncio.Event()
         self._conditions = conditions
         self._source = source
         self._cut = cut
-        self._waiting: deque[_Sent] = deque()
-        self._held = 0
-        self._ended = False
+        self._queue: deque[_Sent] = deque()
+        self._queued_size = 0
+        self._source_ended = False
         self._silent = False
-        self._deaf = False
-        self._turn = 0
+        self._ignoring = False
+        self._iteration = 0
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
-        """Begin to receive."""
+        """Start to receive."""
         self._source.start(self, message_size=sys.maxsize)
-        self.settle()
+        self.update()
 
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
-        """Take what was sent, which are pieces of bytes here."""
+        """Queue received bytes."""
         for data in batch:
             if isinstance(data, bytes):
-                self._held += len(data)
+                self._queued_size += len(data)
                 self._put(memoryview(data))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Take the sender's end."""
+        """Queue the sender's end."""
         if error is not None:
             self.sink.fail()
-        self._ended = True
+        self._source_ended = True
         self._put(None)
 
     def silence(self) -> None:
-        """Deliver nothing any more, not even the end."""
+        """Stop delivering, even the end."""
         self._silent = True
-        self.settle()
+        self.update()
 
     def ignore(self) -> None:
-        """Receive nothing any more, not even the end."""
-        self._deaf = True
-        self.settle()
+        """Stop receiving, even the end."""
+        self._ignoring = True
+        self.update()
 
     def finish(self) -> None:
-        """Deliver the end, and nothing before it."""
-        self._waiting.clear()
-        self._held = 0
-        self._ended = True
-        self.free()
+        """Drop the queued bytes, and deliver the end."""
+        self._queue.clear()
+        self._queued_size = 0
+        self._source_ended = True
+        self.release()
 
-    def free(self) -> None:
-        """Deliver everything at once from now on, and an end even if it was lost before."""
+    def release(self) -> None:
+        """Stop injecting faults, and deliver the end even if it was lost."""
         self._conditions = Conditions(self._conditions.rng)
-        self._deaf = False
+        self._ignoring = False
         if self._silent:
             self.sink.transport.abort()
-        elif self._ended:
+        elif self._source_ended:
             self._put(None)
-        self.settle()
+        self.update()
 
-    def settle(self) -> None:
-        """Follow the conditions, which have changed."""
+    def update(self) -> None:
+        """Apply changed conditions."""
         if self._conditions.passage is Passage.DROPPING:
-            self._waiting.clear()
-            self._held = 0
-        if self._blocked or self._deaf or self._held > _HELD:
+            self._queue.clear()
+            self._queued_size = 0
+        if self._blocked or self._ignoring or self._queued_size > _HIGH_WATER:
             self._source.pause_reading()
         else:
             self._source.resume_reading()
         self._changed.set()
 
     async def run(self) -> None:
-        """Deliver until the end, or until nobody is there to deliver to."""
+        """Deliver until the sender's end, or until the receiver has disconnected."""
         try:
             while (piece := await self._next()) is not None:
                 self._deliver(piece)
                 if self._conditions.piece is not as_sent:
-                    await self._rest()
+                    await self._yield()
                 await self.sink.transport.drain()
-            await self._rest()
-            await self.sink.transport.close(within=_PATIENCE)
+            await self._yield()
+            await self.sink.transport.close(within=_CLOSE_TIMEOUT)
         except ConnectionLost:
             return
         finally:
-            self.over.set()
+            self.ended.set()
 
     @property
     def _blocked(self) -> bool:
         return self._silent or self._conditions.passage is Passage.STALLED
 
     def _put(self, data: memoryview | None) -> None:
-        self._waiting.append(_Sent(data, self._loop.time(), self._turn))
-        self.settle()
+        self._queue.append(_Sent(data, self._loop.time(), self._iteration))
+        self.update()
 
     def _deliver(self, piece: bytes) -> None:
         self.sink.transport.write(piece)
@@ -303,16 +306,16 @@ class _Direction:
             if cut.left == 0:
                 self._cut(cut, self)
 
-    async def _rest(self) -> None:
-        """Let what was delivered be read before what comes next: a reader at a socket sees it in the second turn."""
+    async def _yield(self) -> None:
+        """Yield until the last piece was read: a socket's reader runs in the second event-loop iteration."""
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     async def _next(self) -> bytes | None:
-        """Wait for the next piece; None is the end."""
+        """Wait for the next piece, and return it; None is the end."""
         while not self._is_due():
             await self._wait_until_due()
-        sent = self._waiting.popleft()
+        sent = self._queue.popleft()
         if sent.data is None:
             return None
         conditions = self._conditions
@@ -324,34 +327,34 @@ class _Direction:
             size = min(size, conditions.cut.left)
         piece, rest = sent.data[:size], sent.data[size:]
         if rest:
-            self._waiting.appendleft(_Sent(rest, sent.time, sent.turn))
-        self._held -= len(piece)
-        self.settle()
+            self._queue.appendleft(_Sent(rest, sent.time, sent.iteration))
+        self._queued_size -= len(piece)
+        self.update()
         return bytes(piece)
 
     def _join_due(self, sent: _Sent) -> None:
         parts = [sent.data or b""]
-        while self._waiting and self._waiting[0].data is not None and self._is_due():
-            parts.append(self._waiting.popleft().data or b"")
+        while self._queue and self._queue[0].data is not None and self._is_due():
+            parts.append(self._queue.popleft().data or b"")
         if len(parts) > 1:
             sent.data = memoryview(b"".join(parts))
 
     def _is_due(self) -> bool:
-        if not self._waiting or self._blocked:
+        if not self._queue or self._blocked:
             return False
-        first, conditions = self._waiting[0], self._conditions
-        late = self._turn - first.turn >= conditions.turns
+        first, conditions = self._queue[0], self._conditions
+        late = self._iteration - first.iteration >= conditions.iterations
         return late and first.time + conditions.seconds <= self._loop.time()
 
     async def _wait_until_due(self) -> None:
-        """Wait for the next turn, the time, or a change of conditions, whatever may make the first bytes due."""
+        """Wait until the first bytes may be due: an event-loop iteration, until their time, or for changed conditions."""
         self._changed.clear()
-        if not self._waiting or self._blocked:
+        if not self._queue or self._blocked:
             await self._changed.wait()
             return
-        first, conditions = self._waiting[0], self._conditions
-        if self._turn - first.turn < conditions.turns:
-            self._turn += 1
+        first, conditions = self._queue[0], self._conditions
+        if self._iteration - first.iteration < conditions.iterations:
+            self._iteration += 1
             await asyncio.sleep(0)
             return
         with suppress(TimeoutError):

@@ -1,4 +1,8 @@
-"""``connect_memory``: a client of a handler in the same process, without a socket."""
+"""In-process connections: ``connect_memory`` connects a client to a handler without a socket.
+
+A server runs in the same process, and both ends use the memory transport. With ``faults``, a wire between the two ends
+carries bytes, and injects the faults.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,10 +36,11 @@ async def connect_memory(
 
     Args:
         handler: Serves the calls.
-        faults: Disturbs the connection; None, the default, is a perfect one. It is let go when the block ends.
-        connection_options: For the client's side; its limits are the server's where it does not say. With
-            ``reconnect``, another connection follows ``faults.cut()``.
-        options: For the server's side; see ``ServerOptions``.
+        faults: Injects faults into the connection; None, the default, injects none. Its faults are removed when the block
+            ends.
+        connection_options: For the client; its ``limits`` are the server's by default. With ``reconnect``, the client
+            reconnects after ``faults.cut()``.
+        options: For the server; see ``ServerOptions``.
     """
     async with connect_and_serve(handler, faults, connection_options, options) as (connection, _):
         yield connection
@@ -48,7 +53,7 @@ async def connect_and_serve(
     connection_options: ConnectionOptions | None,
     options: ServerOptions,
 ) -> AsyncGenerator[tuple[Connection, Server], None]:
-    """Do what ``connect_memory`` does, and give the server as well. For the pytest plugin."""
+    """Connect as ``connect_memory`` does, and return the server as well; for the pytest plugin."""
     if faults is not None:
         require_instances("faults", [faults], Faults)
     server = Server(handler, **options)
@@ -79,5 +84,5 @@ async def connect_and_serve(
             yield connection, server
         finally:
             for wire in wires:
-                wire.let_go()  # nobody wants to wait at the end of a test for a peer that cannot answer
+                wire.release()  # else the close would wait for a peer that cannot answer
             await connection.close()

@@ -1,1 +1,1 @@
-"""What carries messages between a connection and a session."""
+"""Transports: ordered, reliable connections that carry messages between a client session and a server session."""

@@ -1,4 +1,9 @@
-"""The interface of transports: an ordered duplex between a client's session and a server's."""
+"""The transport interface: an ordered, reliable, bidirectional connection that carries messages.
+
+A message is the encoded bytes of one JSON text; each transport frames messages in its own way. Flow control has two
+halves. To write, a session checks ``writable`` and waits in ``drain()`` while the write buffer is above its high-water mark.
+To read, it pauses and resumes the transport. A transport owns no call: it reports messages and its end to one ``Receiver``.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,15 +14,15 @@ __all__ = ["Dial", "Listening", "Oversized", "PeerCredentials", "Receiver", "Tra
 
 @dataclass(frozen=True, slots=True)
 class PeerCredentials:
-    """Who is at the other end of a Unix socket, as the operating system says, and not the peer.
+    """The process at the other end of a Unix socket, as the kernel reports it; the peer cannot forge it.
 
-    They are those of the moment at which the client connected, or the server began to listen. Decide by the user
-    and the group: the process may have handed its socket on, or have ended and left its number to another.
+    The kernel records the credentials when the client connects, or when the server begins to listen. Base decisions on the
+    user and the group: the process may have passed its socket on, or have exited, and its id may have been reused.
 
     Attributes:
-        pid: The process; 0 where this one cannot see it, as from inside a container.
-        uid: Its effective user.
-        gid: Its effective group.
+        pid: Process id; 0 if this process cannot see the other one, as from inside a container.
+        uid: Its effective user id.
+        gid: Its effective group id.
     """
 
     pid: int
@@ -27,7 +32,7 @@ class PeerCredentials:
 
 @final
 class Oversized(NamedTuple):
-    """A message over the size limit: its first bytes, enough to read which call it was for. The rest was discarded.
+    """The head of a message over the size limit, from which the id of its call can be read. The rest was discarded.
 
     Attributes:
         head: At most the first 1,024 bytes.
@@ -37,92 +42,96 @@ class Oversized(NamedTuple):
 
 
 class Receiver(Protocol):
-    """What a transport delivers to: a client's or a server's session. Its methods return at once and never raise."""
+    """Receives what a transport delivers: a client's or a server's session. Its methods return at once and never raise."""
 
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
-        """Handle the messages that one read has brought, in their order; none if it was only a part of one."""
+        """Handle the messages of one read, in order; none if the read completed no message."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The last call: nothing more comes or goes. ``error`` is None if the peer, or this side, ended the connection."""
+        """Handle the end; the last call of a transport.
+
+        Args:
+            error: None if the peer, or this side, ended the connection.
+        """
 
 
 class Transport(Protocol):
-    """An ordered, reliable duplex of messages; one for each connection.
+    """An ordered, reliable, bidirectional connection that carries messages.
 
-    A message is the bytes of one JSON text. How messages are told apart on the way is the business of the transport.
+    A message is the encoded bytes of one JSON text. The transport chooses the framing.
     """
 
     @property
     def peer(self) -> str:
-        """The other end, for messages to people."""
+        """The other end, for log lines and error messages."""
         ...
 
     @property
     def credentials(self) -> PeerCredentials | None:
-        """Whose process is at the other end of a Unix socket; None for TCP, or where the system does not say."""
+        """The process at the other end of a Unix socket; None for TCP, or if the operating system does not report it."""
         ...
 
     @property
     def buffered(self) -> int:
-        """How many written bytes have not left yet."""
+        """How many written bytes have not been sent yet."""
         ...
 
     @property
-    def has_room(self) -> bool:
-        """Whether ``drain`` would return at once."""
+    def writable(self) -> bool:
+        """Whether the write buffer is below its high-water mark, so that ``drain`` would return at once."""
         ...
 
     def start(
         self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
     ) -> None:
-        """Begin to deliver; called once, and before ``close``.
+        """Start to deliver messages; called once, and before ``close``.
 
         Args:
-            receiver: Gets the messages.
-            message_size: The longest message that is kept, in bytes; a longer one is discarded while it comes in, and
-                delivered as ``Oversized``. One that goes on to four times the size ends the connection.
-            unread_time: How long the peer may read nothing while this end is not writable, in seconds; then the
-                connection ends with an error. None is without limit.
+            receiver: Receives the messages.
+            message_size: The size limit of a message, in bytes. A longer one is discarded as it arrives, and delivered as
+                ``Oversized``. One that exceeds four times the limit ends the connection.
+            unread_time: Write timeout: for how many seconds the peer may read nothing while this end is not writable; then
+                the connection ends with an error. None means no timeout.
         """
 
     def write(self, message: bytes) -> None:
-        """Send a message, without waiting; after the connection is lost it is dropped.
+        """Send a message without waiting; after the connection is lost, it is dropped.
 
-        All that is written in one event-loop iteration may leave together at its end.
+        All writes of one event-loop iteration may be coalesced.
         """
 
     def write_all(self, messages: Sequence[bytes]) -> None:
-        """Send some messages, as ``write`` does."""
+        """Send several messages, as ``write`` does."""
 
     async def drain(self) -> None:
-        """Return once there is room for more: at once, or in the order in which it was asked for.
+        """Wait until this end is writable; concurrent writers continue in the order of their calls.
 
         Raises:
-            ConnectionLost: There never will be.
+            ConnectionLost: The connection has ended.
         """
 
     def pause_reading(self) -> None:
-        """Deliver nothing until told to; may be repeated."""
+        """Deliver nothing until ``resume_reading``; may be repeated."""
 
     def resume_reading(self) -> None:
         """Deliver again; may be repeated."""
 
     async def close(self, *, within: float) -> None:
-        """Send what was written, then the end; wait for the peer's end, or give up after ``within`` seconds."""
+        """Send what was written, then the end; wait for the peer's end, and abort after ``within`` seconds."""
 
     def abort(self) -> None:
-        """End at once; what was written and has not left is lost."""
+        """End at once; written bytes that were not sent are lost."""
 
 
 class Listening(Protocol):
-    """What brings a server its connections."""
+    """A source of new connections for a server."""
 
     def close(self) -> None:
-        """Take no new connections, and drop those that are not open yet."""
+        """Stop accepting connections, and drop those that are not open yet."""
 
 
 Dial: TypeAlias = Callable[[], Awaitable[Transport]]
-"""Connects, each time that it is called: returns a transport that is open and delivers nothing before its ``start``.
+"""Opens a new connection at each call: returns an open transport, which delivers nothing before its ``start``.
 
-It raises ConnectFailed where nobody answers.
+It raises ConnectFailed if no server answers.
 """

@@ -1,4 +1,12 @@
-"""Framing for byte transports: a message is a line of at most a given length, which a newline ends."""
+"""Framing for byte transports: each message is a line, terminated by a newline.
+
+``Lines`` keeps one unfinished line of at most the size limit. A longer line is reported once, by its head, and
+discarded as it arrives. So a peer cannot make this side buffer more than the limit. A line that exceeds the limit four
+times has no end to wait for, and the transport ends the connection.
+
+Three paths keep it fast: one split for a small read, a search for newlines in a large read (a split checks every
+byte), and a slow path only for lines that may exceed the limit.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar, Final, Protocol
@@ -9,14 +17,12 @@ __all__ = ["Framing", "Lines"]
 
 _HEAD_SIZE: Final = 1024
 _ENDLESS: Final = 4  # times the limit
-_LONG: Final = 4096  # bytes of a line that is worth a call of its own
-_BLANK: Final = (
-    b"!"  # every line that begins with white space sorts before this, and every JSON text after it
-)
+_LONG: Final = 4096  # bytes of a line, from which a search is faster than a split
+_BLANK: Final = b"!"  # sorts after every line that begins with white space, before every JSON text
 
 
 class Framing(Protocol):
-    """How a byte transport tells messages apart; made for each connection, with the size limit of a message."""
+    """Splits the bytes of a connection into messages; one instance per connection, with the size limit of a message."""
 
     terminator: ClassVar[bytes]
     """The bytes that end a message."""
@@ -25,24 +31,24 @@ class Framing(Protocol):
 
     @property
     def endless(self) -> bool:
-        """Whether the peer sends a message whose end is not to be expected."""
+        """Whether the current message is so far over the limit that the connection must end."""
         ...
 
     def split(self, data: bytes, /) -> Sequence[bytes | Oversized]:
-        """Return the messages that the next bytes complete."""
+        """Return the messages that the next bytes complete, in order."""
         ...
 
 
 class Lines:
-    """A message is a line. Keeps at most one unfinished line, of at most ``max_size`` bytes.
+    """Splits bytes at newlines. Keeps at most one unfinished line, of at most ``max_size`` bytes.
 
     Args:
-        max_size: The longest line that is kept, in bytes, without its newline. This is a security limit:
-            what is longer is discarded while it streams in.
+        max_size: The longest line that is kept, in bytes, without its newline. This is a security limit: a longer line
+            is discarded as it arrives.
 
     Attributes:
         terminator: A newline.
-        endless: Whether the present line is so far over the limit that no end is to be expected.
+        endless: Whether the current line exceeds four times the limit.
     """
 
     terminator: ClassVar[bytes] = b"\n"
@@ -58,26 +64,26 @@ class Lines:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._small = min(max_size, _LONG)
-        # Grows as a bytearray, because joining whole pieces again and again would be quadratic.
+        # Becomes a bytearray when it grows: repeated concatenation of bytes would take quadratic time.
         self._rest: bytes | bytearray = b""
         self._discarded = 0
         self.endless = False
 
     def split(self, data: bytes, /) -> Sequence[bytes | Oversized]:
-        """Return the lines that the next bytes complete, without newlines; blank ones are left out.
+        """Return the lines that the next bytes complete, without newlines and without blank lines.
 
-        A line over the limit is reported once, as soon as it is known to be.
+        A line over the limit is reported once, as soon as it exceeds the limit.
         """
         size = len(data)
-        if size < self._small and not self._rest and not self._discarded:  # as it usually is
+        if size < self._small and not self._rest and not self._discarded:  # the usual case
             lines = data.split(b"\n")
             self._rest = lines.pop()
-            if lines and min(lines) < _BLANK:  # some are blank, or begin so
+            if lines and min(lines) < _BLANK:  # at least one is blank or begins with white space
                 return [line for line in lines if line and not line.isspace()]
             return lines
         if self._discarded or len(self._rest) + size > self._max_size:
             return self._split_slowly(data)
-        lines = _split(data)  # none of which can be too long
+        lines = _split(data)  # none of them can exceed the limit
         if self._rest:
             if len(lines) == 1:
                 self._keep(data)
@@ -90,7 +96,7 @@ class Lines:
         found: list[bytes | Oversized] = []
         *ends, tail = _split(data)
         for end in ends:
-            self._take(end, found)
+            self._add(end, found)
             if self._discarded:
                 self._discarded = 0
             else:
@@ -99,11 +105,11 @@ class Lines:
                 if line and not line.isspace():
                     found.append(line)
         if tail:
-            self._take(tail, found, unfinished=True)
+            self._add(tail, found, unfinished=True)
             self.endless = self._discarded > _ENDLESS * self._max_size
         return found
 
-    def _take(
+    def _add(
         self, piece: bytes, found: list[bytes | Oversized], *, unfinished: bool = False
     ) -> None:
         if self._discarded:
@@ -123,7 +129,7 @@ class Lines:
 
 
 def _split(data: bytes) -> list[bytes]:
-    """Split at newlines, as ``bytes.split`` does, which looks at one byte after the other; ``find`` at many at once."""
+    """Split at newlines, as ``bytes.split`` does; faster for long lines, since ``find`` compares many bytes at once."""
     if data.find(b"\n", 0, _LONG) >= 0:
         return data.split(b"\n")
     lines: list[bytes] = []

@@ -1,7 +1,8 @@
-"""The memory transport: both ends of a connection in one process.
+"""In-process transport: both ends of a connection in one process, without a socket.
 
-Messages are handed over as they are. With a framing, an end carries bytes instead, as a socket does: tests with faults need
-them, to cut and delay them.
+A connection has two pipes, one per direction. A pipe delivers in a later event-loop iteration, as a socket does, and has the
+same high-water mark and write timeout. By default it carries messages as they are. With a framing, it carries bytes, which
+``enkaku.testing`` delays, splits and cuts.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from enkaku.errors import ConnectionLost
 
 from .base import Oversized, PeerCredentials, Receiver
 from .lines import Framing
-from .write_queue import Room, Unread
+from .write_queue import WriteQueue, WriteTimeout
 
 __all__ = ["MemoryTransport", "memory_pair"]
 
@@ -23,27 +24,27 @@ _HEAD_SIZE: Final = 1024  # bytes of a message that is too large
 
 
 class _Pipe:
-    """One direction of a memory connection: messages or bytes, and at last None for the end, on their way to a reader."""
+    """One direction of a connection: queues messages or bytes, and finally None, the end, until the reader takes them."""
 
     def __init__(self) -> None:
         self.size = 0
-        self.taken = 0
+        self.delivered = 0
         self._loop = asyncio.get_running_loop()
         self._items: deque[bytes | None] = deque()
-        self._take: Callable[[bytes | None], None] | None = None
+        self._on_data: Callable[[bytes | None], None] | None = None
         self._reading = True
         self._scheduled = False
-        self.unread: Final = Unread(lambda: self.taken, self._give_up)
-        self.room: Final = Room(self.unread)
-        self.on_unread: Callable[[Exception], None] | None = None
+        self.write_timeout: Final = WriteTimeout(lambda: self.delivered, self._time_out)
+        self.write_queue: Final = WriteQueue(self.write_timeout)
+        self.on_write_timeout: Callable[[Exception], None] | None = None
 
     def put(self, data: bytes | None) -> None:
         self._items.append(data)
         self._resize(len(data or b""))
         self._schedule()
 
-    def connect(self, take: Callable[[bytes | None], None]) -> None:
-        self._take = take
+    def connect(self, on_data: Callable[[bytes | None], None]) -> None:
+        self._on_data = on_data
         self._schedule()
 
     def set_reading(self, reading: bool) -> None:  # noqa: FBT001 # a state, not an option
@@ -57,41 +58,43 @@ class _Pipe:
     def _resize(self, change: int) -> None:
         self.size += change
         if self.size > _HIGH_WATER:
-            self.room.fill()
+            self.write_queue.mark_full()
         else:
-            self.room.clear()
+            self.write_queue.mark_writable()
 
     def _schedule(self) -> None:
-        if self._items and self._reading and self._take is not None and not self._scheduled:
+        if self._items and self._reading and self._on_data is not None and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._deliver)
 
     def _deliver(self) -> None:
         self._scheduled = False
         delivered = False
-        while self._items and self._reading and self._take is not None:
+        while self._items and self._reading and self._on_data is not None:
             if delivered and self._items[0] is None:
-                self._schedule()  # as from a socket, the end comes a turn later: what was asked for has begun
+                # As with a socket, the end arrives one event-loop iteration after the data, so
+                # that the handlers of the last messages have started by then.
+                self._schedule()
                 return
             delivered = True
             data = self._items.popleft()
-            self.taken += len(data or b"")
+            self.delivered += len(data or b"")
             self._resize(-len(data or b""))
-            self._take(data)
+            self._on_data(data)
 
-    def _give_up(self, error: Exception) -> None:
-        if self.on_unread is not None:
-            self.on_unread(error)
+    def _time_out(self, error: Exception) -> None:
+        if self.on_write_timeout is not None:
+            self.on_write_timeout(error)
 
 
 class MemoryTransport:
     """One end of a connection inside a process; messages arrive in a later event-loop iteration.
 
     Args:
-        peer: The other end, for messages to people.
-        incoming: Where messages come from.
-        outgoing: Where they go.
-        framing: How messages become bytes; None carries them as they are.
+        peer: The other end, for log lines and error messages.
+        incoming: The pipe to read from.
+        outgoing: The pipe to write to.
+        framing: How messages become bytes; None passes messages on as they are.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class MemoryTransport:
         self._peer = peer
         self._incoming = incoming
         self._outgoing = outgoing
-        outgoing.on_unread = self._fail
+        outgoing.on_write_timeout = self._fail
         self._framing: Framing | None = None if framing is None else framing(0)
         self._message_size = 0
         self._receiver: Receiver | None = None
@@ -114,58 +117,58 @@ class MemoryTransport:
 
     @property
     def peer(self) -> str:
-        """The other end, for messages to people."""
+        """The other end, for log lines and error messages."""
         return self._peer
 
     @property
     def credentials(self) -> PeerCredentials:
-        """This process: both ends are in it."""
+        """This process, which has both ends."""
         return PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
 
     @property
     def buffered(self) -> int:
-        """How many written bytes the other end has not been given yet."""
+        """How many written bytes have not been delivered to the other end yet."""
         return self._outgoing.size
 
     @property
-    def has_room(self) -> bool:
+    def writable(self) -> bool:
         """Whether ``drain`` would return at once."""
-        return not (self._outgoing.room.full or self._lost.done())
+        return self._outgoing.write_queue.writable and not self._lost.done()
 
     def start(
         self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
     ) -> None:
-        """Begin to deliver."""
+        """Start to deliver messages."""
         if self._framing is not None:
             self._framing = type(self._framing)(message_size)
         self._message_size = message_size
-        self._outgoing.unread.seconds = unread_time
+        self._outgoing.write_timeout.seconds = unread_time
         self._receiver = receiver
-        self._incoming.connect(self._take)
+        self._incoming.connect(self._on_data)
 
     def write(self, message: bytes) -> None:
-        """Hand a message to the other end."""
+        """Send a message to the other end."""
         if not self._ending:
             framing = self._framing
             self._outgoing.put(message if framing is None else message + framing.terminator)
 
     def write_all(self, messages: Sequence[bytes]) -> None:
-        """Hand some messages to the other end."""
+        """Send several messages to the other end."""
         for message in messages:
             self.write(message)
 
     async def drain(self) -> None:
-        """Wait until the other end has taken most of what was written.
+        """Wait until the other end has read most of what was written.
 
         Raises:
-            ConnectionLost: The connection is gone.
+            ConnectionLost: The connection has ended.
         """
-        await self._outgoing.room.wait()
+        await self._outgoing.write_queue.wait()
         if self._lost.done():
-            raise ConnectionLost(f"the connection to {self._peer} is gone") from self._error
+            raise ConnectionLost(f"the connection to {self._peer} has ended") from self._error
 
     def pause_reading(self) -> None:
-        """Deliver nothing until told to; while this side ends, read on."""
+        """Deliver nothing until ``resume_reading``. No effect while this end closes: it needs the peer's end."""
         if not self._ending:
             self._incoming.set_reading(False)
 
@@ -174,7 +177,7 @@ class MemoryTransport:
         self._incoming.set_reading(True)
 
     async def close(self, *, within: float) -> None:
-        """Send the end behind what was written, and wait for the other's."""
+        """Send the end after what was written, and wait for the peer's end; abort after a timeout."""
         self._end_writing()
         self.resume_reading()
         try:
@@ -187,23 +190,23 @@ class MemoryTransport:
             raise
 
     def abort(self) -> None:
-        """End at once; what was not delivered in either direction is lost."""
+        """End at once; undelivered messages of both directions are lost."""
         self._ending = True
         for pipe in (self._outgoing, self._incoming):
             pipe.clear()
             pipe.put(None)
         self.resume_reading()
 
-    def _take(self, data: bytes | None) -> None:
+    def _on_data(self, data: bytes | None) -> None:
         if self._receiver is None or self._lost.done():
             return
         if data is not None:
             self._deliver(self._receiver, data)
             return
-        # The end of one side is the end of both, as with a socket whose peer closes.
+        # The end of one direction ends the other one, too, as with a socket whose peer closes it.
         self._lost.set_result(None)
         self._end_writing()
-        self._outgoing.room.give_up()
+        self._outgoing.write_queue.release_all()
         self._receiver.connection_lost(self._error)
 
     def _deliver(self, receiver: Receiver, data: bytes) -> None:
@@ -214,7 +217,11 @@ class MemoryTransport:
             return
         receiver.messages_received(framing.split(data))
         if framing.endless:
-            self._fail(ConnectionAbortedError("the peer sent a message without an end"))
+            self._fail(
+                ConnectionAbortedError(
+                    "the peer sent a message of more than four times the size limit"
+                )
+            )
 
     def _fail(self, error: Exception) -> None:
         self._error = error
@@ -229,14 +236,14 @@ class MemoryTransport:
 def memory_pair(
     client: type[Framing] | None = None, server: type[Framing] | None = None
 ) -> tuple[MemoryTransport, MemoryTransport]:
-    """Make the two ends of a connection without a socket.
+    """Return the two ends of a connection without a socket.
 
     Args:
-        client: How the client's end makes bytes of messages; None, the default, not at all.
-        server: The same for the server's end.
+        client: The framing of the client's end; None, the default, passes messages on as they are.
+        server: The framing of the server's end.
 
     Returns:
-        The client's end and the server's; either ends with the other.
+        The client's end and the server's end; when one ends, so does the other.
 
     Raises:
         RuntimeError: No event loop is running.

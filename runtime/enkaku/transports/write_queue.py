@@ -1,7 +1,11 @@
-"""Write queue: whether a transport is writable, which writers wait, and how long the peer may read nothing.
+"""Write queue and write timeout of a transport.
 
-A transport above its high-water mark is not writable. Waiting writers are woken in the order of arrival, a few in each
-event-loop iteration: a thousand at once would write a thousand items where there is space for one.
+``WriteQueue`` suspends writers while the write buffer is above its high-water mark. Waiting writers continue in the order of
+arrival, a few in each event-loop iteration: if a thousand continued at once, each would write an item, and the buffer
+would exceed its mark a thousandfold.
+
+``WriteTimeout`` ends a connection whose peer reads nothing while writers wait. It compares the number of sent bytes a few
+times within the timeout. So one timer is enough, and nothing is counted per write.
 """
 
 import asyncio
@@ -9,79 +13,81 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Room", "Unread"]
+__all__ = ["WriteQueue", "WriteTimeout"]
 
-_AT_ONCE: Final = 8  # writers that are woken together: each may write before there is no room again
-_LOOKS: Final = 4  # in the time that a peer may read nothing: the more, the less it gets beyond it
+_BATCH: Final = (
+    8  # writers per iteration: each may write before the buffer is known to be full again
+)
+_CHECKS: Final = 4  # per timeout: a peer gets at most one check interval more than its timeout
 
 
-class Room:
-    """Says whether a writer may go on; those who may not wait in a queue, and leave it in order.
+class WriteQueue:
+    """Suspends writers while a transport is not writable, and resumes them in order.
 
     Args:
-        unread: Gives the peer up if there is no room for long; None waits for ever.
+        write_timeout: Runs while the transport is not writable; None means no timeout.
 
     Attributes:
-        full: Whether there is no room.
+        writable: Whether ``wait`` would return at once.
     """
 
     __slots__ = (
         "_loop",
         "_queue",
-        "_unread",
         "_waking",
-        "full",
+        "_write_timeout",
+        "writable",
     )
 
-    def __init__(self, unread: "Unread | None" = None) -> None:
-        self._unread = unread
+    def __init__(self, write_timeout: "WriteTimeout | None" = None) -> None:
+        self._write_timeout = write_timeout
         self._loop = asyncio.get_running_loop()
-        self.full = False
-        self._queue: OrderedDict[asyncio.Future[None], None] | None = None  # until somebody waits
+        self.writable = True
+        # None until a writer waits: most connections never need the queue.
+        self._queue: OrderedDict[asyncio.Future[None], None] | None = None
         self._waking = False
 
-    def fill(self) -> None:
-        """There is no room any more."""
-        self.full = True
-        if self._unread is not None:
-            self._unread.watch()
+    def mark_full(self) -> None:
+        """Suspend writers from now on: the write buffer is above its high-water mark."""
+        self.writable = False
+        if self._write_timeout is not None:
+            self._write_timeout.start()
 
-    def clear(self) -> None:
-        """There is room again."""
-        self._have_room()
+    def mark_writable(self) -> None:
+        """Resume writers, a few in each event-loop iteration."""
+        self._set_writable()
         if self._queue and not self._waking:
             self._wake()
 
-    def give_up(self) -> None:
-        """There will never be room: let everybody go, at once."""
-        self._have_room()
+    def release_all(self) -> None:
+        """Resume all writers at once: the connection has ended, and each of them raises."""
+        self._set_writable()
         while self._queue:
             self._wake_one(self._queue)
 
     async def wait(self) -> None:
-        """Return once there is room: at once if there is some, else when it is this one's turn."""
-        if not self.full:
+        """Wait until the transport is writable, and until earlier writers have continued."""
+        if self.writable:
             return
         if self._queue is None:
             self._queue = OrderedDict()
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._queue[turn] = None
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._queue[waiter] = None
         try:
-            await turn
+            await waiter
         finally:
-            self._queue.pop(turn, None)  # as a rule, whoever was woken is in the queue no more
+            # Usually removed before it was woken; a cancelled writer removes itself.
+            self._queue.pop(waiter, None)
 
-    def _have_room(self) -> None:
-        self.full = False
-        if self._unread is not None:
-            self._unread.rest()
+    def _set_writable(self) -> None:
+        self.writable = True
+        if self._write_timeout is not None:
+            self._write_timeout.stop()
 
     def _wake(self) -> None:
-        # A few in each turn of the event loop: woken all at once, a thousand writers would write a thousand
-        # items where there is room for one.
         self._waking = False
-        for _ in range(_AT_ONCE):
-            if self.full or not self._queue:
+        for _ in range(_BATCH):
+            if not self.writable or not self._queue:
                 return
             self._wake_one(self._queue)
         if self._queue:
@@ -89,62 +95,64 @@ class Room:
             self._loop.call_soon(self._wake)
 
     def _wake_one(self, queue: OrderedDict[asyncio.Future[None], None]) -> None:
-        turn, _ = queue.popitem(last=False)
-        if not turn.done():
-            turn.set_result(None)
+        waiter, _ = queue.popitem(last=False)
+        if not waiter.done():
+            waiter.set_result(None)
 
 
-class Unread:
-    """Gives a peer up that reads nothing of what waits for it; looks a few times in the time, and only while told to.
+class WriteTimeout:
+    """Reports a peer that reads nothing while the write buffer is full. It has no timer while it is stopped.
 
     Args:
-        count_left: Tells how many bytes have left so far, give or take a constant.
-        give_up: Called with what to say, once, when none have left for the time, or for a quarter more.
+        count_sent: Returns the number of bytes sent so far, up to a constant offset.
+        on_timeout: Called once, with the error, when no byte was sent for the timeout; at most a quarter of it later.
 
     Attributes:
-        seconds: The time; None is for ever.
+        seconds: The timeout; None means no timeout.
     """
 
     __slots__ = (
-        "_count_left",
-        "_give_up",
-        "_left",
+        "_count_sent",
+        "_idle_checks",
+        "_on_timeout",
+        "_sent",
         "_timer",
-        "_vain",
         "seconds",
     )
 
-    def __init__(self, count_left: Callable[[], int], give_up: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, count_sent: Callable[[], int], on_timeout: Callable[[Exception], None]
+    ) -> None:
         self.seconds: float | None = None
-        self._count_left = count_left
-        self._give_up = give_up
-        self._left = 0
-        self._vain = 0
+        self._count_sent = count_sent
+        self._on_timeout = on_timeout
+        self._sent = 0
+        self._idle_checks = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self) -> None:
-        """Something waits, and there is no room for more; may be repeated."""
+    def start(self) -> None:
+        """Start the timer unless it runs."""
         if self._timer is None and self.seconds is not None:
-            self._left, self._vain = self._count_left(), 0
-            self._look_after(self.seconds)
+            self._sent, self._idle_checks = self._count_sent(), 0
+            self._schedule_check(self.seconds)
 
-    def rest(self) -> None:
-        """There is room again, or nobody to read; may be repeated."""
+    def stop(self) -> None:
+        """Stop the timer if it runs."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look_after(self, seconds: float) -> None:
+    def _schedule_check(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(seconds / _LOOKS, self._look, seconds)
+        self._timer = loop.call_later(seconds / _CHECKS, self._check, seconds)
 
-    def _look(self, seconds: float) -> None:
-        before, self._left = self._left, self._count_left()
-        self._vain = self._vain + 1 if self._left == before else 0
-        if self._vain < _LOOKS:
-            self._look_after(seconds)
+    def _check(self, seconds: float) -> None:
+        before, self._sent = self._sent, self._count_sent()
+        self._idle_checks = self._idle_checks + 1 if self._sent == before else 0
+        if self._idle_checks < _CHECKS:
+            self._schedule_check(seconds)
         else:
             self._timer = None
-            self._give_up(
-                TimeoutError(f"the peer has read nothing of what waits for it for {seconds:g} s")
+            self._on_timeout(
+                TimeoutError(f"write timeout: the peer read nothing for {seconds:g} s")
             )

@@ -1,6 +1,6 @@
-"""Sends spoilt lines to a server and to a client of this library, each in a process of its own.
+"""Fuzzer: sends malformed messages to a server and to a client, each in its own process.
 
-It says which seed it uses; with the same one, and the name of a batch, it sends the same bytes again.
+It prints its seed; the same seed and batch reproduce the same bytes.
 """
 
 import argparse
@@ -23,27 +23,27 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def _show(outcome: Outcome, seed: str) -> None:
     blocks, size = outcome.grown
-    _say(
+    _print(
         f"{outcome.side}: {outcome.lines} lines in {outcome.seconds:.0f} s, "
         f"{outcome.reached} calls reached; "
         f"memory: {blocks:+d} blocks, {size / 2**20:+.1f} MiB; {len(outcome.found)} findings"
     )
     for found in outcome.found[:_SHOWN]:
-        _say(f"  {found}")
+        _print(f"  {found}")
     if outcome.found:
-        _say(f"  again: --seed {seed} --batch {outcome.found[0].partition(': ')[0]}")
+        _print(f"  again: --seed {seed} --batch {outcome.found[0].partition(': ')[0]}")
 
 
 def main() -> int:
     options = _arguments()
-    _say(f"seed {options.seed}, {options.lines} lines")
+    _print(f"seed {options.seed}, {options.lines} lines")
     if options.batch:
         side, _, number = options.batch.partition(":")
         outcomes = [fuzz(side, options.seed, range(int(number), int(number) + 1))]

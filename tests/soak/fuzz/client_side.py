@@ -1,7 +1,4 @@
-"""Fuzzes a client: a server answers its calls with spoilt lines, and afterwards with a good one.
-
-Above it: the program and the test. Below it: the lines, the procedures, the watch.
-"""
+"""Client fuzzer: a server replies to calls with malformed messages, and then with a valid one, which must be accepted."""
 
 import asyncio
 import json
@@ -20,7 +17,7 @@ from .watch import Watch
 
 __all__ = ["ClientSide"]
 
-_WITHIN: Final = 30.0  # seconds for a good answer to be taken
+_WITHIN: Final = 30.0  # seconds, the time limit of a valid reply
 _TRIES: Final = 5
 _KINDS: Final = (*("receive",) * 6, *("result", "error", "credit") * 2)
 _VALUES: Final = (
@@ -30,12 +27,12 @@ _VALUES: Final = (
 
 
 class ClientSide:
-    """One server of raw lines, and one connection after the other to it.
+    """A raw server, to which one client after the other connects.
 
     Args:
-        path: Where it listens.
-        seed: Decides, with the number of a batch, what that batch sends.
-        watch: Told what went wrong.
+        path: Its socket.
+        seed: The seed; together with a batch number, it determines what the batch sends.
+        watch: Records the findings.
     """
 
     name = "client"
@@ -47,10 +44,10 @@ class ClientSide:
         self._accepted: asyncio.Queue[_Peer] = asyncio.Queue()
         self._counting = Counting()
         self._limits = enkaku.Limits(message_size=MESSAGE_SIZE)
-        self.reached = 0  # how many calls ended well, or in what the server sent
+        self.reached = 0  # calls that ended with a message of the server
 
     async def run(self, numbers: range, count: int) -> AsyncGenerator[int, None]:
-        """Run the batches with these numbers, of so many lines each; say when each is done."""
+        """Run batches of ``count`` lines each; yield the number of each finished batch."""
         listener = await asyncio.get_running_loop().create_unix_server(
             lambda: _Peer(self._accepted), self._path
         )
@@ -82,7 +79,7 @@ class ClientSide:
                     peer.transport.write(b"\n")
                     await self._ask(connection, data)
             except TimeoutError:
-                self._watch.add(f"a good answer was not taken within {_WITHIN:g} s")
+                self._watch.add(f"a valid reply was not accepted within {_WITHIN:g} s")
             if random.random() < 0.5:
                 peer.transport.abort()
             for call in calls:
@@ -92,7 +89,7 @@ class ClientSide:
                 self._watch.add(f"calls are left: {connection.calls}")
             peer.transport.abort()
         if imbalance := self._counting.imbalance():
-            self._watch.add(f"not every start has one end: {imbalance}")
+            self._watch.add(f"starts and ends differ: {imbalance}")
 
     async def _ask(self, connection: enkaku.Connection, data: bytes) -> None:
         for _ in range(_TRIES):
@@ -103,10 +100,10 @@ class ClientSide:
                     self._watch.add(f"the connection ended: {error!r}")
                 return
             except enkaku.EnkakuError as error:
-                last = error  # a line before may have named the next rid
+                last = error  # an earlier line may have had the next rid
             else:
                 return
-        self._watch.add(f"good answers are not taken: {last!r}")
+        self._watch.add(f"valid replies are not accepted: {last!r}")
 
     async def _call(self, call: Awaitable[object]) -> None:
         try:
@@ -116,12 +113,12 @@ class ClientSide:
             self.reached += 1
         except enkaku.EnkakuError:
             return
-        except Exception as error:  # noqa: BLE001 # whatever it is, it is a finding
+        except Exception as error:  # noqa: BLE001 # any other exception is a finding
             self._watch.add(f"a call ended in {error!r}")
 
 
 class _Peer(asyncio.Protocol):
-    """The server's end of a connection: collects the rids of calls, and answers the good request well."""
+    """The server's end of a connection: collects the rids of calls, and replies to the valid request."""
 
     def __init__(self, accepted: "asyncio.Queue[_Peer]") -> None:
         self.rids = [str(number) for number in range(1, 9)]
@@ -148,7 +145,7 @@ class _Peer(asyncio.Protocol):
 
 
 def _calls(connection: enkaku.Connection, random: Random) -> list[Awaitable[Any]]:
-    """Open some calls, which are used in different ways."""
+    """Open some calls and use them in different ways."""
     some: dict[str, object] = {"a": 1}
     fraction: dict[str, float] = {"numerator": 1, "denominator": 2}
     return [
@@ -197,7 +194,7 @@ async def _converse(
 
 
 def _made_up(random: Random, rids: list[str]) -> Members:
-    """Make a message of a server that is right, or nearly so."""
+    """Return a valid, or almost valid, message of a server."""
     kind = random.choice(_KINDS)
     body: list[tuple[str, Any]] = [("typ", kind), ("rid", random.choice(rids))]
     value = Text(random.choice(_VALUES)) if random.random() < 0.8 else odd_text(random)

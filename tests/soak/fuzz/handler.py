@@ -1,7 +1,4 @@
-"""What the fuzzed server serves: the recordings' procedures, by handlers that end soon or when they are told to.
-
-Above it: the two fuzzers. Below it: enkaku.
-"""
+"""Handler of the fuzzed server: serves the recordings' procedures; its handlers end soon, or when they are closed."""
 
 import asyncio
 from collections.abc import Generator
@@ -20,14 +17,14 @@ Json: TypeAlias = dict[str, object]
 
 
 class Span(enkaku.Model):
-    """How many items, and how long between them."""
+    """The number of items, and the interval between them."""
 
     max: float
     interval: float | None = None
 
 
 class Level(enkaku.Model):
-    """A small model with a choice."""
+    """A small model with an enumeration."""
 
     level: Literal["debug", "info", "warn", "error"]
 
@@ -72,11 +69,11 @@ GOOD: Final[dict[str, object]] = {
     "counter": _SPAN,
     "logs/watch": _LEVEL,
 }
-"""Params, data and items that fit, by the procedures that take them."""
+"""Valid params, data and items, by procedure."""
 
 
 class Bounded(enkaku.Handler):
-    """Counts the calls that begin and end in it."""
+    """Counts the handlers that start and end."""
 
     def __init__(self) -> None:
         self.began = 0

@@ -1,7 +1,6 @@
-"""Lines that a peer might send: recorded ones, made-up ones, and both of them spoilt.
+"""Generator of fuzz input: recorded and made-up messages, most of them mutated.
 
-Above it: the two fuzzers. Below it: odd values and the recordings. All comes from one ``Random``: the same
-seed makes the same bytes.
+One ``Random`` makes all choices: the same seed makes the same bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +14,9 @@ from .values import Members, odd_text, parse, places, write
 
 __all__ = ["MESSAGE_SIZE", "Lines", "good_line", "made_envelope", "may_end", "pieces", "recorded"]
 
-MESSAGE_SIZE: Final = (
-    64 * 1024
-)  # bytes of the longest line that is read, so that longer ones can be tried
+MESSAGE_SIZE: Final = 64 * 1024  # bytes, a low limit, so that longer messages can be tried
 
-_PIECES: Final = 10_000  # of a batch at the most, about
+_PIECES: Final = 10_000  # maximum per batch, approximately
 _LONGEST: Final = 20_000  # bytes of a recorded line
 _HEADERS: Final = ("win", "ttl", "traceparent", "tracestate", "alg", "typ", "kid")
 _MEMBERS: Final = (
@@ -59,7 +56,7 @@ _BYTES: Final = (
 
 @cache
 def recorded(side: Side) -> tuple[bytes, ...]:
-    """Give the recorded lines of one side, newlines included where they were there."""
+    """Return the recorded lines of one side, with their newlines, if any."""
     return tuple(
         line.data
         for recording in load_recordings().values()
@@ -74,12 +71,12 @@ def _envelope(payload: Members, header: Sequence[tuple[str, Any]] = ()) -> Membe
 
 
 def good_line(**payload: object) -> bytes:
-    """Write a message as it should be."""
+    """Encode a valid message."""
     return f"{write(_envelope(Members(payload.items())))}\n".encode()
 
 
 def made_envelope(random: Random, payload: Members) -> Members:
-    """Put a payload into an envelope whose header may say something of windows and deadlines."""
+    """Return a payload in an envelope, whose header may have a window and a deadline."""
     header = []
     if random.random() < 0.3:
         header.append(("win", random.choice((0, 1, 500, 65_536, 10**9, odd_text(random)))))
@@ -89,12 +86,12 @@ def made_envelope(random: Random, payload: Members) -> Members:
 
 
 def may_end(data: bytes) -> bool:
-    """Tell whether a peer may end the connection: a line was so long that it seemed to have no end."""
+    """Return whether a peer may end the connection: a line exceeded four times the size limit."""
     return max(map(len, data.split(b"\n"))) > 4 * MESSAGE_SIZE
 
 
 def pieces(random: Random, data: bytes) -> Iterator[bytes]:
-    """Cut bytes at random places: a few bytes at a time, or many lines at once."""
+    """Split bytes at random positions, into small pieces or into many lines at once."""
     usual = max(random.choice((3, 50, 1_000, 20_000, 200_000)), len(data) // _PIECES)
     place = 0
     while place < len(data):
@@ -104,13 +101,13 @@ def pieces(random: Random, data: bytes) -> Iterator[bytes]:
 
 
 class Lines:
-    """Makes lines.
+    """Generates lines.
 
     Args:
-        random: Decides everything.
-        side: Whose recorded lines are used.
-        made_up: Makes the tree of a message that is right, or nearly so.
-        rids: The ids of calls that lines may name; it may change meanwhile.
+        random: Makes all choices.
+        side: The side whose recorded lines are used.
+        made_up: Returns the tree of a valid, or almost valid, message.
+        rids: The ids of calls to use in lines; the list may change.
     """
 
     def __init__(
@@ -126,7 +123,7 @@ class Lines:
         self._rids = rids
 
     def make(self) -> bytes:
-        """Make the next line; mostly with its newline."""
+        """Return the next line, usually with its newline."""
         random = self._random
         kind = random.random()
         if kind < 0.25:
@@ -187,7 +184,7 @@ class Lines:
             place[where] = (place[where][0], new) if isinstance(place, Members) else new
 
     def _mix(self, tree: Any) -> None:
-        """Name another call."""
+        """Replace the id of the call."""
         self._set(tree, "payload", "rid", self._random.choice(self._rids))
 
     def _retype(self, tree: Any) -> None:

@@ -1,7 +1,4 @@
-"""A run of the fuzzer: batches of lines to one side, with an eye on what must not happen.
-
-Above it: the program and the test. Below it: the two sides, the watch.
-"""
+"""Run of the fuzzer: sends batches of lines to one side, and checks invariants after each."""
 
 import asyncio
 import tempfile
@@ -20,17 +17,17 @@ __all__ = ["LINES_A_BATCH", "SIDES", "Outcome", "fuzz"]
 LINES_A_BATCH: Final = 200
 _SIDES: Final = {side.name: side for side in (ServerSide, ClientSide)}
 SIDES: Final = tuple(_SIDES)
-_WARM_UP: Final = 0.2  # of the batches, before memory has to be flat
+_WARM_UP: Final = 0.2  # of the batches, whose memory growth is ignored
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run found.
+    """The results of a run.
 
     Attributes:
-        reached: How many calls reached a handler, or were ended by what the client was sent.
-        found: What went wrong, each with the name of its batch.
-        grown: By how many blocks and bytes memory grew after the warm-up.
+        reached: How many calls reached a handler, or ended with a message of the server.
+        found: The findings, each with the name of its batch.
+        grown: Growth of memory after the warm-up, in blocks and bytes.
     """
 
     side: str
@@ -42,7 +39,7 @@ class Outcome:
 
 
 def fuzz(side: str, seed: str, batches: range) -> Outcome:
-    """Send the batches with these numbers to the ``"server"``, or to the ``"client"``."""
+    """Send batches to the ``"server"`` or the ``"client"``."""
     start = time.monotonic()
     watch, flatness = Watch(), Flatness()
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
@@ -65,7 +62,7 @@ async def _run(
 ) -> None:
     samples = {batches[round((len(batches) - 1) * _WARM_UP)], batches[-1]}
     async with watch.watching(), aclosing(fuzzed.run(batches, LINES_A_BATCH)) as done:
-        # Looked at while the server runs: what it keeps would be gone with it.
+        # Checked while the server runs: stopping it would hide its leaks.
         async for number in done:
             if number in samples:
                 flatness.sample()

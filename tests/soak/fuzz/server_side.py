@@ -1,7 +1,4 @@
-"""Fuzzes a server: a connection sends it spoilt lines, and afterwards it has to answer a good one.
-
-Above it: the program and the test. Below it: the lines, the handler, the watch.
-"""
+"""Server fuzzer: a client sends malformed messages, and then a valid request, which must be answered."""
 
 import asyncio
 import json
@@ -20,21 +17,21 @@ from .watch import Watch
 
 __all__ = ["ServerSide"]
 
-_WITHIN: Final = 30.0  # seconds for a good answer
-_APART: Final = 40  # lines between two good ones
-_LAST: Final = "good: the last"  # no recording has an id that begins like this
+_WITHIN: Final = 30.0  # seconds, the time limit of a valid reply
+_APART: Final = 40  # lines between two valid requests
+_LAST: Final = "good: the last"  # no recording has an id with this prefix
 _ENDING: Final = b"\n" + good_line(typ="request", rid=_LAST, prc="void")
 _KINDS: Final = (*("open",) * 8, *("send",) * 6, *("abort", "credit") * 2, "end", "event")
 _ANSWERS: Final = frozenset({"receive", "result", "error", "credit"})
 
 
 class ServerSide:
-    """One server, fuzzed by one connection after the other.
+    """A server, to which one raw client after the other connects.
 
     Args:
-        path: Where it serves.
-        seed: Decides, with the number of a batch, what that batch sends.
-        watch: Told what went wrong.
+        path: Its socket.
+        seed: The seed; together with a batch number, it determines what the batch sends.
+        watch: Records the findings.
     """
 
     name = "server"
@@ -45,7 +42,7 @@ class ServerSide:
         self._watch = watch
         self._handler = Bounded()
         self._counting = Counting()
-        # Few calls at a time: what is not given back is missed soon.
+        # A low limit of calls, so that a leaked call soon makes the server reject others.
         self._limits = enkaku.Limits(
             message_size=MESSAGE_SIZE, server_calls=1_000, server_handlers=500
         )
@@ -56,7 +53,7 @@ class ServerSide:
         return self._handler.began
 
     async def run(self, numbers: range, count: int) -> AsyncGenerator[int, None]:
-        """Run the batches with these numbers, of so many lines each; say when each is done."""
+        """Run batches of ``count`` lines each; yield the number of each finished batch."""
         async with enkaku.serve_unix(
             self._handler,
             self._path,
@@ -68,16 +65,16 @@ class ServerSide:
             for number in numbers:
                 with self._watch.batch(f"{self.name}:{number}"):
                     await self._batch(Random(f"{self._seed}.{self.name}.{number}"), count)
-                    await self._ask_anew()
+                    await self._ask_on_new_connection()
                     await self._watch.check_tasks(before)
-                    await self._watch.settle(
+                    await self._watch.wait_until(
                         lambda: not self._server.connections,
                         lambda: f"connections are left: {self._server.connections}",
                     )
                     if self._handler.ended != self._handler.began:
                         self._watch.add("handlers have not ended")
                     if imbalance := self._counting.imbalance():
-                        self._watch.add(f"not every start has one end: {imbalance}")
+                        self._watch.add(f"starts and ends differ: {imbalance}")
                 yield number
 
     async def _batch(self, random: Random, count: int) -> None:
@@ -89,7 +86,7 @@ class ServerSide:
             async with asyncio.timeout(_WITHIN):
                 if await self._send(random, data, reader, writer):
                     await self._reuse(rids, reader, writer)
-                    await self._watch.settle(
+                    await self._watch.wait_until(
                         lambda: not self._known(rids),
                         lambda: f"calls are left: {self._known(rids)}",
                     )
@@ -108,7 +105,7 @@ class ServerSide:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
-        """Send it in one manner or another; tell whether the connection is still there."""
+        """Send the data in a random manner, and return whether the connection is still open."""
         good = {_good(place) for place in range(data.count(b'"good: '))}
         manner = random.choice(("together", "together", "late", "never", "cut"))
         if manner == "together":
@@ -126,15 +123,15 @@ class ServerSide:
             writer.write(_ENDING)
             await self._await_answers(reader, good)
             return True
-        if manner == "cut":  # an end in the middle of things, with answers on their way
+        if manner == "cut":  # an end in the middle, while replies are in transit
             writer.write_eof()
             await reader.read()
-        return False  # or gone without goodbye, and nothing was read
+        return False  # "never": the connection is aborted without reading
 
     async def _reuse(
         self, rids: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Give every call up; then no id may be in use any longer."""
+        """Abort every call, and check that all ids can be used again."""
         for rid in rids:
             writer.write(good_line(typ="abort", rid=rid))
         writer.write(_ENDING)
@@ -145,11 +142,11 @@ class ServerSide:
         await self._await_answers(reader, set(rids))
 
     def _known(self, rids: list[str]) -> list[enkaku.Call]:
-        """Give the open calls that have one of these ids; spoilt lines may have opened others."""
+        """Return the open calls with one of these ids; malformed lines may have opened others."""
         calls = (call for each in self._server.connections for call in each.calls)
         return [call for call in calls if call.rid in rids]
 
-    async def _ask_anew(self) -> None:
+    async def _ask_on_new_connection(self) -> None:
         reader, writer = await asyncio.open_unix_connection(self._path)
         try:
             async with asyncio.timeout(_WITHIN):
@@ -161,7 +158,7 @@ class ServerSide:
             writer.transport.abort()
 
     async def _await_answers(self, reader: asyncio.StreamReader, good: set[str]) -> None:
-        """Read until the last good request is answered; by then those named have to be."""
+        """Read until the reply to the last valid request, and check that the others have been answered."""
         good, last = good | {_LAST}, False
         while not last:
             line = await reader.readuntil(b"\n")
@@ -173,9 +170,9 @@ class ServerSide:
                 good.discard(rid)
                 last = rid == _LAST
                 if payload != {"typ": "result", "rid": rid}:
-                    self._watch.add(f"a good request was answered by {line!r:.500}")
+                    self._watch.add(f"the reply to a valid request was {line!r:.500}")
         if good:
-            self._watch.add(f"good requests were not answered: {good}")
+            self._watch.add(f"valid requests were not answered: {good}")
 
 
 def _good(place: int) -> str:
@@ -183,7 +180,7 @@ def _good(place: int) -> str:
 
 
 def _mingled(lines: Lines, count: int) -> Iterator[bytes]:
-    """Put good lines among the others."""
+    """Insert valid requests between the lines."""
     last, good = b"\n", 0
     for place in range(count):
         if place % _APART == 0 or len(last) > MESSAGE_SIZE:
@@ -207,11 +204,11 @@ async def _write(random: Random, writer: asyncio.StreamWriter, data: bytes) -> N
             writer.write(piece)
             await writer.drain()
     except ConnectionError:
-        return  # the reading side tells
+        return  # the reading side reports it
 
 
 def _made_up(random: Random, rids: list[str]) -> Members:
-    """Make a message of a client that is right, or nearly so."""
+    """Return a valid, or almost valid, message of a client."""
     name = random.choice(tuple(PROCEDURES))
     rid, kind = random.choice(rids), random.choice(_KINDS)
     fitting = GOOD.get(name) if random.random() < 0.8 else odd_text(random)

@@ -1,7 +1,4 @@
-"""JSON texts near every border, and JSON as a tree that can say what no parser would.
-
-Above it: the lines that are made of them. Below it: nothing of enkaku.
-"""
+"""Edge cases of JSON values, and a JSON tree that keeps duplicate properties and invalid literals."""
 
 import json
 from collections.abc import Callable
@@ -14,17 +11,17 @@ _DEEP: Final = 5_000
 
 
 class Text(str):
-    """JSON text that is written as it stands."""
+    """JSON text that is written unchanged, even if it is invalid."""
 
     __slots__ = ()
 
 
 class Members(list[tuple[str, Any]]):
-    """The members of an object, in their order and as often as they are there."""
+    """The properties of an object in order, duplicates included."""
 
 
 def parse(text: str) -> Any:
-    """Read JSON as a tree whose objects are ``Members``.
+    """Parse JSON to a tree whose objects are ``Members``.
 
     Raises:
         ValueError: It is not JSON.
@@ -33,7 +30,7 @@ def parse(text: str) -> Any:
 
 
 def write(value: Any) -> str:
-    """Write a tree as JSON, or as what it says instead."""
+    """Encode a tree; ``Text`` is written unchanged."""
     if isinstance(value, Text):
         return value
     if isinstance(value, Members):
@@ -46,7 +43,7 @@ def write(value: Any) -> str:
 
 
 def places(value: Any) -> list[Members | list[Any]]:
-    """Give every object and array of a tree, outermost first."""
+    """Return every object and array of a tree, outermost first."""
     if isinstance(value, Members):
         return [value, *(place for _, each in value for place in places(each))]
     if isinstance(value, list):
@@ -78,7 +75,7 @@ _LONG: Final[tuple[Callable[[Random], str], ...]] = (
 
 
 def odd_text(random: Random) -> Text:
-    """Choose a value that somebody may not expect."""
+    """Return a random edge case."""
     if random.random() < 0.9:
         return Text(random.choice(_ODD))
     return Text(random.choice(_LONG)(random))

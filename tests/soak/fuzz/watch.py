@@ -1,7 +1,4 @@
-"""What must not happen while anything at all is sent: escaped exceptions, left tasks, growing memory.
-
-Above it: the two fuzzers. Below it: the event loop, the log and the allocator.
-"""
+"""Invariants of the fuzzers: no unhandled exception, no leaked task, no growing memory."""
 
 import asyncio
 import gc
@@ -15,17 +12,17 @@ from typing import Any, Final
 
 __all__ = ["Expected", "Flatness", "Watch", "resident"]
 
-_LEFT_WITHIN: Final = 10.0  # seconds in which tasks that are cancelled have to be gone
+_ENDED_WITHIN: Final = 10.0  # seconds, the time limit for the end of cancelled tasks
 _STATM: Final = Path("/proc/self/statm")
 _PAGE: Final = 4096
 
 
 class Expected(Exception):
-    """What a handler of the fuzzer raises on purpose."""
+    """Raised on purpose by a handler of the fuzzer."""
 
 
 class Watch(logging.Handler):
-    """Collects what went wrong; everything logged as an error counts, but for what handlers raise on purpose."""
+    """Collects findings: unhandled exceptions, and logged errors except ``Expected``."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -34,28 +31,28 @@ class Watch(logging.Handler):
 
     @contextmanager
     def batch(self, name: str) -> Generator[None, None, None]:
-        """Say beside what is found meanwhile which batch it was."""
+        """Add the name of a batch to the findings of the block."""
         self._batch = name
         yield
         self._batch = ""
 
     @asynccontextmanager
     async def watching(self) -> AsyncGenerator[None, None]:
-        """Watch this event loop, the log, and what cannot be raised."""
+        """Observe the event loop, the log, and unraisable exceptions."""
         loop = asyncio.get_running_loop()
         before = loop.get_exception_handler(), sys.unraisablehook
         loggers = [logging.getLogger(name) for name in ("enkaku", "asyncio")]
         levels = [(logger, logger.level, logger.propagate) for logger in loggers]
-        loop.set_exception_handler(lambda _, context: self._note("event loop", context))
-        sys.unraisablehook = lambda raised: self._note("unraisable", raised)
+        loop.set_exception_handler(lambda _, context: self._record("event loop", context))
+        sys.unraisablehook = lambda raised: self._record("unraisable", raised)
         for logger in loggers:
             logger.addHandler(self)
-            logger.setLevel(logging.DEBUG)  # so that each message is put together as well
+            logger.setLevel(logging.DEBUG)  # so that every message is formatted
             logger.propagate = False
         try:
             yield
         finally:
-            gc.collect()  # tells of exceptions that nobody fetched
+            gc.collect()  # reports exceptions that were never retrieved
             await asyncio.sleep(0)
             for logger, level, propagate in levels:
                 logger.removeHandler(self)
@@ -68,8 +65,8 @@ class Watch(logging.Handler):
         """Part of logging's interface."""
         try:
             text = record.getMessage()
-        except Exception as unfit:  # noqa: BLE001 # whatever it is, it is a finding
-            self.add(f"a log message cannot be written: {record.msg!r}: {unfit!r}")
+        except Exception as unfit:  # noqa: BLE001 # any other exception is a finding
+            self.add(f"a log message cannot be formatted: {record.msg!r}: {unfit!r}")
             return
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, Expected):
@@ -79,26 +76,26 @@ class Watch(logging.Handler):
             self.add(f"logged: {text[:500]}\n{trace}")
 
     def add(self, text: str) -> None:
-        """Note something that went wrong."""
+        """Record a finding."""
         self.found.append(f"{self._batch}: {text}" if self._batch else text)
 
-    def _note(self, what: str, context: Any) -> None:
+    def _record(self, what: str, context: Any) -> None:
         error = context.get("exception") if isinstance(context, dict) else context.exc_value
         trace = "".join(traceback.format_exception(error)) if error else ""
         self.add(f"{what}: {context!r:.500}\n{trace}")
 
     async def check_tasks(self, before: set["asyncio.Task[Any]"]) -> None:
-        """Wait until no other tasks are there than before; those that stay are findings."""
+        """Wait until all tasks that were started since have ended; a remaining one is a finding."""
 
         def left() -> set["asyncio.Task[Any]"]:
             return asyncio.all_tasks() - before - {asyncio.current_task()}
 
-        await self.settle(lambda: not left(), lambda: f"tasks are left: {left()}")
+        await self.wait_until(lambda: not left(), lambda: f"tasks are left: {left()}")
 
-    async def settle(self, good: Callable[[], bool], text: Callable[[], str]) -> None:
-        """Wait, turn by turn, for what has to become true; note the text if it does not."""
-        deadline = asyncio.get_running_loop().time() + _LEFT_WITHIN
-        while not good():  # the event loop's affair: nobody could set an event
+    async def wait_until(self, good: Callable[[], bool], text: Callable[[], str]) -> None:
+        """Wait until a condition is true; record the text as a finding after a timeout."""
+        deadline = asyncio.get_running_loop().time() + _ENDED_WITHIN
+        while not good():  # polling: no event exists for the end of tasks
             if asyncio.get_running_loop().time() > deadline:
                 self.add(text())
                 return
@@ -106,17 +103,17 @@ class Watch(logging.Handler):
 
 
 def resident() -> int:
-    """Tell how many bytes of memory this process has; 0 where the system does not say."""
+    """Return the resident memory of this process, in bytes; 0 if the operating system does not report it."""
     return int(_STATM.read_text().split()[1]) * _PAGE if _STATM.exists() else 0
 
 
 class Flatness:
-    """Tells whether memory grows from one sample to a later one.
+    """Detects memory growth between samples.
 
     Args:
-        blocks: By how many of the allocator's blocks it may grow: what is small. What is made once, by lines that come
-            late for the first time, takes up to 1,000; a leak takes some for each of thousands of lines.
-        size: By how many bytes the process may grow: what is large.
+        blocks: Allowed growth in blocks of the allocator, for small objects. Objects that are created once
+            take up to 1,000; a leak takes some for each of thousands of lines.
+        size: Allowed growth of the process in bytes, for large objects.
     """
 
     def __init__(self, *, blocks: int = 1500, size: int = 24 * 2**20) -> None:
@@ -125,7 +122,7 @@ class Flatness:
         self.last: tuple[int, int] = (0, 0)
 
     def sample(self) -> None:
-        """Look; the first time is what later ones are compared with."""
+        """Take a sample; later ones are compared with the first."""
         gc.collect()
         self.last = sys.getallocatedblocks(), resident()
         if self._first is None:
@@ -133,13 +130,13 @@ class Flatness:
 
     @property
     def grown(self) -> tuple[int, int]:
-        """By how many blocks and bytes memory has grown."""
+        """The growth since the first sample, in blocks and bytes."""
         first = self._first or self.last
         return self.last[0] - first[0], self.last[1] - first[1]
 
     @property
     def fault(self) -> str | None:
-        """Say that memory grew, if it did."""
+        """A description of the growth; None if it is within the limits."""
         blocks, size = self.grown
         if blocks <= self._most[0] and size <= self._most[1]:
             return None

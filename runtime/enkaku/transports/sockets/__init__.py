@@ -1,1 +1,1 @@
-"""Unix sockets, TCP and TLS."""
+"""Socket transports: Unix sockets, TCP and TLS."""

@@ -1,4 +1,9 @@
-"""Connecting to a socket: what a client's transport is made by, as often as it reconnects."""
+"""Socket connector: opens a client's transport, again for each reconnect.
+
+A ``Dialer`` has an address and one way to connect to it. It adds what all ways share: one timeout for connecting and the TLS
+handshake, and errors that name the address. The three functions make one for a Unix socket, for TCP, and for a socket that the
+program has connected itself.
+"""
 
 import asyncio
 import errno
@@ -21,21 +26,21 @@ __all__ = ["Dialer", "dial_socket", "dial_tcp", "dial_unix"]
 
 _Make: TypeAlias = Callable[[Callable[[], SocketTransport]], Awaitable[object]]
 
-_FIRST_PAUSE: Final = 0.005  # seconds
+_FIRST_PAUSE: Final = 0.005  # seconds between attempts while the server's accept queue is full
 _LONGEST_PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Dialer:
-    """Connects to one address each time that it is called; a ``Dial``.
+    """Connects to one address at each call; a ``Dial``.
 
     Attributes:
-        where: The address, for messages to people.
+        where: The address, for error messages.
         make: Makes an asyncio transport for a protocol.
-        timeout: How long it may take, in seconds, the TLS handshake included.
-        make_tls: Makes the client's side of TLS; None for none.
-        keepalive: After how many seconds without an answer of its system a TCP peer counts as gone.
-        framing: How messages are told apart.
+        timeout: The time limit of a connect, in seconds, TLS handshake included.
+        make_tls: Makes the client's side of TLS; None for no TLS.
+        keepalive: TCP keepalive: after how many seconds without a response the connection is lost.
+        framing: How bytes are split into messages.
     """
 
     where: str
@@ -49,34 +54,34 @@ class Dialer:
         require_seconds("connect_timeout", self.timeout)
 
     async def __call__(self) -> SocketTransport:
-        """Connect; what comes is not read before the transport's ``start``.
+        """Connect, and return an open transport, which delivers nothing before its ``start``.
 
         Raises:
-            ConnectFailed: Nobody answers there within the time, or the TLS handshake fails.
-            UsageError: It is no address.
+            ConnectFailed: No server answers within the timeout, or the TLS handshake fails.
+            UsageError: The address is not valid.
         """
         try:
             async with asyncio.timeout(self.timeout):
                 return await self._connect()
         except TimeoutError:
             raise ConnectFailed(
-                f"{self.where}: nobody answered within {self.timeout:g} s"
+                f"{self.where}: no server answered within {self.timeout:g} s"
             ) from None
         except OSError as error:
             raise ConnectFailed(f"{self.where}: {error}{_hint(error)}") from error
         except (ValueError, OverflowError) as error:
-            raise UsageError(f"{self.where} is no address: {error}") from error
+            raise UsageError(f"{self.where}: not a valid address: {error}") from error
 
     async def _connect(self) -> SocketTransport:
-        settled: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        opened: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
-        def on_settled(_: SocketTransport, error: Exception | None) -> None:
-            if not settled.done():  # else nobody waits any more
-                settled.set_result(error)
+        def on_open(_: SocketTransport, error: Exception | None) -> None:
+            if not opened.done():  # done if the connect was cancelled
+                opened.set_result(error)
 
         tls = None if self.make_tls is None else self.make_tls()
         transport = SocketTransport(
-            on_settled,
+            on_open,
             peer=self.where,
             tls=tls,
             keepalive=self.keepalive,
@@ -84,7 +89,7 @@ class Dialer:
         )
         try:
             await self.make(lambda: transport)
-            error = await settled
+            error = await opened
         except BaseException:
             transport.abort()
             raise
@@ -94,13 +99,13 @@ class Dialer:
 
 
 def dial_unix(path: str, *, timeout: float) -> Dialer:
-    """Return what connects to a Unix socket."""
+    """Return a connector for a Unix socket."""
 
     async def make(protocol: Callable[[], SocketTransport]) -> object:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(0)
-            await _reach(sock, path)
+            await _connect_unix(sock, path)
         except BaseException:
             sock.close()
             raise
@@ -118,7 +123,7 @@ def dial_tcp(
     timeout: float,
     keepalive: float | None,
 ) -> Dialer:
-    """Return what connects over TCP."""
+    """Return a connector for TCP."""
     check_keepalive(keepalive)
     make = partial(asyncio.get_running_loop().create_connection, host=host, port=port)
     name = host if server_hostname is None else server_hostname
@@ -134,37 +139,38 @@ def dial_socket(
     timeout: float,
     keepalive: float | None,
 ) -> Dialer:
-    """Return what takes a connected socket over: once, and from then on it fails."""
+    """Return a connector that adopts a connected socket; it works once, and fails at each later call."""
     check_keepalive(keepalive)
     require_stream(sock)
     try:
         where = describe_address(sock.getpeername())
     except OSError as error:
-        raise UsageError(f"{sock} is not connected: {error}") from error
+        raise UsageError(f"sock must be connected; got {sock}: {error}") from error
     if ssl is not None and server_hostname is None:
         raise UsageError(
-            "ssl needs server_hostname: a socket does not say whom its certificate is for"
+            f"{where}: ssl needs server_hostname, the name in the server's certificate; got None"
         )
     make_tls = _make_tls(ssl, server_hostname or "", given=server_hostname is not None)
     unused = [sock]
 
-    async def take(protocol: Callable[[], SocketTransport]) -> object:
+    async def adopt(protocol: Callable[[], SocketTransport]) -> object:
         if not unused:
-            raise OSError(errno.ENOTCONN, "the socket was used up; nobody can connect it again")
+            raise OSError(errno.ENOTCONN, "the socket is already used; it cannot reconnect")
         loop = asyncio.get_running_loop()
         return await loop.create_connection(protocol, sock=unused.pop())
 
-    return Dialer(where, take, timeout, make_tls, keepalive)
+    return Dialer(where, adopt, timeout, make_tls, keepalive)
 
 
-async def _reach(sock: socket.socket, path: str) -> None:
-    """Connect a Unix socket, as soon as the server's queue has a place for it."""
+async def _connect_unix(sock: socket.socket, path: str) -> None:
+    """Connect a Unix socket; retry while the server's accept queue is full."""
     pause = _FIRST_PAUSE
     while True:
         try:
             return sock.connect(path)
         except BlockingIOError:
-            # The queue is full. The system does not tell when it no longer is, and asyncio takes this for a connection.
+            # The kernel does not report when the queue has space, and asyncio's sock_connect would
+            # take the error for a connection in progress: so try again.
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -173,7 +179,7 @@ def _make_tls(ssl: SSLContext | None, name: str, *, given: bool) -> MakeTls | No
     if ssl is not None:
         return client_tls(ssl, name)
     if given:
-        raise UsageError("server_hostname is for TLS: give ssl as well")
+        raise UsageError("server_hostname is for TLS: pass ssl as well")
     return None
 
 
@@ -182,6 +188,6 @@ def _hint(error: OSError) -> str:
         case FileNotFoundError() | ConnectionRefusedError():
             return "; is the server running?"
         case PermissionError():
-            return "; the socket belongs to somebody else"
+            return "; does this user have write permission for the socket?"
         case _:
             return ""

@@ -1,4 +1,8 @@
-"""Listening at a socket: accepts connections, and hands each to the server when its handshake is done."""
+"""Socket listener: accepts connections, and passes each to the server when it is open.
+
+With TLS, a connection is open after its handshake. One that does not finish it in time is aborted, so that clients cannot
+use up sockets without a handshake.
+"""
 
 import asyncio
 import errno
@@ -21,24 +25,24 @@ __all__ = ["BACKLOG", "Listener", "foreign_errors"]
 logger: Final = logging.getLogger("enkaku.server")
 
 BACKLOG: Final = 1024
-"""Connections that may wait to be accepted; a small number fails connects in a burst."""
+"""Length of the kernel's accept queue; with a small one, a burst of connects fails."""
 
 
 class Listener:
-    """Accepts connections, and hands them on when they are open.
+    """Accepts connections, and passes them on when they are open.
 
     Args:
-        connected: Called with each transport that is open; it starts it.
-        peer: The clients, for messages to people; None for the address of each.
-        make_tls: Makes the server's side of TLS; None for none.
-        handshake: How long a client may take for the TLS handshake, in seconds.
-        keepalive: After how many seconds without an answer of its system a TCP client counts as gone.
-        framing: How messages are told apart.
+        on_connection: Called with each open transport; it must start the transport.
+        peer: The clients, for log lines and error messages; None for the address of each.
+        make_tls: Makes the server's side of TLS; None for no TLS.
+        handshake: Timeout of the TLS handshake, in seconds.
+        keepalive: TCP keepalive: after how many seconds without a response a connection is lost.
+        framing: How bytes are split into messages.
     """
 
     def __init__(
         self,
-        connected: Callable[[Transport], None],
+        on_connection: Callable[[Transport], None],
         *,
         peer: str | None = None,
         make_tls: MakeTls | None = None,
@@ -46,88 +50,98 @@ class Listener:
         keepalive: float | None = None,
         framing: type[Framing] = Lines,
     ) -> None:
-        self._connected = connected
+        self._on_connection = on_connection
         self._peer = peer
         self._make_tls = make_tls
         self._handshake = handshake
         self._keepalive = keepalive
         self._framing = framing
-        self._shaking: dict[SocketTransport, asyncio.TimerHandle] = {}
+        self._handshakes: dict[SocketTransport, asyncio.TimerHandle] = {}
         self._server: asyncio.Server | None = None
 
     async def listen_tcp(self, host: str, port: int) -> tuple[str, ...]:
-        """Listen over TCP, at every address that the host has, and return them.
+        """Listen over TCP at every address of a host, and return the addresses.
 
         Raises:
-            OSError: The operating system refuses.
-            ValueError, OverflowError: It is no address.
+            OSError: The operating system rejects it.
+            ValueError, OverflowError: The address is not valid.
         """
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, host, port, backlog=BACKLOG)
         return tuple(describe_address(sock.getsockname()) for sock in self._server.sockets)
 
     async def listen(self, sock: socket.socket) -> None:
-        """Listen at a socket that is bound.
+        """Listen at a bound socket.
 
         Raises:
-            OSError: The operating system refuses.
-            UsageError: It is not bound.
+            OSError: The operating system rejects it.
+            UsageError: The socket is not bound.
         """
         require_bound(sock)
-        # For a Unix socket, too: create_unix_server would take its file away at the end (Python 3.13).
+        # For a Unix socket, too: create_unix_server would remove its file at the end (Python 3.13).
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, sock=sock, backlog=BACKLOG)
 
     async def adopt(self, sock: socket.socket) -> None:
-        """Take a socket that is connected for a client.
+        """Serve a connected socket: its peer is the only client.
 
         Raises:
-            OSError: The operating system refuses.
+            OSError: The operating system rejects it.
         """
         await asyncio.get_running_loop().connect_accepted_socket(self._accept, sock)
 
     def close(self) -> None:
-        """Accept nobody any more, and drop those who still shake hands."""
+        """Stop accepting connections, and abort those whose handshake is not done."""
         if self._server is not None:
             self._server.close()
-        for transport in tuple(self._shaking):
+        for transport in tuple(self._handshakes):
             transport.abort()
 
     def _accept(self) -> SocketTransport:
         tls = None if self._make_tls is None else self._make_tls()
         transport = SocketTransport(
-            self._settled,
+            self._on_open,
             peer=self._peer,
             tls=tls,
             keepalive=self._keepalive,
             framing=self._framing,
         )
         if tls is not None:
-            timer = asyncio.get_running_loop().call_later(self._handshake, self._expire, transport)
-            self._shaking[transport] = timer
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(self._handshake, self._on_handshake_timeout, transport)
+            self._handshakes[transport] = timer
         return transport
 
-    def _expire(self, transport: SocketTransport) -> None:
-        del self._shaking[transport]
+    def _on_handshake_timeout(self, transport: SocketTransport) -> None:
+        del self._handshakes[transport]
         transport.abort()
 
-    def _settled(self, transport: SocketTransport, error: Exception | None) -> None:
-        timer = self._shaking.pop(transport, None)
+    def _on_open(self, transport: SocketTransport, error: Exception | None) -> None:
+        timer = self._handshakes.pop(transport, None)
         if timer is not None:
             timer.cancel()
         if error is None:
-            self._connected(transport)
+            self._on_connection(transport)
         else:
-            logger.debug("%s never got as far as a connection: %s", transport.peer, error)
+            logger.debug("%s: connection ended before it was open: %s", transport.peer, error)
 
 
 @contextmanager
 def foreign_errors(where: str) -> Generator[None, None, None]:
-    """Turn what the operating system and asyncio say of an address into our errors."""
+    """Convert the errors of the operating system and of asyncio about an address into Enkaku's.
+
+    Args:
+        where: The address, for the error message.
+
+    Raises:
+        AddressInUse: Another program listens at the address.
+        TransportError: Any other OSError.
+        UsageError: The address is not valid.
+    """
     try:
         yield
     except OSError as error:
         kind = AddressInUse if error.errno == errno.EADDRINUSE else TransportError
         raise kind(f"{where}: {error}") from error
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"{where} is no address: {error}") from error
+        raise UsageError(f"{where}: not a valid address: {error}") from error

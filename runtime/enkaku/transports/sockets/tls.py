@@ -1,7 +1,8 @@
-"""TLS as a state machine: bytes in, bytes out.
+"""TLS as a state machine over memory buffers: encrypted bytes in, encrypted bytes out.
 
-asyncio's own TLS is not used since it resets a connection whose peer still sends when this side has ended, and so loses the
-last replies.
+The transport feeds it what it receives, and sends ``take_outgoing`` after each other call. Half-close: ``end`` sends
+close_notify, after which this side still reads until the peer's. asyncio's own TLS cannot do that: it resets a
+connection whose peer still sends when this side has ended, and so loses the last replies.
 """
 
 import ssl
@@ -13,22 +14,22 @@ from enkaku.errors import UsageError
 
 __all__ = ["MakeTls", "Tls", "client_tls", "server_tls"]
 
-_RECORD: Final = 16 * 1024  # bytes that OpenSSL gives at once, at the most
+_RECORD: Final = 16 * 1024  # bytes, the longest TLS record and so the longest read of OpenSSL
 
 
 class Tls:
     """One side of one TLS connection.
 
     Args:
-        context: Whom to trust, and what to show.
-        server_side: Which side it is.
+        context: Trusted certificates, and this side's own.
+        server_side: Whether this is the server's side.
         server_hostname: The name that the server's certificate must have; for the client's side.
 
     Attributes:
-        ended: Whether the peer has said that nothing more comes.
+        ended: Whether the peer has sent close_notify.
 
     Raises:
-        ValueError: The name cannot be a server's.
+        ValueError: ``server_hostname`` is not a valid name.
     """
 
     def __init__(
@@ -45,18 +46,18 @@ class Tls:
         )
 
     def feed(self, data: bytes) -> None:
-        """Take what came from the network."""
+        """Buffer bytes that were received."""
         self._incoming.write(data)
 
     def take_outgoing(self) -> bytes:
-        """Return what is to be sent: after each of the other methods there may be something."""
+        """Return and clear the bytes to send; each of the other methods may have added some."""
         return self._outgoing.read()
 
-    def shake_hands(self) -> bool:
-        """Go on with the handshake, and return whether it is done.
+    def continue_handshake(self) -> bool:
+        """Continue the handshake, and return whether it is done.
 
         Raises:
-            ssl.SSLError: The peer is refused, or refuses.
+            ssl.SSLError: One side rejects the other.
         """
         try:
             self._object.do_handshake()
@@ -65,7 +66,7 @@ class Tls:
         return True
 
     def read(self) -> tuple[bytes, ssl.SSLError | None]:
-        """Return all that can be read, and what ends the reading, if it is an error."""
+        """Return the decrypted bytes that are available, and the error that ended the connection, if any."""
         chunks: list[bytes] = []
         error: ssl.SSLError | None = None
         try:
@@ -74,42 +75,42 @@ class Tls:
             self.ended = True
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:  # the same end, where this side has ended as well
+        except ssl.SSLZeroReturnError:  # close_notify, after this side has sent its own
             self.ended = True
         except ssl.SSLError as failed:
             error = failed
         return b"".join(chunks), error
 
     def write(self, data: bytes) -> None:
-        """Take what is to be sent to the peer.
+        """Encrypt bytes for the peer.
 
         Raises:
-            ssl.SSLError: The connection is broken; or the peer wants to negotiate anew, which TLS 1.3 knows no more.
+            ssl.SSLError: The connection is broken, or the peer asks for renegotiation, which TLS 1.3 has removed.
         """
         rest = memoryview(data)
         while rest:
             rest = rest[self._object.write(rest) :]
 
     def end(self) -> None:
-        """Say that nothing more comes; what the peer still sends can be read."""
+        """Send close_notify; this side can still read."""
         try:
             self._object.unwrap()
-        except ssl.SSLError:  # as a rule that the peer has not said it yet
+        except ssl.SSLError:  # usually: the peer's close_notify has not arrived yet
             return
 
 
 MakeTls: TypeAlias = Callable[[], Tls]
-"""Makes this side of a new connection."""
+"""Makes this side of TLS for a new connection."""
 
 
 def client_tls(context: ssl.SSLContext, server_hostname: str) -> MakeTls:
-    """Return what makes the client's side."""
+    """Return a factory of the client's side."""
     _require_context(context)
     return partial(Tls, context, server_side=False, server_hostname=server_hostname)
 
 
 def server_tls(context: ssl.SSLContext) -> MakeTls:
-    """Return what makes the server's side."""
+    """Return a factory of the server's side."""
     _require_context(context)
     return partial(Tls, context, server_side=True)
 
@@ -117,5 +118,6 @@ def server_tls(context: ssl.SSLContext) -> MakeTls:
 def _require_context(context: object) -> None:
     if not isinstance(context, ssl.SSLContext):
         raise UsageError(
-            f"ssl is an ssl.SSLContext, as ssl.create_default_context() makes it, and not {context!r}"
+            "ssl must be an ssl.SSLContext, such as ssl.create_default_context() returns; "
+            f"got {context!r}"
         )

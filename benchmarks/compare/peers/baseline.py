@@ -1,8 +1,8 @@
-"""The floor: the least that asyncio can do to send validated records as Enkaku's lines. Nobody would live here.
+"""The baseline: the minimum that an asyncio program does to exchange validated records in Enkaku's messages.
 
-The envelope is read by msgspec, which leaves the value as the text that it is; pydantic reads that, and writes it. What
-is written within one turn of the loop goes out at once. There is no dispatch, no credit, no limit, no deadline, no
-observer, and no answer to what is wrong.
+msgspec decodes the envelope and leaves the value encoded; pydantic validates and encodes the value. All writes of one
+event-loop iteration are coalesced. There is no dispatch, flow control, limit, deadline, observer or error handling, so that
+it is not a usable server: it shows the cost of the messages alone.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from compare.record import Record, make
 
 REQUIREMENTS: Final = ()
 
-_CHUNK: Final = 64 * 1024  # about what a socket takes at once
+_CHUNK: Final = 64 * 1024  # bytes, about the size of one write to a socket
 _HEAD: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":'
 _read: Final = Record.__pydantic_validator__.validate_json
 _write: Final = Record.__pydantic_serializer__.to_json
 
 
 class Request(msgspec.Struct, tag_field="typ", tag="request"):
-    """Asks for a record."""
+    """Requests a record."""
 
     rid: str
     prc: str
@@ -33,7 +33,7 @@ class Request(msgspec.Struct, tag_field="typ", tag="request"):
 
 
 class Stream(msgspec.Struct, tag_field="typ", tag="stream"):
-    """Asks for records."""
+    """Opens a stream of records."""
 
     rid: str
     prc: str
@@ -77,14 +77,14 @@ class Header(msgspec.Struct):
 
 
 class FromClient(msgspec.Struct):
-    """A line of the client's."""
+    """A message of the client."""
 
     header: Header
     payload: Request | Stream | Open | Send
 
 
 class FromServer(msgspec.Struct):
-    """A line of the server's."""
+    """A message of the server."""
 
     header: Header
     payload: Receive | Result
@@ -95,40 +95,40 @@ _from_server: Final = msgspec.json.Decoder(FromServer).decode
 
 
 class Lines(asyncio.Protocol):
-    """Splits what comes into lines, and joins what goes out."""
+    """Splits received bytes into lines, and coalesces writes."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._rest = b""
         self._out: list[bytes] = []
-        self.room = asyncio.Event()
-        self.room.set()
+        self.writable = asyncio.Event()
+        self.writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self.transport = cast(asyncio.Transport, transport)  # by its looks: uvloop has its own
+        self.transport = cast(asyncio.Transport, transport)  # uvloop has its own class
 
     def pause_writing(self) -> None:
-        """Let the senders of streams wait."""
-        self.room.clear()
+        """Suspend the senders of streams."""
+        self.writable.clear()
 
     def resume_writing(self) -> None:
-        """Let them go on."""
-        self.room.set()
+        """Resume the senders of streams."""
+        self.writable.set()
 
     def put(self, line: bytes) -> None:
-        """Write a line at the end of the loop's turn."""
+        """Write a line at the end of the event-loop iteration."""
         if not self._out:
             self._loop.call_soon(self.flush)
         self._out.append(line)
 
     def flush(self) -> None:
-        """Write what was put."""
+        """Send the buffered lines."""
         self.transport.write(b"".join(self._out))
         self._out.clear()
 
     def split(self, data: bytes) -> list[bytes]:
-        """Take the next bytes, and give the lines that they complete."""
+        """Return the lines that the next bytes complete."""
         lines = data.split(b"\n")
         lines[0] = self._rest + lines[0]
         self._rest = lines.pop()
@@ -143,7 +143,7 @@ class Serving(Lines):
         self._pouring: set[asyncio.Task[None]] = set()
 
     def data_received(self, data: bytes) -> None:
-        """Answer every line."""
+        """Reply to every message."""
         for line in self.split(data):
             match _from_client(line).payload:
                 case Request(rid=rid, prm=prm):
@@ -159,7 +159,7 @@ class Serving(Lines):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """Send no more."""
+        """Stop the senders."""
         for task in self._pouring:
             task.cancel()
 
@@ -176,13 +176,13 @@ class Serving(Lines):
                 parts.clear()
                 size = 0
                 await asyncio.sleep(0)
-                await self.room.wait()
+                await self.writable.wait()
         parts.append(b'%b"result","rid":"%b"}}\n' % (_HEAD, rid.encode()))
         self.transport.write(b"".join(parts))
 
 
 class Records:
-    """The records of a call, as they come."""
+    """Iterator over the records of a call."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -191,13 +191,13 @@ class Records:
         self._ended = False
 
     def put(self, record: Record) -> None:
-        """Take what has come."""
+        """Add a received record."""
         self._found.append(record)
         if self._wanted is not None:
             self._wake(self._wanted)
 
     def end(self) -> None:
-        """Know that no more will come."""
+        """End the iteration."""
         self._ended = True
         if self._wanted is not None:
             self._wake(self._wanted)
@@ -229,7 +229,7 @@ class Calling(Lines):
         self._streams: dict[str, Records] = {}
 
     def data_received(self, data: bytes) -> None:
-        """Pass every line on."""
+        """Pass every message to its call."""
         for line in self.split(data):
             payload = _from_server(line).payload
             if type(payload) is Receive:
@@ -240,7 +240,7 @@ class Calling(Lines):
                 self._requests.pop(payload.rid).set_result(_read(bytes(payload.val)))
 
     async def request(self, record: Record, /) -> Record:
-        """Have it given back."""
+        """Send a record, and return the server's copy."""
         self._rids += 1
         rid = f"{self._rids}"
         answer = self._requests[rid] = self._loop.create_future()
@@ -281,7 +281,7 @@ class Channel:
         self._records = records
 
     async def round_trip(self, record: Record, /) -> Record:
-        """Send it, and take it back."""
+        """Send a record, and wait until it comes back."""
         self._lines.put(b"%b%b}}\n" % (self._head, _write(record)))
         return await anext(self._records)
 

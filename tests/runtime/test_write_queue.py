@@ -1,50 +1,50 @@
-"""Room for writers: at once where there is some, and in order where they have to wait for it."""
+"""The write queue: a writer continues at once while it is writable, and otherwise in the order of arrival."""
 
 import asyncio
 
 import pytest
-from enkaku.transports.write_queue import Room
+from enkaku.transports.write_queue import WriteQueue
 from support import WITHIN, turns
 
 
-async def wait(room: Room, name: int, woken: list[int]) -> None:
-    await room.wait()
+async def wait(queue: WriteQueue, name: int, woken: list[int]) -> None:
+    await queue.wait()
     woken.append(name)
 
 
 async def test_write_queue_writable_does_not_yield() -> None:
-    room = Room()
-    waiting = room.wait()
+    queue = WriteQueue()
+    waiting = queue.wait()
     with pytest.raises(StopIteration):
         waiting.send(None)
 
 
 async def test_write_queue_waiters_leave_in_order() -> None:
-    room, woken = Room(), list[int]()
-    room.fill()
-    tasks = [asyncio.create_task(wait(room, name, woken)) for name in range(100)]
+    queue, woken = WriteQueue(), list[int]()
+    queue.mark_full()
+    tasks = [asyncio.create_task(wait(queue, name, woken)) for name in range(100)]
     await turns()
     assert woken == []
     tasks[3].cancel()
-    room.clear()
+    queue.mark_writable()
     await asyncio.wait(tasks, timeout=WITHIN)
     assert woken == [name for name in range(100) if name != 3]
 
 
 async def test_write_queue_new_writers_do_not_starve_waiters() -> None:
-    room, woken = Room(), list[int]()
+    queue, woken = WriteQueue(), list[int]()
 
     async def write_for_ever(name: int) -> None:
         while True:
-            await wait(room, name, woken)
+            await wait(queue, name, woken)
             if len(woken) % 3 == 0:
-                room.fill()
+                queue.mark_full()
 
-    room.fill()
+    queue.mark_full()
     tasks = [asyncio.create_task(write_for_ever(name)) for name in range(30)]
     await turns()
     for _ in range(30):
-        room.clear()
+        queue.mark_writable()
         await turns()
     assert set(woken) == set(range(30))
     for task in tasks:
@@ -53,31 +53,31 @@ async def test_write_queue_new_writers_do_not_starve_waiters() -> None:
 
 
 async def test_write_queue_wakes_few_waiters_at_a_time() -> None:
-    room, woken = Room(), list[int]()
+    queue, woken = WriteQueue(), list[int]()
 
     async def fill(name: int) -> None:
-        await wait(room, name, woken)
-        room.fill()
+        await wait(queue, name, woken)
+        queue.mark_full()
 
-    room.fill()
+    queue.mark_full()
     tasks = [asyncio.create_task(fill(name)) for name in range(100)]
     await turns()
     for _ in range(5):
         before = len(woken)
-        room.clear()
+        queue.mark_writable()
         await turns()
         assert 1 <= len(woken) - before <= 8
-    room.give_up()
+    queue.release_all()
     await asyncio.wait(tasks, timeout=WITHIN)
     assert woken == list(range(100))
 
 
 async def test_write_queue_cancelled_waiter_passes_on_wakeup() -> None:
-    room, woken = Room(), list[int]()
-    room.fill()
-    tasks = [asyncio.create_task(wait(room, name, woken)) for name in range(30)]
+    queue, woken = WriteQueue(), list[int]()
+    queue.mark_full()
+    tasks = [asyncio.create_task(wait(queue, name, woken)) for name in range(30)]
     await turns()
-    room.clear()
+    queue.mark_writable()
     for task in tasks[:10]:
         task.cancel()
     await asyncio.wait(tasks, timeout=WITHIN)
@@ -88,12 +88,12 @@ async def test_write_queue_cancelled_waiter_passes_on_wakeup() -> None:
 @pytest.mark.parametrize("leave", ["woken", "cancelled"])
 async def test_write_queue_many_waiters_leave_in_linear_time(leave: str) -> None:
     """A queue that each of them searches would take minutes."""
-    room = Room()
-    room.fill()
-    tasks = [asyncio.create_task(room.wait()) for _ in range(60_000)]
+    queue = WriteQueue()
+    queue.mark_full()
+    tasks = [asyncio.create_task(queue.wait()) for _ in range(60_000)]
     await turns(1)
     if leave == "woken":
-        room.clear()
+        queue.mark_writable()
     else:
         for task in reversed(tasks):
             task.cancel()

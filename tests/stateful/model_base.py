@@ -1,6 +1,6 @@
-"""What the models of both sides have in common: the calls, and what was noted of them.
+"""Base of the models of both sides: the calls, and the recorded faults.
 
-What must not be is noted as a fault.
+A violated expectation is recorded as a fault.
 """
 
 from collections import Counter
@@ -9,16 +9,16 @@ from collections.abc import Callable
 from .calls import SERVER_OPEN, Bounds, CallModel, Way, item_of
 from .wire import Line
 
-__all__ = ["Notes"]
+__all__ = ["ModelBase"]
 
 
-class Notes:
-    """All calls of a connection.
+class ModelBase:
+    """State that the models of both sides share.
 
     Args:
-        now: Tells the time.
-        limits: How many calls may be open, how many handlers of requests, and of events, may run, and the seconds that a
-            request, or a closed call, may take.
+        now: Returns the time.
+        limits: The limits and timeouts of the run.
+
     """
 
     def __init__(self, now: Callable[[], float], limits: Bounds) -> None:
@@ -31,15 +31,15 @@ class Notes:
             "client": Counter(),
             "server": Counter(),
         }
-        self.burst = 0  # the number of the present delivery
+        self.burst = 0  # the number of the current delivery
         self.client_lost = False
         self.server_lost = False
         self.credits_known = False  # by the client
         self.stopping = False
-        self.answers_stop: float | None = None  # when callers may be told that the server stops
-        self.is_server_over: Callable[[], bool] = lambda: self.server_lost
-        self.heard = now()
-        self.held: list[tuple[Line, int]] = []  # has arrived at the server, and waits
+        self.stop_reported_from: float | None = None  # from when on replies may report the stop
+        self.is_server_ended: Callable[[], bool] = lambda: self.server_lost
+        self.last_received = now()
+        self.queued: list[tuple[Line, int]] = []  # received by the server, not handled yet
         self.rids: dict[str, CallModel] = {}
 
     def fault(self, text: str, call: CallModel | None = None) -> None:
@@ -53,19 +53,19 @@ class Notes:
         return self.rids.get(rid)
 
     def running(self, *kinds: str) -> int:
-        """How many calls count against a limit at the server."""
+        """Return how many calls count towards a limit of the server."""
         return sum(
             call.kind in kinds and call.server in (*SERVER_OPEN, "ENDED") for call in self.calls
         )
 
-    def note_sent(self, call: CallModel, way: Way, line: Line, size: int) -> None:
+    def record_sent(self, call: CallModel, way: Way, line: Line, size: int) -> None:
         self.require(way.may_send(size), f"{size} bytes beyond the credit: {way}", call)
         item = item_of(line)
         self.require(not way.written or way.written[-1] < item, "items out of order", call)
         way.written.append(item)
         way.size += size
 
-    def note_credit(self, way: Way, size: int) -> None:
+    def record_credit(self, way: Way, size: int) -> None:
         if way.window is None:
             way.window = size
         else:
