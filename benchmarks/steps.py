@@ -91,7 +91,7 @@ def call_steps() -> dict[str, Callable[[], object]]:
     connection = ConnectionInfo("a client", None)
     loop = asyncio.get_running_loop()
     context = Context(connection, transport, Observers(), Fairness(), 1024, loop, _ignore)
-    capacity = Capacity(calls=10, handlers=10, whole=Capacity(calls=10, handlers=10))
+    capacity = Capacity(calls=10, whole=Capacity(calls=10))
     now = time.monotonic()
     deadlines = Deadlines(list)
     deadlines.wake_at(now + 60)
@@ -102,8 +102,8 @@ def call_steps() -> dict[str, Callable[[], object]]:
     window = Window(None)
 
     def count() -> None:
-        capacity.claim("request")
-        capacity.release("request")
+        capacity.claim()
+        capacity.release()
 
     def live() -> None:
         live = ServerCall(ECHO, context, now, None, "1")

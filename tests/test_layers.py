@@ -22,9 +22,9 @@ DRAWN = {
         options
         calls
         procedures limits
-        values flow wire transports
+        values flow wire transports event_loop
         _json _checks _version
-        errors _lazy event_loop
+        errors _lazy
     """,
     CODEGEN: """
         __main__
@@ -125,6 +125,7 @@ def test_packages_declare_what_they_import() -> None:
     }
     optional = {"jsonschema_rs", "pytest", "pytest_asyncio", "uvloop"}
     assert foreign[RUNTIME] - optional == {
+        "aiohappyeyeballs",
         "msgspec",
         "pydantic",
         "pydantic_core",

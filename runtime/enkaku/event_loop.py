@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
+from .errors import UsageError
+
 __all__ = ["run"]
 
 T = TypeVar("T")
@@ -22,8 +24,17 @@ def run(main: Coroutine[object, object, T], *, debug: bool | None = None) -> T:
         What ``main`` returns.
 
     Raises:
-        RuntimeError: An event loop runs in this thread already.
+        UsageError: An event loop runs in this thread already.
     """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        main.close()  # else Python warns that it was never awaited
+        raise UsageError(
+            "run(): an event loop runs in this thread already; await the coroutine instead, or start a task for it"
+        )
     with asyncio.Runner(debug=debug, loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 

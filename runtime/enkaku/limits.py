@@ -29,9 +29,11 @@ class Limits:
         inbox_limit: Receive-buffer limit of one call, if the peer does not support flow control; 16 MiB by default. A call
             that exceeds it ends: on the client with ``InboxOverflow``, on the server with ``EKP02``.
         buffered: Receive-buffer limit of all calls of a connection together; 64 MiB by default. When most of it is
-            reserved, new calls get smaller windows. A call that exceeds it ends as above.
+            reserved, new calls get smaller windows. A call that exceeds it ends as above. As much again may wait for a
+            free handler, in requests and in events: each counts its message and 1 KiB. Beyond that a request gets
+            ``EK04``; events pause reading.
         stall: The longest read pause. After this time with a full inbox, the connection is read again; after this time
-            without a free handler, events are dropped. 30 by default.
+            with too many events that wait for a handler, further ones are dropped. 30 by default.
         unread_time: Write timeout: how long the peer may read nothing while the write buffer is full; 60 by default. Then
             the connection ends.
         linger: How long a peer that has ended its side has to read the last replies; 5 by default.
@@ -46,16 +48,17 @@ class Limits:
     Limits of a server:
 
     Attributes:
-        calls: Open calls of one connection; 10,000 by default. One more gets ``EK03``.
-        handlers: Running request handlers of one connection, and as many event handlers; 100 by default. One more request
-            gets ``EK04``; one more event pauses reading until a handler is free.
+        calls: Open calls of one connection, including those that wait for a handler; 10,000 by default. One more gets
+            ``EK03``.
+        handlers: Running request handlers of one connection, and as many event handlers; 100 by default. Further requests
+            and events wait for a free one, in order, until their deadline.
         server_calls: Open calls of all connections; 100,000 by default. One more gets ``EK03``.
-        server_handlers: Running request handlers of all connections, and as many event handlers; 10,000 by default. One
-            more request gets ``EK04``, one more event is dropped.
+        server_handlers: Running request handlers of all connections, and as many event handlers; 10,000 by default. A free
+            handler serves the connections that wait in turn.
         connections: Open connections; 10,000 by default. One more is closed at once.
         backlog: Replies that a client has not read; 1 MiB by default. Above it, the client's messages are not read.
-        request_time: How long the handler of a request or event may run; 300 by default. Then it is cancelled, and the
-            caller of a request gets ``EK05``. Streams and channels have no such limit.
+        request_time: How long a request or event may take from its arrival; 300 by default. Then its handler is cancelled,
+            and the caller of a request gets ``EK05``. Streams and channels have no such limit.
         first_byte: How long a client may wait before it sends its first byte; None by default.
         idle: How long a client without an open call may send nothing; None by default.
         cleanup: When the server stops: how long cancelled handlers may run, and then how long clients have to read the last

@@ -120,7 +120,7 @@ async def serve_socket(
         handler: Serves the calls of every connection.
         sock: A Unix or TCP socket. A bound or listening one accepts any number of clients, such as those that
             ``systemd_sockets`` returns. A connected one, such as one half of ``socket.socketpair()``, is the only
-            client; the server runs on after that client has disconnected.
+            client: ``serve_forever`` returns when it has disconnected.
         ssl: The certificate, for TLS; None for no TLS.
         keepalive: As for ``serve_tcp``; no effect on a Unix socket.
         options: See ``ServerOptions``.
@@ -136,7 +136,7 @@ async def serve_socket(
     listener = _tcp_listener(server, ssl, keepalive, peer=peer)
     with foreign_errors(address):
         if is_connected(sock):
-            await listener.adopt(sock)
+            await listener.adopt(sock, server.connected_alone, server.not_connected)
         else:
             await listener.listen(sock)
     async with server.running(listener, (address,)):

@@ -6,12 +6,15 @@ from typing import Any
 import enkaku
 import pytest
 from support import (
+    FILL,
     HUM,
     TALK,
     WITHIN,
     Connect,
     Lifetime,
+    OutOfStock,
     Serving,
+    Shortage,
     facing,
     line,
     raw_client,
@@ -246,3 +249,28 @@ async def test_channel_item_names_its_procedure(socket_path: Any) -> None:
             rid = (await peer.read())["rid"]
             await channel.send(3)
             assert await peer.read() == {"typ": "send", "prc": "talk", "rid": rid, "val": 3}
+
+
+async def test_send_after_declared_error_raises_that_error(connect: Connect) -> None:
+    async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        raise OutOfStock("none left", Shortage(missing=number))
+
+    async with connect(Serving(talk=talk)) as connection, connection.channel(TALK, 3) as channel:
+        with pytest.raises(OutOfStock) as caught:
+            while True:
+                await channel.send(1)
+        assert caught.value.data == Shortage(missing=3)
+
+
+async def test_send_after_oversized_item_raises_its_error(connect: Connect) -> None:
+    async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        async for _ in channel:
+            pass
+        return number
+
+    limits = enkaku.Limits(message_size=10_000)
+    async with connect(Serving(fill=fill), limits=limits) as connection:
+        async with connection.channel(FILL, 1) as channel:
+            with pytest.raises(enkaku.CallError, match="EK06"):
+                while True:
+                    await channel.send("x" * 20_000)

@@ -247,3 +247,48 @@ async def test_close_does_not_extend_deadline(connect: Connect, kind: str) -> No
             with pytest.raises(enkaku.DeadlineExceeded):
                 await call.close()
         await soon(life.cancelled)
+
+
+async def test_task_that_outlives_its_call_is_not_bound_by_it(connect: Connect) -> None:
+    tasks: list[asyncio.Task[int]] = []
+    due, go = asyncio.Event(), asyncio.Event()
+
+    async def later(connection: enkaku.Connection) -> int:
+        await go.wait()
+        with enkaku.deadline(WITHIN):
+            await connection.request(VOID, None)
+        return await connection.request(ASK, 2, timeout=WITHIN)
+
+    async def ask(number: int) -> int:
+        if number == 1:
+            tasks.append(asyncio.create_task(later(connections[0])))
+            remaining = enkaku.current_call().remaining
+            assert remaining is not None
+            asyncio.get_running_loop().call_later(remaining, due.set)
+        return number
+
+    connections: list[enkaku.Connection] = []
+    async with connect(Serving(ask=ask)) as connection:
+        connections.append(connection)
+        assert await connection.request(ASK, 1, timeout=0.05) == 1
+        await soon(due)
+        go.set()
+        assert await tasks[0] == 2
+
+
+async def test_task_is_bound_by_its_call_while_that_is_open(connect: Connect) -> None:
+    left: list[float | None] = []
+
+    async def ask(number: int) -> int:
+        call = enkaku.current_call()
+        if number == 1:
+            await asyncio.create_task(connections[0].request(ASK, 2, timeout=None))
+        left.append(call.remaining)
+        return number
+
+    connections: list[enkaku.Connection] = []
+    async with connect(Serving(ask=ask)) as connection:
+        connections.append(connection)
+        await connection.request(ASK, 1, timeout=WITHIN)
+    assert left[0] is not None
+    assert left[0] <= WITHIN

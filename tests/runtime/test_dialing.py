@@ -8,7 +8,7 @@ import struct
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -22,7 +22,18 @@ from enkaku.transports.sockets.dial import Dialer, dial_socket, dial_tcp, dial_u
 from enkaku.transports.sockets.listen import Listener
 from enkaku.transports.sockets.tls import Tls
 from silence.deaf import tcp_connections
-from support import MESSAGE_SIZE, WITHIN, Log, collect, open_sockets, turns, until
+from support import (
+    MESSAGE_SIZE,
+    VOID,
+    WITHIN,
+    Log,
+    Serving,
+    collect,
+    open_sockets,
+    tcp_port,
+    turns,
+    until,
+)
 
 KINDS = ["unix", "tcp", "tls", "pair", "memory"]
 
@@ -58,7 +69,7 @@ async def pairing(
             dial = tcp_dialer(port, client_tls if request.param == "tls" else None)
         case "pair":
             ours, theirs = socket.socketpair()
-            await listener.adopt(theirs)
+            await listener.adopt(theirs, accepted.put_nowait, lambda: None)
             dial = dial_socket(ours, ssl=None, server_hostname=None, timeout=5, keepalive=None)
         case _:
             dial = None
@@ -491,3 +502,39 @@ async def test_tls_peer_renewing_keys_without_reading_is_dropped(
     assert most < 1_000_000
     writer.transport.abort()
     listener.close()
+
+
+async def test_connect_tcp_skips_address_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket() as silent, ExitStack() as stack:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(4):  # fill its accept queue: further connects wait for an answer
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(silent.getsockname())
+        async with enkaku.serve_tcp(Serving()) as server:
+            answers = ("127.0.0.1", tcp_port(server))
+
+            async def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+                named = host == "two.example"
+                addresses = (silent.getsockname(), answers) if named else ((host, port),)
+                return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", each) for each in addresses]
+
+            monkeypatch.setattr(loop, "getaddrinfo", resolve)
+            async with asyncio.timeout(WITHIN), enkaku.connect_tcp("two.example", 1) as connection:
+                await connection.request(VOID, None)
+
+
+async def test_connect_tcp_without_address_raises_connect_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    with pytest.raises(enkaku.ConnectFailed, match="no address"):
+        async with enkaku.connect_tcp("none.example", 1):
+            pass

@@ -31,17 +31,21 @@ from support import (
 )
 
 
-async def test_disconnect_cancels_all_handlers(socket_path: Path) -> None:
+async def test_disconnect_cancels_handlers_of_calls_not_of_events(socket_path: Path) -> None:
     lives = {name: Lifetime() for name in ("ask", "watch", "talk", "tell")}
     handler = Serving(**{name: life.forever for name, life in lives.items()})
-    async with enkaku.serve_unix(handler, socket_path):
+    async with enkaku.serve_unix(handler, socket_path) as server:
         async with raw_client(socket_path) as peer:
             peer.send(typ="request", rid="a", prc="ask", prm=1)
             peer.send(typ="stream", rid="b", prc="watch", prm=1)
             peer.send(typ="channel", rid="c", prc="talk", prm=1)
             peer.send(typ="event", prc="tell", data=1)
             await soon(*(life.began for life in lives.values()))
+        told = lives.pop("tell")
         await soon(*(life.cancelled for life in lives.values()))
+        assert not told.ended.is_set()
+        await server.stop(grace=0)
+    assert told.cancelled.is_set()  # by the stop
 
 
 @pytest.mark.parametrize("how", ["end", "half", "reset"])

@@ -93,7 +93,7 @@ async def test_declared_error_ends_channel(connect: Connect) -> None:
             assert await anext(channel) == 1
             with pytest.raises(Tired):
                 await anext(channel)
-            with pytest.raises(enkaku.CallClosed):
+            with pytest.raises(Tired):
                 await channel.send(2)
 
 

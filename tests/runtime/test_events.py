@@ -80,15 +80,6 @@ async def test_event_with_invalid_data_is_not_sent(socket_path: Any) -> None:
         assert await peer.read() == {"typ": "event", "prc": "tell", "data": 3}
 
 
-async def test_event_handler_is_cancelled_on_disconnect(connect: Connect) -> None:
-    life = Lifetime()
-    async with connect(Serving(tell=life.forever)) as connection:
-        await connection.event(TELL, 1)
-        await soon(life.began)
-        await connection.close()
-        await soon(life.cancelled)
-
-
 async def test_event_cannot_be_aborted_by_id(socket_path: Any) -> None:
     life = Lifetime()
     async with enkaku.serve_unix(Serving(tell=life.forever), socket_path):
@@ -111,3 +102,11 @@ async def test_event_just_before_close_starts_handler(connect: Connect) -> None:
             await connection.event(TELL, number)
         await connection.close()
         await until(lambda: told == [0, 1, 2, 3, 4])
+
+
+async def test_event_that_is_too_large_fails_at_its_sender(connect: Connect) -> None:
+    note = enkaku.Event[str]("tell", data=str)
+    async with connect(Serving(), limits=enkaku.Limits(message_size=1000)) as connection:
+        with pytest.raises(enkaku.EncodeError, match="at most 1000 bytes, got 10"):
+            await connection.event(note, "x" * 1000)
+        await connection.request(VOID, None)

@@ -197,7 +197,6 @@ async def test_serve_socket_socketpair_works_in_child_process() -> None:
         async with asyncio.timeout(WITHIN * 3):
             async with connect_socket(ours) as connection:
                 assert await connection.request(ECHO, "child") == "child!"
-            child.terminate()
             assert await child.wait() == 0
     finally:
         if child.returncode is None:
@@ -217,3 +216,21 @@ async def test_serve_socket_stop_ends_open_call(socket_path: Path) -> None:
         writer.close()
         await writer.wait_closed()
         await stopping
+
+
+async def test_serve_forever_at_connected_socket_ends_with_client() -> None:
+    ours, theirs = socket.socketpair()
+    async with enkaku.serve_socket(Serving(), ours) as server:
+        async with enkaku.connect_socket(theirs) as connection:
+            await connection.request(VOID, None)
+        async with asyncio.timeout(WITHIN):
+            await server.serve_forever()
+
+
+async def test_serve_forever_ends_when_only_handshake_fails() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with enkaku.serve_socket(Serving(), ours, ssl=context) as server:
+        async with asyncio.timeout(WITHIN):
+            await server.serve_forever()

@@ -1,8 +1,10 @@
 """``enkaku.run``: uvloop where it is installed, asyncio's own event loop where it is not."""
 
 import asyncio
+import gc
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,3 +108,11 @@ def test_run_loop_determines_how_sockets_are_read(
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(call())
     assert ways[0] == way
+
+
+async def test_run_in_running_loop_raises_usage_error() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(enkaku.UsageError, match="an event loop runs in this thread already"):
+            enkaku.run(loop_type())
+        gc.collect()

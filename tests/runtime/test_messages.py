@@ -226,9 +226,49 @@ def test_peek_ignores_id_inside_strings() -> None:
     assert peek(data) == ("request", "mine")
 
 
-def test_decode_byte_order_mark_is_ignored() -> None:
-    line = b"\xef\xbb\xbf" + encode_abort("1", None)
-    assert decode_client_message(line).payload == Abort("1")
+def test_decode_byte_order_mark_is_invalid() -> None:
+    line = b"\xef\xbb\xbf" + encode_open("request", "1", "a", None)
+    with pytest.raises(InvalidMessage) as caught:
+        decode_client_message(line)
+    assert (caught.value.typ, caught.value.rid) == ("request", "1")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        r'{"header":{"typ":"JWT","alg":"EdDSA"},"payload":{"typ":"request","rid":"1","prc":"\ud800","iss":"x"},"signature":"s"}',
+        r'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"request","rid":"1","prc":"a","prm":{"signature":"\ud800"}}}',
+        r'{"header":{"typ":"JWT","alg":"EdDSA"},"payload":{"typ":"request","rid":"1","prc":"a","prm":"\ud800"},"signature":"s"}',
+    ],
+    ids=["signed", "unsigned with a property signature", "signed value"],
+)
+def test_decode_lone_surrogate_beside_signature(raw: str) -> None:
+    payload = decode_client_message(raw.encode()).payload
+    assert isinstance(payload, OpenRequest)
+    assert payload.rid == "1"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        rb'{"header":{"typ":"JWT","alg":"EdDSA"},"payload":{"typ":"request","rid":"1","prc":"\ud800","iss":1},"signature":"s"}',
+        rb'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"send","rid":"1","val":"\ud800","extra":1}}',
+        b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"stream","rid":"1","prc":"\xff"}}',
+        b'\xef\xbb\xbf{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"channel","rid":"1","prc":"\xff"}}',
+    ],
+)
+def test_decode_invalid_message_names_string_rid(raw: bytes) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        decode_client_message(raw)
+    assert caught.value.rid == "1"
+
+
+def test_decode_invalid_utf8_in_rid_names_none() -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        decode_client_message(
+            b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"request","rid":"\xff","prc":"a"}}'
+        )
+    assert caught.value.rid is None
 
 
 def test_encode_is_compact_and_in_protocol_order() -> None:

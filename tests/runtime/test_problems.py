@@ -342,6 +342,34 @@ async def test_explain_refusals_sends_validation_details(socket_path: Any) -> No
                 await connection.request(loose, None)
 
 
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (
+            {"typ": "stream", "rid": "a", "prc": "void"},
+            "there is no stream 'void'; it is a request",
+        ),
+        ({"typ": "request", "rid": "a", "prc": "nothing"}, "there is no request 'nothing'"),
+        ({"typ": "request", "rid": "a", "prc": "void", "x": 1}, "unknown field `x`"),
+    ],
+    ids=["another kind", "unknown", "invalid"],
+)
+@pytest.mark.parametrize("explain", [True, False])
+async def test_explain_refusals_says_why_call_is_rejected(
+    socket_path: Any, payload: dict[str, Any], reason: str, explain: bool
+) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path, explain_refusals=explain):
+        async with raw_client(socket_path) as peer:
+            peer.send(**payload)
+            reply = await peer.read()
+    assert (reply["rid"], reply["code"]) == ("a", "EK08")
+    if explain:
+        assert reply["msg"].startswith("Invalid protocol message: ")
+        assert reason in reply["msg"]
+    else:
+        assert reply["msg"] == "Invalid protocol message"
+
+
 async def test_explain_refusals_bounds_details() -> None:
     class Closed(enkaku.Model, extra="forbid"):
         """An object without members."""

@@ -202,7 +202,7 @@ async def test_request_reply_before_request_is_sent_is_read(socket_path: Any) ->
     async with facing(socket_path) as (connection, peer):
         peer.stall()
         asking = asyncio.create_task(connection.request(ECHO, "x" * 8_000_000))
-        head = await peer.reader.readexactly(100)
+        head = await peer.reader.readexactly(150)
         assert b'"prc":"echo"' in head
         peer.send(typ="error", rid="1", code="EK06", data={}, msg="Message exceeds maximum size")
         async with asyncio.timeout(WITHIN):

@@ -172,11 +172,8 @@ async def test_stuck_handler_of_event_is_counted(socket_path: Path) -> None:
             await until(lambda: observed.names("stuck") == ["tell"])
             async with enkaku.connect_unix(socket_path) as another:
                 await another.event(TELL, 2)
-                await until(lambda: observed.names("overloaded") == ["tell"])
-                assert [len(each.calls) for each in server.connections] == [1, 0]
+                await until(lambda: [len(each.calls) for each in server.connections] == [1, 1])
                 handler.released.set()
-                await until(lambda: len(observed.ended) == 1)
-                await another.event(TELL, 3)
                 await until(lambda: len(observed.ended) == 2)
 
 

@@ -201,6 +201,9 @@ class Caller:
         except DeadlineExceeded:
             late = call.client_end == ("error", "EK05")
             self.model.require(late, "a send raised DeadlineExceeded too early", call)
+        except CallError as error:
+            right = call.client_end == ("error", error.code)
+            self.model.require(right, "a send raised another error than the call", call)
         except asyncio.CancelledError:
             pass
         else:

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 CLIENT_OPEN: Final = ("OPEN", "HALF_CLOSED", "CLOSING")
-SERVER_OPEN: Final = ("RUNNING", "HALF_CLOSED", "CLOSING")
+SERVER_OPEN: Final = ("RUNNING", "HALF_CLOSED", "CLOSING", "STOPPING")
 _EARLY: Final = 64 * 1024
 """Credit in bytes before the first grant."""
 
@@ -32,11 +32,15 @@ End = tuple[str, str]
 
 def step_of(before: str, step: str) -> str | None:
     """Return the state after a transition; None if it is not allowed."""
-    opened, asking = ("OPEN", "RUNNING"), ("HALF_CLOSED", "CLOSING")
+    opened, asking = ("OPEN", "RUNNING"), ("HALF_CLOSED", "CLOSING", "STOPPING")
     right, after = {
         "OPEN": (before == "NEW", "OPEN"),
-        "HALF_CLOSE": (before in opened, "HALF_CLOSED"),
-        "CLOSE": (before in (*opened, "HALF_CLOSED"), "CLOSING"),
+        "HALF_CLOSE": (
+            before in (*opened, "STOPPING"),
+            "STOPPING" if before == "STOPPING" else "HALF_CLOSED",
+        ),
+        "CLOSE": (before in (*opened, "HALF_CLOSED", "STOPPING"), "CLOSING"),
+        "STOP": (before in ("RUNNING", "HALF_CLOSED"), "STOPPING"),
         "FINISH": (before in (*opened, *asking), "ENDED"),
         "RELEASE": (before == "ENDED", "RELEASED"),
     }[step]
@@ -134,6 +138,8 @@ class CallModel:
     lossy: bool = False  # items may be dropped
     returned: object = None  # the handler's value, once it has returned
     raised: str = ""  # the code of what it raised
+    arrived: bool = False  # an event, at the server
+    must_end: bool = False  # a channel, since the server stops
     begun: bool = False
     cancelled: bool = False  # the handler has seen its cancellation
     finished: bool = False  # the handler has ended

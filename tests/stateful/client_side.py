@@ -43,6 +43,11 @@ class ClientModel(ModelBase):
             self.require(call.client == "OPEN", f"an item was sent while {call.client}", call)
             self.record_sent(call, call.up, line, size)
         elif typ == "end":
+            if (
+                call.must_end
+            ):  # since the server leaves: the step was made when the client read that
+                call.must_end = False
+                return
             self.require(call.wants_end, "ended without being asked", call)
             self.require(self.step_client(call, "HALF_CLOSE"), f"end while {call.client}", call)
         elif typ == "credit":
@@ -87,6 +92,12 @@ class ClientModel(ModelBase):
     def client_got(self, line: Line, size: int) -> None:
         self.last_received = self.now()
         typ = line["typ"]
+        if typ == "leaving":
+            for call in self.calls:
+                if call.kind == "channel" and self.step_client(call, "HALF_CLOSE"):
+                    call.must_end = True
+                    self.reached["half-closed since the server stops"] += 1
+            return
         if typ == "credit":
             self.credits_known = True
         call = self.by_rid(line["rid"])

@@ -37,9 +37,9 @@ class ModelBase:
         self.credits_known = False  # by the client
         self.stopping = False
         self.stop_reported_from: float | None = None  # from when on replies may report the stop
+        self.is_stop_wanted: Callable[[], bool] = lambda: False
         self.is_server_ended: Callable[[], bool] = lambda: self.server_lost
         self.last_received = now()
-        self.queued: list[tuple[Line, int]] = []  # received by the server, not handled yet
         self.rids: dict[str, CallModel] = {}
 
     def fault(self, text: str, call: CallModel | None = None) -> None:

@@ -22,39 +22,27 @@ class ServerModel(ModelBase):
         return True
 
     def server_got(self, line: Line, size: int) -> None:
-        self.queued.append((line, size))
-        self._handle_queued()
-
-    def _handle_queued(self) -> None:
-        """Handle received messages in order; an event without a free handler, and all messages after it, stay queued."""
-        while self.queued:
-            line, size = self.queued[0]
-            if line["typ"] == "event" and not self.stopping and not self._is_handler_free("event"):
-                self.reached["an event was queued"] += 1
-                return
-            del self.queued[0]
-            self._handle(line, size)
-
-    def _handle(self, line: Line, size: int) -> None:
         typ = line["typ"]
         if typ == "event":
-            if not self.stopping:
-                event = self.calls[line["data"]]
-                event.server = "RUNNING"
-                event.server_due = self.now() + self.limits.request_time
+            event = self.calls[line["data"]]
+            event.arrived = True
+            if self._is_busy("event"):
+                self.reached["an event waited for a handler"] += 1
+            if not self.stopping:  # else it may be dropped
+                self.server_accepted(event)
             return
         call = self.by_rid(line["rid"])
         if call is None:
             return  # a ping is not a call
         if typ in ("request", "stream", "channel"):
             self._server_opened(call, line)
-        elif typ == "send" and call.server == "RUNNING":
+        elif typ == "send" and call.server in ("RUNNING", "STOPPING"):
             call.up.arrive(line, size)
         elif typ == "end":
             self.step_server(call, "HALF_CLOSE")
         elif typ == "credit":
             call.down.returned += line["n"]
-        elif typ == "abort" and call.server in ("RUNNING", "HALF_CLOSED"):
+        elif typ == "abort" and call.server in ("RUNNING", "HALF_CLOSED", "STOPPING"):
             if line.get("rsn") != "Close":
                 call.must_cancel = True
                 self.step_server(call, "FINISH", ("aborted", ""))
@@ -68,23 +56,34 @@ class ServerModel(ModelBase):
             call.refusal = "EKP01"
         elif self.running("request", "stream", "channel") >= self.limits.calls:
             call.refusal = "EK03"
-        elif call.kind == "request" and not self._is_handler_free("request"):
-            call.refusal = "EK04"
         if call.refusal:
             self.reached[f"refused by {call.refusal}"] += 1
             return
+        if call.kind == "request" and self._is_busy("request"):
+            self.reached["a request waited for a handler"] += 1
         call.server = "RUNNING"
         bounds = [line["ttl"] / 1000] if "ttl" in line else []
         bounds += [self.limits.request_time] if call.kind == "request" else []
         call.server_due = self.now() + min(bounds) if bounds else None
 
-    def _is_handler_free(self, kind: str) -> bool:
-        return self.running(kind) < self.limits.handlers
+    def _is_busy(self, kind: str) -> bool:
+        handled = sum(call.kind == kind and call.begun and not call.finished for call in self.calls)
+        return handled >= self.limits.handlers
+
+    def server_accepted(self, event: CallModel) -> None:
+        """Record that the server has accepted an event, whose handler may have to wait."""
+        if event.server == "ABSENT":
+            self.require(event.arrived, "an event began before it was sent", event)
+            event.server = "RUNNING"
+            event.server_due = self.now() + self.limits.request_time
 
     def server_wrote(self, line: Line, size: int) -> None:
         typ = line["typ"]
-        if line["rid"] == "alive?":
+        if typ == "leaving":
+            self.require(self.stopping or self.is_stop_wanted(), "it leaves without a reason")
             return
+        if line["rid"] == "alive?" or (typ == "credit" and not line["rid"]):
+            return  # the reply to a ping, or the first message
         call = self.by_rid(line["rid"])
         if call is None:
             self.fault(f"a {typ} for no call")
@@ -129,9 +128,8 @@ class ServerModel(ModelBase):
     def lose_server(self) -> None:
         """Record the loss of the connection at the server."""
         self.server_lost = True
-        self.queued.clear()
         for call in self.calls:
-            if call.server in SERVER_OPEN:
+            if call.server in SERVER_OPEN and call.kind != "event":
                 call.must_cancel = True
                 self.step_server(call, "FINISH", ("lost", ""))
 
@@ -139,7 +137,7 @@ class ServerModel(ModelBase):
         """Record that the server stops, and closes every call."""
         self.stopping = True
         for call in self.calls:
-            self.step_server(call, "CLOSE")
+            self.step_server(call, "STOP")
 
     def server_call_ended(self, call: CallModel, end: End) -> None:
         """Check the end of a call, of which an observer of the server was notified."""
@@ -152,4 +150,3 @@ class ServerModel(ModelBase):
             self.fault(f"the server says {end}, not {call.server_end}", call)
         self.require(self.step_server(call, "RELEASE"), f"released while {call.server}", call)
         self.burst += 1
-        self._handle_queued()

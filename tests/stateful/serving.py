@@ -180,6 +180,13 @@ class Serving(enkaku.Handler):
 
     async def _serve(self, number: int, stream: ServerStream[str] | None = None) -> int:
         call = self._model.calls[number]
+        if call.kind == "event":
+            self._model.server_accepted(call)
+        handled = sum(
+            each.call.kind == call.kind and not each.call.finished for each in self.served.values()
+        )
+        most = self._model.limits.handlers if call.kind in ("event", "request") else handled + 1
+        self._model.require(handled < most, "one handler too many", call)
         self._model.require(
             call.server in SERVER_OPEN, f"its handler began while {call.server}", call
         )

@@ -30,7 +30,7 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
     def recorded(table: Any, state: Any, step: Step) -> Any:
         world = worlds[0]
         side = "client" if type(state).__name__ == "ClientState" else "server"
-        if side == "server" and step is Step.CLOSE and world.stop_wanted is not None:
+        if side == "server" and step is Step.STOP and world.stop_wanted is not None:
             world.begin_stop()
         following = after(table, state, step)
         if step is Step.SUCCEED:  # one step, recorded as the two transitions of the model

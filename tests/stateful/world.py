@@ -38,6 +38,8 @@ class _ModelObserver(enkaku.Observer):
             modelled.client_started += 1
         else:
             modelled.server_started += 1
+            if modelled.kind == "event":
+                self._model.server_accepted(modelled)
             # The message that ends it may have arrived together with the one that opens it.
             open_ = modelled.server in SERVER_OPEN or modelled.server_burst == self._model.burst
             right = open_ and modelled.server_started == 1
@@ -103,6 +105,7 @@ class World:
             lambda side: _WireObserver(self.model, side), mistake
         )
         self.model.is_server_ended = lambda: self.server_end.ended
+        self.model.is_stop_wanted = lambda: self.stop_wanted is not None
         limits = enkaku.Limits(
             window=BOUNDS.window,
             calls=BOUNDS.calls,

@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from enkaku import CallClosed, Channel, Event, Request, Stream, UsageError
+from enkaku import CallClosed, CallError, Channel, Event, Request, Stream, UsageError
 from recorded import (
     ChatParam,
     CounterParam,
@@ -229,7 +229,7 @@ async def channel_invalid_send(stage: Stage) -> Any:
     async with stage.connection.channel(chat, {}) as channel:
         await channel.send("nope")
         seen = {"result": await outcome(channel.result())}
-        with pytest.raises(CallClosed):
+        with pytest.raises(CallError, match="EK08"):
             await channel.send({"after": "error"})
         return seen
 

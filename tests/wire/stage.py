@@ -12,7 +12,7 @@ from wire.ends import RawEnd
 from wire.transcript import Line, canonical
 
 # Enkaku's additional properties, which the TypeScript implementation ignores: WIRE.md, "Silent extensions".
-_EXTENSIONS: Final = re.compile(r',"(?:win|ttl)":\d+')
+_EXTENSIONS: Final = re.compile(r',"(?:(?:win|ttl)":\d+|ext":\[[^]]*\])')
 
 
 class Playback:

@@ -40,9 +40,8 @@ _LEAST_PAUSE: Final = 0.01  # seconds between two checks of all open calls
 class Scope(Protocol):
     """What limits the calls of a task: a ``deadline()`` block, or the call that the task serves."""
 
-    @property
-    def due(self) -> float | None:
-        """Their deadline; None without one."""
+    def limit(self) -> float | None:
+        """Return their deadline; None without one."""
         ...
 
 
@@ -50,15 +49,21 @@ class Block:
     """The scope of a ``deadline()``.
 
     Attributes:
-        due: The deadline of the calls in it.
         outer: The scope around it.
     """
 
-    __slots__ = ("due", "outer")
+    __slots__ = ("_due", "outer")
 
     def __init__(self, due: float | None, outer: Scope | None) -> None:
-        self.due: Final = due
+        self._due: Final = due
         self.outer: Final = outer
+
+    def limit(self) -> float | None:
+        """Return the deadline of the calls in it: the earlier of its own and the outer one; None without one."""
+        if self._due is None:
+            return None
+        outer = None if self.outer is None else self.outer.limit()
+        return self._due if outer is None else min(self._due, outer)
 
 
 scope: Final[ContextVar[Scope | None]] = ContextVar("enkaku_scope", default=None)
@@ -81,7 +86,7 @@ def deadline(seconds: float | None) -> Generator[None, None, None]:
         UsageError: ``seconds`` is no time.
     """
     require_seconds("a deadline", seconds, optional=True, least=None)
-    due = None if seconds is None else due_within(time.monotonic(), seconds)
+    due = None if seconds is None else time.monotonic() + seconds
     token = scope.set(Block(due, scope.get()))
     try:
         yield
@@ -92,7 +97,7 @@ def deadline(seconds: float | None) -> Generator[None, None, None]:
 def due_within(now: float, seconds: float | None) -> float | None:
     """Return the deadline of a call with a timeout of its own; None is none."""
     block = scope.get()
-    outer = None if block is None else block.due
+    outer = None if block is None else block.limit()
     if seconds is None:
         return outer
     own = now + seconds

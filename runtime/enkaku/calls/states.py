@@ -17,7 +17,8 @@ class Step(IntEnum):
     """What can happen to a call."""
 
     HALF_CLOSE = auto()  # the client has sent its last item, and still receives
-    CLOSE = auto()  # the client asks for the result, or the server stops
+    CLOSE = auto()  # the client asks for the result
+    STOP = auto()  # the server stops
     FINISH = auto()  # the last message: a result, an error, an abort; or the loss of the connection
     RELEASE = auto()  # the handler has ended
     SUCCEED = auto()  # the handler of a request has returned: FINISH and RELEASE in one
@@ -38,6 +39,7 @@ class ServerState(IntEnum):
     RUNNING = auto()
     HALF_CLOSED = auto()  # the client sends no more items; the handler goes on
     CLOSING = auto()  # the handler is asked to finish; its result will be sent
+    STOPPING = auto()  # the server asks the handler to finish; items of the client may still come
     ENDED = auto()  # replied to, or aborted: nothing more is sent; the handler may still clean up
     RELEASED = auto()  # the handler has ended: the call no longer counts against the limits
 
@@ -56,7 +58,12 @@ SERVER: Final[Mapping[tuple[ServerState, Step], ServerState]] = {
     (ServerState.RUNNING, Step.CLOSE): ServerState.CLOSING,
     (ServerState.RUNNING, Step.FINISH): ServerState.ENDED,
     (ServerState.RUNNING, Step.SUCCEED): ServerState.RELEASED,
+    (ServerState.RUNNING, Step.STOP): ServerState.STOPPING,
     (ServerState.HALF_CLOSED, Step.CLOSE): ServerState.CLOSING,
+    (ServerState.HALF_CLOSED, Step.STOP): ServerState.STOPPING,
+    (ServerState.STOPPING, Step.HALF_CLOSE): ServerState.STOPPING,
+    (ServerState.STOPPING, Step.CLOSE): ServerState.CLOSING,
+    (ServerState.STOPPING, Step.FINISH): ServerState.ENDED,
     (ServerState.HALF_CLOSED, Step.FINISH): ServerState.ENDED,
     (ServerState.CLOSING, Step.FINISH): ServerState.ENDED,
     (ServerState.ENDED, Step.RELEASE): ServerState.RELEASED,

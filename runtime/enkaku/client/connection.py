@@ -15,7 +15,7 @@ from enkaku._checks import require_loop, require_seconds
 from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Interceptor, Observers, enter_all, run_inside
-from enkaku.errors import ConnectionLost, UsageError
+from enkaku.errors import ConnectionLost, EncodeError, Problem, UsageError
 from enkaku.limits import Limits
 from enkaku.options import CallOptions, ConnectionOptions, StreamOptions, check_call, check_stream
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
@@ -33,6 +33,8 @@ __all__ = ["Connection", "send_event"]
 async def send_event(session: ClientSession, call: Call, message: bytes) -> None:
     """Send an event; wait until the transport is writable again."""
     session.observers.call_started(call)
+    if session.is_new:
+        message = session.introduce(message)
     session.write(message)
     call.bytes_sent = len(message) + NEWLINE_SIZE
     reply: Reply = None
@@ -124,10 +126,11 @@ class Connection:
         Raises:
             ConnectionLost: It was not sent.
             DeadlineExceeded: The transport was not writable in time.
-            EncodeError: The data does not fit its schema.
+            EncodeError: The data does not fit its schema, or the message is larger than ``Limits.message_size``.
             UsageError: There is no such option, or the connection belongs to another event loop.
         """
         message = encode_event(procedure.name, _encode(procedure, procedure.data, data))
+        self._require_size(procedure, message)
         now = time.monotonic()
         due = self._due(procedure, options, now)
         session = await self._sessions.ready(procedure, due)
@@ -236,12 +239,19 @@ class Connection:
             check_call(procedure.name, options)
             timeout = options.get("timeout", timeout)
         outer = scope.get()
-        due = None if outer is None else outer.due
+        due = None if outer is None else outer.limit()
         if timeout is not None and (due is None or now + timeout < due):
             due = now + timeout
         if due is not None and due <= now:
             raise timed_out(procedure)
         return due
+
+    def _require_size(self, procedure: Event[_Data], message: bytes) -> None:
+        """Reject an event that the server would discard, since it has no reply that would say so."""
+        most = self._sessions.session.limits.message_size
+        if len(message) > most:
+            problem = Problem("", f"a message of at most {most} bytes", f"{len(message)} bytes")
+            raise EncodeError(procedure.data.label, (problem,))
 
     def _prepare(
         self, procedure: Procedure, slot: Slot[_Param], param: _Param, options: StreamOptions

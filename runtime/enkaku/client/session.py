@@ -4,6 +4,9 @@ It gives a call its id, sends the message that opens it, and routes ``receive``,
 it. A request is handled here from its opening to its reply; streams and channels have objects of their own, in ``streams``.
 Slot values pass through as encoded bytes.
 
+*Extensions*: the first message says which the client supports (``header.ext``), and the first message of the server answers in
+kind. A peer that does not know them ignores that.
+
 *Whether the server supports flow control* is unknown at first. A ``credit`` shows that it does, and comes before anything else
 for a channel; another message for a channel, or the reply to a ping, shows that it does not. While it is unknown, a
 channel sends at most ``EARLY`` bytes.
@@ -47,17 +50,21 @@ from enkaku.transports.base import Oversized, Transport
 from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.messages import (
     ALIVE,
+    BOM,
     NEWLINE_SIZE,
     Credit,
     Error,
+    Leaving,
     Receive,
     Result,
     decode_server_message,
     encode_abort,
     encode_credit,
     encode_open,
+    introduce,
     peek,
     require_depth,
+    supported_by_first,
 )
 
 __all__ = [
@@ -98,11 +105,17 @@ class OpenCall(Protocol):
         """The send window of a channel; None for other calls."""
         ...
 
+    def on_accepted(self, *, flow_control: bool) -> None:
+        """The server has accepted the call; or it does not support flow control, and so does not show that."""
+
     def on_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
         """The server sent some items, each with the size of its message; ``size`` is their sum."""
 
     def on_end(self, reply: Reply, /) -> None:
         """The call has ended."""
+
+    def on_leaving(self) -> None:
+        """The server is about to stop."""
 
     def on_deadline(self) -> None:
         """The deadline of the call has passed."""
@@ -138,10 +151,16 @@ class RequestCall(Call):
         """The call, as observers see it."""
         return self
 
+    def on_accepted(self, *, flow_control: bool) -> None:
+        """Do nothing: the reply is all that is waited for."""
+
     def on_items(self, items: Sequence[tuple[bytes, int]], size: int, /) -> None:
         """Ignore items: a request has none."""
         name = self.procedure.name
         logger.debug("%s: %d items, %d bytes, for a request are ignored", name, len(items), size)
+
+    def on_leaving(self) -> None:
+        """Do nothing: the request may still end in time."""
 
     def on_end(self, reply: Reply, /) -> None:
         """Pass the reply to the task that waits for it."""
@@ -177,6 +196,8 @@ class ClientSession:
 
     Attributes:
         is_open: Whether calls can be made.
+        is_new: Whether no message was sent; see ``introduce``.
+        leaving: Whether the server has said that it is about to stop.
         write: Sends a message, without waiting.
         flow_control: Whether the server supports flow control, as far as it has shown.
     """
@@ -207,6 +228,9 @@ class ClientSession:
         self._rids = count(1)
         self._calls: dict[str, OpenCall] = {}
         self.is_open = True
+        self.is_new = True
+        self.leaving = False
+        self._received = False
         self._loss = ""
         self._cause: Exception | None = None
         self._invalid = InvalidMessages(self.info, observers, logger)
@@ -282,6 +306,8 @@ class ClientSession:
             if due < self.deadlines.wakes:
                 self.deadlines.wake_at(due)
         message = encode_open(procedure.kind, rid, procedure.name, prm, win=win, ttl=ttl)
+        if self.is_new:
+            message = self.introduce(message)
         call.bytes_sent = len(message) + NEWLINE_SIZE
         if not self._calls:
             self._pinged = False
@@ -292,6 +318,11 @@ class ClientSession:
         if not self._idle.active:
             self._idle.restart(self.limits.silence)
         self._transport.write(message)
+
+    def introduce(self, message: bytes) -> bytes:
+        """Return the first message with what this client supports."""
+        self.is_new = False
+        return introduce(message)
 
     def abort_call(self, call: Call, reason: str | None) -> None:
         """Ask the server to abort or close a call, unless it has ended."""
@@ -329,6 +360,8 @@ class ClientSession:
         """Handle messages of the server. Successive items of one call are delivered together."""
         now = self._idle.last = time.monotonic()
         self._pinged = False
+        if not self._received and batch:
+            batch = self._on_first(batch)
         calls = self._calls
         items: list[tuple[bytes, int]] = []
         rid = ""  # of the call of the items
@@ -375,6 +408,22 @@ class ClientSession:
         if items:
             self._deliver(rid, items)
 
+    def _on_first(self, batch: Sequence[bytes | Oversized]) -> Sequence[bytes | Oversized]:
+        """Read from the first message of the server what it supports; skip its byte order mark."""
+        self._received = True
+        first = batch[0]
+        if type(first) is Oversized:
+            return batch
+        if first.startswith(BOM):
+            batch = [first.removeprefix(BOM), *batch[1:]]
+        if "credit" in supported_by_first(first.removeprefix(BOM)):
+            self._on_flow_control()
+        return batch
+
+    def _on_flow_control(self) -> None:
+        self.reading.enable_flow_control()
+        self.flow_control = "yes"
+
     def connection_lost(self, error: Exception | None) -> None:
         """End every open call."""
         self._lose("the connection was lost" if error else "the server ended the connection", error)
@@ -399,9 +448,12 @@ class ClientSession:
             self._on_invalid(call.rid, error)
         items.clear()
 
-    def _on_reply(self, message: Result | Error | Credit, size: int) -> None:
+    def _on_reply(self, message: Result | Error | Credit | Leaving, size: int) -> None:
         if type(message) is Credit:
             self._on_credit(message.n, self._calls.get(message.rid))
+            return
+        if type(message) is Leaving:
+            self._on_leaving()
             return
         opened = self._calls.get(message.rid)
         if opened is None:
@@ -427,10 +479,17 @@ class ClientSession:
         opened.on_end(reply)
 
     def _on_credit(self, size: int, opened: OpenCall | None) -> None:
-        self.reading.enable_flow_control()
-        self.flow_control = "yes"
-        if opened is not None and opened.outgoing is not None:
-            opened.outgoing.grant(size)
+        self._on_flow_control()
+        if opened is not None:
+            opened.on_accepted(flow_control=True)
+            if opened.outgoing is not None:
+                opened.outgoing.grant(size)
+
+    def _on_leaving(self) -> None:
+        """End the items of open channels: the server delivers those before this to its handlers, and none after it."""
+        self.leaving = True
+        for opened in tuple(self._calls.values()):
+            opened.on_leaving()
 
     def _on_oversized(self, message: Oversized) -> None:
         _, rid = peek(message.head)
@@ -466,7 +525,9 @@ class ClientSession:
 
     def _on_pong(self) -> None:
         if self.flow_control != "yes":
-            for opened in self._calls.values():
+            self.flow_control = "no"
+            for opened in tuple(self._calls.values()):
+                opened.on_accepted(flow_control=False)
                 if opened.outgoing is not None:
                     self.make_unlimited(opened.outgoing)
 

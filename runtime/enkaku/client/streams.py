@@ -11,7 +11,7 @@ import asyncio
 import time
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Generic, NoReturn, Self, TypeVar
@@ -24,7 +24,6 @@ from enkaku.calls.states import CLIENT, ClientState, Step, after
 from enkaku.errors import (
     CallClosed,
     ConnectionLost,
-    DeadlineExceeded,
     DecodeError,
     EnkakuError,
     NotSupported,
@@ -108,7 +107,9 @@ class _OpenStream:
             when_full=when_full,
             on_drop=self._on_drop,
         )
-        self.on_items: Final[Callable[[Sequence[tuple[bytes, int]], int], None]] = self.inbox.put
+        self.on_items: Callable[[Sequence[tuple[bytes, int]], int], None] = self._on_first_items
+        self._accepted: bool | None = None  # as far as the server has shown
+        self._acceptance = asyncio.Event()
 
     @property
     def due(self) -> float | None:
@@ -139,10 +140,25 @@ class _OpenStream:
             self.outgoing.wake()  # a sender that waits checks the state again
         return True
 
+    def on_accepted(self, *, flow_control: bool) -> None:
+        """Record that the server has accepted the call, or does not show whether it has. Called by the session."""
+        if not self._accepted:
+            self._accepted = flow_control
+            self._acceptance.set()
+
+    def _on_first_items(self, items: Sequence[tuple[bytes, int]], size: int) -> None:
+        self.on_items = self.inbox.put
+        self.on_accepted(flow_control=True)
+        self.inbox.put(items, size)
+
+    def on_leaving(self) -> None:
+        """Go on: the server ends the call in time. Called by the session."""
+
     def on_end(self, reply: Reply, /) -> None:
         """Record how the call has ended. Called by the session."""
         if self.step(Step.FINISH):
             self.reply = reply
+            self._acceptance.set()
             self.inbox.put_end(reply if isinstance(reply, EnkakuError) else None)
             self.ended.set_result(None)
             finish(self.session, self.info, reply)
@@ -157,6 +173,22 @@ class _OpenStream:
             self.session.abort_call(self.info, reason)
         self.session.remove_call(self.info)
         self.on_end(error)
+
+    async def wait_accepted(self, within: float) -> None:
+        """Wait until the server has accepted the call, for so many seconds where it has not shown flow control."""
+        if self._accepted is None and self.state is not ClientState.ENDED:
+            if self.session.flow_control == "unknown":
+                self.session.probe_flow_control()
+            known = self.session.flow_control == "yes"
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if known else within):
+                    with self.session.reading.waiting():
+                        await self._acceptance.wait()
+        name = self.info.procedure.name
+        if isinstance(self.reply, EnkakuError):
+            raise self.reply.with_traceback(None)
+        if not self._accepted and self.state is not ClientState.ENDED:
+            raise NotSupported(f"{name}: the server does not show whether it has accepted a stream")
 
     async def wait(self) -> Reply:
         """Wait until the call has ended; return how."""
@@ -204,6 +236,11 @@ class _OpenChannel(_OpenStream):
             if timer is not None:
                 timer.cancel()
 
+    def on_leaving(self) -> None:
+        """Half-close: the server delivers what was sent before, and nothing after. Called by the session."""
+        if self.step(Step.HALF_CLOSE):
+            self.session.write(encode_end(self.info.rid))
+
     async def wait_until_certain(self, within: float) -> None:
         """Wait until the server has shown whether it supports flow control, which it has to within so many seconds."""
         try:
@@ -216,10 +253,12 @@ class _OpenChannel(_OpenStream):
 
     def raise_not_sent(self) -> NoReturn:
         """Raise why no item can be sent."""
-        if isinstance(self.reply, ConnectionLost | DeadlineExceeded):
+        if isinstance(self.reply, EnkakuError):
             raise self.reply.with_traceback(None)
         reasons = {
-            ClientState.HALF_CLOSED: "end() was called",
+            ClientState.HALF_CLOSED: (
+                "the server is stopping" if self.session.leaving else "end() was called"
+            ),
             ClientState.CLOSING: "it is closing",
             ClientState.ENDED: "it has ended",
         }
@@ -317,6 +356,22 @@ class ClientStream(Generic[_Receive, _Result]):
             opened.abort(error, None)
             raise
 
+    async def opened(self, *, within: float = 5.0) -> None:
+        """Wait until the server has accepted the call, or has sent an item.
+
+        Args:
+            within: How long a server that has not shown flow control may take, in seconds.
+
+        Raises:
+            CallError: The server has rejected the call, or it ended with an error.
+            ConnectionLost: The connection ended first.
+            DeadlineExceeded: The deadline of the call has passed.
+            NotSupported: The server does not show it, such as the TypeScript implementation.
+            UsageError: ``within`` is not a time.
+        """
+        require_seconds("within", within)
+        await self._require_opened().wait_accepted(within)
+
     async def result(self) -> _Result:
         """Wait until the server ends the call by itself.
 
@@ -408,7 +463,8 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         """Wait until an item may be sent, and send it.
 
         Raises:
-            CallClosed: The call is closing, or has ended (its result or error says why), or ``end()`` was called.
+            CallClosed: The call is closing, or has ended with its result; or ``end()`` was called; or the server is stopping.
+            CallError: The call has ended with this error.
             ConnectionLost: The connection was lost.
             DeadlineExceeded: The deadline of the call has passed.
             EncodeError: The item does not fit its schema; nothing was sent.

@@ -16,6 +16,16 @@ from .runner import Runner
 
 __all__ = ["STEPS"]
 
+_A: Final = {
+    "event": "an event",
+    "request": "a request",
+    "stream": "a stream",
+    "channel": "a channel",
+}
+_TOO_MANY_CALLS: Final = ErrorReply(ErrorCode.TOO_MANY_CALLS.value, "Too many open calls")
+_TOO_MANY_WAITING: Final = ErrorReply(
+    ErrorCode.TOO_MANY_HANDLERS.value, "Too many requests wait for a handler"
+)
 _EXPIRED: Final = ErrorReply(
     ErrorCode.DEADLINE_PASSED.value, "The deadline had passed before the call began"
 )
@@ -42,7 +52,8 @@ def known_procedure(
         return None
     if message.prc == ALIVE:
         return Rejection(INVALID)  # a ping, to which this is the reply
-    return Rejection(INVALID, f"there is no {kind} {message.prc!r}")
+    is_of = "" if route is None else f"; it is {_A[route.procedure.kind]}"
+    return Rejection(INVALID, f"there is no {kind} {message.prc!r}{is_of}")
 
 
 def not_stopping(
@@ -59,8 +70,10 @@ def within_capacity(
 
     It is the last step: a call that is counted has to be released when it ends, or is not opened all the same.
     """
-    full = runner.capacity.claim(kind)
-    return None if full is None else Rejection(full, overloaded=True)
+    requests = runner.requests
+    if kind == "request" and requests.size > requests.capacity:
+        return Rejection(_TOO_MANY_WAITING, overloaded=True)
+    return None if runner.capacity.claim() else Rejection(_TOO_MANY_CALLS, overloaded=True)
 
 
 def in_time(

@@ -86,7 +86,9 @@ class UntilClosed:
 
 TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
 """In these states a handler may send items, and is not asked to finish."""
-_ENDS: Final = frozenset({Step.CLOSE, Step.FINISH})
+_ENDS: Final = frozenset({Step.CLOSE, Step.STOP, Step.FINISH})
+_ASKED: Final = frozenset({ServerState.CLOSING, ServerState.STOPPING})
+_NO_ITEMS: Final = frozenset({Step.HALF_CLOSE, Step.CLOSE, Step.FINISH})  # of the client any more
 
 
 class Context(NamedTuple):
@@ -116,6 +118,8 @@ class ServerCall(Call):
 
     state: ServerState = ServerState.RUNNING
     task: asyncio.Task[None] | None = None
+    stopping: bool = False
+    """Whether the server is stopping: the handler should finish soon."""
     cancelled: bool = False
     stuck: bool = False
     blocks: set[UntilClosed] | None = None
@@ -161,6 +165,10 @@ class ServerCall(Call):
             for block in tuple(self.blocks):
                 block.leave()
         return True
+
+    def limit(self) -> float | None:
+        """Return the deadline of the calls that the handler makes. A task that outlives the call is not bound by it."""
+        return None if self.state is ServerState.RELEASED else self.due
 
     def on_deadline(self) -> None:
         """End with ``EK05``, unless the call has been answered. Called by the deadline timer."""
@@ -218,7 +226,7 @@ class StreamCall(ServerCall):
         """Go to the next state, and return True; return False where the step is none from this state. Called by the session."""
         if not super().step(step):
             return False
-        if step is not Step.RELEASE and self.inbox is not None:
+        if step in _NO_ITEMS and self.inbox is not None:
             self.inbox.put_end()
         if step is not Step.HALF_CLOSE:
             self.window.wake()
@@ -277,7 +285,7 @@ class StreamCall(ServerCall):
         """Return whether the handler may still send items."""
         # A closed channel's handler may still answer the items that came before the close.
         answering = self.inbox is not None and not self.inbox.finished
-        return not self.closed or (self.state is ServerState.CLOSING and answering)
+        return not self.closed or (self.state in _ASKED and answering)
 
     async def drain(self) -> None:
         """Wait until the transport is writable. Called by the window."""

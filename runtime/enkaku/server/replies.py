@@ -127,18 +127,28 @@ class ErrorReplies:
     def reject(self, rid: str, procedure: str, rejection: Rejection) -> None:
         """Reply to a call that is not opened."""
         if rejection.invalid:
-            self.report(rejection.invalid)
+            self.invalid(rid, rejection.invalid)
+            return
         if rejection.overloaded:
             self.overload(procedure, rejection.reply.message)
         self.send(rid, rejection.reply)
 
+    def invalid(self, rid: str | None, reason: str) -> None:
+        """Report an invalid message, and reply where it names a ``rid``."""
+        self.report(reason)
+        if rid is not None:
+            self.send(rid, self._explain(reason))
+
     def value(self, rid: str, error: DecodeError) -> None:
         """Reply that a value was rejected by its schema."""
         self.report(str(error))
+        self.send(rid, self._explain(error.reason))
+
+    def _explain(self, reason: str) -> ErrorReply:
         code, message = INVALID
         if self._policy.explain_refusals:
-            message = f"{message}: {error.reason}"[:_EXPLANATION_MAX]
-        self.send(rid, ErrorReply(code, message))
+            message = f"{message}: {reason}"[:_EXPLANATION_MAX]
+        return ErrorReply(code, message)
 
     def oversized(self, message: Oversized) -> None:
         """Reply that a message was too large."""

@@ -20,8 +20,9 @@ from enkaku.transports.base import Transport
 from enkaku.wire.error_codes import DEADLINE_PASSED, FAILED, STOPPING, ErrorReply
 from enkaku.wire.messages import NEWLINE_SIZE, encode_error, encode_result
 
-from .call import ServerCall
+from .call import ServerCall, StreamCall
 from .handler import Route
+from .handler_pool import HandlerQueue
 from .replies import describe
 from .shared import Capacity, Policy
 
@@ -48,13 +49,17 @@ class Runner:
         by_rid: The calls that were not replied to yet.
         running: The calls whose handlers have not ended, including events; oldest first.
         capacity: Counts the calls of the connection, against its limits and the server's.
+        requests: Requests that wait for a free handler.
+        events: Events that wait for a free handler.
         stopping: Whether new calls are rejected.
+        cancelled: Whether every handler was cancelled, so that events are dropped, too.
     """
 
     __slots__ = (
         "_cleanup",
         "_close_timeout",
         "_deadlines",
+        "_emptied",
         "_interceptors",
         "_loop",
         "_new_task",
@@ -63,7 +68,10 @@ class Runner:
         "_timers",
         "_transport",
         "by_rid",
+        "cancelled",
         "capacity",
+        "events",
+        "requests",
         "running",
         "stopping",
     )
@@ -84,9 +92,11 @@ class Runner:
         )
         self._transport = transport
         self.by_rid: dict[str, ServerCall] = {}
-        self.capacity: Final = Capacity(
-            calls=limits.calls, handlers=limits.handlers, whole=policy.capacity
-        )
+        self.capacity: Final = Capacity(calls=limits.calls, whole=policy.capacity)
+        most, capacity = limits.handlers, limits.buffered
+        self.requests: Final = HandlerQueue(policy.requests, most, capacity=capacity)
+        self.events: Final = HandlerQueue(policy.events, most, capacity=capacity)
+        self._emptied: asyncio.Future[None] | None = None  # done when no handler runs
         self._close_timeout = policy.close_timeout
         self._cleanup = limits.cleanup
         self._observers = policy.observers
@@ -96,13 +106,14 @@ class Runner:
         self.running: dict[ServerCall, None] = {}
         self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
         self.stopping = False
+        self.cancelled = False
 
     def runs_in(self, task: asyncio.Task[object] | None) -> bool:
         """Return whether a handler runs in a task."""
         return task is not None and any(call.task is task for call in self.running)
 
     def start(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
-        """Run the handler of a call, or of an event, which ``capacity`` has counted."""
+        """Run the handler of a call, or of an event, which ``capacity`` has counted; let it wait where none is free."""
         if arguments:
             call.param = arguments[0]
         if call.answered:
@@ -112,6 +123,14 @@ class Runner:
             self._deadlines.wake_at(call.due)
         if self._observers.started:
             self._observers.call_started(call)
+        if type(call) is ServerCall:  # streams and channels run for long: they need no free handler
+            queue = self.requests if call.answered else self.events
+            if not queue.claim():
+                queue.wait(call, partial(self._begin, call, route, arguments))
+                return
+        self._begin(call, route, arguments)
+
+    def _begin(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         serving = self._serve(call, route, arguments)
         serving.send(None)  # as far as its pause
         task = self._new_task(serving)
@@ -138,21 +157,30 @@ class Runner:
         self._cancel(call)
 
     def abort_all(self) -> None:
-        """Cancel every handler, since the connection is lost; nothing more is sent."""
+        """Cancel the handlers of calls, since the connection is lost; those of events go on, and those that wait."""
         for call in tuple(self.running):
-            self.abort(call, "lost")
+            if call.answered:
+                self.abort(call, "lost")
 
     def cancel_all(self) -> None:
-        """Cancel every handler; each caller gets the error that the server stops."""
-        self.stopping = True
+        """Cancel every handler, and start no more; each caller gets the error that the server stops."""
+        self.stopping = self.cancelled = True
         for call in tuple(self.running):
             self._cancel(call)
 
-    async def stop(self, *, grace: float) -> None:
-        """Ask every handler to finish; cancel those that run after ``grace`` seconds; answer every call."""
+    async def stop(self, *, grace: float, leaving: bool) -> None:
+        """Ask every handler to finish; cancel those that run after ``grace`` seconds; reply to every call.
+
+        Args:
+            grace: How long handlers may go on, in seconds.
+            leaving: Whether the client knows that the server stops. It will say when it has sent its last item.
+        """
         self.stopping = True
         for call in tuple(self.running):
-            call.step(Step.CLOSE)
+            call.stopping = True
+            call.step(Step.STOP)
+            if not leaving and isinstance(call, StreamCall) and call.inbox is not None:
+                call.inbox.put_end()
         await self._wait(grace)
         self.cancel_all()
         await self._wait(self._cleanup)
@@ -162,9 +190,10 @@ class Runner:
             self._report_stuck(call)
 
     async def _wait(self, within: float) -> None:
-        tasks = [call.task for call in self.running if call.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=within)
+        """Wait until no handler runs, nor waits."""
+        if self.running:
+            self._emptied = self._loop.create_future()
+            await asyncio.wait([self._emptied], timeout=within)
 
     async def _serve(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         """Run the handler of a call, and reply; this is all that its task does.
@@ -200,6 +229,9 @@ class Runner:
         finally:
             if call.state is not _RELEASED:
                 self._end(call)
+                if type(call) is ServerCall:
+                    (self.requests if call.answered else self.events).release()
+                self._on_end()
 
     def _reply_result(self, call: ServerCall, val: bytes | None) -> None:
         message = encode_result(call.rid, val)
@@ -218,9 +250,12 @@ class Runner:
         del self.by_rid[call.rid], self.running[call]
         if self._timers:
             self._drop_timer(call)
-        self.capacity.release("request")
+        self.capacity.release()
         if self._observers.ended:
             self._observers.call_ended(call)
+        if self.stopping:
+            self._check_emptied()
+        self.requests.release()
         self._on_end()
 
     def _reply_failure(self, call: ServerCall, error: Exception) -> None:
@@ -261,23 +296,44 @@ class Runner:
             self._drop_timer(call)
 
     def _end(self, call: ServerCall) -> None:
-        """Uncount a call: its handler has ended."""
+        """Uncount a call: its handler has ended, or will not begin."""
         call.task = None  # else the two would form a cycle, which only the garbage collector frees
         del self.running[call]
         self._remove(call)
         if call.step(_RELEASE):
-            self.capacity.release(call.procedure.kind)
+            if call.answered:
+                self.capacity.release()
+            else:
+                self.capacity.count_event(-1)
         call.release()
         self._observers.call_ended(call)
-        self._on_end()
+        if self.stopping:
+            self._check_emptied()
+
+    def _check_emptied(self) -> None:
+        emptied = self._emptied
+        if emptied is not None and not self.running and not emptied.done():
+            emptied.set_result(None)
 
     def _cancel(self, call: ServerCall) -> None:
         task = call.task
-        if task is None or (call.cancelled and not call.stuck):
-            return  # cancelled already: it has Limits.cleanup seconds to clean up
+        if task is None:
+            self._discard(call)
+            return
+        if call.cancelled and not call.stuck:
+            return  # it has Limits.cleanup seconds to clean up
         if task.cancel():
             call.cancelled = True
             self._set_timer(call, self._cleanup, self._report_stuck)
+
+    def _discard(self, call: ServerCall) -> None:
+        """End a call that waits for a free handler, if it does."""
+        queue = self.requests if call.answered else self.events
+        if queue.discard(call):
+            if call.state < ServerState.ENDED:
+                self._reply_unfinished(call, None)
+            self._end(call)
+            self._on_end()
 
     def _on_close_timeout(self, call: ServerCall) -> None:
         logger.error(

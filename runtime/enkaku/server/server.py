@@ -21,6 +21,7 @@ from enkaku.transports.base import Transport
 
 from .call import ServerCall
 from .handler import Handler
+from .handler_pool import HandlerPool
 from .session import Session
 from .shared import Capacity, Policy
 from .signals import on_stop_signal
@@ -49,7 +50,9 @@ class Server:
         self._policy = Policy(
             routes={route.procedure.name: route for route in handler.__routes__()},
             limits=limits,
-            capacity=Capacity(calls=limits.server_calls, handlers=limits.server_handlers),
+            capacity=Capacity(calls=limits.server_calls),
+            requests=HandlerPool(limits.server_handlers),
+            events=HandlerPool(limits.server_handlers),
             deadlines=Deadlines(self._list_open_calls),
             fairness=Fairness(),
             close_timeout=options.get("close_timeout", 30.0),
@@ -59,6 +62,7 @@ class Server:
             lifespan=options.get("lifespan"),
         )
         self._sessions: dict[Session, None] = {}
+        self._alone = False
         self._listener: Listening | None = None
         self._addresses: tuple[str, ...] = ()
         self._stop_wanted = asyncio.Event()
@@ -91,6 +95,8 @@ class Server:
 
     async def serve_forever(self, *, grace: float = 10.0) -> None:
         """Serve until SIGINT, SIGTERM or ``stop()``, then stop gracefully; a second signal ends it at once.
+
+        A server at a connected socket (``serve_socket``) also stops when its client has disconnected.
 
         Signals reach the main thread only; elsewhere, call ``stop()``.
 
@@ -159,6 +165,15 @@ class Server:
             session.ended.add_done_callback(partial(self._disconnected, session))
             session.start()
 
+    def connected_alone(self, transport: Transport) -> None:
+        """Serve the only connection that there will be: ``serve_forever`` returns when it has ended."""
+        self._alone = True
+        self.connected(transport)
+
+    def not_connected(self) -> None:
+        """Stop, since the only connection failed before it was open."""
+        self._stop_wanted.set()
+
     @asynccontextmanager
     async def running(
         self, listener: Listening | None, addresses: tuple[str, ...]
@@ -178,11 +193,14 @@ class Server:
     def _disconnected(self, session: Session, _: asyncio.Future[None]) -> None:
         del self._sessions[session]
         self._policy.observers.connection_lost(session.info, session.reason)
+        if self._alone:
+            self._stop_wanted.set()
         self._report_progress()
 
     def _report_progress(self) -> None:
         if self._stopping is not None:
-            self._policy.observers.draining(len(self._sessions), self._policy.capacity.running)
+            capacity = self._policy.capacity
+            self._policy.observers.draining(len(self._sessions), capacity.open + capacity.events)
 
     async def _stop(self, grace: float) -> None:
         if self._listener is not None:

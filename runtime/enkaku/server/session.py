@@ -1,14 +1,15 @@
 """The server's session: reads the messages of one client and starts, feeds and ends its calls.
 
-Slot values are decoded before a handler sees them. An event that finds no free handler waits, and with it everything after it,
-since messages keep their order; after ``Limits.stall`` seconds such events are dropped.
+Slot values are decoded before a handler sees them. Requests and events that find no free handler wait. A request that is one
+too many is rejected. An event has no reply: when too many wait, the connection is not read. If none of them could be handled for
+``Limits.stall`` seconds, reading resumes, and further events are dropped (load shedding).
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import IntEnum, auto
 from typing import Final
 
 from msgspec import UNSET
@@ -21,10 +22,12 @@ from enkaku.errors import DecodeError, InboxOverflow, InvalidMessage
 from enkaku.flow.inbox import Inbox
 from enkaku.flow.send_window import Window
 from enkaku.transports.base import Oversized, Transport
-from enkaku.wire.error_codes import FAILED, INVALID, ErrorCode, ErrorReply
+from enkaku.wire.error_codes import FAILED, ErrorCode, ErrorReply
 from enkaku.wire.messages import (
-    ANSWERED,
+    BOM,
     CLOSE,
+    HELLO,
+    LEAVING,
     NEWLINE_SIZE,
     Abort,
     CallMessage,
@@ -39,6 +42,7 @@ from enkaku.wire.messages import (
     decode_client_message,
     encode_credit,
     require_depth,
+    supported,
 )
 
 from .admission import STEPS
@@ -47,7 +51,7 @@ from .handler import Route
 from .lifecycle import Lifecycle, Pause
 from .replies import ErrorReplies
 from .runner import Runner
-from .shared import TOO_MANY_HANDLERS, Policy
+from .shared import Policy
 
 __all__ = ["Session"]
 
@@ -61,7 +65,27 @@ _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenChannel: "channel",
 }
 _LEAST_BACKLOG: Final = 64 * 1024  # bytes: with fewer than this a transport is writable
-_OPEN: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
+_OPEN: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED, ServerState.STOPPING})
+
+
+class _Intake(IntEnum):
+    OPEN = auto()  # events are accepted
+    PAUSED = auto()  # too many wait: the connection is not read
+    SHEDDING = auto()  # too many wait, and for too long: further ones are dropped
+
+
+class _IntakeEvent(IntEnum):
+    FULL = auto()
+    STALLED = auto()
+    FREE = auto()
+
+
+_INTAKES: Final[Mapping[tuple[_Intake, _IntakeEvent], _Intake]] = {
+    (_Intake.OPEN, _IntakeEvent.FULL): _Intake.PAUSED,
+    (_Intake.PAUSED, _IntakeEvent.STALLED): _Intake.SHEDDING,
+    (_Intake.PAUSED, _IntakeEvent.FREE): _Intake.OPEN,
+    (_Intake.SHEDDING, _IntakeEvent.FREE): _Intake.OPEN,
+}
 
 
 class Session:
@@ -75,21 +99,21 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_client",
         "_context",
-        "_handling_queued",
+        "_intake",
+        "_is_first",
         "_lifecycle",
         "_limits",
         "_loop",
         "_on_call_end",
         "_policy",
-        "_queued",
+        "_received",
         "_replies",
         "_runner",
         "_shallow",
-        "_shedding",
-        "_shown_credits",
+        "_stall_timer",
         "_transport",
-        "_waiting",
     )
 
     def __init__(
@@ -119,13 +143,11 @@ class Session:
             end_at_deadline=self._runner.end_at_deadline,
         )
         self._shallow = limits.depth < DEPTH_MAX
-        self._queued: deque[bytes | Oversized] | None = (
-            None  # after an event without a free handler
-        )
-        self._handling_queued = False
-        self._waiting: asyncio.TimerHandle | None = None
-        self._shedding = False
-        self._shown_credits = False
+        self._intake = _Intake.OPEN
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._received = False
+        self._is_first = True  # the next message that is valid
+        self._client: frozenset[str] = frozenset()  # the extensions that it supports
 
     @property
     def info(self) -> ConnectionInfo:
@@ -160,23 +182,19 @@ class Session:
         """Handle messages of the client."""
         if self._lifecycle.watches_idle:
             self._lifecycle.on_activity()
-        if self._queued is not None:
-            self._queued.extend(batch)
-        else:
-            for number, raw in enumerate(batch):
-                if not self._handle_one(raw):
-                    # An event without a free handler waits, and all messages after it.
-                    self._queued = deque(batch[number:])
-                    self._wait_for_handler()
-                    self._lifecycle.pause(Pause.EVENTS)
-                    break
+        if not self._received and batch:
+            self._received = True
+            first = batch[0]
+            if type(first) is bytes and first.startswith(BOM):
+                batch = [first.removeprefix(BOM), *batch[1:]]
+        for raw in batch:
+            self._handle_one(raw)
         if not self._transport.writable or self._limits.backlog < _LEAST_BACKLOG:
             self._lifecycle.check_backlog()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Cancel the handlers, since no reply can be sent."""
-        self._queued = None
-        self._stop_waiting()
+        """Cancel the handlers of calls, since no reply can be sent."""
+        self._step_intake(_IntakeEvent.FREE)
         self._runner.abort_all()
         self._lifecycle.on_connection_lost(error)
 
@@ -186,7 +204,10 @@ class Session:
         Args:
             grace: How long handlers may go on, in seconds.
         """
-        await self._runner.stop(grace=grace)
+        leaving = "leaving" in self._client
+        if leaving:
+            self._transport.write(LEAVING)
+        await self._runner.stop(grace=grace, leaving=leaving)
         await self._lifecycle.stop()
 
     async def abandon(self) -> None:
@@ -198,67 +219,52 @@ class Session:
         self._runner.cancel_all()
         self._lifecycle.drop("this server was aborted")
 
-    def _handle_queued(self) -> None:
-        """Handle queued messages, until an event finds no free handler again."""
-        queued = self._queued
-        if (
-            queued is None or self._handling_queued
-        ):  # a handler that runs as an eager task has ended
+    def _step_intake(self, event: _IntakeEvent) -> None:
+        """Pause reading while too many events wait; drop events if none of them could be handled for ``Limits.stall``."""
+        intake = _INTAKES.get((self._intake, event))
+        if intake is None:
             return
-        self._handling_queued = True
-        self._stop_waiting()
-        while queued and self._handle_one(queued[0]):
-            queued.popleft()
-        self._handling_queued = False
-        if queued:
-            self._wait_for_handler()
-        else:
-            self._queued = None
+        self._intake = intake
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        if intake is not _Intake.PAUSED:
             self._lifecycle.resume(Pause.EVENTS)
-
-    def _wait_for_handler(self) -> None:
-        """Let the first event wait for a free handler, for a bounded time: an abort may be behind it."""
+            return
+        self._lifecycle.pause(Pause.EVENTS)
         if self._limits.stall is not None:
-            self._waiting = self._loop.call_later(self._limits.stall, self._start_shedding)
+            # An abort, or the end of the connection, may be behind the events.
+            self._stall_timer = self._loop.call_later(
+                self._limits.stall, self._step_intake, _IntakeEvent.STALLED
+            )
 
-    def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
-
-    def _start_shedding(self) -> None:
-        """Drop events until a handler is free again."""
-        self._shedding = True
-        self._handle_queued()
-
-    def _handle_one(self, raw: bytes | Oversized) -> bool:
-        """Handle a message; return False if it is an event that has to wait."""
+    def _handle_one(self, raw: bytes | Oversized) -> None:
         if type(raw) is Oversized:
             self._replies.oversized(raw)
-            return True
+            return
         try:
             if self._shallow:
                 require_depth(raw, self._limits.depth)
             message = decode_client_message(raw)
         except InvalidMessage as error:
-            self._replies.report(str(error))
-            if error.rid is not None and error.typ in ANSWERED:
-                self._replies.send(error.rid, INVALID)
-            return True
+            self._replies.invalid(error.rid, str(error))
+            return
+        if self._is_first:
+            self._is_first = False
+            self._on_first(message.header)
         payload, size = message.payload, len(raw) + NEWLINE_SIZE
         if isinstance(payload, OpenRequest | OpenStream | OpenChannel):
             self._open(payload, message.header, size)
         elif isinstance(payload, Send):
             self._send(payload, size)
         elif isinstance(payload, Event):
-            return self._event(payload, size)
+            self._event(payload, size)
         elif isinstance(payload, Credit):
             self._credit(payload)
         elif isinstance(payload, Abort):
             self._abort(payload)
         else:
             self._end(payload)
-        return True
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
         kind = _KINDS[type(message)]
@@ -276,11 +282,11 @@ class Session:
             else:
                 arguments = (route.value.decode(bytes(prm)),)
         except DecodeError as error:
-            self._runner.capacity.release(kind)
+            self._runner.capacity.release()
             self._replies.value(message.rid, error)
             return
         except Exception:
-            self._runner.capacity.release(kind)
+            self._runner.capacity.release()
             logger.exception("%s: reading its param failed", message.prc)
             self._replies.send(message.rid, FAILED)
             return
@@ -312,34 +318,36 @@ class Session:
                 on_drop=call.record_dropped,
             )
         if win is not None:
-            self._show_credits(call)
+            self._accept(call)
         return call
 
-    def _show_credits(self, call: StreamCall) -> None:
-        """Grant a channel its window; and show a client, by its first stream, that this server supports flow control."""
-        self._lifecycle.reading.enable_flow_control()
-        if call.inbox is not None or not self._shown_credits:
-            granted = 0 if call.inbox is None else call.inbox.capacity
-            self._transport.write(encode_credit(call.rid, granted))
-            self._shown_credits = True
+    def _on_first(self, header: Header) -> None:
+        """Read from the first message of the client what it supports; if it says so, answer in kind."""
+        if header.ext is UNSET:
+            return
+        self._client = supported(header.ext)
+        if "credit" in self._client:
+            self._lifecycle.reading.enable_flow_control()
+        self._transport.write(HELLO)
 
-    def _event(self, message: Event, size: int) -> bool:
-        route = self._policy.routes.get(message.prc)
+    def _accept(self, call: StreamCall) -> None:
+        """Show a client with flow control that its call is accepted: grant a channel its window, a stream nothing."""
+        self._lifecycle.reading.enable_flow_control()
+        granted = 0 if call.inbox is None else call.inbox.capacity
+        self._transport.write(encode_credit(call.rid, granted))
+
+    def _event(self, message: Event, size: int) -> None:
+        route, waiting = self._policy.routes.get(message.prc), self._runner.events
         if route is None or route.procedure.kind != "event":
             self._replies.report(f"there is no event {message.prc!r}")
-        elif self._runner.stopping:
+        elif self._runner.cancelled:
             pass
-        elif self._policy.capacity.events_full:
-            self._replies.overload(message.prc, TOO_MANY_HANDLERS.message)
-        elif full := self._runner.capacity.claim("event"):
-            # An event is never answered, so it cannot be rejected; handlers here will end, sooner or later.
-            if not self._shedding:
-                return False
-            self._replies.overload(message.prc, full.message)
+        elif self._intake is _Intake.SHEDDING and waiting.size > waiting.capacity:
+            self._replies.overload(message.prc, "Too many events wait for a handler")
         else:
-            self._shedding = False
             self._start_event(route, message, size)
-        return True
+            if waiting.size > waiting.capacity:
+                self._step_intake(_IntakeEvent.FULL)
 
     def _start_event(self, route: Route, message: Event, size: int) -> None:
         try:
@@ -349,16 +357,15 @@ class Session:
             else:
                 arguments = (route.value.decode(bytes(data)),)
         except DecodeError as error:
-            self._runner.capacity.release("event")
             self._replies.report(str(error))
         except Exception:
-            self._runner.capacity.release("event")
-            logger.exception("%s: reading its data failed", message.prc)
+            logger.exception("%s: decoding its data failed", message.prc)
         else:
             now = time.monotonic()
             due = due_after(now, self._limits.request_time)
             call = ServerCall(route.procedure, self._context, now, due)
             call.bytes_received = size
+            self._runner.capacity.count_event(1)
             self._runner.start(call, route, arguments)
 
     def _send(self, message: Send, size: int) -> None:
@@ -417,7 +424,7 @@ class Session:
     def _on_handler_end(self) -> None:
         if self._runner.stopping:
             self._on_call_end()
-        if self._queued is not None:
-            self._handle_queued()
+        if self._intake is not _Intake.OPEN and self._runner.events.size <= self._limits.buffered:
+            self._step_intake(_IntakeEvent.FREE)
         if self._lifecycle.lost or self._lifecycle.watches_idle:
             self._lifecycle.on_handler_end()

@@ -1,4 +1,4 @@
-"""What the sessions of a server share: routes, limits, observers, and the capacity for calls and handlers."""
+"""What the sessions of a server share: routes, limits, observers, the capacity for calls, and the pools of handlers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,68 +8,55 @@ from enkaku.calls.deadlines import Deadlines
 from enkaku.calls.observers import Interceptor, Lifespan, Observers
 from enkaku.flow.fairness import Fairness
 from enkaku.limits import Limits
-from enkaku.wire.error_codes import ErrorCode, ErrorReply
 
 from .handler import Route
+from .handler_pool import HandlerPool
 
-__all__ = ["TOO_MANY_HANDLERS", "Capacity", "Policy"]
-
-_TOO_MANY_CALLS: Final = ErrorReply(ErrorCode.TOO_MANY_CALLS.value, "Too many open calls")
-
-TOO_MANY_HANDLERS: Final = ErrorReply(
-    ErrorCode.TOO_MANY_HANDLERS.value, "Too many running handlers"
-)
+__all__ = ["Capacity", "Policy"]
 
 
 class Capacity:
-    """Counts calls, from their opening to the end of their handlers.
+    """Counts open calls, from their opening to the end of their handlers, and those of events.
 
     Args:
-        calls: How many may be open: requests, streams and channels.
-        handlers: How many handlers of requests may run, and how many of events. Streams and channels do not count: they
-            are meant to run for long.
-        whole: The server-wide capacity; its limits apply, too.
+        calls: How many requests, streams and channels may be open.
+        whole: The server-wide capacity; its limit applies, too.
+
+    Attributes:
+        open: How many are open.
+        most: How many may be open.
+        events: How many events wait for their handlers, or are handled.
     """
 
-    __slots__ = ("counts", "levels")
+    __slots__ = ("_whole", "events", "most", "open")
 
-    def __init__(self, *, calls: int, handlers: int, whole: "Capacity | None" = None) -> None:
-        self.counts: Final = {"event": 0, "request": 0, "stream": 0, "channel": 0}
-        """How many handlers run, by kind of call."""
-        own = (self.counts, calls, handlers)
-        self.levels: tuple[tuple[dict[str, int], int, int], ...] = (
-            (own,) if whole is None else (own, *whole.levels)
-        )
+    def __init__(self, *, calls: int, whole: "Capacity | None" = None) -> None:
+        self.open = 0
+        self.events = 0
+        self.most: Final = calls
+        self._whole: Final = whole
 
-    @property
-    def running(self) -> int:
-        """How many handlers run."""
-        return sum(self.counts.values())
+    def claim(self) -> bool:
+        """Count one more open call, here and server-wide; return whether one may be opened."""
+        whole = self._whole
+        if self.open >= self.most or (whole is not None and whole.open >= whole.most):
+            return False
+        self.open += 1
+        if whole is not None:
+            whole.open += 1
+        return True
 
-    @property
-    def events_full(self) -> bool:
-        """Whether as many handlers of events run as may."""
-        counts, _, handlers = self.levels[0]
-        return counts["event"] >= handlers
+    def count_event(self, step: int) -> None:
+        """Count one event more (1) or less (-1), here and server-wide."""
+        self.events += step
+        if self._whole is not None:
+            self._whole.events += step
 
-    def claim(self, kind: str) -> ErrorReply | None:
-        """Count one more call, here and server-wide; or return why none may be opened."""
-        for counts, calls, handlers in self.levels:
-            if kind == "event":
-                if counts["event"] >= handlers:
-                    return TOO_MANY_HANDLERS
-            elif counts["request"] + counts["stream"] + counts["channel"] >= calls:
-                return _TOO_MANY_CALLS
-            elif kind == "request" and counts["request"] >= handlers:
-                return TOO_MANY_HANDLERS
-        for counts, _, _ in self.levels:
-            counts[kind] += 1
-        return None
-
-    def release(self, kind: str) -> None:
-        """Count one call less, here and server-wide."""
-        for counts, _, _ in self.levels:
-            counts[kind] -= 1
+    def release(self) -> None:
+        """Count one open call less, here and server-wide."""
+        self.open -= 1
+        if self._whole is not None:
+            self._whole.open -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +67,8 @@ class Policy:
         routes: The handler's routes by procedure name.
         limits: Bound what one client, and all of them together, may use.
         capacity: Counts the calls of all connections.
+        requests: The handlers of requests.
+        events: The handlers of events.
         deadlines: Ends calls at their deadlines.
         fairness: Counts the items that handlers send without waiting.
         close_timeout: How long a handler may go on after its call was closed, in seconds; then it is cancelled and
@@ -93,6 +82,8 @@ class Policy:
     routes: Mapping[str, Route]
     limits: Limits
     capacity: Capacity
+    requests: HandlerPool
+    events: HandlerPool
     deadlines: Deadlines
     fairness: Fairness
     close_timeout: float

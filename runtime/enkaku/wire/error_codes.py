@@ -23,7 +23,7 @@ class ErrorCode(StrEnum):
     """The connection, or the server, has as many open calls as it may. Retry when some have ended."""
 
     TOO_MANY_HANDLERS = "EK04"
-    """As many handlers are running as may. Retry later."""
+    """Too many bytes of requests wait for a free handler. Retry later."""
 
     DEADLINE_PASSED = "EK05"
     """The call took longer than its deadline, or than the server allows."""

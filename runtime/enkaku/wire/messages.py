@@ -6,7 +6,7 @@ rejects is decoded again by a slower one, which accepts signed messages, a byte 
 
 import re
 from functools import lru_cache
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar, cast, final
+from typing import Annotated, Final, Literal, TypeAlias, cast, final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -17,7 +17,10 @@ from enkaku.errors import InvalidMessage
 __all__ = [
     "ALIVE",
     "ANSWERED",
+    "BOM",
     "CLOSE",
+    "HELLO",
+    "LEAVING",
     "NEWLINE_SIZE",
     "Abort",
     "CallMessage",
@@ -28,6 +31,7 @@ __all__ = [
     "Error",
     "Event",
     "Header",
+    "Leaving",
     "OpenChannel",
     "OpenRequest",
     "OpenStream",
@@ -45,10 +49,14 @@ __all__ = [
     "encode_item",
     "encode_open",
     "encode_result",
+    "introduce",
     "peek",
+    "read_ids",
     "receive_head",
     "require_depth",
     "send_head",
+    "supported",
+    "supported_by_first",
 ]
 
 _ENVELOPE: Final = 2  # levels around a value: the message's object, and the payload
@@ -197,9 +205,14 @@ class Error(Struct, tag_field="typ", tag="error", frozen=True, gc=False):
     data: Raw = Raw(b"{}")
 
 
+@final
+class Leaving(Struct, tag_field="typ", tag="leaving", frozen=True, gc=False):
+    """The server is about to stop: the client should send nothing more."""
+
+
 CallMessage = OpenRequest | OpenStream | OpenChannel
 ClientMessage = OpenRequest | OpenStream | OpenChannel | Send | Abort | Event | Credit | End
-ServerMessage = Receive | Result | Error | Credit
+ServerMessage = Receive | Result | Error | Credit | Leaving
 
 
 class Header(Struct, frozen=True, gc=False):
@@ -208,12 +221,14 @@ class Header(Struct, frozen=True, gc=False):
     Attributes:
         win: How many bytes of ``receive`` messages it buffers for the call that this opens.
         ttl: How long it waits for the call that this opens, in milliseconds.
+        ext: Which extensions of the protocol it supports, in its first message; see ``supported``.
     """
 
     typ: Literal["JWT"]
     alg: Literal["none", "EdDSA", "ES256"]
     win: _Count | UnsetType = UNSET
     ttl: Annotated[float, Meta(ge=0, le=EXACT_INTEGER_MAX)] | UnsetType = UNSET
+    ext: Raw | UnsetType = UNSET
 
 
 class _Unsigned(Header, frozen=True, gc=False):
@@ -247,6 +262,13 @@ class _Signed(Struct, forbid_unknown_fields=True):
     data: str | UnsetType = UNSET
 
 
+class _LoadedSigned(Struct, forbid_unknown_fields=True):
+    header: _SignedHeader
+    payload: dict[str, object]
+    signature: str
+    data: str | UnsetType = UNSET
+
+
 class _PeekPayload(Struct):
     typ: str
     rid: str
@@ -272,8 +294,10 @@ _payload: Final[msgspec.json.Decoder[ClientMessage]] = msgspec.json.Decoder(Clie
 _peek: Final = msgspec.json.Decoder(_Peek)
 _bytes: Final = msgspec.json.Encoder().encode
 
-_BOM: Final = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
+"""A byte order mark, which is ignored before the first message of a connection."""
 _SLOTS: Final = frozenset({"prm", "val", "data"})
+_HEADER_SLOTS: Final = frozenset({"ext"})
 _STRING: Final = rb'"(?:[^"\\]|\\.)*"'
 _STRING_PROPERTY: Final = re.compile(rb'"(typ|rid)"\s*:\s*(%b)' % _STRING)
 # The properties of the payload before its first value that is not a string.
@@ -281,7 +305,6 @@ _HEAD: Final = re.compile(
     rb'\s*\{\s*"header"\s*:\s*\{[^{}]*\}\s*,\s*"payload"\s*:\s*\{'
     rb"(?P<properties>(?:\s*%b\s*:\s*%b\s*,?)*)" % (_STRING, _STRING)
 )
-_M = TypeVar("_M")
 
 
 def decode_client_message(raw: bytes) -> ClientEnvelope:
@@ -312,27 +335,38 @@ def decode_server_message(raw: bytes) -> ServerMessage:
         return _from_server.decode(raw).payload
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         try:
-            return _convert(raw, _FromServer).payload
+            return msgspec.convert(_load(raw), _FromServer).payload
         except (msgspec.MsgspecError, RecursionError, ValueError):
-            typ, rid = _read_ids(raw)
+            typ, rid = read_ids(raw)
             raise InvalidMessage(str(error), typ=typ, rid=rid) from None
 
 
 def _decode_slowly(raw: bytes, reason: str) -> ClientEnvelope:
-    """Decode what the fast decoder rejects: signed messages, a byte order mark, lone surrogates."""
-    raw = raw.removeprefix(_BOM)
+    """Decode what the fast decoder rejects: signed messages, and lone surrogates."""
     try:
         if b'"signature"' in raw:
-            return _decode_signed(raw)
-        return _convert(raw, _FromClient)
+            signed = _decode_signed(raw)
+            if signed is not None:
+                return signed
+        message = _load(raw)
+        if isinstance(message, dict) and "signature" in message:
+            return _convert_signed(cast(dict[str, object], message))
+        return msgspec.convert(message, _FromClient)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        typ, rid = _read_ids(raw)
+        typ, rid = read_ids(raw)
         raise InvalidMessage(reason, typ=typ, rid=rid if typ in ANSWERED else None) from None
 
 
-def _decode_signed(raw: bytes) -> ClientEnvelope:
-    """Decode a signed message; a server without access control does not check the signature."""
-    signed = _signed.decode(raw)
+def _decode_signed(raw: bytes) -> ClientEnvelope | None:
+    """Decode a signed message; a server without access control does not check the signature.
+
+    Returns:
+        None where it is no signed message, or one with lone surrogates.
+    """
+    try:
+        signed = _signed.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
     payload = signed.payload
     for name, claim in _CLAIMS.items():
         if name in payload:
@@ -340,26 +374,60 @@ def _decode_signed(raw: bytes) -> ClientEnvelope:
     return ClientEnvelope(signed.header, _payload.decode(_bytes(payload)))
 
 
-def _convert(raw: bytes, message_type: type[_M]) -> _M:
-    """Decode lone surrogates, which JSON allows as escapes (RFC 8259, section 8.2) and the fast decoder rejects."""
-    message: object = load_json(raw.removeprefix(_BOM))
+def _convert_signed(message: dict[str, object]) -> ClientEnvelope:
+    signed = msgspec.convert(message, _LoadedSigned)
+    payload = signed.payload
+    for name, claim in _CLAIMS.items():
+        if name in payload:
+            msgspec.convert(payload.pop(name), claim)
+    return ClientEnvelope(signed.header, msgspec.convert(payload, ClientMessage))
+
+
+def _load(raw: bytes) -> object:
+    """Decode JSON with lone surrogates, which it allows as escapes (RFC 8259, section 8.2); slots become ``Raw``."""
+    message: object = load_json(raw)
     if isinstance(message, dict):
-        payload = cast(dict[str, object], message).get("payload")
+        envelope = cast(dict[str, object], message)
+        payload, header = envelope.get("payload"), envelope.get("header")
         if isinstance(payload, dict):
-            fields = cast(dict[str, object], payload)
-            for slot in _SLOTS & fields.keys():
-                fields[slot] = Raw(dump_json(fields[slot]))
-    return msgspec.convert(message, message_type)
+            _encode_again(cast(dict[str, object], payload), _SLOTS)
+        if isinstance(header, dict):
+            _encode_again(cast(dict[str, object], header), _HEADER_SLOTS)
+        return envelope
+    return message
 
 
-def _read_ids(raw: bytes) -> tuple[str | None, str | None]:
+def _encode_again(fields: dict[str, object], names: frozenset[str]) -> None:
+    for name in names & fields.keys():
+        fields[name] = Raw(dump_json(fields[name]))
+
+
+def read_ids(raw: bytes) -> tuple[str | None, str | None]:
+    """Return ``typ`` and ``rid`` of a message that cannot be decoded, each None where it has none.
+
+    Every message that names a string ``rid`` gets a reply, whatever is wrong with the rest of it. A byte order mark
+    is skipped, and invalid UTF-8 elsewhere in the message ignored.
+    """
+    raw = raw.removeprefix(BOM)
     try:
         payload = _peek.decode(raw).payload
     except RecursionError:
         return peek(raw)  # nested too deep for the decoder
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None, None
+        return _read_ids_slowly(raw)
     return payload.typ, payload.rid
+
+
+def _read_ids_slowly(raw: bytes) -> tuple[str | None, str | None]:
+    try:
+        loaded: object = load_json(raw.decode("utf-8", "replace").encode())
+        payload = msgspec.convert(loaded, _Peek).payload
+    except RecursionError:
+        return peek(raw)
+    except (msgspec.MsgspecError, ValueError):
+        return None, None
+    unknown = "\ufffd" in payload.rid  # where invalid UTF-8 was: the client would not know it
+    return payload.typ, None if unknown else payload.rid
 
 
 def peek(head: bytes) -> tuple[str | None, str | None]:
@@ -377,6 +445,46 @@ def peek(head: bytes) -> tuple[str | None, str | None]:
     except (KeyError, msgspec.MsgspecError, UnicodeDecodeError):
         return None, None
     return typ, rid
+
+
+_EXTENSIONS: Final = b',"ext":["credit","leaving"]'
+_KNOWN: Final = frozenset({"credit", "leaving"})
+_ALG: Final = b'"alg":"none"'
+_names: Final = msgspec.json.Decoder(list[str])
+
+
+class _FirstHeader(Struct):
+    ext: Raw | UnsetType = UNSET
+
+
+class _First(Struct):
+    header: _FirstHeader
+
+
+_first: Final = msgspec.json.Decoder(_First)
+
+
+def introduce(message: bytes) -> bytes:
+    """Return the first message of a client with ``header.ext``, which says what this client supports."""
+    return message.replace(_ALG, _ALG + _EXTENSIONS, 1)
+
+
+def supported(ext: Raw | UnsetType) -> frozenset[str]:
+    """Return those extensions of a header's ``ext`` that this side knows; none where it is no array of strings."""
+    if ext is UNSET:
+        return frozenset()
+    try:
+        return _KNOWN & frozenset(_names.decode(ext))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return frozenset()
+
+
+def supported_by_first(raw: bytes) -> frozenset[str]:
+    """Return the extensions that the first message of a server shows."""
+    try:
+        return supported(_first.decode(raw).header.ext)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return frozenset()
 
 
 _MESSAGE_MAX: Final = 4096
@@ -489,3 +597,10 @@ def encode_error(rid: str, code: str, message: str, data: bytes = b"{}") -> byte
         data,
         _text(message[:_MESSAGE_MAX]),
     )
+
+
+HELLO: Final = introduce(encode_credit("", 0))
+"""The first message of a server to a client that has sent ``header.ext``: it says the same of the server."""
+
+LEAVING: Final = b'%b"leaving"}}' % _PREFIX
+"""The message of a server that begins to stop, to a client that supports it."""

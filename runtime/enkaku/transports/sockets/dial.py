@@ -14,6 +14,10 @@ from functools import partial
 from ssl import SSLContext
 from typing import Final, TypeAlias
 
+from aiohappyeyeballs import (
+    start_connection,  # pyright: ignore[reportUnknownVariableType] # addresses are bare tuples
+)
+
 from enkaku._checks import require_seconds
 from enkaku.errors import ConnectFailed, UsageError
 from enkaku.transports.lines import Framing, Lines
@@ -28,6 +32,7 @@ _Make: TypeAlias = Callable[[Callable[[], SocketTransport]], Awaitable[object]]
 
 _FIRST_PAUSE: Final = 0.005  # seconds between attempts while the server's accept queue is full
 _LONGEST_PAUSE: Final = 0.1
+_HEAD_START: Final = 0.25  # seconds, as RFC 8305 recommends
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def dial_tcp(
 ) -> Dialer:
     """Return a connector for TCP."""
     check_keepalive(keepalive)
-    make = partial(asyncio.get_running_loop().create_connection, host=host, port=port)
+    make = partial(_connect_tcp, host, port)
     name = host if server_hostname is None else server_hostname
     make_tls = _make_tls(ssl, name, given=server_hostname is not None)
     return Dialer(f"tcp:{join_address(host, port)}", make, timeout, make_tls, keepalive)
@@ -160,6 +165,20 @@ def dial_socket(
         return await loop.create_connection(protocol, sock=unused.pop())
 
     return Dialer(where, adopt, timeout, make_tls, keepalive)
+
+
+async def _connect_tcp(host: str, port: int, protocol: Callable[[], SocketTransport]) -> object:
+    """Connect to the first address of a host that answers; each gets a head start (RFC 8305)."""
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if not addresses:
+        raise OSError(f"{host!r} has no address")
+    sock = await start_connection(addresses, happy_eyeballs_delay=_HEAD_START, interleave=1)
+    try:
+        return await loop.create_connection(protocol, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _connect_unix(sock: socket.socket, path: str) -> None:

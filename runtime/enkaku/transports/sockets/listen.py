@@ -8,7 +8,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,6 +16,7 @@ from enkaku.errors import AddressInUse, TransportError, UsageError
 from enkaku.transports.base import Transport
 from enkaku.transports.lines import Framing, Lines
 
+from .fork import close_in_children
 from .options import describe_address, require_bound
 from .tls import MakeTls
 from .transport import SocketTransport
@@ -57,7 +58,9 @@ class Listener:
         self._keepalive = keepalive
         self._framing = framing
         self._handshakes: dict[SocketTransport, asyncio.TimerHandle] = {}
+        self._on_failure: Callable[[], None] | None = None
         self._server: asyncio.Server | None = None
+        close_in_children(self)
 
     async def listen_tcp(self, host: str, port: int) -> tuple[str, ...]:
         """Listen over TCP at every address of a host, and return the addresses.
@@ -82,13 +85,28 @@ class Listener:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, sock=sock, backlog=BACKLOG)
 
-    async def adopt(self, sock: socket.socket) -> None:
+    async def adopt(
+        self,
+        sock: socket.socket,
+        on_connection: Callable[[Transport], None],
+        on_failure: Callable[[], None],
+    ) -> None:
         """Serve a connected socket: its peer is the only client.
+
+        Args:
+            sock: The socket.
+            on_connection: Called instead of the one for others when the transport is open.
+            on_failure: Called if it ends before that.
 
         Raises:
             OSError: The operating system rejects it.
         """
+        self._on_connection, self._on_failure = on_connection, on_failure
         await asyncio.get_running_loop().connect_accepted_socket(self._accept, sock)
+
+    def descriptors(self) -> Iterable[int]:
+        """Return the descriptors of the listening sockets."""
+        return () if self._server is None else [each.fileno() for each in self._server.sockets]
 
     def close(self) -> None:
         """Stop accepting connections, and abort those whose handshake is not done."""
@@ -124,6 +142,8 @@ class Listener:
             self._on_connection(transport)
         else:
             logger.debug("%s: connection ended before it was open: %s", transport.peer, error)
+            if self._on_failure is not None:
+                self._on_failure()
 
 
 @contextmanager

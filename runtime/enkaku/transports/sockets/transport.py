@@ -14,7 +14,7 @@ peer may lose the last messages. ``abort`` and every error skip that.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
@@ -25,6 +25,7 @@ from enkaku.transports.lines import Framing, Lines
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 
 from .coalescing import CoalescingWriter
+from .fork import close_in_children
 from .options import describe_address, peer_credentials, set_keepalive
 from .tls import Tls
 
@@ -146,11 +147,18 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
             self._transport.abort()
             return
         self._inspect_socket()
+        close_in_children(self)
         if self._tls is None:
             self._open()
         else:
             self._enter(State.HANDSHAKE)
             self._continue_handshake(self._tls)
+
+    def descriptors(self) -> Iterable[int]:
+        """Return the descriptor of its socket, while that is open."""
+        if self._state in (State.CONNECTING, State.LOST):
+            return ()
+        return (self._transport.get_extra_info("socket").fileno(),)
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 # the buffer fits any hint
         """Part of asyncio's protocol."""

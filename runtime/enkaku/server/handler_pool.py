@@ -1,0 +1,122 @@
+"""The pool of handlers: how many requests and events are handled at a time, and which of those that wait is next.
+
+Each connection may run so many handlers of requests, and as many of events; a server so many for all connections. A call
+that finds no free handler waits in the queue of its connection. When a handler ends, the connections that wait are served in
+turn, one call each: a client that sends a thousand requests delays another client's request by one handler, not by a thousand.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from .call import ServerCall
+
+__all__ = ["HandlerPool", "HandlerQueue"]
+
+_CALL_SIZE: Final = 1024  # bytes of memory of a call that waits, besides its message; about
+
+
+class HandlerPool:
+    """The handlers of one kind of call, of all connections of a server.
+
+    Args:
+        most: How many may run.
+
+    Attributes:
+        running: How many run.
+        waiting: The queues whose connections may run one more handler, in the order in which they are served.
+    """
+
+    __slots__ = ("_starting", "most", "running", "waiting")
+
+    def __init__(self, most: int) -> None:
+        self.most: Final = most
+        self.running = 0
+        self.waiting: dict[HandlerQueue, None] = {}
+        self._starting = False
+
+    def start_waiting(self) -> None:
+        """Start calls that wait, as long as handlers are free."""
+        if self._starting:  # a handler that runs as an eager task has ended meanwhile
+            return
+        self._starting = True
+        try:
+            while self.waiting and self.running < self.most:
+                queue = next(iter(self.waiting))
+                del self.waiting[queue]
+                queue.start_first()
+        finally:
+            self._starting = False
+
+
+class HandlerQueue:
+    """The calls of one connection and kind that wait for a free handler, in order.
+
+    Args:
+        pool: The handlers of all connections.
+        most: How many handlers this connection may run.
+        capacity: How many bytes may wait.
+
+    Attributes:
+        size: How many bytes wait: the messages, and about what their calls take.
+    """
+
+    __slots__ = ("_calls", "_most", "_pool", "_running", "capacity", "size")
+
+    def __init__(self, pool: HandlerPool, most: int, *, capacity: int) -> None:
+        self.capacity: Final = capacity
+        self.size = 0
+        self._pool: Final = pool
+        self._most: Final = most
+        self._running = 0
+        self._calls: dict[ServerCall, Callable[[], None]] = {}
+
+    def claim(self) -> bool:
+        """Claim a free handler; return whether there is one, and no call waits for it."""
+        pool = self._pool
+        if self._calls or self._running >= self._most or pool.running >= pool.most:
+            return False
+        self._running += 1
+        pool.running += 1
+        return True
+
+    def release(self) -> None:
+        """Free a handler, and start a call that waits for it."""
+        pool = self._pool
+        self._running -= 1
+        pool.running -= 1
+        if self._calls:
+            pool.waiting[self] = None
+        if pool.waiting:
+            pool.start_waiting()
+
+    def wait(self, call: ServerCall, start: Callable[[], None]) -> None:
+        """Let a call wait, after a ``claim`` that found no free handler.
+
+        Args:
+            call: The call. Its size is that of the message that opened it.
+            start: Starts its handler.
+        """
+        self._calls[call] = start
+        self.size += _CALL_SIZE + call.bytes_received
+        if self._running < self._most:
+            self._pool.waiting[self] = None
+
+    def discard(self, call: ServerCall) -> bool:
+        """Remove a call that waits; return whether it did."""
+        if self._calls.pop(call, None) is None:
+            return False
+        self.size -= _CALL_SIZE + call.bytes_received
+        if not self._calls:
+            self._pool.waiting.pop(self, None)
+        return True
+
+    def start_first(self) -> None:
+        """Start the call that has waited longest. Called by the pool, which has a free handler."""
+        call = next(iter(self._calls))
+        start = self._calls.pop(call)
+        self.size -= _CALL_SIZE + call.bytes_received
+        self._running += 1
+        self._pool.running += 1
+        if self._calls and self._running < self._most:
+            self._pool.waiting[self] = None
+        start()
