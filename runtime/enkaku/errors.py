@@ -81,8 +81,14 @@ class Problem:
     def __str__(self) -> str:
         text = f"{self.pointer[:_POINTER_SHOWN]}: " if self.pointer else ""
         text += f"expected {self.expected}" + (f", got {self.found}" if self.found else "")
-        # Logs cannot encode lone surrogates. A peer's names must not begin lines in them, or change their colour.
-        return "".join(char if char.isprintable() else _escape(char) for char in text)
+        return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Return a text of a peer for a log or a terminal: it begins no line there, changes no colour, and can be encoded."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def _escape(char: str) -> str:
@@ -153,7 +159,7 @@ class CallError(EnkakuError):
 
     Attributes:
         code: Identifies the error, for programs.
-        message: Describes the error, for people.
+        message: Describes the error, for people; as the server sent it, while ``str()`` escapes control characters.
         procedure: The procedure that was called, or ``""`` if it is unknown.
     """
 
@@ -172,7 +178,7 @@ class CallError(EnkakuError):
         self._data: object = {} if data is None else data
 
     def __str__(self) -> str:
-        text = f"{self.message} ({self.code})"
+        text = escaped(f"{self.message} ({self.code})")
         return f"{self.procedure}: {text}" if self.procedure else text
 
     @property

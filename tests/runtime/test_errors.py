@@ -361,3 +361,16 @@ async def test_failed_call_never_awaited_does_not_warn(connect: Connect) -> None
         async with connection.channel(enkaku.Channel("no", send=int, receive=int), None):
             await connection.request(VOID, None)
     gc.collect()
+
+
+async def test_generator_exit_of_handler_is_logged_as_failure(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(number: int) -> int:
+        raise GeneratorExit
+
+    async with connect(Serving(ask=ask)) as connection:
+        with pytest.raises(enkaku.CallError, match="EK01"):
+            await connection.request(ASK, 1)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records] == ["ask: the handler failed"]

@@ -15,6 +15,7 @@ from support import (
     Lifetime,
     Raw,
     Serving,
+    facing,
     line,
     raw_client,
     soon,
@@ -389,3 +390,31 @@ async def test_server_survives_peers_that_connect_and_disconnect(socket_path: Pa
             del reader
         async with enkaku.connect_unix(socket_path) as connection:
             await connection.request(VOID, None)
+
+
+async def test_invalid_message_begins_no_line_in_log(
+    socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged = "x\n2026-11-29 CRITICAL all is lost \x1b[31m\u202e"
+    async with enkaku.serve_unix(Serving(), socket_path), raw_client(socket_path) as peer:
+        peer.send(typ=forged, rid="a", prc="void")
+        assert await peer.settle() == []
+    async with enkaku.serve_unix(Serving(), socket_path), raw_client(socket_path) as peer:
+        peer.send(typ="request", rid="a", prc="void", **{forged: 1})
+        assert (await peer.read())["code"] == "EK08"
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2
+    for text in warnings:
+        assert text.isprintable()
+        assert "CRITICAL" in text
+
+
+async def test_error_of_server_begins_no_line_in_log(socket_path: Path) -> None:
+    async with facing(socket_path) as (connection, peer):
+        asking = asyncio.create_task(connection.request(VOID, None))
+        rid = (await peer.read())["rid"]
+        peer.send(typ="error", rid=rid, code="X\n", msg="a\nCRITICAL b\x1b[31m", data={})
+        with pytest.raises(enkaku.CallError) as caught:
+            await asking
+    assert caught.value.message == "a\nCRITICAL b\x1b[31m"
+    assert str(caught.value).isprintable()

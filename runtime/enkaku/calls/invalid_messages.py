@@ -6,10 +6,14 @@ Without this rule, a hostile peer could fill the disk.
 import logging
 from typing import Final
 
+from enkaku.errors import escaped
+
 from .info import ConnectionInfo
 from .observers import Observers
 
 __all__ = ["InvalidMessages"]
+
+_REASON_MAX: Final = 500  # characters in the log
 
 
 class InvalidMessages:
@@ -36,4 +40,5 @@ class InvalidMessages:
         self._observers.invalid_message(self._connection, reason)
         level = logging.DEBUG if self._reported else logging.WARNING
         self._reported = True
-        self._logger.log(level, "%s sent an invalid message: %.500s", self._connection.peer, reason)
+        text = escaped(reason[:_REASON_MAX])
+        self._logger.log(level, "%s sent an invalid message: %s", self._connection.peer, text)

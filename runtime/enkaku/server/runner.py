@@ -217,9 +217,13 @@ class Runner:
                 val = await route.run(call, arguments)
         except Exception as error:  # noqa: BLE001 # whatever a handler raises becomes a reply
             self._reply_failure(call, error)
-        except (asyncio.CancelledError, GeneratorExit):
+        except asyncio.CancelledError:
             self._reply_unfinished(call, None)
             raise
+        except (
+            GeneratorExit
+        ) as error:  # of the handler; or the event loop is closed, and this coroutine with it
+            self._reply_unfinished(call, error)
         except BaseException as error:  # such as a test framework's own
             self._reply_unfinished(call, error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
