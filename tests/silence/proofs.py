@@ -13,6 +13,9 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "test_connect_tcp_unaccepted_times_out",
         ),
         "the server accepts it in time": ("test_connect_unix_accepted_in_time_succeeds",),
+        "the first address of the host does not answer (TCP)": (
+            "test_connect_tcp_skips_address_that_does_not_answer",
+        ),
         "the server never answers the TLS handshake": (
             "test_connect_tls_without_handshake_times_out",
         ),
