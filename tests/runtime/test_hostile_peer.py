@@ -1,9 +1,11 @@
 """Clients that do not keep to the protocol: the server answers what can be answered, and goes on."""
 
 import asyncio
+import gc
 import json
 import logging
 import random
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from support import (
     line,
     raw_client,
     soon,
+    until,
 )
 
 INVALID = {"typ": "error", "code": "EK08", "data": {}, "msg": "Invalid protocol message"}
@@ -418,3 +421,24 @@ async def test_error_of_server_begins_no_line_in_log(socket_path: Path) -> None:
             await asking
     assert caught.value.message == "a\nCRITICAL b\x1b[31m"
     assert str(caught.value).isprintable()
+
+
+async def test_unfinished_message_is_freed_with_its_connection(socket_path: Path) -> None:
+    size, count = 1024 * 1024, 8
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(2):
+                before, _ = tracemalloc.get_traced_memory()
+                for _ in range(count):
+                    async with raw_client(socket_path) as peer:
+                        peer.send_bytes(b"x" * size)
+                        await peer.writer.drain()
+                await until(lambda: not server.connections)
+                after, _ = tracemalloc.get_traced_memory()
+            assert after - before < size
+        finally:
+            tracemalloc.stop()
+            gc.enable()

@@ -444,6 +444,8 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
 
     def _report_lost(self, error: Exception | None) -> None:
         self._deliver_early_data()
+        # An unfinished message goes now, and not when the garbage collector frees this transport.
+        self._framing, self._early_data = type(self._framing)(0), b""
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.connection_lost(error)
