@@ -8,11 +8,14 @@ import random
 import tracemalloc
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import enkaku
 import pytest
+from enkaku.flow.fairness import CHUNK, SLICE
 from support import (
     VOID,
+    WATCH,
     WITHIN,
     Lifetime,
     Raw,
@@ -442,3 +445,84 @@ async def test_unfinished_message_is_freed_with_its_connection(socket_path: Path
         finally:
             tracemalloc.stop()
             gc.enable()
+
+
+@pytest.mark.parametrize("rubbish", [b"1\n", b'{"payload":{"typ":"request","rid":1}}\n'])
+async def test_flood_of_invalid_lines_lets_other_clients_through(
+    socket_path: Path, rubbish: bytes
+) -> None:
+    """Between two replies to another client, no more messages of the flood are handled than fit two slices."""
+    invalid = 0
+
+    class Counting(enkaku.Observer):
+        def invalid_message(self, connection: enkaku.ConnectionInfo, problem: str) -> None:
+            nonlocal invalid
+            invalid += 1
+            clock.passed += 0.0001  # as if each took so long
+
+    clock = _Clock()
+    flood = rubbish * (512 * 1024 // len(rubbish))
+    with mock.patch("enkaku.flow.fairness.monotonic", clock):
+        async with enkaku.serve_unix(Serving(), socket_path, observers=[Counting()]):
+            async with enkaku.connect_unix(socket_path) as other, raw_client(socket_path) as peer:
+                await other.request(VOID, None)
+                peer.send_bytes(flood)
+                most, before = 0, 0
+                async with asyncio.timeout(WITHIN):
+                    while invalid < 10_000:
+                        await other.request(VOID, None)
+                        most, before = max(most, invalid - before), invalid
+    slice_of_messages = SLICE / 0.0001 + CHUNK
+    assert 0 < most <= 6 * slice_of_messages
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def __call__(self) -> float:
+        return self.passed
+
+
+async def test_messages_that_wait_for_slice_precede_end(socket_path: Path) -> None:
+    heard: list[int] = []
+
+    async def tell(number: int) -> None:
+        heard.append(number)
+
+    count = 5_000
+    clock = _Clock()
+
+    def tick() -> float:
+        clock.passed += 0.003
+        return clock.passed
+
+    with mock.patch("enkaku.flow.fairness.monotonic", tick):
+        async with enkaku.serve_unix(Serving(tell=tell), socket_path) as server:
+            async with raw_client(socket_path) as peer:
+                peer.send_bytes(
+                    b"".join(line(typ="event", prc="tell", data=n) for n in range(count))
+                )
+                await peer.writer.drain()
+            await until(lambda: len(heard) == count)
+            await until(lambda: not server.connections)
+    assert heard == list(range(count))
+
+
+async def test_items_that_wait_for_slice_precede_result(socket_path: Path) -> None:
+    clock = _Clock()
+
+    def tick() -> float:
+        clock.passed += 0.003
+        return clock.passed
+
+    with mock.patch("enkaku.flow.fairness.monotonic", tick):
+        async with facing(socket_path) as (connection, peer):
+            async with connection.stream(WATCH, 1) as stream:
+                rid = (await peer.read())["rid"]
+                items = [line(typ="receive", rid=rid, val=n) for n in range(1000)]
+                peer.send_bytes(b"".join(items) + line(typ="result", rid=rid, val=7))
+                peer.writer.write_eof()
+                async with asyncio.timeout(WITHIN):
+                    assert [item async for item in stream] == list(range(1000))
+                    assert await stream.result() == 7

@@ -42,6 +42,7 @@ from enkaku.errors import (
     InvalidMessage,
     MessageTooLarge,
 )
+from enkaku.flow.fairness import CHUNK, TimeSlices
 from enkaku.flow.inbox import ReadControl
 from enkaku.flow.send_window import EARLY, Window
 from enkaku.limits import Limits
@@ -227,6 +228,7 @@ class ClientSession:
         self._shallow = limits.depth < DEPTH_MAX
         self._rids = count(1)
         self._calls: dict[str, OpenCall] = {}
+        self._slices = TimeSlices(self.messages_received, self._on_slices)
         self.is_open = True
         self.is_new = True
         self.leaving = False
@@ -358,6 +360,9 @@ class ClientSession:
         self, batch: Sequence[bytes | Oversized]
     ) -> None:
         """Handle messages of the server. Successive items of one call are delivered together."""
+        if len(batch) > CHUNK or self._slices.waiting:
+            self._slices.add(batch)
+            return
         now = self._idle.last = time.monotonic()
         self._pinged = False
         if not self._received and batch:
@@ -425,7 +430,11 @@ class ClientSession:
         self.flow_control = "yes"
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End every open call."""
+        """End every open call, once what was read before is handled."""
+        if self._slices.waiting and error is None:
+            self._slices.end(lambda: self.connection_lost(None))
+            return
+        self._slices.clear()
         self._lose("the connection was lost" if error else "the server ended the connection", error)
 
     def _deliver(self, rid: str, items: list[tuple[bytes, int]]) -> None:
@@ -551,8 +560,11 @@ class ClientSession:
     def _list_open(self) -> Iterable[OpenCall]:
         return self._calls.values()
 
+    def _on_slices(self) -> None:
+        self._update_reading()
+
     def _update_reading(self) -> None:
-        if self.reading.paused:
+        if self.reading.paused or self._slices.waiting:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

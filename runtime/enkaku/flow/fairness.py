@@ -1,14 +1,19 @@
-"""Fairness: how many items a task sends or takes before it yields to other tasks.
+"""Fairness: how long a task, or the messages of one peer, may keep other tasks from running.
 
 A task whose sends never wait would not let the event loop run any other task, and neither would a reader whose items are always
 there already. Each yields after ``STREAK`` items. The handlers of a server share one count: a thousand streams would
 otherwise send a thousand times as many items between two iterations of the event loop as one does.
+
+One read may bring a hundred thousand messages, if a peer sends lines of two bytes. ``TimeSlices`` handles them in slices
+of ``SLICE`` seconds, one in each iteration of the event loop, and reading is paused meanwhile.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final, Generic, TypeVar
 
-__all__ = ["STREAK", "Fairness"]
+__all__ = ["CHUNK", "SLICE", "STREAK", "Fairness", "TimeSlices"]
 
 STREAK: Final = 64
 """How many items a task may send or take without yielding."""
@@ -35,3 +40,79 @@ class Fairness:
         if self.left <= 0:
             self.left = self._streak
             await asyncio.sleep(0)
+
+
+CHUNK: Final = 64
+"""How many messages are handled before the time is checked."""
+
+SLICE: Final = 0.005
+"""How many seconds the messages of one read may take in one iteration of the event loop."""
+
+T = TypeVar("T")
+
+
+class TimeSlices(Generic[T]):
+    """Handles the messages of a connection in slices of time.
+
+    Args:
+        handle: Handles at most ``CHUNK`` messages.
+        on_change: Called when ``waiting`` has changed.
+
+    Attributes:
+        waiting: Whether messages wait. Those that come meanwhile are to be added, too.
+    """
+
+    __slots__ = ("_batches", "_handle", "_on_change", "_then", "waiting")
+
+    def __init__(
+        self, handle: Callable[[Sequence[T]], None], on_change: Callable[[], None]
+    ) -> None:
+        self.waiting = False
+        self._handle: Final = handle
+        self._on_change: Final = on_change
+        self._batches: list[Sequence[T]] = []
+        self._then: Callable[[], None] | None = None
+
+    def add(self, batch: Sequence[T]) -> None:
+        """Handle messages: now, or in the slices that follow."""
+        if self.waiting:
+            self._batches.append(batch)
+            return
+        rest = self._run(batch)
+        if rest:
+            self._batches.append(rest)
+            self._wait()
+            self._on_change()
+
+    def end(self, then: Callable[[], None]) -> None:
+        """Call a function when every message that waits was handled."""
+        self._then = then
+
+    def clear(self) -> None:
+        """Drop the messages that wait."""
+        self._batches.clear()
+
+    def _wait(self) -> None:
+        self.waiting = True
+        asyncio.get_running_loop().call_soon(self._continue)
+
+    def _continue(self) -> None:
+        self.waiting = False
+        batches, self._batches = self._batches, []
+        rest = self._run(batches[0]) if batches else ()
+        self._batches = [each for each in (rest, *batches[1:], *self._batches) if each]
+        if self._batches:
+            self._wait()
+            return
+        self._on_change()
+        if self._then is not None:
+            self._then()
+
+    def _run(self, batch: Sequence[T]) -> Sequence[T]:
+        """Handle messages for one slice; return those that are left."""
+        until = monotonic() + SLICE
+        for start in range(0, len(batch), CHUNK):
+            if start and monotonic() >= until:
+                return batch[start:]
+            self._handle(batch[start : start + CHUNK])
+        return ()

@@ -4,7 +4,8 @@ A connection ends in two steps. First it is lost: the client has ended it, or th
 and what was written is sent, or given up, its lifespan is left; then it has ended.
 
 *Reading is paused* for any number of reasons at a time: the lifespan has not been entered; the inboxes are full; events wait
-for a free handler; the client leaves too many replies unread. It resumes when none is left.
+for a free handler; the client leaves too many replies unread; messages that were read wait to be handled. It resumes when none
+is left.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ class Pause(IntEnum):
     INBOXES = auto()  # are full, and the client does not support flow control
     EVENTS = auto()  # wait for a free handler
     BACKLOG = auto()  # of replies that the client has not read
+    SLICE = auto()  # of time is used up: messages that were read wait for the next one
 
 
 class Phase(IntEnum):

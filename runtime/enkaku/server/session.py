@@ -19,6 +19,7 @@ from enkaku.calls.deadlines import due_after
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.states import ServerState, Step
 from enkaku.errors import DecodeError, InboxOverflow, InvalidMessage
+from enkaku.flow.fairness import CHUNK, TimeSlices
 from enkaku.flow.inbox import Inbox
 from enkaku.flow.send_window import Window
 from enkaku.transports.base import Oversized, Transport
@@ -112,6 +113,7 @@ class Session:
         "_replies",
         "_runner",
         "_shallow",
+        "_slices",
         "_stall_timer",
         "_transport",
     )
@@ -145,6 +147,7 @@ class Session:
         self._shallow = limits.depth < DEPTH_MAX
         self._intake = _Intake.OPEN
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._slices = TimeSlices(self.messages_received, self._on_slices)
         self._received = False
         self._is_first = True  # the next message that is valid
         self._client: frozenset[str] = frozenset()  # the extensions that it supports
@@ -179,7 +182,10 @@ class Session:
         self._lifecycle.start(self)
 
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
-        """Handle messages of the client."""
+        """Handle messages of the client: now, or many of them in slices of time."""
+        if len(batch) > CHUNK or self._slices.waiting:
+            self._slices.add(batch)
+            return
         if self._lifecycle.watches_idle:
             self._lifecycle.on_activity()
         if not self._received and batch:
@@ -193,7 +199,12 @@ class Session:
             self._lifecycle.check_backlog()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Cancel the handlers of calls, since no reply can be sent."""
+        """Cancel the handlers of calls, since no reply can be sent; handle what was read before."""
+        if self._slices.waiting:
+            if error is not None:
+                self._slices.clear()
+            self._slices.end(lambda: self.connection_lost(error))
+            return
         self._step_intake(_IntakeEvent.FREE)
         self._runner.abort_all()
         self._lifecycle.on_connection_lost(error)
@@ -218,6 +229,12 @@ class Session:
         """Cancel every handler, and end the connection."""
         self._runner.cancel_all()
         self._lifecycle.drop("this server was aborted")
+
+    def _on_slices(self) -> None:
+        if self._slices.waiting:
+            self._lifecycle.pause(Pause.SLICE)
+        else:
+            self._lifecycle.resume(Pause.SLICE)
 
     def _step_intake(self, event: _IntakeEvent) -> None:
         """Pause reading while too many events wait; drop events if none of them could be handled for ``Limits.stall``."""
