@@ -5,10 +5,10 @@ from typing import Final
 
 __all__ = ["random_pattern", "random_strings"]
 
-CHARS: Final = "aAbB1_-.^$&~ /,:=!<>#%@\"'ßéſKıİ٣ 　\u2028\ufeffẞ𝒜💩"
+CHARS: Final = "aAbB1_-.^$&~ /,:=!<>#%@\"'ßéſ\u212a\u0131İ٣ 　\u2028\ufeffẞ𐐀💩"
 STRINGS: Final = [
     *"aAbB1_-.^$&~ /,:[](){}|\\*+?\0\x01\x07\b\t\n\v\f\r\x1f\x7f\x85\xa0",
-    *"ßéſKıİ٣²\u0301\u1680\u180e\u2000\u200b\u200d\u2028\u2029\u202f\u205f\u3000\ufeffαЖ字𝒜💩",
+    *"ßéſ\u212a\u0131İ٣²\u0301\u1680\u180e\u2000\u200b\u200d\u2028\u2029\u202f\u205f\u3000\ufeffωЖ字𐐀💩",
 ]
 SETS: Final = [r"\d", r"\D", r"\s", r"\S", r"\w", r"\W"]
 PROPERTIES: Final = [

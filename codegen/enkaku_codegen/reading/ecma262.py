@@ -16,6 +16,7 @@ __all__ = [
     "Anchor",
     "Backreference",
     "Choice",
+    "Concatenation",
     "Group",
     "Look",
     "Node",
@@ -23,7 +24,6 @@ __all__ = [
     "Property",
     "Range",
     "Repeat",
-    "Sequence_",
     "Set",
     "complement",
     "parse",
@@ -54,6 +54,12 @@ _HEX: Final = frozenset("0123456789abcdefABCDEF")
 _DIGITS: Final = frozenset("0123456789")
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _SURROGATES: Final = range(0xD800, 0xE000)
+_BRACE: Final = "a brace that is not a repetition needs a backslash, \\{,"
+_NOT_ALONE: Final = {
+    **dict.fromkeys("*+?", "nothing to repeat"),
+    **dict.fromkeys("{}", _BRACE),
+    "]": "a ] without [ needs a backslash, \\],",
+}
 # Syntax of other languages, by its first characters.
 _FOREIGN: Final = {
     "(?P": "(?P...) is Python syntax; write (?<name>...)",
@@ -131,7 +137,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence_:
+class Concatenation:
     """Parts, one after the other."""
 
     parts: tuple["Node", ...]
@@ -144,7 +150,7 @@ class Choice:
     parts: tuple["Node", ...]
 
 
-Node: TypeAlias = Set | Anchor | Look | Group | Backreference | Repeat | Sequence_ | Choice
+Node: TypeAlias = Set | Anchor | Look | Group | Backreference | Repeat | Concatenation | Choice
 
 
 def parse(pattern: str) -> tuple[Node, dict[str, int]]:
@@ -214,7 +220,7 @@ class _Parser:
             start = self._at
             part = self._term()
             parts.append(self._repeated(part, start))
-        return parts[0] if len(parts) == 1 else Sequence_(tuple(parts))
+        return parts[0] if len(parts) == 1 else Concatenation(tuple(parts))
 
     def _repeated(self, part: Node, start: int) -> Node:
         at = self._at
@@ -244,7 +250,7 @@ class _Parser:
         if least and self._take(","):
             most = self._digits()
         if not least or not self._take("}"):
-            self._fail("a brace that is not a repetition needs a backslash, \\{,", start)
+            self._fail(_NOT_ALONE["{"], start)
         return int(least), int(most) if most else None
 
     def _digits(self) -> str:
@@ -257,6 +263,8 @@ class _Parser:
 
     def _term(self) -> Node:
         char = self._next("a character")
+        if char in _NOT_ALONE:
+            self._fail(_NOT_ALONE[char], self._at - 1)
         match char:
             case "^" | "$":
                 return Anchor(char)
@@ -268,12 +276,6 @@ class _Parser:
                 return self._class()
             case "\\":
                 return self._escape()
-            case "*" | "+" | "?":
-                self._fail("nothing to repeat", self._at - 1)
-            case "{" | "}":
-                self._fail("a brace that is not a repetition needs a backslash, \\{,", self._at - 1)
-            case "]":
-                self._fail("a ] without [ needs a backslash, \\],", self._at - 1)
             case _:
                 return _one(self._plain(char))
 
@@ -393,7 +395,7 @@ class _Parser:
             return self._unicode(start)
         if char in _FOREIGN_ESCAPES:
             raise PatternError(_FOREIGN_ESCAPES[char])
-        self._fail(f"\\{char} is no escape of ECMA 262 there (flag u)", start)
+        return self._fail(f"\\{char} is no escape of ECMA 262 there (flag u)", start)
 
     def _hex(self, length: int, start: int) -> int:
         digits = self._text[self._at : self._at + length]

@@ -14,6 +14,7 @@ from .ecma262 import (
     Anchor,
     Backreference,
     Choice,
+    Concatenation,
     Group,
     Look,
     Node,
@@ -21,7 +22,6 @@ from .ecma262 import (
     Property,
     Range,
     Repeat,
-    Sequence_,
     Set,
     complement,
     parse,
@@ -89,7 +89,7 @@ def _is_beyond_plain(node: Node) -> bool:
         case Look() | Backreference() | Anchor("\\B"):
             # regex may miss (?-u:\B) next to characters beyond ASCII.
             return True
-        case Sequence_(parts) | Choice(parts):
+        case Concatenation(parts) | Choice(parts):
             return any(map(_is_beyond_plain, parts))
         case Group() | Repeat():
             return _is_beyond_plain(node.body)
@@ -121,13 +121,14 @@ class _Captures:
                         f"the backreference \\{number} may be reached before group {number} has captured anything"
                     )
                 self.used.add(number)
-            case Sequence_(parts):
+            case Concatenation(parts):
                 for each in parts:
                     before = self.after(each, before)
             case Choice(parts):
-                return frozenset.intersection(*(self.after(each, before) for each in parts))
+                first, *others = [self.after(each, before) for each in parts]
+                return first.intersection(*others)
             case Group(body, number):
-                return self.after(body, before) | ({number} if number else set())
+                return self.after(body, before) | ({number} if number else frozenset[int]())
             case Repeat(body):
                 self.after(body, before)
             case Look(body, ahead=ahead, negated=negated):
@@ -157,7 +158,7 @@ class _Writer:
                 return _set(node)
             case Anchor(text):
                 return self._anchors.get(text, text)
-            case Sequence_(parts):
+            case Concatenation(parts):
                 return "".join(map(self.write, parts))
             case Choice(parts):
                 return "|".join(map(self.write, parts))
@@ -199,7 +200,7 @@ def _has_no_width(node: Node) -> bool:
     match node:
         case Anchor() | Look():
             return True
-        case Sequence_(parts) | Choice(parts):
+        case Concatenation(parts) | Choice(parts):
             return all(map(_has_no_width, parts))
         case Group(body):
             return _has_no_width(body)
