@@ -63,17 +63,19 @@ def _report(checks: "Checks", *, verbose: bool) -> None:
     elif verbose:
         print(f"0 of {every} slots need a JSON Schema validator at run time")
     if checks.formats:
+        reject = "rejects" if len(checks.formats) == 1 else "reject"
         hint = "" if verbose else " (which: --verbose)"
         print(
-            f"{len(checks.formats)} of {every} slots reject strings of a format that Python cannot hold{hint}"
+            f"{len(checks.formats)} of {every} slots {reject} strings of a format "
+            f"that Python cannot hold{hint}"
         )
     if verbose:
         for each in checks.slots.values():
             for reason in each.reasons:
                 print(f"{each.label}: {reason}")
         for label, formats in checks.formats.items():
-            for reason in formats:
-                print(f"{label}: {reason}")
+            for rejected in formats:
+                print(f"{label}: {rejected}")
 
 
 COMMAND: Final = Command(

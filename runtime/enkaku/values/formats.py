@@ -82,7 +82,7 @@ class _Format(NamedTuple):
         pattern: The strings of the format, but for what ``read`` rejects.
         read: Makes an instance of a class of a string; raises ValueError or OverflowError if the type cannot hold it.
         write: Returns the string for a value.
-        type: The type.
+        type_: The type.
         remembering: Its subclass that remembers a string; the type itself if each value has one string only.
     """
 
@@ -90,7 +90,7 @@ class _Format(NamedTuple):
     pattern: "re.Pattern[str]"
     read: Callable[[Any, str], Any]
     write: Callable[[Any], str]
-    type: type
+    type_: type
     remembering: type
 
     def value_of(self, text: str) -> object:
@@ -101,7 +101,7 @@ class _Format(NamedTuple):
         """
         if self.pattern.fullmatch(text) is not None:
             try:
-                value = self.read(self.type, text)
+                value = self.read(self.type_, text)
                 if self.write(value) == text:
                     return value
                 return _remembered(self.read(self.remembering, text), text)
@@ -111,8 +111,8 @@ class _Format(NamedTuple):
 
     def text_of(self, value: object) -> str:
         """Write a value, by pydantic's serializer, which tries another alternative of a union if this one fails."""
-        is_other = not isinstance(value, self.type)
-        if is_other or (isinstance(value, dt.datetime) and self.type is dt.date):
+        is_other = not isinstance(value, self.type_)
+        if is_other or (isinstance(value, dt.datetime) and self.type_ is dt.date):
             raise PydanticSerializationUnexpectedValue(self.expected)
         return (isinstance(value, _Remembering) and value.json_text) or self.write(value)
 
@@ -126,7 +126,7 @@ def _remembered(value: T, text: str) -> T:
 
 def _remember(value: object, text: str) -> object:
     """Return a value with the string that it was read from: what a copy of it is made by."""
-    found = next((each for each in _BY_TYPE.values() if type(value) is each.type), None)
+    found = next((each for each in _BY_TYPE.values() if type(value) is each.type_), None)
     return value if found is None or not text else found.value_of(text)
 
 
@@ -203,12 +203,12 @@ _BY_TYPE: Final = {
         _compiled(f"{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"),
         *(_call, str, UUID, _Uuid),
     ),
-    "ipv4": _Format(
+    "IPv4Address": _Format(
         "IPv4 address, such as 192.0.2.1",
         _compiled(r"[0-9.]{7,15}"),
         *(_call, str, IPv4Address, IPv4Address),
     ),
-    "ipv6": _Format(
+    "IPv6Address": _Format(
         "IPv6 address, such as 2001:db8::1",
         _compiled(f"(?:{_HEX}|[:.]){{2,45}}"),
         *(_call, str, IPv6Address, _Ipv6),
@@ -226,19 +226,19 @@ def format_schema(schema: Schema) -> Schema | None:
         schema: The schema that pydantic made of the type, which remains the one for Python values.
     """
     address = address_class(schema)
-    kind = {IPv4Address: "ipv4", IPv6Address: "ipv6"}.get(address) if address else schema["type"]
-    found = _BY_TYPE.get(kind or "")
+    found = _BY_TYPE.get(schema["type"] if address is None else address.__name__)
     if found is None:
         return None
+    python = cast(CoreSchema, {key: each for key, each in schema.items() if key != "ref"})
     from_json: CoreSchema = core_schema.no_info_after_validator_function(
         found.value_of, core_schema.str_schema(strict=True)
     )
     if schema.keys() - _BARE_KEYS and not address:
         # The type has bounds, or a version. Its own schema keeps the instance of a subclass.
-        from_json: CoreSchema = core_schema.chain_schema([from_json, cast(CoreSchema, schema)])
+        from_json = core_schema.chain_schema([from_json, python])
     exact = core_schema.json_or_python_schema(
         from_json,
-        cast(CoreSchema, schema),
+        python,
         metadata={IS_EXACT: True},
         serialization=core_schema.plain_serializer_function_ser_schema(
             found.text_of, return_schema=core_schema.str_schema(), when_used="json"
