@@ -97,7 +97,8 @@ def test_pattern_for_validator_is_translated(pattern: str, text: str) -> None:
         (r"(a\1)", "may be reached before group 1 has captured"),
         (r"(a)*\1", "may be reached before group 1 has captured"),
         (r"(?!(a))\1", "may be reached before group 1 has captured"),
-        (r"(a)(?<=\1)", "may be reached before group 1 has captured"),
+        (r"(a)(?<=\1)", "a backreference within a lookbehind is not supported"),
+        (r"(?<!(.)\1)", "a backreference within a lookbehind is not supported"),
         ("\\", r"expected a character after \ at position 1"),
     ],
 )

@@ -109,6 +109,7 @@ class _Captures:
 
     def __init__(self, names: Mapping[str, int]) -> None:
         self._names = names
+        self._lookbehinds = 0
         self.used: set[int] = set()
 
     def after(self, node: Node, before: frozenset[int]) -> frozenset[int]:
@@ -116,6 +117,9 @@ class _Captures:
         match node:
             case Backreference(number, name):
                 number = self._names[name] if name else number
+                if self._lookbehinds:
+                    # It is matched from its end: a reference comes before a group to the left of it.
+                    raise PatternError("a backreference within a lookbehind is not supported")
                 if number not in before:
                     raise PatternError(
                         f"the backreference \\{number} may be reached before group {number} has captured anything"
@@ -132,8 +136,9 @@ class _Captures:
             case Repeat(body):
                 self.after(body, before)
             case Look(body, ahead=ahead, negated=negated):
-                # A lookbehind is matched from its end: its groups are not known in the order in which they stand.
-                within = self.after(body, before if ahead else frozenset())
+                self._lookbehinds += not ahead
+                within = self.after(body, before)
+                self._lookbehinds -= not ahead
                 return within if ahead and not negated else before
             case _:
                 pass
