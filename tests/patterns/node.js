@@ -3,7 +3,9 @@ require("readline").createInterface({ input: process.stdin }).on("line", (line) 
   const { pattern, strings } = JSON.parse(line);
   let matched = null;
   try {
-    const regex = new RegExp(pattern, "u");
+    new RegExp(pattern, "u");
+    // By itself, V8 also begins to match in the middle of a surrogate pair, which ECMA 262 does not.
+    const regex = new RegExp(`^[^]*?(?:${pattern})`, "u");
     matched = strings.map((each) => regex.test(each));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;

@@ -69,7 +69,8 @@ def plain_regex(pattern: str) -> str | None:
         PatternError: The pattern is not supported at all.
     """
     tree, _ = parse(pattern)
-    return None if _is_beyond_plain(tree) else _Writer(_PLAIN).write(tree)
+    # regex may miss (?-u:\\B) next to characters beyond ASCII.
+    return None if _looks_around(tree, "\\B") else _Writer(_PLAIN).write(tree)
 
 
 def fancy_regex(pattern: str) -> str:
@@ -79,20 +80,24 @@ def fancy_regex(pattern: str) -> str:
         PatternError: The pattern is not supported.
     """
     tree, names = parse(pattern)
-    referenced = _Captures(names)
-    referenced.after(tree, frozenset())
-    return _Writer(_FANCY, names, referenced.used).write(tree)
+    captures = _Captures(names)
+    captures.after(tree, frozenset())
+    # fancy-regex may lose the end of a repeated group that captures within a lookbehind.
+    captured = captures.used if _looks_around(tree, *_FANCY) else None
+    return _Writer(_FANCY, names, captured).write(tree)
 
 
-def _is_beyond_plain(node: Node) -> bool:
+def _looks_around(node: Node, *anchors: str) -> bool:
+    """Return whether a pattern has look-around, backreferences, or one of these anchors."""
     match node:
-        case Look() | Backreference() | Anchor("\\B"):
-            # regex may miss (?-u:\B) next to characters beyond ASCII.
+        case Look() | Backreference():
             return True
+        case Anchor(text):
+            return text in anchors
         case Concatenation(parts) | Choice(parts):
-            return any(map(_is_beyond_plain, parts))
+            return any(_looks_around(each, *anchors) for each in parts)
         case Group() | Repeat():
-            return _is_beyond_plain(node.body)
+            return _looks_around(node.body, *anchors)
         case _:
             return False
 
@@ -146,15 +151,23 @@ class _Captures:
 
 
 class _Writer:
+    """Writes a syntax tree.
+
+    Args:
+        anchors: The expressions for anchors that are written in another way.
+        names: The numbers of groups by name.
+        captured: The numbers of the groups that capture; None for all.
+    """
+
     def __init__(
         self,
         anchors: Mapping[str, str],
         names: Mapping[str, int] | None = None,
-        referenced: set[int] | None = None,
+        captured: set[int] | None = None,
     ) -> None:
         self._anchors = anchors
         self._names = names or {}
-        self._referenced = referenced or set[int]()
+        self._captured = captured
         self._numbers: dict[int, int] = {}
 
     def write(self, node: Node) -> str:
@@ -178,7 +191,7 @@ class _Writer:
                 return self._repeat(node)
 
     def _opening(self, number: int) -> str:
-        if not number or (self._referenced and number not in self._referenced):
+        if not number or (self._captured is not None and number not in self._captured):
             return "(?:"
         self._numbers[number] = len(self._numbers) + 1
         return "("
