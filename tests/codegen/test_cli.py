@@ -311,6 +311,22 @@ def test_generate_reports_slots_that_need_a_validator(
     assert (ran.returncode, ran.stdout.partition("written\n")[2]) == (0, report)
 
 
+def test_generate_reports_formats_that_types_do_not_hold(tmp_path: Path) -> None:
+    data = {"type": "string", "format": "duration"}
+    protocol = {
+        "formats": {"duration": "timedelta"},
+        "procedures": {"p": {"type": "event", "data": data}, "q": {"type": "event", "data": {}}},
+    }
+    (tmp_path / "p.json").write_text(json.dumps(protocol))
+    line = "1 of 2 slots rejects strings of a format that Python cannot hold"
+    ran = enkaku("generate", "p.json", "--out", "out", cwd=tmp_path)
+    assert ran.stdout.partition("written\n")[2] == f"{line} (which: --verbose)\n"
+    ran = enkaku("generate", "p.json", "--out", "out", "--verbose", cwd=tmp_path)
+    assert ran.stdout.endswith(
+        f"{line}\np data: a timedelta has no years and months, and at most 999999999 days\n"
+    )
+
+
 DEPENDENCIES = (
     "jinja2",
     "black",

@@ -254,9 +254,9 @@ def test_lint_reports_at_most_1001_issues(tmp_path: Path) -> None:
         ("a**", "multiple repeat at position 2"),
         ("[z-a]", "bad character range z-a at position 1"),
         ("{id}", "a brace that is not a repetition needs a backslash, \\{"),
-        ("\\p{Nonsense}", "has syntax that the validator does not support"),
-        ("(a{1000}){10000}", "it is too large, nested too deeply"),
-        ("(?:" * 3000, "it is too large, nested too deeply"),
+        ("\\p{Nonsense}", "\\p{Nonsense}: unknown property at position 0"),
+        ("(a{1000}){10000}", "it is too large for the validator"),
+        ("(?:" * 3000, "it is nested too deeply; at most 100 levels are supported"),
         ("a" * 10_001, "a pattern of 10001 characters; at most 10000 are supported"),
     ],
 )

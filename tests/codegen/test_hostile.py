@@ -72,6 +72,11 @@ TEXTS = {
 }
 
 
+def escaped(text: str) -> str:
+    """Return a pattern of ECMA 262 that matches the text."""
+    return re.sub(r"[\^$\\.*+?()\[\]{}|/]", r"\\\g<0>", text)
+
+
 def all_over(text: str) -> dict:
     """Write a protocol that has the text wherever text may be."""
     schema = {
@@ -82,7 +87,7 @@ def all_over(text: str) -> dict:
             "enum": {"enum": [text, "other"], "description": text},
             "const": {"const": text},
             "default": {"type": "string", "default": text, "description": text, "examples": [text]},
-            "pattern": {"type": "string", "pattern": re.escape(text)},
+            "pattern": {"type": "string", "pattern": escaped(text)},
             f"key{text}": {"type": "object", "properties": {f"key{text}": {"type": "string"}}},
         },
     }

@@ -14,6 +14,7 @@ import enkaku
 import pytest
 from enkaku import ABSENT
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.generate import generate_with_checks
 from enkaku_codegen.planning.names import constant_name
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.reading.options import FORMATS
@@ -29,10 +30,12 @@ def formats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         yield package
 
 
+UPPER = "6F9619FF-8B86-D011-B42D-00C04FC964FF"
+
 VALUES: dict[str, tuple[object, Any]] = {
     "date_time": (dt.datetime(2020, 1, 2, 3, 4, 5, tzinfo=dt.UTC), "2020-01-02T03:04:05Z"),
     "date": (dt.date(2020, 1, 2), "2020-01-02"),
-    "time": (dt.time(3, 4, 5), "03:04:05"),
+    "time": (dt.time(3, 4, 5, tzinfo=dt.UTC), "03:04:05Z"),
     "duration": (dt.timedelta(hours=36), "P1DT12H"),
     "uuid": (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
     "ipv4": (IPv4Address("1.2.3.4"), "1.2.3.4"),
@@ -60,6 +63,56 @@ def test_format_option_invalid_text_is_rejected(formats: ModuleType, name: str) 
     for wrong in ("nothing of that kind", 5, {}):
         with pytest.raises(enkaku.DecodeError, match=f"/{key}"):
             formats.ECHO.param.decode(json.dumps({key: wrong}).encode())
+
+
+@pytest.mark.parametrize(
+    ("schema", "valid", "invalid", "type_"),
+    [
+        ({"format": "date"}, ["2020-01-02", 1, 0.5, None, True, [1], {"a": 1}], ["0", "no"], dt.date),
+        ({"format": "date", "minLength": 10}, ["2020-01-02", 1], ["no"], dt.date),
+        ({"$ref": "#/$defs/Text", "format": "uuid"}, [UPPER], ["no", 1], UUID),
+        ({**TEXT, "anyOf": [{"format": "date"}, {"format": "uuid"}]}, [UPPER, "2020-01-02"], ["no"], UUID),
+        ({"anyOf": [TEXT, {"type": "null"}], "format": "uuid"}, [UPPER, None], ["no", 1], UUID),
+        ({"anyOf": [{"$ref": "#/$defs/Text"}, {"type": "integer"}], "format": "uuid"}, [UPPER, 1], ["no"], UUID),
+        ({"allOf": [{"$ref": "#/$defs/Text"}, {"format": "uuid"}]}, [UPPER], ["no", 1], UUID),
+        ({**TEXT, "format": "uuid", "pattern": "^[0-9A-F-]*$"}, [UPPER], [UPPER.lower(), "A"], UUID),
+        ({**TEXT, "format": "date-time", "minLength": 24}, ["2020-01-02T03:04:05.000Z"], ["2020-01-02T03:04:05Z"], dt.datetime),
+        ({**TEXT, "format": "uuid", "enum": [UPPER, "no"]}, [UPPER, "no"], ["x"], str),
+        ({"type": ["string", "integer"], "format": "uuid"}, [UPPER, 1], ["no", None], UUID),
+        ({**TEXT, "format": "email"}, ["no"], [1], str),
+        ({"format": "email"}, ["no", 1], [], str),
+    ],
+)  # fmt: skip
+def test_format_option_applies_with_other_keywords(
+    schema: Any, valid: list[Any], invalid: list[Any], type_: type, tmp_path: Path
+) -> None:
+    protocol = replace(one_param(schema, {"Text": {**TEXT, "minLength": 1}}), formats=FORMATS)
+    with imported(protocol, tmp_path) as package:
+        slot = package.ECHO.param
+        assert [each for each in valid if not accepts(slot, each)] == []
+        assert [each for each in invalid if accepts(slot, each)] == []
+        assert isinstance(slot.decode(json.dumps(valid[0]).encode()), type_)
+
+
+def test_format_of_types_that_hold_less_is_listed_by_slot() -> None:
+    properties = {
+        "when": {**TEXT, "format": "date-time"},
+        "often": {"type": "array", "items": {"$ref": "#/$defs/Often"}},
+        "key": {**TEXT, "format": "uuid"},
+    }
+    definitions = {"Often": {"type": "object", "properties": {"every": {"format": "duration"}}}}
+    protocol = replace(
+        one_param({"type": "object", "properties": properties}, definitions), formats=FORMATS
+    )
+    _, checks = generate_with_checks(protocol, source="p.json")
+    assert checks.formats == {
+        "echo param": (
+            "a datetime has no leap second, no year 0000, and at most 6 digits after the second",
+            "a timedelta has no years and months, and at most 999999999 days",
+        )
+    }
+    _, checks = generate_with_checks(replace(protocol, formats={"uuid": "UUID"}), source="p.json")
+    assert checks.formats == {}
 
 
 def test_format_without_option_stays_string(tmp_path: Path) -> None:

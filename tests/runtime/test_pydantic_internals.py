@@ -6,6 +6,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -234,6 +235,12 @@ def test_pydantic_wrapper_schema_reads_json_as_inner_one(outer: Any, key: str) -
     assert pydantic_internals.INNER_KEYS[outer["type"]] == key
     assert outer[key] == INT
     assert [each for each in (b"1", b"1.5", b"null", b'"1"') if accepts(outer, each)] == [b"1"]
+
+
+@pytest.mark.parametrize("form", [IPv4Address, IPv6Address])
+def test_pydantic_address_schema_has_its_class(form: type) -> None:
+    assert pydantic_internals.address_class(core_of(form)) is form
+    assert pydantic_internals.address_class(core_of(int)) is None
 
 
 def test_pydantic_union_choice_labels_are_left_out() -> None:

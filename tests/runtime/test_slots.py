@@ -73,7 +73,7 @@ class Texts(enkaku.Model):
     more: "Texts | None" = None
 
 
-@pytest.mark.parametrize("name", ["\ud800", "a\udfffb", "\ufffd\ud800", "\U0010fffd\ud800"])
+@pytest.mark.parametrize("name", ["\ud800", "a\udfffb", "\ufffd\ud800", "\uf8ff\ud800"])
 def test_slot_lone_surrogate_in_property_name_round_trips(name: str) -> None:
     for slot in (ANY, TEXTS):
         assert slot.decode(slot.encode({name: [name]})) == {name: [name]}

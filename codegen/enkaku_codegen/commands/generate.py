@@ -50,7 +50,7 @@ def _write(changes: Changes) -> None:
 
 
 def _report(checks: "Checks", *, verbose: bool) -> None:
-    """Print how many slots need a validator at run time, which has to be installed there."""
+    """Print how many slots need a validator at run time, which has to be installed there, and what formats reject."""
     count = len(checks.slots)
     every = checks.proved + count
     if count:
@@ -62,10 +62,20 @@ def _report(checks: "Checks", *, verbose: bool) -> None:
         )
     elif verbose:
         print(f"0 of {every} slots need a JSON Schema validator at run time")
+    if checks.formats:
+        reject = "rejects" if len(checks.formats) == 1 else "reject"
+        hint = "" if verbose else " (which: --verbose)"
+        print(
+            f"{len(checks.formats)} of {every} slots {reject} strings of a format "
+            f"that Python cannot hold{hint}"
+        )
     if verbose:
         for each in checks.slots.values():
             for reason in each.reasons:
                 print(f"{each.label}: {reason}")
+        for label, formats in checks.formats.items():
+            for rejected in formats:
+                print(f"{label}: {rejected}")
 
 
 COMMAND: Final = Command(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from jsonschema_rs import Draft202012Validator
 
 from enkaku_codegen.json_values import Json, Schema
-from enkaku_codegen.reading.bundle import needed_definitions
+from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.reading.simple_schema import as_list, reference_name
 from enkaku_codegen.reading.validation_text import describe
@@ -31,9 +31,10 @@ def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
     defaults = annotation_values(schema, "default")
     if not isinstance(schema, dict) or not defaults:
         return ()
+    shared = needed_definitions(schema, protocol.definitions)
     whole: dict[str, Json] = {
-        **schema,
-        "$defs": {**needed_definitions(schema, protocol.definitions)},
+        "allOf": [without_annotations(schema)],
+        "$defs": {name: without_annotations(each) for name, each in shared.items()},
     }
     validator = Draft202012Validator(whole, validate_formats=False)
     # The default of a joined schema need not match the others.

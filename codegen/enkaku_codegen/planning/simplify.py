@@ -96,12 +96,13 @@ def alternatives(
     Returns:
         The simple schemas; and ``within`` for their subschemas.
     """
-    simplifier = _Simplifier(definitions, within)
+    simplifier = _Simplifier(definitions, within, frozenset(formats))
     schemas: list[SimpleSchema] = []
-    for count, simple in enumerate(simplifier.alternatives(schema)):
-        if not simple or count > _MOST_ALTERNATIVES:
-            return [ANYTHING], within
-        schemas.append(formatted(simple, formats))
+    for count, form in enumerate(simplifier.alternatives(schema)):
+        for simple in formatted(form, formats):
+            if not simple or count > _MOST_ALTERNATIVES:
+                return [ANYTHING], within
+            schemas.append(simple)
     schemas = with_one_enum(distinct(schemas))
     if {"type": "number"} in schemas:
         schemas = [simple for simple in schemas if simple.get("type") != "integer"]
@@ -111,11 +112,19 @@ def alternatives(
 class _Simplifier:
     """Simplifies one schema.
 
+    Args:
+        definitions: The targets of its references.
+        within: The definitions that were joined with schemas around it.
+        formats: The formats that have Python types.
+
     Attributes:
         joined: The definitions that were joined with other schemas.
     """
 
-    def __init__(self, definitions: Mapping[str, Schema], within: frozenset[str]) -> None:
+    def __init__(
+        self, definitions: Mapping[str, Schema], within: frozenset[str], formats: frozenset[str]
+    ) -> None:
+        self._formats = formats
         self._definitions = definitions
         self._within = within
         self.joined: set[str] = set()
@@ -127,7 +136,7 @@ class _Simplifier:
             return
         parts = self._parts(schema)
         references = [part for part in parts if "$ref" in part]
-        shaping = [part for part in parts if _SHAPING & part.keys()]
+        shaping = [part for part in parts if _SHAPING & part.keys() or self._format(part)]
         again = [part for part in references if reference_name(part) in self._within]
         if again or (len(references) == 1 and len(shaping) == 1):
             yield {"$ref": (again or references)[0]["$ref"]}
@@ -140,6 +149,11 @@ class _Simplifier:
             # Only the joined properties are evaluated, so no other is allowed.
             merged = {**merged, "additionalProperties": False}
         yield from self._choices(merged, depth + 1)
+
+    def _format(self, schema: SimpleSchema) -> SimpleSchema:
+        """Return the ``format`` of a schema if it has a Python type."""
+        name = schema.get("format")
+        return {"format": name} if isinstance(name, str) and name in self._formats else {}
 
     def _parts(self, schema: SimpleSchema) -> list[SimpleSchema]:
         """Return the schemas that must all hold: the schema itself, its reference, its ``allOf``."""
@@ -179,7 +193,10 @@ class _Simplifier:
         branches = [branch for branch in as_list(schema.get(keyword)) if branch is not False]
         base = {key: value for key, value in schema.items() if key not in {"anyOf", "oneOf"}}
         constrains = any(
-            branch is True or not isinstance(branch, dict) or (_SHAPING | {"type"}) & branch.keys()
+            branch is True
+            or not isinstance(branch, dict)
+            or (_SHAPING | {"type"}) & branch.keys()
+            or self._format(branch)
             for branch in branches
         )
         if not branches or "enum" in base or (not constrains and "type" in base):
@@ -193,11 +210,14 @@ class _Simplifier:
         self, base: SimpleSchema, branches: Sequence[Json], depth: int
     ) -> Iterator[SimpleSchema]:
         types = {"type": base["type"]} if "type" in base else {}
+        format_ = self._format(base)
         for branch in branches:
             if self._is_disjoint(branch, type_names(types.get("type"))):
                 continue
-            if isinstance(branch, dict) and types and "$ref" not in branch:
-                yield from self.alternatives(merge(types, branch), depth)
+            if isinstance(branch, dict) and (types or format_) and "$ref" not in branch:
+                yield from self.alternatives(merge({**types, **format_}, branch), depth)
+            elif isinstance(branch, dict) and format_:
+                yield from self.alternatives({**format_, **branch}, depth)
             elif isinstance(branch, dict | bool):
                 yield from self.alternatives(branch, depth)
 

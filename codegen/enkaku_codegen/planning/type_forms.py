@@ -53,6 +53,8 @@ def forms(schema: SimpleSchema) -> Iterator[SimpleSchema]:
         yield _of_type("object", schema)
         for name in _UNTYPED:
             yield {"type": name}
+    elif "format" in schema:
+        yield {"format": schema["format"]}
     else:
         yield ANYTHING
 
@@ -132,11 +134,18 @@ def with_one_enum(schemas: list[SimpleSchema]) -> list[SimpleSchema]:
     ]
 
 
-def formatted(simple: SimpleSchema, formats: Mapping[str, str]) -> SimpleSchema:
-    """Return the form with the Python type for its format if one is selected, without other keywords."""
+def formatted(simple: SimpleSchema, formats: Mapping[str, str]) -> Iterator[SimpleSchema]:
+    """Yield the form with the Python type for its format if one is selected, without other keywords."""
     if "format" not in simple:
-        return simple
+        yield simple
+        return
     type_ = formats.get(as_text(simple["format"]))
     if type_ is None:
-        return {key: value for key, value in simple.items() if key != "format"}
-    return {"type": "string", "format": type_}
+        yield {key: value for key, value in simple.items() if key != "format"}
+        return
+    yield {"type": "string", "format": type_}
+    if "type" not in simple:
+        # Without a type, a format constrains only strings: all other values pass.
+        for name in (*_UNTYPED, "object"):
+            if name != "string":
+                yield {"type": name}

@@ -10,6 +10,7 @@ from enkaku_codegen.reading.bundle import needed_definitions, without_annotation
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.reading.simple_schema import SimpleSchema
 
+from .formats import unheld
 from .prove import Prover, Reason
 
 __all__ = ["Check", "Checks", "make_checks"]
@@ -42,11 +43,13 @@ class Checks:
         slots: By the procedure's constant and the slot, or the error's class and ``data``.
         definitions: The definitions that their schemas refer to.
         proved: The number of slots that need no validator.
+        formats: For each slot whose types reject strings of their format, what they reject; by its label.
     """
 
     slots: Mapping[tuple[str, str], Check]
     definitions: Mapping[str, Schema]
     proved: int
+    formats: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,15 @@ class _Slot:
 
 def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     """Return the slots that need a validator in addition to their type."""
-    prover = Prover({each.name: each for each in plan.types}, protocol.definitions)
+    types = {each.name: each for each in plan.types}
+    prover = Prover(types, protocol.definitions)
+    formats: dict[str, tuple[str, ...]] = {}
     slots: dict[tuple[str, str], Check] = {}
     definitions: dict[str, Schema] = {}
     proved = 0
     for slot in _slots(plan):
+        if protocol.formats and (kept_out := unheld(slot.simple, types)):
+            formats[slot.label] = kept_out
         reasons = prover.slot(slot.simple, slot.schema, slot.path)
         if not reasons:
             proved += 1
@@ -84,7 +91,7 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
             )
         slots[slot.owner, slot.name] = check
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
-    return Checks(slots, bared, proved)
+    return Checks(slots, bared, proved, formats)
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:

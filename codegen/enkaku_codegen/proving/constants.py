@@ -6,6 +6,7 @@ from functools import lru_cache
 from jsonschema_rs import Draft202012Validator
 
 from enkaku_codegen.json_values import Json
+from enkaku_codegen.reading.regexes import with_validator_patterns
 
 __all__ = ["fits"]
 
@@ -17,5 +18,6 @@ def fits(value: Json, keyword: str, asked: Json) -> bool:
 
 @lru_cache(maxsize=4096)
 def _fits(value: str, keyword: str, asked: str) -> bool:
-    validator = Draft202012Validator({keyword: json.loads(asked)}, validate_formats=False)
+    schema = with_validator_patterns({keyword: json.loads(asked)})
+    validator = Draft202012Validator(schema, validate_formats=False)
     return validator.is_valid(json.loads(value))

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from enkaku_codegen.json_values import Schema, Tokens
 
 from .dialects import DRAFT_2020_12
+from .regexes import with_validator_patterns
 from .schemas import applied, rebuilt
 from .simple_schema import reference_name
 
@@ -31,7 +32,7 @@ _IN_FRAGMENTS: Final = "#!$&'()*+,;=:@/?-._~"
 
 
 def without_annotations(schema: Schema) -> Schema:
-    """Return a schema of draft 2020-12 that accepts the same values and has no annotations."""
+    """Return a schema of draft 2020-12 that accepts the same values, without annotations, and with patterns for the validator."""
     if isinstance(schema, bool):
         return schema
 
@@ -45,7 +46,7 @@ def without_annotations(schema: Schema) -> Schema:
     }
     if isinstance(reference := kept.get("$ref"), str):
         kept["$ref"] = quote(reference, safe=_IN_FRAGMENTS)
-    return kept
+    return with_validator_patterns(kept)
 
 
 def needed_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:

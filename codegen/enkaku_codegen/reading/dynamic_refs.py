@@ -10,12 +10,13 @@ from typing import Final
 from jsonschema_rs import ValidationError, validator_for
 
 from enkaku_codegen.errors import ProtocolError
-from enkaku_codegen.json_values import Json, Schema
+from enkaku_codegen.json_values import Json, Schema, Tokens
 
 from .dialects import DRAFT_2020_12
 from .library import Library
 from .locations import Location
 from .references import References
+from .regexes import with_validator_patterns
 from .schemas import subschemas
 
 __all__ = ["DynamicSchemas"]
@@ -61,14 +62,31 @@ class DynamicSchemas:
         if not isinstance(value, dict):
             return value is True
         dialect = self._library.dialects.get(slot, DRAFT_2020_12)
-        whole: dict[str, Json] = {"$schema": f"https://{dialect.uri}", **value}
+        whole: dict[str, Json] = {
+            "$schema": f"https://{dialect.uri}",
+            **self._translated(slot, value),
+        }
         known = len(self._library.issues)
         shared = self._shared(slot, alone=bool(_OWN & value.keys()))
         if shared:
-            whole["$defs"] = {location.path[-1]: location.value for location in shared}
+            whole["$defs"] = {each.path[-1]: self._for_validator(each) for each in shared}
         if len(self._library.issues) == known:
             self._compile(slot, whole)
         return whole
+
+    def _for_validator(self, location: Location) -> Json:
+        """Return a schema with its patterns, and those of all schemas in it, translated for the validator."""
+        value = location.value
+        return self._translated(location, value) if isinstance(value, dict) else value
+
+    def _translated(self, location: Location, schema: dict[str, Json]) -> dict[str, Json]:
+        new = dict(schema)
+        dialect = self._library.dialects.get(location, DRAFT_2020_12)
+        for path, _ in subschemas(schema, dialect):
+            new[path[0]] = _replaced(
+                new[path[0]], path[1:], self._for_validator(location.below(path))
+            )
+        return with_validator_patterns(new)
 
     def _shared(self, slot: Location, *, alone: bool) -> list[Location]:
         """Return the shared definitions that a schema needs, by name; empty if it must not use them."""
@@ -126,3 +144,15 @@ class DynamicSchemas:
         except (ValidationError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             self._library.add_issue(slot, f"the validator rejects this schema: {reason}")
+
+
+def _replaced(value: Json, path: Tokens, new: Json) -> Json:
+    """Return a value with another in it replaced."""
+    match value, path:
+        case dict(), (key, *rest):
+            return {**value, key: _replaced(value[key], tuple(rest), new)}
+        case list(), (key, *rest):
+            index = int(key)
+            return [*value[:index], _replaced(value[index], tuple(rest), new), *value[index + 1 :]]
+        case _:
+            return new

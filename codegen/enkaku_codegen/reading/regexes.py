@@ -1,28 +1,24 @@
-"""Checks that a ``pattern`` is a regular expression that the validator supports, and explains what is wrong."""
+"""Checks that a ``pattern`` is a regular expression of ECMA 262, and translates it for the validator.
+
+The validator translates some of ECMA 262 itself, but neither all of it nor always: next to a lookahead, for example, it leaves
+everything as it is. What is written here means the same to it with and without that.
+"""
 
 import re
-import warnings
 from functools import lru_cache
 from typing import Final
 
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-__all__ = ["pattern_fault"]
+from enkaku_codegen.json_values import Json
+
+from .ecma262 import PatternError
+from .rust_regex import fancy_regex
+
+__all__ = ["pattern_fault", "validator_pattern", "with_validator_patterns"]
 
 _LONGEST: Final = 10_000
-_PYTHONS: Final = re.compile(r"\(\?P[<=>]")
-_LITERAL: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*+\]?", re.DOTALL)
 _PLAIN: Final = re.compile(r"\^?[A-Za-z0-9_/: -]*\$?")
-# Syntax of other languages that ECMA-262 or the validator does not have, by its first characters.
-_FOREIGN: Final = {
-    "\\Z": "write $ for the end",
-    "(?>": "atomic groups are not supported",
-    "(?#": "comments are not supported",
-    "(?(": "conditions are not supported",
-    "\\k": "named backreferences are not supported",
-}
-# Errors of Python about syntax that ECMA-262 has.
-_PYTHON_ONLY: Final = re.compile(r"bad escape \\[cpPuz]|unknown extension|look-behind requires")
 
 
 @lru_cache(maxsize=65_536)
@@ -30,33 +26,46 @@ def pattern_fault(pattern: str) -> str:
     """Return what is wrong with a pattern, or an empty string if it is supported."""
     if len(pattern) > _LONGEST:
         return f"a pattern of {len(pattern)} characters; at most {_LONGEST} are supported"
-    if _PLAIN.fullmatch(pattern):
-        return ""
-    if _PYTHONS.search(_LITERAL.sub("", pattern)):
-        return (
-            "not a regular expression of JSON Schema: (?P...) is Python syntax; write (?<name>...)"
-        )
     try:
-        Draft202012Validator({"pattern": pattern}, validate_formats=False, offline=True)
+        text = validator_pattern(pattern)
+    except PatternError as error:
+        return f"not a supported regular expression: {error}"
+    if _PLAIN.fullmatch(text):
+        return ""
+    try:
+        Draft202012Validator({"pattern": text}, validate_formats=False, offline=True)
     except (ValidationError, ValueError):
-        return f"not a supported regular expression: {_reason(pattern)}"
+        return "not a supported regular expression: it is too large for the validator"
     return ""
 
 
-def _reason(pattern: str) -> str:
-    for start, reason in _FOREIGN.items():
-        if re.search(rf"(?<!\\)(?:\\\\)*{re.escape(start)}", pattern):
-            return reason
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        if isinstance(error, re.error) and not _PYTHON_ONLY.match(error.msg):
-            return str(error)
-    else:
-        if re.search(r"(?<![\\pPux])\{(?!\d+(,\d*)?\})", pattern):
-            return "a brace that is not a repetition needs a backslash, \\{"
-        if re.search(r"\\[1-9]", pattern):
-            return "backreferences are not supported"
-    return "it is too large, nested too deeply, or has syntax that the validator does not support"
+@lru_cache(maxsize=65_536)
+def validator_pattern(pattern: str) -> str:
+    """Return the pattern with which the validator accepts the strings that ECMA 262 says.
+
+    Raises:
+        PatternError: There is none.
+    """
+    return pattern if _PLAIN.fullmatch(pattern) else fancy_regex(pattern)
+
+
+def with_validator_patterns(schema: dict[str, Json]) -> dict[str, Json]:
+    """Return a schema with its own patterns translated for the validator, without those in its subschemas."""
+    new = dict(schema)
+    pattern, named = schema.get("pattern"), schema.get("patternProperties")
+    if isinstance(pattern, str):
+        new["pattern"] = _translated(pattern)
+    if isinstance(named, dict):
+        translated: dict[str, Json] = {}
+        for name, value in named.items():
+            text = _translated(name)
+            while text in translated:  # two patterns may be translated alike, and both apply
+                text = f"(?:{text})"
+            translated[text] = value
+        new["patternProperties"] = translated
+    return new
+
+
+def _translated(pattern: str) -> str:
+    # A pattern with a fault is reported where the schema is checked.
+    return pattern if pattern_fault(pattern) else validator_pattern(pattern)

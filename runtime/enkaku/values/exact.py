@@ -1,7 +1,7 @@
 """Exact schemas: plain annotations get JSON Schema's meaning.
 
 pydantic makes a core schema of an annotation. ``make_exact`` rewrites the parts to which pydantic gives another meaning:
-numbers, any values, literals, optional properties and unions. It keeps parts of other types as they are.
+numbers, any values, literals, types of formats, optional properties and unions. It keeps parts of other types as they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .any_json import CONSTANTS, IS_EXACT, any_schema
+from .formats import format_schema
 from .numbers import integer_of, integer_schema, number_schema
 from .problems import one_of
 from .pydantic_internals import (
@@ -125,7 +126,10 @@ class _Rewriter:
             case "model":
                 return schema
             case _:
-                return self._children(schema)
+                formatted = format_schema(schema)
+                if formatted is None:
+                    return self._children(schema)
+                new = formatted
         return {**new, **{key: schema[key] for key in ("ref",) if key in schema}}
 
     def own_model(self, schema: Schema) -> None:

@@ -50,6 +50,7 @@ __all__ = [
     "Codec",
     "ModelMetaclass",
     "Schema",
+    "address_class",
     "caller_names",
     "choices_of",
     "codec_of",
@@ -168,6 +169,12 @@ def is_open(model: Schema) -> bool:
 def is_closed(model: Schema) -> bool:
     """Return whether a model rejects additional properties."""
     return bool(model.get("config", {}).get("extra_fields_behavior") == "forbid")
+
+
+def address_class(schema: Schema) -> type | None:
+    """Return the class of an IP address, which pydantic describes by functions; None for another type."""
+    strict = schema.get("strict_schema", {}).get("python_schema", {})
+    return strict["cls"] if strict.get("type") == "is-instance" else None
 
 
 # --- Attributes and parameters ---

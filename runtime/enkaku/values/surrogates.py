@@ -1,11 +1,13 @@
 """Lone surrogates: JSON's escapes can express them (RFC 8259, 8.2), UTF-8 cannot, and the fast codecs reject them.
 
-For those codecs, placeholders replace them: characters of the private planes that occur nowhere else in the value. One
-character replaces one, so that lengths, equality and almost every pattern give the same result.
+For those codecs, placeholders replace them: private-use characters that occur nowhere else in the value. One character
+replaces one, so that lengths, equality and almost every pattern give the same result. Those next to the surrogates are
+taken first, because a range in a pattern contains both or neither, unless it begins or ends between them.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final, TypeVar, cast
 
 from pydantic import BaseModel
@@ -27,7 +29,8 @@ __all__ = [
 _T = TypeVar("_T")
 
 _LONE: Final = re.compile("[\ud800-\udfff]")
-_PRIVATE: Final = re.compile("[\U000f0000-\U0010fffd]")
+_PRIVATE: Final = re.compile("[\ue000-\uf8ff\U000f0000-\U0010fffd]")
+_CANDIDATES: Final = (range(0xF8FF, 0xDFFF, -1), range(0x10FFFD, 0xF0000, -1))
 
 Placeholders = Mapping[int, str]
 """Replacements by code point, for ``str.translate``."""
@@ -45,11 +48,11 @@ def choose_placeholders(*texts: str) -> tuple[Placeholders, Placeholders]:
         The placeholders, and the replacements that restore the surrogates.
 
     Raises:
-        ValueError: The strings use every character of the private planes.
+        ValueError: The strings use every private-use character.
     """
     lone = {char for text in texts for char in _LONE.findall(text)}
     used = {char for text in texts for char in _PRIVATE.findall(text)}
-    free = (char for char in map(chr, range(0x10FFFD, 0xF0000, -1)) if char not in used)
+    free = (char for char in map(chr, chain(*_CANDIDATES)) if char not in used)
     chosen = dict(zip(sorted(lone), free, strict=False))
     if len(chosen) < len(lone):
         raise ValueError("no character is left to replace a lone surrogate")
