@@ -107,6 +107,7 @@ class Session:
         "_lifecycle",
         "_limits",
         "_loop",
+        "_lost",
         "_on_call_end",
         "_policy",
         "_received",
@@ -149,6 +150,7 @@ class Session:
         self._stall_timer: asyncio.TimerHandle | None = None
         self._slices = TimeSlices(self.messages_received, self._on_slices)
         self._received = False
+        self._lost = False
         self._is_first = True  # the next message that is valid
         self._client: frozenset[str] = frozenset()  # the extensions that it supports
 
@@ -199,12 +201,13 @@ class Session:
             self._lifecycle.check_backlog()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Cancel the handlers of calls, since no reply can be sent; handle what was read before."""
-        if self._slices.waiting:
-            if error is not None:
-                self._slices.clear()
-            self._slices.end(lambda: self.connection_lost(error))
+        """Cancel the handlers of calls, since no reply can be sent; handle the events that were read before."""
+        self._lost = True
+        if self._slices.waiting and error is None:
+            self._runner.abort_all()
+            self._slices.end(lambda: self.connection_lost(None))
             return
+        self._slices.clear()
         self._step_intake(_IntakeEvent.FREE)
         self._runner.abort_all()
         self._lifecycle.on_connection_lost(error)
@@ -284,6 +287,8 @@ class Session:
             self._end(payload)
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
+        if self._lost:
+            return
         kind = _KINDS[type(message)]
         route = self._policy.routes.get(message.prc)
         for step in STEPS:
