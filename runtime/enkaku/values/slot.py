@@ -11,19 +11,19 @@ from functools import cached_property, partial
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator, core_schema, from_json
+from pydantic_core import SchemaValidator, core_schema
 from typing_extensions import TypeForm
 
 from enkaku._json import DEPTH_MAX, dump_json, dump_text, load_json
 from enkaku.errors import DecodeError, EncodeError, Problem
 
-from .any_json import NotJson, require_json
+from .any_json import InexactNumber, NotJson, Reading, require_json
 from .deep_types import build
 from .encoder import make_encoder
 from .exact import Exact
 from .json_schema import Checked, CompiledSchema
 from .jsonschema_problems import from_schema
-from .numbers import read_json
+from .numbers import read_digits, read_exactly, read_json
 from .problems import problem
 from .pydantic_internals import REPLACEMENT, Codec, codec_of
 from .pydantic_problems import from_pydantic, is_invalid_json
@@ -39,6 +39,7 @@ from .unions import Attempts, TooManyAttempts, route
 __all__ = ["Slot"]
 
 T = TypeVar("T")
+_R = TypeVar("_R")
 
 _MINUS: Final = ord("-")  # Python finds one byte faster than several
 _MINUS_ZERO: Final = re.compile(
@@ -51,6 +52,10 @@ _OVER_BUDGET: Final = Problem(
 _NESTED: Final = Problem(
     "", f"at most {DEPTH_MAX} levels of arrays and objects, without cycles", "more"
 )
+_TOO_LONG: Final = Problem(
+    "", "numbers that differ within the digits of floats, of at most 4300 digits", "other numbers"
+)
+_READING: Final = Reading(None)
 _NOT_AN_INSTANCE: Final = Problem(
     "", "model instances made by their constructors", "another object"
 )
@@ -124,7 +129,7 @@ class Slot(Generic[T]):
             return self._codec[1].validate_json
         routed, attempts = self._routed
 
-        def read(data: bytes, **settings: bool) -> T:
+        def read(data: bytes, **settings: object) -> T:
             attempts.begin(len(data))
             try:
                 return cast(T, routed.validate_json(data, **cast(Any, settings)))
@@ -151,11 +156,13 @@ class Slot(Generic[T]):
         """
         if self._compiled is not None:
             return self._decode_checked
-        read, unusual = self._read, self._decode_unusual
+        read, exactly, unusual = self._read, self._decode_digits, self._decode_unusual
 
         def decode(data: bytes) -> T:
             try:
-                return read(data, strict=True, by_alias=True, by_name=False)
+                return read(data, strict=True, context=_READING, by_alias=True, by_name=False)
+            except InexactNumber:
+                return exactly(data)
             except ValidationError as error:
                 return unusual(data, error)
 
@@ -164,23 +171,56 @@ class Slot(Generic[T]):
     def _decode_checked(self, data: bytes) -> T:
         """Read a value, and validate it by its JSON Schema."""
         try:
-            value = self._read(data, strict=True, by_alias=True, by_name=False)
+            value = self._read(data, strict=True, context=_READING, by_alias=True, by_name=False)
+        except InexactNumber:
+            value = self._decode_digits(data)
         except ValidationError as error:
             return self._decode_unusual(data, error)
         if self._compiled is not None and self._compiled.surrogates:
-            return self._decode_slowly(load_json(data))
-        self._require_accepted(read_json(data), None)
+            return self._decode_slowly(self._exact(load_json, data))
+        self._require_accepted(data, None)
         return value
 
-    def _require_accepted(self, value: object, placeholders: Placeholders | None) -> None:
+    def _decode_type(self, data: bytes) -> T:
+        """Read a value of the slot's type.
+
+        Raises:
+            DecodeError: The type rejects the value.
+        """
+        try:
+            return self._read(data, strict=True, context=_READING, by_alias=True, by_name=False)
+        except InexactNumber:
+            return self._decode_digits(data)
+        except ValidationError as error:
+            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
+
+    def _exact(self, read: Callable[[bytes], _R], data: bytes) -> _R:
+        """Read JSON with all digits of its numbers, or raise DecodeError if there are too many."""
+        try:
+            return read(data)
+        except ValueError:
+            raise DecodeError(self.label, (_TOO_LONG,)) from None
+
+    def _decode_digits(self, data: bytes) -> T:
+        """Read a value of a type, with digits of its numbers that floats may not have."""
+        replaced, reading = self._exact(read_digits, data)
+        try:
+            return self._read(replaced, strict=True, context=reading, by_alias=True, by_name=False)
+        except ValidationError as error:
+            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
+
+    def _require_accepted(self, data: bytes, placeholders: Placeholders | None) -> None:
         schema = self._compiled
-        if schema is not None and not schema.accepts(value, placeholders):
-            errors = schema.errors(value, placeholders)
+        if schema is None:
+            return
+        value, decimals = self._exact(read_json, data)
+        if not schema.accepts(value, placeholders, decimals=decimals):
+            errors = schema.errors(value, placeholders, decimals=decimals)
             raise DecodeError(self.label, from_schema(errors, value))
 
     def _decode_unusual(self, data: bytes, error: ValidationError) -> T:
         if not is_invalid_json(error):
-            raise DecodeError(self.label, from_pydantic(error, from_json(data))) from None
+            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
         value: object = None
         # pydantic rejects lone surrogates, which JSON allows as escapes.
         if rb"\u" in data:
@@ -201,10 +241,8 @@ class Slot(Generic[T]):
         placeholders, restore = choose_placeholders(text, schema)
         data = text.translate(placeholders).encode()
         try:
-            value = self._read(data, strict=True, by_alias=True, by_name=False)
-            self._require_accepted(read_json(data), placeholders)
-        except ValidationError as error:
-            rejection = DecodeError(self.label, from_pydantic(error, from_json(data)))
+            value = self._decode_type(data)
+            self._require_accepted(data, placeholders)
         except DecodeError as error:
             rejection = error
         else:
@@ -235,7 +273,7 @@ class Slot(Generic[T]):
 
         def encode(value: T) -> bytes:
             data = write(value)
-            return data if data and schema.accepts(read_json(data)) else self._encode(value)
+            return data if data and schema.accepts(read_json(data)[0]) else self._encode(value)
 
         return encode
 
