@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 LITERALS = (
-    "0 0.0 1 2 -1 1.0 1e0 10e-1 0.1 0.10 0.3 0.5 2.5 1e-7 5e-324 1e-400 -1e-400 0.10000000000000001 "
+    "0 0.0 99999999.9999999999 1 2 -1 1.0 1e0 10e-1 0.1 0.10 0.3 0.5 2.5 1e-7 5e-324 1e-400 -1e-400 0.10000000000000001 "
     "0.1000000000000000000001 0.30000000000000004 1.0000000000000000000001 0.9999999999999999999999 "
     "9007199254740991.0 9007199254740991.9 9007199254740992 9007199254740992.0 9007199254740992.5 9007199254740993 "
     "9007199254740993.0 9.007199254740993e15 -9007199254740993.0 18446744073709551615 18446744073709551616.5 "
@@ -250,22 +251,31 @@ def test_constructor_compares_large_numbers_exactly() -> None:
             slot.encode(good.model_copy(update=wrong))
 
 
-def test_program_validator_gets_empty_context() -> None:
-    from pydantic import ValidationInfo, field_validator
+def test_model_that_is_read_alone_accepts_floats() -> None:
+    class Alone(enkaku.Model):
+        whole: int
+        number: Annotated[float, Field(ge=0)]
 
-    seen: list[object] = []
+    assert Alone.model_validate_json('{"whole":1.0,"number":0.0}') == Alone(whole=1, number=0)
 
-    class Watched(enkaku.Model):
-        a: float
 
-        @field_validator("a")
-        @classmethod
-        def watch(cls, value: float, info: ValidationInfo) -> float:
-            seen.append(dict(info.context or {}))
-            return value
+def test_numbers_are_exact_in_any_thread() -> None:
+    slot: Slot[Any] = Slot("whole", list[int])
 
-    Slot("watched", Watched).decode(b'{"a":1.5}')
-    assert seen == [{}]
+    def read(_: int) -> list[bool]:
+        texts = ("[1.0,2]", "[1.0000000000000000000001]", "[2.0]", "[9007199254740993.0]")
+        return [accepts(slot, text) for text in texts]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = [*pool.map(read, range(400))]
+    assert results == [[True, False, True, True]] * 400
+
+
+@pytest.mark.parametrize("text", ["99999999.9999999999", "100000000.00000001", "0.99999999999999999"])
+def test_integer_rejects_digits_on_both_sides_of_point(text: str) -> None:
+    forms: list[Any] = [int, Checked(int, {}), Checked(object, {"type": "integer"})]
+    for form in forms:
+        assert not accepts(Slot("slot", form), text)
 
 
 numbers = st.builds(

@@ -6,22 +6,21 @@ Pydantic's ``Any`` accepts more: NaN, infinities and every Python object. These 
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final, cast
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
 
 from enkaku._json import DEPTH_MAX
 
+from .digits import doubt
+
 __all__ = [
     "CONSTANTS",
     "INTEGER",
     "IS_EXACT",
     "NUMBER",
-    "InexactNumber",
     "JsonWritable",
     "NotJson",
-    "Reading",
     "any_schema",
     "require_json",
 ]
@@ -41,22 +40,6 @@ CONSTANTS: Final = "enkaku_constants"
 _LARGE: Final = re.compile(rb"\.0(?<=[0-9]{16}\.0)")  # how floats from EXACT_INTEGER_MAX to 1e16 end
 _N, _I = b"NI"  # how NaN and Infinity begin: Python finds one byte faster than several
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
-
-
-class InexactNumber(Exception):
-    """A number may have digits that its float does not have, and that decide: its text has to be read."""
-
-
-class Reading(dict[str, object]):
-    """The validation context of a slot that reads a value: empty, for the validators of the program.
-
-    Attributes:
-        digits: The numbers that no float has all digits of, by the floats that stand for them; None if not known yet.
-    """
-
-    def __init__(self, digits: Mapping[float, Decimal] | None) -> None:
-        super().__init__()
-        self.digits = digits
 
 
 class JsonWritable:
@@ -102,7 +85,7 @@ def require_json(value: object, path: tuple[int | str, ...] = ()) -> None:
 
 def any_schema(*, null: bool = True) -> CoreSchema:
     """Return the schema of any JSON value; with ``null=False``, of any except null."""
-    read = core_schema.with_info_after_validator_function(
+    read = core_schema.no_info_after_validator_function(
         _read if null else _read_not_null, core_schema.any_schema()
     )
     write = core_schema.plain_serializer_function_ser_schema(
@@ -113,19 +96,13 @@ def any_schema(*, null: bool = True) -> CoreSchema:
     )
 
 
-def _read(value: object, info: core_schema.ValidationInfo[Any]) -> object:
-    """Reject NaN, which pydantic reads, and infinities, as which it reads 1e999.
-
-    Raises:
-        InexactNumber: A large float may stand for another integer.
-    """
+def _read(value: object) -> object:
+    """Reject NaN, which pydantic reads, and infinities, as which it reads 1e999; raise doubt about large floats."""
     if type(value) in _SCALARS:
         return value
     data = to_json(value)
     if b"e+" in data or (b".0" in data and _LARGE.search(data)):
-        context = info.context
-        if isinstance(context, Reading) and context.digits is None:
-            raise InexactNumber
+        doubt.last = object()
     if _N in data or _I in data:
         try:
             require_json(value)
@@ -137,10 +114,10 @@ def _read(value: object, info: core_schema.ValidationInfo[Any]) -> object:
     return value
 
 
-def _read_not_null(value: object, info: core_schema.ValidationInfo[Any]) -> object:
+def _read_not_null(value: object) -> object:
     if value is None:
         raise PydanticCustomError("expected", "any value except null")
-    return _read(value, info)
+    return _read(value)
 
 
 def _write(value: object) -> object:

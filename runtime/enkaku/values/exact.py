@@ -16,7 +16,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from enkaku._json import EXACT_INTEGER_MAX
 
 from .any_json import CONSTANTS, IS_EXACT, any_schema
-from .numbers import integer_of, integer_schema, number_of, number_schema
+from .digits import integer_of, lost_number
+from .numbers import integer_schema, number_schema
 from .problems import one_of
 from .pydantic_internals import (
     CHILD_KEYS,
@@ -275,17 +276,16 @@ def _literal_schema(schema: Schema) -> Mapping[str, Any]:
     by_type = {(type(each), each): each for each in expected}
     alternatives = one_of(expected)
 
-    def check(value: object, _: object, info: core_schema.ValidationInfo[Any]) -> object:
+    def check(value: object, _: object) -> object:
         if isinstance(value, float) and value.is_integer():
             nearest = integer_of(value)
             if (int, nearest) in by_type or abs(nearest) >= EXACT_INTEGER_MAX:
-                number = number_of(value, info.context)
-                value = int(number) if number == number.to_integral_value() else value
+                value = nearest if lost_number(value) is None else value
         if type(value) in _EXACT_TYPES and (type(value), value) in by_type:
             return by_type[type(value), value]
         raise PydanticCustomError("literal", "{expected}", {"expected": alternatives})
 
-    return core_schema.with_info_wrap_validator_function(
+    return core_schema.no_info_wrap_validator_function(
         check,
         cast(CoreSchema, {"type": "literal", "expected": expected}),
         metadata={IS_EXACT: True, CONSTANTS: expected},

@@ -4,7 +4,7 @@ jsonschema-rs validates. It explains every alternative of a union, which can tak
 first error only, by a copy of the schema whose unions are hidden from the explanation.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -16,7 +16,8 @@ from typing_extensions import TypeForm
 from enkaku._json import EXACT_INTEGER_MAX, decimal_of, dump_text, load_text
 from enkaku.errors import MissingExtra, UsageError
 
-from .numbers import as_written, integer_of, is_multiple
+from .digits import as_written, integer_of
+from .numbers import is_multiple
 from .surrogates import Placeholders, find_surrogates
 
 __all__ = ["Checked", "CompiledSchema", "is_hidden_union"]
@@ -333,8 +334,15 @@ class CompiledSchema:
             placeholders: The placeholders for lone surrogates in it.
             decimals: Whether it contains Decimals, with which a slower validator compares numbers.
         """
-        accepted: bool = self._validator(placeholders, decimals=decimals).is_valid(value)
+        if placeholders is None and not decimals:
+            accepted: bool = self._is_valid(value)  # as for most values
+        else:
+            accepted = self._validator(placeholders, decimals=decimals).is_valid(value)
         return accepted
+
+    @cached_property
+    def _is_valid(self) -> Callable[[object], bool]:
+        return cast(Callable[[object], bool], self._validator(None, decimals=False).is_valid)
 
     def errors(
         self,

@@ -1,46 +1,28 @@
-"""JSON numbers: ``float`` accepts any number, ``int`` any integer, and comparisons are exact to the last digit.
+"""JSON numbers: ``float`` accepts any number, ``int`` any integer, and bounds are exact to the last digit.
 
-A float stands for the number of its shortest notation: 0.1 is one tenth. pydantic reads each number with a fraction or
-an exponent as the nearest float, and loses further digits. Only some floats can be of a number that the schema treats
-otherwise: those that equal a bound or a constant, and those that stand for integers. For them, the validators below
-raise ``InexactNumber`` if the context is a ``Reading`` without digits. The slot then compares the text with the floats:
-it reads the value again, with the digits that the floats do not have.
+A number is read by validators for Python's ``int`` and ``float``, each with its own exact bounds. A float that equals a
+bound, or is large, has a validator of its own, because digits that it lost may decide: see ``digits``.
 """
 
 import math
-import re
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, cast
 
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json, to_json
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from enkaku._json import EXACT_INTEGER_MAX, decimal_of, dump_json, load_json
+from enkaku._json import EXACT_INTEGER_MAX, decimal_of
 
-from .any_json import INTEGER, IS_EXACT, NUMBER, InexactNumber, Reading
+from .any_json import INTEGER, IS_EXACT, NUMBER
+from .digits import integer_of, lost_number
 
-__all__ = [
-    "as_written",
-    "integer_of",
-    "integer_schema",
-    "is_multiple",
-    "number_of",
-    "number_schema",
-    "read_digits",
-    "read_exactly",
-    "read_json",
-]
+__all__ = ["integer_schema", "is_multiple", "number_schema"]
 
 _Bounds = dict[str, int | float]
-_Info = core_schema.ValidationInfo[Any]
 
 _NATIVE: Final = core_schema.simple_ser_schema("any")
-_LONG: Final = re.compile(
-    rb"[0-9](?:[eE]|[0-9]{15})"
-)  # every float from EXACT_INTEGER_MAX on is written with one of these
 _LARGE: Final = float(EXACT_INTEGER_MAX)
 _BOUND_TEXTS: Final = {
     "ge": "{} or more",
@@ -78,7 +60,7 @@ def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
     from_float = core_schema.chain_schema(
         [
             core_schema.no_info_before_validator_function(_reject_int, _strict_float({})),
-            core_schema.with_info_plain_validator_function(_to_integer),
+            core_schema.no_info_plain_validator_function(_to_integer),
             integer,
         ]
     )
@@ -164,22 +146,30 @@ def _inner_schema(bounds: _Bounds) -> CoreSchema:
 
 def _edge_schema(bounds: _Bounds) -> CoreSchema:
     """Return the schema of the other floats within the bounds: those that equal a bound, or are large."""
-    limits = {"ge": -math.inf, "le": math.inf}
+    low, high = -sys.float_info.max, sys.float_info.max
+    edges: dict[float, bool] = {}
     for name, limit in bounds.items():
+        if name == "multiple_of":
+            continue
+        nearest = _nearest(limit)
         if name in {"ge", "gt"}:
-            limits["ge"] = max(limits["ge"], _nearest(limit))
-        elif name != "multiple_of":
-            limits["le"] = min(limits["le"], _nearest(limit))
-    schema = core_schema.no_info_before_validator_function(_reject_int, _strict_float(limits))
+            low = max(low, nearest)
+        else:
+            high = min(high, nearest)
+        edges[nearest] = _is_within(decimal_of(nearest), bounds)
 
-    def check(value: float, info: _Info) -> float:
-        number = number_of(value, info.context)
-        # The program gets the float, so that it has to be within the bounds, too.
-        if not (_is_within(number, bounds) and _is_within(decimal_of(value), bounds)):
-            raise PydanticCustomError("expected", "another number")
-        return value
+    def check(value: object) -> float:
+        if type(value) is float and low <= value <= high:
+            number = lost_number(value)
+            fits = edges.get(value)
+            if fits is None:
+                fits = _is_within(decimal_of(value), bounds)
+            # The program gets the float, so that it has to be within the bounds, too.
+            if fits and (number is None or _is_within(number, bounds)):
+                return value
+        raise PydanticCustomError("expected", "another number")
 
-    return core_schema.with_info_after_validator_function(check, schema)
+    return core_schema.no_info_plain_validator_function(check)
 
 
 def _is_within(number: Decimal, bounds: _Bounds) -> bool:
@@ -247,147 +237,8 @@ def is_multiple(number: Decimal, step: Decimal) -> bool:
     return Fraction(number) % Fraction(step) == 0
 
 
-def number_of(value: float, context: object) -> Decimal:
-    """Return the number that a float was read from.
-
-    Args:
-        value: The float.
-        context: The validation context. Without a ``Reading``, the number is that of the float's shortest notation.
-
-    Raises:
-        InexactNumber: The text of the value has not been compared with the floats yet.
-    """
-    if isinstance(context, Reading):
-        if context.digits is None:
-            raise InexactNumber
-        return context.digits.get(value) or decimal_of(value)
-    return decimal_of(value)
-
-
-def integer_of(value: float) -> int:
-    """Return a float without a fraction as the integer that its decimal notation is: 1e23 as ``10**23``."""
-    return int(value) if abs(value) < EXACT_INTEGER_MAX else int(decimal_of(value))
-
-
-def _to_integer(value: float, info: _Info) -> int:
-    if value.is_integer():
-        number = number_of(value, info.context)
-        if number == number.to_integral_value():
-            return int(number)
-    raise PydanticCustomError("expected", "integer")
-
-
-# --- Values with all of their digits ---
-
-
-def read_exactly(data: bytes) -> object:
-    """Return a JSON value for a problem: with all digits of its numbers, unless these are too many."""
-    value = from_json(data)
-    if _LONG.search(data) is not None and to_json(value) != data:
-        with suppress(ValueError):
-            return load_json(data)
-    return value
-
-
-def read_json(data: bytes) -> tuple[object, bool]:
-    """Return a JSON value for a validator: with all digits of its numbers, and large floats as integers.
-
-    Returns:
-        The value, and whether it contains Decimals.
-
-    Raises:
-        ValueError: A number has too many digits.
-    """
-    value = from_json(data)
-    if _LONG.search(data) is None:
-        return value, False
-    if to_json(value) == data:  # most peers write the shortest notation of each float, and no spaces
-        return as_written(value), False
-    value = load_json(data)
-    return as_written(value), _has_decimals(value)
-
-
-def _has_decimals(value: object) -> bool:
-    match value:
-        case list():
-            return any(map(_has_decimals, cast(list[object], value)))
-        case dict():
-            return any(map(_has_decimals, cast(dict[str, object], value).values()))
-        case _:
-            return isinstance(value, Decimal)
-
-
-def as_written(value: object) -> object:
-    """Return a JSON value with its large floats as the integers that they stand for."""
-    match value:
-        case float() if abs(value) >= EXACT_INTEGER_MAX and value.is_integer():
-            return integer_of(value)
-        case list():
-            return [as_written(item) for item in cast(list[object], value)]
-        case dict():
-            properties = cast(dict[str, object], value)
-            return {name: as_written(each) for name, each in properties.items()}
-        case _:
-            return value
-
-
-def read_digits(data: bytes) -> tuple[bytes, Reading]:
-    """Return a value for pydantic with all digits of its numbers, which are in the context where no float has them.
-
-    Raises:
-        ValueError: A number has too many digits, or numbers differ in digits that no floats have.
-    """
-    value = from_json(data)
-    if to_json(value) == data:
-        return data, Reading({})
-    value = load_json(data)
-    digits = _Digits()
-    digits.collect(value)
-    return dump_json(digits.replace(value)), Reading(digits.numbers)
-
-
-class _Digits:
-    """Chooses a float for each number that no float has all digits of: one next to it, which no other number has.
-
-    Attributes:
-        numbers: The numbers, by their floats.
-    """
-
-    def __init__(self) -> None:
-        self.numbers: dict[float, Decimal] = {}
-        self._used: set[float] = set()
-
-    def collect(self, value: object) -> None:
-        """Note the floats of a value."""
-        match value:
-            case float():
-                self._used.add(value)
-            case list():
-                for item in cast(list[object], value):
-                    self.collect(item)
-            case dict():
-                for each in cast(dict[str, object], value).values():
-                    self.collect(each)
-            case _:
-                pass
-
-    def replace(self, value: object) -> object:
-        """Return a value with floats for its numbers."""
-        match value:
-            case Decimal():
-                return self._choose(value)
-            case list():
-                return [self.replace(item) for item in cast(list[object], value)]
-            case dict():
-                properties = cast(dict[str, object], value)
-                return {name: self.replace(each) for name, each in properties.items()}
-            case _:
-                return value
-
-    def _choose(self, number: Decimal) -> float:
-        nearest = float(number) or 0.0
-        is_above = number > decimal_of(nearest)
-        for each in (nearest, math.nextafter(nearest, math.inf if is_above else -math.inf)):
-            if each not in self._used and self.numbers.setdefault(each, number) == number:
-                return each
-        raise ValueError("numbers differ only in digits that no floats have")
+def _to_integer(value: float) -> int:
+    # No integer lost digits: the slot replaces large ones by integers, before it reads the value again.
+    if not value.is_integer() or lost_number(value) is not None:
+        raise PydanticCustomError("expected", "integer")
+    return integer_of(value)

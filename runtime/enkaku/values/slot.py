@@ -17,13 +17,13 @@ from typing_extensions import TypeForm
 from enkaku._json import DEPTH_MAX, dump_json, dump_text, load_json
 from enkaku.errors import DecodeError, EncodeError, Problem
 
-from .any_json import InexactNumber, NotJson, Reading, require_json
+from .any_json import NotJson, require_json
 from .deep_types import build
+from .digits import doubt, read_again, read_exactly, read_json
 from .encoder import make_encoder
 from .exact import Exact
 from .json_schema import Checked, CompiledSchema
 from .jsonschema_problems import from_schema
-from .numbers import read_digits, read_exactly, read_json
 from .problems import problem
 from .pydantic_internals import REPLACEMENT, Codec, codec_of
 from .pydantic_problems import from_pydantic, is_invalid_json
@@ -39,7 +39,6 @@ from .unions import Attempts, TooManyAttempts, route
 __all__ = ["Slot"]
 
 T = TypeVar("T")
-_R = TypeVar("_R")
 
 _MINUS: Final = ord("-")  # Python finds one byte faster than several
 _MINUS_ZERO: Final = re.compile(
@@ -55,7 +54,6 @@ _NESTED: Final = Problem(
 _TOO_LONG: Final = Problem(
     "", "numbers that differ within the digits of floats, of at most 4300 digits", "other numbers"
 )
-_READING: Final = Reading(None)
 _NOT_AN_INSTANCE: Final = Problem(
     "", "model instances made by their constructors", "another object"
 )
@@ -156,30 +154,41 @@ class Slot(Generic[T]):
         """
         if self._compiled is not None:
             return self._decode_checked
-        read, exactly, unusual = self._read, self._decode_digits, self._decode_unusual
+        read, again, unusual = self._read, self._decode_again, self._decode_unusual
 
         def decode(data: bytes) -> T:
+            before = doubt.last
             try:
-                return read(data, strict=True, context=_READING, by_alias=True, by_name=False)
-            except InexactNumber:
-                return exactly(data)
+                value = read(data, strict=True, by_alias=True, by_name=False)
             except ValidationError as error:
-                return unusual(data, error)
+                return unusual(data, error, before)
+            return value if doubt.last is before else again(data, value)
 
         return decode
 
     def _decode_checked(self, data: bytes) -> T:
         """Read a value, and validate it by its JSON Schema."""
+        before = doubt.last
         try:
-            value = self._read(data, strict=True, context=_READING, by_alias=True, by_name=False)
-        except InexactNumber:
-            value = self._decode_digits(data)
+            value = self._read_strictly(data)
         except ValidationError as error:
-            return self._decode_unusual(data, error)
+            if is_invalid_json(error):
+                return self._decode_invalid(data, error)
+            value = self._decode_rejected(data, error, before)
+        else:
+            if doubt.last is not before:
+                value = self._decode_again(data, value)
         if self._compiled is not None and self._compiled.surrogates:
-            return self._decode_slowly(self._exact(load_json, data))
+            return self._decode_surrogates(data)
         self._require_accepted(data, None)
         return value
+
+    def _decode_surrogates(self, data: bytes) -> T:
+        try:
+            value = load_json(data)
+        except ValueError:
+            raise DecodeError(self.label, (_TOO_LONG,)) from None
+        return self._decode_slowly(value)
 
     def _decode_type(self, data: bytes) -> T:
         """Read a value of the slot's type.
@@ -187,40 +196,54 @@ class Slot(Generic[T]):
         Raises:
             DecodeError: The type rejects the value.
         """
+        before = doubt.last
         try:
-            return self._read(data, strict=True, context=_READING, by_alias=True, by_name=False)
-        except InexactNumber:
-            return self._decode_digits(data)
+            value = self._read_strictly(data)
+        except ValidationError as error:
+            return self._decode_rejected(data, error, before)
+        return value if doubt.last is before else self._decode_again(data, value)
+
+    def _read_strictly(self, data: bytes) -> T:
+        return self._read(data, strict=True, by_alias=True, by_name=False)
+
+    def _decode_again(self, data: bytes, value: T) -> T:
+        """Return a value that was read, or read it again if digits of its numbers were lost."""
+        again = self._read_again(data)
+        return value if again is None else again[0]
+
+    def _decode_rejected(self, data: bytes, error: ValidationError, before: object) -> T:
+        """Read a value again if digits of its numbers were lost, or raise DecodeError for why it was rejected."""
+        again = None if doubt.last is before else self._read_again(data)
+        if again is None:
+            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
+        return again[0]
+
+    def _read_again(self, data: bytes) -> tuple[T] | None:
+        try:
+            return read_again(data, self._read_strictly)
         except ValidationError as error:
             raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
-
-    def _exact(self, read: Callable[[bytes], _R], data: bytes) -> _R:
-        """Read JSON with all digits of its numbers, or raise DecodeError if there are too many."""
-        try:
-            return read(data)
         except ValueError:
             raise DecodeError(self.label, (_TOO_LONG,)) from None
-
-    def _decode_digits(self, data: bytes) -> T:
-        """Read a value of a type, with digits of its numbers that floats may not have."""
-        replaced, reading = self._exact(read_digits, data)
-        try:
-            return self._read(replaced, strict=True, context=reading, by_alias=True, by_name=False)
-        except ValidationError as error:
-            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
 
     def _require_accepted(self, data: bytes, placeholders: Placeholders | None) -> None:
         schema = self._compiled
         if schema is None:
             return
-        value, decimals = self._exact(read_json, data)
+        try:
+            value, decimals = read_json(data)
+        except ValueError:
+            raise DecodeError(self.label, (_TOO_LONG,)) from None
         if not schema.accepts(value, placeholders, decimals=decimals):
             errors = schema.errors(value, placeholders, decimals=decimals)
             raise DecodeError(self.label, from_schema(errors, value))
 
-    def _decode_unusual(self, data: bytes, error: ValidationError) -> T:
+    def _decode_unusual(self, data: bytes, error: ValidationError, before: object) -> T:
         if not is_invalid_json(error):
-            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
+            return self._decode_rejected(data, error, before)
+        return self._decode_invalid(data, error)
+
+    def _decode_invalid(self, data: bytes, error: ValidationError) -> T:
         value: object = None
         # pydantic rejects lone surrogates, which JSON allows as escapes.
         if rb"\u" in data:
