@@ -1,21 +1,43 @@
 """Validation of a single value by one keyword, with the validator that runs at run time."""
 
 import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
+from operator import ge, gt, le, lt
+from typing import Final
 
 from jsonschema_rs import Draft202012Validator
 
-from enkaku_codegen.json_values import Json
+from enkaku_codegen.json_values import Json, as_json, exact_number, exact_numbers, read_number
 
 __all__ = ["fits"]
 
 
 def fits(value: Json, keyword: str, asked: Json) -> bool:
     """Return whether a value matches a schema of one keyword, without subschemas."""
-    return _fits(json.dumps(value), keyword, json.dumps(asked))
+    if keyword in _COMPARISONS and not isinstance(asked, bool) and isinstance(asked, int | float):
+        # jsonschema-rs rounds some large numbers.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return not is_number or _COMPARISONS[keyword](exact_number(value), exact_number(asked))
+    return _fits(as_json(value), keyword, as_json(asked))
 
 
 @lru_cache(maxsize=4096)
 def _fits(value: str, keyword: str, asked: str) -> bool:
-    validator = Draft202012Validator({keyword: json.loads(asked)}, validate_formats=False)
-    return validator.is_valid(json.loads(value))
+    schema = {keyword: _parsed(asked)}
+    return Draft202012Validator(schema, validate_formats=False).is_valid(_parsed(value))
+
+
+def _parsed(text: str) -> object:
+    return exact_numbers(json.loads(text, parse_float=read_number))
+
+
+_COMPARISONS: Final[Mapping[str, Callable[[Decimal, Decimal], bool]]] = {
+    "exclusiveMaximum": lt,
+    "exclusiveMinimum": gt,
+    "maximum": le,
+    "minimum": ge,
+    "multipleOf": lambda number, step: Fraction(number) % Fraction(step) == 0,
+}
