@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeGuard, TypeVar
 
 __all__ = [
     "MAX_DEPTH",
@@ -26,6 +26,7 @@ __all__ = [
     "exact_numbers",
     "find",
     "identity",
+    "is_number",
     "kind_of",
     "pointer",
     "read_number",
@@ -76,7 +77,7 @@ class LongNumber(float):
         exact: The number.
     """
 
-    def __new__(cls, exact: Decimal) -> "LongNumber":
+    def __new__(cls, exact: Decimal) -> Self:
         """Make the number of a Decimal."""
         made = super().__new__(cls, exact)
         made.exact = exact
@@ -121,14 +122,19 @@ def read_number(text: str) -> int | float:
     return int(exact) if exact == exact.to_integral_value() else LongNumber(exact)
 
 
-def exact_number(number: float) -> Decimal:
+def exact_number(number: int | float) -> Decimal:  # noqa: PYI041 # they differ here
     """Return the number that an integer or float of a protocol file stands for: 1e23 is ``10**23``."""
     if isinstance(number, LongNumber):
         return number.exact
-    return Decimal(repr(number) if isinstance(number, float) else number)
+    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 
-def exact_numbers(value: Json) -> object:
+def is_number(value: Json) -> TypeGuard[int | float]:
+    """Return whether a value is a number, and no boolean."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def exact_numbers(value: Json) -> Any:  # noqa: ANN401 # a JSON value that may contain Decimals
     """Return a value with its numbers as jsonschema-rs compares them exactly: as integers, floats and Decimals."""
     match value:
         case dict():

@@ -106,9 +106,10 @@ def read_float(text: str) -> Any:  # noqa: ANN401 # a number of one of three typ
     return int(exact) if exact == exact.to_integral_value() else exact
 
 
-def decimal_of(number: float) -> Decimal:
+def decimal_of(number: float | Decimal) -> Decimal:
     """Return the number that is written for a float: 0.1 is one tenth, and 1e23 is ``10**23``."""
-    return Decimal(float.__repr__(number) if isinstance(number, float) else number)
+    given: object = number  # for type checkers, each int is a float
+    return Decimal(float.__repr__(given) if isinstance(given, float) else cast(int, given))
 
 
 def _reject_constant(name: str) -> object:

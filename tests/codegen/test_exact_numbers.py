@@ -16,11 +16,31 @@ from enkaku_codegen.proving.constants import fits
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import imported
 
-NUMBERS = (
-    "0 1 -1 0.5 1.0 1e0 0.1 0.1000000000000000000001 1e-400 1.0000000000000000000001 9007199254740992.0 9007199254740993 "
-    "9007199254740993.0 9007199254740992.5 12345678901234567890.5 1e22 1e23 100000000000000000000000 "
-    "99999999999999991611392 1e300 -1e300 972783798187987123879878123.18878137 972783798187987123879878123.188781371"
-).split()
+NUMBERS = [
+    "0",
+    "1",
+    "-1",
+    "0.5",
+    "1.0",
+    "1e0",
+    "0.1",
+    "0.1000000000000000000001",
+    "1e-400",
+    "1.0000000000000000000001",
+    "9007199254740992.0",
+    "9007199254740993",
+    "9007199254740993.0",
+    "9007199254740992.5",
+    "12345678901234567890.5",
+    "1e22",
+    "1e23",
+    "100000000000000000000000",
+    "99999999999999991611392",
+    "1e300",
+    "-1e300",
+    "972783798187987123879878123.18878137",
+    "972783798187987123879878123.188781371",
+]
 
 
 @contextmanager
@@ -50,16 +70,19 @@ COMPARISONS = {
 
 @pytest.mark.parametrize("keyword", COMPARISONS)
 def test_slot_compares_numbers_of_file_exactly(keyword: str, tmp_path: Path) -> None:
-    value = "[%s]" if keyword == "enum" else "%s"
+    frame = "[{}]" if keyword == "enum" else "{}"
     schemas = {
-        f"{kind}{index}": '{"type": "%s", "%s": %s}' % (kind, keyword, value % limit)
+        f"{kind}{index}": f'{{"type": "{kind}", "{keyword}": {frame.format(limit)}}}'
         for kind in ("number", "integer")
         for index, limit in enumerate(NUMBERS)
     }
     schemas |= {
-        f"any{index}": '{"%s": %s}' % (keyword, value % limit) for index, limit in enumerate(NUMBERS)
+        f"any{index}": f'{{"{keyword}": {frame.format(limit)}}}'
+        for index, limit in enumerate(NUMBERS)
     }
-    text = ", ".join(f'"{name}": {{"type": "event", "data": {each}}}' for name, each in schemas.items())
+    text = ", ".join(
+        f'"{name}": {{"type": "event", "data": {each}}}' for name, each in schemas.items()
+    )
     with package(tmp_path, f"{{{text}}}") as module:
         for name in schemas:
             limit = Fraction(NUMBERS[int(name.lstrip("anyumberitg"))])
@@ -89,7 +112,9 @@ def test_schema_keeps_digits_in_each_format(name: str, tmp_path: Path) -> None:
 def test_yaml_float_tag_keeps_digits(tmp_path: Path) -> None:
     text = "a: {type: event, data: {enum: [!!float 9007199254740993, !!float 0.1000000000000000000001, !!float 1]}}"
     with package(tmp_path, text, "protocol.yaml") as module:
-        assert [accepts(module.A.data, text) for text in ("9007199254740993", "9007199254740992")] == [True, False]
+        assert [
+            accepts(module.A.data, text) for text in ("9007199254740993", "9007199254740992")
+        ] == [True, False]
         assert accepts(module.A.data, "0.1000000000000000000001")
         assert accepts(module.A.data, "1")
 
@@ -116,7 +141,9 @@ def test_default_beyond_float_is_not_filled(tmp_path: Path) -> None:
     with package(tmp_path, text) as module:
         value = module.A.data.decode(b"{}")
         assert (value.long, value.whole, value.large) == (None, 2**53 + 1, 1e23)
-        assert "`0.1000000000000000000001`" in (module.models.__file__ and Path(module.models.__file__).read_text())
+        assert "`0.1000000000000000000001`" in (
+            module.models.__file__ and Path(module.models.__file__).read_text()
+        )
 
 
 def test_default_beside_bound_is_rejected(tmp_path: Path) -> None:
@@ -125,7 +152,9 @@ def test_default_beside_bound_is_rejected(tmp_path: Path) -> None:
         '{"defaults": "fill", "procedures": {"a": {"type": "event", "data": '
         f'{{"type": "object", "properties": {{"a": {schema}}}}}}}}}}}'
     )
-    with pytest.raises(ProtocolError, match=r"the default 1\.0000000000000000000001 does not match"):
+    with pytest.raises(
+        ProtocolError, match=r"the default 1\.0000000000000000000001 does not match"
+    ):
         with package(tmp_path, text):
             pass
 

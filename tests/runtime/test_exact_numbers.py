@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-LITERALS = (
+LITERALS = (  # noqa: SIM905 # a list would have one line for each
     "0 0.0 99999999.9999999999 1 2 -1 1.0 1e0 10e-1 0.1 0.10 0.3 0.5 2.5 1e-7 5e-324 1e-400 -1e-400 0.10000000000000001 "
     "0.1000000000000000000001 0.30000000000000004 1.0000000000000000000001 0.9999999999999999999999 "
     "9007199254740991.0 9007199254740991.9 9007199254740992 9007199254740992.0 9007199254740992.5 9007199254740993 "
@@ -84,7 +84,9 @@ def test_checked_bound_is_exact(keyword: str, limit: float) -> None:
         for text in LITERALS:
             expected = fits(exact(text), exact(limit))
             assert accepts(slot, text) is expected, text
-            assert accepts(Slot("items", Checked(object, {"items": schema})), f"[{text}]") is expected, text
+            assert (
+                accepts(Slot("items", Checked(object, {"items": schema})), f"[{text}]") is expected
+            ), text
 
 
 @pytest.mark.parametrize("constant", [*LIMITS, *DECIMALS])
@@ -127,7 +129,9 @@ def test_integer_with_digits_beyond_float_is_exact() -> None:
             assert not whole or comes_back(slot, text), text
 
 
-@pytest.mark.parametrize("text", ["9007199254740993.0", "9.007199254740993e15", "12345678901234567890.0"])
+@pytest.mark.parametrize(
+    "text", ["9007199254740993.0", "9.007199254740993e15", "12345678901234567890.0"]
+)
 def test_large_whole_number_keeps_its_digits(text: str) -> None:
     class Open(enkaku.Model):
         a: float
@@ -271,7 +275,9 @@ def test_numbers_are_exact_in_any_thread() -> None:
     assert results == [[True, False, True, True]] * 400
 
 
-@pytest.mark.parametrize("text", ["99999999.9999999999", "100000000.00000001", "0.99999999999999999"])
+@pytest.mark.parametrize(
+    "text", ["99999999.9999999999", "100000000.00000001", "0.99999999999999999"]
+)
 def test_integer_rejects_digits_on_both_sides_of_point(text: str) -> None:
     forms: list[Any] = [int, Checked(int, {}), Checked(object, {"type": "integer"})]
     for form in forms:

@@ -6,21 +6,28 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from operator import ge, gt, le, lt
-from typing import Final
+from typing import Any, Final
 
 from jsonschema_rs import Draft202012Validator
 
-from enkaku_codegen.json_values import Json, as_json, exact_number, exact_numbers, read_number
+from enkaku_codegen.json_values import (
+    Json,
+    as_json,
+    exact_number,
+    exact_numbers,
+    is_number,
+    read_number,
+)
 
 __all__ = ["fits"]
 
 
 def fits(value: Json, keyword: str, asked: Json) -> bool:
     """Return whether a value matches a schema of one keyword, without subschemas."""
-    if keyword in _COMPARISONS and not isinstance(asked, bool) and isinstance(asked, int | float):
+    if keyword in _COMPARISONS and is_number(asked):
         # jsonschema-rs rounds some large numbers.
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return not is_number or _COMPARISONS[keyword](exact_number(value), exact_number(asked))
+        compare = _COMPARISONS[keyword]
+        return not is_number(value) or compare(exact_number(value), exact_number(asked))
     return _fits(as_json(value), keyword, as_json(asked))
 
 
@@ -30,7 +37,7 @@ def _fits(value: str, keyword: str, asked: str) -> bool:
     return Draft202012Validator(schema, validate_formats=False).is_valid(_parsed(value))
 
 
-def _parsed(text: str) -> object:
+def _parsed(text: str) -> Any:  # noqa: ANN401 # a JSON value that may contain Decimals
     return exact_numbers(json.loads(text, parse_float=read_number))
 
 

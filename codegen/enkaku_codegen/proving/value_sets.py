@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from enkaku_codegen.json_values import Json, exact_number, kind_of
+from enkaku_codegen.json_values import Json, exact_number, is_number, kind_of
 from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, TypePlan
 from enkaku_codegen.reading.simple_schema import ANYTHING, SimpleSchema, as_dict
 
@@ -225,5 +225,4 @@ def highest(schema: SimpleSchema, *, integer: bool) -> Bound:
 
 def _numbers(schema: SimpleSchema, key: str) -> list[Decimal]:
     value = schema.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return [exact_number(value)] if is_number else []
+    return [exact_number(value)] if is_number(value) else []

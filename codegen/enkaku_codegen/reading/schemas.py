@@ -84,7 +84,7 @@ def _are_names(values: list[Json]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _faults(text: str, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
-    content: object = json.loads(text, parse_float=read_number)
+    content: Json = json.loads(text, parse_float=read_number)
     errors = dialect.validator.iter_errors(content)
     return tuple(dict.fromkeys(fault for error in errors for fault in explain(error)))
 

@@ -37,7 +37,9 @@ INTEGER: Final = "enkaku_integer"
 CONSTANTS: Final = "enkaku_constants"
 """The metadata key of the values of a Literal that are not all strings."""
 
-_LARGE: Final = re.compile(rb"\.0(?<=[0-9]{16}\.0)")  # how floats from EXACT_INTEGER_MAX to 1e16 end
+_LARGE: Final = re.compile(
+    rb"\.0(?<=[0-9]{16}\.0)"
+)  # how floats from EXACT_INTEGER_MAX to 1e16 end
 _N, _I = b"NI"  # how NaN and Infinity begin: Python finds one byte faster than several
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 

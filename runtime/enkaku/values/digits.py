@@ -19,7 +19,15 @@ from pydantic_core import from_json, to_json
 
 from enkaku._json import EXACT_INTEGER_MAX, decimal_of, dump_json, load_json, read_float
 
-__all__ = ["as_written", "doubt", "integer_of", "lost_number", "read_again", "read_exactly", "read_json"]
+__all__ = [
+    "as_written",
+    "doubt",
+    "integer_of",
+    "lost_number",
+    "read_again",
+    "read_exactly",
+    "read_json",
+]
 
 T = TypeVar("T")
 
@@ -44,7 +52,7 @@ class _Numbers(threading.local):
         by_float: Those that no float has all digits of, by the floats that stand for them.
     """
 
-    by_float: Mapping[float, Decimal] = {}  # noqa: RUF012 # never changed
+    by_float: Mapping[float, Decimal] = {}  # never changed
 
 
 doubt: Final = _Doubt()
@@ -155,7 +163,9 @@ def read_json(data: bytes) -> tuple[object, bool]:
     value = from_json(data)
     if _LONG.search(data) is None:
         return value, False
-    if to_json(value) == data:  # most peers write the shortest notation of each float, and no spaces
+    if (
+        to_json(value) == data
+    ):  # most peers write the shortest notation of each float, and no spaces
         return as_written(value), False
     value = load_json(data)
     return as_written(value), _has_decimals(value)

@@ -50,9 +50,9 @@ class _Limit:
 
     def validate(self, instance: object) -> None:
         """Raise ValueError if the keyword rejects a number."""
-        if isinstance(instance, int | float | Decimal) and not isinstance(instance, bool):
-            if not self._fits(decimal_of(instance), self._limit):
-                raise ValueError(self._text)
+        is_number = isinstance(instance, int | float | Decimal) and not isinstance(instance, bool)
+        if is_number and not self._fits(decimal_of(cast(float, instance)), self._limit):
+            raise ValueError(self._text)
 
     def _fits(self, number: Decimal, limit: Decimal) -> bool:
         raise NotImplementedError
@@ -300,7 +300,7 @@ class CompiledSchema:
 
         try:
             return validator_for(
-                as_written(load_text(text)),
+                cast(Any, as_written(load_text(text))),
                 validate_formats=False,
                 offline=True,
                 keywords=_DECIMAL_KEYWORDS if decimals else _KEYWORDS,
