@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import jsonschema
 import jsonschema_rs
-from json_values import as_written
+from json_values import decimals, nearest_floats
 
 from .schemas import Draft, Schema
 from .words import python_pattern
@@ -41,24 +41,28 @@ class Judge:
         self._first: Any = None
         self._second: Any = None
         try:
-            self._first = _RUST[draft](_for_rust(whole), validate_formats=False)
+            self._first = _RUST[draft](decimals(_for_rust(whole)), validate_formats=False)
         except Exception as error:  # noqa: BLE001 - of whatever kind
             self.failure = f"{type(error).__name__}: {error}"
             return
         self.failure = ""
         if second:
-            self._second = _PYTHON[draft](_for_python(whole))
+            self._second = _PYTHON[draft](decimals(_for_python(whole)))
 
     def accepts(self, value: Any) -> bool | None:
-        """Tell whether the schema accepts a value.
+        """Tell whether the schema accepts a value, in exact decimals.
+
+        Args:
+            value: The value, with Decimals for the numbers that no double has all digits of.
 
         Returns:
-            None if the two judges differ, or one fails, or a long number fits as it is written, but not as the
-            double that is nearest, or the other way round.
+            None if the two judges differ, or one fails, or a number fits as it is written, but not as the double that
+            the program gets for it.
         """
-        verdict = self._verdict(value)
-        written = as_written(value)
-        return verdict if written == value or self._verdict(written) == verdict else None
+        verdict = self._verdict(decimals(value))
+        rounded = nearest_floats(value)
+        is_open = verdict is True and rounded != value and not self._verdict(decimals(rounded))
+        return None if is_open else verdict
 
     def _verdict(self, value: Any) -> bool | None:
         try:
