@@ -63,12 +63,13 @@ def _dump_decimals(value: object) -> str:
     """Write JSON that may contain Decimals, which the standard library does not write as numbers."""
     if isinstance(value, Mapping):
         properties = cast(Mapping[str, object], value).items()
-        return f"{{{','.join(f'{dump_text(key)}:{dump_text(each)}' for key, each in properties)}}}"
+        written = [f"{_dump_decimals(key)}:{_dump_decimals(each)}" for key, each in properties]
+        return f"{{{','.join(written)}}}"
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(dump_text, cast(Sequence[object], value)))}]"
+        return f"[{','.join(map(_dump_decimals, cast(Sequence[object], value)))}]"
     if isinstance(value, Decimal) and value.is_finite():
         return str(value)
-    raise TypeError(f"{type(value).__name__} is not a type of JSON")
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def dump_json(value: object) -> bytes:
