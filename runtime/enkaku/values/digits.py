@@ -62,7 +62,8 @@ _numbers: Final = _Numbers()
 def lost_number(value: float) -> Decimal | None:
     """Return the number that a float was read from, if it is known that no float has all of its digits; raise doubt."""
     doubt.last = object()
-    return _numbers.by_float.get(value)
+    numbers = _numbers.by_float
+    return numbers.get(value) if numbers else None
 
 
 def integer_of(value: float) -> int:

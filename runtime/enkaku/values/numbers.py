@@ -161,9 +161,7 @@ def _edge_schema(bounds: _Bounds) -> CoreSchema:
     def check(value: object) -> float:
         if type(value) is float and low <= value <= high:
             number = lost_number(value)
-            fits = edges.get(value)
-            if fits is None:
-                fits = _is_within(decimal_of(value), bounds)
+            fits = edges[value] if value in edges else _is_within(decimal_of(value), bounds)
             # The program gets the float, so that it has to be within the bounds, too.
             if fits and (number is None or _is_within(number, bounds)):
                 return value
