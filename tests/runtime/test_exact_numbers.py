@@ -186,6 +186,25 @@ def test_unique_items_compares_all_digits() -> None:
         assert accepts(slot, different), different
 
 
+def test_bound_of_any_numeric_type_is_exact() -> None:
+    third: Any = Field(ge=Fraction(1, 4), le=Decimal("0.1000000000000000000001") + 1)
+    slot: Slot[Any] = Slot("slot", Annotated[float, third])
+    assert [accepts(slot, text) for text in ("0.25", "0.2", "1.1", "1.2")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_three_numbers_with_two_floats_are_rejected() -> None:
+    slot: Slot[Any] = Slot("slot", list[Annotated[float, Field(ge=1)]])
+    tails = ("", ".00000000000000000001", ".00000000000000000002")
+    assert accepts(slot, f"[1.0,{','.join(f'1{tail}' for tail in tails[:2])}]")
+    with pytest.raises(DecodeError, match="that floats can tell apart"):
+        slot.decode(f"[1.0,{','.join(f'1{tail}' for tail in tails)}]".encode())
+
+
 def test_numbers_with_one_float_are_told_apart() -> None:
     class Two(enkaku.Model):
         whole: int

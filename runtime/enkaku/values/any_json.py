@@ -40,8 +40,9 @@ CONSTANTS: Final = "enkaku_constants"
 _LARGE: Final = re.compile(
     rb"\.0(?<=[0-9]{16}\.0)"
 )  # how floats from EXACT_INTEGER_MAX to 1e16 end
-# Parts of 1e+16 and 0.5, and how NaN and Infinity begin: Python finds one byte faster than several.
-_PLUS, _POINT, _N, _I = b"+.NI"
+_EXPONENT: Final = to_json(1e16).strip(b"0126.")  # e+ or e: between the digits of larger floats
+# The end of this, and how fractions, NaN and Infinity begin: Python finds one byte faster than several.
+_E, _POINT, _N, _I = _EXPONENT[-1:] + b".NI"
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -104,7 +105,7 @@ def _read(value: object) -> object:
     if type(value) in _SCALARS:
         return value
     data = to_json(value)
-    if (_PLUS in data and data.find(b"e+") >= 0) or (
+    if (_E in data and data.find(_EXPONENT) >= 0) or (
         _POINT in data and data.find(b".0") >= 0 and _LARGE.search(data)
     ):
         doubt.last = object()

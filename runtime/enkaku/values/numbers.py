@@ -76,7 +76,11 @@ def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
 
 
 def _bounds(given: Mapping[str, Any]) -> _Bounds:
-    return {name: given[name] for name in _BOUND_TEXTS if given.get(name) is not None}
+    return {name: _limit(given[name]) for name in _BOUND_TEXTS if given.get(name) is not None}
+
+
+def _limit(given: Any) -> Any:  # noqa: ANN401 # a number, of any type that pydantic takes
+    return given if isinstance(given, int | float | Decimal) else float(given)
 
 
 def _describe(json_type: str, bounds: _Bounds) -> str:

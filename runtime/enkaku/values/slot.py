@@ -52,7 +52,7 @@ _NESTED: Final = Problem(
     "", f"at most {DEPTH_MAX} levels of arrays and objects, without cycles", "more"
 )
 _TOO_LONG: Final = Problem(
-    "", "numbers that differ within the digits of floats, of at most 4300 digits", "other numbers"
+    "", "numbers of at most 4300 digits that floats can tell apart", "other numbers"
 )
 _NOT_AN_INSTANCE: Final = Problem(
     "", "model instances made by their constructors", "another object"
@@ -127,7 +127,7 @@ class Slot(Generic[T]):
             return self._codec[1].validate_json
         routed, attempts = self._routed
 
-        def read(data: bytes, **settings: object) -> T:
+        def read(data: bytes, **settings: bool) -> T:
             attempts.begin(len(data))
             try:
                 return cast(T, routed.validate_json(data, **cast(Any, settings)))
