@@ -43,6 +43,45 @@ def as_written(value: Any) -> Any:
             return value
 
 
+def read_text(text: str) -> Any:
+    """The value of a JSON text with all digits: integers if they are whole, floats if these have them all, or Decimals."""
+    return json.loads(text, parse_float=_read_number)
+
+
+def _read_number(text: str) -> float | Decimal:
+    exact, nearest = Decimal(text), float(text)
+    if exact == exact.to_integral_value():
+        return int(exact)
+    return nearest if Decimal(repr(nearest)) == exact else exact
+
+
+def nearest_floats(value: Any) -> Any:
+    """A value as a program gets it: with the nearest float for each Decimal."""
+    match value:
+        case Decimal():
+            return float(value)
+        case list():
+            return [nearest_floats(each) for each in value]
+        case dict():
+            return {key: nearest_floats(each) for key, each in value.items()}
+        case _:
+            return value
+
+
+def decimals(value: Any) -> Any:
+    """A value with a Decimal for each float: the number of its shortest notation."""
+    match value:
+        case float():
+            exact = Decimal(repr(value))
+            return int(exact) if value.is_integer() else exact
+        case list():
+            return [decimals(each) for each in value]
+        case dict():
+            return {key: decimals(each) for key, each in value.items()}
+        case _:
+            return value
+
+
 def same(left: Any, right: Any) -> bool:
     """Whether two values are the same for JSON, where true is not 1, and 1 is 1.0.
 

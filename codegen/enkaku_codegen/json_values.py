@@ -1,10 +1,12 @@
 """JSON values: their types and limits, JSON pointers, identity, and source maps."""
 
+import json
 import math
 import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Self, TypeAlias, TypeGuard, TypeVar
 
 __all__ = [
     "MAX_DEPTH",
@@ -13,13 +15,18 @@ __all__ = [
     "NUMBER",
     "SURROGATE",
     "Json",
+    "LongNumber",
     "Schema",
     "SourceMap",
     "Tokens",
+    "as_json",
     "as_text",
     "distinct",
+    "exact_number",
+    "exact_numbers",
     "find",
     "identity",
+    "is_number",
     "kind_of",
     "pointer",
     "read_number",
@@ -63,20 +70,97 @@ class SourceMap:
     below: Mapping[str, "SourceMap"]
 
 
+class LongNumber(float):
+    """A number with a fraction that no float has all digits of; as a float, it is the nearest.
+
+    Attributes:
+        exact: The number.
+    """
+
+    def __new__(cls, exact: Decimal) -> Self:
+        """Make the number of a Decimal."""
+        made = super().__new__(cls, exact)
+        made.exact = exact
+        return made
+
+    exact: Decimal
+
+    def __repr__(self) -> str:
+        # Generated code contains schemas as Python writes them.
+        return f"Decimal({str(self.exact)!r})"
+
+    def is_integer(self) -> bool:
+        """Return False: it has a fraction, even if the nearest float has none."""
+        return False
+
+
 def read_number(text: str) -> int | float:
     """Return the number that a JSON literal stands for.
+
+    Returns:
+        With a fraction or an exponent, a float, which stands for the number of its shortest notation; if that is
+        another number, an integer or a ``LongNumber``. Else an integer.
 
     Raises:
         ValueError: The number is too large to be read alike by all JSON implementations.
     """
-    if "." in text or "e" in text.lower():
-        number = float(text)
-        if math.isinf(number):
-            raise ValueError(f"{text[:40]} is too large for a 64-bit floating-point number")
-        return number
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits; at most {MAX_DIGITS} are supported")
-    return int(text)
+    if "." not in text and "e" not in text.lower():
+        return int(text)
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large for a 64-bit floating-point number")
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        exact = Decimal("NaN")
+    if not exact.is_finite() or (exact and exact.adjusted() < -MAX_DIGITS):
+        raise ValueError(f"{text[:40]} has an exponent that is out of range")
+    if exact == exact_number(number):
+        return number
+    return int(exact) if exact == exact.to_integral_value() else LongNumber(exact)
+
+
+def exact_number(number: int | float) -> Decimal:  # noqa: PYI041 # they differ here
+    """Return the number that an integer or float of a protocol file stands for: 1e23 is ``10**23``."""
+    if isinstance(number, LongNumber):
+        return number.exact
+    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
+
+
+def is_number(value: Json) -> TypeGuard[int | float]:
+    """Return whether a value is a number, and no boolean."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def exact_numbers(value: Json) -> Any:  # noqa: ANN401 # a JSON value that may contain Decimals
+    """Return a value with its numbers as jsonschema-rs compares them exactly: as integers, floats and Decimals."""
+    match value:
+        case dict():
+            return {key: exact_numbers(each) for key, each in value.items()}
+        case list():
+            return [exact_numbers(each) for each in value]
+        case LongNumber():
+            return value.exact
+        case float() if value.is_integer():
+            return int(exact_number(value))
+        case _:
+            return value
+
+
+def as_json(value: Json) -> str:
+    """Return a value as JSON, with all digits of its numbers."""
+    match value:
+        case dict():
+            properties = (f"{as_json(key)}: {as_json(each)}" for key, each in value.items())
+            return f"{{{', '.join(properties)}}}"
+        case list():
+            return f"[{', '.join(map(as_json, value))}]"
+        case LongNumber():
+            return str(value.exact)
+        case _:
+            return json.dumps(value, ensure_ascii=False)
 
 
 def pointer(path: Tokens) -> str:
@@ -149,6 +233,9 @@ def identity(value: Json) -> Hashable:
             return list, tuple(map(identity, value))
         case bool():
             return bool, value
+        case float():
+            # Decimals are equal to integers, and have their hash.
+            return exact_number(value)
         case _:
             return value
 

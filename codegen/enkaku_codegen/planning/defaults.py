@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from jsonschema_rs import Draft202012Validator
 
-from enkaku_codegen.json_values import Json, Schema
+from enkaku_codegen.json_values import Json, LongNumber, Schema, exact_numbers
 from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.reading.simple_schema import as_list, reference_name
@@ -36,12 +36,16 @@ def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
         "allOf": [without_annotations(schema)],
         "$defs": {name: without_annotations(each) for name, each in shared.items()},
     }
-    validator = Draft202012Validator(whole, validate_formats=False)
+    validator = Draft202012Validator(exact_numbers(whole), validate_formats=False)
+
+    def matches(value: Json) -> bool:
+        return validator.is_valid(exact_numbers(value))
+
     # The default of a joined schema need not match the others.
-    default = next(filter(validator.is_valid, defaults), None)
-    if "default" in schema and not validator.is_valid(schema["default"]):
+    default = next(filter(matches, defaults), None)
+    if "default" in schema and not matches(schema["default"]):
         raise ValueError(f"the default {describe(schema['default'])} does not match its schema")
-    if default is None or isinstance(default, list | dict):
+    if default is None or isinstance(default, list | dict | LongNumber):
         return ()
     if isinstance(default, str) and _converts_strings(schema, protocol):
         return ()

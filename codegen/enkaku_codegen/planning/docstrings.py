@@ -1,10 +1,9 @@
 """Docstring text from the annotations of schemas: title, description, examples and others."""
 
-import json
 from collections.abc import Iterator
 from typing import Final
 
-from enkaku_codegen.json_values import Json, as_text
+from enkaku_codegen.json_values import Json, as_json, as_text
 
 from .names import pascal
 
@@ -88,5 +87,5 @@ def _examples(schema: Json) -> Iterator[str]:
 
 
 def _short(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = as_json(value)
     return f"`{text}`" if len(text) <= _LONGEST else ""

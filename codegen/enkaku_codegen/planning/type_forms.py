@@ -7,7 +7,14 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from enkaku_codegen.json_values import SURROGATE, Json, as_text, distinct, kind_of
+from enkaku_codegen.json_values import (
+    SURROGATE,
+    Json,
+    LongNumber,
+    as_text,
+    distinct,
+    kind_of,
+)
 from enkaku_codegen.reading.simple_schema import ANYTHING, SimpleSchema, as_dict, as_list
 
 from .all_of import type_names, with_enum
@@ -111,7 +118,7 @@ def _bounds(name: str, schema: SimpleSchema) -> Iterator[tuple[str, Json]]:
         value = schema.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        if not -(2**53) <= value <= 2**53:
+        if isinstance(value, LongNumber) or not -(2**53) <= value <= 2**53:
             continue
         if name == "integer":
             # x >= 0.5 is x >= 1, and x > 0.5 is x > 0

@@ -6,7 +6,7 @@ It is conservative: it may report disjoint sets as overlapping, never the revers
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from enkaku_codegen.json_values import Json, Schema, identity, kind_of
+from enkaku_codegen.json_values import Json, Schema, exact_number, identity, kind_of
 from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.planning.pattern import matches
 from enkaku_codegen.planning.plan import TypePlan
@@ -102,7 +102,8 @@ def _may_be(values: ValueSet, value: Json) -> bool:
         case Number(kind, simple), int() | float():
             integer = kind == "integer"
             lower, upper = lowest(simple, integer=integer), highest(simple, integer=integer)
-            return lower < (value, True) and (value, False) < upper
+            number = exact_number(value)
+            return lower < (number, True) and (number, False) < upper
         case _:
             return values.kind == kind_of(value)
 

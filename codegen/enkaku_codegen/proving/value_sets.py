@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, TypeAlias
 
-from enkaku_codegen.json_values import Json, kind_of
+from enkaku_codegen.json_values import Json, exact_number, is_number, kind_of
 from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, TypePlan
 from enkaku_codegen.reading.simple_schema import ANYTHING, SimpleSchema, as_dict
 
@@ -192,7 +193,7 @@ def _first_number(simple: SimpleSchema, *keys: str) -> int | None:
     return found[0] if found else None
 
 
-Bound: TypeAlias = tuple[int | float, bool]
+Bound: TypeAlias = tuple[float | Decimal, bool]
 """A bound, and whether it is just above the number; bounds are compared as tuples."""
 
 
@@ -222,6 +223,6 @@ def highest(schema: SimpleSchema, *, integer: bool) -> Bound:
     return min(found)
 
 
-def _numbers(schema: SimpleSchema, key: str) -> list[int | float]:
+def _numbers(schema: SimpleSchema, key: str) -> list[Decimal]:
     value = schema.get(key)
-    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+    return [exact_number(value)] if is_number(value) else []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from enkaku_codegen.json_values import Json, Schema, Tokens
+from enkaku_codegen.json_values import Json, Schema, Tokens, as_json, read_number
 
 from .dialects import DRAFT_07, HOLDERS, Dialect
 from .validation_text import explain
@@ -70,7 +70,7 @@ def check(schema: Schema, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
                 shallow[key] = value
             case _:
                 pass
-    return _faults(json.dumps(shallow, sort_keys=True), dialect)
+    return _faults(as_json(dict(sorted(shallow.items()))), dialect)
 
 
 def _is_schema(value: Json) -> bool:
@@ -84,7 +84,8 @@ def _are_names(values: list[Json]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _faults(text: str, dialect: Dialect) -> tuple[tuple[Tokens, str], ...]:
-    errors = dialect.validator.iter_errors(json.loads(text))
+    content: Json = json.loads(text, parse_float=read_number)
+    errors = dialect.validator.iter_errors(content)
     return tuple(dict.fromkeys(fault for error in errors for fault in explain(error)))
 
 

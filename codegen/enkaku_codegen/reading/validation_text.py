@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from jsonschema import ValidationError
 
-from enkaku_codegen.json_values import Json, Tokens
+from enkaku_codegen.json_values import Json, LongNumber, Tokens, as_json
 
 __all__ = ["describe", "explain", "nearest", "severed"]
 
@@ -50,6 +50,8 @@ def describe(value: object) -> str:
             return json.dumps(value[:57] + "...", ensure_ascii=False)
         case int() if not isinstance(value, bool) and abs(value) > 10**60:
             return "a very large number"
+        case LongNumber():
+            return as_json(value)
         case _:
             return json.dumps(value, ensure_ascii=False)
 

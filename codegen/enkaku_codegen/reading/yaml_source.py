@@ -234,8 +234,8 @@ class _Reader:
         if expected is None:
             self._fail(f"expected no tag, or one of YAML's core schema, got {event.tag}", line)
         if expected is float and type(value) is int:
-            return float(value)
-        if type(value) is not expected:
+            return float(value) if abs(value) <= 2**53 else value  # larger ones might lose digits
+        if type(value) is not expected and not (expected is float and isinstance(value, float)):
             self._fail(f"{text[:40]!r} does not fit its tag {event.tag}", line)
         return value
 

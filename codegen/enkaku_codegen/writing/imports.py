@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable
 from typing import Final
 
+from enkaku_codegen.json_values import Json, LongNumber
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.planning.stdlib import SOURCES
 from enkaku_codegen.proving.checks import Checks
@@ -60,13 +61,32 @@ def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
                 *_import(".models", _used([*slots, *data]) & named),
             ],
         ),
-        "schemas.py": _import("typing", {"Final"}),
+        "schemas.py": [
+            *_import("decimal", {"Decimal"} if _has_long_numbers(checks) else ()),
+            *_import("typing", {"Final"}),
+        ],
         "server.py": _groups(
             _of_library(_used(slots), *_import("abc", {"abstractmethod"} if constants else ())),
             runtime,
             of_methods,
         ),
     }
+
+
+def _has_long_numbers(checks: Checks) -> bool:
+    waiting: list[Json] = [each.schema for each in checks.slots.values()]
+    waiting += checks.definitions.values()
+    while waiting:
+        match waiting.pop():
+            case LongNumber():
+                return True
+            case dict() as properties:
+                waiting += properties.values()
+            case list() as items:
+                waiting += items
+            case _:
+                pass
+    return False
 
 
 def _of_models(types: Types) -> list[str]:

@@ -4,12 +4,15 @@ Pydantic's ``Any`` accepts more: NaN, infinities and every Python object. These 
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
 
 from enkaku._json import DEPTH_MAX
+
+from .digits import doubt
 
 __all__ = [
     "CONSTANTS",
@@ -34,7 +37,12 @@ INTEGER: Final = "enkaku_integer"
 CONSTANTS: Final = "enkaku_constants"
 """The metadata key of the values of a Literal that are not all strings."""
 
-_N, _I = b"NI"  # how NaN and Infinity begin: Python finds one byte faster than several
+_LARGE: Final = re.compile(
+    rb"\.0(?<=[0-9]{16}\.0)"
+)  # how floats from EXACT_INTEGER_MAX to 1e16 end
+_EXPONENT: Final = to_json(1e16).strip(b"0126.")  # e+ or e: between the digits of larger floats
+# The end of this, and how fractions, NaN and Infinity begin: Python finds one byte faster than several.
+_E, _POINT, _N, _I = _EXPONENT[-1:] + b".NI"
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -93,10 +101,14 @@ def any_schema(*, null: bool = True) -> CoreSchema:
 
 
 def _read(value: object) -> object:
-    """Reject NaN, which pydantic reads, and infinities, as which it reads 1e999."""
+    """Reject NaN, which pydantic reads, and infinities, as which it reads 1e999; raise doubt about large floats."""
     if type(value) in _SCALARS:
         return value
     data = to_json(value)
+    if (_E in data and data.find(_EXPONENT) >= 0) or (
+        _POINT in data and data.find(b".0") >= 0 and _LARGE.search(data)
+    ):
+        doubt.last = object()
     if _N in data or _I in data:
         try:
             require_json(value)

@@ -39,7 +39,7 @@ from msgspec import UNSET, defstruct
 from msgspec.json import Encoder
 from pydantic_core import CoreSchema, SchemaValidator
 
-from enkaku._json import EXACT_INTEGER_MAX
+from enkaku._json import EXACT_INTEGER_MAX, decimal_of
 
 from .any_json import CONSTANTS, INTEGER, NUMBER
 from .exact import ABSENT, ABSENT_IF
@@ -178,8 +178,10 @@ def _limit(limit: float, name: _Name, number: type[float] = int) -> str:
     """Return the source of a bound: of the type that it is compared with, if exact, because that is faster."""
     if type(limit) not in {int, float}:
         raise _Unsupported
-    is_exact = abs(limit) < EXACT_INTEGER_MAX and number(limit) == limit
-    return repr(number(limit)) if is_exact else name(limit)
+    if abs(limit) >= EXACT_INTEGER_MAX:
+        # A float is the number of its shortest notation. Those that are compared here are integers, too.
+        return name(int(decimal_of(limit)))
+    return repr(number(limit)) if number(limit) == limit else name(limit)
 
 
 def _pydantic_test(schema: Schema, name: _Name) -> str:

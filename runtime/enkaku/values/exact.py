@@ -13,9 +13,12 @@ from typing import Any, Final, Literal, cast
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from enkaku._json import EXACT_INTEGER_MAX
+
 from .any_json import CONSTANTS, IS_EXACT, any_schema
+from .digits import integer_of, lost_number
 from .formats import format_schema
-from .numbers import integer_of, integer_schema, number_schema
+from .numbers import integer_schema, number_schema
 from .problems import one_of
 from .pydantic_internals import (
     CHILD_KEYS,
@@ -279,7 +282,9 @@ def _literal_schema(schema: Schema) -> Mapping[str, Any]:
 
     def check(value: object, _: object) -> object:
         if isinstance(value, float) and value.is_integer():
-            value = integer_of(value)
+            nearest = integer_of(value)
+            if (int, nearest) in by_type or abs(nearest) >= EXACT_INTEGER_MAX:
+                value = nearest if lost_number(value) is None else value
         if type(value) in _EXACT_TYPES and (type(value), value) in by_type:
             return by_type[type(value), value]
         raise PydanticCustomError("literal", "{expected}", {"expected": alternatives})

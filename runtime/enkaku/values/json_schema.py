@@ -4,8 +4,8 @@ jsonschema-rs validates. It explains every alternative of a union, which can tak
 first error only, by a copy of the schema whose unions are hidden from the explanation.
 """
 
-import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import cache, cached_property
 from importlib.util import find_spec
 from itertools import islice
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from typing_extensions import TypeForm
 
-from enkaku._json import EXACT_INTEGER_MAX
+from enkaku._json import EXACT_INTEGER_MAX, decimal_of, dump_text, load_text
 from enkaku.errors import MissingExtra, UsageError
 
-from .numbers import integer_of
+from .digits import as_written, integer_of
+from .numbers import is_multiple
 from .surrogates import Placeholders, find_surrogates
 
 __all__ = ["Checked", "CompiledSchema", "is_hidden_union"]
@@ -34,7 +35,72 @@ class UniqueItems:
         if self._required and isinstance(instance, list):
             items = cast(list[object], instance)
             if len({_identity(item) for item in items}) < len(items):
-                raise ValueError("equal items")
+                raise ValueError("unique items")
+
+
+class _Limit:
+    """A keyword that compares numbers, to the last digit; jsonschema-rs rounds some of them."""
+
+    text = ""
+
+    def __init__(self, parent: Mapping[str, object], value: object, path: list[object]) -> None:
+        del parent, path
+        self._limit = decimal_of(cast(float, value))
+        self._text = self.text.format(value)
+
+    def validate(self, instance: object) -> None:
+        """Raise ValueError if the keyword rejects a number."""
+        is_number = isinstance(instance, int | float | Decimal) and not isinstance(instance, bool)
+        if is_number and not self._fits(decimal_of(cast(float, instance)), self._limit):
+            raise ValueError(self._text)
+
+    def _fits(self, number: Decimal, limit: Decimal) -> bool:
+        raise NotImplementedError
+
+
+class Minimum(_Limit):
+    """The keyword ``minimum``."""
+
+    text = "{} or more"
+
+    def _fits(self, number: Decimal, limit: Decimal) -> bool:
+        return number >= limit
+
+
+class Maximum(_Limit):
+    """The keyword ``maximum``."""
+
+    text = "{} or less"
+
+    def _fits(self, number: Decimal, limit: Decimal) -> bool:
+        return number <= limit
+
+
+class ExclusiveMinimum(_Limit):
+    """The keyword ``exclusiveMinimum``."""
+
+    text = "more than {}"
+
+    def _fits(self, number: Decimal, limit: Decimal) -> bool:
+        return number > limit
+
+
+class ExclusiveMaximum(_Limit):
+    """The keyword ``exclusiveMaximum``."""
+
+    text = "less than {}"
+
+    def _fits(self, number: Decimal, limit: Decimal) -> bool:
+        return number < limit
+
+
+class MultipleOf(_Limit):
+    """The keyword ``multipleOf``."""
+
+    text = "a multiple of {}"
+
+    def _fits(self, number: Decimal, limit: Decimal) -> bool:
+        return is_multiple(number, limit)
 
 
 def _identity(value: object) -> Hashable:
@@ -46,22 +112,28 @@ def _identity(value: object) -> Hashable:
         return value
     if isinstance(value, bool):
         return (value,)
-    if isinstance(value, int | float):
-        number = _normalized(value)
+    number = _normalized(value)
+    if isinstance(number, int | float):
         return number if abs(number) < EXACT_INTEGER_MAX else (str(number),)
-    return ("", json.dumps(_normalized(value), sort_keys=True))
+    if isinstance(number, Decimal):
+        return (str(number),)
+    return ("", dump_text(number))
 
 
 def _normalized(value: Any) -> Any:  # noqa: ANN401 # any JSON value
     if isinstance(value, float) and value.is_integer():
         return integer_of(value)
+    if isinstance(value, Decimal):
+        return _WIDE.normalize(value)
     if isinstance(value, list):
         return [_normalized(item) for item in cast(list[object], value)]
     if isinstance(value, dict):
-        return {name: _normalized(each) for name, each in cast(dict[str, object], value).items()}
+        properties = cast(dict[str, object], value)
+        return {name: _normalized(properties[name]) for name in sorted(properties)}
     return value
 
 
+_WIDE: Final = Context(prec=10_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _UNIONS: Final = ("anyOf", "oneOf")
 _VALUES: Final = frozenset({"const", "default", "enum", "examples"})
 _SIZE_MAX: Final = 4_000  # of a value that is explained in full: about the characters of its JSON
@@ -88,6 +160,7 @@ def is_cheap(value: object, branches: int) -> bool:
         each, depth = rest.pop()
         size += len(each) + 2 if isinstance(each, str) else 4
         size += each.bit_length() // 3 if isinstance(each, int) else 0
+        size += len(str(each)) if isinstance(each, Decimal) else 0
         if isinstance(each, dict):
             properties = cast(dict[str, object], each)
             size += sum(map(len, properties))
@@ -116,7 +189,7 @@ def with_hidden_unions(text: str) -> Any:  # noqa: ANN401 # a JSON Schema
     """
     if '"unevaluated' in text or any(f"/{name}/" in text for name in _UNIONS):
         return None
-    return _hide_unions(json.loads(text))
+    return _hide_unions(load_text(text))
 
 
 def _hide_unions(schema: Any) -> Any:  # noqa: ANN401 # as above
@@ -150,6 +223,14 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 _KEYWORDS: Final[dict[str, Any]] = {"uniqueItems": UniqueItems}
+_DECIMAL_KEYWORDS: Final[dict[str, Any]] = {
+    **_KEYWORDS,
+    "exclusiveMaximum": ExclusiveMaximum,
+    "exclusiveMinimum": ExclusiveMinimum,
+    "maximum": Maximum,
+    "minimum": Minimum,
+    "multipleOf": MultipleOf,
+}
 _ERRORS_MAX: Final = 100  # errors that are compared, to choose those that are reported
 
 
@@ -207,63 +288,85 @@ class CompiledSchema:
         if not isinstance(document, bool) and checked.definitions is not None:
             own = cast(Mapping[str, object], document.get("$defs", {}))
             document = {**document, "$defs": {**checked.definitions, **own}}
-        self.text: Final = json.dumps(document, ensure_ascii=False, default=dict)
+        self.text: Final = dump_text(document)
         self.surrogates: Final = find_surrogates(self.text)
 
-        self._cache: tuple[str, Any] | None = None
+        self._cache: dict[bool, tuple[str, Any]] = {}
 
     def _compile(
-        self, text: str
+        self, text: str, *, decimals: bool
     ) -> Any:  # noqa: ANN401 # jsonschema_rs is imported at the first use
         from jsonschema_rs import ValidationError, validator_for  # noqa: PLC0415 # takes 40 ms
 
         try:
             return validator_for(
-                json.loads(text),
+                cast(Any, as_written(load_text(text))),
                 validate_formats=False,
                 offline=True,
-                keywords=_KEYWORDS,
+                keywords=_DECIMAL_KEYWORDS if decimals else _KEYWORDS,
             )
         except (ValidationError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise UsageError(f"{self._label}: jsonschema-rs rejects the schema: {reason}") from None
 
-    def _validator(self, placeholders: Placeholders | None) -> Any:  # noqa: ANN401 # as above
+    def _validator(
+        self, placeholders: Placeholders | None, *, decimals: bool
+    ) -> Any:  # noqa: ANN401 # as above
         text = self.text
         if placeholders is not None and self.surrogates:
             text = text.translate(placeholders)
-        if self._cache is None or self._cache[0] != text:
-            self._cache = text, self._compile(text)
-        return self._cache[1]
+        cached = self._cache.get(decimals)
+        if cached is None or cached[0] != text:
+            cached = self._cache[decimals] = text, self._compile(text, decimals=decimals)
+        return cached[1]
 
-    def accepts(self, value: object, placeholders: Placeholders | None = None) -> bool:
+    def accepts(
+        self,
+        value: object,
+        placeholders: Placeholders | None = None,
+        *,
+        decimals: bool = False,
+    ) -> bool:
         """Return whether the schema accepts a value.
 
         Args:
             value: The value, as it was read from JSON.
             placeholders: The placeholders for lone surrogates in it.
+            decimals: Whether it contains Decimals, with which a slower validator compares numbers.
         """
-        accepted: bool = self._validator(placeholders).is_valid(value)
+        if placeholders is None and not decimals:
+            accepted: bool = self._is_valid(value)  # as for most values
+        else:
+            accepted = self._validator(placeholders, decimals=decimals).is_valid(value)
         return accepted
 
+    @cached_property
+    def _is_valid(self) -> Callable[[object], bool]:
+        return cast(Callable[[object], bool], self._validator(None, decimals=False).is_valid)
+
     def errors(
-        self, value: object, placeholders: Placeholders | None = None
+        self,
+        value: object,
+        placeholders: Placeholders | None = None,
+        *,
+        decimals: bool = False,
     ) -> "list[ValidationError]":
         """Return why the schema rejects a value: all errors, or for a large value the first, or none."""
         if is_cheap(value, self._widest_union):
-            found: Iterator[ValidationError] = self._validator(placeholders).iter_errors(value)
+            validator = self._validator(placeholders, decimals=decimals)
+            found: Iterator[ValidationError] = validator.iter_errors(value)
             return list(islice(found, _ERRORS_MAX))
         return [] if self._brief is None else _first_error(self._brief, value)
 
     @cached_property
     def _widest_union(self) -> int:
-        return widest_union(json.loads(self.text))
+        return widest_union(load_text(self.text))
 
     @cached_property
     def _brief(self) -> Any:  # noqa: ANN401 # as above
         """The validator whose errors do not explain unions, or None if there is none."""
         schema = None if self.surrogates else with_hidden_unions(self.text)
-        return None if schema is None else self._compile(json.dumps(schema))
+        return None if schema is None else self._compile(dump_text(schema), decimals=True)
 
 
 def _first_error(validator: "Validator", value: object) -> "list[ValidationError]":

@@ -41,7 +41,6 @@ _TEXTS: Final = {
     "not": 'value that "not" does not exclude',
     "oneOfMultipleValid": "value that fits exactly one alternative",
     "unevaluatedItems": "no additional items",
-    "uniqueItems": "unique items",
 }
 _SIZES: Final = {
     "additionalItems": ("at most", "item"),
@@ -78,6 +77,8 @@ def _to_faults(error: "SchemaError") -> list[Fault | Choice]:
 
 def _expected(error: "SchemaError", details: dict[str, Any]) -> str:
     kind = error.kind.name
+    if "message" in details:
+        return str(details["message"])  # a keyword of ``json_schema``
     if "error" in details:
         return "string that can be matched against its pattern in time"
     if kind in _TEXTS:

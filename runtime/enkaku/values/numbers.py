@@ -1,30 +1,29 @@
 """JSON numbers: ``float`` accepts any number, ``int`` any integer, and bounds are exact to the last digit.
 
-A number is read by two validators, one for Python's ``int`` and one for ``float``, each with its own exact bounds.
+A number is read by validators for Python's ``int`` and ``float``, each with its own exact bounds. A float that equals a
+bound, or is large, has a validator of its own, because digits that it lost may decide: see ``digits``.
 """
 
 import math
-import re
 import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, cast
 
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from enkaku._json import EXACT_INTEGER_MAX
+from enkaku._json import EXACT_INTEGER_MAX, decimal_of
 
 from .any_json import INTEGER, IS_EXACT, NUMBER
+from .digits import integer_of, lost_number
 
-__all__ = ["integer_of", "integer_schema", "number_schema", "read_json"]
+__all__ = ["integer_schema", "is_multiple", "number_schema"]
 
 _Bounds = dict[str, int | float]
 
 _NATIVE: Final = core_schema.simple_ser_schema("any")
-_LONG: Final = re.compile(
-    rb"[0-9](?:[eE]|[0-9]{15})"
-)  # every float from EXACT_INTEGER_MAX on is written with one of these
+_LARGE: Final = float(EXACT_INTEGER_MAX)
 _BOUND_TEXTS: Final = {
     "ge": "{} or more",
     "gt": "more than {}",
@@ -42,9 +41,12 @@ def number_schema(given: Mapping[str, Any]) -> CoreSchema:
         "custom_error_type": "expected",
         "custom_error_message": _describe("number", bounds),
     }
+    choices: list[CoreSchema | tuple[CoreSchema, str]] = [integer, _edge_schema(bounds)]
+    if "multiple_of" not in bounds:
+        choices.insert(0, _inner_schema(bounds))
     return core_schema.json_or_python_schema(
         # Most numbers are floats. An integer fits both, but exactly only the second: "smart" chooses that.
-        core_schema.union_schema([real, integer], mode="smart", **error),
+        core_schema.union_schema(choices, mode="smart", **error),
         core_schema.union_schema([integer, real], mode="left_to_right", **error),
         metadata={IS_EXACT: True, NUMBER: bounds},
         serialization=_NATIVE,
@@ -57,7 +59,7 @@ def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
     integer = _int_schema(bounds)
     from_float = core_schema.chain_schema(
         [
-            core_schema.no_info_before_validator_function(_reject_int, _float_schema({})),
+            core_schema.no_info_before_validator_function(_reject_int, _strict_float({})),
             core_schema.no_info_plain_validator_function(_to_integer),
             integer,
         ]
@@ -74,7 +76,11 @@ def integer_schema(given: Mapping[str, Any]) -> CoreSchema:
 
 
 def _bounds(given: Mapping[str, Any]) -> _Bounds:
-    return {name: given[name] for name in _BOUND_TEXTS if given.get(name) is not None}
+    return {name: _limit(given[name]) for name in _BOUND_TEXTS if given.get(name) is not None}
+
+
+def _limit(given: Any) -> Any:  # noqa: ANN401 # a number, of any type that pydantic takes
+    return given if isinstance(given, int | float | Decimal) else float(given)
 
 
 def _describe(json_type: str, bounds: _Bounds) -> str:
@@ -88,40 +94,102 @@ def _int_schema(bounds: _Bounds) -> CoreSchema:
     for name, limit in bounds.items():
         match name:
             case "ge" | "lt":
-                limits[name] = math.ceil(limit)
+                limits[name] = math.ceil(decimal_of(limit))
             case "gt" | "le":
-                limits[name] = math.floor(limit)
+                limits[name] = math.floor(decimal_of(limit))
             case _:
                 pass
     schema = core_schema.int_schema(strict=True, **cast(Any, limits))
     return _multiple_schema(schema, bounds)
 
 
+def _strict_float(limits: Mapping[str, float]) -> CoreSchema:
+    return core_schema.float_schema(strict=True, allow_inf_nan=False, **cast(Any, limits))
+
+
 def _float_schema(bounds: _Bounds) -> CoreSchema:
+    """Return the schema of the floats whose shortest notation is within the bounds."""
+    schema = _strict_float(_float_limits(bounds))
+    if "multiple_of" in bounds or any(abs(limit) >= EXACT_INTEGER_MAX for limit in bounds.values()):
+        # pydantic reads an integer as a float, too: rounded, it might be within the bounds.
+        schema = core_schema.no_info_before_validator_function(_reject_int, schema)
+    return _multiple_schema(schema, bounds)
+
+
+def _float_limits(bounds: _Bounds) -> dict[str, float]:
     limits: dict[str, float] = {}
     for name, limit in bounds.items():
         match name:
             case "ge":
                 limits["ge"] = max(_not_below(limit), limits.get("ge", -math.inf))
-            case "gt" if _not_below(limit) == limit:
+            case "gt" if decimal_of(_not_below(limit)) == decimal_of(limit):
                 limits["gt"] = float(limit)
             case "gt":
                 limits["ge"] = max(_not_below(limit), limits.get("ge", -math.inf))
             case "le":
                 limits["le"] = min(_not_above(limit), limits.get("le", math.inf))
-            case "lt" if _not_above(limit) == limit:
+            case "lt" if decimal_of(_not_above(limit)) == decimal_of(limit):
                 limits["lt"] = float(limit)
             case "lt":
                 limits["le"] = min(_not_above(limit), limits.get("le", math.inf))
             case _:
                 pass
-    schema: CoreSchema = core_schema.float_schema(
-        strict=True, allow_inf_nan=False, **cast(Any, limits)
-    )
-    if "multiple_of" in bounds or any(abs(limit) >= EXACT_INTEGER_MAX for limit in bounds.values()):
-        # pydantic reads an integer as a float, too: rounded, it might be within the bounds.
-        schema = core_schema.no_info_before_validator_function(_reject_int, schema)
-    return _multiple_schema(schema, bounds)
+    return limits
+
+
+def _inner_schema(bounds: _Bounds) -> CoreSchema:
+    """Return the schema of the floats that certainly stand for numbers within the bounds, whatever their digits are."""
+    low, high = -_LARGE, _LARGE
+    for name, limit in bounds.items():
+        if name in {"ge", "gt"}:
+            low = max(low, _nearest(limit))
+        else:
+            high = min(high, _nearest(limit))
+    return _strict_float({"gt": low, "lt": high})
+
+
+def _edge_schema(bounds: _Bounds) -> CoreSchema:
+    """Return the schema of the other floats within the bounds: those that equal a bound, or are large."""
+    low, high = -sys.float_info.max, sys.float_info.max
+    edges: dict[float, bool] = {}
+    for name, limit in bounds.items():
+        if name == "multiple_of":
+            continue
+        nearest = _nearest(limit)
+        if name in {"ge", "gt"}:
+            low = max(low, nearest)
+        else:
+            high = min(high, nearest)
+        edges[nearest] = _is_within(decimal_of(nearest), bounds)
+
+    def check(value: object) -> float:
+        if type(value) is float and low <= value <= high:
+            number = lost_number(value)
+            fits = edges[value] if value in edges else _is_within(decimal_of(value), bounds)
+            # The program gets the float, so that it has to be within the bounds, too.
+            if fits and (number is None or _is_within(number, bounds)):
+                return value
+        raise PydanticCustomError("expected", "another number")
+
+    return core_schema.no_info_plain_validator_function(check)
+
+
+def _is_within(number: Decimal, bounds: _Bounds) -> bool:
+    for name, limit in bounds.items():
+        match name:
+            case "ge":
+                fits = number >= decimal_of(limit)
+            case "gt":
+                fits = number > decimal_of(limit)
+            case "le":
+                fits = number <= decimal_of(limit)
+            case "lt":
+                fits = number < decimal_of(limit)
+            case _:
+                fits = is_multiple(number, decimal_of(limit))
+        if not fits:
+            return False
+    return True
 
 
 def _reject_int(value: object) -> object:
@@ -130,13 +198,20 @@ def _reject_int(value: object) -> object:
     return value
 
 
+def _nearest(limit: float) -> float:
+    try:
+        return float(limit)
+    except OverflowError:
+        return math.inf if limit > 0 else -math.inf
+
+
 def _not_below(limit: float) -> float:
     """Return the smallest float that is not below ``limit``."""
-    try:
-        nearest = float(limit)
-    except OverflowError:
+    nearest = _nearest(limit)
+    if math.isinf(nearest):
         return math.inf if limit > 0 else -sys.float_info.max
-    return nearest if nearest >= limit else math.nextafter(nearest, math.inf)
+    is_below = decimal_of(nearest) < decimal_of(limit)
+    return math.nextafter(nearest, math.inf) if is_below else nearest
 
 
 def _not_above(limit: float) -> float:
@@ -147,41 +222,25 @@ def _multiple_schema(schema: CoreSchema, bounds: _Bounds) -> CoreSchema:
     """Require a multiple, computed in decimals as they are written: 0.3 is a multiple of 0.1, although its float is not."""
     if "multiple_of" not in bounds:
         return schema
-    step = Fraction(repr(bounds["multiple_of"]))
+    step = decimal_of(bounds["multiple_of"])
 
-    def is_multiple(value: float) -> float:
-        if Fraction(repr(value)) % step:
+    def check(value: float) -> float:
+        if not is_multiple(decimal_of(value), step):
             raise PydanticCustomError("expected", "another number")
         return value
 
-    return core_schema.no_info_after_validator_function(is_multiple, schema)
+    return core_schema.no_info_after_validator_function(check, schema)
 
 
-def integer_of(value: float) -> int:
-    """Return a float without a fraction as the integer that its decimal notation is: 1e23 as ``10**23``."""
-    return int(value) if abs(value) < EXACT_INTEGER_MAX else int(Decimal(repr(value)))
-
-
-def read_json(data: bytes) -> object:
-    """Return a JSON value for a validator: with the numbers that will be written, so that both give the same result."""
-    value = from_json(data)
-    return value if _LONG.search(data) is None else _as_written(value)
-
-
-def _as_written(value: object) -> object:
-    match value:
-        case float() if abs(value) >= EXACT_INTEGER_MAX and value.is_integer():
-            return integer_of(value)
-        case list():
-            return [_as_written(item) for item in cast(list[object], value)]
-        case dict():
-            properties = cast(dict[str, object], value)
-            return {name: _as_written(each) for name, each in properties.items()}
-        case _:
-            return value
+def is_multiple(number: Decimal, step: Decimal) -> bool:
+    """Return whether a number is a multiple of another, to the last digit."""
+    if not number or abs(number) < abs(step):
+        return not number  # as fractions, tiny numbers would be very long
+    return Fraction(number) % Fraction(step) == 0
 
 
 def _to_integer(value: float) -> int:
-    if not value.is_integer():
+    # No integer lost digits: the slot replaces large ones by integers, before it reads the value again.
+    if not value.is_integer() or lost_number(value) is not None:
         raise PydanticCustomError("expected", "integer")
     return integer_of(value)

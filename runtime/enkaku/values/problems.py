@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, cast
 
 from pydantic import BaseModel
@@ -55,7 +56,7 @@ def show(value: object) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        text = str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         return None
     text = text.encode("utf-8", "backslashreplace").decode()
@@ -66,7 +67,7 @@ def describe(value: object) -> str:
     """Describe a value: a short scalar as JSON, any other value by its type and size."""
     if isinstance(value, str):
         return show(value) or f"string of {count(len(value), 'character')}"
-    if value is None or type(value) in {bool, int, float}:
+    if value is None or type(value) in {bool, int, float, Decimal}:
         return show(value) or (json.dumps(value) if isinstance(value, float) else "long number")
     if isinstance(value, list | tuple):
         items = cast(Sequence[object], value)

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator, core_schema, from_json
+from pydantic_core import SchemaValidator, core_schema
 from typing_extensions import TypeForm
 
 from enkaku._json import DEPTH_MAX, dump_json, dump_text, load_json
@@ -19,11 +19,11 @@ from enkaku.errors import DecodeError, EncodeError, Problem
 
 from .any_json import NotJson, require_json
 from .deep_types import build
+from .digits import doubt, read_again, read_exactly, read_json
 from .encoder import make_encoder
 from .exact import Exact
 from .json_schema import Checked, CompiledSchema
 from .jsonschema_problems import from_schema
-from .numbers import read_json
 from .problems import problem
 from .pydantic_internals import REPLACEMENT, Codec, codec_of
 from .pydantic_problems import from_pydantic, is_invalid_json
@@ -50,6 +50,9 @@ _OVER_BUDGET: Final = Problem(
 )
 _NESTED: Final = Problem(
     "", f"at most {DEPTH_MAX} levels of arrays and objects, without cycles", "more"
+)
+_TOO_LONG: Final = Problem(
+    "", "numbers of at most 4300 digits that floats can tell apart", "other numbers"
 )
 _NOT_AN_INSTANCE: Final = Problem(
     "", "model instances made by their constructors", "another object"
@@ -151,36 +154,96 @@ class Slot(Generic[T]):
         """
         if self._compiled is not None:
             return self._decode_checked
-        read, unusual = self._read, self._decode_unusual
+        read, again, unusual = self._read, self._decode_again, self._decode_unusual
 
         def decode(data: bytes) -> T:
+            before = doubt.last
             try:
-                return read(data, strict=True, by_alias=True, by_name=False)
+                value = read(data, strict=True, by_alias=True, by_name=False)
             except ValidationError as error:
-                return unusual(data, error)
+                return unusual(data, error, before)
+            return value if doubt.last is before else again(data, value)
 
         return decode
 
     def _decode_checked(self, data: bytes) -> T:
         """Read a value, and validate it by its JSON Schema."""
+        before = doubt.last
         try:
-            value = self._read(data, strict=True, by_alias=True, by_name=False)
+            value = self._read_strictly(data)
         except ValidationError as error:
-            return self._decode_unusual(data, error)
+            if is_invalid_json(error):
+                return self._decode_invalid(data, error)
+            value = self._decode_rejected(data, error, before)
+        else:
+            if doubt.last is not before:
+                value = self._decode_again(data, value)
         if self._compiled is not None and self._compiled.surrogates:
-            return self._decode_slowly(load_json(data))
-        self._require_accepted(read_json(data), None)
+            return self._decode_surrogates(data)
+        self._require_accepted(data, None)
         return value
 
-    def _require_accepted(self, value: object, placeholders: Placeholders | None) -> None:
+    def _decode_surrogates(self, data: bytes) -> T:
+        try:
+            value = load_json(data)
+        except ValueError:
+            raise DecodeError(self.label, (_TOO_LONG,)) from None
+        return self._decode_slowly(value)
+
+    def _decode_type(self, data: bytes) -> T:
+        """Read a value of the slot's type.
+
+        Raises:
+            DecodeError: The type rejects the value.
+        """
+        before = doubt.last
+        try:
+            value = self._read_strictly(data)
+        except ValidationError as error:
+            return self._decode_rejected(data, error, before)
+        return value if doubt.last is before else self._decode_again(data, value)
+
+    def _read_strictly(self, data: bytes) -> T:
+        return self._read(data, strict=True, by_alias=True, by_name=False)
+
+    def _decode_again(self, data: bytes, value: T) -> T:
+        """Return a value that was read, or read it again if digits of its numbers were lost."""
+        again = self._read_again(data)
+        return value if again is None else again[0]
+
+    def _decode_rejected(self, data: bytes, error: ValidationError, before: object) -> T:
+        """Read a value again if digits of its numbers were lost, or raise DecodeError for why it was rejected."""
+        again = None if doubt.last is before else self._read_again(data)
+        if again is None:
+            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
+        return again[0]
+
+    def _read_again(self, data: bytes) -> tuple[T] | None:
+        try:
+            return read_again(data, self._read_strictly)
+        except ValidationError as error:
+            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
+        except ValueError:
+            raise DecodeError(self.label, (_TOO_LONG,)) from None
+
+    def _require_accepted(self, data: bytes, placeholders: Placeholders | None) -> None:
         schema = self._compiled
-        if schema is not None and not schema.accepts(value, placeholders):
-            errors = schema.errors(value, placeholders)
+        if schema is None:
+            return
+        try:
+            value, decimals = read_json(data)
+        except ValueError:
+            raise DecodeError(self.label, (_TOO_LONG,)) from None
+        if not schema.accepts(value, placeholders, decimals=decimals):
+            errors = schema.errors(value, placeholders, decimals=decimals)
             raise DecodeError(self.label, from_schema(errors, value))
 
-    def _decode_unusual(self, data: bytes, error: ValidationError) -> T:
+    def _decode_unusual(self, data: bytes, error: ValidationError, before: object) -> T:
         if not is_invalid_json(error):
-            raise DecodeError(self.label, from_pydantic(error, from_json(data))) from None
+            return self._decode_rejected(data, error, before)
+        return self._decode_invalid(data, error)
+
+    def _decode_invalid(self, data: bytes, error: ValidationError) -> T:
         value: object = None
         # pydantic rejects lone surrogates, which JSON allows as escapes.
         if rb"\u" in data:
@@ -201,10 +264,8 @@ class Slot(Generic[T]):
         placeholders, restore = choose_placeholders(text, schema)
         data = text.translate(placeholders).encode()
         try:
-            value = self._read(data, strict=True, by_alias=True, by_name=False)
-            self._require_accepted(read_json(data), placeholders)
-        except ValidationError as error:
-            rejection = DecodeError(self.label, from_pydantic(error, from_json(data)))
+            value = self._decode_type(data)
+            self._require_accepted(data, placeholders)
         except DecodeError as error:
             rejection = error
         else:
@@ -235,7 +296,7 @@ class Slot(Generic[T]):
 
         def encode(value: T) -> bytes:
             data = write(value)
-            return data if data and schema.accepts(read_json(data)) else self._encode(value)
+            return data if data and schema.accepts(read_json(data)[0]) else self._encode(value)
 
         return encode
 

@@ -1,6 +1,5 @@
 """Generated packages against the judges: where do they differ?"""
 
-import json
 import re
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from random import Random
 from typing import Any, Final
 
 from enkaku_codegen.planning.names import constant_name
+from json_values import read_text
 from schema.faults import fault
 from schema.values import spelled
 
@@ -154,7 +154,7 @@ def compare_case(case: Case, slot: Any, texts: Iterable[str], judge: Judge, tall
         return
     kinds: set[str] = set()
     for text in texts:
-        value = json.loads(text)
+        value = read_text(text)
         accepts = judge.accepts(value)
         tally.instances += 1
         tally.skipped += accepts is None

@@ -1,11 +1,14 @@
 """Two implementations of JSON Schema that are not ours, and what both of them say."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from operator import ge, gt, le, lt
 from typing import Any, Final
 
 import jsonschema
 import jsonschema_rs
-from json_values import as_written
+from json_values import decimals, nearest_floats
 
 from .schemas import Draft, Schema
 from .words import python_pattern
@@ -21,6 +24,31 @@ _PYTHON: Final = {
     "draft7": jsonschema.Draft7Validator,
 }
 
+
+def _compared(fits: Callable[[Fraction, Fraction], bool]) -> type:
+    """Make a keyword that compares numbers exactly: jsonschema-rs rounds some long ones."""
+
+    class Keyword:
+        def __init__(self, _parent: Any, value: Any, _path: Any) -> None:
+            self._limit = Fraction(str(value))
+
+        def validate(self, instance: Any) -> None:
+            is_number = isinstance(instance, int | float | Decimal) and not isinstance(
+                instance, bool
+            )
+            if is_number and not fits(Fraction(str(instance)), self._limit):
+                raise ValueError("another number")
+
+    return Keyword
+
+
+_KEYWORDS: Final[dict[str, Any]] = {
+    "exclusiveMaximum": _compared(lt),
+    "exclusiveMinimum": _compared(gt),
+    "maximum": _compared(le),
+    "minimum": _compared(ge),
+    "multipleOf": _compared(lambda number, step: (number / step).denominator == 1),
+}
 _DEEPEST: Final = 6  # the slow judge's time may double with each level
 
 
@@ -41,30 +69,37 @@ class Judge:
         self._first: Any = None
         self._second: Any = None
         try:
-            self._first = _RUST[draft](_for_rust(whole), validate_formats=False)
+            self._first = _RUST[draft](
+                decimals(_for_rust(whole)), validate_formats=False, keywords=_KEYWORDS
+            )
         except Exception as error:  # noqa: BLE001 - of whatever kind
             self.failure = f"{type(error).__name__}: {error}"
             return
         self.failure = ""
         if second:
-            self._second = _PYTHON[draft](_for_python(whole))
+            self._second = _PYTHON[draft](decimals(_for_python(whole)))
 
     def accepts(self, value: Any) -> bool | None:
-        """Tell whether the schema accepts a value.
+        """Tell whether the schema accepts a value, in exact decimals.
+
+        Args:
+            value: The value, with Decimals for the numbers that no double has all digits of.
 
         Returns:
-            None if the two judges differ, or one fails, or a long number fits as it is written, but not as the
-            double that is nearest, or the other way round.
+            None if the two judges differ, or one fails, or a number fits as it is written, but not as the double that
+            the program gets for it.
         """
-        verdict = self._verdict(value)
-        written = as_written(value)
-        return verdict if written == value or self._verdict(written) == verdict else None
+        verdict = self._verdict(decimals(value))
+        rounded = nearest_floats(value)
+        is_open = verdict is True and rounded != value and not self._verdict(decimals(rounded))
+        return None if is_open else verdict
 
     def _verdict(self, value: Any) -> bool | None:
         try:
             first = self._first.is_valid(value)
             asked = self._second is not None and _depth(value) <= _DEEPEST
-            second = self._second.is_valid(value) if asked else first
+            with localcontext(prec=1000):  # the digits of remainders
+                second = self._second.is_valid(value) if asked else first
         except Exception:  # noqa: BLE001 - of whatever kind
             return None
         return first if first == second else None

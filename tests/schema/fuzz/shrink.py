@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Final
 
+from json_values import read_text
 from schema.values import text_of
 
 from .cases import Case, generated
@@ -64,7 +65,7 @@ def _tried(candidate: Disagreement, kind: str) -> Disagreement | None:
 
 def _smaller(found: Disagreement) -> Iterator[Disagreement]:
     case = found.case
-    value = json.loads(found.text)
+    value = read_text(found.text)
     for schema, below in _descended(case.schema, value):
         yield replace(found, case=replace(case, schema=schema), text=text_of(below))
     used = _used(case)
