@@ -1,6 +1,7 @@
 import json
 import keyword
 import unicodedata
+from pathlib import Path
 from random import Random
 
 import enkaku
@@ -18,7 +19,7 @@ from enkaku_codegen.planning.names import (
 )
 from enkaku_codegen.planning.plan import ObjectPlan
 from enkaku_codegen.planning.planner import make_plan
-from enkaku_codegen.reading.definition import Protocol
+from enkaku_codegen.reading.definition import Protocol, read_protocol
 from generated.packages import an_error, make_protocol, one_param
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ from hypothesis import strategies as st
         ("list", "list_", "LIST", "ListParam"),
         ("enkaku", "enkaku_", "ENKAKU", "EnkakuParam"),
         ("__init__", "init", "INIT", "InitParam"),
+        ("$/cancelRequest", "cancel_request", "CANCEL_REQUEST", "CancelRequestParam"),
         ("日本/語", "日本_語", "日本_語", "X日本語Param"),
         ("/", "solidus", "SOLIDUS", "SolidusParam"),
     ],
@@ -54,8 +56,22 @@ def test_procedure_names_derive_from_path(
         ("total_samples", "total_samples"),
         ("userIDs", "user_ids"),
         ("content-type", "content_type"),
-        ("$id", "id"),
-        ("_id", "id"),
+        ("$id", "dollar_id"),
+        ("_id", "under_id"),
+        ("@type", "at_type"),
+        ("#text", "hash_text"),
+        ("__typename", "dunder_typename"),
+        ("___x", "dunderunder_x"),
+        ("_underX", "under_under_x"),
+        (".x", "dot_x"),
+        ("/users", "slash_users"),
+        (" x", "space_x"),
+        ("[x]", "bracket_x"),
+        ("§x", "sectionsign_x"),
+        ("x_", "x"),
+        ("_class", "under_class"),
+        ("$schema", "dollar_schema"),
+        ("_", "under"),
         ("2nd", "x2nd"),
         ("+1", "plus_1"),
         ("-1", "minus_1"),
@@ -93,10 +109,55 @@ def test_attribute_name_derives_from_property(key: str, attribute: str) -> None:
         ("None", "None_"),
         ("日本", "X日本"),
         ("", "Empty"),
+        ("_user", "UnderUser"),
+        ("@User", "AtUser"),
     ],
 )
 def test_definition_name_is_kept_if_valid_class_name(definition: str, name: str) -> None:
     assert own_class_name(definition) == name
+
+
+@given(
+    st.lists(st.sampled_from("_$@#/.-+ [§"), max_size=4).map("".join),
+    st.lists(st.sampled_from("_$@#/.-+ [§"), max_size=4).map("".join),
+    st.sampled_from(["x", "under", "dunderX", "at_x", "1", "dollar_under_x"]),
+    st.sampled_from(["x", "under", "dunderX", "at_x", "1", "dollar_under_x"]),
+)
+def test_attribute_names_with_other_marks_differ(
+    one: str, other: str, name: str, another: str
+) -> None:
+    if one and other and (one, name) != (other, another):
+        assert attribute_name(one + name) != attribute_name(other + another)
+        assert own_class_name(one + name) != own_class_name(other + another)
+
+
+@pytest.mark.parametrize("marked", ["_x", "@x", "$x"])
+def test_marked_property_beside_plain_one_gets_own_names(marked: str) -> None:
+    each = {"type": "object", "properties": {"a": {}}}
+    plan = make_plan(one_param({"type": "object", "properties": {"x": each, marked: each}}))
+    outer = plan.types[-1]
+    assert isinstance(outer, ObjectPlan)
+    assert [field.attribute for field in outer.fields] == ["x", attribute_name(marked)]
+    assert len({each.name for each in plan.types}) == 3
+
+
+def test_names_option_1_keeps_old_names(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"_id": {}, "__type": {}, "$a": {}, "+1": {}}}
+    file = {"names": 1, "$defs": {"_user": schema}, "procedures": {"a": {"type": "event"}}}
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps(file))
+    (type_,) = make_plan(read_protocol(path)).types
+    assert isinstance(type_, ObjectPlan)
+    assert type_.name == "User"
+    assert [each.attribute for each in type_.fields] == ["id", "type", "a", "plus_1"]
+
+
+@pytest.mark.parametrize("value", [0, 3, True, "1", None])
+def test_names_option_with_other_value_is_rejected(value: object, tmp_path: Path) -> None:
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps({"names": value, "procedures": {"a": {"type": "event"}}}))
+    with pytest.raises(ProtocolError, match=r"protocol\.json:1: /names: expected"):
+        read_protocol(path)
 
 
 def test_attribute_name_never_shadows_model_attribute() -> None:

@@ -102,6 +102,7 @@ class Plan:
 
     Attributes:
         types: A type comes after the types that are parts of it.
+        definitions: The name of the type of each definition.
     """
 
     client: str
@@ -110,6 +111,7 @@ class Plan:
     types: tuple[TypePlan, ...]
     errors: tuple[ErrorPlan, ...]
     procedures: tuple[ProcedurePlan, ...]
+    definitions: Mapping[str, str]
 
 
 def names_in(schema: Json) -> list[str]:

@@ -24,8 +24,8 @@ def make_plan(protocol: Protocol) -> Plan:
     Raises:
         ProtocolError: Some names are the same in Python; it has all such pairs.
     """
-    taken = frozenset(own_class_name(each) for each in protocol.definitions)
-    return _Planner(protocol, taken, SchemaPlanner(protocol)).plan()
+    names = {each: own_class_name(each, protocol.names) for each in protocol.definitions}
+    return _Planner(protocol, frozenset(names.values()), SchemaPlanner(protocol, names)).plan()
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class _Planner:
     )
 
     def plan(self) -> Plan:
-        prefix = own_class_name(self.protocol.name)
+        prefix = own_class_name(self.protocol.name, 1)
         client, handler = f"{prefix}Client", f"{prefix}Handler"
         self.schemas.reserve(self.schemas.package, client, "the client class", "")
         self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
@@ -58,6 +58,7 @@ class _Planner:
             types=without_loops(tuple(self.schemas.types.values())),
             errors=tuple(self.errors),
             procedures=procedures,
+            definitions=self.schemas.definitions,
         )
 
     def scope(self, name: str, where: str) -> PlanScope:
@@ -65,7 +66,8 @@ class _Planner:
 
     def definition(self, name: str, schema: Schema) -> None:
         owner = f"the definition {json.dumps(name)}"
-        scope = PlanScope(own_class_name(name), pointer(("$defs", name)), owner, taken=self.taken)
+        class_ = self.schemas.definitions[name]
+        scope = PlanScope(class_, pointer(("$defs", name)), owner, taken=self.taken)
         simple = self.schemas.simplified(schema, scope, named=True)
         if simple != {"$ref": scope.name} or scope.name not in self.schemas.types:
             self.schemas.add(AliasPlan(scope.name, simple, schema_text(schema, scope.name)), scope)
@@ -105,8 +107,9 @@ class _Planner:
             if known is not None:
                 return known
             codes = [each for each in procedure.errors if each.definition == error.definition]
-            suffix = pascal(error.code) if error.code and len(codes) > 1 else ""
-            name = own_class_name(own_class_name(error.definition).removesuffix("_") + suffix)
+            suffix = pascal(error.code, 1) if error.code and len(codes) > 1 else ""
+            stem = own_class_name(error.definition, self.protocol.names).removesuffix("_")
+            name = own_class_name(stem + suffix)
             self.shared_errors[error.definition, error.code] = name
         owner = f"the error {json.dumps(error.definition or error.code or 'error')}"
         self.schemas.reserve(self.schemas.package, name, owner, error.pointer)

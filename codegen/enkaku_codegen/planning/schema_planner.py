@@ -1,6 +1,7 @@
 """Planner of the types of one schema: it simplifies the schema recursively, and names the types in it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -86,12 +87,14 @@ class SchemaPlanner:
     """Plans the schemas of one package.
 
     Attributes:
+        definitions: The name of the type of each definition.
         issues: The errors in them; each call may add some.
         package: The names of the package.
         types: The types planned so far, by name.
     """
 
     protocol: Protocol
+    definitions: Mapping[str, str]
     issues: list[Issue] = field(default_factory=list[Issue])
     package: Namespace = field(default_factory=lambda: Namespace("the package"))
     types: dict[str, TypePlan] = field(default_factory=dict[str, TypePlan])
@@ -129,7 +132,7 @@ class SchemaPlanner:
         scope = replace(scope, within=within)
         several = sum(choice != NULL for choice in choices) > 1
         suffixed = several or (named and len(choices) > 1)
-        endings = suffixes(choices) if suffixed else dict[int, str]()
+        endings = suffixes(choices, self.protocol.names) if suffixed else dict[int, str]()
         parts: list[SimpleSchema] = []
         for index, choice in enumerate(choices):
             inner = scope.below(endings[index]) if index in endings else scope
@@ -144,7 +147,7 @@ class SchemaPlanner:
     def _alternative(self, choice: SimpleSchema, scope: PlanScope, text: str) -> SimpleSchema:
         definition = reference_name(choice)
         if definition is not None:
-            return {"$ref": own_class_name(definition)}
+            return {"$ref": self.definitions[definition]}
         if choice.get("type") == "array":
             return self._array(choice, scope)
         if choice.get("type") != "object":
@@ -167,7 +170,7 @@ class SchemaPlanner:
         for key in dict.fromkeys([*properties, *required]):
             if not isinstance(key, str):
                 continue
-            inner = scope.below(pascal(key), "properties", key)
+            inner = scope.below(pascal(key, self.protocol.names), "properties", key)
             value = _schema(properties.get(key, True))
             attribute = self._attribute(key, value, inner)
             self.reserve(attributes, attribute, f"the property {json.dumps(key)}", inner.pointer)
@@ -187,10 +190,10 @@ class SchemaPlanner:
         for wanted in annotation_values(schema, NAME_IN_PYTHON)[:1]:
             if isinstance(wanted, str) and is_attribute_name(wanted):
                 return wanted
-            such = attribute_name(wanted if isinstance(wanted, str) else key)
+            such = attribute_name(wanted, 1) if isinstance(wanted, str) else attribute_name(key)
             message = f'expected a name for an attribute, such as "{such}", got {describe(wanted)}'
             self.issues.append(Issue(None, None, f"{scope.pointer}/{NAME_IN_PYTHON}", message))
-        return attribute_name(key)
+        return attribute_name(key, self.protocol.names)
 
     def _default(self, schema: Schema, scope: PlanScope) -> tuple[Json, ...]:
         """Return the default to fill in, in a tuple of one; empty if there is none."""
