@@ -224,10 +224,18 @@ def test_all_of_exponential_merge_is_rejected(limit: int, monkeypatch: pytest.Mo
     text = {"type": "string"}
     definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": text}}}
     for index in range(40):
-        below = {key: joined(f"E{index + 1}", **{key: text}) for key in ("p", "q")}
+        below = {key: joined(f"E{index + 1}", p=text, q=text) for key in ("p", "q")}
         definitions[f"E{index}"] = {"type": "object", "properties": below}
     with pytest.raises(ProtocolError, match=f"more than {limit} schemas of one"):
         make_plan(one_param({"$ref": "#/$defs/E0"}, definitions))
+
+
+def test_all_of_unchanged_properties_are_planned_once() -> None:
+    definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": True}}}
+    for index in range(40):
+        below = {key: joined(f"E{index + 1}", **{key: True}) for key in ("p", "q")}
+        definitions[f"E{index}"] = {"type": "object", "properties": below}
+    assert len(make_plan(one_param({"$ref": "#/$defs/E0"}, definitions)).types) < 5_000
 
 
 def test_all_of_many_schemas_of_one_property_are_merged() -> None:
@@ -237,7 +245,7 @@ def test_all_of_many_schemas_of_one_property_are_merged() -> None:
         for index in numbers
     ]
     plan = make_plan(one_param({"allOf": parts}))
-    (inner,) = [each for each in plan.types if each.name.endswith("PObject")]
+    (inner,) = [each for each in plan.types if each.name.endswith("ParamP")]
     assert len(inner.fields) == len(numbers)
 
 

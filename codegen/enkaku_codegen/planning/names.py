@@ -16,6 +16,9 @@ The rules, by example::
     +1, -1           plus_1, minus_1
     *, ""            asterisk, empty      without a letter: the names of the characters
 
+A definition with the name of a URL or a package (``io.k8s.api.core.v1.Pod``) is named by as few of its last parts as
+tell it from all other definitions: ``Pod``, else ``V1Pod``.
+
 These are the rules of version 2. Version 1 (``names: 1`` in a protocol file) leaves out what is at the front of
 properties and definitions, too, so that ``_id`` and ``id`` have one name.
 
@@ -28,11 +31,13 @@ Below a slot or a definition, a type is named by its path: ``MetricsStreamResult
 import keyword
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from enkaku_codegen.errors import Issue
+from enkaku_codegen.reading.dialects import HOLDERS
 from enkaku_codegen.reading.options import LATEST_NAMES, NameRules
 
 __all__ = [
@@ -40,6 +45,7 @@ __all__ = [
     "attribute_name",
     "class_name",
     "constant_name",
+    "definition_names",
     "is_attribute_name",
     "method_name",
     "own_class_name",
@@ -113,6 +119,9 @@ _WORD: Final = re.compile(
       | d+(?:[ls]+d*)?      # 3d""",
     re.VERBOSE,
 )
+_URL: Final = re.compile(r"[A-Za-z][\w+.-]*://|urn:")
+# A package of two steps or more, and the name of a type.
+_PACKAGE: Final = re.compile(r"[a-z][\w-]*(\.[\w-]+)+\.[A-Z]\w*")
 _SIGNS: Final = {"+": "plus", "-": "minus"}
 # The words for characters at the front of a name. None is the beginning of another, and they are joined without a
 # separator: so two names that differ only in such characters never get one name.
@@ -240,6 +249,36 @@ def own_class_name(name: str, rules: NameRules = LATEST_NAMES) -> str:
     return _class(name if fits else pascal(name, rules))
 
 
+def definition_names(definitions: Iterable[str], rules: NameRules) -> dict[str, str]:
+    """Return the class names of definitions."""
+    names = {each: own_class_name(each, rules) for each in definitions}
+    if rules == 1:
+        return names
+    parts = {each: found for each in names if len(found := _parts(each)) > 1}
+    plain = {name for each, name in names.items() if each not in parts}
+    short: dict[str, str] = {}
+    waiting, count = list(parts), 1
+    while waiting:
+        tried = {each: own_class_name("/".join(parts[each][-count:])) for each in waiting}
+        users = Counter(tried.values())
+        fits = {each for each, name in tried.items() if users[name] == 1 and name not in plain}
+        short |= {each: tried[each] for each in fits}
+        waiting = [each for each in waiting if each not in fits and len(parts[each]) > count]
+        count += 1
+    # Two of different lengths may be the same: each of them keeps its whole name.
+    users = Counter(short.values())
+    return names | {each: name for each, name in short.items() if users[name] == 1}
+
+
+def _parts(definition: str) -> list[str]:
+    """Return the parts of a name that is a URL or has the name of a package; else the name alone."""
+    if match := _URL.match(definition):
+        path = re.sub(r"(\.schema)?\.(json|ya?ml)(?=#|$)", "", definition[match.end() :])
+        steps = [each for each in re.split("[/#?]", path) if each]
+        return [each for each in steps if each not in HOLDERS] or [definition]
+    return definition.split(".") if _PACKAGE.fullmatch(definition) else [definition]
+
+
 def _snake(words: list[str], reserved: frozenset[str]) -> str:
     return _finish("_".join(words).lower(), "x", reserved)
 
@@ -272,6 +311,10 @@ class Namespace:
     where: str
     advice: str = "rename one of them"
     _owners: dict[str, str] = field(default_factory=dict[str, str])
+
+    def release(self, name: str) -> None:
+        """Make a name free again."""
+        self._owners.pop(name, None)
 
     def reserve(self, name: str, owner: str, pointer: str) -> Iterator[Issue]:
         """Reserve a name, and yield an issue if it is reserved already.

@@ -63,7 +63,9 @@ class _Slot:
 
 def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     """Return the slots that need a validator in addition to their type."""
-    prover = Prover({each.name: each for each in plan.types}, protocol.definitions, plan.definitions)
+    prover = Prover(
+        {each.name: each for each in plan.types}, protocol.definitions, plan.definitions
+    )
     slots: dict[tuple[str, str], Check] = {}
     definitions: dict[str, Schema] = {}
     proved = 0
