@@ -15,7 +15,7 @@ from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate
 from enkaku_codegen.planning import schema_planner
 from enkaku_codegen.planning.planner import make_plan
-from enkaku_codegen.planning.schema_planner import _MOST_SCHEMAS
+from enkaku_codegen.planning.schema_planner import MAX_SCHEMAS
 from enkaku_codegen.prepare import prepare
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import (
@@ -218,9 +218,9 @@ def joined(name: str, **properties: Any) -> dict:
     return {"allOf": [{"$ref": f"#/$defs/{name}"}, {"properties": properties}]}
 
 
-@pytest.mark.parametrize("limit", slow_but([2_000], [2_000, _MOST_SCHEMAS]))
+@pytest.mark.parametrize("limit", slow_but([2_000], [2_000, MAX_SCHEMAS]))
 def test_all_of_exponential_merge_is_rejected(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema_planner, "_MOST_SCHEMAS", limit)
+    monkeypatch.setattr(schema_planner, "MAX_SCHEMAS", limit)
     text = {"type": "string"}
     definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": text}}}
     for index in range(40):

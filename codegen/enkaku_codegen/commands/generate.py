@@ -50,7 +50,7 @@ def _write(changes: Changes) -> None:
 
 
 def _report(checks: "Checks", *, verbose: bool) -> None:
-    """Print how many slots need a validator at run time, which has to be installed there."""
+    """Print how many slots need a validator at run time, which has to be installed there, and which became object."""
     count = len(checks.slots)
     every = checks.proved + count
     if count:
@@ -62,7 +62,17 @@ def _report(checks: "Checks", *, verbose: bool) -> None:
         )
     elif verbose:
         print(f"0 of {every} slots need a JSON Schema validator at run time")
+    if checks.widened:
+        schemas = (
+            "1 schema exceeds"
+            if len(checks.widened) == 1
+            else f"{len(checks.widened)} schemas exceed"
+        )
+        hint = "" if verbose else " (reasons: --verbose)"
+        print(f"{schemas} a limit of the generator and became object{hint}")
     if verbose:
+        for pointer, reason in checks.widened.items():
+            print(f"{pointer}: {reason}")
         for each in checks.slots.values():
             for reason in each.reasons:
                 print(f"{each.label}: {reason}")

@@ -108,6 +108,7 @@ _CLASSES: Final = _KEYWORDS | {
     "NoneType",
     "TypeAlias",
     "TypeAliasType",
+    "Union",
     "Unpack",
 }
 

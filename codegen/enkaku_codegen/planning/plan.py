@@ -103,6 +103,7 @@ class Plan:
     Attributes:
         types: A type comes after the types that are parts of it.
         definitions: The name of the type of each definition.
+        widened: Why the types of schemas are object, by location: they exceed a limit.
     """
 
     client: str
@@ -112,6 +113,7 @@ class Plan:
     errors: tuple[ErrorPlan, ...]
     procedures: tuple[ProcedurePlan, ...]
     definitions: Mapping[str, str]
+    widened: Mapping[str, str]
 
 
 def names_in(schema: Json) -> list[str]:

@@ -64,6 +64,7 @@ class _Planner:
             errors=tuple(self.errors),
             procedures=procedures,
             definitions=self.schemas.definitions,
+            widened=self.schemas.widened,
         )
 
     def scope(self, name: str, where: str) -> PlanScope:

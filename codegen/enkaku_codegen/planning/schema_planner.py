@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -35,14 +36,14 @@ from .simplify import alternatives, map_keys
 from .stdlib import imported_modules
 from .union_names import suffixes
 
-__all__ = ["PlanScope", "SchemaPlanner", "unless_taken"]
+__all__ = ["MAX_NESTING", "MAX_SCHEMAS", "PlanScope", "SchemaPlanner", "unless_taken"]
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 # More than any file has. Only joins of joins can exceed it, and their types would be too many to read.
-_MOST_SCHEMAS: Final = 100_000
-_DEEPEST: Final = 64
+MAX_SCHEMAS: Final = 100_000
+MAX_NESTING: Final = 64
 # A tuple with optional items is a union of tuples, at most this many.
 _MOST_TUPLES: Final = 4
 
@@ -118,6 +119,7 @@ class SchemaPlanner:
         issues: The errors in them; each call may add some.
         package: The names of the package.
         types: The types planned so far, by name.
+        widened: Why the types of schemas are object, by location: they exceed a limit.
     """
 
     protocol: Protocol
@@ -125,6 +127,7 @@ class SchemaPlanner:
     issues: list[Issue] = field(default_factory=list[Issue])
     package: Namespace = field(default_factory=lambda: Namespace("the package"))
     types: dict[str, TypePlan] = field(default_factory=dict[str, TypePlan])
+    widened: dict[str, str] = field(default_factory=dict[str, str])
     _count: int = 0
     # The types of properties, by the identities of their schemas and their names.
     _planned: dict[tuple[int, str], "_Planned"] = field(
@@ -208,16 +211,23 @@ class SchemaPlanner:
             named: Whether the scope's name is for the whole, so that no alternative may have it.
         """
         self._count += 1
-        if self._count > _MOST_SCHEMAS:
+        if self._count > MAX_SCHEMAS:
             message = (
-                f"joining schemas (allOf, or $ref with other keywords) gives more than {_MOST_SCHEMAS} "
+                f"joining schemas (allOf, or $ref with other keywords) gives more than {MAX_SCHEMAS} "
                 "schemas of one; give what they join a name in $defs, and refer to it"
             )
             raise ProtocolError([Issue(None, None, scope.pointer, message)])
-        if scope.depth > _DEEPEST:
+        if scope.depth > MAX_NESTING:
+            self._on_limit(
+                scope, f"nested more than {MAX_NESTING} levels deep, so that the type is object"
+            )
             return ANYTHING
         choices, within = alternatives(
-            schema, self.protocol.definitions, scope.within, self.protocol.formats
+            schema,
+            self.protocol.definitions,
+            scope.within,
+            self.protocol.formats,
+            partial(self._on_limit, scope),
         )
         scope = replace(scope, within=within)
         several = sum(choice != NULL for choice in choices) > 1
@@ -238,6 +248,9 @@ class SchemaPlanner:
                 simple = SimpleSchema({"$ref": scope.name})
             parts.append(simple)
         return any_of(parts)
+
+    def _on_limit(self, scope: PlanScope, reason: str) -> None:
+        self.widened.setdefault(scope.pointer, reason)
 
     def _endings(
         self, choices: list[SimpleSchema], scope: PlanScope, *, several: bool, named: bool

@@ -42,11 +42,13 @@ class Checks:
         slots: By the procedure's constant and the slot, or the error's class and ``data``.
         definitions: The definitions that their schemas refer to.
         proved: The number of slots that need no validator.
+        widened: Why the types of schemas are object, by location: they exceed a limit of the generator.
     """
 
     slots: Mapping[tuple[str, str], Check]
     definitions: Mapping[str, Schema]
     proved: int
+    widened: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
             )
         slots[slot.owner, slot.name] = check
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
-    return Checks(slots, bared, proved)
+    return Checks(slots, bared, proved, plan.widened)
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:

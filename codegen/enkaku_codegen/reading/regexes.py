@@ -9,7 +9,7 @@ from jsonschema_rs import Draft202012Validator, ValidationError
 
 __all__ = ["pattern_fault"]
 
-_LONGEST: Final = 10_000
+MAX_PATTERN: Final = 10_000
 _PYTHONS: Final = re.compile(r"\(\?P[<=>]")
 _LITERAL: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*+\]?", re.DOTALL)
 _PLAIN: Final = re.compile(r"\^?[A-Za-z0-9_/: -]*\$?")
@@ -28,8 +28,8 @@ _PYTHON_ONLY: Final = re.compile(r"bad escape \\[cpPuz]|unknown extension|look-b
 @lru_cache(maxsize=65_536)
 def pattern_fault(pattern: str) -> str:
     """Return what is wrong with a pattern, or an empty string if it is supported."""
-    if len(pattern) > _LONGEST:
-        return f"a pattern of {len(pattern)} characters; at most {_LONGEST} are supported"
+    if len(pattern) > MAX_PATTERN:
+        return f"a pattern of {len(pattern)} characters; at most {MAX_PATTERN} are supported"
     if _PLAIN.fullmatch(pattern):
         return ""
     if _PYTHONS.search(_LITERAL.sub("", pattern)):
