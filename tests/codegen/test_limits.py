@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from commands import enkaku
 from enkaku_codegen.json_values import MAX_DEPTH, MAX_DIGITS, MAX_VALUES
+from enkaku_codegen.planning import simplify
 from enkaku_codegen.planning.plan import ObjectPlan
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.planning.schema_planner import MAX_NESTING, MAX_SCHEMAS
@@ -64,11 +65,14 @@ def test_union_of_many_properties_is_object_and_reported() -> None:
     assert [f"{MAX_PROPERTIES} properties" in each for each in plan.widened.values()] == [True]
 
 
-def test_class_of_many_properties_is_typed() -> None:
-    keys = (f"key{index}" for index in range(MAX_PROPERTIES + 1))
-    schema = {"type": "object", "properties": dict.fromkeys(keys, True)}
-    (type_,) = make_plan(one_param(schema)).types
+def test_class_of_many_properties_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simplify, "MAX_PROPERTIES", 2)
+    keys = ("a", "b", "c")
+    one = {"type": "object", "properties": dict.fromkeys(keys, True)}
+    (type_,) = make_plan(one_param(one)).types
     assert isinstance(type_, ObjectPlan)
+    other = {"type": "object", "properties": {"d": True}, "required": ["d"]}
+    assert make_plan(one_param({"anyOf": [one, other]})).types == ()
 
 
 def test_schema_nested_too_deeply_is_object_and_reported() -> None:

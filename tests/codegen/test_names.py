@@ -479,6 +479,8 @@ def test_only_class_of_unnamed_union_has_no_suffix() -> None:
     assert planned(union) == {"EchoParam", "EchoParamObject"}
     titled = {"anyOf": [{"type": "string"}, an_object("a") | {"title": "EchoParam Pair"}]}
     assert planned(titled) == {"EchoParam", "EchoParamPair"}
+    definitions = {"Acc": {"anyOf": [{"type": "string"}, an_object("a") | {"title": "Account"}]}}
+    assert planned(True, definitions) == {"Acc", "AccAccount"}
 
 
 @pytest.mark.parametrize(

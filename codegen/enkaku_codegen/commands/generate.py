@@ -71,8 +71,8 @@ def _report(checks: "Checks", *, verbose: bool) -> None:
         hint = "" if verbose else " (reasons: --verbose)"
         print(f"{schemas} a limit of the generator and became object{hint}")
     if verbose:
-        for pointer, reason in checks.widened.items():
-            print(f"{pointer}: {reason}")
+        for pointer, limit in checks.widened.items():
+            print(f"{pointer}: {limit}")
         for each in checks.slots.values():
             for reason in each.reasons:
                 print(f"{each.label}: {reason}")

@@ -24,8 +24,8 @@ properties and definitions, too, so that ``_id`` and ``id`` have one name.
 
 Below a slot or a definition, a type is named by its path: ``MetricsStreamResult``, then the property
 (``MetricsStreamResultOwner``), ``Item`` for the items of an array, ``Item1``, ``Item2`` for those of a tuple,
-``Value`` for the values of a map. An object in a union adds its discriminating constant (``type: "circle"`` gives
-``Circle``), else its title, else ``Object``, or ``Option1``, ``Option2`` if there are several.
+``Value`` for the values of a map. The only object in the union of a property adds nothing; others add what
+``union_names`` makes of them.
 """
 
 import keyword

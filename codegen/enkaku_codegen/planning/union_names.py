@@ -1,4 +1,10 @@
-"""Names for the alternatives of a union, made from their contents so that order does not matter."""
+"""Names for the alternatives of a union, made from their contents so that order does not matter.
+
+The classes of a union are told apart by the first of these that is different in each: the constants of one property
+that all have, the titles. Otherwise each gets its constant or its title, and then, among those that have the same
+one, the property that only it requires, the property that only it has, or all that it requires. Those that nothing
+tells apart are numbered.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,7 +96,9 @@ class _Described:
         words = {key: _constants(each) for key, each in properties.items()}
         self.constants = {key: each for key, each in words.items() if each}
         title = _title(simple.get("title"), LATEST_NAMES)
-        self.title = title.removeprefix(name) or ("Object" if title else "")
+        rest = title.removeprefix(name) or ("Object" if title else "")
+        # Acc is not the first word of Account.
+        self.title = title if rest[:1].islower() else rest
         self.required = {each for each in as_list(simple.get("required")) if isinstance(each, str)}
         self.properties = properties.keys() | self.required
 
