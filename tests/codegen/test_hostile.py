@@ -15,7 +15,7 @@ from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate
 from enkaku_codegen.planning import schema_planner
 from enkaku_codegen.planning.planner import make_plan
-from enkaku_codegen.planning.schema_planner import _MOST_SCHEMAS
+from enkaku_codegen.planning.schema_planner import MAX_SCHEMAS
 from enkaku_codegen.prepare import prepare
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import (
@@ -223,16 +223,24 @@ def joined(name: str, **properties: Any) -> dict:
     return {"allOf": [{"$ref": f"#/$defs/{name}"}, {"properties": properties}]}
 
 
-@pytest.mark.parametrize("limit", slow_but([2_000], [2_000, _MOST_SCHEMAS]))
+@pytest.mark.parametrize("limit", slow_but([2_000], [2_000, MAX_SCHEMAS]))
 def test_all_of_exponential_merge_is_rejected(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema_planner, "_MOST_SCHEMAS", limit)
+    monkeypatch.setattr(schema_planner, "MAX_SCHEMAS", limit)
     text = {"type": "string"}
     definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": text}}}
     for index in range(40):
-        below = {key: joined(f"E{index + 1}", **{key: text}) for key in ("p", "q")}
+        below = {key: joined(f"E{index + 1}", p=text, q=text) for key in ("p", "q")}
         definitions[f"E{index}"] = {"type": "object", "properties": below}
     with pytest.raises(ProtocolError, match=f"more than {limit} schemas of one"):
         make_plan(one_param({"$ref": "#/$defs/E0"}, definitions))
+
+
+def test_all_of_unchanged_properties_are_planned_once() -> None:
+    definitions: dict[str, Any] = {"E40": {"type": "object", "properties": {"z": True}}}
+    for index in range(40):
+        below = {key: joined(f"E{index + 1}", **{key: True}) for key in ("p", "q")}
+        definitions[f"E{index}"] = {"type": "object", "properties": below}
+    assert len(make_plan(one_param({"$ref": "#/$defs/E0"}, definitions)).types) < 5_000
 
 
 def test_all_of_many_schemas_of_one_property_are_merged() -> None:
@@ -242,7 +250,7 @@ def test_all_of_many_schemas_of_one_property_are_merged() -> None:
         for index in numbers
     ]
     plan = make_plan(one_param({"allOf": parts}))
-    (inner,) = [each for each in plan.types if each.name.endswith("PObject")]
+    (inner,) = [each for each in plan.types if each.name.endswith("ParamP")]
     assert len(inner.fields) == len(numbers)
 
 

@@ -1,7 +1,10 @@
 import json
 import keyword
 import unicodedata
+from dataclasses import replace
+from pathlib import Path
 from random import Random
+from typing import Literal
 
 import enkaku
 import pydantic
@@ -18,8 +21,8 @@ from enkaku_codegen.planning.names import (
 )
 from enkaku_codegen.planning.plan import ObjectPlan
 from enkaku_codegen.planning.planner import make_plan
-from enkaku_codegen.reading.definition import Protocol
-from generated.packages import an_error, make_protocol, one_param
+from enkaku_codegen.reading.definition import Protocol, read_protocol
+from generated.packages import accepts, an_error, imported, make_protocol, one_param
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -37,6 +40,7 @@ from hypothesis import strategies as st
         ("list", "list_", "LIST", "ListParam"),
         ("enkaku", "enkaku_", "ENKAKU", "EnkakuParam"),
         ("__init__", "init", "INIT", "InitParam"),
+        ("$/cancelRequest", "cancel_request", "CANCEL_REQUEST", "CancelRequestParam"),
         ("日本/語", "日本_語", "日本_語", "X日本語Param"),
         ("/", "solidus", "SOLIDUS", "SolidusParam"),
     ],
@@ -54,8 +58,22 @@ def test_procedure_names_derive_from_path(
         ("total_samples", "total_samples"),
         ("userIDs", "user_ids"),
         ("content-type", "content_type"),
-        ("$id", "id"),
-        ("_id", "id"),
+        ("$id", "dollar_id"),
+        ("_id", "under_id"),
+        ("@type", "at_type"),
+        ("#text", "hash_text"),
+        ("__typename", "dunder_typename"),
+        ("___x", "dunderunder_x"),
+        ("_underX", "under_under_x"),
+        (".x", "dot_x"),
+        ("/users", "slash_users"),
+        (" x", "space_x"),
+        ("[x]", "bracket_x"),
+        ("§x", "sectionsign_x"),
+        ("x_", "x"),
+        ("_class", "under_class"),
+        ("$schema", "dollar_schema"),
+        ("_", "under"),
         ("2nd", "x2nd"),
         ("+1", "plus_1"),
         ("-1", "minus_1"),
@@ -93,10 +111,55 @@ def test_attribute_name_derives_from_property(key: str, attribute: str) -> None:
         ("None", "None_"),
         ("日本", "X日本"),
         ("", "Empty"),
+        ("_user", "UnderUser"),
+        ("@User", "AtUser"),
     ],
 )
 def test_definition_name_is_kept_if_valid_class_name(definition: str, name: str) -> None:
     assert own_class_name(definition) == name
+
+
+@given(
+    st.lists(st.sampled_from("_$@#/.-+ [§"), max_size=4).map("".join),
+    st.lists(st.sampled_from("_$@#/.-+ [§"), max_size=4).map("".join),
+    st.sampled_from(["x", "under", "dunderX", "at_x", "1", "dollar_under_x"]),
+    st.sampled_from(["x", "under", "dunderX", "at_x", "1", "dollar_under_x"]),
+)
+def test_attribute_names_with_other_marks_differ(
+    one: str, other: str, name: str, another: str
+) -> None:
+    if one and other and (one, name) != (other, another):
+        assert attribute_name(one + name) != attribute_name(other + another)
+        assert own_class_name(one + name) != own_class_name(other + another)
+
+
+@pytest.mark.parametrize("marked", ["_x", "@x", "$x"])
+def test_marked_property_beside_plain_one_gets_own_names(marked: str) -> None:
+    each = {"type": "object", "properties": {"a": {}}}
+    plan = make_plan(one_param({"type": "object", "properties": {"x": each, marked: each}}))
+    outer = plan.types[-1]
+    assert isinstance(outer, ObjectPlan)
+    assert [field.attribute for field in outer.fields] == ["x", attribute_name(marked)]
+    assert len({each.name for each in plan.types}) == 3
+
+
+def test_names_option_1_keeps_old_names(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"_id": {}, "__type": {}, "$a": {}, "+1": {}}}
+    file = {"names": 1, "$defs": {"_user": schema}, "procedures": {"a": {"type": "event"}}}
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps(file))
+    (type_,) = make_plan(read_protocol(path)).types
+    assert isinstance(type_, ObjectPlan)
+    assert type_.name == "User"
+    assert [each.attribute for each in type_.fields] == ["id", "type", "a", "plus_1"]
+
+
+@pytest.mark.parametrize("value", [0, 3, True, "1", None])
+def test_names_option_with_other_value_is_rejected(value: object, tmp_path: Path) -> None:
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps({"names": value, "procedures": {"a": {"type": "event"}}}))
+    with pytest.raises(ProtocolError, match=r"protocol\.json:1: /names: expected"):
+        read_protocol(path)
 
 
 def test_attribute_name_never_shadows_model_attribute() -> None:
@@ -196,7 +259,7 @@ def test_nested_type_names_derive_from_path() -> None:
         "EchoParamLevel",
         "EchoParamPairItem2",
         "EchoParamMaybe",
-        "EchoParamEitherObject",
+        "EchoParamEither",
     }
 
 
@@ -215,7 +278,7 @@ def test_union_member_names_derive_from_discriminator() -> None:
     assert names == [
         ["EchoParamCircle", "EchoParamSquare", "EchoParam"],
         ["EchoParamByName", "EchoParamById", "EchoParam"],
-        ["EchoParamOption1", "EchoParamOption2", "EchoParam"],
+        ["EchoParamA", "EchoParamB", "EchoParam"],
     ]
 
 
@@ -370,3 +433,172 @@ def test_namespace_reserve_taken_name_reports_one_issue() -> None:
     assert list(namespace.reserve("b", "two", "/2")) == []
     (issue,) = namespace.reserve("a", "three", "/3")
     assert (issue.pointer, "one at /1" in issue.message) == ("/3", True)
+
+
+def an_object(*required: str, **properties: object) -> dict:
+    return {
+        "type": "object",
+        "properties": {**{key: {"type": "string"} for key in required}, **properties},
+        "required": [*required],
+    }
+
+
+def planned(schema: object, definitions: dict | None = None, names: Literal[1, 2] = 2) -> set[str]:
+    """Return the names of the types for a param, and for definitions."""
+    # Copied, so that no two places have one object: a file never has.
+    copied = json.loads(json.dumps([schema, definitions]))
+    protocol = replace(one_param(*copied), names=names)
+    return {each.name for each in make_plan(protocol).types}
+
+
+def test_definition_without_type_names_class_after_itself() -> None:
+    untyped = {"properties": {"id": {"type": "string"}}, "title": "Account"}
+    schema = {"type": "array", "items": {"$ref": "#/$defs/Account"}}
+    assert planned(schema, {"Account": untyped}) == {"Account", "AccountOrOther"}
+    assert planned(untyped) == {"EchoParam", "EchoParamOrOther"}
+    assert planned(schema, {"Account": untyped}, names=1) == {"Account", "AccountAccount"}
+    both = {"Account": untyped, "AccountOrOther": True}
+    assert planned(schema, both) == {"Account", "AccountObject", "AccountOrOther"}
+
+
+def test_definition_without_type_accepts_what_its_schema_does(tmp_path: Path) -> None:
+    untyped = {"properties": {"id": {"type": "string"}}}
+    schema = {"type": "object", "properties": {"of": {"$ref": "#/$defs/Account"}}}
+    with imported(one_param(schema, {"Account": untyped}), tmp_path) as package:
+        slot = package.ECHO.param
+        assert all(accepts(slot, {"of": each}) for each in ({"id": "a"}, {}, 1, None, ["a"], "a"))
+        assert not accepts(slot, {"of": {"id": 1}})
+        assert package.EchoParam(of=package.Account(id="a")).of.id == "a"
+
+
+def test_only_class_of_unnamed_union_has_no_suffix() -> None:
+    union = {"anyOf": [{"type": "string"}, an_object("a")]}
+    assert planned({"type": "object", "properties": {"either": union}}) == {
+        *("EchoParam", "EchoParamEither"),
+    }
+    assert planned(union) == {"EchoParam", "EchoParamObject"}
+    titled = {"anyOf": [{"type": "string"}, an_object("a") | {"title": "EchoParam Pair"}]}
+    assert planned(titled) == {"EchoParam", "EchoParamPair"}
+    definitions = {"Acc": {"anyOf": [{"type": "string"}, an_object("a") | {"title": "Account"}]}}
+    assert planned(True, definitions) == {"Acc", "AccAccount"}
+
+
+@pytest.mark.parametrize(
+    ("objects", "names"),
+    [
+        ([an_object("signal"), an_object("field")], ["Signal", "Field"]),
+        ([an_object("a", "b"), an_object("a", c={})], ["B", "C"]),
+        ([an_object("a"), an_object("a", "b"), an_object("b", c={})], ["A", "AB", "C"]),
+        (
+            [an_object(type={"const": "x"}), an_object("url"), an_object(type={"const": "y"})],
+            ["X", "Url", "Y"],
+        ),
+        (
+            [an_object("a", k={"const": "x"}), an_object("b", k={"const": "x"}), an_object(k={})],
+            ["A", "B", "Object"],
+        ),
+        (
+            [
+                an_object("a", k={"const": "x"}),
+                an_object("b", k={"const": "x"}),
+                an_object(k={"enum": ["y", "z"]}),
+            ],
+            ["XA", "XB", "YOrZ"],
+        ),
+        ([an_object(a={"type": "string"}), an_object(a={"type": "null"})], ["Option1", "Option2"]),
+        (
+            [an_object("a"), an_object(a={"type": "null"}, b={}), an_object("a", c={})],
+            ["A", "B", "C"],
+        ),
+    ],
+)
+def test_union_class_is_named_by_what_distinguishes_it(
+    objects: list[dict], names: list[str]
+) -> None:
+    assert planned({"anyOf": objects}) == {"EchoParam", *(f"EchoParam{each}" for each in names)}
+
+
+def test_union_names_that_collide_are_numbered() -> None:
+    inner = an_object("x")
+    objects = [an_object("a", b=inner), an_object("ab"), an_object("a_b", "c")]
+    assert planned({"anyOf": [an_object("aB"), an_object("a", b=inner)]}) == {
+        *("EchoParam", "EchoParamOption1", "EchoParamOption2", "EchoParamOption2B"),
+    }
+    assert len(planned({"anyOf": objects})) == 5
+
+
+def test_property_next_to_choice_gets_one_class() -> None:
+    schema = {
+        **an_object(format=an_object("year")),
+        "anyOf": [
+            {"required": ["size"], "type": "object"},
+            {"required": ["fill"], "type": "object"},
+        ],
+    }
+    assert planned(schema) == {
+        *("EchoParam", "EchoParamFill", "EchoParamFormat", "EchoParamSize"),
+    }
+
+
+def test_joined_definition_shares_its_property_types() -> None:
+    base = an_object(owner=an_object("name"))
+    joined = {"allOf": [{"$ref": "#/$defs/Base"}, an_object(more={"type": "string"})]}
+    assert planned(joined, {"Base": base, "Above": joined}) == {
+        *("Base", "BaseOwner", "Above", "EchoParam"),
+    }
+    assert len(planned(joined, {"Base": base, "Above": joined}, names=1)) == 6
+
+
+def point(**more: object) -> dict:
+    return an_object(coordinates={"type": "array", "items": {"type": "number"}}, **more)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "count"),
+    [
+        (point() | {"title": "GeoJSON Point"}, 3),
+        (point(type={"const": "Point"}), 3),
+        (point(), 4),
+    ],
+    ids=["titled", "tagged", "equal by chance"],
+)
+def test_equal_classes_of_one_kind_become_one(geometry: dict, count: int) -> None:
+    feature = an_object(geometry=geometry, kind={"enum": ["a", "b", "c", "d"]})
+    schema = an_object(geometry=geometry, features={"type": "array", "items": feature})
+    names = planned(schema)
+    assert {"EchoParam", "EchoParamGeometry", "EchoParamFeaturesItem"} <= names
+    assert len(names) == count + 1  # the alias of kind, too
+    assert len(planned(schema, names=1)) == 5
+
+
+def test_equal_classes_that_contain_others_become_one() -> None:
+    inner = {**an_object("x"), "title": "Inner"}
+    outer = {**an_object(inner=inner), "title": "Outer"}
+    schema = an_object(a=outer, list={"type": "array", "items": outer}, z=inner)
+    plan = make_plan(one_param(json.loads(json.dumps(schema))))
+    types = {each.name: each for each in plan.types}
+    assert types.keys() == {"EchoParam", "EchoParamA", "EchoParamZ"}
+    held = types["EchoParamA"]
+    assert isinstance(held, ObjectPlan)
+    assert held.fields[0].schema == {"$ref": "EchoParamZ"}
+
+
+@pytest.mark.parametrize(
+    ("definitions", "names"),
+    [
+        (["io.k8s.api.core.v1.Pod"], ["Pod"]),
+        (["io.k8s.api.core.v1.Pod", "Pod"], ["V1Pod", "Pod"]),
+        (
+            ["io.k8s.api.core.v1.Event", "io.k8s.api.events.v1.Event", "a.b.Pod"],
+            ["CoreV1Event", "EventsV1Event", "Pod"],
+        ),
+        (["https://example.com/schemas/address.schema.json"], ["Address"]),
+        (["https://a.com/x.json#/definitions/Order", "http://b.com/x.json"], ["Order", "X"]),
+        (["urn:example:order"], ["UrnExampleOrder"]),
+        (["core.Pod", "user.profile.get"], ["CorePod", "UserProfileGet"]),
+    ],
+)
+def test_definition_named_by_url_gets_short_name(definitions: list[str], names: list[str]) -> None:
+    schemas = {each: an_object("a") for each in definitions}
+    assert planned(True, schemas) == {*names}
+    assert planned(True, schemas, names=1) == {own_class_name(each, 1) for each in definitions}

@@ -50,7 +50,7 @@ def _write(changes: Changes) -> None:
 
 
 def _report(checks: "Checks", *, verbose: bool) -> None:
-    """Print how many slots need a validator at run time, which has to be installed there, and what formats reject."""
+    """Print how many slots need a validator at run time, what formats reject, and which schemas became object."""
     count = len(checks.slots)
     every = checks.proved + count
     if count:
@@ -69,7 +69,17 @@ def _report(checks: "Checks", *, verbose: bool) -> None:
             f"{len(checks.formats)} of {every} slots {reject} strings of a format "
             f"that Python cannot hold{hint}"
         )
+    if checks.widened:
+        schemas = (
+            "1 schema exceeds"
+            if len(checks.widened) == 1
+            else f"{len(checks.widened)} schemas exceed"
+        )
+        hint = "" if verbose else " (reasons: --verbose)"
+        print(f"{schemas} a limit of the generator and became object{hint}")
     if verbose:
+        for pointer, limit in checks.widened.items():
+            print(f"{pointer}: {limit}")
         for each in checks.slots.values():
             for reason in each.reasons:
                 print(f"{each.label}: {reason}")

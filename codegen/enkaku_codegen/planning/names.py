@@ -8,32 +8,44 @@ The rules, by example::
     metrics/stream   metrics_stream   METRICS_STREAM   MetricsStream...
     totalSamples     total_samples        a capital begins a word; HTTPServer is http_server
     content-type     content_type         characters that no identifier may have separate words
-    $id, _id, id     id                   and are left out at the ends
+    $id, _id, @type  dollar_id, under_id, at_type    those at the front of a property or definition are spelled
+    __typename       dunder_typename
+    /users           users                but are left out at the front of a procedure, and at the end of any name
     class, copy      class_, copy_        keywords, and attributes of pydantic's models
     3d               x3d                  an identifier begins with a letter
     +1, -1           plus_1, minus_1
     *, ""            asterisk, empty      without a letter: the names of the characters
 
+A definition with the name of a URL or a package (``io.k8s.api.core.v1.Pod``) is named by as few of its last parts as
+tell it from all other definitions: ``Pod``, else ``V1Pod``.
+
+These are the rules of version 2. Version 1 (``names: 1`` in a protocol file) leaves out what is at the front of
+properties and definitions, too, so that ``_id`` and ``id`` have one name.
+
 Below a slot or a definition, a type is named by its path: ``MetricsStreamResult``, then the property
 (``MetricsStreamResultOwner``), ``Item`` for the items of an array, ``Item1``, ``Item2`` for those of a tuple,
-``Value`` for the values of a map. An object in a union adds its discriminating constant (``type: "circle"`` gives
-``Circle``), else its title, else ``Object``, or ``Option1``, ``Option2`` if there are several.
+``Value`` for the values of a map. The only object in the union of a property adds nothing; others add what
+``union_names`` makes of them.
 """
 
 import keyword
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from enkaku_codegen.errors import Issue
+from enkaku_codegen.reading.dialects import HOLDERS
+from enkaku_codegen.reading.options import LATEST_NAMES, NameRules
 
 __all__ = [
     "Namespace",
     "attribute_name",
     "class_name",
     "constant_name",
+    "definition_names",
     "is_attribute_name",
     "method_name",
     "own_class_name",
@@ -96,6 +108,7 @@ _CLASSES: Final = _KEYWORDS | {
     "NoneType",
     "TypeAlias",
     "TypeAliasType",
+    "Union",
     "Unpack",
 }
 
@@ -107,17 +120,78 @@ _WORD: Final = re.compile(
       | d+(?:[ls]+d*)?      # 3d""",
     re.VERBOSE,
 )
+_URL: Final = re.compile(r"[A-Za-z][\w+.-]*://|urn:")
+# A package of two steps or more, and the name of a type.
+_PACKAGE: Final = re.compile(r"[a-z][\w-]*(\.[\w-]+)+\.[A-Z]\w*")
 _SIGNS: Final = {"+": "plus", "-": "minus"}
+# The words for characters at the front of a name. None is the beginning of another, and they are joined without a
+# separator: so two names that differ only in such characters never get one name.
+_MARKS: Final = {
+    " ": "space",
+    "!": "bang",
+    '"': "quote",
+    "#": "hash",
+    "$": "dollar",
+    "%": "percent",
+    "&": "and",
+    "'": "apostrophe",
+    "(": "paren",
+    ")": "closeparen",
+    "*": "asterisk",
+    "+": "plus",
+    ",": "comma",
+    "-": "minus",
+    ".": "dot",
+    "/": "slash",
+    ":": "colon",
+    ";": "semicolon",
+    "<": "less",
+    "=": "equals",
+    ">": "greater",
+    "?": "question",
+    "@": "at",
+    "[": "bracket",
+    "\\": "backslash",
+    "]": "closebracket",
+    "^": "caret",
+    "_": "under",
+    "__": "dunder",
+    "`": "backtick",
+    "{": "brace",
+    "|": "pipe",
+    "}": "closebrace",
+    "~": "tilde",
+}
 
 
-def words(name: str) -> list[str]:
-    """Return the words of a name, in their own case; at least one."""
-    text = unicodedata.normalize("NFKC", name)
-    kinds = "".join(_kind(character) for character in text)
-    found = [text[match.start() : match.end()] for match in _WORD.finditer(kinds)]
+def words(name: str, rules: NameRules = LATEST_NAMES) -> list[str]:
+    """Return the words of the name of a property or definition, in their own case; at least one."""
+    if rules == 1:
+        return _words_of_path(name)
+    text, matches = _matches(name)
+    front = text[: matches[0].start()] if matches else text
+    marks = "".join(_mark(each) for each in re.findall("__|.", front, re.DOTALL))
+    found = [text[match.start() : match.end()] for match in matches]
+    return [marks, *found] if marks else found or ["empty"]
+
+
+def _words_of_path(name: str) -> list[str]:
+    """Return the words of a procedure's path, which has separators at its front; at least one."""
+    text, matches = _matches(name)
+    found = [text[match.start() : match.end()] for match in matches]
     if found and re.match(r"\W*[+-]\d", text):
         found.insert(0, _SIGNS[re.sub(r"\d.*", "", text, flags=re.DOTALL)[-1]])
     return found or _spelled(name)
+
+
+def _matches(name: str) -> tuple[str, list[re.Match[str]]]:
+    text = unicodedata.normalize("NFKC", name)
+    kinds = "".join(_kind(character) for character in text)
+    return text, list(_WORD.finditer(kinds))
+
+
+def _mark(character: str) -> str:
+    return _MARKS.get(character) or "".join(_spelled(character))
 
 
 def _kind(character: str) -> str:
@@ -135,14 +209,18 @@ def _spelled(text: str) -> list[str]:
     return re.findall("[a-z0-9]+", spelled.lower())
 
 
-def pascal(name: str) -> str:
+def pascal(name: str, rules: NameRules = LATEST_NAMES) -> str:
     """Return a name in ``PascalCase``: a part of a class name."""
-    return "".join(word.capitalize() for word in words(name))
+    return _pascal(words(name, rules))
 
 
-def attribute_name(name: str) -> str:
+def _pascal(words: list[str]) -> str:
+    return "".join(word.capitalize() for word in words)
+
+
+def attribute_name(name: str, rules: NameRules = LATEST_NAMES) -> str:
     """Return the name of the attribute for a property of an object."""
-    return _snake(name, _ATTRIBUTES)
+    return _snake(words(name, rules), _ATTRIBUTES)
 
 
 def is_attribute_name(name: str) -> bool:
@@ -153,27 +231,57 @@ def is_attribute_name(name: str) -> bool:
 
 def method_name(name: str) -> str:
     """Name the method for a procedure."""
-    return _snake(name, _METHODS)
+    return _snake(_words_of_path(name), _METHODS)
 
 
 def constant_name(name: str) -> str:
     """Name the constant for a procedure."""
-    return _finish("_".join(words(name)).upper(), "X", frozenset())
+    return _finish("_".join(_words_of_path(name)).upper(), "X", frozenset())
 
 
 def class_name(*parts: str) -> str:
-    """Name a class by its path: a procedure, a slot, a property and so on, each in any case."""
-    return _class("".join(pascal(part) for part in parts))
+    """Name a class by its path: a procedure, a slot, an error code and so on, each in any case."""
+    return _class("".join(_pascal(_words_of_path(part)) for part in parts))
 
 
-def own_class_name(name: str) -> str:
+def own_class_name(name: str, rules: NameRules = LATEST_NAMES) -> str:
     """Name a class that has a name already, and keep it if it will do."""
     fits = name.isidentifier() and unicodedata.is_normalized("NFKC", name) and _is_upper(name)
-    return _class(name if fits else pascal(name))
+    return _class(name if fits else pascal(name, rules))
 
 
-def _snake(name: str, reserved: frozenset[str]) -> str:
-    return _finish("_".join(words(name)).lower(), "x", reserved)
+def definition_names(definitions: Iterable[str], rules: NameRules) -> dict[str, str]:
+    """Return the class names of definitions."""
+    names = {each: own_class_name(each, rules) for each in definitions}
+    if rules == 1:
+        return names
+    parts = {each: found for each in names if len(found := _parts(each)) > 1}
+    plain = {name for each, name in names.items() if each not in parts}
+    short: dict[str, str] = {}
+    waiting, count = list(parts), 1
+    while waiting:
+        tried = {each: own_class_name("/".join(parts[each][-count:])) for each in waiting}
+        users = Counter(tried.values())
+        fits = {each for each, name in tried.items() if users[name] == 1 and name not in plain}
+        short |= {each: tried[each] for each in fits}
+        waiting = [each for each in waiting if each not in fits and len(parts[each]) > count]
+        count += 1
+    # Two of different lengths may be the same: each of them keeps its whole name.
+    users = Counter(short.values())
+    return names | {each: name for each, name in short.items() if users[name] == 1}
+
+
+def _parts(definition: str) -> list[str]:
+    """Return the parts of a name that is a URL or has the name of a package; else the name alone."""
+    if match := _URL.match(definition):
+        path = re.sub(r"(\.schema)?\.(json|ya?ml)(?=#|$)", "", definition[match.end() :])
+        steps = [each for each in re.split("[/#?]", path) if each]
+        return [each for each in steps if each not in HOLDERS] or [definition]
+    return definition.split(".") if _PACKAGE.fullmatch(definition) else [definition]
+
+
+def _snake(words: list[str], reserved: frozenset[str]) -> str:
+    return _finish("_".join(words).lower(), "x", reserved)
 
 
 def _class(name: str) -> str:
@@ -204,6 +312,10 @@ class Namespace:
     where: str
     advice: str = "rename one of them"
     _owners: dict[str, str] = field(default_factory=dict[str, str])
+
+    def release(self, name: str) -> None:
+        """Make a name free again."""
+        self._owners.pop(name, None)
 
     def reserve(self, name: str, owner: str, pointer: str) -> Iterator[Issue]:
         """Reserve a name, and yield an issue if it is reserved already.

@@ -102,6 +102,8 @@ class Plan:
 
     Attributes:
         types: A type comes after the types that are parts of it.
+        definitions: The name of the type of each definition.
+        widened: Why the types of schemas are object, by location: they exceed a limit.
     """
 
     client: str
@@ -110,6 +112,8 @@ class Plan:
     types: tuple[TypePlan, ...]
     errors: tuple[ErrorPlan, ...]
     procedures: tuple[ProcedurePlan, ...]
+    definitions: Mapping[str, str]
+    widened: Mapping[str, str]
 
 
 def names_in(schema: Json) -> list[str]:

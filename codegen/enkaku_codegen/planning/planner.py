@@ -1,13 +1,15 @@
 """Planner of a package: names for all procedures, errors and types, and the type of each slot."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.json_values import Schema, pointer
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, SlotName
 from enkaku_codegen.reading.simple_schema import NULL, SimpleSchema, reads_well
 
+from .definitions import class_names, in_order, is_untyped, or_other, type_names_of
 from .docstrings import schema_text
 from .names import Namespace, class_name, constant_name, method_name, own_class_name, pascal
 from .plan import AliasPlan, ErrorPlan, Plan, ProcedurePlan, without_loops
@@ -24,13 +26,16 @@ def make_plan(protocol: Protocol) -> Plan:
     Raises:
         ProtocolError: Some names are the same in Python; it has all such pairs.
     """
-    taken = frozenset(own_class_name(each) for each in protocol.definitions)
-    return _Planner(protocol, taken, SchemaPlanner(protocol)).plan()
+    classes = class_names(protocol)
+    taken = frozenset(classes.values())
+    types = type_names_of(protocol, classes)
+    return _Planner(protocol, classes, taken, SchemaPlanner(protocol, types)).plan()
 
 
 @dataclass(slots=True)
 class _Planner:
     protocol: Protocol
+    classes: Mapping[str, str]
     taken: frozenset[str]
     schemas: SchemaPlanner
     methods: Namespace = field(default_factory=lambda: Namespace("the client"))
@@ -40,14 +45,14 @@ class _Planner:
     )
 
     def plan(self) -> Plan:
-        prefix = own_class_name(self.protocol.name)
+        prefix = own_class_name(self.protocol.name, 1)
         client, handler = f"{prefix}Client", f"{prefix}Handler"
         self.schemas.reserve(self.schemas.package, client, "the client class", "")
         self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
         for each in imported_classes(self.protocol.formats.values()):
             self.schemas.reserve(self.schemas.package, each, "the type of a format", "")
-        for name, schema in self.protocol.definitions.items():
-            self.definition(name, schema)
+        for name in in_order(self.protocol.definitions):
+            self.definition(name, self.protocol.definitions[name])
         procedures = tuple(self.procedure(each) for each in self.protocol.procedures)
         if self.schemas.issues:
             raise ProtocolError(self.schemas.issues)
@@ -58,6 +63,8 @@ class _Planner:
             types=without_loops(tuple(self.schemas.types.values())),
             errors=tuple(self.errors),
             procedures=procedures,
+            definitions=self.schemas.definitions,
+            widened=self.schemas.widened,
         )
 
     def scope(self, name: str, where: str) -> PlanScope:
@@ -65,10 +72,13 @@ class _Planner:
 
     def definition(self, name: str, schema: Schema) -> None:
         owner = f"the definition {json.dumps(name)}"
-        scope = PlanScope(own_class_name(name), pointer(("$defs", name)), owner, taken=self.taken)
-        simple = self.schemas.simplified(schema, scope, named=True)
-        if simple != {"$ref": scope.name} or scope.name not in self.schemas.types:
-            self.schemas.add(AliasPlan(scope.name, simple, schema_text(schema, scope.name)), scope)
+        class_, type_ = self.classes[name], self.schemas.definitions[name]
+        scope = PlanScope(class_, pointer(("$defs", name)), owner, taken=self.taken)
+        simple = self.schemas.root(schema, scope, named=type_ == class_)
+        if simple != {"$ref": type_} or type_ not in self.schemas.types:
+            self.schemas.add(
+                AliasPlan(type_, simple, schema_text(schema, type_)), replace(scope, name=type_)
+            )
 
     def procedure(self, procedure: Procedure) -> ProcedurePlan:
         name = procedure.name
@@ -90,11 +100,13 @@ class _Planner:
         """Plan the type of a slot, and name it unless it reads well without a name."""
         choices, _ = alternatives(schema, self.protocol.definitions, formats=self.protocol.formats)
         several = sum(choice != NULL for choice in choices) > 1
-        simple = self.schemas.simplified(schema, scope, named=several)
+        untyped = self.protocol.names > 1 and is_untyped(schema, self.protocol.definitions)
+        name = or_other(scope.name) if untyped else scope.name
+        simple = self.schemas.root(schema, scope, named=several and not untyped)
         if not several and reads_well(simple):
             return simple
-        self.schemas.add(AliasPlan(scope.name, simple, schema_text(schema, scope.name)), scope)
-        return {"$ref": scope.name}
+        self.schemas.add(AliasPlan(name, simple, schema_text(schema, name)), scope)
+        return {"$ref": name}
 
     def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
         """Plan the class of an error; procedures that refer to the same definition share a class."""
@@ -105,8 +117,9 @@ class _Planner:
             if known is not None:
                 return known
             codes = [each for each in procedure.errors if each.definition == error.definition]
-            suffix = pascal(error.code) if error.code and len(codes) > 1 else ""
-            name = own_class_name(own_class_name(error.definition).removesuffix("_") + suffix)
+            suffix = pascal(error.code, 1) if error.code and len(codes) > 1 else ""
+            stem = own_class_name(error.definition, self.protocol.names).removesuffix("_")
+            name = own_class_name(stem + suffix)
             self.shared_errors[error.definition, error.code] = name
         owner = f"the error {json.dumps(error.definition or error.code or 'error')}"
         self.schemas.reserve(self.schemas.package, name, owner, error.pointer)

@@ -1,8 +1,12 @@
 """Planner of the types of one schema: it simplifies the schema recursively, and names the types in it."""
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from functools import partial
+from itertools import islice
+from typing import Final, TypeVar
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Json, Schema, pointer
@@ -26,16 +30,20 @@ from enkaku_codegen.reading.validation_text import describe
 from .defaults import constant
 from .docstrings import annotation_values, property_text, schema_text
 from .names import Namespace, attribute_name, is_attribute_name, own_class_name, pascal
+from .one_class import Kind, kind_of, reachable, renamed, shared_names, with_names
 from .plan import AliasPlan, FieldPlan, ObjectPlan, TypePlan
 from .simplify import alternatives, map_keys
 from .stdlib import imported_modules
 from .union_names import suffixes
 
-__all__ = ["PlanScope", "SchemaPlanner", "unless_taken"]
+__all__ = ["MAX_NESTING", "MAX_SCHEMAS", "PlanScope", "SchemaPlanner", "unless_taken"]
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 # More than any file has. Only joins of joins can exceed it, and their types would be too many to read.
-_MOST_SCHEMAS: Final = 100_000
-_DEEPEST: Final = 64
+MAX_SCHEMAS: Final = 100_000
+MAX_NESTING: Final = 64
 # A tuple with optional items is a union of tuples, at most this many.
 _MOST_TUPLES: Final = 4
 
@@ -81,21 +89,52 @@ def unless_taken(name: str, taken: frozenset[str]) -> str:
     return f"{name}Inline" if name in taken else name
 
 
+@dataclass(frozen=True, slots=True)
+class _Union:
+    """The union that a class is an alternative of, or the class alone.
+
+    Attributes:
+        common: The identities of the schemas of properties that several alternatives have.
+    """
+
+    scope: PlanScope
+    common: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """The type of a property. It keeps the schema alive, whose identity is its key."""
+
+    schema: Schema
+    scope: PlanScope
+    simple: SimpleSchema
+
+
 @dataclass(slots=True)
 class SchemaPlanner:
     """Plans the schemas of one package.
 
     Attributes:
+        definitions: The name of the type of each definition.
         issues: The errors in them; each call may add some.
         package: The names of the package.
         types: The types planned so far, by name.
+        widened: Why the types of schemas are object, by location: they exceed a limit.
     """
 
     protocol: Protocol
+    definitions: Mapping[str, str]
     issues: list[Issue] = field(default_factory=list[Issue])
     package: Namespace = field(default_factory=lambda: Namespace("the package"))
     types: dict[str, TypePlan] = field(default_factory=dict[str, TypePlan])
+    widened: dict[str, str] = field(default_factory=dict[str, str])
     _count: int = 0
+    # The types of properties, by the identities of their schemas and their names.
+    _planned: dict[tuple[int, str], "_Planned"] = field(
+        default_factory=dict[tuple[int, str], "_Planned"]
+    )
+    _kinds: dict[str, Kind] = field(default_factory=dict[str, Kind])
+    _numbered: bool = False
 
     def reserve(self, namespace: Namespace, name: str, owner: str, where: str) -> None:
         """Reserve a name; add an issue if it is reserved already."""
@@ -106,6 +145,63 @@ class SchemaPlanner:
         self.reserve(self.package, type_.name, scope.owner, scope.pointer)
         self.types.setdefault(type_.name, type_)
 
+    def root(self, schema: Schema, scope: PlanScope, *, named: bool) -> SimpleSchema:
+        """Plan the types in the schema of a definition or slot, and return the simple schema.
+
+        Equal classes of one kind become one, with the shortest name. Where names made from contents collide,
+        alternatives are numbered.
+
+        Args:
+            schema: Any schema.
+            scope: Its location and name.
+            named: Whether the scope's name is for the whole, so that no alternative may have it.
+        """
+        if self.protocol.names == 1:
+            return self.simplified(schema, scope, named=named)
+        issues, types, planned = len(self.issues), len(self.types), len(self._planned)
+        simple = self.simplified(schema, scope, named=named)
+        if len(self.issues) > issues:
+            del self.issues[issues:]
+            for name in _after(self.types, types):
+                self._discard(name)
+            for each in _after(self._planned, planned):
+                del self._planned[each]
+            self._numbered = True
+            simple = self.simplified(schema, scope, named=named)
+            self._numbered = False
+        return self._shared(simple, _after(self.types, types), _after(self._planned, planned))
+
+    def _shared(
+        self, simple: SimpleSchema, own: list[str], planned: list[tuple[int, str]]
+    ) -> SimpleSchema:
+        """Make one of equal classes of one kind.
+
+        Args:
+            simple: The simple schema that the types are for.
+            own: The names of the types.
+            planned: The keys of the properties in them.
+        """
+        names = shared_names([self.types[each] for each in own], self._kinds)
+        if not names:
+            return simple
+        simple = renamed(simple, names)
+        for name in own:
+            self.types[name] = with_names(self.types[name], names)
+        for key in planned:
+            each = self._planned[key]
+            scope = replace(each.scope, name=names.get(each.scope.name, each.scope.name))
+            self._planned[key] = _Planned(each.schema, scope, renamed(each.simple, names))
+        used = [simple, *(self._planned[key].simple for key in planned)]
+        reached = reachable(used, {name: self.types[name] for name in own})
+        for name in own:
+            if name not in reached:
+                self._discard(name)
+        return simple
+
+    def _discard(self, name: str) -> None:
+        del self.types[name]
+        self.package.release(name)
+
     def simplified(self, schema: Schema, scope: PlanScope, *, named: bool = False) -> SimpleSchema:
         """Plan the types in a schema, and return the simple schema.
 
@@ -115,48 +211,79 @@ class SchemaPlanner:
             named: Whether the scope's name is for the whole, so that no alternative may have it.
         """
         self._count += 1
-        if self._count > _MOST_SCHEMAS:
+        if self._count > MAX_SCHEMAS:
             message = (
-                f"joining schemas (allOf, or $ref with other keywords) gives more than {_MOST_SCHEMAS} "
+                f"joining schemas (allOf, or $ref with other keywords) gives more than {MAX_SCHEMAS} "
                 "schemas of one; give what they join a name in $defs, and refer to it"
             )
             raise ProtocolError([Issue(None, None, scope.pointer, message)])
-        if scope.depth > _DEEPEST:
+        if scope.depth > MAX_NESTING:
+            self._on_limit(
+                scope, f"nested more than {MAX_NESTING} levels deep, so that the type is object"
+            )
             return ANYTHING
         choices, within = alternatives(
-            schema, self.protocol.definitions, scope.within, self.protocol.formats
+            schema,
+            self.protocol.definitions,
+            scope.within,
+            self.protocol.formats,
+            partial(self._on_limit, scope),
         )
         scope = replace(scope, within=within)
         several = sum(choice != NULL for choice in choices) > 1
-        suffixed = several or (named and len(choices) > 1)
-        endings = suffixes(choices) if suffixed else dict[int, str]()
+        endings = self._endings(choices, scope, several=several, named=named)
+        union = _Union(scope, _common(choices))
         parts: list[SimpleSchema] = []
         for index, choice in enumerate(choices):
             inner = scope.below(endings[index]) if index in endings else scope
             text = "" if several else schema_text(schema, inner.name)
-            simple = self._alternative(choice, inner, text or schema_text(choice, inner.name))
+            simple = self._alternative(
+                choice, inner, text or schema_text(choice, inner.name), union
+            )
+            if simple == {"$ref": inner.name}:
+                text = "" if several else schema_text(schema)
+                self._kinds[inner.name] = kind_of(choice, text or schema_text(choice))
             if is_long_enum(simple) and not several and not named:
                 self.add(AliasPlan(scope.name, simple, schema_text(schema, scope.name)), scope)
                 simple = SimpleSchema({"$ref": scope.name})
             parts.append(simple)
         return any_of(parts)
 
-    def _alternative(self, choice: SimpleSchema, scope: PlanScope, text: str) -> SimpleSchema:
+    def _on_limit(self, scope: PlanScope, reason: str) -> None:
+        self.widened.setdefault(scope.pointer, reason)
+
+    def _endings(
+        self, choices: list[SimpleSchema], scope: PlanScope, *, several: bool, named: bool
+    ) -> Mapping[int, str]:
+        """Return the additions to the scope's name for alternatives, by index."""
+        rules = self.protocol.names
+        if not (several or (named and len(choices) > 1)):
+            return {}
+        if rules > 1 and not named and sum(map(is_class, choices)) == 1:
+            # The class may have the name: no other type has it.
+            choices = [ANYTHING if is_class(choice) else choice for choice in choices]
+        return suffixes(choices, scope.name, rules, numbered=self._numbered)
+
+    def _alternative(
+        self, choice: SimpleSchema, scope: PlanScope, text: str, union: "_Union"
+    ) -> SimpleSchema:
         definition = reference_name(choice)
         if definition is not None:
-            return {"$ref": own_class_name(definition)}
+            return {"$ref": self.definitions[definition]}
         if choice.get("type") == "array":
             return self._array(choice, scope)
         if choice.get("type") != "object":
             return choice
         if not is_class(choice):
             return self._map(choice, scope)
-        fields = self._fields(choice, scope)
+        fields = self._fields(choice, scope, union)
         self.add(ObjectPlan(scope.name, fields, is_closed(choice), text), scope)
         return {"$ref": scope.name}
 
-    def _fields(self, schema: SimpleSchema, scope: PlanScope) -> tuple[FieldPlan, ...]:
-        """Plan the properties of a class."""
+    def _fields(
+        self, schema: SimpleSchema, scope: PlanScope, union: "_Union"
+    ) -> tuple[FieldPlan, ...]:
+        """Plan the properties of a class, which is an alternative of a union."""
         properties = as_dict(schema.get("properties"))
         required = as_list(schema.get("required"))
         attributes = Namespace(scope.name, f'rename one of them, or give one an "{NAME_IN_PYTHON}"')
@@ -167,11 +294,11 @@ class SchemaPlanner:
         for key in dict.fromkeys([*properties, *required]):
             if not isinstance(key, str):
                 continue
-            inner = scope.below(pascal(key), "properties", key)
+            inner = scope.below(pascal(key, self.protocol.names), "properties", key)
             value = _schema(properties.get(key, True))
             attribute = self._attribute(key, value, inner)
             self.reserve(attributes, attribute, f"the property {json.dumps(key)}", inner.pointer)
-            simple = self.simplified(value, inner)
+            inner, simple = self._property(key, value, inner, union)
             default = () if key in required else self._default(value, inner)
             # A class or an alias for the property alone already has the text.
             described = inner.name in self.types
@@ -182,15 +309,34 @@ class SchemaPlanner:
             )
         return tuple(fields)
 
+    def _property(
+        self, key: str, value: Schema, scope: PlanScope, union: "_Union"
+    ) -> tuple[PlanScope, SimpleSchema]:
+        """Plan the type of a property, and return it with the scope that it is named by.
+
+        A schema that several classes have in common gets its types once: alternatives share what stands next to
+        the choice, and classes share what they join.
+        """
+        if self.protocol.names == 1 or not isinstance(value, dict):
+            return scope, self.simplified(value, scope)
+        known = self._planned.get((id(value), key))
+        if known is None:
+            if id(value) in union.common:
+                suffix = pascal(key, self.protocol.names)
+                scope = union.scope.below(suffix, "properties", key)
+            known = _Planned(value, scope, self.simplified(value, scope))
+            self._planned[id(value), key] = known
+        return known.scope, known.simple
+
     def _attribute(self, key: str, schema: Schema, scope: PlanScope) -> str:
         """Return the name of the attribute for a property: from its schema, else from its key."""
         for wanted in annotation_values(schema, NAME_IN_PYTHON)[:1]:
             if isinstance(wanted, str) and is_attribute_name(wanted):
                 return wanted
-            such = attribute_name(wanted if isinstance(wanted, str) else key)
+            such = attribute_name(wanted, 1) if isinstance(wanted, str) else attribute_name(key)
             message = f'expected a name for an attribute, such as "{such}", got {describe(wanted)}'
             self.issues.append(Issue(None, None, f"{scope.pointer}/{NAME_IN_PYTHON}", message))
-        return attribute_name(key)
+        return attribute_name(key, self.protocol.names)
 
     def _default(self, schema: Schema, scope: PlanScope) -> tuple[Json, ...]:
         """Return the default to fill in, in a tuple of one; empty if there is none."""
@@ -245,6 +391,23 @@ class SchemaPlanner:
             parts.append(self.simplified(rest, scope.below("Item", "items")))
         items = ANYTHING if ANYTHING in parts else any_of(parts)
         return sized({"type": "array", "items": items}, schema, "minItems", "maxItems")
+
+
+def _after(mapping: dict[Key, Value], count: int) -> list[Key]:
+    """Return the keys that were added after the first so many."""
+    return [*islice(reversed(mapping), len(mapping) - count)][::-1]
+
+
+def _common(choices: list[SimpleSchema]) -> frozenset[int]:
+    """Return the identities of the schemas of properties that several classes have."""
+    counts = Counter(
+        id(each)
+        for choice in choices
+        if is_class(choice)
+        for each in as_dict(choice.get("properties")).values()
+        if isinstance(each, dict)
+    )
+    return frozenset(each for each, count in counts.items() if count > 1)
 
 
 def _tuple(parts: list[SimpleSchema]) -> SimpleSchema:

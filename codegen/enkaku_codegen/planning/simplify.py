@@ -4,7 +4,7 @@ Keywords that no type expresses are left out, so the result accepts every value 
 sometimes more. It works on one level: the schemas of properties and items stay as they are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -21,11 +21,19 @@ from .all_of import merge, type_names, with_enum
 from .pattern import portable
 from .type_forms import formatted, forms, with_one_enum
 
-__all__ = ["alternatives", "map_keys"]
+__all__ = ["MAX_ALTERNATIVES", "MAX_JOINS", "MAX_PROPERTIES", "alternatives", "map_keys"]
 
-# A union of more alternatives is not readable: the type is object then.
-_MOST_ALTERNATIVES: Final = 256
-_DEEPEST: Final = 30
+# With more alternatives, the type is object: such a union is slow to import, and type checkers give up.
+MAX_ALTERNATIVES: Final = 1000
+MAX_JOINS: Final = 30
+MAX_PROPERTIES: Final = 50_000
+_TOO_MANY: Final = f"more than {MAX_ALTERNATIVES} alternatives, so that the type is object"
+_TOO_LARGE: Final = (
+    f"alternatives with more than {MAX_PROPERTIES} properties in all, so that the type is object"
+)
+_TOO_DEEP: Final = (
+    f"allOf, anyOf or oneOf nested more than {MAX_JOINS} levels deep, so that the type is object"
+)
 
 _TEXTS: Final[tuple[str, ...]] = ("description", "title")
 # Keywords that constrain a value beyond its type. Next to a reference, all others are ignored.
@@ -83,6 +91,7 @@ def alternatives(
     definitions: Mapping[str, Schema],
     within: frozenset[str] = frozenset(),
     formats: Mapping[str, str] = MappingProxyType({}),
+    on_limit: Callable[[str], None] | None = None,
 ) -> tuple[list[SimpleSchema], frozenset[str]]:
     """Return the simple schemas whose union a schema is: at least one, without duplicates, ``{}`` only alone.
 
@@ -92,15 +101,25 @@ def alternatives(
         within: The definitions that were joined with schemas around it. They are not joined again, since that
             might not terminate for recursive definitions.
         formats: The Python types for strings of a format; the result has them as its ``format``.
+        on_limit: Called with the limit by which the result accepts any value.
 
     Returns:
         The simple schemas; and ``within`` for their subschemas.
     """
     simplifier = _Simplifier(definitions, within, frozenset(formats))
     schemas: list[SimpleSchema] = []
-    for count, form in enumerate(simplifier.alternatives(schema)):
+    properties = 0
+    for form in simplifier.alternatives(schema):
         for simple in formatted(form, formats):
-            if not simple or count > _MOST_ALTERNATIVES:
+            properties += len(as_dict(simple.get("properties")))
+            exceeded = simplifier.exceeded
+            if len(schemas) >= MAX_ALTERNATIVES:
+                exceeded = _TOO_MANY
+            elif schemas and properties > MAX_PROPERTIES:
+                exceeded = _TOO_LARGE
+            if exceeded and on_limit is not None:
+                on_limit(exceeded)
+            if exceeded or not simple:
                 return [ANYTHING], within
             schemas.append(simple)
     schemas = with_one_enum(distinct(schemas))
@@ -119,6 +138,7 @@ class _Simplifier:
 
     Attributes:
         joined: The definitions that were joined with other schemas.
+        exceeded: The limit by which a schema accepts any value, or ``""``.
     """
 
     def __init__(
@@ -128,10 +148,12 @@ class _Simplifier:
         self._definitions = definitions
         self._within = within
         self.joined: set[str] = set()
+        self.exceeded = ""
 
     def alternatives(self, schema: Schema, depth: int = 0) -> Iterator[SimpleSchema]:
-        if isinstance(schema, bool) or depth > _DEEPEST:
+        if isinstance(schema, bool) or depth > MAX_JOINS:
             # A schema that rejects everything has no type either.
+            self.exceeded = self.exceeded if isinstance(schema, bool) else _TOO_DEEP
             yield ANYTHING
             return
         parts = self._parts(schema)
@@ -248,7 +270,7 @@ class _Simplifier:
             parts = self._parts(branch)
             merged = self._merged(parts)
             again = any(reference_name(part) in self._within for part in parts)
-            if again or depth > _DEEPEST:
+            if again or depth > MAX_JOINS:
                 # Joined already: the branch alone accepts more values, and terminates.
                 yield from self.alternatives(branch, depth)
             else:

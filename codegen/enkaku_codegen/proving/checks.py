@@ -44,12 +44,14 @@ class Checks:
         definitions: The definitions that their schemas refer to.
         proved: The number of slots that need no validator.
         formats: For each slot whose types reject strings of their format, what they reject; by its label.
+        widened: Why the types of schemas are object, by location: they exceed a limit of the generator.
     """
 
     slots: Mapping[tuple[str, str], Check]
     definitions: Mapping[str, Schema]
     proved: int
     formats: Mapping[str, tuple[str, ...]]
+    widened: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class _Slot:
 def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     """Return the slots that need a validator in addition to their type."""
     types = {each.name: each for each in plan.types}
-    prover = Prover(types, protocol.definitions)
+    prover = Prover(types, protocol.definitions, plan.definitions)
     formats: dict[str, tuple[str, ...]] = {}
     slots: dict[tuple[str, str], Check] = {}
     definitions: dict[str, Schema] = {}
@@ -91,7 +93,7 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
             )
         slots[slot.owner, slot.name] = check
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
-    return Checks(slots, bared, proved, formats)
+    return Checks(slots, bared, proved, formats, plan.widened)
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:

@@ -17,7 +17,6 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from enkaku_codegen.json_values import Json, Schema, Tokens
-from enkaku_codegen.planning.names import own_class_name
 from enkaku_codegen.planning.plan import ObjectPlan, TypePlan
 from enkaku_codegen.proving import rules_arrays, rules_logic, rules_objects, rules_values
 from enkaku_codegen.reading.simple_schema import SimpleSchema
@@ -53,9 +52,15 @@ class Prover:
     Args:
         types: The types, by name.
         definitions: The targets of references in schemas.
+        names: The name of the type of each definition.
     """
 
-    def __init__(self, types: Mapping[str, TypePlan], definitions: Mapping[str, Schema]) -> None:
+    def __init__(
+        self,
+        types: Mapping[str, TypePlan],
+        definitions: Mapping[str, Schema],
+        names: Mapping[str, str],
+    ) -> None:
         self.disjoint = Disjointness(types, definitions, self._step)
         self.listed: dict[int, AbstractSet[Hashable]] = {}
         self._types = types
@@ -67,14 +72,14 @@ class Prover:
         self._depth = 0
         self._steps = 0
         self._steps_of_all = 0
-        self._find_enforced()
+        self._find_enforced(names)
 
-    def _find_enforced(self) -> None:
+    def _find_enforced(self, names: Mapping[str, str]) -> None:
         """Find the classes that enforce their definitions, as a greatest fixed point."""
         waiting = {
             (name, id(schema)): (definition, schema)
             for definition, schema in self.definitions.items()
-            if isinstance(self._types.get(name := own_class_name(definition)), ObjectPlan)
+            if isinstance(self._types.get(name := names[definition]), ObjectPlan)
         }
         before = len(waiting) + 1
         while len(waiting) < before:

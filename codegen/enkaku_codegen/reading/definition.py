@@ -15,7 +15,7 @@ from .library import Library
 from .load import Document, load, sources
 from .locations import Location, Resource
 from .metaschema import faults, is_document
-from .options import formats_of
+from .options import LATEST_NAMES, NameRules, formats_of, names_of
 from .references import References
 from .simple_schema import as_dict
 
@@ -88,6 +88,7 @@ class Protocol:
         definitions: The shared schemas by name, sorted by name.
         formats: The Python type for strings of a format, by format: some of ``options.FORMATS``.
         defaults: Whether the ``default`` of a property is filled in if the property is absent.
+        names: The version of the rules that make Python names.
         sources: The digests of all files that were read, by their paths from the protocol file's
             directory; empty if there are no such paths.
     """
@@ -98,6 +99,7 @@ class Protocol:
     definitions: Mapping[str, Schema]
     formats: Mapping[str, str] = field(default_factory=dict[str, str])
     defaults: bool = False
+    names: NameRules = LATEST_NAMES
     sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
 
 
@@ -155,6 +157,7 @@ class _Reader:
             definitions=definitions,
             formats=formats_of(head.get("formats")),
             defaults=head.get("defaults") == "fill",
+            names=names_of(head.get("names")),
             sources=sources(self.library.documents, self._document.path.parent),
         )
 

@@ -1,16 +1,30 @@
 """Options of a protocol: requests about its generated types that JSON Schema has no keywords for."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from enkaku_codegen.json_values import Json, Tokens
 
 from .validation_text import describe, nearest
 
-__all__ = ["FORMATS", "OPTIONS", "format_faults", "formats_of"]
+__all__ = [
+    "FORMATS",
+    "LATEST_NAMES",
+    "OPTIONS",
+    "NameRules",
+    "format_faults",
+    "formats_of",
+    "names_of",
+]
 
-OPTIONS: Final = ("formats", "defaults")
+OPTIONS: Final = ("formats", "defaults", "names")
 """The keys of a document that hold options."""
+
+NameRules: TypeAlias = Literal[1, 2]
+"""A version of the rules that make Python names; a protocol may keep an older one."""
+
+LATEST_NAMES: Final = 2
+"""The version that applies unless the protocol selects another."""
 
 FORMATS: Final[Mapping[str, str]] = {
     "date-time": "datetime",
@@ -43,3 +57,8 @@ def formats_of(value: Json) -> Mapping[str, str]:
     """Return the ``formats`` of a protocol, in the order of ``FORMATS``."""
     asked = value if isinstance(value, dict) else {}
     return {name: type_ for name, type_ in FORMATS.items() if asked.get(name) == type_}
+
+
+def names_of(value: Json) -> NameRules:
+    """Return the ``names`` of a protocol: the version of the rules for Python names."""
+    return 1 if value == 1 and value is not True else LATEST_NAMES

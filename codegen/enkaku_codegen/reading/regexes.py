@@ -17,15 +17,15 @@ from .rust_regex import fancy_regex
 
 __all__ = ["pattern_fault", "validator_pattern", "with_validator_patterns"]
 
-_LONGEST: Final = 10_000
+MAX_PATTERN: Final = 10_000
 _PLAIN: Final = re.compile(r"\^?[A-Za-z0-9_/: -]*\$?")
 
 
 @lru_cache(maxsize=65_536)
 def pattern_fault(pattern: str) -> str:
     """Return what is wrong with a pattern, or an empty string if it is supported."""
-    if len(pattern) > _LONGEST:
-        return f"a pattern of {len(pattern)} characters; at most {_LONGEST} are supported"
+    if len(pattern) > MAX_PATTERN:
+        return f"a pattern of {len(pattern)} characters; at most {MAX_PATTERN} are supported"
     try:
         text = validator_pattern(pattern)
     except PatternError as error:

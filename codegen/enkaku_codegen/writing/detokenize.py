@@ -3,6 +3,7 @@
 import ast
 import copy
 from collections.abc import Mapping
+from functools import reduce
 from typing import Final
 
 from enkaku_codegen.errors import CodegenError
@@ -12,13 +13,14 @@ from .skeleton import Skeleton
 
 __all__ = ["Detokenizer"]
 
+# Pyright rejects an expression with more operators.
+_MOST_OPERANDS: Final = 256
+
 
 class Detokenizer(ast.NodeTransformer):
     """Replaces tokens by names and literals in an annotation; raises for any syntax or name that it does not expect."""
 
     _SYNTAX: Final = (
-        ast.BinOp,
-        ast.BitOr,
         ast.Call,
         ast.Constant,
         ast.Load,
@@ -66,6 +68,19 @@ class Detokenizer(ast.NodeTransformer):
         if node.id not in self._NAMES:
             raise _unexpected(node)
         return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Return a union; as ``Union[...]`` if it is so long that ``|`` would nest too deeply for type checkers."""
+        operands: list[ast.expr] = []
+        rest: ast.expr = node
+        while isinstance(rest, ast.BinOp) and isinstance(rest.op, ast.BitOr):
+            operands.append(self.expression(rest.right))
+            rest = rest.left
+        operands.append(self.expression(rest))
+        operands.reverse()
+        if len(operands) > _MOST_OPERANDS:
+            return ast.Subscript(ast.Name("Union"), ast.Tuple(operands), ast.Load())
+        return reduce(lambda left, right: ast.BinOp(left, ast.BitOr(), right), operands)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """Return a literal type with its values; drop the constraints of a tuple, whose length its items show."""

@@ -99,7 +99,9 @@ def _of_models(types: Types) -> list[str]:
             used |= {"TypeAliasType" if each.late else "TypeAlias"}
             used |= _used([each.annotation])
     return _groups(
-        _of_library(used, *_import("typing", used & {"Annotated", "Literal", "TypeAlias"})),
+        _of_library(
+            used, *_import("typing", used & {"Annotated", "Literal", "TypeAlias", "Union"})
+        ),
         [
             *_import("enkaku", used & {"ABSENT", "Absent", "Model"}),
             *_import("pydantic", used & {"Field"}),

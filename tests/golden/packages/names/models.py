@@ -40,9 +40,9 @@ class ClassParam(Model, extra="forbid"):
     from_: Annotated[str | None, Field(alias="from")] = None
     match: str | None = None
     type: str | None = None
-    id: Annotated[str, Field(alias="$id")]
-    kind: Annotated[str | None, Field(alias="_kind_")] = None
-    class_name: Annotated[str | None, Field(alias="__class_name__")] = None
+    dollar_id: Annotated[str, Field(alias="$id")]
+    under_kind: Annotated[str | None, Field(alias="_kind_")] = None
+    dunder_class_name: Annotated[str | None, Field(alias="__class_name__")] = None
     model_config_: Annotated[str | None, Field(alias="model_config")] = None
     copy_: Annotated[str | None, Field(alias="copy")] = None
     json_: Annotated[str | None, Field(alias="json")] = None
