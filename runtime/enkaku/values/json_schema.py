@@ -236,6 +236,10 @@ class CompiledSchema:
             self._cache = text, self._compile(text)
         return self._cache[1]
 
+    def compile(self) -> None:
+        """Compile the validator, which the first use would do."""
+        self._validator(None)
+
     def accepts(self, value: object, placeholders: Placeholders | None = None) -> bool:
         """Return whether the schema accepts a value.
 
