@@ -18,6 +18,7 @@ DRAWN = {
         pytest_plugin
         testing
         connect serve
+        preparation
         client server
         options
         calls

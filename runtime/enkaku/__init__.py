@@ -57,6 +57,7 @@ if _typing.TYPE_CHECKING:
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
 
     from .connect import connect_socket, connect_tcp, connect_unix
+    from .preparation import prepare
     from .serve import serve_socket, serve_tcp, serve_unix
 else:
     # Generated code does not need these: they are imported on first use, which makes a client start faster.
@@ -67,6 +68,7 @@ else:
         {
             "client.reopening": ("Gap", "Reopening", "reopening"),
             "connect": ("connect_socket", "connect_tcp", "connect_unix"),
+            "preparation": ("prepare",),
             "serve": ("serve_socket", "serve_tcp", "serve_unix"),
             "server.broadcast": ("Broadcast",),
             "server.server": ("Server",),
@@ -148,6 +150,7 @@ __all__ = [
     "connect_unix",
     "current_call",
     "deadline",
+    "prepare",
     "reopening",
     "require_runtime",
     "run",

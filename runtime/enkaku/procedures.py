@@ -130,7 +130,8 @@ class Procedure:
         return f"{type(self).__name__}({self.name!r})"
 
     @cached_property
-    def _error_slots(self) -> dict[type[DeclaredError], Slot[object]]:
+    def error_slots(self) -> dict[type[DeclaredError], Slot[object]]:
+        """The slot of each declared error: those with an open code last."""
         return {
             error: _slot(f"{self.name} error {error.__name__}", error.declared_data)
             # An error with an open code comes last: it is for codes that no other error declares.
@@ -146,9 +147,9 @@ class Procedure:
         Raises:
             EncodeError: The schema of the error rejects the data.
         """
-        if type(error) not in self._error_slots:
+        if type(error) not in self.error_slots:
             return None
-        slot = self._error_slots[type(error)]
+        slot = self.error_slots[type(error)]
         return slot.encode(error.data) if slot.declared else b"{}"
 
     def decode_error(self, code: str, message: str, data: bytes) -> CallError:
@@ -157,7 +158,7 @@ class Procedure:
         Returns:
             The declared error with this code whose schema accepts the data, or a ``CallError`` if there is none.
         """
-        for declared, slot in self._error_slots.items():
+        for declared, slot in self.error_slots.items():
             if declared.declared_code not in {code, None}:
                 continue
             if not slot.declared:
@@ -172,6 +173,13 @@ class Procedure:
             return error
         kind = DeadlineExceeded if code == ErrorCode.DEADLINE_PASSED else CallError
         return kind(code, message, _ANY_OBJECT.decode(data), procedure=self.name)
+
+
+def slots_of(procedure: Procedure) -> list[Slot[object]]:
+    """Return the declared slots of a procedure, those of its errors among them."""
+    attributes: list[object] = [*vars(procedure).values(), *procedure.error_slots.values()]
+    slots = [cast(Slot[object], each) for each in attributes if isinstance(each, Slot)]
+    return [each for each in slots if each.declared]
 
 
 _ANY_OBJECT: Final = Slot[dict[str, object]]("error data", dict[str, object])

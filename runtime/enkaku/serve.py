@@ -1,6 +1,7 @@
 """Servers at sockets: ``serve_unix``, ``serve_tcp`` and ``serve_socket``.
 
-Each is an async context manager: the server accepts connections inside the block, and stops when the block ends.
+Each is an async context manager: the server accepts connections inside the block, and stops when the block ends. Large types
+are built before, so that their first use does not block the event loop.
 """
 
 import os
@@ -25,6 +26,7 @@ from enkaku.transports.sockets.tls import server_tls
 from enkaku.transports.sockets.unix_path import bind_path
 
 from .options import ServerOptions
+from .preparation import prepare_large
 
 __all__ = ["serve_socket", "serve_tcp", "serve_unix"]
 
@@ -54,6 +56,7 @@ async def serve_unix(
         TransportError: The socket cannot be created.
     """
     server = Server(handler, **options)
+    await prepare_large(handler)
     where = os.fspath(path)
     listener = Listener(server.connected, peer=f"a client of unix:{where}")
     with foreign_errors(f"unix:{where}"):
@@ -95,6 +98,7 @@ async def serve_tcp(
         UsageError: The address is not valid, or ``keepalive`` is not from 2 to 32,767 seconds.
     """
     server = Server(handler, **options)
+    await prepare_large(handler)
     listener = _tcp_listener(server, ssl, keepalive)
     with foreign_errors(f"tcp:{join_address(host, port)}"):
         addresses = await listener.listen_tcp(host, port)
@@ -132,6 +136,7 @@ async def serve_socket(
     server = Server(handler, **options)
     require_stream(sock)
     address = describe_address(sock.getsockname())
+    await prepare_large(handler)
     peer = f"a client of {address}" if sock.family == socket.AF_UNIX else None
     listener = _tcp_listener(server, ssl, keepalive, peer=peer)
     with foreign_errors(address):

@@ -1,8 +1,22 @@
 """Transformations of Python type annotations, as syntax trees."""
 
 import ast
+from typing import cast
 
-__all__ = ["or_default", "with_discriminator", "with_field"]
+__all__ = ["copied", "or_default", "with_discriminator", "with_field"]
+
+
+def copied(annotation: ast.expr) -> ast.expr:
+    """Return a copy of an annotation, without the positions in its source; much faster than ``copy.deepcopy``."""
+    return cast(ast.expr, _copied(annotation))
+
+
+def _copied(part: object) -> object:
+    if isinstance(part, list):
+        return [_copied(each) for each in cast(list[object], part)]
+    if isinstance(part, ast.AST):
+        return type(part)(**{name: _copied(each) for name, each in ast.iter_fields(part)})
+    return part
 
 
 def with_discriminator(annotation: ast.expr, attribute: str | None) -> ast.expr:

@@ -1,7 +1,6 @@
 """Detokenizer: replaces the tokens in the annotations of datamodel-code-generator, and rejects all other code."""
 
 import ast
-import copy
 from collections.abc import Mapping
 from functools import reduce
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 from enkaku_codegen.errors import CodegenError
 from enkaku_codegen.json_values import Json
 
+from .annotations import copied
 from .skeleton import Skeleton
 
 __all__ = ["Detokenizer"]
@@ -62,7 +62,7 @@ class Detokenizer(ast.NodeTransformer):
         if node.id in self._names:
             return ast.Name(self._names[node.id])
         if node.id in self._aliases:
-            return self.expression(copy.deepcopy(self._aliases[node.id]))
+            return self.expression(copied(self._aliases[node.id]))
         if node.id in self._RENAMED:
             return ast.Name(self._RENAMED[node.id])
         if node.id not in self._NAMES:

@@ -20,7 +20,7 @@ from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, 
 from enkaku_codegen.proving.value_sets import takes_null
 from enkaku_codegen.reading.definition import SlotName
 
-from .annotations import or_default, with_discriminator, with_field
+from .annotations import copied, or_default, with_discriminator, with_field
 from .detokenize import Detokenizer
 from .discriminators import discriminator
 from .escaping import Text
@@ -179,37 +179,36 @@ class _Written:
     def __init__(self, source: str, skeleton: Skeleton, plan: Plan) -> None:
         self._skeleton = skeleton
         self._types = {each.name: each for each in plan.types}
-        self._annotations: dict[tuple[str, str], ast.expr] = {}
+        self._annotations: dict[str, ast.expr] = {}
         aliases: dict[str, ast.expr] = {}
         for statement in ast.parse(source).body:
             match statement:
-                case ast.ClassDef():
+                case ast.ClassDef(name=name) if name == CARRIER:
                     for each in statement.body:
                         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
-                            self._annotations[statement.name, each.target.id] = each.annotation
+                            self._annotations[each.target.id] = each.annotation
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[_, value])):
                     # An alias that it adds for a type with constraints within another.
                     aliases[name] = value
                 case _:
                     pass  # imports and calls of model_rebuild, which the templates write
         for token, field in skeleton.hoisted.items():
-            aliases[token] = self._written(CARRIER, field)
+            aliases[token] = self._written(field)
         self._detokenizer = Detokenizer(skeleton, aliases)
 
     def carried(self, *key: str) -> str:
         """Return the annotation of an alias, or of a slot or error by its key."""
-        token = self._skeleton.carried[key[0] if len(key) == 1 else (key[0], key[1])]
-        return ast.unparse(self._annotation(CARRIER, token))
+        return ast.unparse(self._annotation(key[0] if len(key) == 1 else (key[0], key[1])))
 
     def alias(self, plan: AliasPlan) -> str:
         """Return the annotation of an alias."""
-        annotation = self._annotation(CARRIER, self._skeleton.carried[plan.name])
+        annotation = self._annotation(plan.name)
         return ast.unparse(with_discriminator(annotation, discriminator(plan.schema, self._types)))
 
     def fields(self, plan: ObjectPlan) -> Iterator[Field]:
         """Yield the fields of a class."""
         for index, each in enumerate(plan.fields):
-            annotation = self._annotation(self._skeleton.classes[plan.name], f"f{index}")
+            annotation = self._annotation((plan.name, index))
             annotation = with_discriminator(annotation, discriminator(each.schema, self._types))
             default = None
             if each.default:
@@ -223,14 +222,17 @@ class _Written:
                 annotation = with_field(annotation, alias=each.key)
             yield Field(each.attribute, ast.unparse(annotation), default, Text(each.text))
 
-    def _annotation(self, type_: str, field: str) -> ast.expr:
-        return self._detokenizer.expression(self._written(type_, field))
+    def _annotation(self, key: str | tuple[str, str | int]) -> ast.expr:
+        return self._detokenizer.expression(self._written(self._skeleton.carried[key]))
 
-    def _written(self, type_: str, field: str) -> ast.expr:
-        annotation = self._annotations.get((type_, field))
+    def _written(self, token: str) -> ast.expr:
+        """Return an annotation of its own, which may be changed."""
+        if token in self._skeleton.names or token in self._skeleton.hoisted:
+            return ast.Name(token)
+        annotation = self._annotations.get(token)
         if annotation is None:
-            raise CodegenError(f"the model generator did not write {type_}.{field}")
-        return annotation
+            raise CodegenError(f"the model generator did not write {CARRIER}.{token}")
+        return copied(annotation)
 
 
 def _generate(document: str) -> str:

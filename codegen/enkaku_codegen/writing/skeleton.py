@@ -2,11 +2,11 @@
 
 A token ends in a letter, because datamodel-code-generator makes names of its own by adding digits. A type that is
 part of another is a ``customTypePath``, so that each type is handled by itself: neither a long chain of types nor a
-cycle takes more time.
+cycle takes more time. Schemas that are equal are in it once, and those that are only a type not at all: most fields of
+a large protocol are like others.
 """
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from enkaku_codegen.json_values import Json
@@ -17,8 +17,9 @@ from enkaku_codegen.reading.simple_schema import SimpleSchema
 __all__ = ["CARRIER", "Skeleton"]
 
 CARRIER: Final = "Carrier"
-"""The object with a property for each annotation that belongs to no class."""
+"""The object with a property for each different annotation."""
 
+_ELSEWHERE: Final = "elsewhere."
 _SIZES: Final = frozenset({"minProperties", "maxProperties"})
 
 
@@ -26,31 +27,30 @@ class Skeleton:
     """The tokens of a plan, and what they stand for.
 
     Attributes:
-        classes: The token of the object that has the fields of each class, by the class's name.
         names: The name of each type, by its token.
         literals: Patterns, and the values of enums; the token of each is ``literal`` and its index.
-        carried: The property of the carrier for each alias, ``(constant, slot)`` and ``(error, "data")``.
-        hoisted: The property of the carrier for each token that stands for a part of another type.
+        carried: The property of the carrier for each alias, ``(constant, slot)``, ``(error, "data")``, and
+            ``(class, index of the field)``; or a token, if that is the whole annotation.
+        hoisted: The same for each token that stands for a part of another type.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._tokens = {each.name: f"Type{index}X" for index, each in enumerate(plan.types)}
         self.names = {token: name for name, token in self._tokens.items()}
-        self.classes = {name: f"Fields{token}" for name, token in self._tokens.items()}
         self.literals: list[Json] = []
-        self.carried: dict[str | tuple[str, str], str] = {}
+        self.carried: dict[str | tuple[str, str | int], str] = {}
         self.hoisted: dict[str, str] = {}
         self._carrier: dict[str, Json] = {}
+        self._known: dict[str, str] = {}
+        self._known_literals: dict[str, str] = {}
 
     def document(self) -> str:
         """Return the JSON Schema."""
-        definitions: dict[str, Json] = {}
         for each in self._plan.types:
             if isinstance(each, ObjectPlan):
-                if not each.fields:
-                    continue  # it has no annotations
-                definitions[self.classes[each.name]] = self._object(each)
+                for index, field in enumerate(each.fields):
+                    self._carry((each.name, index), field.schema)
             else:
                 self._carry(each.name, each.schema)
         for procedure in self._plan.procedures:
@@ -59,31 +59,34 @@ class Skeleton:
         for error in self._plan.errors:
             if error.data is not None:
                 self._carry((error.name, "data"), error.data)
-        definitions[CARRIER] = _object(self._carrier, [*self._carrier])
-        return json.dumps({"$defs": definitions})
-
-    def _object(self, plan: ObjectPlan) -> Json:
-        properties = {
-            f"f{index}": self._tokenized(each.schema) for index, each in enumerate(plan.fields)
-        }
         # All are required: the template writes the defaults.
-        return _object(properties, [*properties])
+        carrier: Json = {
+            "type": "object",
+            "properties": self._carrier,
+            "required": [*self._carrier],
+        }
+        return json.dumps({"$defs": {CARRIER: carrier}})
 
-    def _carry(self, key: str | tuple[str, str], schema: SimpleSchema) -> None:
+    def _carry(self, key: str | tuple[str, str | int], schema: SimpleSchema) -> None:
         tokenized = self._tokenized(schema)
         self.carried[key] = self._add(tokenized)
 
     def _add(self, tokenized: Json) -> str:
-        token = f"f{len(self._carrier)}"
-        self._carrier[token] = tokenized
-        return token
+        """Return the property of the carrier for a schema, or its token if it is nothing else."""
+        match tokenized:
+            case {"customTypePath": str(path), **rest} if not rest:
+                return path.removeprefix(_ELSEWHERE)
+            case _:
+                token = self._known.setdefault(json.dumps(tokenized), f"f{len(self._carrier)}")
+                self._carrier[token] = tokenized
+                return token
 
     def _hoist(self, schema: SimpleSchema) -> Json:
         """Return a token for a map, which becomes a property of its own: nested, its size limits would be lost."""
         tokenized = self._tokenized(schema)
         token = f"Part{len(self.hoisted)}X"
         self.hoisted[token] = self._add(tokenized)
-        return {"customTypePath": f"elsewhere.{token}"}
+        return {"customTypePath": f"{_ELSEWHERE}{token}"}
 
     def _tokenized_part(self, schema: Json) -> Json:
         if isinstance(schema, list):
@@ -99,11 +102,11 @@ class Skeleton:
         for key, value in schema.items():
             match key, value:
                 case "$ref", str():
-                    tokenized["customTypePath"] = f"elsewhere.{self._tokens[value]}"
+                    tokenized["customTypePath"] = f"{_ELSEWHERE}{self._tokens[value]}"
                 case "format", str():
                     token = f"Format{value}X"
                     self.names[token] = written(value)
-                    tokenized["customTypePath"] = f"elsewhere.{token}"
+                    tokenized["customTypePath"] = f"{_ELSEWHERE}{token}"
                 case "enum", list():
                     tokenized[key] = [self._literal(value)]
                 case "pattern", str():
@@ -113,9 +116,7 @@ class Skeleton:
         return tokenized
 
     def _literal(self, value: Json) -> str:
-        self.literals.append(value)
-        return f"literal{len(self.literals) - 1}"
-
-
-def _object(properties: Mapping[str, Json], required: Sequence[str]) -> Json:
-    return {"type": "object", "properties": {**properties}, "required": [*required]}
+        token = self._known_literals.setdefault(json.dumps(value), f"literal{len(self.literals)}")
+        if len(self._known_literals) > len(self.literals):
+            self.literals.append(value)
+        return token

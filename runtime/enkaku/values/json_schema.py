@@ -320,6 +320,10 @@ class CompiledSchema:
             cached = self._cache[decimals] = text, self._compile(text, decimals=decimals)
         return cached[1]
 
+    def compile(self) -> None:
+        """Compile the validator, which the first use would do."""
+        self._validator(None, decimals=False)
+
     def accepts(
         self,
         value: object,

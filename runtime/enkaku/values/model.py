@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Private
 from pydantic_core import CoreSchema
 from typing_extensions import dataclass_transform
 
+from .annotations import evaluate_annotations
 from .any_json import JsonWritable
 from .deep_types import build
 from .exact import make_exact
@@ -50,6 +51,11 @@ class Model(BaseModel, JsonWritable, metaclass=_Frozen):
         validate_by_alias=True,
         validate_by_name=True,
     )
+
+    # Not by the metaclass: pydantic looks for the names of local classes in the frame that calls it.
+    def __init_subclass__(cls, **settings: Any) -> None:  # noqa: ANN401 # what pydantic takes
+        super().__init_subclass__(**settings)
+        evaluate_annotations(cls)
 
     @classmethod
     def __get_pydantic_core_schema__(

@@ -5,10 +5,12 @@ schema. The fast codecs reject lone surrogates; a value with some is read and wr
 """
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
@@ -59,6 +61,67 @@ _NOT_AN_INSTANCE: Final = Problem(
 )
 
 
+_Routed = tuple[SchemaValidator, Attempts]
+
+
+class _Built:
+    """The codec of a type, which is built at the first use: most programs use few of a protocol's procedures.
+
+    Slots of the same type share it, because that of a large recursive type takes hundreds of megabytes.
+    """
+
+    _known: Final[WeakValueDictionary[int, "_Built"]] = WeakValueDictionary()
+    _lock: Final = threading.Lock()
+
+    def __init__(self, type_form: object) -> None:
+        self._form: Final = type_form
+        self._building: Final = threading.RLock()
+        self._codec: Codec | None = None
+        self._route: _Routed | None = None
+        self._is_routed = False
+
+    @classmethod
+    def of(cls, type_form: object) -> "_Built":
+        """Return the codec of a type, which is found by its identity: equal unions may differ in their order."""
+        with cls._lock:
+            known = cls._known.get(id(type_form))
+            if known is None:
+                known = cls._known[id(type_form)] = cls(type_form)
+            return known
+
+    def codec(self, label: str) -> Codec:
+        """Return the codec, and build it if necessary."""
+        if self._codec is None:
+            with self._building:
+                if self._codec is None:
+                    self._codec = build(label, self._make_codec)
+        return self._codec
+
+    def routed(self, label: str) -> _Routed | None:
+        """Return the validator that tries few alternatives of unions, and its budget; None if the type needs none."""
+        if not self._is_routed:
+            with self._building:
+                schema, attempts = self.codec(label)[0], Attempts()
+                routed = build(label, lambda: route(schema, attempts))
+                self._route = None if routed is None else (routed, attempts)
+                self._is_routed = True
+        return self._route
+
+    def _make_codec(self) -> Codec:
+        form = self._form
+        if isinstance(form, type) and issubclass(form, BaseModel):
+            form.model_rebuild()  # a complete model is exact, and has its own settings
+            return codec_of(form)
+        exact = cast(type[object], Annotated[form, Exact()])
+        try:
+            adapter = TypeAdapter(exact, config=ConfigDict(ser_json_inf_nan="constants"))
+        except PydanticUserError:
+            adapter = TypeAdapter(exact)  # a TypedDict or dataclass, which brings its own settings
+        adapter.rebuild(raise_errors=True)
+        validator = cast(SchemaValidator, adapter.validator)
+        return adapter.core_schema, validator, adapter.serializer
+
+
 class Slot(Generic[T]):
     """The message type and codec of one part of a procedure: a Python type and its JSON form.
 
@@ -97,35 +160,34 @@ class Slot(Generic[T]):
         return None if self._checked is None else self._checked.schema
 
     @cached_property
-    def _codec(self) -> Codec:
-        # Built at the first use: most programs use few of a protocol's procedures.
-        return build(self.label, self._make_codec)
-
-    def _make_codec(self) -> Codec:
-        form: object = self.type_form
-        if isinstance(form, type) and issubclass(form, BaseModel):
-            form.model_rebuild()  # a complete model is exact, and has its own settings
-            return codec_of(form)
-        exact = cast(type[object], Annotated[form, Exact()])
-        try:
-            adapter = TypeAdapter(exact, config=ConfigDict(ser_json_inf_nan="constants"))
-        except PydanticUserError:
-            adapter = TypeAdapter(exact)  # a TypedDict or dataclass, which brings its own settings
-        adapter.rebuild(raise_errors=True)
-        validator = cast(SchemaValidator, adapter.validator)
-        return adapter.core_schema, validator, adapter.serializer
+    def _built(self) -> "_Built":
+        return _Built.of(self.type_form)
 
     @cached_property
-    def _routed(self) -> tuple[SchemaValidator, Attempts] | None:
-        schema, attempts = self._codec[0], Attempts()
-        routed = build(self.label, lambda: route(schema, attempts))
-        return None if routed is None else (routed, attempts)
+    def _codec(self) -> Codec:
+        return self._built.codec(self.label)
+
+    @cached_property
+    def _routed(self) -> "_Routed | None":
+        return self._built.routed(self.label)
+
+    def prepare(self) -> None:
+        """Build what reads and writes values, which their first use would do. It may run in any thread.
+
+        Raises:
+            UsageError: The type is nested too deep, or the schema is invalid.
+        """
+        for make in (lambda: self.decode, lambda: self.encode, lambda: self._check):
+            make()
+        if self._compiled is not None:
+            self._compiled.compile()
 
     @cached_property
     def _read(self) -> Callable[..., T]:
-        if self._routed is None:
+        route = self._routed
+        if route is None:
             return self._codec[1].validate_json
-        routed, attempts = self._routed
+        routed, attempts = route
 
         def read(data: bytes, **settings: bool) -> T:
             attempts.begin(len(data))

@@ -76,6 +76,9 @@ class _Router:
     def __init__(self, definitions: Mapping[str, Schema], attempts: Attempts) -> None:
         self._definitions = definitions
         self._attempts = attempts
+        # By reference: the same classes are choices of many unions of a large protocol.
+        self._types_of: dict[str, frozenset[str]] = {}
+        self._predicate_of: dict[str, _Predicate | None] = {}
         self.routed = False
 
     def copy(self, part: Any) -> Any:  # noqa: ANN401 # part of a schema
@@ -124,7 +127,12 @@ class _Router:
             return frozenset[str]().union(*(self._types(each, seen) for each in choices_of(schema)))
         if kind == "definition-ref" and schema["schema_ref"] not in seen:
             name = schema["schema_ref"]
-            return self._types(self._definitions[name], seen | {name})
+            if seen or name not in self._types_of:
+                types = self._types(self._definitions[name], seen | {name})
+                if seen:
+                    return types  # perhaps not all: a definition that is being looked at counts as any type
+                self._types_of[name] = types
+            return self._types_of[name]
         values = self._constants(schema)
         return _ALL_TYPES if values is None else frozenset(_TYPES.get(type(v), "") for v in values)
 
@@ -137,6 +145,14 @@ class _Router:
 
     def _predicate(self, choice: Schema) -> _Predicate | None:
         """Return a function that returns whether a choice may accept an object, by the types of its properties."""
+        if choice["type"] != "definition-ref":
+            return self._make_predicate(choice)
+        name = choice["schema_ref"]
+        if name not in self._predicate_of:
+            self._predicate_of[name] = self._make_predicate(choice)
+        return self._predicate_of[name]
+
+    def _make_predicate(self, choice: Schema) -> _Predicate | None:
         model = choice
         while model["type"] in {"definition-ref", *INNER_KEYS}:
             inner = INNER_KEYS.get(model["type"])
