@@ -162,6 +162,7 @@ def schemas_in(part: Any) -> Iterator[dict[str, Any]]:
 FIELDS = core_schema.model_fields_schema({})
 SAMPLES: dict[str, tuple[Any, bytes]] = {
     "bool": (core_schema.bool_schema(), b"true"),
+    "bytes": (core_schema.bytes_schema(), b'"a"'),
     "dataclass": (
         core_schema.dataclass_schema(Plain, core_schema.dataclass_args_schema("a", []), []),
         b"{}",
@@ -367,6 +368,7 @@ def test_pydantic_class_resolves_names_at_rebuild() -> None:
 
 ERRORS: list[tuple[Any, bytes, str]] = [
     (core_schema.bool_schema(), b"1", "bool_type"),
+    (core_schema.bytes_schema(), b"1", "bytes_type"),
     (core_schema.dict_schema(), b"1", "dict_type"),
     (core_schema.float_schema(allow_inf_nan=False), b"NaN", "finite_number"),
     (core_schema.float_schema(), b'"1"', "float_type"),

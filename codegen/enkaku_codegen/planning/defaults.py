@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from jsonschema_rs import Draft202012Validator
 
-from enkaku_codegen.json_values import Json, LongNumber, Schema, exact_numbers
+from enkaku_codegen.json_values import Json, LongNumber, Schema, as_text, exact_numbers
 from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
 from enkaku_codegen.reading.definition import Protocol
+from enkaku_codegen.reading.options import STRING_KEYWORDS
 from enkaku_codegen.reading.simple_schema import as_list, reference_name
 from enkaku_codegen.reading.validation_text import describe
 
@@ -23,7 +24,7 @@ def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
 
     Args:
         schema: The property's schema.
-        protocol: Has the definitions that the schema refers to, and the formats.
+        protocol: Has the definitions that the schema refers to, and the types of strings.
 
     Raises:
         ValueError: The default does not match its schema; the message says so.
@@ -56,8 +57,12 @@ def constant(schema: Schema, protocol: Protocol) -> tuple[Json, ...]:
 
 def _converts_strings(schema: Schema, protocol: Protocol) -> bool:
     """Return whether strings become values of another type, which a string in generated code would not."""
-    formats = (each.get("format") for each in _in_place(schema, protocol.definitions))
-    return any(isinstance(each, str) and each in protocol.formats for each in formats)
+    types = protocol.string_types
+    return any(
+        (key, as_text(each.get(key))) in types
+        for each in _in_place(schema, protocol.definitions)
+        for key in STRING_KEYWORDS
+    )
 
 
 def _in_place(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[dict[str, Json]]:

@@ -218,20 +218,28 @@ def _pascal(words: list[str]) -> str:
     return "".join(word.capitalize() for word in words)
 
 
-def attribute_name(name: str, rules: NameRules = LATEST_NAMES) -> str:
-    """Return the name of the attribute for a property of an object."""
-    return _snake(words(name, rules), _ATTRIBUTES)
+def attribute_name(
+    name: str, rules: NameRules = LATEST_NAMES, reserved: frozenset[str] = frozenset()
+) -> str:
+    """Return the name of the attribute for a property of an object.
+
+    Args:
+        name: The name of the property.
+        rules: The version of the rules.
+        reserved: Other names in the annotations of the package.
+    """
+    return _snake(words(name, rules), _ATTRIBUTES | reserved)
 
 
-def is_attribute_name(name: str) -> bool:
+def is_attribute_name(name: str, reserved: frozenset[str] = frozenset()) -> bool:
     """Return whether an attribute may have a name unchanged, without a clash in generated code."""
     fits = name.isidentifier() and unicodedata.is_normalized("NFKC", name)
-    return fits and name[0] != "_" and not _is_upper(name) and name not in _ATTRIBUTES
+    return fits and name[0] != "_" and not _is_upper(name) and name not in _ATTRIBUTES | reserved
 
 
-def method_name(name: str) -> str:
+def method_name(name: str, reserved: frozenset[str] = frozenset()) -> str:
     """Name the method for a procedure."""
-    return _snake(_words_of_path(name), _METHODS)
+    return _snake(_words_of_path(name), _METHODS | reserved)
 
 
 def constant_name(name: str) -> str:

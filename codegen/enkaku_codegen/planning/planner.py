@@ -15,7 +15,7 @@ from .names import Namespace, class_name, constant_name, method_name, own_class_
 from .plan import AliasPlan, ErrorPlan, Plan, ProcedurePlan, without_loops
 from .schema_planner import PlanScope, SchemaPlanner, unless_taken
 from .simplify import alternatives
-from .stdlib import imported_classes
+from .stdlib import builtin_classes, imported_classes
 
 __all__ = ["make_plan"]
 
@@ -82,7 +82,8 @@ class _Planner:
 
     def procedure(self, procedure: Procedure) -> ProcedurePlan:
         name = procedure.name
-        method, constant = method_name(name), constant_name(name)
+        reserved = builtin_classes(self.protocol.encodings.values())
+        method, constant = method_name(name, reserved), constant_name(name)
         owner = f"the procedure {json.dumps(name)}"
         known = len(self.schemas.issues)
         self.schemas.reserve(self.methods, method, owner, procedure.pointer)
@@ -98,7 +99,9 @@ class _Planner:
 
     def slot(self, schema: Schema, scope: PlanScope) -> SimpleSchema:
         """Plan the type of a slot, and name it unless it reads well without a name."""
-        choices, _ = alternatives(schema, self.protocol.definitions, formats=self.protocol.formats)
+        choices, _ = alternatives(
+            schema, self.protocol.definitions, string_types=self.protocol.string_types
+        )
         several = sum(choice != NULL for choice in choices) > 1
         untyped = self.protocol.names > 1 and is_untyped(schema, self.protocol.definitions)
         name = or_other(scope.name) if untyped else scope.name

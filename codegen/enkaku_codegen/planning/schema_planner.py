@@ -33,7 +33,7 @@ from .names import Namespace, attribute_name, is_attribute_name, own_class_name,
 from .one_class import Kind, kind_of, reachable, renamed, shared_names, with_names
 from .plan import AliasPlan, FieldPlan, ObjectPlan, TypePlan
 from .simplify import alternatives, map_keys
-from .stdlib import imported_modules
+from .stdlib import builtin_classes, imported_modules
 from .union_names import suffixes
 
 __all__ = ["MAX_NESTING", "MAX_SCHEMAS", "PlanScope", "SchemaPlanner", "unless_taken"]
@@ -226,7 +226,7 @@ class SchemaPlanner:
             schema,
             self.protocol.definitions,
             scope.within,
-            self.protocol.formats,
+            self.protocol.string_types,
             partial(self._on_limit, scope),
         )
         scope = replace(scope, within=within)
@@ -330,13 +330,18 @@ class SchemaPlanner:
 
     def _attribute(self, key: str, schema: Schema, scope: PlanScope) -> str:
         """Return the name of the attribute for a property: from its schema, else from its key."""
+        reserved = builtin_classes(self.protocol.encodings.values())
         for wanted in annotation_values(schema, NAME_IN_PYTHON)[:1]:
-            if isinstance(wanted, str) and is_attribute_name(wanted):
+            if isinstance(wanted, str) and is_attribute_name(wanted, reserved):
                 return wanted
-            such = attribute_name(wanted, 1) if isinstance(wanted, str) else attribute_name(key)
+            such = (
+                attribute_name(wanted, 1, reserved)
+                if isinstance(wanted, str)
+                else attribute_name(key, reserved=reserved)
+            )
             message = f'expected a name for an attribute, such as "{such}", got {describe(wanted)}'
             self.issues.append(Issue(None, None, f"{scope.pointer}/{NAME_IN_PYTHON}", message))
-        return attribute_name(key, self.protocol.names)
+        return attribute_name(key, self.protocol.names, reserved)
 
     def _default(self, schema: Schema, scope: PlanScope) -> tuple[Json, ...]:
         """Return the default to fill in, in a tuple of one; empty if there is none."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from enkaku_codegen.json_values import Json, Schema, distinct
+from enkaku_codegen.reading.options import STRING_KEYWORDS, StringTypes
 from enkaku_codegen.reading.simple_schema import (
     ANYTHING,
     SimpleSchema,
@@ -19,7 +20,7 @@ from enkaku_codegen.reading.simple_schema import (
 
 from .all_of import merge, type_names, with_enum
 from .pattern import portable
-from .type_forms import formatted, forms, with_one_enum
+from .type_forms import converted, forms, with_one_enum
 
 __all__ = ["MAX_ALTERNATIVES", "MAX_JOINS", "MAX_PROPERTIES", "alternatives", "map_keys"]
 
@@ -90,7 +91,7 @@ def alternatives(
     schema: Schema,
     definitions: Mapping[str, Schema],
     within: frozenset[str] = frozenset(),
-    formats: Mapping[str, str] = MappingProxyType({}),
+    string_types: StringTypes = MappingProxyType({}),
     on_limit: Callable[[str], None] | None = None,
 ) -> tuple[list[SimpleSchema], frozenset[str]]:
     """Return the simple schemas whose union a schema is: at least one, without duplicates, ``{}`` only alone.
@@ -100,17 +101,17 @@ def alternatives(
         definitions: The targets of its references.
         within: The definitions that were joined with schemas around it. They are not joined again, since that
             might not terminate for recursive definitions.
-        formats: The Python types for strings of a format; the result has them as its ``format``.
+        string_types: The Python types for strings; the result has them as its ``format``.
         on_limit: Called with the limit by which the result accepts any value.
 
     Returns:
         The simple schemas; and ``within`` for their subschemas.
     """
-    simplifier = _Simplifier(definitions, within, frozenset(formats))
+    simplifier = _Simplifier(definitions, within, string_types)
     schemas: list[SimpleSchema] = []
     properties = 0
     for form in simplifier.alternatives(schema):
-        for simple in formatted(form, formats):
+        for simple in converted(form, string_types):
             properties += len(as_dict(simple.get("properties")))
             exceeded = simplifier.exceeded
             if len(schemas) >= MAX_ALTERNATIVES:
@@ -134,7 +135,7 @@ class _Simplifier:
     Args:
         definitions: The targets of its references.
         within: The definitions that were joined with schemas around it.
-        formats: The formats that have Python types.
+        string_types: The Python types for strings.
 
     Attributes:
         joined: The definitions that were joined with other schemas.
@@ -142,9 +143,9 @@ class _Simplifier:
     """
 
     def __init__(
-        self, definitions: Mapping[str, Schema], within: frozenset[str], formats: frozenset[str]
+        self, definitions: Mapping[str, Schema], within: frozenset[str], string_types: StringTypes
     ) -> None:
-        self._formats = formats
+        self._string_types = string_types
         self._definitions = definitions
         self._within = within
         self.joined: set[str] = set()
@@ -158,7 +159,7 @@ class _Simplifier:
             return
         parts = self._parts(schema)
         references = [part for part in parts if "$ref" in part]
-        shaping = [part for part in parts if _SHAPING & part.keys() or self._format(part)]
+        shaping = [part for part in parts if _SHAPING & part.keys() or self._conversion(part)]
         again = [part for part in references if reference_name(part) in self._within]
         if again or (len(references) == 1 and len(shaping) == 1):
             yield {"$ref": (again or references)[0]["$ref"]}
@@ -172,10 +173,13 @@ class _Simplifier:
             merged = {**merged, "additionalProperties": False}
         yield from self._choices(merged, depth + 1)
 
-    def _format(self, schema: SimpleSchema) -> SimpleSchema:
-        """Return the ``format`` of a schema if it has a Python type."""
-        name = schema.get("format")
-        return {"format": name} if isinstance(name, str) and name in self._formats else {}
+    def _conversion(self, schema: SimpleSchema) -> SimpleSchema:
+        """Return the keywords of a schema that give its strings a Python type."""
+        return {
+            key: value
+            for key in STRING_KEYWORDS
+            if isinstance(value := schema.get(key), str) and (key, value) in self._string_types
+        }
 
     def _parts(self, schema: SimpleSchema) -> list[SimpleSchema]:
         """Return the schemas that must all hold: the schema itself, its reference, its ``allOf``."""
@@ -218,7 +222,7 @@ class _Simplifier:
             branch is True
             or not isinstance(branch, dict)
             or (_SHAPING | {"type"}) & branch.keys()
-            or self._format(branch)
+            or self._conversion(branch)
             for branch in branches
         )
         if not branches or "enum" in base or (not constrains and "type" in base):
@@ -232,14 +236,14 @@ class _Simplifier:
         self, base: SimpleSchema, branches: Sequence[Json], depth: int
     ) -> Iterator[SimpleSchema]:
         types = {"type": base["type"]} if "type" in base else {}
-        format_ = self._format(base)
+        conversion = self._conversion(base)
         for branch in branches:
             if self._is_disjoint(branch, type_names(types.get("type"))):
                 continue
-            if isinstance(branch, dict) and (types or format_) and "$ref" not in branch:
-                yield from self.alternatives(merge({**types, **format_}, branch), depth)
-            elif isinstance(branch, dict) and format_:
-                yield from self.alternatives({**format_, **branch}, depth)
+            if isinstance(branch, dict) and (types or conversion) and "$ref" not in branch:
+                yield from self.alternatives(merge({**types, **conversion}, branch), depth)
+            elif isinstance(branch, dict) and conversion:
+                yield from self.alternatives({**conversion, **branch}, depth)
             elif isinstance(branch, dict | bool):
                 yield from self.alternatives(branch, depth)
 

@@ -1,9 +1,9 @@
-"""Standard library types for the formats of JSON Schema, and the import statements for them."""
+"""Standard library types for strings of JSON Schema, and the import statements for them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-__all__ = ["SOURCES", "imported_classes", "imported_modules", "written"]
+__all__ = ["SOURCES", "builtin_classes", "imported_classes", "imported_modules", "written"]
 
 _WRITTEN: Final[Mapping[str, str]] = {
     # Through the module: a property called "date" would shadow the class.
@@ -11,6 +11,7 @@ _WRITTEN: Final[Mapping[str, str]] = {
     "IPv4Address": "IPv4Address",
     "IPv6Address": "IPv6Address",
     "UUID": "UUID",
+    "bytes": "bytes",
 }
 SOURCES: Final[Mapping[str, str]] = {
     "IPv4Address": "from ipaddress import IPv4Address",
@@ -32,5 +33,12 @@ def imported_modules(types: Iterable[str]) -> set[str]:
 
 
 def imported_classes(types: Iterable[str]) -> set[str]:
-    """Return the types that are written without a module."""
-    return {written(each) for each in types if "." not in written(each)}
+    """Return the types that are imported, and written without a module."""
+    return {written(each) for each in types} & SOURCES.keys()
+
+
+def builtin_classes(types: Iterable[str]) -> frozenset[str]:
+    """Return the types that are built in, whose names an attribute must not have."""
+    return frozenset(
+        each for each in map(written, types) if "." not in each and each not in SOURCES
+    )

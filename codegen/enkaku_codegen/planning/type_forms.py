@@ -4,7 +4,7 @@ Keywords that no type expresses are left out, so a form accepts every value that
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from enkaku_codegen.json_values import (
@@ -15,12 +15,13 @@ from enkaku_codegen.json_values import (
     distinct,
     kind_of,
 )
+from enkaku_codegen.reading.options import STRING_KEYWORDS, StringTypes
 from enkaku_codegen.reading.simple_schema import ANYTHING, SimpleSchema, as_dict, as_list
 
 from .all_of import type_names, with_enum
 from .pattern import portable
 
-__all__ = ["formatted", "forms", "with_one_enum"]
+__all__ = ["converted", "forms", "with_one_enum"]
 
 _SIZES: Final = {
     "string": ("minLength", "maxLength"),
@@ -29,7 +30,7 @@ _SIZES: Final = {
 }
 _CHILDREN: Final = {
     "array": ("items", "prefixItems"),
-    "string": ("format",),
+    "string": STRING_KEYWORDS,
     "object": (
         "properties",
         "patternProperties",
@@ -60,8 +61,8 @@ def forms(schema: SimpleSchema) -> Iterator[SimpleSchema]:
         yield _of_type("object", schema)
         for name in _UNTYPED:
             yield {"type": name}
-    elif "format" in schema:
-        yield {"format": schema["format"]}
+    elif any(key in schema for key in STRING_KEYWORDS):
+        yield {key: schema[key] for key in STRING_KEYWORDS if key in schema}
     else:
         yield ANYTHING
 
@@ -141,18 +142,20 @@ def with_one_enum(schemas: list[SimpleSchema]) -> list[SimpleSchema]:
     ]
 
 
-def formatted(simple: SimpleSchema, formats: Mapping[str, str]) -> Iterator[SimpleSchema]:
-    """Yield the form with the Python type for its format if one is selected, without other keywords."""
-    if "format" not in simple:
+def converted(simple: SimpleSchema, string_types: StringTypes) -> Iterator[SimpleSchema]:
+    """Yield the form with the Python type for its strings if one is selected, without other keywords."""
+    keys = [key for key in STRING_KEYWORDS if key in simple]
+    if not keys:
         yield simple
         return
-    type_ = formats.get(as_text(simple["format"]))
+    types = [string_types.get((key, as_text(simple[key]))) for key in keys]
+    type_ = next((each for each in types if each is not None), None)
     if type_ is None:
-        yield {key: value for key, value in simple.items() if key != "format"}
+        yield {key: value for key, value in simple.items() if key not in STRING_KEYWORDS}
         return
     yield {"type": "string", "format": type_}
     if "type" not in simple:
-        # Without a type, a format constrains only strings: all other values pass.
+        # Without a type, these keywords apply only to strings: all other values pass.
         for name in (*_UNTYPED, "object"):
             if name != "string":
                 yield {"type": name}

@@ -15,7 +15,7 @@ from .library import Library
 from .load import Document, load, sources
 from .locations import Location, Resource
 from .metaschema import faults, is_document
-from .options import LATEST_NAMES, NameRules, formats_of, names_of
+from .options import LATEST_NAMES, NameRules, StringTypes, encodings_of, formats_of, names_of
 from .references import References
 from .simple_schema import as_dict
 
@@ -87,6 +87,7 @@ class Protocol:
         procedures: Sorted by name, so that their order in the file does not matter.
         definitions: The shared schemas by name, sorted by name.
         formats: The Python type for strings of a format, by format: some of ``options.FORMATS``.
+        encodings: The Python type for encoded strings, by ``contentEncoding``: some of ``options.ENCODINGS``.
         defaults: Whether the ``default`` of a property is filled in if the property is absent.
         names: The version of the rules that make Python names.
         sources: The digests of all files that were read, by their paths from the protocol file's
@@ -98,9 +99,18 @@ class Protocol:
     procedures: tuple[Procedure, ...]
     definitions: Mapping[str, Schema]
     formats: Mapping[str, str] = field(default_factory=dict[str, str])
+    encodings: Mapping[str, str] = field(default_factory=dict[str, str])
     defaults: bool = False
     names: NameRules = LATEST_NAMES
     sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+
+    @property
+    def string_types(self) -> StringTypes:
+        """The Python types that ``formats`` and ``encodings`` select for strings."""
+        return {
+            **{("format", name): type_ for name, type_ in self.formats.items()},
+            **{("contentEncoding", name): type_ for name, type_ in self.encodings.items()},
+        }
 
 
 _SLOTS: Final[tuple[SlotName, ...]] = get_args(SlotName)
@@ -156,6 +166,7 @@ class _Reader:
             procedures=tuple(sorted(procedures, key=lambda procedure: procedure.name)),
             definitions=definitions,
             formats=formats_of(head.get("formats")),
+            encodings=encodings_of(head.get("encodings")),
             defaults=head.get("defaults") == "fill",
             names=names_of(head.get("names")),
             sources=sources(self.library.documents, self._document.path.parent),

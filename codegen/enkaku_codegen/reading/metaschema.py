@@ -13,7 +13,7 @@ from jsonschema.protocols import Validator
 
 from enkaku_codegen.json_values import Json, Tokens
 
-from .options import OPTIONS, format_faults
+from .options import OPTIONS, encoding_faults, format_faults
 from .validation_text import explain
 
 __all__ = ["META_SCHEMA_PATH", "error_faults", "faults", "is_document", "read_meta_schema"]
@@ -72,8 +72,9 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
             name: _without_subschemas(each) for name, each in procedures.items()
         }
     wrong = [
-        (("formats", *path), message)
-        for path, message in format_faults(stripped.pop("formats", {}))
+        ((option, *path), message)
+        for option, find in (("formats", format_faults), ("encodings", encoding_faults))
+        for path, message in find(stripped.pop(option, {}))
     ]
     return [*_explained("document", stripped), *wrong]
 

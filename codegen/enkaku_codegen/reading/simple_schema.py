@@ -5,7 +5,7 @@ A simple schema has one of these forms:
 - ``{}``: any value;
 - ``{"$ref": "#/$defs/NAME"}``;
 - ``{"enum": [...]}``: strings, integers and booleans, at least one;
-- ``{"type": NAME, ...}``: one type, with the keywords that belong to it; ``format`` is the name of a Python type;
+- ``{"type": NAME, ...}``: one type, with the keywords that belong to it; ``format`` is the name of the strings' Python type;
 - ``{"anyOf": [...]}``: a choice between simple schemas.
 """
 

@@ -15,6 +15,7 @@ from enkaku._json import DEPTH_MAX
 from .digits import doubt
 
 __all__ = [
+    "BYTES",
     "CONSTANTS",
     "INTEGER",
     "IS_EXACT",
@@ -33,6 +34,9 @@ NUMBER: Final = "enkaku_number"
 
 INTEGER: Final = "enkaku_integer"
 """The metadata key of an integer's bounds."""
+
+BYTES: Final = "enkaku_bytes"
+"""The metadata key of bytes without bounds."""
 
 CONSTANTS: Final = "enkaku_constants"
 """The metadata key of the values of a Literal that are not all strings."""
@@ -66,24 +70,30 @@ class NotJson(ValueError):
         self.value = value
 
 
-def require_json(value: object, path: tuple[int | str, ...] = ()) -> None:
-    """Raise NotJson if a value contains something that JSON cannot express."""
+def require_json(value: object, path: tuple[int | str, ...] = (), *, but: type = str) -> None:
+    """Raise NotJson if a value contains something that JSON cannot express.
+
+    Args:
+        value: The value.
+        path: Its location.
+        but: A type whose instances are accepted, too.
+    """
     if len(path) > DEPTH_MAX:
         raise NotJson((), f"at most {DEPTH_MAX} levels of arrays and objects", value)
     if isinstance(value, list | tuple):
         for index, item in enumerate(cast(Sequence[object], value)):
             if type(item) not in _SCALARS:
-                require_json(item, (*path, index))
+                require_json(item, (*path, index), but=but)
     elif isinstance(value, dict):
         for name, each in cast(Mapping[object, object], value).items():
             if not isinstance(name, str):
                 raise NotJson(path, "string as property name", name)
             if type(each) not in _SCALARS:
-                require_json(each, (*path, name))
+                require_json(each, (*path, name), but=but)
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise NotJson(path, "number", value)
-    elif value is not None and not isinstance(value, JsonWritable | str | int):
+    elif value is not None and not isinstance(value, (JsonWritable, str, int, but)):
         raise NotJson(path, "JSON value", value)
 
 

@@ -1,6 +1,6 @@
 """Fast encoders: functions, generated for a type, that validate a value and copy it for msgspec to write.
 
-Most types are models of strings, numbers and constants, and arrays and maps of those. The encoder writes a validated copy,
+Most types are models of strings, numbers, bytes and constants, and arrays and maps of those. The encoder writes a validated copy,
 so that a concurrent change of the original cannot reach the wire. It never rejects a value: a value that it does not
 support, be it invalid or only unusual, goes to pydantic's serializer, which also explains errors.
 
@@ -41,7 +41,8 @@ from pydantic_core import CoreSchema, SchemaValidator
 
 from enkaku._json import EXACT_INTEGER_MAX, decimal_of
 
-from .any_json import CONSTANTS, INTEGER, NUMBER
+from .any_json import BYTES, CONSTANTS, INTEGER, NUMBER
+from .base64_bytes import WRITE_BASE64
 from .exact import ABSENT, ABSENT_IF
 from .pydantic_internals import (
     CONFIG_KEYS,
@@ -64,6 +65,7 @@ __all__ = ["make_encoder"]
 T = TypeVar("T")
 
 _LARGE: Final = 1e16  # from here on, floats are written with an exponent
+_MARKS: Final = frozenset({BYTES, CONSTANTS, INTEGER, NUMBER})
 _COMPARISONS: Final = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 _PARTS_MAX: Final = (
     100  # classes, arrays and maps of a type; so its values are within the nesting depth that is read
@@ -119,17 +121,8 @@ def _length_test(schema: Schema, value: str) -> str:
 
 def _scalar_test(schema: Schema, name: _Name) -> str | None:
     """Return an expression that is true if ``{0}`` is valid and written as it is, or None if the type is no scalar."""
-    metadata = schema.get("metadata", {})
-    marks = metadata.keys() & {CONSTANTS, INTEGER, NUMBER}
-    if marks and schema.get("serialization") != {"type": "any"}:
-        raise _Unsupported  # a serializer of the program writes it
-    if CONSTANTS in marks:
-        return _constant_test(metadata[CONSTANTS], name)
-    if INTEGER in marks:
-        return _number_tests(schema, metadata[INTEGER], name)[0]
-    if NUMBER in marks:
-        integer, real = _number_tests(schema, metadata[NUMBER], name)
-        return f"({real} or {integer})"
+    if not schema.get("metadata", {}).keys().isdisjoint(_MARKS):
+        return _marked_test(schema, name)
     match schema["type"]:
         case "str":
             _require_keys(schema, LENGTH_KEYS | {"pattern"})
@@ -147,6 +140,21 @@ def _scalar_test(schema: Schema, name: _Name) -> str | None:
             return "{0} is None"
         case _:
             return None
+
+
+def _marked_test(schema: Schema, name: _Name) -> str:
+    """Return the test of a scalar that is marked as having an exact meaning."""
+    metadata = schema["metadata"]
+    if schema.get("serialization") != (WRITE_BASE64 if BYTES in metadata else {"type": "any"}):
+        raise _Unsupported  # a serializer of the program writes it
+    if BYTES in metadata:
+        return "type({0}) is bytes"  # which msgspec writes as base64
+    if CONSTANTS in metadata:
+        return _constant_test(metadata[CONSTANTS], name)
+    if INTEGER in metadata:
+        return _number_tests(schema, metadata[INTEGER], name)[0]
+    integer, real = _number_tests(schema, metadata[NUMBER], name)
+    return f"({real} or {integer})"
 
 
 def _constant_test(expected: list[object], name: _Name) -> str:

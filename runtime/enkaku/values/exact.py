@@ -1,7 +1,7 @@
 """Exact schemas: plain annotations get JSON Schema's meaning.
 
 pydantic makes a core schema of an annotation. ``make_exact`` rewrites the parts to which pydantic gives another meaning:
-numbers, any values, literals, types of formats, optional properties and unions. It keeps parts of other types as they are.
+numbers, any values, literals, bytes, types of formats, optional properties and unions. It keeps parts of other types as they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from enkaku._json import EXACT_INTEGER_MAX
 
 from .any_json import CONSTANTS, IS_EXACT, any_schema
+from .base64_bytes import bytes_schema
 from .digits import integer_of, lost_number
 from .formats import format_schema
 from .numbers import integer_schema, number_schema
@@ -121,6 +122,8 @@ class _Rewriter:
                 new = integer_schema(schema)
             case "any":
                 new = any_schema(null=not schema.get("metadata", {}).get("not_null"))
+            case "bytes":
+                new = bytes_schema(schema)
             case "literal":
                 new = _literal_schema(schema)
             case "definition-ref":
@@ -128,6 +131,10 @@ class _Rewriter:
                 return schema
             case "model":
                 return schema
+            case "function-after" if (
+                "serialization" in schema and schema["schema"]["type"] == "bytes"
+            ):
+                return schema  # the program has a string of its own for these bytes
             case _:
                 formatted = format_schema(schema)
                 if formatted is None:

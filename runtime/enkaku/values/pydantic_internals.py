@@ -110,7 +110,7 @@ INNER_KEYS: Final = {
 """Where schemas that only add something hold the schema for JSON, by type."""
 
 NEVER_NULL: Final = frozenset(
-    {"bool", "dataclass", "date", "datetime", "decimal", "dict", "enum", "float", "int", "is-instance", "list", "model", "set", "str", "tagged-union", "time", "timedelta", "tuple", "typed-dict", "url", "uuid"}
+    {"bool", "bytes", "dataclass", "date", "datetime", "decimal", "dict", "enum", "float", "int", "is-instance", "list", "model", "set", "str", "tagged-union", "time", "timedelta", "tuple", "typed-dict", "url", "uuid"}
 )  # fmt: skip
 """The types of schemas that reject null."""
 

@@ -85,6 +85,7 @@ def _invalid(detail: ErrorDetails) -> Problem:
 
 _TEXTS: Final = {
     "bool_type": "boolean",
+    "bytes_type": "bytes",
     "dict_type": "object",
     "finite_number": "number",
     "float_type": "number",

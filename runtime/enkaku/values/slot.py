@@ -403,7 +403,9 @@ class Slot(Generic[T]):
         """Return the problem of a value that pydantic cannot write as JSON."""
         write = self._codec[2].to_python
         try:
-            require_json(write(value, by_alias=True, exclude_unset=True, warnings=False))
+            written = write(value, by_alias=True, exclude_unset=True, warnings=False)
+            require_json(written, but=bytes)  # bytes may be where the schema has them
+            require_json(written)
             require_json(value)  # the serializer writes some objects as strings, such as a fraction
         except NotJson as error:
             return problem(error.path, error.expected, error.value)
