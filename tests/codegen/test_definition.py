@@ -9,7 +9,7 @@ import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, read_protocol
 from enkaku_codegen.reading.metaschema import META_SCHEMA_PATH, read_meta_schema
-from enkaku_codegen.reading.options import FORMATS
+from enkaku_codegen.reading.options import ENCODINGS, FORMATS
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -177,7 +177,7 @@ def test_procedure_names_of_up_to_128_characters_are_accepted(tmp_path: Path) ->
         ("name: ''\nother: 1\nprocedures: {p: {type: event}}", [
             'FILE:1: /name: expected at least 1 character, got ""',
             ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "defaults", '
-            '"description", "formats", "name", "names", "procedures"'),
+            '"description", "encodings", "formats", "name", "names", "procedures"'),
         ]),
         ("p:\n  type: stream\n  parm: {}\n  recieve: {}\n  description: 5\n", [
             'FILE:1: /p: "receive" is missing, there is "recieve"',
@@ -324,6 +324,16 @@ def test_protocol_options_are_read(tmp_path: Path) -> None:
     assert {name: each["const"] for name, each in formats.items()} == FORMATS
 
 
+def test_encodings_option_is_read(tmp_path: Path) -> None:
+    procedures = {"p": {"type": "event"}}
+    assert _read(tmp_path, {"procedures": procedures}).encodings == {}
+    everything = {"encodings": dict(ENCODINGS), "procedures": procedures}
+    assert _read(tmp_path, everything).encodings == ENCODINGS
+    encodings = read_meta_schema()["$defs"]["encodings"]["properties"]
+    assert {name: each["const"] for name, each in encodings.items()} == ENCODINGS
+    assert _read(tmp_path, {"encodings": {"type": "event"}}).encodings == {}
+
+
 def test_procedure_names_may_be_option_names(tmp_path: Path) -> None:
     event = {"type": "event"}
     protocol = _read(tmp_path, {"formats": event, "defaults": event})
@@ -348,6 +358,13 @@ _FORMATS = (
             f'/formats/uuid: expected UUID, got "str"; there are {_FORMATS}',
         ]),
         ("formats:", [f"/formats: expected an object with some of {_FORMATS}; got null"]),
+        ("encodings: {base64: str, base64url: bytes, utf8: bytes}", [
+            '/encodings/base64: expected bytes, got "str"; there are base64: bytes',
+            ('/encodings/base64url: unknown encoding (did you mean "base64"?): '
+            "expected one of base64: bytes"),
+            "/encodings/utf8: unknown encoding: expected one of base64: bytes",
+        ]),
+        ("encodings: bytes", ['/encodings: expected an object with some of base64: bytes; got "bytes"']),
         ("defaults: true", ['/defaults: expected "fill", got true']),
         ("defaults: fil", ['/defaults: expected "fill", got "fil"']),
     ],

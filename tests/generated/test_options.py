@@ -16,8 +16,9 @@ from enkaku import ABSENT
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate_with_checks
 from enkaku_codegen.planning.names import constant_name
+from enkaku_codegen.planning.plan import ObjectPlan
 from enkaku_codegen.planning.planner import make_plan
-from enkaku_codegen.reading.options import FORMATS
+from enkaku_codegen.reading.options import ENCODINGS, FORMATS
 from generated.options import NULLABLE, TEXT, defaults_protocol, formats_protocol
 from generated.packages import accepts, imported, make_protocol, one_param
 
@@ -130,6 +131,89 @@ def test_format_option_reserves_type_names() -> None:
         make_plan(replace(one_param(schema), formats={"date": "date"}))
     with pytest.raises(ProtocolError, match=r"UUID.*the type of a format"):
         make_plan(replace(one_param(True, {"UUID": TEXT}), formats={"uuid": "UUID"}))
+
+
+BASE64: dict[str, Any] = {**TEXT, "contentEncoding": "base64"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "valid", "invalid", "type_"),
+    [
+        (BASE64, ["AP8=", ""], ["AP8", "AP9=", "AP8=\n", "\ud800", 1, None], bytes),
+        ({"contentEncoding": "base64"}, ["AP8=", 1, 0.5, None, True, [1], {"a": 1}], ["AP8"], bytes),
+        ({**BASE64, "minLength": 5}, ["AP8AAP8="], ["AP8=", "AP8AAP8"], bytes),
+        ({**BASE64, "maxLength": 4}, ["AP8="], ["AP8AAP8="], bytes),
+        ({**BASE64, "pattern": "^A"}, ["AP8="], ["BP8=", "AP8"], bytes),
+        ({**BASE64, "not": {"const": "AP8="}}, ["BP8="], ["AP8="], bytes),
+        ({**BASE64, "enum": ["AP8=", "no"]}, ["AP8=", "no"], ["BP8="], str),
+        ({**BASE64, "const": "AP8="}, ["AP8="], ["BP8="], str),
+        ({"$ref": "#/$defs/Text", "contentEncoding": "base64"}, ["AP8="], ["AP8", "", 1], bytes),
+        ({"allOf": [{"$ref": "#/$defs/Text"}, BASE64]}, ["AP8="], ["AP8", "", 1], bytes),
+        ({"anyOf": [TEXT, {"type": "null"}], "contentEncoding": "base64"}, ["AP8=", None], ["AP8", 1], bytes),
+        ({"oneOf": [BASE64, {**TEXT, "maxLength": 2}]}, ["AP8="], ["", "AP8"], bytes),
+        ({"oneOf": [BASE64, {"type": "integer"}]}, ["AP8=", 1], ["AP8", None], bytes),
+        ({"type": ["string", "integer"], "contentEncoding": "base64"}, ["AP8=", 1], ["AP8", None], bytes),
+        ({**BASE64, "format": "uuid"}, [UPPER], ["AP8="], UUID),
+        ({**BASE64, "format": "email"}, ["AP8="], ["AP8"], bytes),
+        ({**TEXT, "contentEncoding": "base64url"}, ["no-", "AP8="], [1], str),
+        ({**TEXT, "contentEncoding": "BASE64"}, ["no"], [1], str),
+        ({**TEXT, "contentMediaType": "text/html"}, ["no"], [1], str),
+        ({"type": "object", "additionalProperties": BASE64}, [{"a": "AP8="}], [{"a": "AP8"}], dict),
+        ({"type": "object", "propertyNames": BASE64}, [{"no": 1}], [1], dict),
+    ],
+)  # fmt: skip
+def test_encoding_option_applies_with_other_keywords(
+    schema: Any, valid: list[Any], invalid: list[Any], type_: type, tmp_path: Path
+) -> None:
+    protocol = replace(
+        one_param(schema, {"Text": {**TEXT, "minLength": 1}}), formats=FORMATS, encodings=ENCODINGS
+    )
+    with imported(protocol, tmp_path, formatted=False) as package:
+        slot = package.ECHO.param
+        assert [each for each in valid if not accepts(slot, each)] == []
+        assert [each for each in invalid if accepts(slot, each)] == []
+        assert isinstance(slot.decode(json.dumps(valid[0]).encode()), type_)
+
+
+def test_encoding_option_proves_slot_without_other_keywords() -> None:
+    for schema, unproved in ((BASE64, 0), ({**BASE64, "minLength": 1}, 1)):
+        protocol = replace(one_param(schema), encodings=ENCODINGS)
+        _, checks = generate_with_checks(protocol, source="p.json")
+        assert (len(checks.slots), checks.formats) == (unproved, {})
+
+
+def test_encoding_without_option_changes_nothing(tmp_path: Path) -> None:
+    properties = {"bytes": BASE64, "other": {"contentEncoding": "base64"}}
+    schema = {"type": "object", "properties": properties}
+    plain = {"type": "object", "properties": {"bytes": TEXT, "other": True}}
+    with_encoding, _ = generate_with_checks(one_param(schema), source="p.json")
+    without, _ = generate_with_checks(one_param(plain), source="p.json")
+    assert with_encoding == without
+    with imported(replace(one_param(BASE64), formats=FORMATS), tmp_path) as package:
+        assert all(accepts(package.ECHO.param, text) for text in ("AP8=", "no", "AP9="))
+
+
+def test_encoding_option_keeps_name_of_type_free() -> None:
+    schema = {"type": "object", "properties": {"bytes": BASE64, "b": TEXT}}
+    procedures = {"bytes": {"type": "request", "param": schema}}
+    protocol = make_protocol(procedures)
+    for each, name in ((protocol, "bytes"), (replace(protocol, encodings=ENCODINGS), "bytes_")):
+        plan = make_plan(each)
+        (type_,) = plan.types
+        assert isinstance(type_, ObjectPlan)
+        assert (type_.fields[0].attribute, plan.procedures[0].method) == (name, name)
+    schema = {"type": "object", "properties": {"b": {**BASE64, "x-python-name": "bytes"}}}
+    make_plan(one_param(schema))
+    with pytest.raises(ProtocolError, match=r'an attribute, such as "bytes_", got "bytes"'):
+        make_plan(replace(one_param(schema), encodings=ENCODINGS))
+
+
+def test_encoding_option_default_is_not_filled_in(tmp_path: Path) -> None:
+    properties = {"data": {**BASE64, "default": "AP8="}, "text": {**TEXT, "default": "a"}}
+    protocol = one_param({"type": "object", "properties": properties})
+    with imported(replace(protocol, defaults=True, encodings=ENCODINGS), tmp_path) as package:
+        read = package.ECHO.param.decode(b"{}")
+    assert (read.data, read.text) == (None, "a")
 
 
 @pytest.fixture(scope="module")
