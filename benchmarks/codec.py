@@ -6,9 +6,12 @@ Rounds are interleaved, so that other load on the machine affects all alike. A f
 in nanoseconds, with the ratio to plain pydantic. The libraries do not do the same work: plain pydantic and msgspec round
 large integers, accept null for optional properties, and check bounds and patterns only if the program declares them.
 jsonschema-rs only reports whether a parsed value is valid.
+
+The last tables compare bytes, which are base64 strings in JSON, with plain strings of the same content.
 """
 
 import argparse
+import base64
 import importlib
 import json
 import sys
@@ -84,6 +87,8 @@ PAYLOADS = {
 PLAIN: Mapping[str, type[pydantic.BaseModel]] = {"small": PlainSample, "large": PlainBatch}
 STRUCTS: Mapping[str, type[msgspec.Struct]] = {"small": StructSample, "large": StructBatch}
 
+CONTENTS = {size: bytes(each % 256 for each in range(size)) for size in (60, 6_000, 600_000)}
+
 Work = Callable[[], object]
 
 
@@ -118,11 +123,35 @@ def contenders(package: str, size: str) -> dict[str, dict[str, Work]]:
             "msgspec": lambda: encoder.encode(record),
         },
     }
-    for name, work in found["encode"].items():
+    _require_same(found["encode"], payload)
+    return found
+
+
+def contents(package: str, content: bytes) -> tuple[bytes, dict[str, dict[str, Work]]]:
+    """Return a payload with binary content, and the functions to measure, by direction and type."""
+    procedure = importlib.import_module(package).CONTENT
+    payload = b'{"content":"' + base64.b64encode(content) + b'"}'
+    as_bytes, as_string = procedure.param, procedure.result
+    value, text = as_bytes.decode(payload), as_string.decode(payload)
+    found: dict[str, dict[str, Work]] = {
+        "decode": {
+            "bytes": lambda: as_bytes.decode(payload),
+            "string": lambda: as_string.decode(payload),
+        },
+        "encode": {
+            "bytes": lambda: as_bytes.encode(value),
+            "string": lambda: as_string.encode(text),
+        },
+    }
+    _require_same(found["encode"], payload)
+    return payload, found
+
+
+def _require_same(encoders: Mapping[str, Work], payload: bytes) -> None:
+    for name, work in encoders.items():
         text = work()
         if json.loads(text if isinstance(text, str | bytes) else b"") != json.loads(payload):
             raise SystemExit(f"{name}: the encoded value differs from the decoded one")
-    return found
 
 
 def measured(works: Mapping[str, Work], rounds: int, seconds: float) -> dict[str, float]:
@@ -139,6 +168,16 @@ def _of_each(work: Work, number: int) -> float:
     return timeit.timeit(work, timer=time.process_time, number=number) / number
 
 
+def report(
+    title: str, works: Mapping[str, Work], reference: str, rounds: int, seconds: float
+) -> None:
+    """Measure functions, and print their times with the ratio to that of one of them."""
+    print(f"\n{title}")
+    figures = measured(works, rounds, seconds)
+    for name, figure in figures.items():
+        print(f"  {name:<20}{figure:>10,.0f} ns{figure / figures[reference]:>8.2f} x {reference}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -153,11 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.insert(0, directory)
         for size, payload in PAYLOADS.items():
             for direction, works in contenders("codec_protocol", size).items():
-                print(f"\n{direction}, {len(payload)} bytes")
-                figures = measured(works, options.rounds, options.seconds)
-                for name, figure in figures.items():
-                    ratio = figure / figures["pydantic"]
-                    print(f"  {name:<20}{figure:>10,.0f} ns{ratio:>8.2f} x pydantic")
+                title = f"{direction}, {len(payload)} bytes"
+                report(title, works, "pydantic", options.rounds, options.seconds)
+        for content in CONTENTS.values():
+            payload, found = contents("codec_protocol", content)
+            for direction, works in found.items():
+                title = f"{direction}, base64 in {len(payload)} bytes"
+                report(title, works, "string", options.rounds, options.seconds)
 
 
 if __name__ == "__main__":

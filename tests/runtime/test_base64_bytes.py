@@ -59,6 +59,24 @@ def test_text_that_is_not_canonical_base64_is_rejected(text: str) -> None:
         BYTES.decode(json.dumps(text).encode())
 
 
+def test_text_that_base64_would_write_otherwise_is_rejected() -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    for padding in ("", "=", "=="):
+        for last in (*alphabet, *"-_= ."):
+            text = "Zm9vZm9"[: 7 - len(padding)] + last + padding
+            try:
+                same = base64.b64encode(base64.b64decode(text, validate=True)).decode() == text
+            except ValueError:
+                same = False
+            try:
+                read = BYTES.decode(f'"{text}"'.encode())
+            except enkaku.DecodeError:
+                assert not same, text
+            else:
+                assert same, text
+                assert read == base64.b64decode(text)
+
+
 @pytest.mark.parametrize("value", [5, None, True, [], {}, ["Zg=="]])
 def test_json_value_that_is_no_string_is_rejected(value: object) -> None:
     with pytest.raises(enkaku.DecodeError, match="expected string, got"):
