@@ -1,11 +1,12 @@
-"""Protocols that ask for more of their types: values of formats, and defaults."""
+"""Protocols that ask for more of their types: values of formats, defaults, and names of imports."""
 
 from dataclasses import replace
 from typing import Any, Final
 
+from enkaku_codegen.planning.imported import IMPORTED
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.reading.options import FORMATS
-from generated.packages import one_param
+from generated.packages import make_protocol, one_param
 
 TEXT: Final = {"type": "string"}
 NULLABLE: Final = {"type": ["string", "null"]}
@@ -36,3 +37,24 @@ def defaults_protocol() -> Protocol:
     }
     schema = {"type": "object", "properties": properties, "required": ["required"]}
     return replace(one_param(schema), defaults=True)
+
+
+def imports_protocol() -> Protocol:
+    """Make a protocol whose definitions and procedures have the names that generated modules import."""
+    kinds = (*FORMATS, None)
+    all_formats = {each or "none": {"type": "string", "format": each or ""} for each in kinds}
+    properties = {**all_formats, "a": NULLABLE, "b": {"enum": ["x", "y"]}}
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    definitions = dict.fromkeys(IMPORTED, schema)
+    tree = {"type": "array", "items": {"$ref": "#/$defs/tree"}}
+    procedures = {
+        # Constants are in upper case: these two would have the names of definitions.
+        f"get/{name}" if name.isupper() else name: {
+            "type": "stream",
+            "param": {"$ref": f"#/$defs/{name}"},
+            "receive": {"type": "string", "format": [*FORMATS][number % len(FORMATS)]},
+        }
+        for number, name in enumerate(name for name in IMPORTED if name != "Absent")
+    }
+    made = make_protocol(procedures, {**definitions, "tree": tree})
+    return replace(made, formats=FORMATS)

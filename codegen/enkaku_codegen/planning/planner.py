@@ -13,7 +13,6 @@ from .names import Namespace, class_name, constant_name, method_name, own_class_
 from .plan import AliasPlan, ErrorPlan, Plan, ProcedurePlan, without_loops
 from .schema_planner import PlanScope, SchemaPlanner, unless_taken
 from .simplify import alternatives
-from .stdlib import imported_classes
 
 __all__ = ["make_plan"]
 
@@ -44,8 +43,6 @@ class _Planner:
         client, handler = f"{prefix}Client", f"{prefix}Handler"
         self.schemas.reserve(self.schemas.package, client, "the client class", "")
         self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
-        for each in imported_classes(self.protocol.formats.values()):
-            self.schemas.reserve(self.schemas.package, each, "the type of a format", "")
         for name, schema in self.protocol.definitions.items():
             self.definition(name, schema)
         procedures = tuple(self.procedure(each) for each in self.protocol.procedures)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from enkaku_codegen.json_values import Schema, Tokens, tokens
-from enkaku_codegen.planning.names import constant_name
+from enkaku_codegen.errors import Issue, ProtocolError
+from enkaku_codegen.json_values import Schema, Tokens, pointer, tokens
+from enkaku_codegen.planning.names import Namespace, constant_name
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
 from enkaku_codegen.reading.definition import Protocol
@@ -62,16 +63,23 @@ class _Slot:
 
 
 def make_checks(plan: Plan, protocol: Protocol) -> Checks:
-    """Return the slots that need a validator in addition to their type."""
+    """Return the slots that need a validator in addition to their type.
+
+    Raises:
+        ProtocolError: The schemas of two of them would have one name.
+    """
     prover = Prover({each.name: each for each in plan.types}, protocol.definitions)
     slots: dict[tuple[str, str], Check] = {}
     definitions: dict[str, Schema] = {}
+    constants = Namespace("schemas.py")
+    issues: list[Issue] = []
     proved = 0
     for slot in _slots(plan):
         reasons = prover.slot(slot.simple, slot.schema, slot.path)
         if not reasons:
             proved += 1
             continue
+        issues += constants.reserve(slot.constant, slot.label, pointer(slot.path))
         if slot.dynamic_schema is not None:
             check = Check(
                 slot.label, slot.constant, slot.dynamic_schema, shared=False, reasons=reasons
@@ -83,6 +91,8 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
                 slot.label, slot.constant, without_annotations(slot.schema), bool(shared), reasons
             )
         slots[slot.owner, slot.name] = check
+    if issues:
+        raise ProtocolError(issues)
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
     return Checks(slots, bared, proved)
 
