@@ -1,4 +1,5 @@
-"""Protocols that ask for more of their types: values of formats, defaults, and names of imports."""
+"""Protocols that ask for more of their types: values of formats, defaults, names of imports, and types
+that are part of themselves."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -58,3 +59,42 @@ def imports_protocol() -> Protocol:
     }
     made = make_protocol(procedures, {**definitions, "tree": tree})
     return replace(made, formats=FORMATS)
+
+
+def recursive_protocol() -> Protocol:
+    """Make a protocol with aliases that are part of themselves and of each other, also next to null."""
+
+    def of(name: str) -> dict[str, str]:
+        return {"$ref": f"#/$defs/{name}"}
+
+    def maybe(name: str) -> dict[str, Any]:
+        return {"anyOf": [of(name), {"type": "null"}]}
+
+    scalars = [{"type": each} for each in ("string", "integer", "null")]
+    definitions = {
+        "JSONValue": {
+            "anyOf": [*scalars, of("JSONObject"), of("JSONArray")],
+            "description": "Any JSON value.",
+        },
+        "JSONObject": {"type": "object", "additionalProperties": of("JSONValue")},
+        "JSONArray": {"type": "array", "items": of("JSONValue")},
+        "Lists": {"type": "array", "items": of("Lists")},
+        "MaybeLists": maybe("Lists"),
+        "Nothing": {"type": "null"},
+        "Place": {
+            "type": "object",
+            "properties": {"lists": maybe("Lists"), "object": of("JSONObject")},
+        },
+    }
+    names = [*definitions]
+    procedures = {
+        name: {
+            "type": "channel",
+            "param": of(name),
+            "send": maybe(name),
+            "receive": {"type": "array", "items": maybe(name)},
+            "result": {"anyOf": [of(name), of(names[number - 1])]},
+        }
+        for number, name in enumerate(names)
+    }
+    return make_protocol({f"get/{name}": each for name, each in procedures.items()}, definitions)

@@ -20,6 +20,7 @@ IMPORTED: Final[Mapping[str, str]] = {
     "Literal": "from typing",
     "Model": "from enkaku",
     "NoneType": "from types",
+    "TYPE_CHECKING": "from typing",
     "TypeAlias": "from typing",
     "TypeAliasType": "from typing_extensions",
     "UUID": "from uuid",

@@ -15,6 +15,7 @@ from .models import Types, at_run_time
 __all__ = ["exports", "imports"]
 
 _WIDEST: Final = 100
+_LATE: Final = frozenset({"TYPE_CHECKING", "TypeAliasType"})
 _BUILTIN: Final = frozenset(dir(builtins))
 
 
@@ -68,7 +69,7 @@ def _of_models(types: Types, named: set[str]) -> list[str]:
             used |= {"Model"} | _used(field.annotation for field in each.fields)
             used |= {"ABSENT" for field in each.fields if field.default == "ABSENT"}
         else:
-            used |= {"TypeAliasType" if each.late else "TypeAlias"}
+            used |= {"TypeAlias"} | (_LATE if each.late else set())
             used |= _used([each.annotation])
     return _groups(*_outside(used - named))
 

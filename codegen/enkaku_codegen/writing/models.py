@@ -63,7 +63,8 @@ class Alias:
 
     Attributes:
         late: Whether its annotation is written as a string: it is part of itself, without a class between, or is
-            large; or it is None, which is not a type where an alias is used as a value.
+            large; or it is None, which is not a type where an alias is used as a value. Type checkers get a TypeAlias
+            with the same string: pyright does not follow a TypeAliasType through another alias back to itself.
     """
 
     name: str

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from enkaku import ABSENT, Absent, Model
 from pydantic import Field
@@ -12,7 +12,10 @@ from typing_extensions import TypeAliasType
 Colour: TypeAlias = Literal["red", "green", "blue"]
 """A primary colour."""
 
-Json = TypeAliasType("Json", "bool | float | str | list[Json] | dict[str, Json] | None")
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | float | str | list[Json] | dict[str, Json] | None"
+else:
+    Json = TypeAliasType("Json", "bool | float | str | list[Json] | dict[str, Json] | None")
 
 
 class Named(Model):
