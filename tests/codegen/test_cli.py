@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
@@ -459,3 +460,54 @@ def test_write_leaves_no_temporary_files(directory: Path) -> None:
     write(todo)
     assert contents(directory) == {name: text.encode() for name, text in NEW.items()}
     assert not changes(NEW, directory, MARKER)
+
+
+@pytest.mark.parametrize(
+    ("out", "problem", "other"),
+    [
+        ("class", "not a name that Python can import", "class_"),
+        ("1abc", "not a name that Python can import", "x1abc"),
+        ("a.b", "not a name that Python can import", "a_b"),
+        ("src/my-protocol", "not a name that Python can import", "my_protocol"),
+        ("ﬁ", "not a name that Python can import", "fi"),
+        ("/", "not a name that Python can import", "protocol"),
+        ("enkaku", "the package would shadow enkaku, which it imports", "enkaku_protocol"),
+        ("src/pydantic", "the package would shadow pydantic, which", "pydantic_protocol"),
+        ("typing", "the package would shadow typing, which it", "typing_protocol"),
+    ],
+)
+@pytest.mark.parametrize("command", ["generate", "check"])
+def test_out_that_is_not_importable_writes_nothing(
+    command: str,
+    out: str,
+    problem: str,
+    other: str,
+    tmp_path: Path,
+) -> None:
+    ran = enkaku(command, SEED, "--out", out, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"{out}: {problem}")
+    assert ran.stderr.endswith(f": nothing is written; {other} would do\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_within_package_may_have_name_of_runtime(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "enkaku").mkdir()
+    assert enkaku("generate", SEED, "--out", ".", cwd=tmp_path / "enkaku").returncode == 0
+
+
+def test_generator_in_zip_archive_generates(tmp_path: Path, package: Path) -> None:
+    root = Path(__file__).parents[2]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for source in ("codegen", "runtime", "templates"):
+            for path in (root / source).rglob("*"):
+                if path.is_file() and path.suffix != ".pyc":
+                    archive.write(path, path.relative_to(root / source))
+    ran = process(
+        "generate", SEED, "--out", "made", cwd=tmp_path, PYTHONPATH=str(tmp_path / "all.zip")
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    made = contents(tmp_path / "made")
+    # The archive has no files whose digests could be taken.
+    assert made == {k: v for k, v in contents(package).items() if k != ".enkaku.json"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, read_protocol
-from enkaku_codegen.reading.metaschema import META_SCHEMA_PATH, read_meta_schema
+from enkaku_codegen.reading.metaschema import META_SCHEMA, read_meta_schema
 from enkaku_codegen.reading.options import FORMATS
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -494,7 +494,7 @@ def test_declared_errors_of_same_name_are_rejected(tmp_path: Path) -> None:
 
 def test_meta_schema_agrees_with_reader(tmp_path: Path) -> None:
     schema = read_meta_schema()
-    assert json.loads(META_SCHEMA_PATH.read_text()) == schema
+    assert json.loads(META_SCHEMA.read_text()) == schema
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     error = _declaration({"type": "string"}, data={"type": "object"})

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enkaku_codegen.fingerprint import Request
+from enkaku_codegen.output import require_importable
 
 if TYPE_CHECKING:
     from enkaku_codegen.prepare import Prepared
@@ -45,7 +46,12 @@ def _name(text: str) -> str:
 
 
 def request(options: argparse.Namespace) -> Request:
-    """Return what the arguments ask to generate."""
+    """Return what the arguments ask to generate.
+
+    Raises:
+        OutputError: Python could not import the package from its directory.
+    """
+    require_importable(options.out)
     return Request(options.protocol, options.name, options.templates)
 
 
