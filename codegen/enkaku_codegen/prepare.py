@@ -22,10 +22,12 @@ class Prepared:
     Attributes:
         changes: The differences to its directory.
         checks: The slots that a validator checks in addition to their type.
+        warnings: What is allowed in the protocol, and probably not meant.
     """
 
     changes: Changes
     checks: Checks
+    warnings: tuple[Issue, ...]
 
 
 def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) -> Prepared:
@@ -48,7 +50,7 @@ def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) 
         message = "the schemas are nested too deeply through their references"
         raise ProtocolError([Issue(str(path), None, "", message)]) from None
     new_fingerprint = fingerprint(Request(path, name, templates), protocol.sources, files)
-    return Prepared(changes(files, out, MARKER, new_fingerprint), checks)
+    return Prepared(changes(files, out, MARKER, new_fingerprint), checks, protocol.warnings)
 
 
 def _generated(

@@ -511,3 +511,20 @@ def test_generator_in_zip_archive_generates(tmp_path: Path, package: Path) -> No
     made = contents(tmp_path / "made")
     # The archive has no files whose digests could be taken.
     assert made == {k: v for k, v in contents(package).items() if k != ".enkaku.json"}
+
+
+def test_warning_is_printed_once_and_changes_no_exit_code(tmp_path: Path) -> None:
+    schema = {"properties": {"max": {}}, "required": ["maximum"]}
+    definition = {"$ref": "#/$defs/A"}
+    procedures = {name: {"type": "event", "data": definition} for name in ("b", "c")}
+    document = {"$defs": {"A": schema}, "procedures": procedures}
+    (tmp_path / "p.json").write_text(json.dumps(document))
+    ran = enkaku("generate", "p.json", "--out", "made", cwd=tmp_path)
+    warning = 'required, but no property (did you mean "max"?)'
+    assert (ran.returncode, ran.stderr) == (
+        0,
+        f"warning: p.json:1: /$defs/A/required/0: {warning}\n",
+    )
+    (tmp_path / "made" / ".enkaku.json").unlink()
+    ran = enkaku("check", "p.json", "--out", "made", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr[:9]) == (0, "", "warning: ")

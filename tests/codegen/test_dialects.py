@@ -283,3 +283,55 @@ def test_lint_invalid_pattern_is_reported(pattern: str, said: str, tmp_path: Pat
 def test_lint_valid_pattern_is_accepted(pattern: str, tmp_path: Path) -> None:
     for uri in (NEW, OLD):
         _read(tmp_path, _data({"$schema": uri, "pattern": pattern}))
+
+
+def _document(schema: object) -> dict[str, Any]:
+    return {"$defs": {"A": {}}, "procedures": _data(schema)}
+
+
+OPEN = {"properties": {"max": {}, "unit": {}}}
+
+
+@pytest.mark.parametrize("uri", [NEW, OLD])
+@pytest.mark.parametrize(
+    ("more", "messages"),
+    [
+        ({"required": ["maximum"]}, ['required, but no property (did you mean "max"?)']),
+        ({"required": ["unti", "max"]}, ['required, but no property (did you mean "unit"?)']),
+        ({"required": ["max", "unit", "maximum"]}, []),
+        ({"required": ["else"]}, []),
+        ({"required": ["maximum"], "patternProperties": {"^m": {}}}, []),
+        ({"required": ["maximum"], "allOf": [{"properties": {"maximum": {}}}]}, []),
+        ({"required": ["maximum"], "allOf": [{"$ref": "#/$defs/A"}]}, []),
+        (
+            {"required": ["maximum"], "oneOf": [{"required": ["unit"]}, {"$ref": "#/$defs/A"}]},
+            ['required, but no property (did you mean "max"?)'],
+        ),
+    ],
+)
+def test_required_name_near_property_gives_warning(
+    more: dict[str, Any], messages: list[str], uri: str, tmp_path: Path
+) -> None:
+    schema = {**OPEN, **more}
+    for each in (schema, {"anyOf": [{"type": "null"}, schema]}):
+        warnings = _read(tmp_path, _document({"$schema": uri, **each})).warnings
+        assert [issue.message for issue in warnings] == messages
+
+
+def test_warning_knows_properties_of_schemas_around(tmp_path: Path) -> None:
+    branch = {"properties": {"ids": {}}, "required": ["id"]}
+    for around in ({"properties": {"id": {}}}, {"$ref": "#/$defs/A"}):
+        document = _document({**around, "oneOf": [branch]})
+        assert _read(tmp_path, document).warnings == ()
+    # As a property of its own, it is another value.
+    (issue,) = _read(tmp_path, _data({"properties": {"id": branch}})).warnings
+    assert (issue.line, issue.pointer) == (11, "/p/data/properties/id/required/0")
+
+
+@pytest.mark.parametrize(("uri", "keyword"), [(NEW, "dependentRequired"), (OLD, "dependencies")])
+def test_dependent_name_near_property_gives_warning(uri: str, keyword: str, tmp_path: Path) -> None:
+    schema = {"$schema": uri, **OPEN, keyword: {"maxx": [], "unit": ["maxx"]}}
+    issues = _read(tmp_path, _data(schema)).warnings
+    assert [issue.message for issue in issues] == [
+        f'in {keyword}, but no property (did you mean "max"?)'
+    ] * 2

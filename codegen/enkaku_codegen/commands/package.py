@@ -1,6 +1,7 @@
 """Shared arguments of the commands that work on a generated package, and the package that they ask for."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ def request(options: argparse.Namespace) -> Request:
 
 
 def prepared(options: argparse.Namespace) -> "Prepared":
-    """Generate the package, and compare it with its directory.
+    """Generate the package, compare it with its directory, and print the warnings.
 
     Raises:
         CodegenError: The package can't be generated, or the directory can't be read.
@@ -64,6 +65,9 @@ def prepared(options: argparse.Namespace) -> "Prepared":
     # Imported here: at the top, the generator would be imported even for a package that is up to date.
     from enkaku_codegen.prepare import prepare  # noqa: PLC0415 # see above
 
-    return prepare(
+    made = prepare(
         options.protocol, name=options.name, out=options.out, templates=options.templates
     )
+    for each in made.warnings:
+        print(f"warning: {each}", file=sys.stderr)
+    return made

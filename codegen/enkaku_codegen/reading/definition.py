@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
-from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.errors import Issue, ProtocolError, in_order
 from enkaku_codegen.json_values import Json, Schema, as_text, pointer
 
 from .declared_errors import DeclaredError, DeclaredErrors
@@ -90,6 +90,7 @@ class Protocol:
         defaults: Whether the ``default`` of a property is filled in if the property is absent.
         sources: The digests of all files that were read, by their paths from the protocol file's
             directory; empty if there are no such paths.
+        warnings: What is allowed in the files, and probably not meant; sorted.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Protocol:
     formats: Mapping[str, str] = field(default_factory=dict[str, str])
     defaults: bool = False
     sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    warnings: tuple[Issue, ...] = field(default=(), compare=False)
 
 
 _SLOTS: Final[tuple[SlotName, ...]] = get_args(SlotName)
@@ -156,6 +158,7 @@ class _Reader:
             formats=formats_of(head.get("formats")),
             defaults=head.get("defaults") == "fill",
             sources=sources(self.library.documents, self._document.path.parent),
+            warnings=in_order(self.library.warnings),
         )
 
     def _raise_issues(self) -> None:

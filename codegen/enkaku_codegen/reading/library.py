@@ -13,6 +13,7 @@ from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Json, Tokens, pointer, tokens
 
 from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
+from .doubts import doubts
 from .lint import NAME_IN_PYTHON, holds_schemas, lint
 from .load import Document, load
 from .locations import Location, Resource
@@ -38,12 +39,14 @@ class Library:
 
     Attributes:
         issues: The errors in them; each call may add some.
+        warnings: What is allowed in them, and probably not meant.
         dialects: The dialect of each known schema.
         documents: The files, by every path that leads to one.
     """
 
     def __init__(self) -> None:
         self.issues: list[Issue] = []
+        self.warnings: list[Issue] = []
         self.dialects: dict[Location, Dialect] = {}
         self.documents: dict[Path, Document] = {}
         self._homes: dict[Location, Resource] = {}
@@ -99,6 +102,9 @@ class Library:
         for path, message in check(schema, dialect):
             if path not in found:
                 self.add_issue(location.below(path), message)
+        for path, message in doubts(location.document.value, location.path, dialect):
+            if path not in found:
+                self.warnings.append(location.document.issue((*location.path, *path), message))
 
     def _dialect(self, location: Location, schema: dict[str, Json], around: Dialect) -> Dialect:
         if "$schema" not in schema:
