@@ -67,7 +67,7 @@ def _of_models(types: Types, named: set[str]) -> list[str]:
     for each in types.named:
         if each.kind == "model":
             used |= {"Model"} | _used(field.annotation for field in each.fields)
-            used |= {"ABSENT" for field in each.fields if field.default == "ABSENT"}
+            used |= _used(field.default for field in each.fields if field.default is not None)
         else:
             used |= {"TypeAlias"} | (_LATE if each.late else set())
             used |= _used([each.annotation])

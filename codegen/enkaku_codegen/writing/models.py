@@ -17,7 +17,7 @@ from datamodel_code_generator.parser import LiteralType
 
 from enkaku_codegen.errors import CodegenError
 from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
-from enkaku_codegen.proving.value_sets import takes_null
+from enkaku_codegen.proving.value_sets import only_constant, takes_null
 from enkaku_codegen.reading.definition import SlotName
 
 from .annotations import or_default, with_discriminator, with_field
@@ -37,7 +37,8 @@ class Field:
     """An attribute of a model for the template: ``NAME: ANNOTATION = DEFAULT``.
 
     Attributes:
-        default: The value if it is absent, None if it is required.
+        default: The value if it is absent, or that of a required constant as an expression; None if it is required
+            and no constant.
     """
 
     name: str
@@ -215,7 +216,10 @@ class _Written:
             default = None
             if each.default:
                 default = repr(each.default[0])
-            elif not each.required:
+            elif each.required:
+                for value in only_constant(each.schema, self._types):
+                    default = f"Field(default={value!r}, frozen=True)"
+            else:
                 default = "ABSENT" if takes_null(each.schema, self._types) else "None"
                 annotation = or_default(annotation, default)
             if each.deprecated:

@@ -31,12 +31,12 @@ Point: TypeAlias = tuple[float, float]
 
 
 class ShapeCircle(Model):
-    type: Literal["circle"]
+    type: Literal["circle"] = Field(default="circle", frozen=True)
     radius: Annotated[float, Field(gt=0.0)]
 
 
 class ShapeSquare(Model):
-    type: Literal["square"]
+    type: Literal["square"] = Field(default="square", frozen=True)
     side: Annotated[float, Field(gt=0.0)]
 
 
@@ -65,7 +65,7 @@ EnumInlineParam: TypeAlias = Literal["asc", "desc"]
 class EnumInlineResult(Model):
     level: Literal["low", "high"] | None | Absent = ABSENT
     colour: Colour
-    fixed: Literal[1]
+    fixed: Literal[1] = Field(default=1, frozen=True)
     mixed: float | Literal["a", 1, True] | None = None
 
 
