@@ -20,6 +20,7 @@ from enkaku_codegen import commands, output
 from enkaku_codegen.commands.main import COMMANDS
 from enkaku_codegen.errors import OutputError
 from enkaku_codegen.output import changes, write
+from generated.packages import importing
 
 SEED = Path(__file__).parent.parent / "golden" / "protocols" / "dashboard.json"
 FILES = [
@@ -528,3 +529,26 @@ def test_warning_is_printed_once_and_changes_no_exit_code(tmp_path: Path) -> Non
     (tmp_path / "made" / ".enkaku.json").unlink()
     ran = enkaku("check", "p.json", "--out", "made", cwd=tmp_path)
     assert (ran.returncode, ran.stdout, ran.stderr[:9]) == (0, "", "warning: ")
+
+
+def test_definitions_alone_give_package_of_models(tmp_path: Path) -> None:
+    point = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
+    document = {
+        "$defs": {"Point": point, "Line": {"type": "array", "items": {"$ref": "#/$defs/Point"}}}
+    }
+    (tmp_path / "shared.json").write_text(json.dumps(document))
+    ran = enkaku("generate", "shared.json", "--out", "models_alone", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "models_alone: 3 written\n", "")
+    made = contents(tmp_path / "models_alone")
+    assert sorted(made) == [".enkaku.json", "__init__.py", "models.py", "py.typed"]
+    assert enkaku("check", "shared.json", "--out", "models_alone", cwd=tmp_path).returncode == 0
+    with importing("models_alone", tmp_path) as package:
+        assert package.__all__ == ["Line", "Point"]
+        assert package.Point(x=1).x == 1
+    (tmp_path / "p.json").write_text(
+        json.dumps({"p": {"type": "event", "data": {"$ref": "shared.json#/$defs/Point"}}})
+    )
+    assert enkaku("generate", "p.json", "--out", "made", cwd=tmp_path).returncode == 0
+    # A package that had procedures loses the files for them.
+    ran = enkaku("generate", "shared.json", "--out", "made", cwd=tmp_path)
+    assert ran.stdout == "made: 2 written, 3 removed\n"

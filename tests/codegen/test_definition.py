@@ -167,8 +167,9 @@ def test_procedure_names_of_up_to_128_characters_are_accepted(tmp_path: Path) ->
         ("procedures: {}", ["FILE:1: /procedures: expected at least 1 property, got an empty object"]),
         ("procedures:", ["FILE:1: /procedures: expected an object, got null"]),
         ("procedures: [a]", ["FILE:1: /procedures: expected an object, got an array"]),
+        ("name: X", ['FILE:1: "procedures" is missing']),
+        ("$defs: {}", ["FILE:1: /$defs: expected at least 1 property, got an empty object"]),
         ("name: X\n$defs: {A: 5}", [
-            'FILE:1: "procedures" is missing',
             "FILE:2: /$defs/A: expected an object or a boolean, got 5",
         ]),
         ("definitions: {A: {}}\nprocedures: {p: {type: event}}", [

@@ -41,8 +41,9 @@ class _Planner:
     def plan(self) -> Plan:
         prefix = own_class_name(self.protocol.name)
         client, handler = f"{prefix}Client", f"{prefix}Handler"
-        self.schemas.reserve(self.schemas.package, client, "the client class", "")
-        self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
+        if self.protocol.procedures:
+            self.schemas.reserve(self.schemas.package, client, "the client class", "")
+            self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
         for name, schema in self.protocol.definitions.items():
             self.definition(name, schema)
         procedures = tuple(self.procedure(each) for each in self.protocol.procedures)

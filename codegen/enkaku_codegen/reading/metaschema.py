@@ -64,9 +64,7 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
     definitions, procedures = value.get("$defs"), value.get("procedures")
     if isinstance(definitions, dict):
         stripped["$defs"] = {
-            name: each
-            for name, each in definitions.items()
-            if not name or not isinstance(each, dict | bool)
+            name: _without_schema(each) if name else each for name, each in definitions.items()
         }
     if isinstance(procedures, dict):
         stripped["procedures"] = {

@@ -21,9 +21,10 @@ _BUILTIN: Final = frozenset(dir(builtins))
 
 def exports(plan: Plan) -> list[str]:
     """Return the names that the package exports, in isort's order."""
+    ends = [plan.client, plan.handler] if plan.procedures else []
     names = [each.name for each in (*plan.types, *plan.errors)]
     constants = [each.constant for each in plan.procedures]
-    return sorted([*names, *constants, plan.client, plan.handler], key=_constants_first)
+    return sorted([*names, *constants, *ends], key=_constants_first)
 
 
 def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
@@ -40,10 +41,10 @@ def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
     return {
         "__init__.py": _groups(
             [
-                *_import("from .client", {plan.client}),
+                *_import("from .client", {plan.client} if plan.procedures else ()),
                 *_import("from .models", named),
                 *_import("from .procedures", constants | {each.name for each in plan.errors}),
-                *_import("from .server", {plan.handler}),
+                *_import("from .server", {plan.handler} if plan.procedures else ()),
             ]
         ),
         "client.py": _groups(*_outside(methods, {"Unpack"} if constants else set()), of_methods),

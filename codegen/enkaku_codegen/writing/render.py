@@ -34,6 +34,7 @@ _FILES: Final = (
     _SCHEMAS,
     "server.py",
 )
+_FILES_OF_TYPES: Final = ("__init__.py", "models.py", "py.typed")
 
 
 def render(
@@ -71,7 +72,7 @@ def render(
     environment = _environment(templates)
     return {
         name: _rendered(environment, name, shared | {"imports": statements.get(name, [])})
-        for name in _FILES
+        for name in (_FILES if plan.procedures else _FILES_OF_TYPES)
         if name != _SCHEMAS or checks.slots
     }
 
