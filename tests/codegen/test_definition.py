@@ -178,7 +178,7 @@ def test_procedure_names_of_up_to_128_characters_are_accepted(tmp_path: Path) ->
         ("name: ''\nother: 1\nprocedures: {p: {type: event}}", [
             'FILE:1: /name: expected at least 1 character, got ""',
             ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "defaults", '
-            '"description", "formats", "name", "procedures"'),
+            '"description", "foreign", "formats", "name", "procedures"'),
         ]),
         ("p:\n  type: stream\n  parm: {}\n  recieve: {}\n  description: 5\n", [
             'FILE:1: /p: "receive" is missing, there is "recieve"',

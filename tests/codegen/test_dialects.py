@@ -335,3 +335,90 @@ def test_dependent_name_near_property_gives_warning(uri: str, keyword: str, tmp_
     assert [issue.message for issue in issues] == [
         f'in {keyword}, but no property (did you mean "max"?)'
     ] * 2
+
+
+def _lenient(data: object) -> dict[str, Any]:
+    return {"foreign": "lenient", "procedures": _data(data)}
+
+
+@pytest.mark.parametrize(
+    ("schema", "converted"),
+    [
+        ({"type": "string", "nullable": True}, {"type": ["string", "null"]}),
+        ({"type": ["string", "null"], "nullable": True}, {"type": ["string", "null"]}),
+        ({"type": "string", "nullable": False}, {"type": "string"}),
+        ({"minimum": 1, "exclusiveMinimum": True}, {"exclusiveMinimum": 1}),
+        ({"maximum": 1, "exclusiveMaximum": False}, {"maximum": 1}),
+        ({"exclusiveMaximum": True}, {}),
+        ({"example": 1}, {"examples": [1]}),
+        ({"markdownDescription": "*a*"}, {"description": "*a*"}),
+        ({"markdownDescription": "*a*", "description": "a"}, {"description": "a"}),
+        ({"deprecationMessage": "no"}, {"deprecated": True}),
+        ({"properties": {"nullable": {}, "id": {}}}, {"properties": {"nullable": {}, "id": {}}}),
+        ({"const": {"nullable": True}}, {"const": {"nullable": True}}),
+    ],
+)
+def test_lenient_converts_keywords_with_equivalent(
+    schema: dict[str, Any], converted: object, tmp_path: Path
+) -> None:
+    protocol = _read(tmp_path, _lenient({"$ref": "other.json"}), other={"anyOf": [schema]})
+    assert protocol.definitions == {"other": {"anyOf": [converted]}}
+    assert protocol.warnings == ()
+
+
+def test_lenient_reads_old_drafts_as_draft_07(tmp_path: Path) -> None:
+    for draft in ("04", "06"):
+        other = {
+            "$schema": f"http://json-schema.org/draft-{draft}/schema#",
+            "id": "urn:root",
+            "definitions": {"a": {"id": "#a", "type": "string"}},
+            "items": [{"$ref": "#a"}, {"$ref": "urn:root#/definitions/a"}],
+        }
+        protocol = _read(tmp_path, _lenient({"$ref": "other.json"}), other=other)
+        reference = {"$ref": "#/$defs/a"}
+        assert protocol.definitions["other"] == {"prefixItems": [reference, reference]}
+        assert _issues(tmp_path, _data({"$ref": "other.json"}), other=other)
+
+
+def test_lenient_reports_each_ignored_keyword_once(tmp_path: Path) -> None:
+    nullable = {"nullable": True, "tsType": "A"}
+    other = {"properties": {"a": nullable, "b": nullable, "c": {"existingJavaType": "A"}}}
+    protocol = _read(tmp_path, _lenient({"$ref": "other.json"}), other=other)
+    assert protocol.definitions == {"other": {"properties": {"a": {}, "b": {}, "c": {}}}}
+    assert [(each.pointer, each.message) for each in protocol.warnings] == [
+        ("/properties/a/nullable", _ignored("nullable", ", here and at 1 other location")),
+        ("/properties/a/tsType", _ignored("tsType", ", here and at 1 other location")),
+        ("/properties/c/existingJavaType", _ignored("existingJavaType", "")),
+    ]
+
+
+def _ignored(keyword: str, more: str) -> str:
+    return f'ignored the unknown keyword "{keyword}"{more}'
+
+
+def test_lenient_is_for_foreign_files_only(tmp_path: Path) -> None:
+    schema = {"type": "string", "nullable": True}
+    own = [
+        (_lenient(schema), {}),
+        (
+            _lenient({"$ref": "other.json#/$defs/A"}),
+            {"other": {"$defs": {"A": schema}, "procedures": {}}},
+        ),
+        (_data({"$ref": "other.json"}), {"other": schema}),
+    ]
+    for content, files in own:
+        (issue,) = _issues(tmp_path, content, **files)
+        assert 'unknown keyword "nullable"' in issue
+    (issue,) = _issues(tmp_path, _lenient({"$ref": "other.json"}), other={"type": "strin"})
+    assert "expected" in issue
+
+
+def test_lenient_reads_schemas_of_open_api_document(tmp_path: Path) -> None:
+    pet = {"type": "object", "properties": {"name": {"type": "string", "nullable": True}}}
+    other = {"openapi": "3.0.3", "info": {"title": "Pets"}, "components": {"schemas": {"Pet": pet}}}
+    data = {"$ref": "other.json#/components/schemas/Pet"}
+    (schema,) = _read(tmp_path, _lenient(data), other=other).definitions.values()
+    assert schema == {
+        "type": "object",
+        "properties": {"name": {"type": ["string", "null"]}},
+    }

@@ -127,7 +127,9 @@ class _Reader:
     """Builds the definition of a protocol from its file."""
 
     def __init__(self, document: Document) -> None:
-        self.library = Library()
+        head = document.value
+        options = head if isinstance(head, dict) and is_document(head) else {}
+        self.library = Library(lenient=options.get("foreign") == "lenient")
         self._document = document
         self._file = self.library.add_file(document)
         self._references = References(self.library, document)
@@ -158,7 +160,7 @@ class _Reader:
             formats=formats_of(head.get("formats")),
             defaults=head.get("defaults") == "fill",
             sources=sources(self.library.documents, self._document.path.parent),
-            warnings=in_order(self.library.warnings),
+            warnings=in_order([*self.library.warnings, *self.library.ignored()]),
         )
 
     def _raise_issues(self) -> None:

@@ -5,6 +5,7 @@ references start from. A reference to another file loads that file. Nothing is f
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
@@ -12,8 +13,9 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Json, Tokens, pointer, tokens
 
-from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
+from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect, dialect_of
 from .doubts import doubts
+from .lenient import convert, is_convertible
 from .lint import NAME_IN_PYTHON, holds_schemas, lint
 from .load import Document, load
 from .locations import Location, Resource
@@ -37,14 +39,20 @@ class _DeadEnd(Exception):
 class Library:
     """The files of a protocol, and all schemas in them that are known.
 
+    Args:
+        lenient: Whether schemas in files that are no protocols may have keywords of other tools.
+
     Attributes:
         issues: The errors in them; each call may add some.
-        warnings: What is allowed in them, and probably not meant.
+        warnings: What is allowed in them, and probably not meant, without the keywords that were ignored.
         dialects: The dialect of each known schema.
         documents: The files, by every path that leads to one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lenient: bool = False) -> None:
+        self._lenient = lenient
+        self._foreign: set[Document] = set()
+        self._ignored: dict[tuple[Document, str], list[Location]] = {}
         self.issues: list[Issue] = []
         self.warnings: list[Issue] = []
         self.dialects: dict[Location, Dialect] = {}
@@ -63,6 +71,14 @@ class Library:
             raise _Enough(self.issues)
         self.issues.append(location.document.issue(location.path, message))
 
+    def ignored(self) -> Iterator[Issue]:
+        """Yield a warning for each keyword that was ignored in a file."""
+        for (document, keyword), locations in self._ignored.items():
+            others = len(locations) - 1
+            more = f", here and at {others} other location{'s'[:others - 1]}" if others else ""
+            message = f'ignored the unknown keyword "{keyword}"{more}'
+            yield document.issue((*locations[0].path, keyword), message)
+
     def add_file(self, document: Document) -> Resource:
         """Add a file, without its schemas."""
         uri = Path(document.key).as_uri()
@@ -78,6 +94,11 @@ class Library:
             if location in self.dialects:
                 continue
             if isinstance(schema, dict):
+                if location.document in self._foreign:
+                    root = location.document.value
+                    convert(
+                        schema, old=isinstance(root, dict) and is_convertible(root.get("$schema"))
+                    )
                 dialect = self._dialect(location, schema, dialect)
                 home = self._home(location, schema, home, dialect)
                 for path, below in reversed(list(subschemas(schema, dialect))):
@@ -96,9 +117,13 @@ class Library:
         if NAME_IN_PYTHON in schema and location.path[-2:-1] != ("properties",):
             message = "belongs in the schema of a property"
             self.add_issue(location.below((NAME_IN_PYTHON,)), message)
+        is_foreign = location.document in self._foreign
         for path, message in lint(schema, dialect):
             found.add(path)
-            self.add_issue(location.below(path), message)
+            if is_foreign and path == (path[0],) and path[0] not in dialect.keywords:
+                self._ignored.setdefault((location.document, path[0]), []).append(location)
+            else:
+                self.add_issue(location.below(path), message)
         for path, message in check(schema, dialect):
             if path not in found:
                 self.add_issue(location.below(path), message)
@@ -110,6 +135,8 @@ class Library:
         if "$schema" not in schema:
             return around
         dialect = dialect_of(schema["$schema"])
+        if location.document in self._foreign and is_convertible(schema["$schema"]):
+            dialect = DRAFT_07
         if dialect is None:
             self._add_dialect_issue(location, schema["$schema"])
         return dialect or around
@@ -234,6 +261,8 @@ class Library:
                     if isinstance(schema, dict | bool):
                         self.add(file.root.below(("$defs", name)), file, dialect)
             case dict() | bool():
+                if self._lenient:
+                    self._foreign.add(document)
                 self.add(file.root, file, DRAFT_2020_12)
             case _:
                 self.add_issue(file.root, f"expected a schema, got {describe(document.value)}")

@@ -1,4 +1,4 @@
-"""Options of a protocol: requests about its generated types that JSON Schema has no keywords for."""
+"""Options of a protocol: requests about its schemas and types that JSON Schema has no keywords for."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -9,7 +9,7 @@ from .validation_text import describe, nearest
 
 __all__ = ["FORMATS", "OPTIONS", "format_faults", "formats_of"]
 
-OPTIONS: Final = ("formats", "defaults")
+OPTIONS: Final = ("formats", "defaults", "foreign")
 """The keys of a document that hold options."""
 
 FORMATS: Final[Mapping[str, str]] = {
