@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, read_protocol
 from enkaku_codegen.reading.metaschema import META_SCHEMA, read_meta_schema
 from enkaku_codegen.reading.options import FORMATS
@@ -633,3 +634,58 @@ def test_read_protocol_any_bytes_give_protocol_or_protocol_error(
         issues = str(error).split("\n")
     assert bool(procedures) != bool(issues)
     assert all(issue.startswith(str(path)) for issue in issues)
+
+
+NAMED = """
+$defs:
+  io.k8s.Pod: {type: object, x-python-name: Pod, properties: {a: {type: string}}}
+  problem/gone:
+    x-python-name: Gone
+    type: object
+    additionalProperties: false
+    properties: {code: {type: string, const: GONE}, message: {type: string}}
+    required: [code, message]
+procedures:
+  io.k8s.v1/list:
+    type: request
+    x-python-name: pods
+    param: {type: object, properties: {a: {type: string}}}
+    result: {$ref: "#/$defs/io.k8s.Pod"}
+    error:
+      anyOf:
+        - {$ref: "#/$defs/problem~1gone"}
+        - type: object
+          additionalProperties: false
+          properties: {code: {type: string, const: ODD}, message: {type: string}}
+          required: [code, message]
+"""
+
+
+def test_python_name_names_definition_and_procedure(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(NAMED)
+    plan = make_plan(read_protocol(tmp_path / "p.yaml"))
+    assert [each.name for each in plan.types] == ["Pod", "PodsParam"]
+    assert [each.name for each in plan.errors] == ["Gone", "PodsOdd"]
+    (procedure,) = plan.procedures
+    assert (procedure.method, procedure.constant) == ("pods", "PODS")
+    assert procedure.procedure.name == "io.k8s.v1/list"
+    assert procedure.slots["result"] == {"$ref": "Pod"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "issue"),
+    [
+        ("x-python-name: Pod", "x-python-name: pod", '/$defs/io.k8s.Pod/x-python-name: expected a name for a class, such as "Order", got "pod"'),
+        ("x-python-name: Pod", "x-python-name: 5", '/$defs/io.k8s.Pod/x-python-name: expected a name for a class, such as "Order", got 5'),
+        ("x-python-name: pods", "x-python-name: Pods", '/procedures/io.k8s.v1~1list/x-python-name: expected a name for a method, such as "pods", got "Pods"'),
+        ("x-python-name: pods", "x-python-name: 5", '/procedures/io.k8s.v1~1list/x-python-name: expected a name for a method, such as "io_k8_s_v1_list", got 5'),
+        ("param: {type: object,", "param: {type: object, x-python-name: A,", "/procedures/io.k8s.v1~1list/param/x-python-name: belongs in the schema of a property, or in a definition"),
+    ],
+)  # fmt: skip
+def test_python_name_of_wrong_kind_is_rejected(
+    before: str, after: str, issue: str, tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(NAMED.replace(before, after))
+    with pytest.raises(ProtocolError) as caught:
+        make_plan(read_protocol(tmp_path / "p.yaml"))
+    assert str(caught.value).endswith(issue)

@@ -202,8 +202,10 @@ def test_lint_required_misspelt_property_is_reported(tmp_path: Path) -> None:
 def test_python_name_outside_property_is_rejected(tmp_path: Path) -> None:
     named = {"x-python-name": "kind"}
     _read(tmp_path, _data({"properties": {"class": named}}))
-    for schema in (named, {"items": named}, {"$defs": {"properties": named}}):
-        assert _said(tmp_path, schema) == ["belongs in the schema of a property"]
+    for schema in (named, {"items": named}, {"allOf": [named]}):
+        assert _said(tmp_path, schema) == [
+            "belongs in the schema of a property, or in a definition"
+        ]
 
 
 def test_draft_07_keywords_next_to_ref_are_ignored(tmp_path: Path) -> None:

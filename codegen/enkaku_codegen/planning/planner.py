@@ -3,10 +3,12 @@
 import json
 from dataclasses import dataclass, field
 
-from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Schema, pointer
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, SlotName
+from enkaku_codegen.reading.lint import NAME_IN_PYTHON
 from enkaku_codegen.reading.simple_schema import NULL, SimpleSchema, reads_well
+from enkaku_codegen.reading.validation_text import describe
 
 from .docstrings import schema_text
 from .names import Namespace, class_name, constant_name, method_name, own_class_name, pascal
@@ -69,9 +71,9 @@ class _Planner:
             self.schemas.add(AliasPlan(scope.name, simple, schema_text(schema, scope.name)), scope)
 
     def procedure(self, procedure: Procedure) -> ProcedurePlan:
-        name = procedure.name
+        name = self.name(procedure)
         method, constant = method_name(name), constant_name(name)
-        owner = f"the procedure {json.dumps(name)}"
+        owner = f"the procedure {json.dumps(procedure.name)}"
         known = len(self.schemas.issues)
         self.schemas.reserve(self.methods, method, owner, procedure.pointer)
         if len(self.schemas.issues) == known:
@@ -83,6 +85,19 @@ class _Planner:
             slots[slot] = self.slot(schema, scope)
         errors = tuple(self.error(procedure, each) for each in procedure.errors)
         return ProcedurePlan(procedure, method, constant, slots, errors)
+
+    def name(self, procedure: Procedure) -> str:
+        """Return the name that the names for a procedure are made of."""
+        wanted = procedure.python_name
+        such = method_name(wanted if isinstance(wanted, str) else procedure.name)
+        if wanted is None:
+            return procedure.name
+        if wanted == such:
+            return such
+        message = f'expected a name for a method, such as "{such}", got {describe(wanted)}'
+        where = procedure.pointer + pointer((NAME_IN_PYTHON,))
+        self.schemas.issues.append(Issue(None, None, where, message))
+        return procedure.name
 
     def slot(self, schema: Schema, scope: PlanScope) -> SimpleSchema:
         """Plan the type of a slot, and name it unless it reads well without a name."""
@@ -97,7 +112,7 @@ class _Planner:
     def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
         """Plan the class of an error; procedures that refer to the same definition share a class."""
         if error.definition is None:
-            name = class_name(procedure.name, error.code or "error")
+            name = class_name(self.name(procedure), error.code or "error")
         else:
             known = self.shared_errors.get((error.definition, error.code))
             if known is not None:

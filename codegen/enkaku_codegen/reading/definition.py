@@ -12,6 +12,7 @@ from .declared_errors import DeclaredError, DeclaredErrors
 from .dialects import Dialect
 from .dynamic_refs import DynamicSchemas
 from .library import Library
+from .lint import NAME_IN_PYTHON
 from .load import Document, load, sources
 from .locations import Location, Resource
 from .metaschema import faults, is_document
@@ -63,6 +64,7 @@ class Procedure:
         dynamic_schemas: The original schema of each slot whose schema has a ``$dynamicRef``, whose target
             would change if all references were by name.
         idempotent: Whether a client may repeat the request if the connection is lost before the reply.
+        python_name: What Python names are made of instead of the name, as the file has it; None if it has nothing.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Procedure:
     pointer: str
     dynamic_schemas: Mapping[SlotName, Schema] = field(default_factory=dict[SlotName, Schema])
     idempotent: bool = False
+    python_name: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,7 @@ class _Reader:
                 if dynamic.is_needed(slot_location)
             },
             idempotent=value.get("idempotent") is True,
+            python_name=value.get(NAME_IN_PYTHON),
         )
 
 

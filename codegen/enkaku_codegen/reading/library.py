@@ -5,6 +5,7 @@ references start from. A reference to another file loads that file. Nothing is f
 """
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -22,10 +23,24 @@ from .locations import Location, Resource
 from .schemas import check, subschemas
 from .validation_text import describe
 
-__all__ = ["Library"]
+__all__ = ["Library", "class_name_in"]
 
 _MOST_ISSUES: Final = 1000
 _HOLDING: Final = [(holder,) for holder in HOLDERS]
+
+
+def class_name_in(location: Location) -> Json:
+    """Return the name in Python that a definition asks for; None if it asks for none, or is no definition."""
+    if location.path and location.path[-2:-1] not in _HOLDING:
+        return None
+    schema = location.value
+    return schema.get(NAME_IN_PYTHON) if isinstance(schema, dict) else None
+
+
+def _is_class_name(name: Json) -> bool:
+    if not isinstance(name, str) or not name.isidentifier():
+        return False
+    return unicodedata.is_normalized("NFKC", name) and (name[0].isupper() or name[0].istitle())
 
 
 class _Enough(ProtocolError):
@@ -115,8 +130,13 @@ class Library:
             return
         found: set[Tokens] = set()
         if NAME_IN_PYTHON in schema and location.path[-2:-1] != ("properties",):
-            message = "belongs in the schema of a property"
-            self.add_issue(location.below((NAME_IN_PYTHON,)), message)
+            wanted = class_name_in(location)
+            if wanted is None:
+                message = "belongs in the schema of a property, or in a definition"
+                self.add_issue(location.below((NAME_IN_PYTHON,)), message)
+            elif not _is_class_name(wanted):
+                message = f'expected a name for a class, such as "Order", got {describe(wanted)}'
+                self.add_issue(location.below((NAME_IN_PYTHON,)), message)
         is_foreign = location.document in self._foreign
         for path, message in lint(schema, dialect):
             found.add(path)
