@@ -1,9 +1,9 @@
 """Handlers and routes: which method serves which procedure, and the stream objects that it gets."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from inspect import isasyncgenfunction
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from enkaku._checks import require_one_of
 from enkaku.errors import CallClosed, DecodeError, Problem, UsageError
@@ -14,10 +14,22 @@ from enkaku.values.slot import Slot
 
 from .call import ServerCall, StreamCall, UntilClosed
 
-__all__ = ["Handler", "Route", "ServerChannel", "ServerStream", "routes_of"]
+__all__ = ["Handler", "Route", "ServerChannel", "ServerStream", "routes_of", "sole"]
 
 Send = TypeVar("Send")
 Receive = TypeVar("Receive")
+
+
+def sole(error: BaseException) -> BaseException:
+    """Return the only exception in a group, such as that of an ``asyncio.TaskGroup``; any other as it is."""
+    group: object = error
+    if isinstance(group, BaseExceptionGroup):
+        several: Sequence[BaseException] = cast(
+            "BaseExceptionGroup[BaseException]", group
+        ).exceptions
+        if len(several) == 1:
+            return sole(several[0])
+    return error
 
 
 class ServerStream(Generic[Receive]):
@@ -172,9 +184,9 @@ class Route:
         try:
             value = await returned
             return None if self.result is None else self.result.encode(value)
-        except CallClosed:
+        except (CallClosed, ExceptionGroup) as error:
             # Without a result, a handler may be a loop that sends until the call is closed.
-            if self.result is None and call.closed:
+            if self.result is None and call.closed and isinstance(sole(error), CallClosed):
                 return None
             raise
 
