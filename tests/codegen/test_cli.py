@@ -552,3 +552,23 @@ def test_definitions_alone_give_package_of_models(tmp_path: Path) -> None:
     # A package that had procedures loses the files for them.
     ran = enkaku("generate", "shared.json", "--out", "made", cwd=tmp_path)
     assert ran.stdout == "made: 2 written, 3 removed\n"
+
+
+@pytest.mark.parametrize("length", [60, 79, 140])
+def test_line_length_bounds_lines_of_code(length: int, tmp_path: Path) -> None:
+    option = ("--line-length", length)
+    (tmp_path / "p.json").write_text(
+        json.dumps({"p": {"type": "event", "description": "many words " * 60}})
+    )
+    enkaku("generate", "p.json", "--out", "made", *option, cwd=tmp_path)
+    lines = (tmp_path / "made" / "client.py").read_text().splitlines()
+    longest = max(map(len, lines))
+    assert length - 20 < longest <= length
+    assert enkaku("check", "p.json", "--out", "made", *option, cwd=tmp_path).returncode == 0
+    assert enkaku("check", "p.json", "--out", "made", cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("length", ["59", "501", "ten", "-1"])
+def test_line_length_out_of_range_is_rejected(length: str, tmp_path: Path) -> None:
+    ran = enkaku("generate", SEED, "--out", "made", f"--line-length={length}", cwd=tmp_path)
+    assert (ran.returncode, "expected 60 to 500 characters" in ran.stderr) == (2, True)

@@ -3,15 +3,18 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from enkaku_codegen.fingerprint import Request
+from enkaku_codegen.fingerprint import LINE_LENGTH, Request
 from enkaku_codegen.output import require_importable
 
 if TYPE_CHECKING:
     from enkaku_codegen.prepare import Prepared
 
 __all__ = ["add_arguments", "prepared", "request"]
+
+_SHORTEST: Final = 60
+_LONGEST: Final = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_path,
         help="templates that go before the built-in ones",
     )
+    parser.add_argument(
+        "--line-length",
+        metavar="N",
+        type=_length,
+        default=LINE_LENGTH,
+        help=f"the greatest length of a line of code; by default {LINE_LENGTH}",
+    )
 
 
 def _path(text: str) -> Path:
@@ -46,6 +56,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _length(text: str) -> int:
+    if not text.isdecimal() or not _SHORTEST <= int(text) <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"expected {_SHORTEST} to {_LONGEST} characters")
+    return int(text)
+
+
 def request(options: argparse.Namespace) -> Request:
     """Return what the arguments ask to generate.
 
@@ -53,7 +69,7 @@ def request(options: argparse.Namespace) -> Request:
         OutputError: Python could not import the package from its directory.
     """
     require_importable(options.out)
-    return Request(options.protocol, options.name, options.templates)
+    return Request(options.protocol, options.name, options.templates, options.line_length)
 
 
 def prepared(options: argparse.Namespace) -> "Prepared":
@@ -65,9 +81,7 @@ def prepared(options: argparse.Namespace) -> "Prepared":
     # Imported here: at the top, the generator would be imported even for a package that is up to date.
     from enkaku_codegen.prepare import prepare  # noqa: PLC0415 # see above
 
-    made = prepare(
-        options.protocol, name=options.name, out=options.out, templates=options.templates
-    )
+    made = prepare(request(options), options.out)
     for each in made.warnings:
         print(f"warning: {each}", file=sys.stderr)
     return made
