@@ -179,7 +179,7 @@ def test_procedure_names_of_up_to_128_characters_are_accepted(tmp_path: Path) ->
         ("name: ''\nother: 1\nprocedures: {p: {type: event}}", [
             'FILE:1: /name: expected at least 1 character, got ""',
             ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "defaults", '
-            '"description", "foreign", "formats", "name", "procedures"'),
+            '"description", "errors", "foreign", "formats", "name", "procedures"'),
         ]),
         ("p:\n  type: stream\n  parm: {}\n  recieve: {}\n  description: 5\n", [
             'FILE:1: /p: "receive" is missing, there is "recieve"',
@@ -689,3 +689,62 @@ def test_python_name_of_wrong_kind_is_rejected(
     with pytest.raises(ProtocolError) as caught:
         make_plan(read_protocol(tmp_path / "p.yaml"))
     assert str(caught.value).endswith(issue)
+
+
+SHARED_ERRORS = """
+$defs:
+  Busy:
+    type: object
+    additionalProperties: false
+    properties: {code: {type: string, const: BUSY}, message: {type: string}}
+    required: [code, message]
+errors:
+  anyOf:
+    - {$ref: "#/$defs/Busy"}
+    - type: object
+      description: Sign in first.
+      additionalProperties: false
+      properties:
+        code: {type: string, const: NOT_SIGNED_IN}
+        message: {type: string}
+        data: {type: object, properties: {at: {type: string}}}
+      required: [code, message, data]
+procedures:
+  a: {type: request}
+  b: {type: stream, receive: {type: string}, error: {$ref: "#/$defs/Busy"}}
+  c: {type: event}
+"""
+
+
+def test_errors_of_protocol_are_declared_by_all_that_reply(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(SHARED_ERRORS)
+    plan = make_plan(read_protocol(tmp_path / "p.yaml"))
+    assert [each.name for each in plan.errors] == ["Busy", "NotSignedIn"]
+    assert {each.method: sorted(each.errors) for each in plan.procedures} == {
+        "a": ["Busy", "NotSignedIn"],
+        "b": ["Busy", "NotSignedIn"],
+        "c": [],
+    }
+    assert [each.name for each in plan.types] == ["NotSignedInData"]
+
+
+def test_error_code_of_protocol_declared_again_is_reported(tmp_path: Path) -> None:
+    again = "error: {type: object, additionalProperties: false, required: [code, message], properties: {code: {type: string, const: BUSY}, message: {type: string}}}"
+    text = SHARED_ERRORS.replace("a: {type: request}", f"a: {{type: request, {again}}}")
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(ProtocolError) as caught:
+        read_protocol(tmp_path / "p.yaml")
+    (issue,) = caught.value.issues
+    assert (issue.pointer, issue.message) == (
+        "/procedures/a/error",
+        'the code "BUSY" is declared for all procedures, too',
+    )
+
+
+def test_errors_of_protocol_malformed_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("errors: 5\nprocedures: {a: {type: request}}")
+    with pytest.raises(ProtocolError, match="/errors: expected an object, got 5"):
+        read_protocol(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text("errors: {type: object}\nprocedures: {a: {type: request}}")
+    with pytest.raises(ProtocolError, match="in an error declaration"):
+        read_protocol(tmp_path / "p.yaml")

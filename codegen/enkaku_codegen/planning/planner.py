@@ -111,16 +111,24 @@ class _Planner:
 
     def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
         """Plan the class of an error; procedures that refer to the same definition share a class."""
-        if error.definition is None:
-            name = class_name(self.name(procedure), error.code or "error")
-        else:
-            known = self.shared_errors.get((error.definition, error.code))
-            if known is not None:
-                return known
+        shared = error.pointer if error.of_all and error.definition is None else error.definition
+        known = None if shared is None else self.shared_errors.get((shared, error.code))
+        if known is not None:
+            return known
+        if error.definition is not None:
             codes = [each for each in procedure.errors if each.definition == error.definition]
             suffix = pascal(error.code) if error.code and len(codes) > 1 else ""
             name = own_class_name(own_class_name(error.definition).removesuffix("_") + suffix)
-            self.shared_errors[error.definition, error.code] = name
+        elif error.of_all:
+            name = (
+                class_name(error.code)
+                if error.code
+                else f"{own_class_name(self.protocol.name)}Error"
+            )
+        else:
+            name = class_name(self.name(procedure), error.code or "error")
+        if shared is not None:
+            self.shared_errors[shared, error.code] = name
         owner = f"the error {json.dumps(error.definition or error.code or 'error')}"
         self.schemas.reserve(self.schemas.package, name, owner, error.pointer)
         data = None

@@ -45,6 +45,7 @@ class ErrorDefinition:
         data: The schema of the error's data, or None if it declares none.
         description: The description of the declaration, or ``""``.
         pointer: The location of the declaration, as a JSON pointer into the protocol file.
+        of_all: Whether the protocol declares it for all procedures.
     """
 
     definition: str | None
@@ -52,6 +53,7 @@ class ErrorDefinition:
     data: Schema | None
     description: str
     pointer: str
+    of_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,10 @@ class _Reader:
             self.library.add(location, self._file, dialect)
         top = Location(self._document, ("procedures",) if head else ())
         errors = {location: self._add(location, dialect) for location in _schemas(top)}
+        of_all = self._add(Location(self._document, ()), dialect, "errors") if head else []
+        for location, declared in errors.items():
+            if as_dict(location.value).get("type") != "event":
+                declared.extend(self._errors.others(declared, of_all))
         self._gather(shared, errors)
         self._raise_issues()
         definitions = self._references.definitions()
@@ -170,14 +176,23 @@ class _Reader:
         if self.library.issues:
             raise ProtocolError(self.library.issues)
 
-    def _add(self, procedure: Location, dialect: Dialect) -> list[DeclaredError]:
-        """Add the schemas of a procedure to the library, and return the errors that it declares."""
-        for location in _schemas(procedure):
-            if location.path[-1] in (*_SLOTS, "error"):
+    def _add(
+        self, owner: Location, dialect: Dialect, key: Literal["error", "errors"] = "error"
+    ) -> list[DeclaredError]:
+        """Add the schemas of a procedure, or of the protocol, to the library; return the errors that it declares.
+
+        Args:
+            owner: Its location.
+            dialect: The dialect of its schemas.
+            key: The key of its errors.
+        """
+        keys = (*_SLOTS, key) if owner.path else (key,)
+        for location in _schemas(owner):
+            if location.path[-1] in keys:
                 home = Resource(location, self._file.uri, outer=self._file)
                 self.library.add(location, home, dialect)
-        has_error = isinstance(as_dict(procedure.value).get("error"), dict)
-        return self._errors.of(procedure.below(("error",))) if has_error else []
+        has_error = isinstance(as_dict(owner.value).get(key), dict)
+        return self._errors.of(owner.below((key,))) if has_error else []
 
     def _gather(
         self, shared: list[Location], errors: Mapping[Location, list[DeclaredError]]
@@ -225,6 +240,7 @@ class _Reader:
                     data=None if error.data is None else self._references.resolved(error.data),
                     description=error.description,
                     pointer=pointer(error.declared_at.path),
+                    of_all=not _is_within(error.declared_at, location),
                 )
                 for error in declared
                 for code in error.codes
@@ -238,6 +254,10 @@ class _Reader:
             idempotent=value.get("idempotent") is True,
             python_name=value.get(NAME_IN_PYTHON),
         )
+
+
+def _is_within(inner: Location, outer: Location) -> bool:
+    return inner.path[: len(outer.path)] == outer.path
 
 
 def _schemas(location: Location) -> list[Location]:

@@ -70,6 +70,8 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
         stripped["procedures"] = {
             name: _without_subschemas(each) for name, each in procedures.items()
         }
+    if isinstance(stripped.get("errors"), dict):
+        stripped["errors"] = {"$ref": ""}
     wrong = [
         (("formats", *path), message)
         for path, message in format_faults(stripped.pop("formats", {}))

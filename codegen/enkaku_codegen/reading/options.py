@@ -9,7 +9,7 @@ from .validation_text import describe, nearest
 
 __all__ = ["FORMATS", "OPTIONS", "format_faults", "formats_of"]
 
-OPTIONS: Final = ("formats", "defaults", "foreign")
+OPTIONS: Final = ("formats", "defaults", "foreign", "errors")
 """The keys of a document that hold options."""
 
 FORMATS: Final[Mapping[str, str]] = {
