@@ -27,25 +27,22 @@ _CONSTANTS: Final = "__enkaku_constants__"
 class _Frozen(ModelMetaclass):
     """Declares models as immutable for type checkers; pydantic's own metaclass declares them mutable."""
 
-    def __new__(
-        cls,
-        name: str,
-        bases: tuple[type[Any], ...],
-        namespace: dict[str, Any],
-        **settings: Any,  # noqa: ANN401 # pydantic's configuration
-    ) -> type:
+    def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 # pydantic's
+        # Not __new__: pydantic looks for names in the frame of its caller.
+        super().__init__(*arguments, **settings)
+        _, bases, namespace = cast(tuple[str, tuple[type, ...], dict[str, object]], arguments)
         constants: dict[str, object] = {}
         for base in reversed(bases):
             constants |= getattr(base, _CONSTANTS, {})
-        for each in {*namespace.get("__annotations__", ()), *namespace}:
+        annotated = cast(dict[str, object], namespace.get("__annotations__", {}))
+        for each in {*annotated, *namespace}:
             constants.pop(each, None)
-            field: object = namespace.get(each)
+            field = namespace.get(each)
             if isinstance(field, FieldInfo) and field.frozen and not field.is_required():
                 constants[each] = field.default
-        made = cast(Any, _WithConstants if constants else cls)
-        model: type = super().__new__(made, name, bases, namespace, **settings)
-        setattr(model, _CONSTANTS, constants)
-        return model
+        setattr(self, _CONSTANTS, constants)
+        if constants:
+            self.__class__ = cast(Any, _WithConstants)
 
 
 def _construct(model: type[BaseModel], *positional: object, **properties: object) -> object:
