@@ -19,7 +19,6 @@ from typing import Final
 from .errors import OutputError
 from .fingerprint import ABOUT, FINGERPRINT_FILE
 from .planning.imported import IMPORTED
-from .planning.names import method_name
 
 __all__ = ["Changes", "changes", "require_importable", "write"]
 
@@ -39,6 +38,10 @@ def require_importable(directory: Path) -> None:
     path = Path(os.path.abspath(directory))  # noqa: PTH100 # resolve() would follow a symbolic link
     name = path.name
     if not (name.isidentifier() and unicodedata.is_normalized("NFKC", name)) or iskeyword(name):
+        from .planning.names import (
+            method_name,
+        )  # noqa: PLC0415 # for the message alone, and slow to load
+
         other = method_name(name) if name else "protocol"
         problem = "not a name that Python can import"
     elif name in _SHADOWED and not (path.parent / "__init__.py").exists():
