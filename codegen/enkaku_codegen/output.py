@@ -40,7 +40,7 @@ def require_importable(directory: Path) -> None:
     if not (name.isidentifier() and unicodedata.is_normalized("NFKC", name)) or iskeyword(name):
         from .planning.names import (
             method_name,
-        )  # noqa: PLC0415 # for the message alone, and slow to load
+        )  # for the message alone, and slow to load
 
         other = method_name(name) if name else "protocol"
         problem = "not a name that Python can import"
