@@ -38,9 +38,7 @@ def require_importable(directory: Path) -> None:
     path = Path(os.path.abspath(directory))  # noqa: PTH100 # resolve() would follow a symbolic link
     name = path.name
     if not (name.isidentifier() and unicodedata.is_normalized("NFKC", name)) or iskeyword(name):
-        from .planning.names import (
-            method_name,
-        )  # for the message alone, and slow to load
+        from .planning.names import method_name  # noqa: PLC0415 # slow to load
 
         other = method_name(name) if name else "protocol"
         problem = "not a name that Python can import"
