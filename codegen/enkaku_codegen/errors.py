@@ -11,7 +11,7 @@ The generator raises no other exception, whatever a protocol file holds.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["CodegenError", "Issue", "OutputError", "ProtocolError", "TemplateError"]
+__all__ = ["CodegenError", "Issue", "OutputError", "ProtocolError", "TemplateError", "in_order"]
 
 
 def _visible(text: str) -> str:
@@ -23,7 +23,7 @@ def _visible(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One error in a protocol file.
+    """One error in a protocol file, or a warning about one.
 
     Attributes:
         file: The file as the user knows it, or None where only the protocol itself is known.
@@ -48,6 +48,11 @@ def _order(issue: Issue) -> tuple[str, int, str, str]:
     return issue.file or "", issue.line or 0, issue.pointer, issue.message
 
 
+def in_order(issues: Iterable[Issue]) -> tuple[Issue, ...]:
+    """Return the issues without duplicates, sorted by file and line."""
+    return tuple(sorted(set(issues), key=_order))
+
+
 class CodegenError(Exception):
     """Base class of the errors that the generator raises."""
 
@@ -62,7 +67,7 @@ class ProtocolError(CodegenError):
     """
 
     def __init__(self, issues: Iterable[Issue]) -> None:
-        self.issues = tuple(sorted(set(issues), key=_order))
+        self.issues = in_order(issues)
         super().__init__("\n".join(str(issue) for issue in self.issues))
 
 

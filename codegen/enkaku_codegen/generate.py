@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from enkaku_codegen.fingerprint import LINE_LENGTH
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.proving.checks import Checks, make_checks
 from enkaku_codegen.reading.definition import Protocol
@@ -11,13 +12,20 @@ from enkaku_codegen.writing.render import render
 __all__ = ["generate", "generate_with_checks"]
 
 
-def generate(protocol: Protocol, *, source: str, templates: Path | None = None) -> dict[str, str]:
+def generate(
+    protocol: Protocol,
+    *,
+    source: str,
+    templates: Path | None = None,
+    line_length: int = LINE_LENGTH,
+) -> dict[str, str]:
     """Generate the package for a protocol.
 
     Args:
         protocol: The protocol.
         source: The protocol file's name without directories, for the header of each file.
         templates: A directory whose templates take precedence over the built-in ones.
+        line_length: The greatest length of a line of code, in characters.
 
     Returns:
         The text of each file by its name.
@@ -26,18 +34,31 @@ def generate(protocol: Protocol, *, source: str, templates: Path | None = None) 
         ProtocolError: Two names of the protocol are the same in Python.
         TemplateError: A template can't be found, read or rendered, or its output is not Python.
     """
-    return generate_with_checks(protocol, source=source, templates=templates)[0]
+    return generate_with_checks(
+        protocol, source=source, templates=templates, line_length=line_length
+    )[0]
 
 
 def generate_with_checks(
-    protocol: Protocol, *, source: str, templates: Path | None = None
+    protocol: Protocol,
+    *,
+    source: str,
+    templates: Path | None = None,
+    line_length: int = LINE_LENGTH,
 ) -> tuple[dict[str, str], Checks]:
     """Generate the package, and return the slots that need a validator as well."""
     plan = make_plan(protocol)
     checks = make_checks(plan, protocol)
-    files = render(plan, checks, title=protocol.name, source=source, templates=templates)
+    files = render(
+        plan,
+        checks,
+        title=protocol.name,
+        source=source,
+        templates=templates,
+        line_length=line_length,
+    )
     formatted = {
-        name: format_source(text, name) if name.endswith(".py") else text
+        name: format_source(text, name, line_length) if name.endswith(".py") else text
         for name, text in files.items()
     }
     return formatted, checks

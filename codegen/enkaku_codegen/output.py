@@ -8,18 +8,46 @@ import difflib
 import os
 import secrets
 import stat
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from pathlib import Path
 from typing import Final
 
 from .errors import OutputError
 from .fingerprint import ABOUT, FINGERPRINT_FILE
+from .planning.imported import IMPORTED
 
-__all__ = ["Changes", "changes", "write"]
+__all__ = ["Changes", "changes", "require_importable", "write"]
 
 _LARGEST: Final = 256 * 1024 * 1024
+_OWN: Final = frozenset({"enkaku", "enkaku_codegen", "enkaku_templates"})
+_SHADOWED: Final = _OWN | {start.split()[1] for start in IMPORTED.values()}
+
+
+def require_importable(directory: Path) -> None:
+    """Raise an error if Python can't import a package from a directory of this name.
+
+    At the top level, a package must not shadow what it imports. Inside another package it can't.
+
+    Raises:
+        OutputError: The name will not do; the message has one that would.
+    """
+    path = Path(os.path.abspath(directory))  # noqa: PTH100 # resolve() would follow a symbolic link
+    name = path.name
+    if not (name.isidentifier() and unicodedata.is_normalized("NFKC", name)) or iskeyword(name):
+        from .planning.names import method_name  # noqa: PLC0415 # slow to load
+
+        other = method_name(name) if name else "protocol"
+        problem = "not a name that Python can import"
+    elif name in _SHADOWED and not (path.parent / "__init__.py").exists():
+        other = f"{name}_protocol"
+        problem = f"the package would shadow {name}, which it imports"
+    else:
+        return
+    raise OutputError(f"{directory}: {problem}: nothing is written; {other} would do")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,40 +22,44 @@ class Prepared:
     Attributes:
         changes: The differences to its directory.
         checks: The slots that a validator checks in addition to their type.
+        warnings: What is allowed in the protocol, and probably not meant.
     """
 
     changes: Changes
     checks: Checks
+    warnings: tuple[Issue, ...]
 
 
-def prepare(path: Path, *, name: str | None, out: Path, templates: Path | None) -> Prepared:
+def prepare(request: Request, out: Path) -> Prepared:
     """Generate a package, and compare it with its directory.
 
     Args:
-        path: The protocol file.
-        name: The name of the protocol; None takes that of the file.
+        request: What to generate.
         out: The package's directory.
-        templates: A directory whose templates take precedence over the built-in ones.
 
     Raises:
         CodegenError: The package can't be generated, or the directory can't be read.
     """
     try:
-        protocol = read_protocol(path, name)
-        files, checks = _generated(protocol, path, templates)
+        protocol = read_protocol(request.protocol, request.name)
+        files, checks = _generated(protocol, request)
     except RecursionError:
         # The nesting of each file is limited, but a chain of thousands of references is not.
         message = "the schemas are nested too deeply through their references"
-        raise ProtocolError([Issue(str(path), None, "", message)]) from None
-    new_fingerprint = fingerprint(Request(path, name, templates), protocol.sources, files)
-    return Prepared(changes(files, out, MARKER, new_fingerprint), checks)
+        raise ProtocolError([Issue(str(request.protocol), None, "", message)]) from None
+    new_fingerprint = fingerprint(request, protocol.sources, files)
+    return Prepared(changes(files, out, MARKER, new_fingerprint), checks, protocol.warnings)
 
 
-def _generated(
-    protocol: Protocol, path: Path, templates: Path | None
-) -> tuple[dict[str, str], Checks]:
+def _generated(protocol: Protocol, request: Request) -> tuple[dict[str, str], Checks]:
+    path = request.protocol
     try:
-        return generate_with_checks(protocol, source=path.name, templates=templates)
+        return generate_with_checks(
+            protocol,
+            source=path.name,
+            templates=request.templates,
+            line_length=request.line_length,
+        )
     except ProtocolError as error:
         # The generator knows JSON pointers only. The file has their lines.
         raise load(path).locate(error) from None

@@ -27,7 +27,7 @@
 peer violated the protocol. ``UsageError`` means that the code of this side is wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -149,6 +149,13 @@ class CallClosed(EnkakuError):
     """The call accepts no more items: it is closing, or it has ended."""
 
 
+def _without_constructor(error: type[BaseException], *arguments: object) -> BaseException:
+    """Make a copy of an exception, as ``copy`` and ``pickle`` do, which then set its attributes."""
+    made = error.__new__(error, *arguments)
+    made.args = arguments  # OSError leaves them to its constructor
+    return made
+
+
 class CallError(EnkakuError):
     """The server ended the call with an error.
 
@@ -176,6 +183,12 @@ class CallError(EnkakuError):
         self.message = message
         self.procedure = procedure
         self._data: object = {} if data is None else data
+
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., BaseException], tuple[object, ...], dict[str, object]]:
+        # Without the constructor: those of subclasses take other arguments, such as no code.
+        return _without_constructor, (type(self), *self.args), self.__dict__
 
     def __str__(self) -> str:
         text = escaped(f"{self.message} ({self.code})")

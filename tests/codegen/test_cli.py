@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from enkaku_codegen import commands, output
 from enkaku_codegen.commands.main import COMMANDS
 from enkaku_codegen.errors import OutputError
 from enkaku_codegen.output import changes, write
+from generated.packages import importing
 
 SEED = Path(__file__).parent.parent / "golden" / "protocols" / "dashboard.json"
 FILES = [
@@ -475,3 +477,114 @@ def test_write_leaves_no_temporary_files(directory: Path) -> None:
     write(todo)
     assert contents(directory) == {name: text.encode() for name, text in NEW.items()}
     assert not changes(NEW, directory, MARKER)
+
+
+@pytest.mark.parametrize(
+    ("out", "problem", "other"),
+    [
+        ("class", "not a name that Python can import", "class_"),
+        ("1abc", "not a name that Python can import", "x1abc"),
+        ("a.b", "not a name that Python can import", "a_b"),
+        ("src/my-protocol", "not a name that Python can import", "my_protocol"),
+        ("ﬁ", "not a name that Python can import", "fi"),
+        ("/", "not a name that Python can import", "protocol"),
+        ("enkaku", "the package would shadow enkaku, which it imports", "enkaku_protocol"),
+        ("src/pydantic", "the package would shadow pydantic, which", "pydantic_protocol"),
+        ("typing", "the package would shadow typing, which it", "typing_protocol"),
+    ],
+)
+@pytest.mark.parametrize("command", ["generate", "check"])
+def test_out_that_is_not_importable_writes_nothing(
+    command: str,
+    out: str,
+    problem: str,
+    other: str,
+    tmp_path: Path,
+) -> None:
+    ran = enkaku(command, SEED, "--out", out, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"{out}: {problem}")
+    assert ran.stderr.endswith(f": nothing is written; {other} would do\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_out_within_package_may_have_name_of_runtime(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "enkaku").mkdir()
+    assert enkaku("generate", SEED, "--out", ".", cwd=tmp_path / "enkaku").returncode == 0
+
+
+def test_generator_in_zip_archive_generates(tmp_path: Path, package: Path) -> None:
+    root = Path(__file__).parents[2]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for source in ("codegen", "runtime", "templates"):
+            for path in (root / source).rglob("*"):
+                if path.is_file() and path.suffix != ".pyc":
+                    archive.write(path, path.relative_to(root / source))
+    ran = process(
+        "generate", SEED, "--out", "made", cwd=tmp_path, PYTHONPATH=str(tmp_path / "all.zip")
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    made = contents(tmp_path / "made")
+    # The archive has no files whose digests could be taken.
+    assert made == {k: v for k, v in contents(package).items() if k != ".enkaku.json"}
+
+
+def test_warning_is_printed_once_and_changes_no_exit_code(tmp_path: Path) -> None:
+    schema = {"properties": {"max": {}}, "required": ["maximum"]}
+    definition = {"$ref": "#/$defs/A"}
+    procedures = {name: {"type": "event", "data": definition} for name in ("b", "c")}
+    document = {"$defs": {"A": schema}, "procedures": procedures}
+    (tmp_path / "p.json").write_text(json.dumps(document))
+    ran = enkaku("generate", "p.json", "--out", "made", cwd=tmp_path)
+    warning = 'required, but no property (did you mean "max"?)'
+    assert (ran.returncode, ran.stderr) == (
+        0,
+        f"warning: p.json:1: /$defs/A/required/0: {warning}\n",
+    )
+    (tmp_path / "made" / ".enkaku.json").unlink()
+    ran = enkaku("check", "p.json", "--out", "made", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr[:9]) == (0, "", "warning: ")
+
+
+def test_definitions_alone_give_package_of_models(tmp_path: Path) -> None:
+    point = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
+    document = {
+        "$defs": {"Point": point, "Line": {"type": "array", "items": {"$ref": "#/$defs/Point"}}}
+    }
+    (tmp_path / "shared.json").write_text(json.dumps(document))
+    ran = enkaku("generate", "shared.json", "--out", "models_alone", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "models_alone: 3 written\n", "")
+    made = contents(tmp_path / "models_alone")
+    assert sorted(made) == [".enkaku.json", "__init__.py", "models.py", "py.typed"]
+    assert enkaku("check", "shared.json", "--out", "models_alone", cwd=tmp_path).returncode == 0
+    with importing("models_alone", tmp_path) as package:
+        assert package.__all__ == ["Line", "Point"]
+        assert package.Point(x=1).x == 1
+    (tmp_path / "p.json").write_text(
+        json.dumps({"p": {"type": "event", "data": {"$ref": "shared.json#/$defs/Point"}}})
+    )
+    assert enkaku("generate", "p.json", "--out", "made", cwd=tmp_path).returncode == 0
+    # A package that had procedures loses the files for them.
+    ran = enkaku("generate", "shared.json", "--out", "made", cwd=tmp_path)
+    assert ran.stdout == "made: 2 written, 3 removed\n"
+
+
+@pytest.mark.parametrize("length", [60, 79, 140])
+def test_line_length_bounds_lines_of_code(length: int, tmp_path: Path) -> None:
+    option = ("--line-length", length)
+    (tmp_path / "p.json").write_text(
+        json.dumps({"p": {"type": "event", "description": "many words " * 60}})
+    )
+    enkaku("generate", "p.json", "--out", "made", *option, cwd=tmp_path)
+    lines = (tmp_path / "made" / "client.py").read_text().splitlines()
+    longest = max(map(len, lines))
+    assert length - 20 < longest <= length
+    assert enkaku("check", "p.json", "--out", "made", *option, cwd=tmp_path).returncode == 0
+    assert enkaku("check", "p.json", "--out", "made", cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("length", ["59", "501", "ten", "-1"])
+def test_line_length_out_of_range_is_rejected(length: str, tmp_path: Path) -> None:
+    ran = enkaku("generate", SEED, "--out", "made", f"--line-length={length}", cwd=tmp_path)
+    assert (ran.returncode, "expected 60 to 500 characters" in ran.stderr) == (2, True)

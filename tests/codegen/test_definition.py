@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, read_protocol
-from enkaku_codegen.reading.metaschema import META_SCHEMA_PATH, read_meta_schema
+from enkaku_codegen.reading.metaschema import META_SCHEMA, read_meta_schema
 from enkaku_codegen.reading.options import ENCODINGS, FORMATS
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -167,8 +168,9 @@ def test_procedure_names_of_up_to_128_characters_are_accepted(tmp_path: Path) ->
         ("procedures: {}", ["FILE:1: /procedures: expected at least 1 property, got an empty object"]),
         ("procedures:", ["FILE:1: /procedures: expected an object, got null"]),
         ("procedures: [a]", ["FILE:1: /procedures: expected an object, got an array"]),
+        ("name: X", ['FILE:1: "procedures" is missing']),
+        ("$defs: {}", ["FILE:1: /$defs: expected at least 1 property, got an empty object"]),
         ("name: X\n$defs: {A: 5}", [
-            'FILE:1: "procedures" is missing',
             "FILE:2: /$defs/A: expected an object or a boolean, got 5",
         ]),
         ("definitions: {A: {}}\nprocedures: {p: {type: event}}", [
@@ -177,7 +179,7 @@ def test_procedure_names_of_up_to_128_characters_are_accepted(tmp_path: Path) ->
         ("name: ''\nother: 1\nprocedures: {p: {type: event}}", [
             'FILE:1: /name: expected at least 1 character, got ""',
             ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "defaults", '
-            '"description", "encodings", "formats", "name", "names", "procedures"'),
+             '"description", "encodings", "errors", "foreign", "formats", "name", "names", "procedures"'),
         ]),
         ("p:\n  type: stream\n  parm: {}\n  recieve: {}\n  description: 5\n", [
             'FILE:1: /p: "receive" is missing, there is "recieve"',
@@ -511,7 +513,7 @@ def test_declared_errors_of_same_name_are_rejected(tmp_path: Path) -> None:
 
 def test_meta_schema_agrees_with_reader(tmp_path: Path) -> None:
     schema = read_meta_schema()
-    assert json.loads(META_SCHEMA_PATH.read_text()) == schema
+    assert json.loads(META_SCHEMA.read_text()) == schema
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     error = _declaration({"type": "string"}, data={"type": "object"})
@@ -649,3 +651,117 @@ def test_read_protocol_any_bytes_give_protocol_or_protocol_error(
         issues = str(error).split("\n")
     assert bool(procedures) != bool(issues)
     assert all(issue.startswith(str(path)) for issue in issues)
+
+
+NAMED = """
+$defs:
+  io.k8s.Pod: {type: object, x-python-name: Pod, properties: {a: {type: string}}}
+  problem/gone:
+    x-python-name: Gone
+    type: object
+    additionalProperties: false
+    properties: {code: {type: string, const: GONE}, message: {type: string}}
+    required: [code, message]
+procedures:
+  io.k8s.v1/list:
+    type: request
+    x-python-name: pods
+    param: {type: object, properties: {a: {type: string}}}
+    result: {$ref: "#/$defs/io.k8s.Pod"}
+    error:
+      anyOf:
+        - {$ref: "#/$defs/problem~1gone"}
+        - type: object
+          additionalProperties: false
+          properties: {code: {type: string, const: ODD}, message: {type: string}}
+          required: [code, message]
+"""
+
+
+def test_python_name_names_definition_and_procedure(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(NAMED)
+    plan = make_plan(read_protocol(tmp_path / "p.yaml"))
+    assert [each.name for each in plan.types] == ["Pod", "PodsParam"]
+    assert [each.name for each in plan.errors] == ["Gone", "PodsOdd"]
+    (procedure,) = plan.procedures
+    assert (procedure.method, procedure.constant) == ("pods", "PODS")
+    assert procedure.procedure.name == "io.k8s.v1/list"
+    assert procedure.slots["result"] == {"$ref": "Pod"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "issue"),
+    [
+        ("x-python-name: Pod", "x-python-name: pod", '/$defs/io.k8s.Pod/x-python-name: expected a name for a class, such as "Order", got "pod"'),
+        ("x-python-name: Pod", "x-python-name: 5", '/$defs/io.k8s.Pod/x-python-name: expected a name for a class, such as "Order", got 5'),
+        ("x-python-name: pods", "x-python-name: Pods", '/procedures/io.k8s.v1~1list/x-python-name: expected a name for a method, such as "pods", got "Pods"'),
+        ("x-python-name: pods", "x-python-name: 5", '/procedures/io.k8s.v1~1list/x-python-name: expected a name for a method, such as "io_k8_s_v1_list", got 5'),
+        ("param: {type: object,", "param: {type: object, x-python-name: A,", "/procedures/io.k8s.v1~1list/param/x-python-name: belongs in the schema of a property, or in a definition"),
+    ],
+)  # fmt: skip
+def test_python_name_of_wrong_kind_is_rejected(
+    before: str, after: str, issue: str, tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(NAMED.replace(before, after))
+    with pytest.raises(ProtocolError) as caught:
+        make_plan(read_protocol(tmp_path / "p.yaml"))
+    assert str(caught.value).endswith(issue)
+
+
+SHARED_ERRORS = """
+$defs:
+  Busy:
+    type: object
+    additionalProperties: false
+    properties: {code: {type: string, const: BUSY}, message: {type: string}}
+    required: [code, message]
+errors:
+  anyOf:
+    - {$ref: "#/$defs/Busy"}
+    - type: object
+      description: Sign in first.
+      additionalProperties: false
+      properties:
+        code: {type: string, const: NOT_SIGNED_IN}
+        message: {type: string}
+        data: {type: object, properties: {at: {type: string}}}
+      required: [code, message, data]
+procedures:
+  a: {type: request}
+  b: {type: stream, receive: {type: string}, error: {$ref: "#/$defs/Busy"}}
+  c: {type: event}
+"""
+
+
+def test_errors_of_protocol_are_declared_by_all_that_reply(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(SHARED_ERRORS)
+    plan = make_plan(read_protocol(tmp_path / "p.yaml"))
+    assert [each.name for each in plan.errors] == ["Busy", "NotSignedIn"]
+    assert {each.method: sorted(each.errors) for each in plan.procedures} == {
+        "a": ["Busy", "NotSignedIn"],
+        "b": ["Busy", "NotSignedIn"],
+        "c": [],
+    }
+    assert [each.name for each in plan.types] == ["NotSignedInData"]
+
+
+def test_error_code_of_protocol_declared_again_is_reported(tmp_path: Path) -> None:
+    again = "error: {type: object, additionalProperties: false, required: [code, message], properties: {code: {type: string, const: BUSY}, message: {type: string}}}"
+    text = SHARED_ERRORS.replace("a: {type: request}", f"a: {{type: request, {again}}}")
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(ProtocolError) as caught:
+        read_protocol(tmp_path / "p.yaml")
+    (issue,) = caught.value.issues
+    assert (issue.pointer, issue.message) == (
+        "/procedures/a/error",
+        'the code "BUSY" is declared for all procedures, too',
+    )
+
+
+def test_errors_of_protocol_malformed_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("errors: 5\nprocedures: {a: {type: request}}")
+    with pytest.raises(ProtocolError, match="/errors: expected an object, got 5"):
+        read_protocol(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text("errors: {type: object}\nprocedures: {a: {type: request}}")
+    with pytest.raises(ProtocolError, match="in an error declaration"):
+        read_protocol(tmp_path / "p.yaml")

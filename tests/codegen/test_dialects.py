@@ -202,8 +202,10 @@ def test_lint_required_misspelt_property_is_reported(tmp_path: Path) -> None:
 def test_python_name_outside_property_is_rejected(tmp_path: Path) -> None:
     named = {"x-python-name": "kind"}
     _read(tmp_path, _data({"properties": {"class": named}}))
-    for schema in (named, {"items": named}, {"$defs": {"properties": named}}):
-        assert _said(tmp_path, schema) == ["belongs in the schema of a property"]
+    for schema in (named, {"items": named}, {"allOf": [named]}):
+        assert _said(tmp_path, schema) == [
+            "belongs in the schema of a property, or in a definition"
+        ]
 
 
 def test_draft_07_keywords_next_to_ref_are_ignored(tmp_path: Path) -> None:
@@ -283,3 +285,142 @@ def test_lint_invalid_pattern_is_reported(pattern: str, said: str, tmp_path: Pat
 def test_lint_valid_pattern_is_accepted(pattern: str, tmp_path: Path) -> None:
     for uri in (NEW, OLD):
         _read(tmp_path, _data({"$schema": uri, "pattern": pattern}))
+
+
+def _document(schema: object) -> dict[str, Any]:
+    return {"$defs": {"A": {}}, "procedures": _data(schema)}
+
+
+OPEN = {"properties": {"max": {}, "unit": {}}}
+
+
+@pytest.mark.parametrize("uri", [NEW, OLD])
+@pytest.mark.parametrize(
+    ("more", "messages"),
+    [
+        ({"required": ["maximum"]}, ['required, but no property (did you mean "max"?)']),
+        ({"required": ["unti", "max"]}, ['required, but no property (did you mean "unit"?)']),
+        ({"required": ["max", "unit", "maximum"]}, []),
+        ({"required": ["else"]}, []),
+        ({"required": ["maximum"], "patternProperties": {"^m": {}}}, []),
+        ({"required": ["maximum"], "allOf": [{"properties": {"maximum": {}}}]}, []),
+        ({"required": ["maximum"], "allOf": [{"$ref": "#/$defs/A"}]}, []),
+        (
+            {"required": ["maximum"], "oneOf": [{"required": ["unit"]}, {"$ref": "#/$defs/A"}]},
+            ['required, but no property (did you mean "max"?)'],
+        ),
+    ],
+)
+def test_required_name_near_property_gives_warning(
+    more: dict[str, Any], messages: list[str], uri: str, tmp_path: Path
+) -> None:
+    schema = {**OPEN, **more}
+    for each in (schema, {"anyOf": [{"type": "null"}, schema]}):
+        warnings = _read(tmp_path, _document({"$schema": uri, **each})).warnings
+        assert [issue.message for issue in warnings] == messages
+
+
+def test_warning_knows_properties_of_schemas_around(tmp_path: Path) -> None:
+    branch = {"properties": {"ids": {}}, "required": ["id"]}
+    for around in ({"properties": {"id": {}}}, {"$ref": "#/$defs/A"}):
+        document = _document({**around, "oneOf": [branch]})
+        assert _read(tmp_path, document).warnings == ()
+    # As a property of its own, it is another value.
+    (issue,) = _read(tmp_path, _data({"properties": {"id": branch}})).warnings
+    assert (issue.line, issue.pointer) == (11, "/p/data/properties/id/required/0")
+
+
+@pytest.mark.parametrize(("uri", "keyword"), [(NEW, "dependentRequired"), (OLD, "dependencies")])
+def test_dependent_name_near_property_gives_warning(uri: str, keyword: str, tmp_path: Path) -> None:
+    schema = {"$schema": uri, **OPEN, keyword: {"maxx": [], "unit": ["maxx"]}}
+    issues = _read(tmp_path, _data(schema)).warnings
+    assert [issue.message for issue in issues] == [
+        f'in {keyword}, but no property (did you mean "max"?)'
+    ] * 2
+
+
+def _lenient(data: object) -> dict[str, Any]:
+    return {"foreign": "lenient", "procedures": _data(data)}
+
+
+@pytest.mark.parametrize(
+    ("schema", "converted"),
+    [
+        ({"type": "string", "nullable": True}, {"type": ["string", "null"]}),
+        ({"type": ["string", "null"], "nullable": True}, {"type": ["string", "null"]}),
+        ({"type": "string", "nullable": False}, {"type": "string"}),
+        ({"minimum": 1, "exclusiveMinimum": True}, {"exclusiveMinimum": 1}),
+        ({"maximum": 1, "exclusiveMaximum": False}, {"maximum": 1}),
+        ({"exclusiveMaximum": True}, {}),
+        ({"example": 1}, {"examples": [1]}),
+        ({"markdownDescription": "*a*"}, {"description": "*a*"}),
+        ({"markdownDescription": "*a*", "description": "a"}, {"description": "a"}),
+        ({"deprecationMessage": "no"}, {"deprecated": True}),
+        ({"properties": {"nullable": {}, "id": {}}}, {"properties": {"nullable": {}, "id": {}}}),
+        ({"const": {"nullable": True}}, {"const": {"nullable": True}}),
+    ],
+)
+def test_lenient_converts_keywords_with_equivalent(
+    schema: dict[str, Any], converted: object, tmp_path: Path
+) -> None:
+    protocol = _read(tmp_path, _lenient({"$ref": "other.json"}), other={"anyOf": [schema]})
+    assert protocol.definitions == {"other": {"anyOf": [converted]}}
+    assert protocol.warnings == ()
+
+
+def test_lenient_reads_old_drafts_as_draft_07(tmp_path: Path) -> None:
+    for draft in ("04", "06"):
+        other = {
+            "$schema": f"http://json-schema.org/draft-{draft}/schema#",
+            "id": "urn:root",
+            "definitions": {"a": {"id": "#a", "type": "string"}},
+            "items": [{"$ref": "#a"}, {"$ref": "urn:root#/definitions/a"}],
+        }
+        protocol = _read(tmp_path, _lenient({"$ref": "other.json"}), other=other)
+        reference = {"$ref": "#/$defs/a"}
+        assert protocol.definitions["other"] == {"prefixItems": [reference, reference]}
+        assert _issues(tmp_path, _data({"$ref": "other.json"}), other=other)
+
+
+def test_lenient_reports_each_ignored_keyword_once(tmp_path: Path) -> None:
+    nullable = {"nullable": True, "tsType": "A"}
+    other = {"properties": {"a": nullable, "b": nullable, "c": {"existingJavaType": "A"}}}
+    protocol = _read(tmp_path, _lenient({"$ref": "other.json"}), other=other)
+    assert protocol.definitions == {"other": {"properties": {"a": {}, "b": {}, "c": {}}}}
+    assert [(each.pointer, each.message) for each in protocol.warnings] == [
+        ("/properties/a/nullable", _ignored("nullable", ", here and at 1 other location")),
+        ("/properties/a/tsType", _ignored("tsType", ", here and at 1 other location")),
+        ("/properties/c/existingJavaType", _ignored("existingJavaType", "")),
+    ]
+
+
+def _ignored(keyword: str, more: str) -> str:
+    return f'ignored the unknown keyword "{keyword}"{more}'
+
+
+def test_lenient_is_for_foreign_files_only(tmp_path: Path) -> None:
+    schema = {"type": "string", "nullable": True}
+    own = [
+        (_lenient(schema), {}),
+        (
+            _lenient({"$ref": "other.json#/$defs/A"}),
+            {"other": {"$defs": {"A": schema}, "procedures": {}}},
+        ),
+        (_data({"$ref": "other.json"}), {"other": schema}),
+    ]
+    for content, files in own:
+        (issue,) = _issues(tmp_path, content, **files)
+        assert 'unknown keyword "nullable"' in issue
+    (issue,) = _issues(tmp_path, _lenient({"$ref": "other.json"}), other={"type": "strin"})
+    assert "expected" in issue
+
+
+def test_lenient_reads_schemas_of_open_api_document(tmp_path: Path) -> None:
+    pet = {"type": "object", "properties": {"name": {"type": "string", "nullable": True}}}
+    other = {"openapi": "3.0.3", "info": {"title": "Pets"}, "components": {"schemas": {"Pet": pet}}}
+    data = {"$ref": "other.json#/components/schemas/Pet"}
+    (schema,) = _read(tmp_path, _lenient(data), other=other).definitions.values()
+    assert schema == {
+        "type": "object",
+        "properties": {"name": {"type": ["string", "null"]}},
+    }

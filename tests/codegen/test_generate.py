@@ -74,7 +74,6 @@ def test_generate_files_are_formatted_and_have_marker() -> None:
         assert format_source(text, name) == text
 
 
-def test_generate_protocol_without_procedures_gives_package() -> None:
+def test_generate_protocol_without_procedures_gives_models_only() -> None:
     files = generate(make_protocol({}, name="Empty"), source="empty.json")
-    assert "class EmptyClient:" in files["client.py"]
-    assert "return ()" in files["server.py"]
+    assert sorted(files) == ["__init__.py", "models.py", "py.typed"]

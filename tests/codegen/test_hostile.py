@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.fingerprint import Request
 from enkaku_codegen.generate import generate
 from enkaku_codegen.planning import schema_planner
 from enkaku_codegen.planning.planner import make_plan
@@ -263,7 +264,7 @@ def test_definitions_chain_of_thousands_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "protocol.json"
     path.write_text(json.dumps({"$defs": definitions, "procedures": {"p": {"type": "event"}}}))
     with pytest.raises(ProtocolError, match="nested too deeply through their references"):
-        prepare(path, name=None, out=tmp_path / "out", templates=None)
+        prepare(Request(path, None, None), tmp_path / "out")
 
 
 def test_enum_intersection_of_large_enums_is_fast() -> None:

@@ -31,6 +31,23 @@ def test_make_types_gives_planned_names_and_literals() -> None:
     ]
 
 
+def test_make_types_required_constant_has_default_of_constructor() -> None:
+    constants = {"a": {"const": "x'\""}, "b": {"enum": [1]}, "c": {"$ref": "#/$defs/C"}, "d": {}}
+    properties = {**constants, "e": {"enum": [1, 2]}, "f": {"const": None}, "g": {"const": 1.5}}
+    required = {"type": "object", "properties": properties, "required": [*"abcefg"]}
+    *_, model = make_types(make_plan(one_param(required, {"C": {"const": True}}))).named
+    assert model.kind == "model"
+    assert {each.name: each.default for each in model.fields} == {
+        "a": "Field(default='x\\'\"', frozen=True)",
+        "b": "Field(default=1, frozen=True)",
+        "c": "Field(default=True, frozen=True)",
+        "d": "ABSENT",
+        "e": None,
+        "f": "Field(default=None, frozen=True)",
+        "g": None,
+    }
+
+
 def test_make_types_duplicate_values_keep_first_position() -> None:
     schema = {"anyOf": [{"enum": ["a", "b", "a"]}, {"type": "integer"}, {"const": "a"}]}
     (alias,) = make_types(make_plan(one_param(schema))).named

@@ -1,3 +1,4 @@
+import ast
 import json
 import keyword
 import unicodedata
@@ -10,6 +11,7 @@ import enkaku
 import pydantic
 import pytest
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.planning.imported import IMPORTED
 from enkaku_codegen.planning.names import (
     Namespace,
     attribute_name,
@@ -23,6 +25,7 @@ from enkaku_codegen.planning.plan import ObjectPlan
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.reading.definition import Protocol, read_protocol
 from generated.packages import accepts, an_error, imported, make_protocol, one_param
+from golden.refresh import PACKAGES
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -39,6 +42,8 @@ from hypothesis import strategies as st
         ("class", "class_", "CLASS", "ClassParam"),
         ("list", "list_", "LIST", "ListParam"),
         ("enkaku", "enkaku_", "ENKAKU", "EnkakuParam"),
+        ("dt", "dt_", "DT", "DtParam"),
+        ("uuid", "uuid", "UUID_", "UuidParam"),
         ("__init__", "init", "INIT", "InitParam"),
         ("$/cancelRequest", "cancel_request", "CANCEL_REQUEST", "CancelRequestParam"),
         ("日本/語", "日本_語", "日本_語", "X日本語Param"),
@@ -108,6 +113,9 @@ def test_attribute_name_derives_from_property(key: str, attribute: str) -> None:
         ("Model", "Model_"),
         ("Field", "Field_"),
         ("Unpack", "Unpack_"),
+        ("Absent", "Absent_"),
+        ("ABSENT", "ABSENT_"),
+        ("UUID", "UUID_"),
         ("None", "None_"),
         ("日本", "X日本"),
         ("", "Empty"),
@@ -170,6 +178,28 @@ def test_attribute_name_never_shadows_model_attribute() -> None:
     }
     assert "model_dump" in public
     assert {name for name in public if attribute_name(name) == name} == set()
+
+
+def test_imported_name_is_never_given_again() -> None:
+    given_again = [
+        name
+        for name in IMPORTED
+        if name in {own_class_name(name), method_name(name), constant_name(name)}
+    ]
+    assert given_again == []
+
+
+def test_generated_module_imports_registered_names_only() -> None:
+    imports = {
+        (alias.asname or alias.name)
+        for path in PACKAGES.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if not (isinstance(node, ast.ImportFrom) and (node.level or node.module == "__future__"))
+    }
+    assert imports
+    assert imports - IMPORTED.keys() == set()
 
 
 # Characters that mean something to somebody, among any others.

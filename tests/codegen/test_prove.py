@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.proving.checks import make_checks
 from generated.packages import an_error, make_protocol, one_param
@@ -179,3 +180,14 @@ def test_prove_discriminated_union_is_decided_without_recursion() -> None:
         schema["required"] = ["kind"]
     choice = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in definitions]}
     assert reasons({"type": "array", "items": choice}, definitions) == []
+
+
+def test_errors_whose_schemas_share_a_name_are_rejected() -> None:
+    data = {"type": "object", "properties": {"a": {"not": {"const": 1}}}}
+    declared = [
+        an_error(code, definition=name, data=data, pointer=f"/$defs/{name}")
+        for code, name in (("A", "HTTPGone"), ("B", "HttpGone"))
+    ]
+    protocol = make_protocol({"read": {"type": "request", "errors": declared}})
+    with pytest.raises(ProtocolError, match=r"HTTP_GONE_ERROR.*HttpGone data, and HTTPGone data"):
+        make_checks(make_plan(protocol), protocol)

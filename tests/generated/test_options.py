@@ -19,7 +19,7 @@ from enkaku_codegen.planning.names import constant_name
 from enkaku_codegen.planning.plan import ObjectPlan
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.reading.options import ENCODINGS, FORMATS
-from generated.options import NULLABLE, TEXT, defaults_protocol, formats_protocol
+from generated.options import NULLABLE, TEXT, defaults_protocol, formats_protocol, imports_protocol
 from generated.packages import accepts, imported, make_protocol, one_param
 
 pytestmark = pytest.mark.xdist_group("options")  # one package for many
@@ -129,8 +129,8 @@ def test_format_option_reserves_type_names() -> None:
     schema = {"type": "object", "properties": {"dt": TEXT, "day": {**TEXT, "format": "date"}}}
     with pytest.raises(ProtocolError, match=r'"dt".*x-python-name'):
         make_plan(replace(one_param(schema), formats={"date": "date"}))
-    with pytest.raises(ProtocolError, match=r"UUID.*the type of a format"):
-        make_plan(replace(one_param(True, {"UUID": TEXT}), formats={"uuid": "UUID"}))
+    plan = make_plan(replace(one_param(True, {"UUID": TEXT}), formats={"uuid": "UUID"}))
+    assert [each.name for each in plan.types] == ["UUID_"]
 
 
 BASE64: dict[str, Any] = {**TEXT, "contentEncoding": "base64"}
@@ -352,3 +352,13 @@ def test_null_is_rejected_unless_schema_accepts_it(
     wrong: dict[str, Any], optional: ModuleType
 ) -> None:
     assert not accepts(optional.ECHO.param, {"both": "a", "has": "b", **wrong})
+
+
+def test_names_of_imports_are_free_for_definitions(tmp_path: Path) -> None:
+    with imported(imports_protocol(), tmp_path) as package:
+        for procedure in imports_protocol().procedures:
+            slot = getattr(package, constant_name(procedure.name)).param
+            assert accepts(slot, {"a": None, "date": "2020-01-02", "b": "x"})
+            assert accepts(slot, {})
+            assert not accepts(slot, {"c": 1})
+            assert not accepts(slot, {"b": "z"})

@@ -76,7 +76,7 @@ def test_local_classes_resolve_each_other() -> None:
     class Branch(enkaku.Model):
         leaf: "Leaf | Branch"
 
-    slot = Slot("slot", Branch)
+    slot = Slot("slot", Branch)  # the classes are found in the frame of the test
     assert slot.decode(b'{"leaf":{"leaf":{"n":1}}}') == Branch(leaf=Branch(leaf=Leaf(n=1)))
 
 

@@ -15,6 +15,7 @@ from support import (
     ASK,
     ECHO,
     TALK,
+    TICK,
     VOID,
     WATCH,
     WITHIN,
@@ -84,6 +85,59 @@ async def test_declared_error_is_raised_after_all_items(connect: Connect) -> Non
             assert items == list(range(100))
             with pytest.raises(OutOfStock):
                 await stream.result()
+
+
+async def in_task_group(*errors: Exception) -> None:
+    """Raise the errors in tasks of a group, which raises them in an ExceptionGroup."""
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async with asyncio.TaskGroup() as group:
+        for error in errors:
+            group.create_task(fail(error))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_declared_error_alone_in_group_counts_as_itself(
+    connect: Connect, *, nested: bool
+) -> None:
+    async def ask(number: int) -> int:
+        error: Exception = Tired("no") if number else enkaku.HandlerError("MINE", "no")
+        await in_task_group(ExceptionGroup("inner", [error]) if nested else error)
+        return number
+
+    async with connect(Serving(ask=ask)) as connection:
+        with pytest.raises(Tired):
+            await connection.request(ASK, 1)
+        with pytest.raises(enkaku.CallError) as caught:
+            await connection.request(ASK, 0)
+        assert caught.value.code == "MINE"
+
+
+async def test_declared_error_among_others_fails_call(connect: Connect) -> None:
+    async def ask(_: int) -> int:
+        raise ExceptionGroup("two", [Tired("no"), ValueError("secret")])
+
+    async with connect(Serving(ask=ask)) as connection:
+        with pytest.raises(enkaku.CallError) as caught:
+            await connection.request(ASK, 1)
+    assert (caught.value.code, caught.value.message) == FAILED
+
+
+async def test_call_closed_alone_in_group_ends_stream_without_result(connect: Connect) -> None:
+    async def tick(stream: enkaku.ServerStream[int]) -> None:
+        async def send() -> None:
+            while True:
+                await stream.send(1)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send())
+
+    async with connect(Serving(tick=tick)) as connection:
+        async with connection.stream(TICK, None) as stream:
+            assert await anext(stream) == 1
+            assert await stream.close() is None
 
 
 async def test_declared_error_ends_channel(connect: Connect) -> None:
@@ -352,6 +406,28 @@ def test_handler_error_can_be_copied_and_pickled() -> None:
     error = pickle.loads(pickle.dumps(enkaku.HandlerError("A", "m", {"x": 1})))  # noqa: S301
     assert (error.code, error.message, error.data, str(error)) == ("A", "m", {"x": 1}, "m (A)")
     assert copy.copy(error).data == {"x": 1}
+
+
+class Open(enkaku.DeclaredError):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Tired("no"),
+        Open("no", code="MINE"),
+        OutOfStock("no", Shortage(missing=3)),
+        enkaku.CallError("MINE", "no", {"a": 1}, procedure="ask"),
+        enkaku.DeadlineExceeded("EK05", "no"),
+    ],
+)
+def test_call_error_copy_and_pickle_keep_everything(error: enkaku.CallError) -> None:
+    error.add_note("seen")
+    assert error.args == (error.code, "no")
+    for same in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 # our own
+        assert type(same) is type(error)
+        assert (same.args, str(same), vars(same)) == (error.args, str(error), vars(error))
 
 
 async def test_failed_call_never_awaited_does_not_warn(connect: Connect) -> None:

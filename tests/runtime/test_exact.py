@@ -1,6 +1,7 @@
 """Plain annotations accept what their JSON Schemas accept, and what was read is written as it was."""
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 import enkaku
@@ -213,3 +214,63 @@ def test_foreign_types_keep_pydantic_meaning() -> None:
 
     slot: Slot[Point] = Slot("point", Point)
     assert slot.decode(b'{"x":1}') == Point(x=1.0)
+
+
+class Run(enkaku.Model, extra="forbid"):
+    kind: "Annotated[Literal['run'], Field(alias='$kind')]" = Field(default="run", frozen=True)
+    version: Literal[1] = Field(default=1, frozen=True)
+    nothing: None = Field(default=None, frozen=True)
+    pace: float
+
+
+class Walk(enkaku.Model, extra="forbid"):
+    kind: Annotated[Literal["walk"], Field(alias="$kind")] = Field(default="walk", frozen=True)
+
+
+RUN: Slot[Run] = Slot("run", Run)
+ON_WIRE = {"$kind": "run", "version": 1, "nothing": None, "pace": 2}
+
+
+def test_constant_is_filled_in_by_constructor_and_written() -> None:
+    for run in (Run(pace=2), Run(**{"$kind": "run"}, pace=2), Run(kind="run", version=1, pace=2)):
+        assert (run.kind, run.version, run.nothing) == ("run", 1, None)
+        assert json.loads(RUN.encode(run)) == ON_WIRE
+    with pytest.raises(ValueError, match="Input should be 'run'"):
+        Run(kind="walk", pace=2)  # type: ignore[arg-type] # that is the mistake
+
+
+@pytest.mark.parametrize("key", ["$kind", "version", "nothing"])
+def test_constant_is_required_when_decoding(key: str) -> None:
+    assert RUN.decode(json.dumps(ON_WIRE).encode()) == Run(pace=2)
+    with pytest.raises(DecodeError, match=f'expected property "{re.escape(key)}"'):
+        RUN.decode(json.dumps({k: v for k, v in ON_WIRE.items() if k != key}).encode())
+    with pytest.raises(DecodeError):
+        RUN.decode(json.dumps({**ON_WIRE, key: "other"}).encode())
+
+
+def test_constant_stays_discriminator_of_union() -> None:
+    union = Annotated[Run | Walk, Field(discriminator="kind")]
+    slot: Slot[Run | Walk] = Slot("either", union)
+    assert slot.decode(b'{"$kind":"walk"}') == Walk()
+    assert slot.encode(Walk()) == b'{"$kind":"walk"}'
+    with pytest.raises(DecodeError, match="kind"):
+        slot.decode(b"{}")
+
+
+def test_constant_is_inherited_unless_overridden() -> None:
+    class Fast(Run, extra="forbid"):
+        version: Literal[2] = Field(default=2, frozen=True)  # type: ignore[assignment] # narrower
+        nothing: str  # type: ignore[assignment] # no constant any more
+
+    class Both(Walk, Open):
+        pass
+
+    fast = Fast(pace=2, nothing="a")
+    assert json.loads(Slot("fast", Fast).encode(fast)) == {
+        **ON_WIRE,
+        "version": 2,
+        "nothing": "a",
+    }
+    with pytest.raises(ValueError, match="nothing"):
+        Fast(pace=2)  # type: ignore[call-arg] # that is the mistake
+    assert Both(x_axis=1).kind == "walk"

@@ -16,7 +16,7 @@ from typing import Any
 
 import enkaku
 import pytest
-from support import ASK, TALK, TELL, VOID, WATCH, WITHIN, Connect, Serving
+from support import ASK, ECHO, TALK, TELL, VOID, WATCH, WITHIN, Connect, Serving
 
 
 async def echo(number: int) -> int:
@@ -282,6 +282,81 @@ async def test_handler_class_instead_of_instance_raises_usage_error(connect: Con
     with pytest.raises(enkaku.UsageError, match=r"handler must be an instance, Serving\(\)"):
         async with connect(wrong):
             raise AssertionError("unreachable")
+
+
+class Orders(Serving):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (enkaku.Route.request(ECHO, str_of),)
+
+
+class Billing(Serving):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (enkaku.Route.event(TELL, tell),)
+
+
+async def str_of(value: str) -> str:
+    return value
+
+
+class First(Orders, Billing):
+    pass
+
+
+class Second(First, Billing):
+    pass
+
+
+class Cooperative(enkaku.Handler):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (*super().__routes__(), enkaku.Route.event(TELL, tell))  # type: ignore[safe-super] # in Mixed
+
+
+class Mixed(Cooperative, Orders):
+    pass
+
+
+class Both(Orders, Billing):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (*Orders.__routes__(self), *Billing.__routes__(self))
+
+
+class Twice(Orders):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (*super().__routes__(), enkaku.Route.request(ECHO, self.echo))
+
+    async def echo(self, param: str) -> str:
+        return param
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (
+            First,
+            "handler: First serves Orders, and not Billing with tell; define in First: def __rout",
+        ),
+        (
+            Second,
+            "handler: Second serves Orders, and not Billing with tell; define in Second: def __",
+        ),
+        (Twice, r"handler: echo has two routes, to str_of and Twice\.echo; expected one"),
+    ],
+)
+async def test_handler_with_unused_routes_raises_usage_error(
+    connect: Connect, handler: type[Serving], message: str
+) -> None:
+    with pytest.raises(enkaku.UsageError, match=message):
+        async with connect(handler()):
+            raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize("handler", [Both, Mixed])
+async def test_handler_that_joins_routes_serves_all(
+    connect: Connect, handler: type[Serving]
+) -> None:
+    async with connect(handler()) as connection:
+        assert await connection.request(ECHO, "a") == "a"
+        await connection.event(TELL, 1)
 
 
 @pytest.mark.parametrize("name", ["pour", "fill"])

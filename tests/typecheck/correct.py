@@ -118,6 +118,8 @@ def exact(param: ExactEchoParam, shape: ExactShape) -> None:
             assert_type(shape.side, float)
     if shape.kind == "circle":
         assert_type(shape, Circle)
+    made: ExactShape = Circle(radius=1)  # its constant is filled in
+    assert made == Circle(kind="circle", radius=1)
     ExactEchoParam(name=None, note=None, id=ABSENT, any={"a": [1]}, own_id="a")
 
 

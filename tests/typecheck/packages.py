@@ -11,7 +11,12 @@ from typing import Final
 
 from enkaku_codegen.generate import generate
 from enkaku_codegen.reading.definition import Protocol
-from generated.options import defaults_protocol, formats_protocol
+from generated.options import (
+    defaults_protocol,
+    formats_protocol,
+    imports_protocol,
+    recursive_protocol,
+)
 from generated.packages import put
 from generated.positions import protocol as positions_protocol
 from golden.refresh import PACKAGES as GOLDEN
@@ -70,11 +75,20 @@ WRITERS: Final[Mapping[str, Writer]] = {
     **{name: partial(_copy, GOLDEN / name) for name in GOLDENS},
     "options_formats": partial(_generate, formats_protocol),
     "options_defaults": partial(_generate, defaults_protocol),
+    "options_imports": partial(_generate, imports_protocol),
+    "options_recursive": partial(_generate, recursive_protocol),
     "positions": partial(_generate, positions_protocol),
     **{f"random_{seed}": partial(_random, seed) for seed in _SEEDS},
     **{f"suite_{number}": partial(_suite, number) for number in range(len(suite.BATCHES))},
     **{f"real_{name}": partial(_collection, name) for name in COLLECTIONS},
 }
 """By the names of the packages."""
-QUICK: Final = {*GOLDENS, "options_formats", "options_defaults", "random_0"}
+QUICK: Final = {
+    *GOLDENS,
+    "options_formats",
+    "options_defaults",
+    "options_imports",
+    "options_recursive",
+    "random_0",
+}
 """Those that take seconds, to generate and to check."""

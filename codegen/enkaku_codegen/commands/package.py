@@ -1,15 +1,20 @@
 """Shared arguments of the commands that work on a generated package, and the package that they ask for."""
 
 import argparse
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from enkaku_codegen.fingerprint import Request
+from enkaku_codegen.fingerprint import LINE_LENGTH, Request
+from enkaku_codegen.output import require_importable
 
 if TYPE_CHECKING:
     from enkaku_codegen.prepare import Prepared
 
 __all__ = ["add_arguments", "prepared", "request"]
+
+_SHORTEST: Final = 60
+_LONGEST: Final = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_path,
         help="templates that go before the built-in ones",
     )
+    parser.add_argument(
+        "--line-length",
+        metavar="N",
+        type=_length,
+        default=LINE_LENGTH,
+        help=f"the greatest length of a line of code; by default {LINE_LENGTH}",
+    )
 
 
 def _path(text: str) -> Path:
@@ -44,13 +56,24 @@ def _name(text: str) -> str:
     return text
 
 
+def _length(text: str) -> int:
+    if not text.isdecimal() or not _SHORTEST <= int(text) <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"expected {_SHORTEST} to {_LONGEST} characters")
+    return int(text)
+
+
 def request(options: argparse.Namespace) -> Request:
-    """Return what the arguments ask to generate."""
-    return Request(options.protocol, options.name, options.templates)
+    """Return what the arguments ask to generate.
+
+    Raises:
+        OutputError: Python could not import the package from its directory.
+    """
+    require_importable(options.out)
+    return Request(options.protocol, options.name, options.templates, options.line_length)
 
 
 def prepared(options: argparse.Namespace) -> "Prepared":
-    """Generate the package, and compare it with its directory.
+    """Generate the package, compare it with its directory, and print the warnings.
 
     Raises:
         CodegenError: The package can't be generated, or the directory can't be read.
@@ -58,6 +81,7 @@ def prepared(options: argparse.Namespace) -> "Prepared":
     # Imported here: at the top, the generator would be imported even for a package that is up to date.
     from enkaku_codegen.prepare import prepare  # noqa: PLC0415 # see above
 
-    return prepare(
-        options.protocol, name=options.name, out=options.out, templates=options.templates
-    )
+    made = prepare(request(options), options.out)
+    for each in made.warnings:
+        print(f"warning: {each}", file=sys.stderr)
+    return made

@@ -12,6 +12,7 @@ The rules, by example::
     __typename       dunder_typename
     /users           users                but are left out at the front of a procedure, and at the end of any name
     class, copy      class_, copy_        keywords, and attributes of pydantic's models
+    UUID, Absent     UUID_, Absent_       names that generated modules import
     3d               x3d                  an identifier begins with a letter
     +1, -1           plus_1, minus_1
     *, ""            asterisk, empty      without a letter: the names of the characters
@@ -39,6 +40,8 @@ from typing import Final
 from enkaku_codegen.errors import Issue
 from enkaku_codegen.reading.dialects import HOLDERS
 from enkaku_codegen.reading.options import LATEST_NAMES, NameRules
+
+from .imported import IMPORTED
 
 __all__ = [
     "Namespace",
@@ -95,22 +98,9 @@ _OF_MODELS: Final = frozenset(
 )
 _KEYWORDS: Final = frozenset(keyword.kwlist)
 _ATTRIBUTES: Final = _KEYWORDS | _IN_ANNOTATIONS | _OF_MODELS
-_METHODS: Final = _KEYWORDS | _IN_ANNOTATIONS | {"abstractmethod", "enkaku"}
-# Names that generated modules import. A definition may be called Field or Model, too.
-_CLASSES: Final = _KEYWORDS | {
-    "Annotated",
-    "Any",
-    "ConfigDict",
-    "Field",
-    "Final",
-    "Literal",
-    "Model",
-    "NoneType",
-    "TypeAlias",
-    "TypeAliasType",
-    "Union",
-    "Unpack",
-}
+_METHODS: Final = _KEYWORDS | _IN_ANNOTATIONS | IMPORTED.keys()
+# Templates of users may import the last two.
+_CLASSES: Final = _KEYWORDS | IMPORTED.keys() | {"Any", "ConfigDict"}
 
 # Words in a text of character classes: U (upper case), s, l (any other letter), d (digit).
 _WORD: Final = re.compile(
@@ -244,7 +234,7 @@ def method_name(name: str, reserved: frozenset[str] = frozenset()) -> str:
 
 def constant_name(name: str) -> str:
     """Name the constant for a procedure."""
-    return _finish("_".join(_words_of_path(name)).upper(), "X", frozenset())
+    return _finish("_".join(_words_of_path(name)).upper(), "X", frozenset(IMPORTED))
 
 
 def class_name(*parts: str) -> str:

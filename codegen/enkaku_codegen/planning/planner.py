@@ -4,18 +4,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Schema, pointer
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, SlotName
+from enkaku_codegen.reading.lint import NAME_IN_PYTHON
 from enkaku_codegen.reading.simple_schema import NULL, SimpleSchema, reads_well
+from enkaku_codegen.reading.validation_text import describe
 
 from .definitions import class_names, in_order, is_untyped, or_other, type_names_of
 from .docstrings import schema_text
+from .imported import builtin_classes
 from .names import Namespace, class_name, constant_name, method_name, own_class_name, pascal
 from .plan import AliasPlan, ErrorPlan, Plan, ProcedurePlan, without_loops
 from .schema_planner import PlanScope, SchemaPlanner, unless_taken
 from .simplify import alternatives
-from .stdlib import builtin_classes, imported_classes
 
 __all__ = ["make_plan"]
 
@@ -47,10 +49,9 @@ class _Planner:
     def plan(self) -> Plan:
         prefix = own_class_name(self.protocol.name, 1)
         client, handler = f"{prefix}Client", f"{prefix}Handler"
-        self.schemas.reserve(self.schemas.package, client, "the client class", "")
-        self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
-        for each in imported_classes(self.protocol.formats.values()):
-            self.schemas.reserve(self.schemas.package, each, "the type of a format", "")
+        if self.protocol.procedures:
+            self.schemas.reserve(self.schemas.package, client, "the client class", "")
+            self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
         for name in in_order(self.protocol.definitions):
             self.definition(name, self.protocol.definitions[name])
         procedures = tuple(self.procedure(each) for each in self.protocol.procedures)
@@ -81,10 +82,10 @@ class _Planner:
             )
 
     def procedure(self, procedure: Procedure) -> ProcedurePlan:
-        name = procedure.name
+        name = self.name(procedure)
         reserved = builtin_classes(self.protocol.encodings.values())
         method, constant = method_name(name, reserved), constant_name(name)
-        owner = f"the procedure {json.dumps(name)}"
+        owner = f"the procedure {json.dumps(procedure.name)}"
         known = len(self.schemas.issues)
         self.schemas.reserve(self.methods, method, owner, procedure.pointer)
         if len(self.schemas.issues) == known:
@@ -96,6 +97,20 @@ class _Planner:
             slots[slot] = self.slot(schema, scope)
         errors = tuple(self.error(procedure, each) for each in procedure.errors)
         return ProcedurePlan(procedure, method, constant, slots, errors)
+
+    def name(self, procedure: Procedure) -> str:
+        """Return the name that the names for a procedure are made of."""
+        wanted = procedure.python_name
+        reserved = builtin_classes(self.protocol.encodings.values())
+        such = method_name(wanted if isinstance(wanted, str) else procedure.name, reserved)
+        if wanted is None:
+            return procedure.name
+        if wanted == such:
+            return such
+        message = f'expected a name for a method, such as "{such}", got {describe(wanted)}'
+        where = procedure.pointer + pointer((NAME_IN_PYTHON,))
+        self.schemas.issues.append(Issue(None, None, where, message))
+        return procedure.name
 
     def slot(self, schema: Schema, scope: PlanScope) -> SimpleSchema:
         """Plan the type of a slot, and name it unless it reads well without a name."""
@@ -113,17 +128,25 @@ class _Planner:
 
     def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
         """Plan the class of an error; procedures that refer to the same definition share a class."""
-        if error.definition is None:
-            name = class_name(procedure.name, error.code or "error")
-        else:
-            known = self.shared_errors.get((error.definition, error.code))
-            if known is not None:
-                return known
+        shared = error.pointer if error.of_all and error.definition is None else error.definition
+        known = None if shared is None else self.shared_errors.get((shared, error.code))
+        if known is not None:
+            return known
+        if error.definition is not None:
             codes = [each for each in procedure.errors if each.definition == error.definition]
             suffix = pascal(error.code, 1) if error.code and len(codes) > 1 else ""
             stem = own_class_name(error.definition, self.protocol.names).removesuffix("_")
             name = own_class_name(stem + suffix)
-            self.shared_errors[error.definition, error.code] = name
+        elif error.of_all:
+            name = (
+                class_name(error.code)
+                if error.code
+                else f"{own_class_name(self.protocol.name, 1)}Error"
+            )
+        else:
+            name = class_name(self.name(procedure), error.code or "error")
+        if shared is not None:
+            self.shared_errors[shared, error.code] = name
         owner = f"the error {json.dumps(error.definition or error.code or 'error')}"
         self.schemas.reserve(self.schemas.package, name, owner, error.pointer)
         data = None

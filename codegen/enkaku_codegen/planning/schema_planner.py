@@ -29,11 +29,11 @@ from enkaku_codegen.reading.validation_text import describe
 
 from .defaults import constant
 from .docstrings import annotation_values, property_text, schema_text
+from .imported import builtin_classes, imported_modules
 from .names import Namespace, attribute_name, is_attribute_name, own_class_name, pascal
 from .one_class import Kind, kind_of, reachable, renamed, shared_names, with_names
 from .plan import AliasPlan, FieldPlan, ObjectPlan, TypePlan
 from .simplify import alternatives, map_keys
-from .stdlib import builtin_classes, imported_modules
 from .union_names import suffixes
 
 __all__ = ["MAX_NESTING", "MAX_SCHEMAS", "PlanScope", "SchemaPlanner", "unless_taken"]

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from enkaku_codegen.json_values import Schema, Tokens, tokens
-from enkaku_codegen.planning.names import constant_name
+from enkaku_codegen.errors import Issue, ProtocolError
+from enkaku_codegen.json_values import Schema, Tokens, pointer, tokens
+from enkaku_codegen.planning.names import Namespace, constant_name
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
 from enkaku_codegen.reading.definition import Protocol
@@ -67,12 +68,18 @@ class _Slot:
 
 
 def make_checks(plan: Plan, protocol: Protocol) -> Checks:
-    """Return the slots that need a validator in addition to their type."""
+    """Return the slots that need a validator in addition to their type.
+
+    Raises:
+        ProtocolError: The schemas of two of them would have one name.
+    """
     types = {each.name: each for each in plan.types}
     prover = Prover(types, protocol.definitions, plan.definitions)
     formats: dict[str, tuple[str, ...]] = {}
     slots: dict[tuple[str, str], Check] = {}
     definitions: dict[str, Schema] = {}
+    constants = Namespace("schemas.py")
+    issues: list[Issue] = []
     proved = 0
     for slot in _slots(plan):
         if protocol.formats and (kept_out := unheld(slot.simple, types)):
@@ -81,6 +88,7 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
         if not reasons:
             proved += 1
             continue
+        issues += constants.reserve(slot.constant, slot.label, pointer(slot.path))
         if slot.dynamic_schema is not None:
             check = Check(
                 slot.label, slot.constant, slot.dynamic_schema, shared=False, reasons=reasons
@@ -92,6 +100,8 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
                 slot.label, slot.constant, without_annotations(slot.schema), bool(shared), reasons
             )
         slots[slot.owner, slot.name] = check
+    if issues:
+        raise ProtocolError(issues)
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
     return Checks(slots, bared, proved, formats, plan.widened)
 

@@ -23,6 +23,7 @@ __all__ = [
     "ValueSet",
     "highest",
     "lowest",
+    "only_constant",
     "size",
     "takes_null",
     "value_sets",
@@ -170,6 +171,17 @@ _EVERY: Final[Mapping[str, SimpleSchema]] = {
 def takes_null(simple: SimpleSchema, types: Mapping[str, TypePlan]) -> bool:
     """Return whether null is a value of a type."""
     return any(values.kind == "null" for values in value_sets(simple, types))
+
+
+def only_constant(simple: SimpleSchema, types: Mapping[str, TypePlan]) -> tuple[Json, ...]:
+    """Return the only value of a type in a tuple of one; empty if it has others."""
+    match [*value_sets(simple, types)]:
+        case [Constant(value)]:
+            return (value,)
+        case [Plain("null")]:
+            return (None,)
+        case _:
+            return ()
 
 
 def size(values: ValueSet) -> tuple[int, int | None]:

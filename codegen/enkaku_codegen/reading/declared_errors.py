@@ -75,6 +75,18 @@ class DeclaredErrors:
                 known.add(code)
         return found
 
+    def others(self, own: list[DeclaredError], of_all: list[DeclaredError]) -> list[DeclaredError]:
+        """Return the errors of all procedures that a procedure does not declare itself; add issues to the library."""
+        of_own = {error.location for error in own}
+        others = [error for error in of_all if error.location not in of_own]
+        taken = {code for error in others for code in error.codes}
+        for error in own:
+            for code in taken.intersection(error.codes):
+                again = "an open code" if code is None else f'the code "{code}"'
+                message = f"{again} is declared for all procedures, too"
+                self._library.add_issue(error.declared_at, message)
+        return others
+
     def _found(self, start: Location) -> Iterator[DeclaredError]:
         waiting = [DeclaredError(start, start, None, "")]
         seen: set[Location] = set()

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
-from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.errors import Issue, ProtocolError, in_order
 from enkaku_codegen.json_values import Json, Schema, as_text, pointer
 
 from .declared_errors import DeclaredError, DeclaredErrors
 from .dialects import Dialect
 from .dynamic_refs import DynamicSchemas
 from .library import Library
+from .lint import NAME_IN_PYTHON
 from .load import Document, load, sources
 from .locations import Location, Resource
 from .metaschema import faults, is_document
@@ -44,6 +45,7 @@ class ErrorDefinition:
         data: The schema of the error's data, or None if it declares none.
         description: The description of the declaration, or ``""``.
         pointer: The location of the declaration, as a JSON pointer into the protocol file.
+        of_all: Whether the protocol declares it for all procedures.
     """
 
     definition: str | None
@@ -51,6 +53,7 @@ class ErrorDefinition:
     data: Schema | None
     description: str
     pointer: str
+    of_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Procedure:
         dynamic_schemas: The original schema of each slot whose schema has a ``$dynamicRef``, whose target
             would change if all references were by name.
         idempotent: Whether a client may repeat the request if the connection is lost before the reply.
+        python_name: What Python names are made of instead of the name, as the file has it; None if it has nothing.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Procedure:
     pointer: str
     dynamic_schemas: Mapping[SlotName, Schema] = field(default_factory=dict[SlotName, Schema])
     idempotent: bool = False
+    python_name: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Protocol:
         names: The version of the rules that make Python names.
         sources: The digests of all files that were read, by their paths from the protocol file's
             directory; empty if there are no such paths.
+        warnings: What is allowed in the files, and probably not meant; sorted.
     """
 
     name: str
@@ -103,6 +109,7 @@ class Protocol:
     defaults: bool = False
     names: NameRules = LATEST_NAMES
     sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    warnings: tuple[Issue, ...] = field(default=(), compare=False)
 
     @property
     def string_types(self) -> StringTypes:
@@ -137,7 +144,9 @@ class _Reader:
     """Builds the definition of a protocol from its file."""
 
     def __init__(self, document: Document) -> None:
-        self.library = Library()
+        head = document.value
+        options = head if isinstance(head, dict) and is_document(head) else {}
+        self.library = Library(lenient=options.get("foreign") == "lenient")
         self._document = document
         self._file = self.library.add_file(document)
         self._references = References(self.library, document)
@@ -152,6 +161,10 @@ class _Reader:
             self.library.add(location, self._file, dialect)
         top = Location(self._document, ("procedures",) if head else ())
         errors = {location: self._add(location, dialect) for location in _schemas(top)}
+        of_all = self._add(Location(self._document, ()), dialect, "errors") if head else []
+        for location, declared in errors.items():
+            if as_dict(location.value).get("type") != "event":
+                declared.extend(self._errors.others(declared, of_all))
         self._gather(shared, errors)
         self._raise_issues()
         definitions = self._references.definitions()
@@ -170,20 +183,30 @@ class _Reader:
             defaults=head.get("defaults") == "fill",
             names=names_of(head.get("names")),
             sources=sources(self.library.documents, self._document.path.parent),
+            warnings=in_order([*self.library.warnings, *self.library.ignored()]),
         )
 
     def _raise_issues(self) -> None:
         if self.library.issues:
             raise ProtocolError(self.library.issues)
 
-    def _add(self, procedure: Location, dialect: Dialect) -> list[DeclaredError]:
-        """Add the schemas of a procedure to the library, and return the errors that it declares."""
-        for location in _schemas(procedure):
-            if location.path[-1] in (*_SLOTS, "error"):
+    def _add(
+        self, owner: Location, dialect: Dialect, key: Literal["error", "errors"] = "error"
+    ) -> list[DeclaredError]:
+        """Add the schemas of a procedure, or of the protocol, to the library; return the errors that it declares.
+
+        Args:
+            owner: Its location.
+            dialect: The dialect of its schemas.
+            key: The key of its errors.
+        """
+        keys = (*_SLOTS, key) if owner.path else (key,)
+        for location in _schemas(owner):
+            if location.path[-1] in keys:
                 home = Resource(location, self._file.uri, outer=self._file)
                 self.library.add(location, home, dialect)
-        has_error = isinstance(as_dict(procedure.value).get("error"), dict)
-        return self._errors.of(procedure.below(("error",))) if has_error else []
+        has_error = isinstance(as_dict(owner.value).get(key), dict)
+        return self._errors.of(owner.below((key,))) if has_error else []
 
     def _gather(
         self, shared: list[Location], errors: Mapping[Location, list[DeclaredError]]
@@ -231,6 +254,7 @@ class _Reader:
                     data=None if error.data is None else self._references.resolved(error.data),
                     description=error.description,
                     pointer=pointer(error.declared_at.path),
+                    of_all=not _is_within(error.declared_at, location),
                 )
                 for error in declared
                 for code in error.codes
@@ -242,7 +266,12 @@ class _Reader:
                 if dynamic.is_needed(slot_location)
             },
             idempotent=value.get("idempotent") is True,
+            python_name=value.get(NAME_IN_PYTHON),
         )
+
+
+def _is_within(inner: Location, outer: Location) -> bool:
+    return inner.path[: len(outer.path)] == outer.path
 
 
 def _schemas(location: Location) -> list[Location]:

@@ -5,6 +5,8 @@ references start from. A reference to another file loads that file. Nothing is f
 """
 
 import os
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
@@ -12,17 +14,33 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Json, Tokens, pointer, tokens
 
-from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
+from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect, dialect_of
+from .doubts import doubts
+from .lenient import convert, is_convertible
 from .lint import NAME_IN_PYTHON, holds_schemas, lint
 from .load import Document, load
 from .locations import Location, Resource
 from .schemas import check, subschemas
 from .validation_text import describe
 
-__all__ = ["Library"]
+__all__ = ["Library", "class_name_in"]
 
 _MOST_ISSUES: Final = 1000
 _HOLDING: Final = [(holder,) for holder in HOLDERS]
+
+
+def class_name_in(location: Location) -> Json:
+    """Return the name in Python that a definition asks for; None if it asks for none, or is no definition."""
+    if location.path and location.path[-2:-1] not in _HOLDING:
+        return None
+    schema = location.value
+    return schema.get(NAME_IN_PYTHON) if isinstance(schema, dict) else None
+
+
+def _is_class_name(name: Json) -> bool:
+    if not isinstance(name, str) or not name.isidentifier():
+        return False
+    return unicodedata.is_normalized("NFKC", name) and (name[0].isupper() or name[0].istitle())
 
 
 class _Enough(ProtocolError):
@@ -36,14 +54,22 @@ class _DeadEnd(Exception):
 class Library:
     """The files of a protocol, and all schemas in them that are known.
 
+    Args:
+        lenient: Whether schemas in files that are no protocols may have keywords of other tools.
+
     Attributes:
         issues: The errors in them; each call may add some.
+        warnings: What is allowed in them, and probably not meant, without the keywords that were ignored.
         dialects: The dialect of each known schema.
         documents: The files, by every path that leads to one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lenient: bool = False) -> None:
+        self._lenient = lenient
+        self._foreign: set[Document] = set()
+        self._ignored: dict[tuple[Document, str], list[Location]] = {}
         self.issues: list[Issue] = []
+        self.warnings: list[Issue] = []
         self.dialects: dict[Location, Dialect] = {}
         self.documents: dict[Path, Document] = {}
         self._homes: dict[Location, Resource] = {}
@@ -60,6 +86,14 @@ class Library:
             raise _Enough(self.issues)
         self.issues.append(location.document.issue(location.path, message))
 
+    def ignored(self) -> Iterator[Issue]:
+        """Yield a warning for each keyword that was ignored in a file."""
+        for (document, keyword), locations in self._ignored.items():
+            others = len(locations) - 1
+            more = f", here and at {others} other location{'s'[:others - 1]}" if others else ""
+            message = f'ignored the unknown keyword "{keyword}"{more}'
+            yield document.issue((*locations[0].path, keyword), message)
+
     def add_file(self, document: Document) -> Resource:
         """Add a file, without its schemas."""
         uri = Path(document.key).as_uri()
@@ -75,6 +109,11 @@ class Library:
             if location in self.dialects:
                 continue
             if isinstance(schema, dict):
+                if location.document in self._foreign:
+                    root = location.document.value
+                    convert(
+                        schema, old=isinstance(root, dict) and is_convertible(root.get("$schema"))
+                    )
                 dialect = self._dialect(location, schema, dialect)
                 home = self._home(location, schema, home, dialect)
                 for path, below in reversed(list(subschemas(schema, dialect))):
@@ -91,19 +130,33 @@ class Library:
             return
         found: set[Tokens] = set()
         if NAME_IN_PYTHON in schema and location.path[-2:-1] != ("properties",):
-            message = "belongs in the schema of a property"
-            self.add_issue(location.below((NAME_IN_PYTHON,)), message)
+            wanted = class_name_in(location)
+            if wanted is None:
+                message = "belongs in the schema of a property, or in a definition"
+                self.add_issue(location.below((NAME_IN_PYTHON,)), message)
+            elif not _is_class_name(wanted):
+                message = f'expected a name for a class, such as "Order", got {describe(wanted)}'
+                self.add_issue(location.below((NAME_IN_PYTHON,)), message)
+        is_foreign = location.document in self._foreign
         for path, message in lint(schema, dialect):
             found.add(path)
-            self.add_issue(location.below(path), message)
+            if is_foreign and path == (path[0],) and path[0] not in dialect.keywords:
+                self._ignored.setdefault((location.document, path[0]), []).append(location)
+            else:
+                self.add_issue(location.below(path), message)
         for path, message in check(schema, dialect):
             if path not in found:
                 self.add_issue(location.below(path), message)
+        for path, message in doubts(location.document.value, location.path, dialect):
+            if path not in found:
+                self.warnings.append(location.document.issue((*location.path, *path), message))
 
     def _dialect(self, location: Location, schema: dict[str, Json], around: Dialect) -> Dialect:
         if "$schema" not in schema:
             return around
         dialect = dialect_of(schema["$schema"])
+        if location.document in self._foreign and is_convertible(schema["$schema"]):
+            dialect = DRAFT_07
         if dialect is None:
             self._add_dialect_issue(location, schema["$schema"])
         return dialect or around
@@ -228,6 +281,8 @@ class Library:
                     if isinstance(schema, dict | bool):
                         self.add(file.root.below(("$defs", name)), file, dialect)
             case dict() | bool():
+                if self._lenient:
+                    self._foreign.add(document)
                 self.add(file.root, file, DRAFT_2020_12)
             case _:
                 self.add_issue(file.root, f"expected a schema, got {describe(document.value)}")

@@ -12,7 +12,7 @@ from .validation_text import nearest, severed
 __all__ = ["NAME_IN_PYTHON", "holds_schemas", "lint"]
 
 NAME_IN_PYTHON: Final = "x-python-name"
-"""The keyword by which the schema of a property sets the name of its attribute in Python."""
+"""The keyword that sets a name in Python: of the attribute for a property, of a definition or of a procedure."""
 
 
 _ALIKE: Final = 0.75

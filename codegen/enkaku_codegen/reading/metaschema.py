@@ -5,7 +5,8 @@ The schemas in the file are removed first: ``schemas.check`` checks each by itse
 
 import json
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Final, cast
 
 from jsonschema import Draft202012Validator
@@ -16,9 +17,9 @@ from enkaku_codegen.json_values import Json, Tokens
 from .options import OPTIONS, encoding_faults, format_faults
 from .validation_text import explain
 
-__all__ = ["META_SCHEMA_PATH", "error_faults", "faults", "is_document", "read_meta_schema"]
+__all__ = ["META_SCHEMA", "error_faults", "faults", "is_document", "read_meta_schema"]
 
-META_SCHEMA_PATH: Final = Path(__file__).parent.with_name("protocol.schema.json")
+META_SCHEMA: Final[Traversable] = files("enkaku_codegen") / "protocol.schema.json"
 """The JSON Schema of protocol files, for editors, too."""
 
 _SLOTS: Final = ("data", "param", "send", "receive", "result")
@@ -26,7 +27,7 @@ _SLOTS: Final = ("data", "param", "send", "receive", "result")
 
 def read_meta_schema() -> dict[str, Json]:
     """Return the JSON Schema of protocol files, of draft 2020-12."""
-    return cast("dict[str, Json]", json.loads(META_SCHEMA_PATH.read_text(encoding="utf-8")))
+    return cast("dict[str, Json]", json.loads(META_SCHEMA.read_text(encoding="utf-8")))
 
 
 @cache
@@ -63,14 +64,14 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
     definitions, procedures = value.get("$defs"), value.get("procedures")
     if isinstance(definitions, dict):
         stripped["$defs"] = {
-            name: each
-            for name, each in definitions.items()
-            if not name or not isinstance(each, dict | bool)
+            name: _without_schema(each) if name else each for name, each in definitions.items()
         }
     if isinstance(procedures, dict):
         stripped["procedures"] = {
             name: _without_subschemas(each) for name, each in procedures.items()
         }
+    if isinstance(stripped.get("errors"), dict):
+        stripped["errors"] = {"$ref": ""}
     wrong = [
         ((option, *path), message)
         for option, find in (("formats", format_faults), ("encodings", encoding_faults))

@@ -1,4 +1,4 @@
-"""Options of a protocol: requests about its generated types that JSON Schema has no keywords for."""
+"""Options of a protocol: requests about its schemas and types that JSON Schema has no keywords for."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal, TypeAlias
@@ -22,7 +22,7 @@ __all__ = [
     "names_of",
 ]
 
-OPTIONS: Final = ("formats", "encodings", "defaults", "names")
+OPTIONS: Final = ("formats", "encodings", "defaults", "names", "foreign", "errors")
 """The keys of a document that hold options."""
 
 NameRules: TypeAlias = Literal[1, 2]

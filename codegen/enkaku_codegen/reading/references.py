@@ -7,7 +7,7 @@ from typing import Final
 from enkaku_codegen.json_values import Json, Schema, Tokens, pointer, same
 
 from .dialects import DRAFT_2020_12, HOLDERS, IN_PLACE
-from .library import Library
+from .library import Library, class_name_in
 from .load import Document
 from .locations import Location
 from .schemas import applied, rebuilt
@@ -78,8 +78,11 @@ class References:
     def name_of(self, location: Location) -> str:
         """Return the name that a schema has or would get: from ``$defs``, its file, or its path.
 
-        A definition within a definition has the names of both.
+        A definition within a definition has the names of both. A name for Python goes before all.
         """
+        wanted = class_name_in(location)
+        if isinstance(wanted, str):
+            return wanted
         path = location.path
         stem = PurePath(location.document.key).stem
         own: list[str] = []

@@ -94,6 +94,8 @@ def rebuilt(
 ) -> dict[str, Json]:
     """Return the schema in draft 2020-12, with its subschemas replaced, and without ``$defs`` and identifiers.
 
+    Unknown keywords are left out, too: only the lenient mode lets them pass.
+
     Args:
         schema: The schema; it is not changed.
         dialect: The dialect of the schema.
@@ -106,7 +108,7 @@ def rebuilt(
             else list(value) if isinstance(value, list) else value
         )
         for key, value in schema.items()
-        if key not in _SPENT
+        if key not in _SPENT and (key in dialect.keywords or key.startswith("x-"))
     }
     for path, each in applied(schema, dialect):
         match new[path[0]]:

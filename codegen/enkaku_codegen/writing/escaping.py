@@ -11,11 +11,12 @@ from itertools import groupby
 from typing import Final
 
 from enkaku_codegen.errors import TemplateError
+from enkaku_codegen.fingerprint import LINE_LENGTH
 
 __all__ = ["Text", "comment", "docstring", "pyrepr"]
 
-# A hundred columns, less the indentation of a method and the quotes.
-_WIDEST: Final = 86
+# The indentation of a method, the quotes, and some characters that the text may grow by.
+_AROUND: Final = 14
 # The start of a line that must not be wrapped together with others: an indent, a list, a heading, a table, a quotation.
 _MARK: Final = re.compile(r"\s|[-*+#>|`]|\d+[.)]\s|$")
 
@@ -46,14 +47,15 @@ def comment(text: Text) -> str:
     return "".join(_visible(each) for each in " ".join(text.value.split()))
 
 
-def docstring(text: Text, frame: str = "{}") -> str:
+def docstring(text: Text, frame: str = "{}", *, line_length: int = LINE_LENGTH) -> str:
     """Return a text as a docstring; an empty string if the text is empty.
 
     Args:
         text: The text.
         frame: A sentence around the text, which replaces ``{}``.
+        line_length: The greatest length of a line of code, in characters.
     """
-    lines = _lines(frame.replace("{}", text.value))
+    lines = _lines(frame.replace("{}", text.value), line_length - _AROUND)
     if not lines:
         return ""
     # A quote at an end would join those of the docstring, and three in a row would end it.
@@ -62,16 +64,16 @@ def docstring(text: Text, frame: str = "{}") -> str:
     return f'"""{body}"""' if len(lines) == 1 else f'"""{body}\n"""'
 
 
-def _lines(text: str) -> list[str]:
+def _lines(text: str, widest: int) -> list[str]:
     raw = text.expandtabs(4).replace("\r\n", "\n").replace("\r", "\n").strip().split("\n")
     shown = [_shown(line.rstrip()) for line in raw]
     lines: list[str] = []
     for is_prose, group in groupby(shown, lambda line: _MARK.match(line) is None):
         paragraph = [*group]
-        if is_prose and any(len(line) > _WIDEST for line in paragraph):
+        if is_prose and any(len(line) > widest for line in paragraph):
             paragraph = [" ".join(paragraph)]
         for line in paragraph:
-            lines += _wrapped(line)
+            lines += _wrapped(line, widest)
     return lines if any(lines) else []
 
 
@@ -81,13 +83,13 @@ def _shown(line: str) -> str:
     return "".join(r"\\" if each == "\\" else _visible(each) for each in known)
 
 
-def _wrapped(line: str) -> list[str]:
-    if len(line) <= _WIDEST:
+def _wrapped(line: str, widest: int) -> list[str]:
+    if len(line) <= widest:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.wrap(
         line,
-        _WIDEST,
+        widest,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,

@@ -13,6 +13,7 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import pairwise
 from keyword import kwlist, softkwlist
@@ -22,12 +23,12 @@ from black import format_str
 from black.mode import Mode, TargetVersion
 
 from enkaku_codegen.errors import TemplateError
+from enkaku_codegen.fingerprint import LINE_LENGTH
 
 __all__ = ["format_source"]
 
-_WIDEST: Final = 100
 _LONGEST: Final = 10_000  # characters of a part that may be like another
-_MODE: Final = Mode(target_versions={TargetVersion.PY311}, line_length=_WIDEST)
+_MODE: Final = Mode(target_versions={TargetVersion.PY311}, line_length=LINE_LENGTH)
 
 _KEPT: Final = frozenset({*kwlist, *softkwlist, "exec", "print"})
 _TOKEN: Final = re.compile(
@@ -50,23 +51,27 @@ class _Unusual(Exception):
     """The text has something that is only formatted as it is."""
 
 
-def format_source(source: str, name: str) -> str:
+def format_source(source: str, name: str, line_length: int = LINE_LENGTH) -> str:
     """Return a program in black's stable style.
 
     Args:
         source: The program.
         name: The name of its file, for errors.
+        line_length: The greatest length of a line, in characters.
 
     Raises:
         TemplateError: The text is not a Python program.
     """
     text = f"{source.rstrip()}\n"
+    if line_length != LINE_LENGTH:
+        mode = Mode(target_versions={TargetVersion.PY311}, line_length=line_length)
+    else:
+        mode = _MODE
+        with suppress(_Unusual, RecursionError, SyntaxError, ValueError):
+            return _module(text)
+        # Black formats the whole, or says what is wrong with it.
     try:
-        return _module(text)
-    except (_Unusual, RecursionError, SyntaxError, ValueError):
-        pass  # black formats the whole, or says what is wrong with it
-    try:
-        return format_str(text, mode=_MODE)
+        return format_str(text, mode=mode)
     except ValueError as error:
         raise TemplateError(f"template {name}.jinja: the output is not Python: {error}") from error
 
@@ -184,7 +189,7 @@ def _formatted(before: str, part: str) -> str:
         restored = _restored(formatted, originals)
     except (_Unusual, ValueError):
         return _black(before + part).removeprefix(before)
-    if any(len(line) > _WIDEST for line in restored.split("\n")):
+    if any(len(line) > LINE_LENGTH for line in restored.split("\n")):
         return _black(before + part).removeprefix(before)
     return restored
 
@@ -201,7 +206,7 @@ def _layout(part: str) -> tuple[str, list[str]]:
     lines: list[str] = []
     for line, written in _logical(part, exact):
         change = sum(map(line.count, "([{")) - sum(map(line.count, ")]}"))
-        is_free = depth == change == 0 and all(len(each) <= _WIDEST for each in written)
+        is_free = depth == change == 0 and all(len(each) <= LINE_LENGTH for each in written)
         lines.append(re.sub("x+", "x", line) if is_free else line)
         depth += change
     return "\n".join(lines), originals

@@ -1,12 +1,14 @@
 """Import statements of each module of a package, and the exports of the package."""
 
 import ast
+import builtins
+import sys
 from collections.abc import Iterable
 from typing import Final
 
 from enkaku_codegen.json_values import Json, LongNumber
+from enkaku_codegen.planning.imported import IMPORTED
 from enkaku_codegen.planning.plan import Plan
-from enkaku_codegen.planning.stdlib import SOURCES
 from enkaku_codegen.proving.checks import Checks
 
 from .models import Types, at_run_time
@@ -14,61 +16,52 @@ from .models import Types, at_run_time
 __all__ = ["exports", "imports"]
 
 _WIDEST: Final = 100
+_LATE: Final = frozenset({"TYPE_CHECKING", "TypeAliasType"})
+_BUILTIN: Final = frozenset(dir(builtins))
 
 
 def exports(plan: Plan) -> list[str]:
     """Return the names that the package exports, in isort's order."""
+    ends = [plan.client, plan.handler] if plan.procedures else []
     names = [each.name for each in (*plan.types, *plan.errors)]
     constants = [each.constant for each in plan.procedures]
-    return sorted([*names, *constants, plan.client, plan.handler], key=_constants_first)
+    return sorted([*names, *constants, *ends], key=_constants_first)
 
 
 def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
     """Return the import statements of each module, with empty lines between their groups."""
     named = {each.name for each in plan.types}
     slots = [annotation for each in types.slots.values() for annotation in each.values()]
-    data = [*types.errors.values()]
+    in_slots = _used(map(at_run_time, [*slots, *types.errors.values()]))
     constants = {each.constant for each in plan.procedures}
     of_methods = [
-        *_import(".models", _used(slots) & named),
-        *_import(".procedures", constants),
+        *_import("from .models", _used(slots) & named),
+        *_import("from .procedures", constants),
     ]
-    runtime = ["import enkaku"]
+    methods = {"enkaku"} | (_used(slots) - named)
     return {
         "__init__.py": _groups(
             [
-                *_import(".client", {plan.client}),
-                *_import(".models", named),
-                *_import(".procedures", constants | {each.name for each in plan.errors}),
-                *_import(".server", {plan.handler}),
+                *_import("from .client", {plan.client} if plan.procedures else ()),
+                *_import("from .models", named),
+                *_import("from .procedures", constants | {each.name for each in plan.errors}),
+                *_import("from .server", {plan.handler} if plan.procedures else ()),
             ]
         ),
-        "client.py": _groups(
-            _of_library(_used(slots), *_import("typing", {"Unpack"} if constants else ())),
-            runtime,
-            of_methods,
-        ),
-        "models.py": _of_models(types),
+        "client.py": _groups(*_outside(methods, {"Unpack"} if constants else set()), of_methods),
+        "models.py": _of_models(types, named),
         "procedures.py": _groups(
-            _of_library(
-                _used([*slots, *data]),
-                *_import("types", {"NoneType"} & {at_run_time(each) for each in (*slots, *data)}),
-                *_import("typing", {"Final"} if constants else ()),
-            ),
-            runtime,
+            *_outside({"enkaku"} | (in_slots - named), {"Final"} if constants else set()),
             [
-                *_import(".", {"schemas"} if checks.slots else ()),
-                *_import(".models", _used([*slots, *data]) & named),
+                *_import("from .", {"schemas"} if checks.slots else ()),
+                *_import("from .models", in_slots & named),
             ],
         ),
-        "schemas.py": [
-            *_import("decimal", {"Decimal"} if _has_long_numbers(checks) else ()),
-            *_import("typing", {"Final"}),
-        ],
+        "schemas.py": _groups(
+            *_outside({"Final"} | ({"Decimal"} if _has_long_numbers(checks) else set()))
+        ),
         "server.py": _groups(
-            _of_library(_used(slots), *_import("abc", {"abstractmethod"} if constants else ())),
-            runtime,
-            of_methods,
+            *_outside(methods, {"abstractmethod"} if constants else set()), of_methods
         ),
     }
 
@@ -89,34 +82,33 @@ def _has_long_numbers(checks: Checks) -> bool:
     return False
 
 
-def _of_models(types: Types) -> list[str]:
+def _of_models(types: Types, named: set[str]) -> list[str]:
     used: set[str] = set()
     for each in types.named:
         if each.kind == "model":
             used |= {"Model"} | _used(field.annotation for field in each.fields)
-            used |= {"ABSENT" for field in each.fields if field.default == "ABSENT"}
+            used |= _used(field.default for field in each.fields if field.default is not None)
         else:
-            used |= {"TypeAliasType" if each.late else "TypeAlias"}
+            used |= {"TypeAlias"} | (_LATE if each.late else set())
             used |= _used([each.annotation])
-    return _groups(
-        _of_library(
-            used, *_import("typing", used & {"Annotated", "Literal", "TypeAlias", "Union"})
-        ),
-        [
-            *_import("enkaku", used & {"ABSENT", "Absent", "Model"}),
-            *_import("pydantic", used & {"Field"}),
-            *_import("typing_extensions", used & {"TypeAliasType"}),
-        ],
-    )
+    return _groups(*_outside(used - named))
 
 
-def _of_library(used: set[str], *others: str) -> list[str]:
-    """Return the imports for formats, and others, in isort's order: whole modules first."""
-    return sorted([*others, *(SOURCES[each] for each in used & SOURCES.keys())], key=_modules_first)
+def _outside(*used: set[str]) -> tuple[list[str], list[str]]:
+    """Return the imports of the names that are used and not the package's own.
 
-
-def _modules_first(statement: str) -> tuple[bool, str]:
-    return statement.startswith("from "), statement
+    Returns:
+        Those of the standard library, and those of other packages, each in isort's order: whole modules first.
+    """
+    starts: dict[str, set[str]] = {}
+    for name in {each for part in used for each in part} - _BUILTIN:
+        starts.setdefault(IMPORTED[name], set()).add(name)
+    own: list[str] = []
+    others: list[str] = []
+    for start in sorted(starts, key=lambda start: (start.startswith("from "), start)):
+        lines = _import(start, starts[start])
+        (own if start.split()[1] in sys.stdlib_module_names else others).extend(lines)
+    return own, others
 
 
 def _groups(*groups: list[str]) -> list[str]:
@@ -136,15 +128,18 @@ def _used(annotations: Iterable[str]) -> set[str]:
     }
 
 
-def _import(module: str, names: Iterable[str]) -> list[str]:
+def _import(start: str, names: Iterable[str]) -> list[str]:
+    """Return the lines of a statement that starts with ``from MODULE``, or is ``import MODULE``."""
     ordered = sorted(names, key=_constants_first)
     if not ordered:
         return []
-    statement = f"from {module} import {', '.join(ordered)}"
+    if not start.startswith("from "):
+        return [start]
+    statement = f"{start} import {', '.join(ordered)}"
     if len(statement) <= _WIDEST:
         return [statement]
     # In black's style: black is faster if it has nothing to change.
-    return [f"from {module} import (", *(f"    {name}," for name in ordered), ")"]
+    return [f"{start} import (", *(f"    {name}," for name in ordered), ")"]
 
 
 def _constants_first(name: str) -> tuple[bool, str, str]:

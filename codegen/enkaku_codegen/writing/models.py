@@ -17,7 +17,7 @@ from datamodel_code_generator.parser import LiteralType
 
 from enkaku_codegen.errors import CodegenError
 from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
-from enkaku_codegen.proving.value_sets import takes_null
+from enkaku_codegen.proving.value_sets import only_constant, takes_null
 from enkaku_codegen.reading.definition import SlotName
 
 from .annotations import copied, or_default, with_discriminator, with_field
@@ -37,7 +37,8 @@ class Field:
     """An attribute of a model for the template: ``NAME: ANNOTATION = DEFAULT``.
 
     Attributes:
-        default: The value if it is absent, None if it is required.
+        default: The value if it is absent, or that of a required constant as an expression; None if it is required
+            and no constant.
     """
 
     name: str
@@ -63,7 +64,8 @@ class Alias:
 
     Attributes:
         late: Whether its annotation is written as a string: it is part of itself, without a class between, or is
-            large; or it is None, which is not a type where an alias is used as a value.
+            large; or it is None, which is not a type where an alias is used as a value. Type checkers get a TypeAlias
+            with the same string: pyright does not follow a TypeAliasType through another alias back to itself.
     """
 
     name: str
@@ -213,7 +215,10 @@ class _Written:
             default = None
             if each.default:
                 default = repr(each.default[0])
-            elif not each.required:
+            elif each.required:
+                for value in only_constant(each.schema, self._types):
+                    default = f"Field(default={value!r}, frozen=True)"
+            else:
                 default = "ABSENT" if takes_null(each.schema, self._types) else "None"
                 annotation = or_default(annotation, default)
             if each.deprecated:

@@ -6,13 +6,14 @@ filters of ``escaping``. A directory of the user's own templates takes precedenc
 
 import traceback
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import jinja2
 
 from enkaku_codegen.errors import TemplateError
-from enkaku_codegen.fingerprint import MARKER
+from enkaku_codegen.fingerprint import LINE_LENGTH, MARKER
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.proving.checks import Checks
 
@@ -34,10 +35,17 @@ _FILES: Final = (
     _SCHEMAS,
     "server.py",
 )
+_FILES_OF_TYPES: Final = ("__init__.py", "models.py", "py.typed")
 
 
 def render(
-    plan: Plan, checks: Checks, *, title: str, source: str, templates: Path | None = None
+    plan: Plan,
+    checks: Checks,
+    *,
+    title: str,
+    source: str,
+    templates: Path | None = None,
+    line_length: int = LINE_LENGTH,
 ) -> dict[str, str]:
     """Render the files of a package, not formatted yet.
 
@@ -47,6 +55,7 @@ def render(
         title: The protocol's name.
         source: The protocol file's name, for the header.
         templates: The directory of the user's own templates, which take precedence.
+        line_length: The greatest length of a line of a docstring, in characters.
 
     Raises:
         TemplateError: A template can't be found, read or rendered.
@@ -68,15 +77,15 @@ def render(
         "schemas": schema_views(checks),
         "exports": exports(plan),
     }
-    environment = _environment(templates)
+    environment = _environment(templates, line_length)
     return {
         name: _rendered(environment, name, shared | {"imports": statements.get(name, [])})
-        for name in _FILES
+        for name in (_FILES if plan.procedures else _FILES_OF_TYPES)
         if name != _SCHEMAS or checks.slots
     }
 
 
-def _environment(templates: Path | None) -> jinja2.Environment:
+def _environment(templates: Path | None, line_length: int) -> jinja2.Environment:
     loaders: list[jinja2.BaseLoader] = [jinja2.PackageLoader("enkaku_templates", ".")]
     if templates is not None:
         if not templates.is_dir():
@@ -95,7 +104,11 @@ def _environment(templates: Path | None) -> jinja2.Environment:
         lstrip_blocks=True,
         trim_blocks=True,
     )
-    environment.filters |= {"comment": comment, "docstring": docstring, "pyrepr": pyrepr}
+    environment.filters |= {
+        "comment": comment,
+        "docstring": partial(docstring, line_length=line_length),
+        "pyrepr": pyrepr,
+    }
     return environment
 
 

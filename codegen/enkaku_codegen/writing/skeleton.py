@@ -10,8 +10,8 @@ import json
 from typing import Final
 
 from enkaku_codegen.json_values import Json
+from enkaku_codegen.planning.imported import written
 from enkaku_codegen.planning.plan import ObjectPlan, Plan
-from enkaku_codegen.planning.stdlib import written
 from enkaku_codegen.reading.simple_schema import SimpleSchema
 
 __all__ = ["CARRIER", "Skeleton"]

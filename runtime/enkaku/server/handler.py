@@ -1,9 +1,9 @@
 """Handlers and routes: which method serves which procedure, and the stream objects that it gets."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from inspect import isasyncgenfunction
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from enkaku._checks import require_one_of
 from enkaku.errors import CallClosed, DecodeError, Problem, UsageError
@@ -14,10 +14,22 @@ from enkaku.values.slot import Slot
 
 from .call import ServerCall, StreamCall, UntilClosed
 
-__all__ = ["Handler", "Route", "ServerChannel", "ServerStream"]
+__all__ = ["Handler", "Route", "ServerChannel", "ServerStream", "routes_of", "sole"]
 
 Send = TypeVar("Send")
 Receive = TypeVar("Receive")
+
+
+def sole(error: BaseException) -> BaseException:
+    """Return the only exception in a group, such as that of an ``asyncio.TaskGroup``; any other as it is."""
+    group: object = error
+    if isinstance(group, BaseExceptionGroup):
+        several: Sequence[BaseException] = cast(
+            "BaseExceptionGroup[BaseException]", group
+        ).exceptions
+        if len(several) == 1:
+            return sole(several[0])
+    return error
 
 
 class ServerStream(Generic[Receive]):
@@ -172,9 +184,9 @@ class Route:
         try:
             value = await returned
             return None if self.result is None else self.result.encode(value)
-        except CallClosed:
+        except (CallClosed, ExceptionGroup) as error:
             # Without a result, a handler may be a loop that sends until the call is closed.
-            if self.result is None and call.closed:
+            if self.result is None and call.closed and isinstance(sole(error), CallClosed):
                 return None
             raise
 
@@ -269,3 +281,45 @@ class Handler(ABC):
     @abstractmethod
     def __routes__(self) -> tuple[Route, ...]:
         """Return the procedures, and the methods that serve them."""
+
+
+def routes_of(handler: Handler) -> dict[str, Route]:
+    """Return the routes of a handler, by the names of their procedures.
+
+    Raises:
+        UsageError: Some would never be used: two are for one procedure, or the handler inherits from two classes with
+            routes, of which Python uses one.
+    """
+    routes: dict[str, Route] = {}
+    for route in handler.__routes__():
+        name = route.procedure.name
+        first = routes.setdefault(name, route)
+        if first is not route:
+            methods = " and ".join(_method_name(each.method) for each in (first, route))
+            raise UsageError(f"handler: {name} has two routes, to {methods}; expected one")
+    _require_all_bases(handler, routes)
+    return routes
+
+
+def _require_all_bases(handler: Handler, routes: Mapping[str, Route]) -> None:
+    """Raise an error if a base class has routes that are not used, and that no class below it overrides."""
+    classes = [each for each in type(handler).__mro__ if "__routes__" in vars(each)]
+    used = classes[0]
+    for index, other in enumerate(classes):
+        if not issubclass(other, Handler) or any(
+            issubclass(each, other) for each in classes[:index]
+        ):
+            continue
+        unused = [each.procedure.name for each in other.__routes__(handler)]
+        missing = [name for name in unused if name not in routes]
+        if missing:
+            name = type(handler).__name__
+            raise UsageError(
+                f"handler: {name} serves {used.__name__}, and not {other.__name__} with {missing[0]}; define in {name}: "
+                f"def __routes__(self): "
+                f"return (*{used.__name__}.__routes__(self), *{other.__name__}.__routes__(self))"
+            )
+
+
+def _method_name(method: object) -> str:
+    return getattr(method, "__qualname__", None) or repr(method)

@@ -14,6 +14,7 @@ from enkaku.wire.error_codes import FAILED, INVALID, ErrorCode, ErrorReply
 from enkaku.wire.messages import ANSWERED, encode_error, peek
 
 from .call import ServerCall
+from .handler import sole
 from .shared import Policy
 
 __all__ = ["ErrorReplies", "Rejection", "describe"]
@@ -34,7 +35,7 @@ def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
     """
     reply = None
     try:
-        reply = _describe_declared(call, error) if call.answered else None
+        reply = _describe_declared(call, sole(error)) if call.answered else None
     except EncodeError as unfit:
         error.add_note(f"The caller got {FAILED.code} instead: {unfit}")
     if reply is not None:
@@ -44,7 +45,7 @@ def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
 
 
 def _log_failure(call: ServerCall, error: Exception) -> None:
-    if isinstance(error, CallClosed) and call.closed:
+    if isinstance(sole(error), CallClosed) and call.closed:
         logger.warning(
             "%s: the handler returned no result, since CallClosed escaped after its call was closed. "
             "Send items inside of 'async with stream.until_closed()', and return the result after it.",
@@ -54,7 +55,7 @@ def _log_failure(call: ServerCall, error: Exception) -> None:
         logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
 
 
-def _describe_declared(call: ServerCall, error: Exception) -> tuple[str, bytes] | None:
+def _describe_declared(call: ServerCall, error: BaseException) -> tuple[str, bytes] | None:
     if isinstance(error, DeclaredError):
         data = call.procedure.encode_error(error)
         if data is None:

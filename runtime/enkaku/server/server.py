@@ -20,7 +20,7 @@ from enkaku.options import ServerOptions, check_server
 from enkaku.transports.base import Transport
 
 from .call import ServerCall
-from .handler import Handler
+from .handler import Handler, routes_of
 from .handler_pool import HandlerPool
 from .session import Session
 from .shared import Capacity, Policy
@@ -48,7 +48,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
         self._policy = Policy(
-            routes={route.procedure.name: route for route in handler.__routes__()},
+            routes=routes_of(handler),
             limits=limits,
             capacity=Capacity(calls=limits.server_calls),
             requests=HandlerPool(limits.server_handlers),

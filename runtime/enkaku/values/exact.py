@@ -225,6 +225,11 @@ class _Rewriter:
         if outer["type"] != "default" or "default" not in outer:
             return
         default, inner = outer["default"], outer["schema"]
+        if field.pop("frozen", False):
+            # A constant: required where it is read. The constructor fills it in, as ``Model`` says.
+            outer.clear()
+            outer.update(inner)
+            return
         if inner.get("metadata", {}).get("optional"):
             return
         if default is None:

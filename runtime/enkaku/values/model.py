@@ -3,9 +3,10 @@
 Its configuration and its schema give plain annotations the meaning that JSON Schema gives them.
 """
 
-from typing import Any
+from typing import Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 from typing_extensions import dataclass_transform
 
@@ -17,12 +18,48 @@ from .pydantic_internals import ModelMetaclass, caller_names, is_complete, rebui
 
 __all__ = ["Model"]
 
+_CONSTANTS: Final = "__enkaku_constants__"
+"""The attribute of a class that has the values of its constants, by their Python names."""
+
 
 @dataclass_transform(
     kw_only_default=True, frozen_default=True, field_specifiers=(Field, PrivateAttr)
 )
 class _Frozen(ModelMetaclass):
     """Declares models as immutable for type checkers; pydantic's own metaclass declares them mutable."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 # pydantic's
+        # Not __new__: pydantic looks for names in the frame of its caller.
+        super().__init__(*arguments, **settings)
+        _, bases, namespace = cast(tuple[str, tuple[type, ...], dict[str, object]], arguments)
+        constants: dict[str, object] = {}
+        for base in reversed(bases):
+            constants |= getattr(base, _CONSTANTS, {})
+        annotated = cast(dict[str, object], namespace.get("__annotations__", {}))
+        for each in {*annotated, *namespace}:
+            constants.pop(each, None)
+            field = namespace.get(each)
+            if isinstance(field, FieldInfo) and field.frozen and not field.is_required():
+                constants[each] = field.default
+        setattr(self, _CONSTANTS, constants)
+        if constants:
+            self.__class__ = cast(Any, _WithConstants)
+
+
+def _construct(model: type[BaseModel], *positional: object, **properties: object) -> object:
+    """Make an instance, with the constants that are not given."""
+    if not is_complete(model):
+        model.model_rebuild()  # the aliases of an incomplete class are not known
+    fields = model.model_fields
+    for name, value in cast(dict[str, object], getattr(model, _CONSTANTS)).items():
+        if (fields[name].alias or name) not in properties:
+            properties.setdefault(name, value)
+    return type.__call__(model, *positional, **properties)
+
+
+# The metaclass of models with constants, so that other models are made as fast as before. Type checkers would take a
+# class statement for a model, since its base makes models.
+_WithConstants: Final = type("_WithConstants", (_Frozen,), {"__call__": _construct})
 
 
 class Model(BaseModel, JsonWritable, metaclass=_Frozen):
@@ -36,6 +73,9 @@ class Model(BaseModel, JsonWritable, metaclass=_Frozen):
     value, and ``Literal[1]`` does not accept true. A property with the default None is optional and never null.
     One with the default ``ABSENT`` is optional, and may be null if its type includes None. Neither is written
     while it has its default; a property with any other default is written if it was given.
+
+    A constant is required: ``kind: Literal["circle"] = Field(default="circle", frozen=True)``. The constructor fills it
+    in, and it is always written.
     """
 
     model_config = ConfigDict(

@@ -13,12 +13,12 @@ from pydantic import Field
 
 
 class Circle(Model, extra="forbid"):
-    kind: Literal["circle"]
+    kind: Literal["circle"] = Field(default="circle", frozen=True)
     radius: Annotated[float, Field(gt=0.0)]
 
 
 class Square(Model):
-    kind: Literal["square"]
+    kind: Literal["square"] = Field(default="square", frozen=True)
     side: float
     """Examples: `1`, `2.5`"""
 

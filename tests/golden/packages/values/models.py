@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from enkaku import ABSENT, Absent, Model
 from pydantic import Field
@@ -12,7 +12,10 @@ from typing_extensions import TypeAliasType
 Colour: TypeAlias = Literal["red", "green", "blue"]
 """A primary colour."""
 
-Json = TypeAliasType("Json", "bool | float | str | list[Json] | dict[str, Json] | None")
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | float | str | list[Json] | dict[str, Json] | None"
+else:
+    Json = TypeAliasType("Json", "bool | float | str | list[Json] | dict[str, Json] | None")
 
 
 class Named(Model):
@@ -28,12 +31,12 @@ Point: TypeAlias = tuple[float, float]
 
 
 class ShapeCircle(Model):
-    type: Literal["circle"]
+    type: Literal["circle"] = Field(default="circle", frozen=True)
     radius: Annotated[float, Field(gt=0.0)]
 
 
 class ShapeSquare(Model):
-    type: Literal["square"]
+    type: Literal["square"] = Field(default="square", frozen=True)
     side: Annotated[float, Field(gt=0.0)]
 
 
@@ -62,7 +65,7 @@ EnumInlineParam: TypeAlias = Literal["asc", "desc"]
 class EnumInlineResult(Model):
     level: Literal["low", "high"] | None | Absent = ABSENT
     colour: Colour
-    fixed: Literal[1]
+    fixed: Literal[1] = Field(default=1, frozen=True)
     mixed: float | Literal["a", 1, True] | None = None
 
 
