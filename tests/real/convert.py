@@ -286,7 +286,7 @@ DOMAINS: Final = {
     *("HeapProfiler", "Input", "IO", "Log", "Network", "Page", "Performance", "Profiler"),
     *("Runtime", "Schema", "Security", "Target", "Tracing"),
 }
-"""The domains of the DevTools protocol that are not experimental as a whole, and CSS."""
+"""The domains of the DevTools protocol that are not experimental as a whole, CSS and HeapProfiler."""
 
 
 def cdp(devtools: Path) -> tuple[Any, Iterator[Example]]:
@@ -351,7 +351,7 @@ def _devtools_schema(source: Any, domain: str) -> Any:
 
 
 def obs(made: Path) -> tuple[Any, Iterator[Example]]:
-    """A request of OBS is a request. All its events come on one stream, told apart by what each says its type is.
+    """A request of OBS is a request. All its events are items of one stream; ``eventType`` is their discriminator.
 
     Args:
         made: Where ``obs.json`` is, which ``typescript.py`` says how to make.
@@ -381,7 +381,7 @@ def obs(made: Path) -> tuple[Any, Iterator[Example]]:
 
 
 def lsp(made: Path) -> tuple[Any, Iterator[Example]]:
-    """A request with partial results is a stream of them, any other a request; a notification is an event.
+    """A request with partial results is a stream of them; any other is a request. A notification is an event.
 
     Args:
         made: Where ``lsp.json`` is, which ``typescript.py`` says how to make.
@@ -405,7 +405,7 @@ def lsp(made: Path) -> tuple[Any, Iterator[Example]]:
 def _typescript(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give the schemas of messages and of what they refer to, as typescript-json-schema makes them with aliases.
 
-    A type without a name stands where it is used; the several names that it gives to one type become one.
+    A type without a name is inlined. The names ``T`` and ``T_1`` of one type become one name.
     """
     given = source["definitions"]
 

@@ -60,4 +60,5 @@ def obs(_: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join({"lsp": lsp, "obs": obs}[sys.argv[1]](Path(sys.argv[2]))))
+    lines = {"lsp": lsp, "obs": obs}[sys.argv[1]](Path(sys.argv[2]))
+    sys.stdout.writelines(f"{line}\n" for line in lines)
