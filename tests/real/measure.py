@@ -4,7 +4,8 @@ For example::
 
     PYTHONPATH=tests python -m real.measure cdp obs lsp
 
-Each step is a process of its own. Its memory is the most that the process, or one that it started, has resided in.
+Each step is a process of its own. Its memory is the largest resident size of that process, or of one that it started.
+This module imports little: Linux counts the size of the starting process, too.
 """
 
 import json
@@ -16,8 +17,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from real.collection import HERE, NAMES
-
+PROTOCOLS: Final = Path(__file__).parent / "protocols"
 STEPS: Final = {
     "generate": ["-m", "enkaku_codegen", "generate", "{protocol}", "--out", "{package}"],
     "import": ["-c", "import {package}"],
@@ -43,7 +43,7 @@ def main(*names: str) -> None:
             package = f"real_{name}"
             (Path(directory) / "pyrightconfig.json").write_text(json.dumps(SETTINGS))
             for step, command in STEPS.items():
-                places = {"protocol": str(HERE / "protocols" / f"{name}.json"), "package": package}
+                places = {"protocol": str(PROTOCOLS / f"{name}.json"), "package": package}
                 filled = [each.format_map(places) for each in command]
                 seconds, megabytes = measured(filled, Path(directory))
                 sys.stdout.write(f"{name:10} {step:10} {seconds:6.1f} s {megabytes:6} MB\n")
@@ -51,4 +51,4 @@ def main(*names: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:] or NAMES))
+    main(*(sys.argv[1:] or sorted(path.stem for path in PROTOCOLS.glob("*.json"))))
