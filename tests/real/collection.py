@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+from urllib.parse import quote
 
 import enkaku
 import jsonschema_rs
@@ -128,7 +129,7 @@ def extended(file: Mapping[str, Any]) -> dict[str, Any]:
     """Give a protocol file in which each definition is the param of a request, too."""
     procedures = dict(file["procedures"])
     for index, name in enumerate(file["$defs"]):
-        escaped = name.replace("~", "~0").replace("/", "~1")
+        escaped = quote(name.replace("~", "~0").replace("/", "~1"))
         procedures[f"definition/{index}"] = {
             "type": "request",
             "description": f"Takes {name}.",

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -280,17 +281,208 @@ def debug(debugpy: Path) -> tuple[Any, Iterator[Example]]:
     return protocol("DebugAdapter", source["description"], definitions, procedures), iter(())
 
 
+DOMAINS: Final = {
+    *("Browser", "Console", "CSS", "Debugger", "DOM", "DOMDebugger", "Emulation", "Fetch"),
+    *("HeapProfiler", "Input", "IO", "Log", "Network", "Page", "Performance", "Profiler"),
+    *("Runtime", "Schema", "Security", "Target", "Tracing"),
+}
+"""The domains of the DevTools protocol that are not experimental as a whole, CSS and HeapProfiler."""
+
+
+def cdp(devtools: Path) -> tuple[Any, Iterator[Example]]:
+    """A command is a request. An event is a stream of what the browser sends, without a result."""
+    domains = [
+        domain
+        for file in ("browser_protocol.json", "js_protocol.json")
+        for domain in read(devtools / "json" / file)["domains"]
+    ]
+    types: dict[str, Any] = {}
+    procedures: dict[str, Any] = {}
+    for domain in domains:
+        prefix = domain["domain"]
+        for each in domain.get("types", ()):
+            types[f"{prefix}.{each['id']}"] = _devtools_schema(
+                {key: value for key, value in each.items() if key != "id"}, prefix
+            )
+        if prefix in DOMAINS:
+            for each in domain.get("commands", ()):
+                procedure = _devtools_procedure("request", each)
+                for key, slot in (("parameters", "param"), ("returns", "result")):
+                    if key in each:
+                        members = {"type": "object", "properties": each[key]}
+                        procedure[slot] = _devtools_schema(members, prefix)
+                procedures[f"{prefix}.{each['name']}"] = procedure
+            for each in domain.get("events", ()):
+                members = {"type": "object", "properties": each.get("parameters", [])}
+                procedure = _devtools_procedure("stream", each)
+                procedure["receive"] = _devtools_schema(members, prefix)
+                procedures[f"{prefix}.{each['name']}"] = procedure
+    described = "The Chrome DevTools Protocol: what tools ask of a browser, and what it reports."
+    used = reachable(procedures, types)
+    return protocol("ChromeDevtools", described, used, procedures, DRAFT_2020_12), iter(())
+
+
+def _devtools_procedure(kind: str, source: Any) -> dict[str, Any]:
+    return {"type": kind, "description": source.get("description", source["name"])}
+
+
+def _devtools_schema(source: Any, domain: str) -> Any:
+    """Convert a type of the protocol, whose properties are a list, each of them required unless it says otherwise."""
+    new: dict[str, Any] = {}
+    for key, value in source.items():
+        match key, value:
+            case "name" | "optional", _:
+                pass
+            case "$ref", _:
+                new[key] = f"#/$defs/{value if '.' in value else f'{domain}.{value}'}"
+            case "type", "any":
+                pass
+            case "type", "binary":
+                new |= {"type": "string", "contentEncoding": "base64"}
+            case "items", _:
+                new[key] = _devtools_schema(value, domain)
+            case "properties", _:
+                new[key] = {each["name"]: _devtools_schema(each, domain) for each in value}
+                if required := [each["name"] for each in value if not each.get("optional")]:
+                    new["required"] = required
+            case _:
+                new[key] = value
+    return converted(new, lambda reference: reference, DRAFT_2020_12)
+
+
+def obs(made: Path) -> tuple[Any, Iterator[Example]]:
+    """A request of OBS is a request. All its events are items of one stream; ``eventType`` is their discriminator.
+
+    Args:
+        made: Where ``obs.json`` is, which ``typescript.py`` says how to make.
+    """
+    messages, definitions = _typescript(read(made / "obs.json"))
+    tables = {
+        name: definitions[_target(each["$ref"])] if "$ref" in each else each
+        for name, each in messages.items()
+    }
+    procedures: dict[str, Any] = {}
+    for name in sorted(tables["requests"]["enum"]):
+        procedures[name] = {"type": "request"}
+        for table, slot in (("params", "param"), ("results", "result")):
+            if name in tables[table]["properties"]:
+                procedures[name][slot] = tables[table]["properties"][name]
+    for name, data in tables["events"]["properties"].items():
+        definitions[f"{name}Event"] = {
+            "type": "object",
+            "properties": {"eventType": {"const": name}, "eventData": data},
+            "required": ["eventType", "eventData"],
+        }
+    events = [{"$ref": f"#/$defs/{name}Event"} for name in tables["events"]["properties"]]
+    procedures["Events"] = {"type": "stream", "receive": {"oneOf": events}}
+    described = "obs-websocket 5: remote control of OBS Studio."
+    used = reachable(procedures, definitions)
+    return protocol("ObsWebsocket", described, used, procedures), iter(())
+
+
+def lsp(made: Path) -> tuple[Any, Iterator[Example]]:
+    """A request with partial results is a stream of them; any other is a request. A notification is an event.
+
+    Args:
+        made: Where ``lsp.json`` is, which ``typescript.py`` says how to make.
+    """
+    messages, definitions = _typescript(read(made / "lsp.json"))
+    for name, least in (("integer", -(2**31)), ("uinteger", 0)):
+        definitions[name] |= {"type": "integer", "minimum": least, "maximum": 2**31 - 1}
+    procedures: dict[str, Any] = {}
+    for name, message in messages.items():
+        slots = message.get("properties", {})
+        if "data" in slots or name == "exit":
+            kind = "event"
+        else:
+            kind = "stream" if "receive" in slots else "request"
+        procedures[name] = {"type": kind, **slots}
+    described = "The Language Server Protocol 3.18: between editors and what knows a language."
+    used = reachable(procedures, definitions)
+    return protocol("LanguageServer", described, used, procedures), iter(())
+
+
+def _typescript(source: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the schemas of messages and of what they refer to, as typescript-json-schema makes them with aliases.
+
+    A type without a name is inlined. The names ``T`` and ``T_1`` of one type become one name.
+    """
+    given = source["definitions"]
+
+    def refer(reference: str) -> str:
+        return f"#/$defs/{quote(_without_number(_target(reference)))}"
+
+    def inlined(schema: Any) -> Any:
+        match schema:
+            case {"$ref": str(reference), **rest} if _target(reference).startswith("__type"):
+                return inlined({**given[_target(reference)], **rest})
+            case dict():
+                return {key: inlined(each) for key, each in schema.items()}
+            case list():
+                return [inlined(each) for each in schema]
+            case _:
+                return schema
+
+    definitions: dict[str, Any] = {}
+    for name in (name for name in given if not name.startswith("__type")):
+        new, each = _without_number(name), given[name]
+        while _without_number(_target(each.get("$ref", ""))) == new:
+            each = given[_target(each["$ref"])]
+        definitions[new] = converted(inlined(each), refer)
+    messages = source["properties"].items()
+    return {name: converted(inlined(each), refer) for name, each in messages}, definitions
+
+
+def _without_number(name: str) -> str:
+    """Give one name for the names of a type; ``_InitializeParams`` would be that of another type in Python."""
+    return re.sub(r"_\d+$", "", name.replace("_InitializeParams", "BaseInitializeParams"))
+
+
+def reachable(procedures: Any, definitions: Any) -> dict[str, Any]:
+    """Give the definitions that procedures refer to, and those that these refer to, in their order."""
+    found: set[str] = set()
+    left = [procedures]
+    while left:
+        names = {_target(each) for each in _references(left.pop())} - found
+        found |= names
+        left += [definitions[name] for name in names]
+    return {name: each for name, each in definitions.items() if name in found}
+
+
+def _references(value: Any) -> Iterator[str]:
+    match value:
+        case {"$ref": str(reference), **rest}:
+            yield reference
+            yield from _references(rest)
+        case dict():
+            for each in value.values():
+                yield from _references(each)
+        case list():
+            for each in value:
+                yield from _references(each)
+        case _:
+            pass
+
+
+def _target(reference: str) -> str:
+    """Give the name of the definition that a reference points to."""
+    return unquote(reference.rpartition("/")[2])
+
+
 def text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 COLLECTIONS = {
     "acp": acp,
+    "cdp": cdp,
     "cyclonedx": cyclonedx,
     "debug": debug,
     "github": github,
+    "lsp": lsp,
     "mcp": mcp,
     "metamask": metamask,
+    "obs": obs,
 }
 
 

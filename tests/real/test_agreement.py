@@ -26,11 +26,14 @@ pytestmark = pytest.mark.timeout(600)
 
 PROVED = {
     "acp": 171,
+    "cdp": 328,
     "cyclonedx": 84,
     "debug": 185,
     "github": 335,
+    "lsp": 389,
     "mcp": 145,
     "metamask": 69,
+    "obs": 63,
 }
 """Of how many definitions the type alone decides on a value, without a validator; it may become more."""
 
@@ -91,3 +94,14 @@ def test_discriminated_union_decodes_to_matching_class(collection: Collection) -
             assert type(read_as).__name__.lower() == f"sessionupdate{tag}"
             seen.add(tag)
     assert len(seen) > 5
+
+
+@pytest.mark.parametrize("collection", chosen(["obs"]), indirect=True, scope="session")
+def test_stream_of_all_events_decodes_each_to_its_class(collection: Collection) -> None:
+    slot, random = collection.slot("Events receive"), Random("events")
+    maker, definitions = Maker(collection.file["$defs"], random), collection.file["$defs"]
+    names = [name for name in definitions if name.endswith("Event")]
+    assert len(collection.file["procedures"]["Events"]["receive"]["oneOf"]) == len(names) > 50
+    for name in names:
+        value = json.dumps(maker.value(definitions[name])).encode()
+        assert type(slot.decode(value)).__name__ == name

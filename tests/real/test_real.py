@@ -16,11 +16,14 @@ pytestmark = pytest.mark.timeout(600)
 
 COUNTS = {
     "acp": (25, 178),
+    "cdp": (565, 328),
     "cyclonedx": (2, 117),
     "debug": (61, 187),
     "github": (66, 344),
+    "lsp": (91, 396),
     "mcp": (31, 145),
     "metamask": (55, 77),
+    "obs": (148, 63),
 }
 """How many procedures and definitions the files have."""
 

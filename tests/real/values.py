@@ -6,6 +6,7 @@ import re._parser as regex
 from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
+from urllib.parse import unquote
 
 ODD: tuple[Any, ...] = (
     None,
@@ -58,7 +59,7 @@ class Maker:
     def _target(self, reference: str) -> Any:
         found: Any = self._definitions
         for name in reference.removeprefix("#/$defs/").split("/"):
-            found = found[name.replace("~1", "/").replace("~0", "~")]
+            found = found[unquote(name).replace("~1", "/").replace("~0", "~")]
         return found
 
     def _branch(self, branches: list[Any], depth: int) -> Any:
