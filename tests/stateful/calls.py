@@ -139,6 +139,8 @@ class CallModel:
     returned: object = None  # the handler's value, once it has returned
     raised: str = ""  # the code of what it raised
     arrived: bool = False  # an event, at the server
+    claimed: bool = False  # a request that has a handler, or never waited for one
+    freed: bool = False  # a request that ended while it waited for a handler
     must_end: bool = False  # a channel, since the server stops
     begun: bool = False
     cancelled: bool = False  # the handler has seen its cancellation

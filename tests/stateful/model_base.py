@@ -55,7 +55,8 @@ class ModelBase:
     def running(self, *kinds: str) -> int:
         """Return how many calls count towards a limit of the server."""
         return sum(
-            call.kind in kinds and call.server in (*SERVER_OPEN, "ENDED") for call in self.calls
+            call.kind in kinds and call.server in (*SERVER_OPEN, "ENDED") and not call.freed
+            for call in self.calls
         )
 
     def record_sent(self, call: CallModel, way: Way, line: Line, size: int) -> None:

@@ -46,6 +46,7 @@ class ServerModel(ModelBase):
             if line.get("rsn") != "Close":
                 call.must_cancel = True
                 self.step_server(call, "FINISH", ("aborted", ""))
+                call.freed = call.kind == "request" and not call.claimed
                 return
             self.step_server(call, "CLOSE")
             until = self.now() + self.limits.close_timeout
@@ -61,6 +62,7 @@ class ServerModel(ModelBase):
             return
         if call.kind == "request" and self._is_busy("request"):
             self.reached["a request waited for a handler"] += 1
+        call.claimed = self._claimed() < self.limits.handlers
         call.server = "RUNNING"
         bounds = [line["ttl"] / 1000] if "ttl" in line else []
         bounds += [self.limits.request_time] if call.kind == "request" else []
@@ -69,6 +71,20 @@ class ServerModel(ModelBase):
     def _is_busy(self, kind: str) -> bool:
         handled = sum(call.kind == kind and call.begun and not call.finished for call in self.calls)
         return handled >= self.limits.handlers
+
+    def _claimed(self) -> int:
+        """Return how many requests have a handler."""
+        return sum(
+            call.kind == "request" and call.claimed and call.server in (*SERVER_OPEN, "ENDED")
+            for call in self.calls
+        )
+
+    def _claim_next(self) -> None:
+        """Give a free handler to the request that has waited longest."""
+        for call in self.calls:
+            waits = call.kind == "request" and not call.claimed and call.server in SERVER_OPEN
+            if waits and self._claimed() < self.limits.handlers:
+                call.claimed = True
 
     def server_accepted(self, event: CallModel) -> None:
         """Record that the server has accepted an event, whose handler may have to wait."""
@@ -149,4 +165,6 @@ class ServerModel(ModelBase):
         if call.server_end != end:
             self.fault(f"the server says {end}, not {call.server_end}", call)
         self.require(self.step_server(call, "RELEASE"), f"released while {call.server}", call)
-        self.burst += 1
+        self._claim_next()
+        if not call.freed:  # that ends while the messages after its abort are still handled
+            self.burst += 1
