@@ -6,6 +6,7 @@ renamed away and new ones into place. If a step fails, all renames are undone.
 
 import difflib
 import os
+import sys
 import secrets
 import stat
 import unicodedata
@@ -18,19 +19,22 @@ from typing import Final
 
 from .errors import OutputError
 from .fingerprint import ABOUT, FINGERPRINT_FILE
-from .planning.imported import IMPORTED
 
 __all__ = ["Changes", "changes", "require_importable", "write"]
 
 _LARGEST: Final = 256 * 1024 * 1024
 _OWN: Final = frozenset({"enkaku", "enkaku_codegen", "enkaku_templates"})
-_SHADOWED: Final = _OWN | {start.split()[1] for start in IMPORTED.values()}
+_IMPORTED: Final = frozenset(
+    "aiohappyeyeballs annotated_types jsonschema_rs msgspec pydantic pydantic_core typing_extensions typing_inspection uvloop".split()
+)
+_SHADOWED: Final = _OWN | _IMPORTED | sys.stdlib_module_names
 
 
 def require_importable(directory: Path) -> None:
     """Raise an error if Python can't import a package from a directory of this name.
 
-    At the top level, a package must not shadow what it imports. Inside another package it can't.
+    At the top level, a package must not shadow the standard library, nor what the runtime imports. Inside another package
+    it can't.
 
     Raises:
         OutputError: The name will not do; the message has one that would.
@@ -44,7 +48,7 @@ def require_importable(directory: Path) -> None:
         problem = "not a name that Python can import"
     elif name in _SHADOWED and not (path.parent / "__init__.py").exists():
         other = f"{name}_protocol"
-        problem = f"the package would shadow {name}, which it imports"
+        problem = f"the package would shadow {name}, which other modules import"
     else:
         return
     raise OutputError(f"{directory}: {problem}: nothing is written; {other} would do")

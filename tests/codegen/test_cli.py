@@ -488,9 +488,11 @@ def test_write_leaves_no_temporary_files(directory: Path) -> None:
         ("src/my-protocol", "not a name that Python can import", "my_protocol"),
         ("ﬁ", "not a name that Python can import", "fi"),
         ("/", "not a name that Python can import", "protocol"),
-        ("enkaku", "the package would shadow enkaku, which it imports", "enkaku_protocol"),
+        ("enkaku", "the package would shadow enkaku, which other modules", "enkaku_protocol"),
         ("src/pydantic", "the package would shadow pydantic, which", "pydantic_protocol"),
-        ("typing", "the package would shadow typing, which it", "typing_protocol"),
+        ("typing", "the package would shadow typing, which", "typing_protocol"),
+        ("asyncio", "the package would shadow asyncio, which", "asyncio_protocol"),
+        ("msgspec", "the package would shadow msgspec, which", "msgspec_protocol"),
     ],
 )
 @pytest.mark.parametrize("command", ["generate", "check"])
