@@ -431,10 +431,9 @@ class ClientSession:
 
     def connection_lost(self, error: Exception | None) -> None:
         """End every open call, once what was read before is handled."""
-        if self._slices.waiting and error is None:
-            self._slices.end(lambda: self.connection_lost(None))
+        if self._slices.waiting:
+            self._slices.end(lambda: self.connection_lost(error))
             return
-        self._slices.clear()
         self._lose("the connection was lost" if error else "the server ended the connection", error)
 
     def _deliver(self, rid: str, items: list[tuple[bytes, int]]) -> None:

@@ -88,10 +88,6 @@ class TimeSlices(Generic[T]):
         """Call a function when every message that waits was handled."""
         self._then = then
 
-    def clear(self) -> None:
-        """Drop the messages that wait."""
-        self._batches.clear()
-
     def _wait(self) -> None:
         self.waiting = True
         asyncio.get_running_loop().call_soon(self._continue)
@@ -103,6 +99,7 @@ class TimeSlices(Generic[T]):
         self._batches = [each for each in (rest, *batches[1:], *self._batches) if each]
         if self._batches:
             self._wait()
+            self._on_change()
             return
         self._on_change()
         if self._then is not None:

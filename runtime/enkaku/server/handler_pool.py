@@ -5,8 +5,11 @@ that finds no free handler waits in the queue of its connection. When a handler 
 turn, one call each: a client that sends a thousand requests delays another client's request by one handler, not by a thousand.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
+
+from enkaku.flow.fairness import STREAK
 
 from .call import ServerCall
 
@@ -40,12 +43,16 @@ class HandlerPool:
             return
         self._starting = True
         try:
-            while self.waiting and self.running < self.most:
+            for _ in range(STREAK):
+                if not self.waiting or self.running >= self.most:
+                    return
                 queue = next(iter(self.waiting))
                 del self.waiting[queue]
                 queue.start_first()
         finally:
             self._starting = False
+        # Handlers that run as eager tasks may have ended already: without this, all that wait would run at once.
+        asyncio.get_running_loop().call_soon(self.start_waiting)
 
 
 class HandlerQueue:
@@ -73,7 +80,7 @@ class HandlerQueue:
     def claim(self) -> bool:
         """Claim a free handler; return whether there is one, and no call waits for it."""
         pool = self._pool
-        if self._calls or self._running >= self._most or pool.running >= pool.most:
+        if pool.running >= pool.most or pool.waiting or self._calls or self._running >= self._most:
             return False
         self._running += 1
         pool.running += 1

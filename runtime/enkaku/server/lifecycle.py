@@ -17,6 +17,7 @@ from enum import IntEnum, auto
 from typing import Final
 
 from enkaku._checks import enter_block
+from enkaku.calls.deadlines import scope
 from enkaku.calls.idle_timer import IdleTimer
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Lifespan
@@ -247,6 +248,7 @@ class Lifecycle:
             self.drop("the client was silent for too long")
 
     async def _live(self, lifespan: Lifespan, left: asyncio.Event) -> None:
+        scope.set(None)  # a deadline() around the server's start ends before its connections
         try:
             async with AsyncExitStack() as stack:
                 await enter_block(stack, lifespan, self.info, "the lifespan")

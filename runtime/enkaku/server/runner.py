@@ -44,6 +44,7 @@ class Runner:
         transport: Sends the replies.
         policy: The options and limits of the server.
         on_end: Called whenever a handler has ended.
+        on_event_start: Called whenever the handler of an event begins that had to wait.
 
     Attributes:
         by_rid: The calls that were not replied to yet.
@@ -65,6 +66,7 @@ class Runner:
         "_new_task",
         "_observers",
         "_on_end",
+        "_on_event_start",
         "_timers",
         "_transport",
         "by_rid",
@@ -82,6 +84,7 @@ class Runner:
         policy: Policy,
         *,
         on_end: Callable[[], None],
+        on_event_start: Callable[[], None],
     ) -> None:
         limits = policy.limits
         self._loop = asyncio.get_running_loop()
@@ -103,6 +106,7 @@ class Runner:
         self._deadlines = policy.deadlines
         self._interceptors = policy.interceptors
         self._on_end = on_end
+        self._on_event_start = on_event_start
         self.running: dict[ServerCall, None] = {}
         self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
         self.stopping = False
@@ -126,9 +130,14 @@ class Runner:
         if type(call) is ServerCall:  # streams and channels run for long: they need no free handler
             queue = self.requests if call.answered else self.events
             if not queue.claim():
-                queue.wait(call, partial(self._begin, call, route, arguments))
+                queue.wait(call, partial(self._begin_late, call, route, arguments))
                 return
         self._begin(call, route, arguments)
+
+    def _begin_late(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
+        self._begin(call, route, arguments)
+        if not call.answered:
+            self._on_event_start()
 
     def _begin(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         serving = self._serve(call, route, arguments)
@@ -340,11 +349,12 @@ class Runner:
             self._on_end()
 
     def _on_close_timeout(self, call: ServerCall) -> None:
-        logger.error(
-            "%s: the handler is cancelled, since it went on for %g s after its call was closed",
-            call.procedure.name,
-            self._close_timeout,
-        )
+        if call.task is not None:  # else it still waits for a free handler
+            logger.error(
+                "%s: the handler is cancelled, since it went on for %g s after its call was closed",
+                call.procedure.name,
+                self._close_timeout,
+            )
         self.end_at_deadline(call)
 
     def _report_stuck(self, call: ServerCall) -> None:

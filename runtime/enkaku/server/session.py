@@ -135,7 +135,9 @@ class Session:
             list_calls=self._list_calls,
         )
         self._replies = ErrorReplies(transport, self._lifecycle.info, policy)
-        self._runner = Runner(transport, policy, on_end=self._on_handler_end)
+        self._runner = Runner(
+            transport, policy, on_end=self._on_handler_end, on_event_start=self._on_event_start
+        )
         self._context = Context(
             connection=self._lifecycle.info,
             transport=transport,
@@ -203,11 +205,10 @@ class Session:
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel the handlers of calls, since no reply can be sent; handle the events that were read before."""
         self._lost = True
-        if self._slices.waiting and error is None:
+        if self._slices.waiting:
             self._runner.abort_all()
-            self._slices.end(lambda: self.connection_lost(None))
+            self._slices.end(lambda: self.connection_lost(error))
             return
-        self._slices.clear()
         self._step_intake(_IntakeEvent.FREE)
         self._runner.abort_all()
         self._lifecycle.on_connection_lost(error)
@@ -245,14 +246,17 @@ class Session:
         if intake is None:
             return
         self._intake = intake
+        self._restart_stall_timer()
+        if intake is _Intake.PAUSED:
+            self._lifecycle.pause(Pause.EVENTS)
+        else:
+            self._lifecycle.resume(Pause.EVENTS)
+
+    def _restart_stall_timer(self) -> None:
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
-        if intake is not _Intake.PAUSED:
-            self._lifecycle.resume(Pause.EVENTS)
-            return
-        self._lifecycle.pause(Pause.EVENTS)
-        if self._limits.stall is not None:
+        if self._intake is _Intake.PAUSED and self._limits.stall is not None:
             # An abort, or the end of the connection, may be behind the events.
             self._stall_timer = self._loop.call_later(
                 self._limits.stall, self._step_intake, _IntakeEvent.STALLED
@@ -443,10 +447,20 @@ class Session:
     def _list_calls(self) -> Collection[Call]:
         return self._runner.running.keys()
 
+    def _on_event_start(self) -> None:
+        """Handle that an event has waited long enough: read again, or at least wait for ``Limits.stall`` anew."""
+        self._check_intake()
+        if self._intake is _Intake.PAUSED:
+            self._restart_stall_timer()
+
+    def _check_intake(self) -> None:
+        if self._intake is not _Intake.OPEN and self._runner.events.size <= self._limits.buffered:
+            self._step_intake(_IntakeEvent.FREE)
+
     def _on_handler_end(self) -> None:
         if self._runner.stopping:
             self._on_call_end()
-        if self._intake is not _Intake.OPEN and self._runner.events.size <= self._limits.buffered:
-            self._step_intake(_IntakeEvent.FREE)
+        if self._intake is not _Intake.OPEN:
+            self._check_intake()
         if self._lifecycle.lost or self._lifecycle.watches_idle:
             self._lifecycle.on_handler_end()

@@ -436,7 +436,7 @@ def peek(head: bytes) -> tuple[str | None, str | None]:
     Returns:
         ``(typ, rid)``; both None where they are not among the bytes, or where the message has no ``rid``.
     """
-    found = _HEAD.match(head[:_PEEKED])
+    found = _HEAD.match(head.removeprefix(BOM)[:_PEEKED])
     if found is None:
         return None, None
     properties = dict(_STRING_PROPERTY.findall(found["properties"]))

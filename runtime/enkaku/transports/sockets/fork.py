@@ -34,13 +34,21 @@ def close_in_children(holder: HasDescriptors) -> None:
 
 
 def _close_all() -> None:
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for holder in tuple(_holders):
-        for descriptor in holder.descriptors():
-            with suppress(OSError):
-                os.dup2(nothing, descriptor, inheritable=False)
-    os.close(nothing)
+    sockets = [each for holder in tuple(_holders) for each in holder.descriptors() if each >= 0]
     _holders.clear()
+    if not sockets:
+        return
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # no descriptor is free: the first socket's is, then
+        os.close(sockets[0])
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for each in sockets:
+        if each != nothing:
+            with suppress(OSError):
+                os.dup2(nothing, each, inheritable=False)
+    if nothing not in sockets:
+        os.close(nothing)
 
 
 os.register_at_fork(after_in_child=_close_all)
