@@ -6,9 +6,9 @@ renamed away and new ones into place. If a step fails, all renames are undone.
 
 import difflib
 import os
-import sys
 import secrets
 import stat
+import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -25,7 +25,17 @@ __all__ = ["Changes", "changes", "require_importable", "write"]
 _LARGEST: Final = 256 * 1024 * 1024
 _OWN: Final = frozenset({"enkaku", "enkaku_codegen", "enkaku_templates"})
 _IMPORTED: Final = frozenset(
-    "aiohappyeyeballs annotated_types jsonschema_rs msgspec pydantic pydantic_core typing_extensions typing_inspection uvloop".split()
+    [
+        "aiohappyeyeballs",
+        "annotated_types",
+        "jsonschema_rs",
+        "msgspec",
+        "pydantic",
+        "pydantic_core",
+        "typing_extensions",
+        "typing_inspection",
+        "uvloop",
+    ]
 )
 _SHADOWED: Final = _OWN | _IMPORTED | sys.stdlib_module_names
 

@@ -111,7 +111,10 @@ def test_check_stale_package_shows_diff_and_writes_nothing(copy: Path) -> None:
     (copy / "old.py").write_text(f"{marker}\nx = 1\n")
     before = contents(copy)
     ran = enkaku("check", SEED, "--out", "bindings", cwd=copy.parent)
-    assert (ran.returncode, ran.stderr) == (1, "bindings: out of date; run 'enkaku generate'\n")
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "bindings: out of date; run 'enkaku generate' with the same options\n",
+    )
     lines = ran.stdout.splitlines()
     assert "--- bindings/client.py" in lines
     assert "-    async def ohce(" in lines
@@ -150,7 +153,10 @@ def test_generate_out_dangling_symlink_is_rejected(tmp_path: Path) -> None:
 
 def test_check_missing_package_fails(tmp_path: Path) -> None:
     ran = process("check", SEED, "--out", "none", cwd=tmp_path)
-    assert (ran.returncode, ran.stderr) == (1, "none: no such directory; run 'enkaku generate'\n")
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "none: no such directory; run 'enkaku generate' with the same options\n",
+    )
     assert "+class DashboardClient:" in ran.stdout
     assert "new, and empty: none/py.typed" in ran.stdout
     assert not (tmp_path / "none").exists()

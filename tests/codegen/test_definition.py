@@ -765,3 +765,9 @@ def test_errors_of_protocol_malformed_are_reported(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("errors: {type: object}\nprocedures: {a: {type: request}}")
     with pytest.raises(ProtocolError, match="in an error declaration"):
         read_protocol(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize("code", ["EK01", "EKP02"])
+def test_error_with_code_of_enkaku_is_an_error(tmp_path: Path, code: str) -> None:
+    with pytest.raises(ProtocolError, match=f'the code "{code}" is one of Enkaku'):
+        _errors(tmp_path, _declaration({"type": "string", "const": code}))

@@ -21,7 +21,10 @@ def _run(options: argparse.Namespace) -> int:
     sys.stdout.writelines(changes.diff())
     sys.stdout.flush()
     state = "out of date" if changes.directory.is_dir() else "no such directory"
-    print(f"{changes.directory}: {state}; run 'enkaku generate'", file=sys.stderr)
+    print(
+        f"{changes.directory}: {state}; run 'enkaku generate' with the same options",
+        file=sys.stderr,
+    )
     return 1
 
 

@@ -1,7 +1,9 @@
 """Declared errors of a procedure: one, or several by ``anyOf``, inline or by ``$ref``."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from enkaku_codegen.json_values import as_text, find, same
 
@@ -11,6 +13,8 @@ from .metaschema import error_faults
 from .references import References
 
 __all__ = ["DeclaredError", "DeclaredErrors"]
+
+_OWN: Final = re.compile(r"EKP?\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,9 @@ class DeclaredErrors:
         known: set[str | None] = set()
         for error in found:
             for code in error.codes:
+                if code is not None and _OWN.fullmatch(code):
+                    message = f'the code "{code}" is one of Enkaku\'s own; choose another'
+                    self._library.add_issue(error.declared_at, message)
                 if code in known:
                     again = "an open code" if code is None else f'the code "{code}"'
                     self._library.add_issue(error.declared_at, f"{again} is declared twice")
