@@ -5,8 +5,9 @@ filters of ``escaping``. A directory of the user's own templates takes precedenc
 """
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -85,8 +86,14 @@ def render(
     }
 
 
+def _built_in(name: str) -> tuple[str, str, Callable[[], bool]] | None:
+    """Return the text and the location of a template of the package, which may be in a zip archive; None if it has none."""
+    file = files("enkaku_templates").joinpath(name)
+    return (file.read_text("utf-8"), str(file), lambda: True) if file.is_file() else None
+
+
 def _environment(templates: Path | None, line_length: int) -> jinja2.Environment:
-    loaders: list[jinja2.BaseLoader] = [jinja2.PackageLoader("enkaku_templates", ".")]
+    loaders: list[jinja2.BaseLoader] = [jinja2.FunctionLoader(_built_in)]
     if templates is not None:
         if not templates.is_dir():
             raise TemplateError(f"{templates}: no such directory of templates")
