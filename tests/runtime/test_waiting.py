@@ -43,19 +43,26 @@ class Steps:
         await self(number)
 
 
-@WITH_EACH_TASK_FACTORY
-async def test_burst_of_requests_with_default_limits_succeeds(
-    connect_anyhow: Connect, factory: Any
-) -> None:
-    asyncio.get_running_loop().set_task_factory(factory)
-
+async def _burst(connect: Connect) -> None:
     async def ask(number: int) -> int:
         return number
 
-    async with connect_anyhow(Serving(ask=ask)) as connection:
+    async with connect(Serving(ask=ask)) as connection:
         async with asyncio.timeout(3 * WITHIN):
             burst = [connection.request(ASK, number) for number in range(2000)]
             assert await asyncio.gather(*burst) == list(range(2000))
+
+
+async def test_burst_of_requests_with_default_limits_succeeds(connect_anyhow: Connect) -> None:
+    await _burst(connect_anyhow)
+
+
+@WITH_EACH_TASK_FACTORY
+async def test_burst_of_requests_succeeds_with_each_task_factory(
+    connect: Connect, factory: Any
+) -> None:
+    asyncio.get_running_loop().set_task_factory(factory)
+    await _burst(connect)
 
 
 async def test_requests_wait_for_free_handler_in_order(connect: Connect) -> None:
