@@ -179,7 +179,7 @@ async def test_declared_error_after_close_reaches_caller(connect: Connect) -> No
         enkaku.HandlerError(404, "secret"),  # type: ignore[arg-type] # on purpose
         enkaku.HandlerError("CODE", 404),  # type: ignore[arg-type] # on purpose
         enkaku.HandlerError("CODE", "secret", ["secret"]),  # type: ignore[arg-type] # on purpose
-        enkaku.HandlerError("CODE", "secret", {1: "secret"}),  # type: ignore[dict-item]
+        enkaku.HandlerError("CODE", "secret", {1: "secret"}),  # type: ignore[dict-item] # the mistake
         StopIteration("secret"),
         StopAsyncIteration("secret"),
         TimeoutError("secret"),
@@ -403,7 +403,8 @@ async def test_call_error_raised_repeatedly_keeps_traceback_short(connect: Conne
 
 
 def test_handler_error_can_be_copied_and_pickled() -> None:
-    error = pickle.loads(pickle.dumps(enkaku.HandlerError("A", "m", {"x": 1})))  # noqa: S301
+    pickled = pickle.dumps(enkaku.HandlerError("A", "m", {"x": 1}))
+    error = pickle.loads(pickled)  # noqa: S301 # of this test
     assert (error.code, error.message, error.data, str(error)) == ("A", "m", {"x": 1}, "m (A)")
     assert copy.copy(error).data == {"x": 1}
 

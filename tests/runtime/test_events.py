@@ -73,9 +73,9 @@ async def test_event_on_closed_connection_raises_connection_lost(connect: Connec
 async def test_event_with_invalid_data_is_not_sent(socket_path: Any) -> None:
     async with facing(socket_path) as (connection, peer):
         with pytest.raises(enkaku.EncodeError):
-            await connection.event(TELL, "x")  # type: ignore[arg-type]
+            await connection.event(TELL, "x")  # type: ignore[arg-type] # the mistake
         with pytest.raises(enkaku.UsageError):
-            await connection.event(PING, 1)  # type: ignore[arg-type]
+            await connection.event(PING, 1)  # type: ignore[arg-type] # the mistake
         await connection.event(TELL, 3)
         assert await peer.read() == {"typ": "event", "prc": "tell", "data": 3}
 

@@ -11,7 +11,7 @@ import pytest
 from support import VOID, WITHIN, Serving
 
 PROGRAM = """
-import asyncio, os, sys, time
+import asyncio, os, signal, sys
 import enkaku
 sys.path.insert(0, {tests!r})
 from support import Serving, VOID
@@ -23,8 +23,7 @@ async def main():
             child = os.fork()
             if not child:
                 os.close(1)
-                time.sleep(60)
-                os._exit(0)
+                signal.pause()  # until it is killed
             await connection.request(VOID, None)
             print(child, *server.addresses, flush=True)
             await server.serve_forever()

@@ -338,7 +338,7 @@ async def test_server_without_signatures_serves_signed_message(socket_path: Path
         }
         peer.send_bytes(json.dumps(signed).encode() + b"\n")
         assert await peer.read() == {"typ": "result", "rid": "a", "val": 8}
-        signed["payload"]["iss"] = 5  # type: ignore[index]
+        signed["payload"]["iss"] = 5  # type: ignore[index] # a dictionary of dictionaries
         peer.send_bytes(json.dumps(signed).encode() + b"\n")
         assert await peer.settle() == [invalid("a")]
 

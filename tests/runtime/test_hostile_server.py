@@ -110,7 +110,7 @@ async def test_client_unreadable_reply_ends_call_with_typed_error(
 async def test_client_missing_result_is_read_as_falsy_value(socket_path: Path) -> None:
     async with facing(socket_path) as (connection, peer):
         for procedure, param, expected in ((ASK, 1, 0), (ECHO, "x", ""), (NULL, None, None)):
-            asking = asyncio.create_task(connection.request(procedure, param))  # type: ignore[arg-type]
+            asking = asyncio.create_task(connection.request(procedure, param))  # type: ignore[arg-type] # of any procedure
             peer.send(typ="result", rid=(await peer.read())["rid"])
             assert await asking == expected
 

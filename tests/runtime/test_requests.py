@@ -72,7 +72,7 @@ async def test_request_null_result_is_none(connect: Connect) -> None:
 async def test_request_without_param_rejects_value(connect: Connect) -> None:
     async with connect(Serving()) as connection:
         with pytest.raises(enkaku.UsageError, match="void"):
-            await connection.request(VOID, 1)  # type: ignore[arg-type]
+            await connection.request(VOID, 1)  # type: ignore[arg-type] # the mistake
 
 
 async def test_request_invalid_param_is_not_sent(connect: Connect) -> None:
@@ -84,7 +84,7 @@ async def test_request_invalid_param_is_not_sent(connect: Connect) -> None:
 
     async with connect(Serving(ask=note)) as connection:
         with pytest.raises(enkaku.EncodeError, match="ask param"):
-            await connection.request(ASK, "1")  # type: ignore[arg-type]
+            await connection.request(ASK, "1")  # type: ignore[arg-type] # the mistake
         assert await connection.request(ASK, 7) == 7
     assert calls == [7]
 

@@ -7,6 +7,7 @@ So a value that was read is written as the same string.
 
 import datetime as dt
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -36,9 +37,9 @@ class _Remembering:
 
     json_text = ""
 
+    @abstractmethod
     def plain(self) -> object:
         """Return the value without the string."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return repr(self.plain())

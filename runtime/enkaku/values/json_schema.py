@@ -4,6 +4,7 @@ jsonschema-rs validates. It explains every alternative of a union, which can tak
 first error only, by a copy of the schema whose unions are hidden from the explanation.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import cache, cached_property
@@ -38,7 +39,7 @@ class UniqueItems:
                 raise ValueError("unique items")
 
 
-class _Limit:
+class _Limit(ABC):
     """A keyword that compares numbers, to the last digit; jsonschema-rs rounds some of them."""
 
     text = ""
@@ -54,8 +55,9 @@ class _Limit:
         if is_number and not self._fits(decimal_of(cast(float, instance)), self._limit):
             raise ValueError(self._text)
 
+    @abstractmethod
     def _fits(self, number: Decimal, limit: Decimal) -> bool:
-        raise NotImplementedError
+        """Return whether the keyword accepts a number."""
 
 
 class Minimum(_Limit):
