@@ -74,7 +74,7 @@ check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
 	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 
-bench: $(READY)  ## compare with other libraries; takes twenty minutes; BENCH="--help" prints the options
+bench: $(READY)  ## compare with other libraries; takes fifteen minutes; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
 
 bench-quick: $(READY)  ## compare with the baseline, asyncio alone; takes three minutes
