@@ -361,7 +361,8 @@ HOLD = -1
 async def _ask(number: int) -> int:
     await asyncio.sleep(0)
     if number == HOLD:
-        await asyncio.Event().wait()
+        async with enkaku.current_call().until_closed():  # by the server's stop, for an event
+            await asyncio.Event().wait()
     return number
 
 

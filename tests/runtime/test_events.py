@@ -82,13 +82,14 @@ async def test_event_with_invalid_data_is_not_sent(socket_path: Any) -> None:
 
 async def test_event_cannot_be_aborted_by_id(socket_path: Any) -> None:
     life = Lifetime()
-    async with enkaku.serve_unix(Serving(tell=life.forever), socket_path):
+    async with enkaku.serve_unix(Serving(tell=life.forever), socket_path) as server:
         async with raw_client(socket_path) as peer:
             peer.send(typ="event", prc="tell", data=1)
             await soon(life.began)
             peer.send(typ="abort", rid="")
             assert await peer.settle() == []
             assert not life.cancelled.is_set()
+        await server.stop(grace=0)
 
 
 async def test_event_just_before_close_starts_handler(connect: Connect) -> None:

@@ -176,9 +176,10 @@ async def test_leaving_is_sent_only_to_client_that_shows_it(socket_path: Path) -
             other.send(typ="request", rid="a", prc="void")
             assert (await knows.read())["typ"] == "credit"
             assert (await knows.read())["typ"] == (await other.read())["typ"] == "result"
-            await server.stop()
+            stopping = asyncio.create_task(server.stop())
             assert await knows.read_all() == [{"typ": "leaving"}]
             assert await other.read_all() == []
+        await stopping
 
 
 async def test_events_during_stop_are_handled(socket_path: Path) -> None:

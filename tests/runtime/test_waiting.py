@@ -181,8 +181,9 @@ async def test_stop_answers_waiting_requests(socket_path: Path) -> None:
                 peer.send(typ="request", rid=str(number), prc="ask", prm=number)
             await soon(life.began)
             await until(lambda: len(server.connections[0].calls) == 3)
-            await server.stop(grace=0.05)
+            stopping = asyncio.create_task(server.stop(grace=0.05))
             replies = await peer.read_all()
+        await stopping
     assert sorted((reply["rid"], reply["code"]) for reply in replies) == [
         (rid, "EKP01") for rid in "012"
     ]
@@ -225,11 +226,12 @@ async def test_event_of_closed_connection_is_bounded_by_request_time(connect: Co
 async def test_reading_goes_on_while_events_wait(socket_path: Path) -> None:
     life = Lifetime()
     limits = enkaku.Limits(handlers=1, stall=None)
-    async with enkaku.serve_unix(Serving(tell=life.forever), socket_path, limits=limits):
+    async with enkaku.serve_unix(Serving(tell=life.forever), socket_path, limits=limits) as server:
         async with raw_client(socket_path) as peer:
             for number in range(20):
                 peer.send(typ="event", prc="tell", data=number)
             assert await peer.settle() == []
+        await server.stop(grace=0)
 
 
 async def test_events_beyond_buffered_pause_reading_then_are_dropped(socket_path: Path) -> None:
@@ -237,7 +239,7 @@ async def test_events_beyond_buffered_pause_reading_then_are_dropped(socket_path
     limits = enkaku.Limits(handlers=1, buffered=20_000, stall=0.05)
     async with enkaku.serve_unix(
         Serving(tell=life.forever), socket_path, limits=limits, observers=[seen]
-    ):
+    ) as server:
         async with raw_client(socket_path) as peer:
             for number in range(100):
                 peer.send(typ="event", prc="tell", data=number)
@@ -245,4 +247,5 @@ async def test_events_beyond_buffered_pause_reading_then_are_dropped(socket_path
             peer.send_bytes(b"".join(line(typ="event", prc="tell", data=n) for n in range(50)))
             assert await peer.settle() == []
             assert len(seen.overloads) >= 50
+        await server.stop(grace=0)
     assert life.began_count == 1
