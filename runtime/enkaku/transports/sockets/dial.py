@@ -174,11 +174,7 @@ async def _connect_tcp(host: str, port: int, protocol: Callable[[], SocketTransp
     if not addresses:
         raise OSError(f"{host!r} has no address")
     sock = await start_connection(addresses, happy_eyeballs_delay=_HEAD_START, interleave=1)
-    try:
-        return await loop.create_connection(protocol, sock=sock)
-    except BaseException:
-        sock.close()
-        raise
+    return await loop.create_connection(protocol, sock=sock)  # which owns the socket, and closes it
 
 
 async def _connect_unix(sock: socket.socket, path: str) -> None:
