@@ -50,6 +50,8 @@ def python_of(peer: str) -> Path:
     if peer == _OURSELVES:
         wanted += "--editable", str(ROOT)
     text = "\n".join([sys.version, *wanted])
+    if peer == _OURSELVES:
+        text += (ROOT / "pyproject.toml").read_text()  # a dependency may be new
     if not stamp.exists() or stamp.read_text() != text:
         print(f"installing {peer} into {folder.relative_to(ROOT)}", flush=True)
         _run(sys.executable, "-m", "venv", "--clear", str(folder))
