@@ -23,7 +23,7 @@ class Limits:
             its call gets ``EK06``. One that exceeds four times the limit ends the connection.
         depth: Maximum nesting depth of arrays and objects in a message, without its envelope; 200 by default, which is the
             maximum. A deeper message is rejected (``EK08``).
-        window: Flow-control window: how many bytes of unread items of one call are buffered; 256 KiB by default. A peer
+        window: Flow-control window: how many bytes of unread items of one call are buffered; 512 KiB by default. A peer
             that supports flow control stops sending there. With any other peer, this side stops reading the
             connection, unless another call waits for a message.
         inbox_limit: Receive-buffer limit of one call, if the peer does not support flow control; 16 MiB by default. A call
@@ -71,7 +71,7 @@ class Limits:
 
     message_size: int = 10 * _MIB
     depth: int = DEPTH_MAX
-    window: int = 256 * 1024
+    window: int = 512 * 1024
     inbox_limit: int = 16 * _MIB
     buffered: int = 64 * _MIB
     stall: float | None = 30.0

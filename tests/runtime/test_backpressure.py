@@ -61,7 +61,7 @@ def pouring(progress: Progress, text: str = "x" * 100) -> Serving:
 async def test_stream_of_many_windows_waits_for_reader_in_order(
     connect_anyhow: Connect,
 ) -> None:
-    count = 15_000  # five windows
+    count = 30_000  # five windows
     progress = Progress()
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:

@@ -10,6 +10,7 @@ from support import (
     ASK,
     ECHO,
     NULL,
+    POUR,
     TALK,
     VOID,
     WATCH,
@@ -127,6 +128,30 @@ async def test_client_accepts_additional_properties_in_reply(socket_path: Path) 
         asking = asyncio.create_task(connection.request(ASK, 1))
         peer.send(typ="result", rid=(await peer.read())["rid"], val=7, more=1)
         assert await asking == 7
+
+
+async def test_client_accepts_properties_after_large_item(socket_path: Path) -> None:
+    async with facing(socket_path) as (connection, peer), connection.stream(POUR, 1) as stream:
+        rid = (await peer.read())["rid"]
+        head = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"receive","rid":"%b","val":'
+        text = "x" * 10_000
+        for later in (b"", b',"more":1', b'},"more":{"val":2'):
+            peer.send_bytes(head % rid.encode() + b'"%b"%b}}\n' % (text.encode(), later))
+            assert await anext(stream) == text
+
+
+async def test_client_large_item_that_is_no_json_ends_its_call(socket_path: Path) -> None:
+    async with facing(socket_path) as (connection, peer):
+        async with connection.stream(POUR, 1) as stream:
+            rid = (await peer.read())["rid"]
+            head = (
+                b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"receive","rid":"%b","val":'
+            )
+            peer.send_bytes(head % rid.encode() + b'"%b"x}}\n' % (b"x" * 10_000))
+            with pytest.raises(enkaku.DecodeError, match="JSON"):
+                await anext(stream)
+            assert (await peer.read())["typ"] == "abort"
+        await _works(connection, peer)
 
 
 async def test_client_ignores_messages_after_end_of_call(socket_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Bytes in any pieces become the same lines, within a bound."""
 
 import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 LIMIT = 50
+Split = Callable[[Lines, list[bytes]], list[bytes | Oversized]]
 lines = st.lists(st.binary(max_size=80).map(lambda data: data.replace(b"\n", b".")), max_size=12)
 
 
@@ -22,10 +24,25 @@ def split_all(splitter: Lines, pieces: list[bytes]) -> list[bytes | Oversized]:
     return [found for piece in pieces for found in splitter.split(piece)]
 
 
-@given(lines, st.lists(st.integers(min_value=0), max_size=20))
-def test_lines_are_independent_of_chunks(given_lines: list[bytes], places: list[int]) -> None:
+def split_buffers(splitter: Lines, pieces: list[bytes]) -> list[bytes | Oversized]:
+    buffer = bytearray(b"\n" * 200_000)  # whatever an earlier read has left there
+    found: list[bytes | Oversized] = []
+    for piece in pieces:
+        buffer[: len(piece)] = piece
+        found += splitter.split_buffer(buffer, len(piece))
+    return found
+
+
+each_way = pytest.mark.parametrize("split", [split_all, split_buffers])
+
+
+@each_way
+@given(given_lines=lines, places=st.lists(st.integers(min_value=0), max_size=20))
+def test_lines_are_independent_of_chunks(
+    split: Split, given_lines: list[bytes], places: list[int]
+) -> None:
     data = b"".join(line + b"\n" for line in given_lines)
-    found = split_all(Lines(LIMIT), cut(data, places))
+    found = split(Lines(LIMIT), cut(data, places))
     expected = [line for line in given_lines if len(line) > LIMIT or (line and not line.isspace())]
     assert len(found) == len(expected)
     for got, line in zip(found, expected, strict=True):
@@ -36,16 +53,17 @@ def test_lines_are_independent_of_chunks(given_lines: list[bytes], places: list[
             assert got == line
 
 
+@each_way
 @given(
-    st.lists(st.integers(min_value=0, max_value=9_000), max_size=8),
-    st.lists(st.integers(min_value=0), max_size=6),
+    sizes=st.lists(st.integers(min_value=0, max_value=9_000), max_size=8),
+    places=st.lists(st.integers(min_value=0), max_size=6),
 )
 def test_lines_long_and_short_are_independent_of_chunks(
-    sizes: list[int], places: list[int]
+    split: Split, sizes: list[int], places: list[int]
 ) -> None:
     given_lines = [str(number).encode() * size for number, size in enumerate(sizes)]
     data = b"".join(line + b"\n" for line in given_lines)
-    found = split_all(Lines(100_000), cut(data, places))
+    found = split(Lines(100_000), cut(data, places))
     assert found == [line for line in given_lines if line]
 
 
@@ -61,12 +79,13 @@ def test_lines_blank_are_skipped() -> None:
     assert Lines(LIMIT).split(b"\n\r\n \t\n\n a\r\n") == [b" a\r"]
 
 
+@each_way
 @pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1, 10 * LIMIT])
 @pytest.mark.parametrize("piece", [1, 7, 1000])
-def test_lines_limit_is_exact_for_any_chunks(size: int, piece: int) -> None:
+def test_lines_limit_is_exact_for_any_chunks(split: Split, size: int, piece: int) -> None:
     data = b"x" * size + b"\nafter\n"
     pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
-    first, second = split_all(Lines(LIMIT), pieces)
+    first, second = split(Lines(LIMIT), pieces)
     assert isinstance(first, Oversized) == (size > LIMIT)
     assert second == b"after"
 

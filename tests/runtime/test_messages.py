@@ -34,6 +34,7 @@ from enkaku.wire.messages import (
     receive_head,
     require_depth,
     send_head,
+    without_properties,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -98,6 +99,32 @@ def test_item_round_trips(rid: str, prc: str, val: object) -> None:
     answer = decode_server_message(one_line(encode_item(receive_head(rid), text_of(val))))
     assert isinstance(answer, Receive)
     assert (answer.rid, value_of(answer.val)) == (rid, val)
+
+
+@given(
+    ids,
+    json_values,
+    st.text(everything, min_size=1, max_size=20),
+    st.sampled_from(["", ',"x":1', '},"y":{"z":2']),
+)
+def test_item_large_round_trips_with_later_properties(
+    rid: str, val: object, text: str, later: str
+) -> None:
+    value = [val, text * 5000]
+    encoded = text_of(value)
+    message = encode_item(receive_head(rid), encoded + later.encode())
+    answer = decode_server_message(one_line(message))
+    assert isinstance(answer, Receive)
+    found = without_properties(bytes(answer.val))
+    assert answer.rid == rid
+    assert value_of(answer.val if found is None else found) == value
+
+
+def test_item_large_that_is_no_json_has_no_value() -> None:
+    val = b'"%b"x' % (b"a" * 5000)
+    answer = decode_server_message(encode_item(receive_head("1"), val))
+    assert isinstance(answer, Receive)
+    assert without_properties(bytes(answer.val)) is None
 
 
 @given(ids, st.none() | st.text(everything, max_size=1500))

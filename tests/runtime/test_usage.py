@@ -397,7 +397,7 @@ async def test_handler_async_generator_raises_usage_error(connect: Connect, name
             {"window": 2**40},
             r"inbox_limit must be more than window \(1099511627776\).*got 16777216",
         ),
-        ({"inbox_limit": 1}, r"inbox_limit must be more than window \(262144\).*got 1"),
+        ({"inbox_limit": 1}, r"inbox_limit must be more than window \(524288\).*got 1"),
         ({"depth": 201}, "depth must be at most 200; got 201"),
         ({"depth": 0}, "depth must be more than 0"),
     ],

@@ -35,7 +35,14 @@ from enkaku.flow.overflow import WhenFull
 from enkaku.flow.send_window import Window
 from enkaku.procedures import Procedure
 from enkaku.values.slot import Slot
-from enkaku.wire.messages import CLOSE, NEWLINE_SIZE, encode_end, encode_item, send_head
+from enkaku.wire.messages import (
+    CLOSE,
+    NEWLINE_SIZE,
+    encode_end,
+    encode_item,
+    send_head,
+    without_properties,
+)
 
 from .reconnect import Sessions
 from .session import ClientSession, Reply, finish, require_time, timed_out
@@ -353,7 +360,17 @@ class ClientStream(Generic[_Receive, _Result]):
         try:
             return self._receive.decode(encoded)
         except DecodeError as error:
-            opened.abort(error, None)
+            return self._decode_again(opened, encoded, error)
+
+    def _decode_again(self, opened: _OpenStream, encoded: bytes, error: DecodeError) -> _Receive:
+        """Decode a value that further properties follow; if none follow, end the call."""
+        value = without_properties(encoded)
+        try:
+            if value is None:
+                raise error
+            return self._receive.decode(value)
+        except DecodeError as final:
+            opened.abort(final, None)
             raise
 
     async def opened(self, *, within: float = 5.0) -> None:

@@ -105,6 +105,10 @@ class Pieces:
         """Return the bytes."""
         return [data]
 
+    def split_buffer(self, buffer: bytearray, size: int, /) -> list[bytes]:
+        """Return the bytes."""
+        return [bytes(buffer[:size])]
+
 
 @dataclass(frozen=True, slots=True)
 class End:

@@ -38,6 +38,10 @@ class Framing(Protocol):
         """Return the messages that the next bytes complete, in order."""
         ...
 
+    def split_buffer(self, buffer: bytearray, size: int, /) -> Sequence[bytes | Oversized]:
+        """Return the messages that the first bytes of a buffer complete, which is then used again."""
+        ...
+
 
 class Lines:
     """Splits bytes at newlines. Keeps at most one unfinished line, of at most ``max_size`` bytes.
@@ -83,18 +87,45 @@ class Lines:
             return lines
         if self._discarded or len(self._rest) + size > self._max_size:
             return self._split_slowly(data)
-        lines = _split(data)  # none of them can exceed the limit
-        if self._rest:
-            if len(lines) == 1:
-                self._keep(data)
-                return []
-            lines[0] = b"".join((self._rest, lines[0]))
+        if data.find(b"\n", 0, _LONG) < 0:
+            return self._split_long(data, size)
+        first, *lines = data.split(b"\n")  # none of them can exceed the limit
+        lines.insert(0, b"".join((self._rest, first)) if self._rest else first)
         self._rest = lines.pop()
         return [line for line in lines if line and not line.isspace()]
 
+    def split_buffer(self, buffer: bytearray, size: int, /) -> Sequence[bytes | Oversized]:
+        """Return the lines that the first bytes of a buffer complete. Long lines are copied out of it one by one."""
+        if (
+            size < self._small
+            or self._discarded
+            or len(self._rest) + size > self._max_size
+            or buffer.find(b"\n", 0, _LONG) >= 0
+        ):
+            return self.split(bytes(memoryview(buffer)[:size]))
+        return self._split_long(buffer, size)
+
+    def _split_long(self, data: bytes | bytearray, size: int) -> Sequence[bytes]:
+        """Split at newlines, which are far apart; ``find`` compares many bytes at once."""
+        lines: list[bytes] = []
+        start = 0
+        with memoryview(data) as view:
+            while (end := data.find(b"\n", start, size)) >= 0:
+                if self._rest:
+                    line = b"".join((self._rest, view[start:end]))
+                    self._rest = b""
+                else:
+                    line = bytes(view[start:end])
+                if line and not line.isspace():
+                    lines.append(line)
+                start = end + 1
+            if start < size:
+                self._keep(view[start:size])
+        return lines
+
     def _split_slowly(self, data: bytes) -> list[bytes | Oversized]:
         found: list[bytes | Oversized] = []
-        *ends, tail = _split(data)
+        *ends, tail = data.split(b"\n")
         for end in ends:
             self._add(end, found)
             if self._discarded:
@@ -122,20 +153,7 @@ class Lines:
         elif unfinished or self._rest:
             self._keep(piece)
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep(self, piece: bytes | memoryview) -> None:
         if isinstance(self._rest, bytes):
             self._rest = bytearray(self._rest)
         self._rest += piece
-
-
-def _split(data: bytes) -> list[bytes]:
-    """Split at newlines, as ``bytes.split`` does; faster for long lines, since ``find`` compares many bytes at once."""
-    if data.find(b"\n", 0, _LONG) >= 0:
-        return data.split(b"\n")
-    lines: list[bytes] = []
-    start = 0
-    while (end := data.find(b"\n", start)) >= 0:
-        lines.append(data[start:end])
-        start = end + 1
-    lines.append(data[start:])
-    return lines

@@ -278,6 +278,14 @@ class _Peek(Struct):
     payload: _PeekPayload
 
 
+class _FollowedPayload(Struct):
+    val: Raw
+
+
+class _Followed(Struct):
+    payload: _FollowedPayload
+
+
 _CLAIMS: Final = {
     "iss": str,
     "sub": str,
@@ -292,10 +300,16 @@ _from_server: Final = msgspec.json.Decoder(_FromServer)
 _signed: Final = msgspec.json.Decoder(_Signed)
 _payload: Final[msgspec.json.Decoder[ClientMessage]] = msgspec.json.Decoder(ClientMessage)
 _peek: Final = msgspec.json.Decoder(_Peek)
+_followed: Final = msgspec.json.Decoder(_Followed)
 _bytes: Final = msgspec.json.Encoder().encode
 
 BOM: Final = b"\xef\xbb\xbf"
 """A byte order mark, which is ignored before the first message of a connection."""
+_LARGE: Final = 4096  # bytes of a message whose value is not read twice
+_RECEIVE: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"receive","rid":"'
+_RECEIVE_VALUE: Final = b'","val":'
+_RID_MAX: Final = 256
+_LARGE_HEAD: Final = len(_RECEIVE) + _RID_MAX + len(_RECEIVE_VALUE) + 2
 _SLOTS: Final = frozenset({"prm", "val", "data"})
 _HEADER_SLOTS: Final = frozenset({"ext"})
 _STRING: Final = rb'"(?:[^"\\]|\\.)*"'
@@ -331,6 +345,10 @@ def decode_server_message(raw: bytes) -> ServerMessage:
     Raises:
         InvalidMessage: It is not a message. ``rid`` is set where the message names one.
     """
+    if len(raw) > _LARGE and raw.startswith(_RECEIVE):
+        item = _split_large_item(raw)
+        if item is not None:
+            return item
     try:
         return _from_server.decode(raw).payload
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -339,6 +357,39 @@ def decode_server_message(raw: bytes) -> ServerMessage:
         except (msgspec.MsgspecError, RecursionError, ValueError):
             typ, rid = read_ids(raw)
             raise InvalidMessage(str(error), typ=typ, rid=rid) from None
+
+
+def _split_large_item(raw: bytes) -> Receive | None:
+    """Split an item without reading its value: to find the end of the value takes as long as to decode it.
+
+    The value is what stands between the usual beginning of a message and its last two braces. If that is JSON, then the
+    message is what it seems to be. If not, further properties may follow the value; see ``without_properties``.
+
+    Returns:
+        None where the message begins in another way.
+    """
+    end = raw.find(b'"', len(_RECEIVE), len(_RECEIVE) + _RID_MAX)
+    start = end + len(_RECEIVE_VALUE)
+    rid = raw[len(_RECEIVE) : end]
+    usual = end >= 0 and raw[end:start] == _RECEIVE_VALUE and raw.endswith(b"}}")
+    if not usual or b"\\" in rid or not rid.isascii():
+        return None
+    return Receive(rid.decode(), Raw(memoryview(raw)[start:-2]))
+
+
+def without_properties(val: bytes) -> bytes | None:
+    """Return the value of a large item without the properties that follow it in its message.
+
+    Returns:
+        None where none follow.
+    """
+    if len(val) <= _LARGE - _LARGE_HEAD:
+        return None
+    try:
+        found = bytes(_followed.decode(b'{"payload":{"val":%b}}' % val).payload.val)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    return None if len(found) == len(val) else found
 
 
 def _decode_slowly(raw: bytes, reason: str) -> ClientEnvelope:

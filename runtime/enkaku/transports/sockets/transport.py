@@ -57,6 +57,11 @@ _CLOSED: Final = (State.ENDED, State.LOST)
 
 
 _READ_SIZE: Final = 256 * 1024  # bytes, the size of asyncio's own reads
+_LONG_READ: Final = 4096  # bytes, from which lines are copied out of the buffer one by one
+
+# Bytes. By default, glibc returns the end of the heap to the system from 128 KiB on, and maps larger blocks each time: then
+# every read of large messages faults for each page. It stops once a larger block was freed; see M_MMAP_THRESHOLD in mallopt(3).
+_HEAP_KEPT: Final = 4 * 1024 * 1024
 
 _buffers: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, bytearray]] = WeakKeyDictionary()
 
@@ -68,6 +73,7 @@ def shared_buffer(loop: asyncio.AbstractEventLoop) -> bytearray:
     """
     buffer = _buffers.get(loop)
     if buffer is None:
+        bytearray(_HEAP_KEPT)  # and freed
         buffer = _buffers[loop] = bytearray(_READ_SIZE)
     return buffer
 
@@ -167,14 +173,16 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
     def buffer_updated(self, nbytes: int) -> None:
         """Part of asyncio's protocol."""
         # The body of data_received(), repeated: one call fewer for each read.
-        data = bytes(self._view[:nbytes])
         self._replying = True
         receiver = self._receiver
         if receiver is None or self._reading_paused or self._early_data or self._tls is not None:
-            self._on_unusual_data(data)
+            self._on_unusual_data(bytes(self._view[:nbytes]))
             return
         framing = self._framing
-        receiver.messages_received(framing.split(data))
+        if nbytes < _LONG_READ:
+            receiver.messages_received(framing.split(bytes(self._view[:nbytes])))
+        else:
+            receiver.messages_received(framing.split_buffer(self._buffer, nbytes))
         if framing.endless:
             self._on_endless()
 
