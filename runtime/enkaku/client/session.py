@@ -145,7 +145,7 @@ class RequestCall(Call):
         self.started = started
         self.session: Final = session
         # An error is a value here: asyncio logs an exception of a future that no task fetches.
-        self.reply: Final = asyncio.Future[Reply](loop=session.loop)
+        self.reply: Final[asyncio.Future[Reply]] = asyncio.Future(loop=session.loop)
 
     @property
     def info(self) -> Call:
@@ -304,7 +304,7 @@ class ClientSession:
         rid = call.rid = str(next(self._rids))
         ttl = None
         if due is not None:
-            ttl = max(round((due - call.started) * 1000), 1)
+            ttl = int((due - call.started) * 1000 + 0.5) or 1
             if due < self.deadlines.wakes:
                 self.deadlines.wake_at(due)
         message = encode_open(procedure.kind, rid, procedure.name, prm, win=win, ttl=ttl)

@@ -7,15 +7,14 @@ the handler to finish within ``close_timeout`` and sends its result; *abort* can
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from types import coroutine
-from typing import Final
+from typing import Final, cast
 
 from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Outcome
 from enkaku.calls.observers import run_inside
-from enkaku.calls.states import SERVER, ServerState, Step, after
+from enkaku.calls.states import SERVER, ServerState, Step
 from enkaku.transports.base import Transport
 from enkaku.wire.error_codes import DEADLINE_PASSED, FAILED, STOPPING, ErrorReply
 from enkaku.wire.messages import NEWLINE_SIZE, encode_error, encode_result
@@ -35,6 +34,15 @@ _FINISH: Final = Step.FINISH
 _RELEASE: Final = Step.RELEASE
 _SUCCEED: Final = Step.SUCCEED
 _RELEASED: Final = ServerState.RELEASED
+
+
+class _Pause:
+    """Stops a coroutine until the next ``send``, which is the first step of its task."""
+
+    __await__ = partial(iter, (None,))  # no function of Python: each call would enter it twice
+
+
+_PAUSE: Final = cast(Awaitable[None], _Pause())
 
 
 class Runner:
@@ -212,7 +220,7 @@ class Runner:
         task is cancelled, the call is replied to and no longer counted.
         """
         try:
-            await _pause()
+            await _PAUSE
             if call.task is None:
                 call.task = asyncio.current_task()  # an eager task, which runs while it is made
             scope.set(call)
@@ -250,7 +258,7 @@ class Runner:
         message = encode_result(call.rid, val)
         state = None
         if type(call) is ServerCall and call.answered and not call.blocks:
-            state = after(SERVER, call.state, _SUCCEED)
+            state = SERVER.get((call.state, _SUCCEED))
         if state is None:
             self._reply(call, message, "result")
             return
@@ -377,9 +385,3 @@ class Runner:
         timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
-
-
-@coroutine
-def _pause() -> Generator[None, None, None]:
-    """Stop until the next ``send``, which is the first step of the task."""
-    yield

@@ -60,6 +60,7 @@ logger: Final = logging.getLogger("enkaku.server")
 
 _OVERFLOW: Final = ErrorReply(ErrorCode.TOO_SLOW.value, "Too many items wait to be handled")
 
+_OPENINGS: Final = (OpenRequest, OpenStream, OpenChannel)
 _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenRequest: "request",
     OpenStream: "stream",
@@ -277,7 +278,7 @@ class Session:
             self._is_first = False
             self._on_first(message.header)
         payload, size = message.payload, len(raw) + NEWLINE_SIZE
-        if isinstance(payload, OpenRequest | OpenStream | OpenChannel):
+        if isinstance(payload, _OPENINGS):
             self._open(payload, message.header, size)
         elif isinstance(payload, Send):
             self._send(payload, size)
