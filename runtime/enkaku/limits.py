@@ -16,7 +16,8 @@ _MIB = 1024 * 1024
 class Limits:
     """Limits on what a peer can make this side buffer, and on how long it can make it wait.
 
-    These are security limits. Sizes are in bytes, times in seconds; None means no timeout. Limits of both sides:
+    These are security limits. Sizes are in bytes, times in seconds; None means no timeout. A tenth of each limit of all
+    connections of a server is kept for connections that use nothing. Limits of both sides:
 
     Attributes:
         message_size: Maximum size of a received message; 10 MiB by default. A longer one is discarded as it arrives, and
@@ -37,6 +38,10 @@ class Limits:
         unread_time: Write timeout: how long the peer may read nothing while the write buffer is full; 60 by default. Then
             the connection ends.
         linger: How long a peer that has ended its side has to read the last replies; 5 by default.
+        message_time: How long a peer may take to send a message of more than 4 KiB, from its first bytes to its last; 120 by
+            default. Then the connection ends.
+        invalid: How many messages that are none (no JSON, or no message of the protocol) a peer may send within a minute;
+            1,000 by default. One more ends the connection.
 
     Limits of a client:
 
@@ -55,7 +60,11 @@ class Limits:
         server_calls: Open calls of all connections; 100,000 by default. One more gets ``EK03``.
         server_handlers: Running request handlers of all connections, and as many event handlers; 10,000 by default. A free
             handler serves the connections that wait in turn.
-        connections: Open connections; 10,000 by default. One more is closed at once.
+        connections: Open connections; 10,000 by default. One more is closed at once. From nine tenths on, a new one closes
+            the one without an open call that was silent for longest.
+        memory: Bytes of memory that the clients of a server make it hold, all together: values of open calls and of events,
+            items that were not taken, incomplete messages, unread replies; 256 MiB by default. Above it, connections are
+            not read. If nothing is freed for ``stall`` seconds, the connection that holds most is ended.
         backlog: Replies that a client has not read; 1 MiB by default. Above it, the client's messages are not read.
         request_time: How long a request or event may take from its arrival; 300 by default. Then its handler is cancelled,
             and the caller of a request gets ``EK05``. Streams and channels have no such limit.
@@ -77,12 +86,15 @@ class Limits:
     stall: float | None = 30.0
     unread_time: float | None = 60.0
     linger: float = 5.0
+    message_time: float | None = 120.0
+    invalid: int = 1_000
     silence: float | None = 30.0
     calls: int = 10_000
     handlers: int = 100
     server_calls: int = 100_000
     server_handlers: int = 10_000
     connections: int = 10_000
+    memory: int = 256 * _MIB
     backlog: int = 1 * _MIB
     request_time: float | None = 300.0
     first_byte: float | None = None

@@ -1,0 +1,231 @@
+"""What the connections of a server use of its capacity: open calls, events, and memory, against the limits.
+
+*Memory* is what a connection makes the server hold: the values of open calls and of events, items that no handler has taken,
+messages that are incomplete or wait for their time slice, and replies that the client does not read. A decoded value takes
+up to a hundred times the bytes of its message, so ``decoded_size`` estimates it. When ``Limits.memory`` is used up,
+connections are not read until enough was freed. If nothing is freed for ``Limits.stall`` seconds, the connection
+that holds most is ended.
+
+*A tenth of each server-wide limit* is kept for connections that use nothing: however many calls some clients open, and
+however much memory they use, another one can make a call.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from enkaku.limits import Limits
+
+__all__ = ["CALL_SIZE", "PER_BYTE", "SMALL", "Capacity", "ServerCapacity", "decoded_size", "kept"]
+
+CALL_SIZE: Final = 2048
+"""Bytes of a call, its task, and the frames of its handler."""
+SMALL: Final = 1024
+"""Bytes of a message up to which its values are not counted."""
+PER_BYTE: Final = 32
+"""Bytes of memory for each byte of a small message."""
+_PER_VALUE: Final = 64
+_PER_CONTAINER: Final = 400  # a model, its dict, and the set of the fields that were given
+_WIDE: Final = 4  # bytes of a character, if a string has one beyond the Basic Multilingual Plane
+
+
+def decoded_size(message: bytes) -> int:
+    """Estimate the memory of a message's decoded value and of its call, in bytes; ``make bench-hostile`` measures it."""
+    size = len(message)
+    if size <= SMALL:
+        return CALL_SIZE + size * PER_BYTE
+    containers = message.count(b"[") + message.count(b"{")
+    values = containers + message.count(b",")
+    is_narrow = message.isascii() and b"\\u" not in message
+    text = size if is_narrow else size * _WIDE
+    return CALL_SIZE + text + values * _PER_VALUE + containers * _PER_CONTAINER
+
+
+def kept(limit: int) -> int:
+    """Return what is kept of a server-wide limit for connections that use nothing: a tenth."""
+    return limit // 10
+
+
+class ServerCapacity:
+    """What all connections of a server use together.
+
+    Args:
+        limits: The limits of the server.
+        on_stall: Ends the connection that holds most memory.
+
+    Attributes:
+        open: How many calls are open.
+        events: How many events wait for their handlers, or are handled.
+        calls: How many calls may be open.
+        calls_shared: How many of them connections may open that have others open.
+        held: How many bytes of memory are held.
+        memory_shared: How many bytes connections may hold that hold others.
+        full: Whether ``Limits.memory`` is used up: what is received is not handled.
+        paused: The connections that are not read until memory was freed.
+    """
+
+    __slots__ = (
+        "_freed",
+        "_memory",
+        "_on_stall",
+        "_stall",
+        "_timer",
+        "calls",
+        "calls_shared",
+        "events",
+        "full",
+        "held",
+        "memory_shared",
+        "open",
+        "paused",
+    )
+
+    def __init__(self, limits: Limits, on_stall: Callable[[], None]) -> None:
+        self.open = 0
+        self.events = 0
+        self.calls: Final = limits.server_calls
+        self.calls_shared: Final = self.calls - kept(self.calls)
+        self.held = 0
+        self._memory: Final = limits.memory
+        self.memory_shared: Final = self._memory - kept(self._memory)
+        self.full = False
+        self.paused: dict[Capacity, None] = {}
+        self._stall: Final = limits.stall
+        self._on_stall: Final = on_stall
+        self._freed = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def on_held(self, holder: "Capacity", size: int) -> None:
+        """Pause a connection that holds more, if others, or itself, hold too much."""
+        self.full = self.held > self._memory
+        if self.full or holder.held > size:
+            self.pause(holder)
+
+    def on_freed(self) -> None:
+        """Read the paused connections again, if there is memory for them."""
+        self._freed = True
+        if self.held <= self.memory_shared:
+            self.full = False
+            self.close()
+            paused, self.paused = self.paused, {}
+            for holder in paused:
+                holder.on_change()
+
+    def pause(self, holder: "Capacity") -> None:
+        """Do not read a connection until memory was freed."""
+        if holder not in self.paused:
+            self.paused[holder] = None
+            holder.on_change()
+        if self._timer is None and self._stall is not None:
+            self._freed = False
+            self._timer = asyncio.get_running_loop().call_later(self._stall, self._on_timer)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        freed, self._freed = self._freed, False
+        if not freed:
+            self._on_stall()
+        if self.paused and self._stall is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._stall, self._on_timer)
+
+
+class Capacity:
+    """What one connection uses.
+
+    Args:
+        whole: The capacity of the server.
+        calls: How many requests, streams and channels may be open.
+        on_change: Called when ``paused`` has changed.
+
+    Attributes:
+        open: How many calls are open.
+        held: How many bytes of memory it holds.
+    """
+
+    __slots__ = ("_backlog", "_calls", "_unfinished", "_whole", "held", "on_change", "open")
+
+    def __init__(self, whole: ServerCapacity, *, calls: int, on_change: Callable[[], None]) -> None:
+        self.open = 0
+        self.held = 0
+        self.on_change: Final = on_change
+        self._calls: Final = calls
+        self._whole: Final = whole
+        self._unfinished = 0
+        self._backlog = 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether the connection should not be read until memory was freed."""
+        return self in self._whole.paused
+
+    def claim(self, size: int) -> bool:
+        """Count one more open call, and its memory; return whether it may be opened."""
+        whole = self._whole
+        opened, most = self.open, whole.calls_shared
+        if opened >= self._calls or whole.open >= (most if opened else whole.calls):
+            return False
+        self.open = opened + 1
+        whole.open += 1
+        self.held += size
+        whole.held += size
+        if whole.held > whole.memory_shared:
+            whole.on_held(self, size)
+        return True
+
+    def release(self, size: int) -> None:
+        """Count one open call less, and its memory."""
+        whole = self._whole
+        self.open -= 1
+        whole.open -= 1
+        self.held -= size
+        whole.held -= size
+        if whole.paused:
+            whole.on_freed()
+
+    def hold(self, size: int) -> None:
+        """Count memory that is held from now on; a negative size frees it."""
+        whole = self._whole
+        self.held += size
+        whole.held += size
+        if size < 0:
+            if whole.paused:
+                whole.on_freed()
+        elif whole.held > whole.memory_shared:
+            whole.on_held(self, size)
+
+    def claim_event(self, size: int) -> None:
+        """Count one more event, and its memory."""
+        self._whole.events += 1
+        self.hold(size)
+
+    def release_event(self, size: int) -> None:
+        """Count one event less, and its memory."""
+        self._whole.events -= 1
+        self.hold(-size)
+
+    def set_unfinished(self, size: int) -> None:
+        """Count the bytes of a message that is incomplete."""
+        change, self._unfinished = size - self._unfinished, size
+        self.hold(change)
+
+    def set_backlog(self, size: int) -> None:
+        """Count the bytes of replies that the client does not read."""
+        change, self._backlog = size - self._backlog, size
+        self.hold(change)
+
+    def pause_if_full(self) -> bool:
+        """Return whether what was received must wait, since the memory is used up."""
+        if self._whole.full:
+            self._whole.pause(self)
+        return self._whole.full
+
+    def close(self) -> None:
+        """Free all that is held: the connection has ended."""
+        self._whole.paused.pop(self, None)
+        self.hold(-self.held)
