@@ -46,7 +46,9 @@ class TypeSizes:
 def _of_class(model: type[BaseModel]) -> Iterator[object]:
     for each in model.__mro__:
         if issubclass(each, BaseModel) and each.__module__.partition(".")[0] != "pydantic":
-            annotations = cast(dict[str, object], vars(each).get("__annotations__", {}))
+            # Not vars(): that would complete a deferred class.
+            attributes = cast(Mapping[str, object], type.__getattribute__(each, "__dict__"))
+            annotations = cast(Mapping[str, object], attributes.get("__annotations__", {}))
             for annotation in annotations.values():
                 yield from _of_form(annotation, each.__module__)
 
