@@ -78,7 +78,11 @@ class _Creating(type):
     base: ClassVar[type | None] = None  # of the classes that are deferred, if that is possible
 
     def __new__(
-        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **settings: Any  # noqa: ANN401 # pydantic's
+        cls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        **settings: Any,  # noqa: ANN401 # pydantic's
     ) -> Any:  # noqa: ANN401 # a class of another metaclass
         if bases == (_Creating.base,) and _only_declares(bases[0], namespace):
             return _defer(name, bases, namespace, settings)
@@ -152,7 +156,9 @@ def _finish(made: type) -> None:
 class Model(model.Model, metaclass=_Creator):
     """The base class of generated models: ``enkaku.Model``, whose classes are completed at their first use."""
 
-    def __init_subclass__(cls, *, is_deferred: bool = False, **settings: Any) -> None:  # noqa: ANN401 # pydantic's
+    def __init_subclass__(
+        cls, *, is_deferred: bool = False, **settings: Any
+    ) -> None:  # noqa: ANN401 # pydantic's
         if not is_deferred:
             super().__init_subclass__(**settings)
 
@@ -170,7 +176,9 @@ def _is_possible() -> bool:
             == {"first": int, "other": str}
             and example.model_config.get("title") == "A"
         )
-    except Exception:  # noqa: BLE001 # of whatever kind: then pydantic creates the classes, as usual
+    except (
+        Exception
+    ):  # noqa: BLE001 # of whatever kind: then pydantic creates the classes, as usual
         return False
 
 
