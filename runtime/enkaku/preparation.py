@@ -17,7 +17,7 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from operator import itemgetter
 from types import ModuleType
 from typing import Final, NamedTuple
@@ -60,7 +60,7 @@ async def prepare(*parts: Handler | Procedure | ModuleType) -> None:
     if not parts:
         raise UsageError(f"prepare: expected {_PARTS}; got nothing")
     slots = [slot for part in parts for each in _procedures(part) for slot in slots_of(each)]
-    await _build(await asyncio.to_thread(_plan, slots, skip_small=False), skip=())
+    await _build(await asyncio.to_thread(_plan, slots, skip_small=False), skip_errors=False)
 
 
 async def prepare_large(handler: Handler) -> None:
@@ -77,7 +77,7 @@ async def prepare_large(handler: Handler) -> None:
             "classes; a server prepares %d classes in total; await enkaku.prepare() before you serve",
             len(plan.left), *max(plan.left, key=itemgetter(1)), _MOST,
         )  # fmt: skip
-    await _build(plan, skip=UsageError)
+    await _build(plan, skip_errors=True)
 
 
 class _Plan(NamedTuple):
@@ -124,10 +124,11 @@ def _plan(slots: Sequence[Slot[object]], *, skip_small: bool) -> _Plan:
     )
 
 
-async def _build(plan: _Plan, skip: type[UsageError] | tuple[()]) -> None:
-    inner = (model.model_rebuild for model in plan.inner)
-    for build in (*(slot.prepare for slot in plan.slots), *inner):
-        with suppress(skip):
+async def _build(plan: _Plan, *, skip_errors: bool) -> None:
+    builds: list[Callable[[], object]] = [slot.prepare for slot in plan.slots]
+    builds += [model.model_rebuild for model in plan.inner]
+    for build in builds:
+        with suppress(UsageError) if skip_errors else nullcontext():
             await asyncio.to_thread(_prepare, build, freeze=plan.is_large)
 
 

@@ -191,7 +191,7 @@ async def test_prepare_without_procedures_raises_usage_error(wrong: Any) -> None
 
 
 async def test_prepare_of_nothing_raises_usage_error() -> None:
-    with pytest.raises(UsageError, match="^prepare: expected a handler, .*; got nothing$"):
+    with pytest.raises(UsageError, match=r"^prepare: expected a handler, .*; got nothing$"):
         await enkaku.prepare()
 
 

@@ -86,7 +86,7 @@ class _Creating(type):
     ) -> Any:  # noqa: ANN401 # a class of another metaclass
         if bases == (_Creating.base,) and _only_declares(bases[0], namespace):
             return _defer(name, bases, namespace, settings)
-        return super().__new__(cls, name, bases, namespace, **KEEP_NAMES, **settings)  # type: ignore[call-overload] # pydantic's
+        return super().__new__(cls, name, bases, namespace, **KEEP_NAMES, **settings)
 
 
 # Type checkers would take a class statement for a model, since its base makes models.
@@ -115,7 +115,7 @@ def _defer(
     name: str, bases: tuple[type, ...], namespace: dict[str, Any], settings: Mapping[str, Any]
 ) -> type:
     namespace = dict(namespace)
-    made = ABCMeta.__new__(_Deferred, name, bases, namespace, is_deferred=True)
+    made: type = ABCMeta.__new__(_Deferred, name, bases, namespace, is_deferred=True)
     type.__setattr__(made, _PENDING, _Pending(made, namespace, settings))
     return made
 
@@ -157,8 +157,11 @@ class Model(model.Model, metaclass=_Creator):
     """The base class of generated models: ``enkaku.Model``, whose classes are completed at their first use."""
 
     def __init_subclass__(
-        cls, *, is_deferred: bool = False, **settings: Any
-    ) -> None:  # noqa: ANN401 # pydantic's
+        cls,
+        *,
+        is_deferred: bool = False,
+        **settings: Any,  # noqa: ANN401 # what pydantic takes
+    ) -> None:
         if not is_deferred:
             super().__init_subclass__(**settings)
 
@@ -170,16 +173,11 @@ def _is_possible() -> bool:
     try:
         example = cast(type[model.Model], _defer("Example", (Model,), namespace, {"title": "A"}))
         _complete(example)
-        return (
-            not hasattr(example, "other")
-            and {name: each.annotation for name, each in example.model_fields.items()}
-            == {"first": int, "other": str}
-            and example.model_config.get("title") == "A"
-        )
-    except (
-        Exception
-    ):  # noqa: BLE001 # of whatever kind: then pydantic creates the classes, as usual
+        types = {name: each.annotation for name, each in example.model_fields.items()}
+        title = example.model_config.get("title")
+    except Exception:  # noqa: BLE001 # of whatever kind: then pydantic creates all classes
         return False
+    return types == {"first": int, "other": str} and title == "A"
 
 
 if _is_possible():
