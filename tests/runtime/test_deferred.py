@@ -14,6 +14,7 @@ import enkaku
 import pytest
 from enkaku.generated import Model
 from enkaku.values import deferred
+from enkaku.values.type_sizes import TypeSizes
 
 SOURCE = """
 from __future__ import annotations
@@ -190,3 +191,11 @@ def test_without_reuse_pydantic_creates_classes_as_usual() -> None:
         "assert Point(x_position=1).x_position == 1\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_counting_classes_of_a_type_completes_none(module: Any) -> None:
+    sizes = TypeSizes()
+    assert sizes.count(module.Tree) == 2
+    assert sizes.inner_classes(list[module.Circle], 2) == []
+    assert is_deferred(module.Tree)
+    assert is_deferred(module.Later)
