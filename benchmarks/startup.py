@@ -3,7 +3,8 @@
     make bench-startup
 
 The processes of a round run one after the other, so that other load affects all alike. The figures are medians and the range.
-The generated package has ten procedures: six requests, two streams, a channel and an event.
+The package ``ten`` has ten procedures: six requests, two streams, a channel and an event. ``many`` has nine hundred, each with
+classes of its own: 600 requests and 300 streams.
 """
 
 import argparse
@@ -32,6 +33,7 @@ PROGRAMS: Final = {
     "import enkaku": "import enkaku",
     "... and ten procedures": "import enkaku, ten",
     "... and a server": "import enkaku, ten; enkaku.serve_unix, enkaku.connect_unix",
+    "... and nine hundred procedures": "import enkaku, many",
 }
 COMMANDS: Final = {
     "enkaku --help": ["--help"],
@@ -41,18 +43,19 @@ _CPU: Final = "\nimport time; print(time.process_time())"
 UNTRACED: Final = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
 
+def record(*names: str) -> dict[str, object]:
+    """Return the schema of an object with these numbers, and a label."""
+    members = {name: {"type": "number"} for name in names} | {"label": {"type": "string"}}
+    return {
+        "type": "object",
+        "properties": members,
+        "required": list(members),
+        "additionalProperties": False,
+    }
+
+
 def protocol() -> Mapping[str, object]:
     """Return a protocol of ten procedures, with objects of a few properties each."""
-
-    def record(*names: str) -> dict[str, object]:
-        members = {name: {"type": "number"} for name in names} | {"label": {"type": "string"}}
-        return {
-            "type": "object",
-            "properties": members,
-            "required": list(members),
-            "additionalProperties": False,
-        }
-
     param, value = record("from", "until"), record("cpu", "memory", "timestamp")
     requests: dict[str, object] = {
         f"records/{verb}": {"type": "request", "param": param, "result": value}
@@ -64,6 +67,21 @@ def protocol() -> Mapping[str, object]:
     }
     channel = {"type": "channel", "param": param, "send": value, "receive": value}
     return requests | streams | {"talk": channel, "note": {"type": "event", "data": value}}
+
+
+def large_protocol() -> Mapping[str, object]:
+    """Return a protocol of nine hundred procedures, with objects whose properties have different JSON names."""
+    procedures: dict[str, object] = {}
+    for number in range(900):
+        param = record(f"fromTime{number}", "until")
+        value = record("cpu", f"memoryOf{number}", "timestamp")
+        slots = {"param": param, "result": value}
+        procedures[f"part{number % 30}/use{number}"] = (
+            {"type": "stream", **slots, "receive": value}
+            if number % 3 == 0
+            else {"type": "request", **slots}
+        )
+    return procedures
 
 
 def program(code: str, directory: str) -> float:
@@ -109,7 +127,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
         Path(directory, "ten.json").write_text(json.dumps(protocol()))
-        command_line(["generate", "ten.json", "--out", "ten"], directory)
+        Path(directory, "many.json").write_text(json.dumps(large_protocol()))
+        for name in ("ten", "many"):
+            command_line(["generate", f"{name}.json", "--out", name], directory)
         times = measure(directory, options.rounds)
     medians = {name: statistics.median(each) for name, each in times.items()}
     for name, each in times.items():

@@ -22,7 +22,7 @@ DRAWN = {
         client server
         options
         calls
-        procedures limits
+        procedures limits generated
         values flow wire transports event_loop
         _json _checks _version
         errors _lazy

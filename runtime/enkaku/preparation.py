@@ -5,17 +5,24 @@ refer to each other. Here, a thread builds one slot after the other. Most of tha
 five milliseconds, so the event loop runs meanwhile. What pauses it is the garbage collector, which visits the millions of
 objects of a large type for seconds. So it is off while a slot is built, and large types are excluded from it afterwards.
 
+An instance of a class within a type needs a validator of that class. For a class of a large cycle, that is as large as the
+type. So one class of each large cycle is built as well: from its schema, pydantic builds the others ten times as fast.
+
 Servers prepare the types of more than ``_LARGE`` classes, of at most ``_MOST`` classes in total: each type has a validator
 of its own for all of its classes, which takes a tenth of a megabyte for each.
 """
 
 import asyncio
 import gc
+import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from operator import itemgetter
 from types import ModuleType
-from typing import Final
+from typing import Final, NamedTuple
+
+from pydantic import BaseModel
 
 from enkaku.server.handler import Handler
 from enkaku.values.slot import Slot
@@ -29,6 +36,10 @@ __all__ = ["prepare", "prepare_large"]
 _LARGE: Final = 50  # classes of a type; building fewer takes less than 100 ms
 _MOST: Final = 10_000  # classes that a server prepares, which takes about a gigabyte
 _FROZEN: Final = 500  # classes; so many are excluded from garbage collection
+
+logger: Final = logging.getLogger("enkaku.server")
+
+_PARTS: Final = "a handler, a procedure or a generated package"
 
 _lock: Final = threading.Lock()  # the garbage collector belongs to the process
 
@@ -44,12 +55,12 @@ async def prepare(*parts: Handler | Procedure | ModuleType) -> None:
         parts: Handlers, procedures, and generated packages, which stand for all of their procedures.
 
     Raises:
-        UsageError: A part is something else, or a type is nested too deep.
+        UsageError: There is no part, a part is something else or has no procedures, or a type is nested too deep.
     """
+    if not parts:
+        raise UsageError(f"prepare: expected {_PARTS}; got nothing")
     slots = [slot for part in parts for each in _procedures(part) for slot in slots_of(each)]
-    is_large = sum(_sizes(slots).values()) > _FROZEN
-    for slot in slots:
-        await asyncio.to_thread(_prepare, slot, freeze=is_large)
+    await _build(await asyncio.to_thread(_plan, slots, skip_small=False), skip_errors=False)
 
 
 async def prepare_large(handler: Handler) -> None:
@@ -57,44 +68,91 @@ async def prepare_large(handler: Handler) -> None:
 
     A type that cannot be built is left to its first use, which raises the error.
     """
-    slots = [slot for each in _procedures(handler) for slot in slots_of(each)]
-    chosen: dict[int, int] = {}
-    for form, size in _sizes(slots).items():
-        if size > _LARGE and size + sum(chosen.values()) <= _MOST:
-            chosen[form] = size
-    is_large = sum(chosen.values()) > _FROZEN
-    for slot in slots:
-        if id(slot.type_form) in chosen:
-            with suppress(UsageError):
-                await asyncio.to_thread(_prepare, slot, freeze=is_large)
+    routes = [route.procedure for route in handler.__routes__()]
+    slots = [slot for each in routes for slot in slots_of(each)]
+    plan = await asyncio.to_thread(_plan, slots, skip_small=True)
+    if plan.left:
+        logger.warning(
+            "types that are too large to prepare will block the event loop at their first use: %d, such as %s with %d "
+            "classes; a server prepares %d classes in total; await enkaku.prepare() before you serve",
+            len(plan.left), *max(plan.left, key=itemgetter(1)), _MOST,
+        )  # fmt: skip
+    await _build(plan, skip_errors=True)
 
 
-def _procedures(part: Handler | Procedure | ModuleType) -> Iterable[Procedure]:
-    if isinstance(part, Handler):
-        return [route.procedure for route in part.__routes__()]
-    if isinstance(part, ModuleType):
-        return [each for each in vars(part).values() if isinstance(each, Procedure)]
-    # A caller without a type checker may pass something else.
-    if not isinstance(part, Procedure):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(
-            f"prepare: expected a handler, a procedure or a generated package; got {part!r}"
-        )
-    return [part]
+class _Plan(NamedTuple):
+    """What is prepared, in this order.
+
+    Attributes:
+        slots: They build their types.
+        inner: Classes within these types, which leave little to the first use of the others.
+        is_large: Whether objects are excluded from garbage collection.
+        left: The label and the number of classes of each type that is too large.
+    """
+
+    slots: list[Slot[object]]
+    inner: list[type[BaseModel]]
+    is_large: bool
+    left: list[tuple[str, int]]
 
 
-def _sizes(slots: Sequence[Slot[object]]) -> Mapping[int, int]:
-    """Return how many classes each different type has, by its identity: slots of one type share a validator."""
+def _plan(slots: Sequence[Slot[object]], *, skip_small: bool) -> _Plan:
+    """Choose what to prepare. Slots of one type share a validator, so it counts once."""
     sizes = TypeSizes()
-    forms = {id(slot.type_form): slot.type_form for slot in slots}
-    return {form: sizes.count(each) for form, each in forms.items()}
+    chosen: dict[int, int] = {}
+    inner: list[type[BaseModel]] = []
+    left: list[tuple[str, int]] = []
+    total = 0
+    different: dict[int, Slot[object]] = {}
+    for slot in slots:
+        different.setdefault(id(slot.type_form), slot)
+    for form, slot in different.items():
+        size = sizes.count(slot.type_form)
+        if skip_small and size > _LARGE and total + size > _MOST:
+            left.append((slot.label, size))
+        elif size > _LARGE or not skip_small:
+            chosen[form] = size
+            total += size
+    for form in (form for form, size in chosen.items() if size > _LARGE):
+        for model in sizes.inner_classes(different[form].type_form, _LARGE):
+            size = sizes.count(model)
+            if model not in inner and total + size <= _MOST:
+                inner.append(model)
+                total += size
+    return _Plan(
+        [each for each in slots if id(each.type_form) in chosen], inner, total > _FROZEN, left
+    )
 
 
-def _prepare(slot: Slot[object], *, freeze: bool) -> None:
+async def _build(plan: _Plan, *, skip_errors: bool) -> None:
+    builds: list[Callable[[], object]] = [slot.prepare for slot in plan.slots]
+    builds += [model.model_rebuild for model in plan.inner]
+    for build in builds:
+        with suppress(UsageError) if skip_errors else nullcontext():
+            await asyncio.to_thread(_prepare, build, freeze=plan.is_large)
+
+
+def _procedures(part: Handler | Procedure | ModuleType) -> Sequence[Procedure]:
+    if isinstance(part, Procedure):
+        return [part]
+    if isinstance(part, Handler):
+        found = [route.procedure for route in part.__routes__()]
+    # A caller without a type checker may pass something else.
+    elif isinstance(part, ModuleType):  # pyright: ignore[reportUnnecessaryIsInstance]
+        found = [each for each in vars(part).values() if isinstance(each, Procedure)]
+    else:
+        raise UsageError(f"prepare: expected {_PARTS}; got {part!r}")
+    if not found:
+        raise UsageError(f"prepare: expected {_PARTS}; got {part!r}, which has no procedures")
+    return found
+
+
+def _prepare(build: Callable[[], object], *, freeze: bool) -> None:
     with _lock:
         was_enabled = gc.isenabled()
         gc.disable()
         try:
-            slot.prepare()
+            build()
             if freeze:
                 gc.freeze()  # while it is off: otherwise it would visit the new objects once
         finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import enkaku
 import pytest
-from enkaku import Request, Route, Slot, UsageError
+from enkaku import Request, Route, Slot, UsageError, preparation
 from enkaku.values import slot as slots
 from enkaku.values.type_sizes import TypeSizes
 
@@ -165,3 +165,44 @@ def test_type_sizes_counts_each_class_once() -> None:
     sizes = TypeSizes()
     assert sizes.count(form) == sizes.count(list[form]) == sizes.count(form | None) == 7
     assert sizes.count(int) == sizes.count(dict[str, object]) == 0
+
+
+def test_type_sizes_chooses_class_each_fifty_of_a_cycle() -> None:
+    form = cycle(400)
+    chosen = TypeSizes().inner_classes(list[form], 50)
+    assert 1 <= len(chosen) <= 400 / 50 + 1
+    assert len(set(chosen)) == len(chosen)
+    assert TypeSizes().inner_classes(cycle(40), 50) == []
+
+
+async def test_prepare_builds_class_of_each_large_cycle(tmp_path: Path) -> None:
+    form = cycle(120)
+    inner = [each for each in vars(sys.modules["cycle_of_120"]).values() if isinstance(each, type)]
+    await enkaku.prepare(request(form))
+    built = [each for each in inner if each.__pydantic_complete__]
+    assert 2 <= len(built) <= 4  # the type itself, and one for each fifty others
+    assert form in built
+
+
+@pytest.mark.parametrize("wrong", [ModuleType("empty"), Serving()], ids=["module", "handler"])
+async def test_prepare_without_procedures_raises_usage_error(wrong: Any) -> None:
+    with pytest.raises(UsageError, match=r"^prepare: expected .*; got .*, which has no procedures"):
+        await enkaku.prepare(wrong)
+
+
+async def test_prepare_of_nothing_raises_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"^prepare: expected a handler, .*; got nothing$"):
+        await enkaku.prepare()
+
+
+async def test_server_logs_types_that_are_too_large(
+    tmp_path: Path,
+    built: list[tuple[str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(preparation, "_MOST", 100)
+    first, second = request(cycle(70), "first"), request(cycle(60), "second")
+    async with enkaku.serve_unix(Serving(first, second), tmp_path / "s"):
+        assert {label.split()[0] for label, _ in built} == {"first"}
+    assert "1, such as second param with 60 classes; a server prepares 100 classes" in caplog.text

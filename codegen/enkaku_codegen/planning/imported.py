@@ -19,7 +19,7 @@ IMPORTED: Final[Mapping[str, str]] = {
     "IPv4Address": "from ipaddress",
     "IPv6Address": "from ipaddress",
     "Literal": "from typing",
-    "Model": "from enkaku",
+    "Model": "from enkaku.generated",
     "NoneType": "from types",
     "TYPE_CHECKING": "from typing",
     "TypeAlias": "from typing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from enkaku import Model
+from enkaku.generated import Model
 from pydantic import Field
 
 LogLevel: TypeAlias = Literal["debug", "info", "warn", "error"]

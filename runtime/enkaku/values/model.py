@@ -16,7 +16,7 @@ from .deep_types import build
 from .exact import make_exact
 from .pydantic_internals import ModelMetaclass, caller_names, is_complete, rebuild
 
-__all__ = ["Model"]
+__all__ = ["Frozen", "Model", "WithConstants"]
 
 _CONSTANTS: Final = "__enkaku_constants__"
 """The attribute of a class that has the values of its constants, by their Python names."""
@@ -25,7 +25,7 @@ _CONSTANTS: Final = "__enkaku_constants__"
 @dataclass_transform(
     kw_only_default=True, frozen_default=True, field_specifiers=(Field, PrivateAttr)
 )
-class _Frozen(ModelMetaclass):
+class Frozen(ModelMetaclass):
     """Declares models as immutable for type checkers; pydantic's own metaclass declares them mutable."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 # pydantic's
@@ -43,7 +43,7 @@ class _Frozen(ModelMetaclass):
                 constants[each] = field.default
         setattr(self, _CONSTANTS, constants)
         if constants:
-            self.__class__ = cast(Any, _WithConstants)
+            self.__class__ = cast(Any, WithConstants)
 
 
 def _construct(model: type[BaseModel], *positional: object, **properties: object) -> object:
@@ -59,10 +59,10 @@ def _construct(model: type[BaseModel], *positional: object, **properties: object
 
 # The metaclass of models with constants, so that other models are made as fast as before. Type checkers would take a
 # class statement for a model, since its base makes models.
-_WithConstants: Final = type("_WithConstants", (_Frozen,), {"__call__": _construct})
+WithConstants: Final = type("WithConstants", (Frozen,), {"__call__": _construct})
 
 
-class Model(BaseModel, JsonWritable, metaclass=_Frozen):
+class Model(BaseModel, JsonWritable, metaclass=Frozen):
     """An object of a protocol: immutable, strict, with the JSON names as aliases.
 
     The constructor takes the Python names (``total_samples=``). On the wire, properties have the JSON names

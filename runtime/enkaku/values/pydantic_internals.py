@@ -39,6 +39,7 @@ __all__ = [
     "FIELD_KEYS",
     "INNER_KEYS",
     "JSON_TYPES",
+    "KEEP_NAMES",
     "LENGTH_KEYS",
     "MODEL_KEYS",
     "NEVER_NULL",
@@ -184,6 +185,9 @@ EXTRA: Final = "__pydantic_extra__"
 
 FIELDS_SET: Final = "__pydantic_fields_set__"
 """The attribute of an instance that names the fields that were given. The fields themselves are in ``__dict__``."""
+
+KEEP_NAMES: Final = {"__pydantic_reset_parent_namespace__": False}
+"""The settings of a class statement that do not look for names in the frame of the caller."""
 
 _DEPTH: Final = "_parent_namespace_depth"
 _NAMES: Final = "_types_namespace"

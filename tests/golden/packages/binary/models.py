@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
-from enkaku import ABSENT, Absent, Model
+from enkaku import ABSENT, Absent
+from enkaku.generated import Model
 from pydantic import Field
 
 Blob: TypeAlias = bytes

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from enkaku import Model
+from enkaku.generated import Model
 
 
 class NotFoundData(Model):

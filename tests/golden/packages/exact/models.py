@@ -8,7 +8,8 @@ from ipaddress import IPv4Address
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
-from enkaku import ABSENT, Absent, Model
+from enkaku import ABSENT, Absent
+from enkaku.generated import Model
 from pydantic import Field
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from enkaku import ABSENT, Absent, Model
+from enkaku import ABSENT, Absent
+from enkaku.generated import Model
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
