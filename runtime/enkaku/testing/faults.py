@@ -233,6 +233,9 @@ class _Fallible:
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         self._receiver.messages_received(batch)
 
+    def message_growing(self, size: int) -> None:
+        self._receiver.message_growing(size)
+
     def connection_lost(self, error: Exception | None) -> None:
         self._receiver.connection_lost(error or self._error)
 

@@ -94,10 +94,8 @@ class Pieces:
 
     terminator: ClassVar[bytes] = b""
 
-    @property
-    def endless(self) -> bool:
-        """Whether the current message is too long: never, since there are no messages."""
-        return False
+    unfinished: ClassVar[int] = 0  # nothing is ever incomplete
+    violation: ClassVar[str] = ""
 
     def __init__(self, _: int, /) -> None: ...
 

@@ -47,6 +47,13 @@ class Receiver(Protocol):
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         """Handle the messages of one read, in order; none if the read completed no message."""
 
+    def message_growing(self, size: int) -> None:
+        """Handle that a message is incomplete.
+
+        Args:
+            size: How many bytes of it were received, if they are more than 4 KiB. 0 once it is complete.
+        """
+
     def connection_lost(self, error: Exception | None) -> None:
         """Handle the end; the last call of a transport.
 

@@ -2,7 +2,8 @@
 
 ``Lines`` keeps one unfinished line of at most the size limit. A longer line is reported once, by its head, and
 discarded as it arrives. So a peer cannot make this side buffer more than the limit. A line that exceeds the limit four
-times has no end to wait for, and the transport ends the connection.
+times has no end to wait for, and the transport ends the connection. So it does if a read consists of lines that are
+too short for messages: each would take a hundred times the memory and the time that its bytes took to send.
 
 Three paths keep it fast: one split for a small read, a search for newlines in a large read (a split checks every
 byte), and a slow path only for lines that may exceed the limit.
@@ -17,7 +18,11 @@ __all__ = ["Framing", "Lines"]
 
 _HEAD_SIZE: Final = 1024
 _ENDLESS: Final = 4  # times the limit
+_SHORTEST: Final = 32  # bytes of a line: {"payload":{"typ":"x","rid":""}}
+_UNFINISHED: Final = 4096  # bytes, from which an unfinished line is worth to be counted
 _LONG: Final = 4096  # bytes of a line, from which a search is faster than a split
+_TOO_SHORT: Final = "the peer sent lines that are too short to be messages"
+_TOO_LONG: Final = "the peer sent a message of more than four times the size limit"
 _BLANK: Final = b"!"  # sorts after every line that begins with white space, before every JSON text
 
 
@@ -30,8 +35,13 @@ class Framing(Protocol):
     def __init__(self, max_size: int, /) -> None: ...
 
     @property
-    def endless(self) -> bool:
-        """Whether the current message is so far over the limit that the connection must end."""
+    def unfinished(self) -> int:
+        """How many bytes of an incomplete message were received; 0 for few bytes."""
+        ...
+
+    @property
+    def violation(self) -> str:
+        """Why the connection must end; ``""`` if it need not."""
         ...
 
     def split(self, data: bytes, /) -> Sequence[bytes | Oversized]:
@@ -52,7 +62,9 @@ class Lines:
 
     Attributes:
         terminator: A newline.
-        endless: Whether the current line exceeds four times the limit.
+        unfinished: How many bytes of the current line were received; 0 for less than 4 KiB.
+        violation: Why the connection must end: the current line exceeds four times the limit, or the last lines were too
+            short for messages; ``""`` if it need not.
     """
 
     terminator: ClassVar[bytes] = b"\n"
@@ -62,7 +74,8 @@ class Lines:
         "_max_size",
         "_rest",
         "_small",
-        "endless",
+        "unfinished",
+        "violation",
     )
 
     def __init__(self, max_size: int) -> None:
@@ -71,7 +84,8 @@ class Lines:
         # Becomes a bytearray when it grows: repeated concatenation of bytes would take quadratic time.
         self._rest: bytes | bytearray = b""
         self._discarded = 0
-        self.endless = False
+        self.unfinished = 0
+        self.violation = ""
 
     def split(self, data: bytes, /) -> Sequence[bytes | Oversized]:
         """Return the lines that the next bytes complete, without newlines and without blank lines.
@@ -89,9 +103,14 @@ class Lines:
             return self._split_slowly(data)
         if data.find(b"\n", 0, _LONG) < 0:
             return self._split_long(data, size)
-        first, *lines = data.split(b"\n")  # none of them can exceed the limit
-        lines.insert(0, b"".join((self._rest, first)) if self._rest else first)
+        lines = data.split(b"\n")  # none of them can exceed the limit
+        if self._rest:
+            lines[0] = b"".join((self._rest, lines[0]))
         self._rest = lines.pop()
+        self._count_unfinished()
+        if len(lines) * _SHORTEST > size >= _LONG:
+            self.violation = _TOO_SHORT
+            return []
         return [line for line in lines if line and not line.isspace()]
 
     def split_buffer(self, buffer: bytearray, size: int, /) -> Sequence[bytes | Oversized]:
@@ -121,11 +140,15 @@ class Lines:
                 start = end + 1
             if start < size:
                 self._keep(view[start:size])
+        self._count_unfinished()
         return lines
 
     def _split_slowly(self, data: bytes) -> list[bytes | Oversized]:
         found: list[bytes | Oversized] = []
         *ends, tail = data.split(b"\n")
+        if len(ends) * _SHORTEST > len(data) >= _LONG:
+            self.violation = _TOO_SHORT
+            return []
         for end in ends:
             self._add(end, found)
             if self._discarded:
@@ -137,7 +160,7 @@ class Lines:
                     found.append(line)
         if tail:
             self._add(tail, found, unfinished=True)
-            self.endless = self._discarded > _ENDLESS * self._max_size
+        self._count_unfinished()
         return found
 
     def _add(
@@ -152,6 +175,12 @@ class Lines:
             self._rest = b""
         elif unfinished or self._rest:
             self._keep(piece)
+
+    def _count_unfinished(self) -> None:
+        size = self._discarded or len(self._rest)
+        self.unfinished = size if size >= _UNFINISHED else 0
+        if self._discarded > _ENDLESS * self._max_size:
+            self.violation = _TOO_LONG
 
     def _keep(self, piece: bytes | memoryview) -> None:
         if isinstance(self._rest, bytes):

@@ -113,6 +113,7 @@ class MemoryTransport:
         self._receiver: Receiver | None = None
         self._error: Exception | None = None
         self._ending = False
+        self._unfinished = 0
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -216,12 +217,11 @@ class MemoryTransport:
             receiver.messages_received((data if whole else Oversized(data[:_HEAD_SIZE]),))
             return
         receiver.messages_received(framing.split(data))
-        if framing.endless:
-            self._fail(
-                ConnectionAbortedError(
-                    "the peer sent a message of more than four times the size limit"
-                )
-            )
+        if framing.violation:
+            self._fail(ConnectionAbortedError(framing.violation))
+        elif framing.unfinished != self._unfinished:
+            self._unfinished = framing.unfinished
+            receiver.message_growing(framing.unfinished)
 
     def _fail(self, error: Exception) -> None:
         self._error = error

@@ -129,6 +129,7 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         self._receiver: Receiver | None = None
         self._reading_paused = False
         self._early_data = b""
+        self._unfinished = 0  # bytes of a message, as the receiver knows
 
     @property
     def peer(self) -> str:
@@ -183,8 +184,8 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
             receiver.messages_received(framing.split(bytes(self._view[:nbytes])))
         else:
             receiver.messages_received(framing.split_buffer(self._buffer, nbytes))
-        if framing.endless:
-            self._on_endless()
+        if framing.unfinished or self._unfinished or framing.violation:
+            self._on_unfinished(receiver)
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's protocol."""
@@ -195,8 +196,8 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
             return
         framing = self._framing
         receiver.messages_received(framing.split(data))
-        if framing.endless:
-            self._on_endless()
+        if framing.unfinished or self._unfinished or framing.violation:
+            self._on_unfinished(receiver)
 
     def _on_unusual_data(self, data: bytes) -> None:
         """Handle data over TLS, before ``start``, or while reading is paused."""
@@ -332,16 +333,18 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
     def _deliver(self, receiver: Receiver, data: bytes) -> None:
         framing = self._framing
         receiver.messages_received(framing.split(data))
-        if framing.endless:
-            self._on_endless()
+        if framing.unfinished or self._unfinished or framing.violation:
+            self._on_unfinished(receiver)
 
-    def _on_endless(self) -> None:
-        if self._current_state() not in _CLOSED:
-            self._fail(
-                ConnectionAbortedError(
-                    "the peer sent a message of more than four times the size limit"
-                )
-            )
+    def _on_unfinished(self, receiver: Receiver) -> None:
+        framing = self._framing
+        if self._current_state() in _CLOSED:
+            return
+        if framing.violation:
+            self._fail(ConnectionAbortedError(framing.violation))
+        elif framing.unfinished != self._unfinished:
+            self._unfinished = framing.unfinished
+            receiver.message_growing(framing.unfinished)
 
     def _flush(self) -> None:
         pending = self._pending
