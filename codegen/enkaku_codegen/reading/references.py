@@ -99,11 +99,13 @@ class References:
     def definitions(self) -> Mapping[str, Schema]:
         """Return all schemas with a name, sorted by it; add issues to the library.
 
-        Two schemas may have the same name if they are equal.
+        Two schemas may have the same name if they are equal, or one only refers to the other, from another file.
         """
         owners: dict[str, Location] = {}
         schemas: dict[str, Schema] = {}
         for location, name in sorted(self._names.items(), key=lambda item: (item[1], str(item[0]))):
+            if self._is_alias(location):
+                continue
             schema = self.resolved(location, as_definition=True)
             if name not in schemas:
                 owners[name], schemas[name] = location, schema
@@ -116,6 +118,22 @@ class References:
                 owners[name], f"refers to itself without end: {' -> '.join(path)}"
             )
         return schemas
+
+    def _is_alias(self, location: Location) -> bool:
+        """Return whether a definition only refers to another one of the same name."""
+        own = {"$ref": _reference(self._names[location])}
+        seen: list[Location] = []
+        target: Location | None = location
+        while target is not None and target not in seen:
+            seen.append(target)
+            target = self._targets.get(target)
+            if target is None or self._names[target] != self._names[location]:
+                break
+            if self.resolved(seen[-1], as_definition=True) != own:
+                break
+        else:
+            return False  # a loop
+        return len(seen) > 1
 
     def resolved(self, location: Location, *, as_definition: bool = False) -> Schema:
         """Return a schema in draft 2020-12 with all its references by name.
