@@ -339,6 +339,33 @@ def test_dependent_name_near_property_gives_warning(uri: str, keyword: str, tmp_
     ] * 2
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("date-tiem", "date-time"),
+        ("DateTime", "date-time"),
+        ("UUID", "uuid"),
+        ("uri-refrence", "uri-reference"),
+        ("date", None),
+        ("json-pointer", None),
+        ("int64", None),
+        ("color", None),
+        (5, None),
+    ],
+)
+def test_format_near_known_one_gives_warning(name: str, hint: str | None, tmp_path: Path) -> None:
+    procedures = _data({"items": {"$ref": "other.json"}})
+    other = {"properties": {"format": {"type": "string", "format": name}}}
+    if isinstance(name, int):
+        other = {"properties": {"format": {"const": {"format": "date-tiem"}}}}
+    protocol = {"formats": {"uuid": "UUID"}, "procedures": procedures}
+    said = f'unknown format "{name}" (did you mean "{hint}"?): the string stays a string'
+    expected = [("/properties/format/format", said)] if hint else []
+    warnings = _read(tmp_path, protocol, other=other).warnings
+    assert [(each.pointer, each.message) for each in warnings] == expected
+    assert _read(tmp_path, {"procedures": procedures}, other=other).warnings == ()
+
+
 def _lenient(data: object) -> dict[str, Any]:
     return {"foreign": "lenient", "procedures": _data(data)}
 

@@ -146,7 +146,10 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         head = document.value
         options = head if isinstance(head, dict) and is_document(head) else {}
-        self.library = Library(lenient=options.get("foreign") == "lenient")
+        self.library = Library(
+            lenient=options.get("foreign") == "lenient",
+            formats=bool(formats_of(options.get("formats"))),
+        )
         self._document = document
         self._file = self.library.add_file(document)
         self._references = References(self.library, document)

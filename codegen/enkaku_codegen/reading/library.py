@@ -15,7 +15,7 @@ from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Json, Tokens, pointer, tokens
 
 from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
-from .doubts import doubts
+from .doubts import doubts, format_doubt
 from .lenient import convert, has_old_ids, is_ignorable, read_as
 from .lint import NAME_IN_PYTHON, holds_schemas, lint
 from .load import Document, load
@@ -57,6 +57,7 @@ class Library:
 
     Args:
         lenient: Whether schemas in files that are no protocols may have keywords of other tools.
+        formats: Whether the protocol selects Python types for formats, so that their names matter.
 
     Attributes:
         issues: The errors in them; each call may add some.
@@ -65,8 +66,9 @@ class Library:
         documents: The files, by every path that leads to one.
     """
 
-    def __init__(self, *, lenient: bool = False) -> None:
+    def __init__(self, *, lenient: bool = False, formats: bool = False) -> None:
         self._lenient = lenient
+        self._formats = formats
         self._foreign: set[Document] = set()
         self._ignored: dict[tuple[Document, str], list[Location]] = {}
         self.issues: list[Issue] = []
@@ -150,7 +152,12 @@ class Library:
                 self.add_issue(location.below(path), message)
         for path, message in doubts(location.document.value, location.path, dialect):
             if path not in found:
-                self.warnings.append(location.document.issue((*location.path, *path), message))
+                self._warn(location.below(path), message)
+        if self._formats and (doubt := format_doubt(schema)):
+            self._warn(location.below(("format",)), doubt)
+
+    def _warn(self, location: Location, message: str) -> None:
+        self.warnings.append(location.document.issue(location.path, message))
 
     def _dialect(self, location: Location, schema: dict[str, Json], around: Dialect) -> Dialect:
         if "$schema" not in schema:
