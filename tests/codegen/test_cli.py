@@ -319,6 +319,24 @@ def test_generate_reports_slots_that_need_a_validator(
     assert (ran.returncode, ran.stdout.partition("written\n")[2]) == (0, report)
 
 
+def test_generate_models_warns_of_unenforced_keywords(tmp_path: Path) -> None:
+    definitions: dict[str, object] = {
+        "Tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        "Named": {"type": "object", "properties": {"tags": {"$ref": "#/$defs/Tags"}}},
+        "Fine": {"type": "string", "minLength": 2},
+    }
+    (tmp_path / "p.json").write_text(json.dumps({"$defs": definitions}, indent=1))
+    ran = enkaku("generate", "p.json", "--out", "out", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (
+        0,
+        "warning: p.json:8: /$defs/Tags/uniqueItems: a Python list may contain an item twice; "
+        "a package of models has no validator\n",
+    )
+    procedures = {"p": {"type": "event", "data": {"$ref": "#/$defs/Tags"}}}
+    (tmp_path / "p.json").write_text(json.dumps({"$defs": definitions, "procedures": procedures}))
+    assert enkaku("generate", "p.json", "--out", "out", cwd=tmp_path).stderr == ""
+
+
 def test_generate_reports_formats_that_types_do_not_hold(tmp_path: Path) -> None:
     data = {"type": "string", "format": "duration"}
     protocol = {
