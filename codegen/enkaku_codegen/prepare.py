@@ -49,11 +49,11 @@ def prepare(request: Request, out: Path) -> Prepared:
         message = "the schemas are nested too deeply through their references"
         raise ProtocolError([Issue(str(request.protocol), None, "", message)]) from None
     new_fingerprint = fingerprint(request, protocol.sources, files)
-    warnings = [*protocol.warnings, *_unenforced(checks, request.protocol)]
+    warnings = [*protocol.warnings, *_unenforced(checks, protocol, request.protocol)]
     return Prepared(changes(files, out, MARKER, new_fingerprint), checks, in_order(warnings))
 
 
-def _unenforced(checks: Checks, path: Path) -> tuple[Issue, ...]:
+def _unenforced(checks: Checks, protocol: Protocol, path: Path) -> tuple[Issue, ...]:
     """Return the warnings about what the types of a package of models do not enforce."""
     if not checks.unenforced:
         return ()
@@ -61,7 +61,7 @@ def _unenforced(checks: Checks, path: Path) -> tuple[Issue, ...]:
     issues = [
         Issue(None, None, pointer(each.path), each.text + end) for each in checks.unenforced
     ]
-    return load(path).locate(ProtocolError(issues)).issues
+    return load(path).locate(protocol.located(ProtocolError(issues))).issues
 
 
 def _generated(protocol: Protocol, request: Request) -> tuple[dict[str, str], Checks]:
@@ -75,4 +75,4 @@ def _generated(protocol: Protocol, request: Request) -> tuple[dict[str, str], Ch
         )
     except ProtocolError as error:
         # The generator knows JSON pointers only. The file has their lines.
-        raise load(path).locate(error) from None
+        raise load(path).locate(protocol.located(error)) from None

@@ -573,6 +573,17 @@ def test_warning_is_printed_once_and_changes_no_exit_code(tmp_path: Path) -> Non
     assert (ran.returncode, ran.stdout, ran.stderr[:9]) == (0, "", "warning: ")
 
 
+def test_collision_in_referenced_file_names_that_file(tmp_path: Path) -> None:
+    options = {"type": "object", "properties": {"exit-code": {}, "exitCode": {}}}
+    other = {"definitions": {"options": options}}
+    (tmp_path / "other.json").write_text(json.dumps(other, indent=1))
+    data = {"$ref": "other.json#/definitions/options"}
+    (tmp_path / "p.json").write_text(json.dumps({"p": {"type": "event", "data": data}}))
+    ran = enkaku("generate", "p.json", "--out", "made", cwd=tmp_path)
+    where = "other.json:7: /definitions/options/properties/exitCode"
+    assert ran.stderr.startswith(f"{where}: Options would have two things named exit_code: ")
+
+
 def test_definitions_alone_give_package_of_models(tmp_path: Path) -> None:
     point = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
     document = {

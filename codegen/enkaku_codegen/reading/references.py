@@ -24,6 +24,9 @@ class References:
     Args:
         library: Has the schemas, and takes the issues.
         main: The protocol's own file.
+
+    Attributes:
+        origins: The locations of the definitions by name, once ``definitions`` has returned them.
     """
 
     def __init__(self, library: Library, main: Document) -> None:
@@ -33,6 +36,7 @@ class References:
         self._targets: dict[Location, Location] = {}
         self._names: dict[Location, str] = {}
         self._dynamic: set[Location] = set()
+        self.origins: dict[str, Location] = {}
 
     def gather(self, location: Location) -> None:
         """Follow the references in a known schema, and those in their targets, recursively."""
@@ -101,21 +105,21 @@ class References:
 
         Two schemas may have the same name if they are equal, or one only refers to the other, from another file.
         """
-        owners: dict[str, Location] = {}
+        origins = self.origins
         schemas: dict[str, Schema] = {}
         for location, name in sorted(self._names.items(), key=lambda item: (item[1], str(item[0]))):
             if self._is_alias(location):
                 continue
             schema = self.resolved(location, as_definition=True)
             if name not in schemas:
-                owners[name], schemas[name] = location, schema
+                origins[name], schemas[name] = location, schema
             elif not same(schema, schemas[name]):
                 self._library.add_issue(
-                    location, f'another schema is named "{name}", too: {owners[name]}; rename one'
+                    location, f'another schema is named "{name}", too: {origins[name]}; rename one'
                 )
         for name, path in _endless(schemas):
             self._library.add_issue(
-                owners[name], f"refers to itself without end: {' -> '.join(path)}"
+                origins[name], f"refers to itself without end: {' -> '.join(path)}"
             )
         return schemas
 
