@@ -58,9 +58,7 @@ def _unenforced(checks: Checks, protocol: Protocol, path: Path) -> tuple[Issue, 
     if not checks.unenforced:
         return ()
     end = "; a package of models has no validator"
-    issues = [
-        Issue(None, None, pointer(each.path), each.text + end) for each in checks.unenforced
-    ]
+    issues = [Issue(None, None, pointer(each.path), each.text + end) for each in checks.unenforced]
     return load(path).locate(protocol.located(ProtocolError(issues))).issues
 
 

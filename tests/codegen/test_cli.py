@@ -329,8 +329,10 @@ def test_generate_models_warns_of_unenforced_keywords(tmp_path: Path) -> None:
     ran = enkaku("generate", "p.json", "--out", "out", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (
         0,
-        "warning: p.json:8: /$defs/Tags/uniqueItems: a Python list may contain an item twice; "
-        "a package of models has no validator\n",
+        (
+            "warning: p.json:8: /$defs/Tags/uniqueItems: a Python list may contain an item twice; "
+            "a package of models has no validator\n"
+        ),
     )
     procedures = {"p": {"type": "event", "data": {"$ref": "#/$defs/Tags"}}}
     (tmp_path / "p.json").write_text(json.dumps({"$defs": definitions, "procedures": procedures}))

@@ -13,7 +13,9 @@ from typing import Final
 
 __all__ = ["in_words"]
 
-_TOKEN: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|\[\]|[<>(),|&]|[^\s<>()\[\],|&"'][^<>()\[\],|&"']*)""")
+_TOKEN: Final = re.compile(
+    r"""\s*("[^"]*"|'[^']*'|\[\]|[<>(),|&]|[^\s<>()\[\],|&"'][^<>()\[\],|&"']*)"""
+)
 _OPERATORS: Final = frozenset({"[]", *"<>(),|&"})
 _DEEPEST: Final = 30
 
@@ -49,30 +51,30 @@ def in_words(name: str) -> str:
 
 class _Parser:
     def __init__(self, tokens: list[str]) -> None:
-        self._tokens = [*tokens, ""]
+        self._parts = [*tokens, ""]
         self._at = 0
 
     def name(self) -> str:
         head, arguments = self._word(), self._arguments(" and ")
-        if self._token:
+        if self._current:
             raise _NoType
         return f"{head} {arguments}"
 
     @property
-    def _token(self) -> str:
-        return self._tokens[self._at]
+    def _current(self) -> str:
+        return self._parts[self._at]
 
     def _next(self, *expected: str) -> str:
-        token = self._token
-        if expected and token not in expected:
+        part = self._current
+        if expected and part not in expected:
             raise _NoType
         self._at += 1
-        return token
+        return part
 
     def _word(self) -> str:
-        token = self._next()
-        word = token.strip("\"' ")
-        if token in _OPERATORS or not word:
+        part = self._next()
+        word = part.strip("\"' ")
+        if part in _OPERATORS or not word:
             raise _NoType
         return word
 
@@ -91,7 +93,7 @@ class _Parser:
             return self._joined("&", " plus ") if operator == "|" else self._array()
 
         parts = [part()]
-        while self._token == operator:
+        while self._current == operator:
             self._next()
             parts.append(part())
         if len(parts) == 1:
@@ -100,15 +102,15 @@ class _Parser:
         return _Words(word.join(each.text for each in parts), is_open=True)
 
     def _array(self) -> _Words:
-        if self._token == "(":
+        if self._current == "(":
             self._next()
             type_ = self._union()
             self._next(")")
         else:
             type_ = _Words(self._word())
-            if self._token == "<":
+            if self._current == "<":
                 type_ = _Words(f"{type_.text} of {self._arguments(' with ')}", is_open=True)
-        while self._token == "[]":
+        while self._current == "[]":
             self._next()
             if type_.is_open:
                 type_ = _Words(f"array of {type_.text}", is_open=True)

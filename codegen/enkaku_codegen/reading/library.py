@@ -94,7 +94,9 @@ class Library:
         for (document, keyword), locations in self._ignored.items():
             others = len(locations) - 1
             more = f", here and at {others} other location{'s'[:others - 1]}" if others else ""
-            hint = nearest(keyword, sorted(self.dialects[locations[0]].keywords), cutoff=_VERY_ALIKE)
+            hint = nearest(
+                keyword, sorted(self.dialects[locations[0]].keywords), cutoff=_VERY_ALIKE
+            )
             message = f'ignored the unknown keyword "{keyword}"{hint}{more}'
             yield document.issue((*locations[0].path, keyword), message)
 

@@ -125,19 +125,17 @@ class References:
 
     def _is_alias(self, location: Location) -> bool:
         """Return whether a definition only refers to another one of the same name."""
-        own = {"$ref": _reference(self._names[location])}
-        seen: list[Location] = []
-        target: Location | None = location
-        while target is not None and target not in seen:
-            seen.append(target)
-            target = self._targets.get(target)
-            if target is None or self._names[target] != self._names[location]:
-                break
-            if self.resolved(seen[-1], as_definition=True) != own:
-                break
-        else:
-            return False  # a loop
-        return len(seen) > 1
+        name = self._names[location]
+        first, seen = location, set[Location]()
+        while location not in seen:
+            target = self._targets.get(location)
+            if target is None or self._names[target] != name:
+                return location != first
+            if self.resolved(location, as_definition=True) != {"$ref": _reference(name)}:
+                return location != first
+            seen.add(location)
+            location = target
+        return False
 
     def resolved(self, location: Location, *, as_definition: bool = False) -> Schema:
         """Return a schema in draft 2020-12 with all its references by name.

@@ -34,7 +34,7 @@ __all__ = [
 T = TypeVar("T")
 
 # A float has all digits of a number of up to 15 characters without an exponent. With these characters replaced, bytes
-# are searched for the others four times as fast as by a regular expression.
+# are searched for other numbers two to seven times as fast as by a regular expression.
 _ALIKE: Final = bytes.maketrans(b"123456789.E", b"0000000000e")
 _WITH_EXPONENT: Final = b"0e"
 _LONG: Final = 16 * b"0"
@@ -69,7 +69,7 @@ def lost_number(value: float) -> Decimal | None:
 def may_lose_digits(data: bytes) -> bool:
     """Return whether JSON may contain a number that no float has all digits of; a string may look like one."""
     alike = data.translate(_ALIKE)
-    return _WITH_EXPONENT in alike or _LONG in alike
+    return alike.find(_WITH_EXPONENT) >= 0 or alike.find(_LONG) >= 0  # faster than "in"
 
 
 def integer_of(value: float) -> int:
