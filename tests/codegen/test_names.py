@@ -152,6 +152,19 @@ def test_marked_property_beside_plain_one_gets_own_names(marked: str) -> None:
     assert len({each.name for each in plan.types}) == 3
 
 
+def test_recursive_definition_does_not_shadow_builtin(tmp_path: Path) -> None:
+    cause = {"type": "object", "properties": {"cause": {"$ref": "#/$defs/exception"}}}
+    error = {"type": "object", "properties": {"cause": {"$ref": "#/$defs/cause"}}}
+    warning = {"type": "object", "properties": {"cause": {"$ref": "#/$defs/cause"}}}
+    definitions = {"cause": cause, "exception": error, "warning": warning}
+    protocol = one_param({"$ref": "#/$defs/exception"}, definitions)
+    with imported(protocol, tmp_path) as package:
+        value = package.Exception_(cause=package.Cause(cause=package.Exception_()))
+        data = package.ECHO.param.encode(value)
+        assert (data, package.ECHO.param.decode(data)) == (b'{"cause":{"cause":{}}}', value)
+        assert package.Warning is not Warning
+
+
 GENERIC_TYPES = {
     "Def<number>": "DefNumber",
     "Def<(number|null)>": "DefNumberOrNull",
