@@ -46,8 +46,8 @@ def _references(schema: Json) -> Iterator[str]:
     while parts:
         match parts.pop():
             case dict() as part:
-                if (name := reference_name(part)) is not None:
-                    yield name
+                if str(part.get("$ref")).startswith("#/$defs/"):
+                    yield reference_name(part) or ""
                 parts += part.values()
             case list() as part:
                 parts += part
