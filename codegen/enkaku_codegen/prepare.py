@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from enkaku_codegen.json_values import pointer
 from enkaku_codegen.proving.checks import Checks
 from enkaku_codegen.reading.definition import Protocol, read_protocol
 from enkaku_codegen.reading.load import load
 
-from .errors import Issue, ProtocolError
+from .errors import Issue, ProtocolError, in_order
 from .fingerprint import MARKER, Request, fingerprint
 from .generate import generate_with_checks
 from .output import Changes, changes
@@ -48,7 +49,17 @@ def prepare(request: Request, out: Path) -> Prepared:
         message = "the schemas are nested too deeply through their references"
         raise ProtocolError([Issue(str(request.protocol), None, "", message)]) from None
     new_fingerprint = fingerprint(request, protocol.sources, files)
-    return Prepared(changes(files, out, MARKER, new_fingerprint), checks, protocol.warnings)
+    warnings = [*protocol.warnings, *_unenforced(checks, protocol, request.protocol)]
+    return Prepared(changes(files, out, MARKER, new_fingerprint), checks, in_order(warnings))
+
+
+def _unenforced(checks: Checks, protocol: Protocol, path: Path) -> tuple[Issue, ...]:
+    """Return the warnings about what the types of a package of models do not enforce."""
+    if not checks.unenforced:
+        return ()
+    end = "; a package of models has no validator"
+    issues = [Issue(None, None, pointer(each.path), each.text + end) for each in checks.unenforced]
+    return load(path).locate(protocol.located(ProtocolError(issues))).issues
 
 
 def _generated(protocol: Protocol, request: Request) -> tuple[dict[str, str], Checks]:
@@ -62,4 +73,4 @@ def _generated(protocol: Protocol, request: Request) -> tuple[dict[str, str], Ch
         )
     except ProtocolError as error:
         # The generator knows JSON pointers only. The file has their lines.
-        raise load(path).locate(error) from None
+        raise load(path).locate(protocol.located(error)) from None

@@ -319,6 +319,26 @@ def test_generate_reports_slots_that_need_a_validator(
     assert (ran.returncode, ran.stdout.partition("written\n")[2]) == (0, report)
 
 
+def test_generate_models_warns_of_unenforced_keywords(tmp_path: Path) -> None:
+    definitions: dict[str, object] = {
+        "Tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        "Named": {"type": "object", "properties": {"tags": {"$ref": "#/$defs/Tags"}}},
+        "Fine": {"type": "string", "minLength": 2},
+    }
+    (tmp_path / "p.json").write_text(json.dumps({"$defs": definitions}, indent=1))
+    ran = enkaku("generate", "p.json", "--out", "out", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (
+        0,
+        (
+            "warning: p.json:8: /$defs/Tags/uniqueItems: a Python list may contain an item twice; "
+            "a package of models has no validator\n"
+        ),
+    )
+    procedures = {"p": {"type": "event", "data": {"$ref": "#/$defs/Tags"}}}
+    (tmp_path / "p.json").write_text(json.dumps({"$defs": definitions, "procedures": procedures}))
+    assert enkaku("generate", "p.json", "--out", "out", cwd=tmp_path).stderr == ""
+
+
 def test_generate_reports_formats_that_types_do_not_hold(tmp_path: Path) -> None:
     data = {"type": "string", "format": "duration"}
     protocol = {
@@ -553,6 +573,17 @@ def test_warning_is_printed_once_and_changes_no_exit_code(tmp_path: Path) -> Non
     (tmp_path / "made" / ".enkaku.json").unlink()
     ran = enkaku("check", "p.json", "--out", "made", cwd=tmp_path)
     assert (ran.returncode, ran.stdout, ran.stderr[:9]) == (0, "", "warning: ")
+
+
+def test_collision_in_referenced_file_names_that_file(tmp_path: Path) -> None:
+    options = {"type": "object", "properties": {"exit-code": {}, "exitCode": {}}}
+    other = {"definitions": {"options": options}}
+    (tmp_path / "other.json").write_text(json.dumps(other, indent=1))
+    data = {"$ref": "other.json#/definitions/options"}
+    (tmp_path / "p.json").write_text(json.dumps({"p": {"type": "event", "data": data}}))
+    ran = enkaku("generate", "p.json", "--out", "made", cwd=tmp_path)
+    where = "other.json:7: /definitions/options/properties/exitCode"
+    assert ran.stderr.startswith(f"{where}: Options would have two things named exit_code: ")
 
 
 def test_definitions_alone_give_package_of_models(tmp_path: Path) -> None:

@@ -339,6 +339,30 @@ def test_dependent_name_near_property_gives_warning(uri: str, keyword: str, tmp_
     ] * 2
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("date-tiem", "date-time"),
+        ("DateTime", "date-time"),
+        ("UUID", "uuid"),
+        ("uri-refrence", "uri-reference"),
+        ("date", None),
+        ("json-pointer", None),
+        ("int64", None),
+        ("color", None),
+    ],
+)
+def test_format_near_known_one_gives_warning(name: str, hint: str | None, tmp_path: Path) -> None:
+    procedures = _data({"items": {"$ref": "other.json"}})
+    other = {"properties": {"format": {"type": "string", "format": name}}}
+    protocol = {"formats": {"uuid": "UUID"}, "procedures": procedures}
+    said = f'unknown format "{name}" (did you mean "{hint}"?): the string stays a string'
+    expected = [("/properties/format/format", said)] if hint else []
+    warnings = _read(tmp_path, protocol, other=other).warnings
+    assert [(each.pointer, each.message) for each in warnings] == expected
+    assert _read(tmp_path, {"procedures": procedures}, other=other).warnings == ()
+
+
 def _lenient(data: object) -> dict[str, Any]:
     return {"foreign": "lenient", "procedures": _data(data)}
 
@@ -380,6 +404,44 @@ def test_lenient_reads_old_drafts_as_draft_07(tmp_path: Path) -> None:
         reference = {"$ref": "#/$defs/a"}
         assert protocol.definitions["other"] == {"prefixItems": [reference, reference]}
         assert _issues(tmp_path, _data({"$ref": "other.json"}), other=other)
+
+
+def test_lenient_reads_draft_2019_09_as_2020_12(tmp_path: Path) -> None:
+    part = {"$ref": "#/$defs/a", "title": "A"}
+    other = {
+        "$schema": "https://json-schema.org/draft/2019-09/schema",
+        "$defs": {"a": {"type": "array", "items": {}, "additionalItems": False}},
+        "items": [part],
+        "additionalItems": False,
+        "dependencies": {"a": ["b"], "c": {"required": ["d"]}},
+        "dependentRequired": {"e": ["f"]},
+    }
+    protocol = _read(tmp_path, _lenient({"$ref": "other.json"}), other=other)
+    assert protocol.definitions == {
+        "a": {"type": "array", "items": {}},
+        "other": {
+            "prefixItems": [part],
+            "items": False,
+            "dependentRequired": {"a": ["b"], "e": ["f"]},
+            "dependentSchemas": {"c": {"required": ["d"]}},
+        },
+    }
+    assert protocol.warnings == ()
+    (issue,) = _issues(tmp_path, _data({"$ref": "other.json"}), other={"$schema": other["$schema"]})
+    assert issue.startswith("other.json:2: /$schema: expected draft 2020-12 or draft-07")
+
+
+def test_lenient_recursive_ref_is_error(tmp_path: Path) -> None:
+    other = {"items": {"$recursiveRef": "#"}}
+    (issue,) = _issues(tmp_path, _lenient({"$ref": "other.json"}), other=other)
+    assert "in draft 2020-12 it is $dynamicRef" in issue
+
+
+def test_lenient_ignored_keyword_near_another_is_named(tmp_path: Path) -> None:
+    other = {"items": {"paterns": "a"}}
+    protocol = _read(tmp_path, _lenient({"$ref": "other.json"}), other=other)
+    message = _ignored("paterns", ' (did you mean "pattern"?)')
+    assert [each.message for each in protocol.warnings] == [message]
 
 
 def test_lenient_reports_each_ignored_keyword_once(tmp_path: Path) -> None:

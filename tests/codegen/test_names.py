@@ -11,6 +11,7 @@ import enkaku
 import pydantic
 import pytest
 from enkaku_codegen.errors import ProtocolError
+from enkaku_codegen.planning.generic_types import in_words
 from enkaku_codegen.planning.imported import IMPORTED
 from enkaku_codegen.planning.names import (
     Namespace,
@@ -151,6 +152,62 @@ def test_marked_property_beside_plain_one_gets_own_names(marked: str) -> None:
     assert len({each.name for each in plan.types}) == 3
 
 
+def test_recursive_definition_does_not_shadow_builtin(tmp_path: Path) -> None:
+    cause = {"type": "object", "properties": {"cause": {"$ref": "#/$defs/exception"}}}
+    error = {"type": "object", "properties": {"cause": {"$ref": "#/$defs/cause"}}}
+    warning = {"type": "object", "properties": {"cause": {"$ref": "#/$defs/cause"}}}
+    definitions = {"cause": cause, "exception": error, "warning": warning}
+    protocol = one_param({"$ref": "#/$defs/exception"}, definitions)
+    with imported(protocol, tmp_path) as package:
+        value = package.Exception_(cause=package.Cause(cause=package.Exception_()))
+        data = package.ECHO.param.encode(value)
+        assert (data, package.ECHO.param.decode(data)) == (b'{"cause":{"cause":{}}}', value)
+        assert package.Warning is not Warning
+
+
+GENERIC_TYPES = {
+    "Def<number>": "DefNumber",
+    "Def<(number|null)>": "DefNumberOrNull",
+    "Def<number[]>": "DefNumberArray",
+    "Def<(number|null)[]>": "DefArrayOfNumberOrNull",
+    "Def<(number[]|null)>": "DefNumberArrayOrNull",
+    "Def<string,number>": "DefStringAndNumber",
+    "Def<Value,Ref>": "DefValueAndRef",
+    "Def<Value<Ref>>": "DefValueOfRef",
+    "Def<Value<Ref>[]>": "DefArrayOfValueOfRef",
+    "Def<Value<A,B>,C>": "DefValueOfAWithBAndC",
+    "Def<Value<A>,B,C>": "DefValueOfAAndBAndC",
+    "Def<(Value<(string|null)>|Ref)>": "DefRefOrValueOfStringOrNull",
+    "Def<Value<(string|null|Ref)>>": "DefValueOfStringOrNullOrRef",
+    'Def<"angle">': "DefAngle",
+    "Def<'opacity' | A & B>": "DefOpacityOrAPlusB",
+    "$Def<null>": "DollarDefNull",
+}
+
+
+def test_definitions_named_by_generic_types_are_distinct() -> None:
+    assert {each: own_class_name(each) for each in GENERIC_TYPES} == GENERIC_TYPES
+    definitions = {
+        each: {"type": "object", "properties": {f"key{index}": {}}}
+        for index, each in enumerate(GENERIC_TYPES)
+    }
+    plan = make_plan(one_param(True, definitions))
+    assert {each.name for each in plan.types} == {*GENERIC_TYPES.values()}
+    with pytest.raises(ProtocolError, match="would have two things named DefNumber"):
+        make_plan(replace(one_param(True, definitions), names=1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("<A>", "A<>", "A<B", "A<B>>", "A<(B>", "A<(B)C>", "A<B|>", "A<,>", "A<B>C<D>", "A<[B]>"),
+        *("A<B[>", "A<''>", "A<'>", "(" * 40 + "<>", "A" + "<B" * 40 + ">" * 40),
+    ],
+)
+def test_name_that_is_no_generic_type_stays(name: str) -> None:
+    assert in_words(name) == name
+
+
 def test_names_option_1_keeps_old_names(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"_id": {}, "__type": {}, "$a": {}, "+1": {}}}
     file = {"names": 1, "$defs": {"_user": schema}, "procedures": {"a": {"type": "event"}}}
@@ -203,7 +260,7 @@ def test_generated_module_imports_registered_names_only() -> None:
 
 
 # Characters that mean something to somebody, among any others.
-names = st.text(st.characters() | st.sampled_from("aAzZ019_-/$+. \"'\\\n{}"), max_size=12)
+names = st.text(st.characters() | st.sampled_from("aAzZ019_-/$+. \"'\\\n{}<>()[]|&,"), max_size=12)
 
 
 @given(names)

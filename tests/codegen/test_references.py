@@ -358,6 +358,26 @@ def test_schema_referring_only_to_itself_is_rejected(
     assert _issues(tmp_path, files) == issues
 
 
+def test_definition_that_is_another_of_its_name_is_one(tmp_path: Path) -> None:
+    file = {"$ref": "#/$defs/b", "$defs": {"b": {"$ref": "c.json#/$defs/b"}}}
+    files = {
+        **_bare({"items": {"$ref": "a.json#/$defs/b"}, "contains": {"$ref": "b.json"}}),
+        "a.json": {"$defs": {"b": {"$ref": "b.json#/$defs/b"}}},
+        "b.json": file,
+        "c.json": {"$defs": {"b": {"type": "string"}}},
+    }
+    assert _read(tmp_path, files).definitions == {"b": {"type": "string"}}
+
+
+def test_definitions_that_are_only_each_other_are_reported(tmp_path: Path) -> None:
+    files = {
+        **_bare({"$ref": "a.json#/$defs/b"}),
+        "a.json": {"$defs": {"b": {"$ref": "b.json#/$defs/b"}}},
+        "b.json": {"$defs": {"b": {"$ref": "a.json#/$defs/b"}}},
+    }
+    assert _issues(tmp_path, files) == ["a.json:3: /$defs/b: refers to itself without end: b -> b"]
+
+
 def test_references_and_ids_unsupported_are_reported(tmp_path: Path) -> None:
     data = {
         "$dynamicRef": "#a",

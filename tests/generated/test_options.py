@@ -16,7 +16,7 @@ from enkaku import ABSENT
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.generate import generate_with_checks
 from enkaku_codegen.planning.names import constant_name
-from enkaku_codegen.planning.plan import ObjectPlan
+from enkaku_codegen.planning.plan import ObjectPlan, Plan
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.reading.options import ENCODINGS, FORMATS
 from generated.options import NULLABLE, TEXT, defaults_protocol, formats_protocol, imports_protocol
@@ -125,10 +125,29 @@ def test_format_without_option_stays_string(tmp_path: Path) -> None:
             assert all(accepts(slot, text) for text in texts)
 
 
+def attributes(plan: Plan) -> list[str]:
+    (type_,) = plan.types
+    assert isinstance(type_, ObjectPlan)
+    return [each.attribute for each in type_.fields]
+
+
+def test_property_named_like_module_of_formats_is_read(tmp_path: Path) -> None:
+    property_ = {**TEXT, "format": "date"}
+    schema = {"type": "object", "properties": {"dt": property_, "day": property_}}
+    protocol = replace(one_param(schema), formats={"date": "date"})
+    with imported(protocol, tmp_path) as package:
+        data = b'{"dt":"2020-01-02","day":"2020-01-03"}'
+        value = package.ECHO.param.decode(data)
+        assert (value.dt_, value.day) == (dt.date(2020, 1, 2), dt.date(2020, 1, 3))
+        assert package.ECHO.param.encode(value) == data
+
+
 def test_format_option_reserves_type_names() -> None:
     schema = {"type": "object", "properties": {"dt": TEXT, "day": {**TEXT, "format": "date"}}}
-    with pytest.raises(ProtocolError, match=r'"dt".*x-python-name'):
-        make_plan(replace(one_param(schema), formats={"date": "date"}))
+    plan = make_plan(replace(one_param(schema), formats={"date": "date"}))
+    assert attributes(plan) == ["dt_", "day"]
+    plan = make_plan(replace(one_param(schema), formats={"uuid": "UUID"}))
+    assert attributes(plan) == ["dt", "day"]
     plan = make_plan(replace(one_param(True, {"UUID": TEXT}), formats={"uuid": "UUID"}))
     assert [each.name for each in plan.types] == ["UUID_"]
 

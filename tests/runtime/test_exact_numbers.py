@@ -1,6 +1,7 @@
 """Numbers that no float has all digits of: they are compared exactly, and keep their digits or are rejected."""
 
 import json
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 import enkaku
 import pytest
 from enkaku import Checked, DecodeError, Slot
+from enkaku.values.digits import may_lose_digits
 from enkaku.wire.messages import decode_client_message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -317,3 +319,17 @@ def test_any_bound_and_number_agree(text: str, limit: str) -> None:
     slot: Slot[Any] = Slot("slot", Checked(object, schema))
     expected = exact(text).denominator == 1 and exact(text) >= exact(limit)
     assert accepts(slot, text) is expected
+
+
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+)
+def test_scan_finds_each_number_that_may_lose_digits(literal: str) -> None:
+    number = float(literal)
+    if not math.isinf(number) and exact(number) != exact(literal):
+        assert may_lose_digits(f'{{"a":[{literal}]}}'.encode())
+
+
+def test_scan_passes_numbers_of_few_characters() -> None:
+    for literal in ("0.0", "-0.5", "12345678901234", "0.1234567890123", "9007199254740"):
+        assert not may_lose_digits(f'{{"e":[{literal},"e"]}}'.encode()), literal

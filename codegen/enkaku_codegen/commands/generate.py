@@ -1,6 +1,7 @@
 """``enkaku generate``: writes the package for a protocol."""
 
 import argparse
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from enkaku_codegen.proving.checks import Checks
 
 __all__ = ["COMMAND"]
+
+_MOST_POINTERS: Final = 3
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +78,7 @@ def _report(checks: "Checks", *, verbose: bool) -> None:
             if len(checks.widened) == 1
             else f"{len(checks.widened)} schemas exceed"
         )
-        hint = "" if verbose else " (reasons: --verbose)"
+        hint = "" if verbose else f": {_first(checks.widened)} (reasons: --verbose)"
         print(f"{schemas} a limit of the generator and became object{hint}")
     if verbose:
         for pointer, limit in checks.widened.items():
@@ -86,6 +89,13 @@ def _report(checks: "Checks", *, verbose: bool) -> None:
         for label, formats in checks.formats.items():
             for rejected in formats:
                 print(f"{label}: {rejected}")
+
+
+def _first(pointers: Collection[str]) -> str:
+    """Return the first pointers, and how many others there are."""
+    others = len(pointers) - _MOST_POINTERS
+    more = f" and {others} other{'s'[:others - 1]}" if others > 0 else ""
+    return ", ".join([*pointers][:_MOST_POINTERS]) + more
 
 
 COMMAND: Final = Command(

@@ -1,5 +1,6 @@
 """Definitions as a whole: the order to plan them in, the names of their types, and which of them lack a type."""
 
+import builtins
 from collections.abc import Iterator, Mapping
 
 from enkaku_codegen.json_values import Json, Schema
@@ -14,8 +15,44 @@ _OTHER_TYPES = ("type", "enum", "const", "anyOf", "oneOf")
 
 
 def class_names(protocol: Protocol) -> Mapping[str, str]:
-    """Return the name of each definition's class, or of its type if it has no class."""
-    return definition_names(protocol.definitions, protocol.names)
+    """Return the name of each definition's class, or of its type if it has no class.
+
+    One that is part of itself does not get the name of a built-in exception, which a reference to it would lead to
+    while the class is being made.
+    """
+    definitions = protocol.definitions
+    return {
+        each: f"{name}_" if hasattr(builtins, name) and _is_recursive(each, definitions) else name
+        for each, name in definition_names(definitions, protocol.names).items()
+    }
+
+
+def _is_recursive(name: str, definitions: Mapping[str, Schema]) -> bool:
+    """Return whether a definition refers to itself, directly or through others."""
+    seen, waiting = set[str](), [name]
+    while waiting:
+        for each in _references(definitions.get(waiting.pop(), True)):
+            if each == name:
+                return True
+            if each not in seen:
+                seen.add(each)
+                waiting.append(each)
+    return False
+
+
+def _references(schema: Json) -> Iterator[str]:
+    """Yield the definitions that a schema refers to, at any depth."""
+    parts: list[Json] = [schema]
+    while parts:
+        match parts.pop():
+            case dict() as part:
+                if str(part.get("$ref")).startswith("#/$defs/"):
+                    yield reference_name(part) or ""
+                parts += part.values()
+            case list() as part:
+                parts += part
+            case _:
+                pass
 
 
 def type_names_of(protocol: Protocol, classes: Mapping[str, str]) -> Mapping[str, str]:

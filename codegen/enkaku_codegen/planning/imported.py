@@ -7,7 +7,7 @@ definition, a procedure or an error never gets a name that a generated module im
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-__all__ = ["IMPORTED", "builtin_classes", "imported_modules", "written"]
+__all__ = ["IMPORTED", "builtin_classes", "names_in_annotations", "written"]
 
 IMPORTED: Final[Mapping[str, str]] = {
     "ABSENT": "from enkaku",
@@ -48,13 +48,16 @@ def written(type_: str) -> str:
     return _WRITTEN[type_]
 
 
-def imported_modules(types: Iterable[str]) -> set[str]:
-    """Return the names of the modules through which the types are written."""
-    return {written(each).partition(".")[0] for each in types if "." in written(each)}
-
-
 def builtin_classes(types: Iterable[str]) -> frozenset[str]:
     """Return the types that are built in, whose names an attribute must not have."""
     return frozenset(
         each for each in map(written, types) if "." not in each and each not in IMPORTED
     )
+
+
+def names_in_annotations(types: Iterable[str]) -> frozenset[str]:
+    """Return the names that the types are written with: of classes, and of modules such as ``dt``.
+
+    An attribute of the same name would shadow them within its class.
+    """
+    return frozenset(written(each).partition(".")[0] for each in types)

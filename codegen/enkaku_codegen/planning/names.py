@@ -17,6 +17,7 @@ The rules, by example::
     +1, -1           plus_1, minus_1
     *, ""            asterisk, empty      without a letter: the names of the characters
 
+A definition with the name of a generic type (``Page<(Order|null)>``) has words for the signs in it: ``PageOrderOrNull``.
 A definition with the name of a URL or a package (``io.k8s.api.core.v1.Pod``) is named by as few of its last parts as
 tell it from all other definitions: ``Pod``, else ``V1Pod``.
 
@@ -41,6 +42,7 @@ from enkaku_codegen.errors import Issue
 from enkaku_codegen.reading.dialects import HOLDERS
 from enkaku_codegen.reading.options import LATEST_NAMES, NameRules
 
+from .generic_types import in_words
 from .imported import IMPORTED
 
 __all__ = [
@@ -245,7 +247,9 @@ def class_name(*parts: str) -> str:
 def own_class_name(name: str, rules: NameRules = LATEST_NAMES) -> str:
     """Name a class that has a name already, and keep it if it will do."""
     fits = name.isidentifier() and unicodedata.is_normalized("NFKC", name) and _is_upper(name)
-    return _class(name if fits else pascal(name, rules))
+    if not fits:
+        name = pascal(name if rules == 1 else in_words(name), rules)
+    return _class(name)
 
 
 def definition_names(definitions: Iterable[str], rules: NameRules) -> dict[str, str]:

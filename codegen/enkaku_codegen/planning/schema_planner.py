@@ -29,7 +29,7 @@ from enkaku_codegen.reading.validation_text import describe
 
 from .defaults import constant
 from .docstrings import annotation_values, property_text, schema_text
-from .imported import builtin_classes, imported_modules
+from .imported import names_in_annotations
 from .names import Namespace, attribute_name, is_attribute_name, own_class_name, pascal
 from .one_class import Kind, kind_of, reachable, renamed, shared_names, with_names
 from .plan import AliasPlan, FieldPlan, ObjectPlan, TypePlan
@@ -218,9 +218,7 @@ class SchemaPlanner:
             )
             raise ProtocolError([Issue(None, None, scope.pointer, message)])
         if scope.depth > MAX_NESTING:
-            self._on_limit(
-                scope, f"nested more than {MAX_NESTING} levels deep, so that the type is object"
-            )
+            self._on_limit(scope, f"nested more than {MAX_NESTING} levels deep")
             return ANYTHING
         choices, within = alternatives(
             schema,
@@ -250,7 +248,7 @@ class SchemaPlanner:
         return any_of(parts)
 
     def _on_limit(self, scope: PlanScope, reason: str) -> None:
-        self.widened.setdefault(scope.pointer, reason)
+        self.widened.setdefault(scope.pointer, f"{scope.name} is object: {reason}")
 
     def _endings(
         self, choices: list[SimpleSchema], scope: PlanScope, *, several: bool, named: bool
@@ -287,8 +285,6 @@ class SchemaPlanner:
         properties = as_dict(schema.get("properties"))
         required = as_list(schema.get("required"))
         attributes = Namespace(scope.name, f'rename one of them, or give one an "{NAME_IN_PYTHON}"')
-        for module in imported_modules(self.protocol.formats.values()):
-            self.reserve(attributes, module, "a module that formats need", "")
         fields: list[FieldPlan] = []
         # A required property becomes a field even if it has no schema.
         for key in dict.fromkeys([*properties, *required]):
@@ -330,7 +326,7 @@ class SchemaPlanner:
 
     def _attribute(self, key: str, schema: Schema, scope: PlanScope) -> str:
         """Return the name of the attribute for a property: from its schema, else from its key."""
-        reserved = builtin_classes(self.protocol.encodings.values())
+        reserved = names_in_annotations(self.protocol.string_types.values())
         for wanted in annotation_values(schema, NAME_IN_PYTHON)[:1]:
             if isinstance(wanted, str) and is_attribute_name(wanted, reserved):
                 return wanted

@@ -28,13 +28,9 @@ __all__ = ["MAX_ALTERNATIVES", "MAX_JOINS", "MAX_PROPERTIES", "alternatives", "m
 MAX_ALTERNATIVES: Final = 1000
 MAX_JOINS: Final = 30
 MAX_PROPERTIES: Final = 50_000
-_TOO_MANY: Final = f"more than {MAX_ALTERNATIVES} alternatives, so that the type is object"
-_TOO_LARGE: Final = (
-    f"alternatives with more than {MAX_PROPERTIES} properties in all, so that the type is object"
-)
-_TOO_DEEP: Final = (
-    f"allOf, anyOf or oneOf nested more than {MAX_JOINS} levels deep, so that the type is object"
-)
+_TOO_MANY: Final = f"more than {MAX_ALTERNATIVES} alternatives"
+_TOO_LARGE: Final = f"alternatives with more than {MAX_PROPERTIES} properties in all"
+_TOO_DEEP: Final = f"allOf, anyOf or oneOf nested more than {MAX_JOINS} levels deep"
 
 _TEXTS: Final[tuple[str, ...]] = ("description", "title")
 # Keywords that constrain a value beyond its type. Next to a reference, all others are ignored.

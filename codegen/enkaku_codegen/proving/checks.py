@@ -46,6 +46,7 @@ class Checks:
         proved: The number of slots that need no validator.
         formats: For each slot whose types reject strings of their format, what they reject; by its label.
         widened: Why the types of schemas are object, by location: they exceed a limit of the generator.
+        unenforced: What the types of a package without slots do not enforce, so that nothing does.
     """
 
     slots: Mapping[tuple[str, str], Check]
@@ -53,6 +54,7 @@ class Checks:
     proved: int
     formats: Mapping[str, tuple[str, ...]]
     widened: Mapping[str, str]
+    unenforced: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,19 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     if issues:
         raise ProtocolError(issues)
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
-    return Checks(slots, bared, proved, formats, plan.widened)
+    unenforced = () if plan.procedures else tuple(_unenforced(plan, protocol, prover))
+    return Checks(slots, bared, proved, formats, plan.widened, unenforced)
+
+
+def _unenforced(plan: Plan, protocol: Protocol, prover: Prover) -> Iterator[Reason]:
+    """Yield what the types of the definitions do not enforce, each once."""
+    seen: set[Reason] = set()
+    for definition, schema in protocol.definitions.items():
+        simple: SimpleSchema = {"$ref": plan.definitions[definition]}
+        for reason in prover.slot(simple, schema, ("$defs", definition)):
+            if reason not in seen:
+                seen.add(reason)
+                yield reason
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
 from enkaku_codegen.errors import Issue, ProtocolError, in_order
-from enkaku_codegen.json_values import Json, Schema, as_text, pointer
+from enkaku_codegen.json_values import Json, Schema, as_text, pointer, tokens
 
 from .declared_errors import DeclaredError, DeclaredErrors
 from .dialects import Dialect
@@ -98,6 +98,7 @@ class Protocol:
         sources: The digests of all files that were read, by their paths from the protocol file's
             directory; empty if there are no such paths.
         warnings: What is allowed in the files, and probably not meant; sorted.
+        origins: The location of each definition.
     """
 
     name: str
@@ -110,6 +111,21 @@ class Protocol:
     names: NameRules = LATEST_NAMES
     sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     warnings: tuple[Issue, ...] = field(default=(), compare=False)
+    origins: Mapping[str, Location] = field(
+        default_factory=dict[str, Location], compare=False, repr=False
+    )
+
+    def located(self, error: ProtocolError) -> ProtocolError:
+        """Return the error with file, line and pointer there for each issue at a definition, which any file may have."""
+        return ProtocolError(map(self._located, error.issues))
+
+    def _located(self, issue: Issue) -> Issue:
+        match tokens(issue.pointer):
+            case ("$defs", name, *path) if issue.file is None and name in self.origins:
+                origin = self.origins[name].below(tuple(path))
+                return origin.document.issue(origin.path, issue.message)
+            case _:
+                return issue
 
     @property
     def string_types(self) -> StringTypes:
@@ -146,7 +162,10 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         head = document.value
         options = head if isinstance(head, dict) and is_document(head) else {}
-        self.library = Library(lenient=options.get("foreign") == "lenient")
+        self.library = Library(
+            lenient=options.get("foreign") == "lenient",
+            formats=bool(formats_of(options.get("formats"))),
+        )
         self._document = document
         self._file = self.library.add_file(document)
         self._references = References(self.library, document)
@@ -184,6 +203,7 @@ class _Reader:
             names=names_of(head.get("names")),
             sources=sources(self.library.documents, self._document.path.parent),
             warnings=in_order([*self.library.warnings, *self.library.ignored()]),
+            origins=self._references.origins,
         )
 
     def _raise_issues(self) -> None:

@@ -1,6 +1,7 @@
-"""Warnings about schemas: names that are allowed, and are nearly the name of a property that is never required.
+"""Warnings about schemas: names that are allowed, and are nearly the name of something else.
 
-A name counts as a property if any schema for the same value has it: those around, and those in ``allOf``, ``if`` and
+These are the names of required properties that are no property, and of formats where the protocol selects types for
+formats. A name counts as a property if any schema for the same value has it: those around, and those in ``allOf``, ``if`` and
 so on. Where a ``$ref`` may bring properties, there is no warning.
 """
 
@@ -10,14 +11,20 @@ from typing import Final
 from enkaku_codegen.json_values import Json, Tokens, find
 
 from .dialects import IN_PLACE, Dialect
+from .options import FORMATS
 from .schemas import applied
 from .simple_schema import as_dict, as_list
-from .validation_text import nearest
+from .validation_text import describe, nearest
 
-__all__ = ["doubts"]
+__all__ = ["doubts", "format_doubt"]
 
 _LISTED: Final = frozenset({"allOf", "anyOf", "oneOf"})
 _SHORTEST: Final = 3
+_ALIKE: Final = 0.8
+_FORMATS: Final = FORMATS.keys() | set("""
+    email hostname idn-email idn-hostname iri iri-reference json-pointer regex relative-json-pointer uri
+    uri-reference uri-template
+    """.split())  # noqa: SIM905 # twelve lines say no more
 
 
 def doubts(document: Json, path: Tokens, dialect: Dialect) -> Iterator[tuple[Tokens, str]]:
@@ -37,6 +44,15 @@ def doubts(document: Json, path: Tokens, dialect: Dialect) -> Iterator[tuple[Tok
     for location, keyword, name in unknown:
         if name not in known and (hint := _nearest(str(name), others)):
             yield location, f"{keyword}, but no property{hint}"
+
+
+def format_doubt(schema: dict[str, Json]) -> str:
+    """Return the warning about a ``format`` that JSON Schema does not have, but nearly; empty if there is none."""
+    name = schema.get("format")
+    if not isinstance(name, str) or name in _FORMATS:
+        return ""
+    hint = nearest(name.lower(), sorted(_FORMATS), cutoff=_ALIKE)
+    return f"unknown format {describe(name)}{hint}: the string stays a string" if hint else ""
 
 
 def _around(path: Tokens) -> Iterator[Tokens]:

@@ -4,33 +4,54 @@ Keywords with a clear equivalent are converted: those of draft-04, OpenAPI and e
 mean nothing in JSON Schema, and are ignored.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from enkaku_codegen.json_values import Json
 
-from .simple_schema import as_list
+from .dialects import DRAFT_07, DRAFT_2020_12, Dialect
+from .simple_schema import as_dict, as_list
 
-__all__ = ["convert", "is_convertible"]
+__all__ = ["convert", "has_old_ids", "is_ignorable", "read_as"]
 
-_OLD_DRAFTS: Final = ("json-schema.org/draft-04/schema", "json-schema.org/draft-06/schema")
+# The dialect that schemas of another draft are converted to, by its $schema without scheme and #.
+_READ_AS: Final[Mapping[str, Dialect]] = {
+    "json-schema.org/draft-04/schema": DRAFT_07,
+    "json-schema.org/draft-06/schema": DRAFT_07,
+    "json-schema.org/draft/2019-09/schema": DRAFT_2020_12,
+}
+
 _LIMITS: Final = {"exclusiveMaximum": "maximum", "exclusiveMinimum": "minimum"}
 
 
-def is_convertible(uri: Json) -> bool:
-    """Return whether a ``$schema`` names a draft whose schemas are read as those of draft-07."""
-    if not isinstance(uri, str):
-        return False
-    return uri.removesuffix("#").partition("://")[2] in _OLD_DRAFTS
+def read_as(uri: Json) -> Dialect | None:
+    """Return the dialect that schemas of the draft of a ``$schema`` are converted to; None if they are not."""
+    return _READ_AS.get(_bare(uri))
 
 
-def convert(schema: dict[str, Json], *, old: bool) -> None:
+def has_old_ids(uri: Json) -> bool:
+    """Return whether a ``$schema`` names an old draft, whose ``id`` is ``$id`` today."""
+    return read_as(uri) is DRAFT_07
+
+
+def _bare(uri: Json) -> str:
+    return uri.removesuffix("#").partition("://")[2] if isinstance(uri, str) else ""
+
+
+def is_ignorable(keyword: str, dialect: Dialect) -> bool:
+    """Return whether an unknown keyword may be ignored: one that refers to a schema may not."""
+    return keyword not in dialect.keywords and keyword != "$recursiveRef"
+
+
+def convert(schema: dict[str, Json], dialect: Dialect, *, old_ids: bool) -> None:
     """Convert a schema in place, without those in it.
 
     Args:
         schema: The schema.
-        old: Whether it is of an old draft, whose ``id`` is ``$id`` today.
+        dialect: The dialect that it is converted to.
+        old_ids: Whether its ``id`` is ``$id`` today.
     """
-    if old and isinstance(schema.get("id"), str):
+    if old_ids and isinstance(schema.get("id"), str):
         schema.setdefault("$id", schema.pop("id"))
     for exclusive, limit in _LIMITS.items():
         if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and limit in schema:
@@ -49,3 +70,23 @@ def convert(schema: dict[str, Json], *, old: bool) -> None:
     if isinstance(schema.get("deprecationMessage"), str):
         del schema["deprecationMessage"]
         schema.setdefault("deprecated", True)
+    if dialect is DRAFT_2020_12:
+        _convert_arrays(schema)
+        _convert_dependencies(schema)
+
+
+def _convert_arrays(schema: dict[str, Json]) -> None:
+    rest = schema.pop("additionalItems", None)
+    if isinstance(schema.get("items"), list):
+        schema["prefixItems"] = schema.pop("items")
+        if rest is not None:
+            schema["items"] = rest
+
+
+def _convert_dependencies(schema: dict[str, Json]) -> None:
+    dependencies = as_dict(schema.get("dependencies"))
+    for key, each in dependencies.items():
+        keyword = "dependentRequired" if isinstance(each, list) else "dependentSchemas"
+        schema[keyword] = {key: each, **as_dict(schema.get(keyword))}
+    if dependencies:
+        del schema["dependencies"]

@@ -14,18 +14,19 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Json, Tokens, pointer, tokens
 
-from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect, dialect_of
-from .doubts import doubts
-from .lenient import convert, is_convertible
+from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
+from .doubts import doubts, format_doubt
+from .lenient import convert, has_old_ids, is_ignorable, read_as
 from .lint import NAME_IN_PYTHON, holds_schemas, lint
 from .load import Document, load
 from .locations import Location, Resource
 from .schemas import check, subschemas
-from .validation_text import describe
+from .validation_text import describe, nearest
 
 __all__ = ["Library", "class_name_in"]
 
 _MOST_ISSUES: Final = 1000
+_VERY_ALIKE: Final = 0.85  # below, a keyword of another tool may be meant, such as tsType
 _HOLDING: Final = [(holder,) for holder in HOLDERS]
 
 
@@ -56,6 +57,7 @@ class Library:
 
     Args:
         lenient: Whether schemas in files that are no protocols may have keywords of other tools.
+        formats: Whether the protocol selects Python types for formats, so that their names matter.
 
     Attributes:
         issues: The errors in them; each call may add some.
@@ -64,8 +66,9 @@ class Library:
         documents: The files, by every path that leads to one.
     """
 
-    def __init__(self, *, lenient: bool = False) -> None:
+    def __init__(self, *, lenient: bool = False, formats: bool = False) -> None:
         self._lenient = lenient
+        self._formats = formats
         self._foreign: set[Document] = set()
         self._ignored: dict[tuple[Document, str], list[Location]] = {}
         self.issues: list[Issue] = []
@@ -91,7 +94,10 @@ class Library:
         for (document, keyword), locations in self._ignored.items():
             others = len(locations) - 1
             more = f", here and at {others} other location{'s'[:others - 1]}" if others else ""
-            message = f'ignored the unknown keyword "{keyword}"{more}'
+            hint = nearest(
+                keyword, sorted(self.dialects[locations[0]].keywords), cutoff=_VERY_ALIKE
+            )
+            message = f'ignored the unknown keyword "{keyword}"{hint}{more}'
             yield document.issue((*locations[0].path, keyword), message)
 
     def add_file(self, document: Document) -> Resource:
@@ -109,12 +115,11 @@ class Library:
             if location in self.dialects:
                 continue
             if isinstance(schema, dict):
+                dialect = self._dialect(location, schema, dialect)
                 if location.document in self._foreign:
                     root = location.document.value
-                    convert(
-                        schema, old=isinstance(root, dict) and is_convertible(root.get("$schema"))
-                    )
-                dialect = self._dialect(location, schema, dialect)
+                    old_ids = isinstance(root, dict) and has_old_ids(root.get("$schema"))
+                    convert(schema, dialect, old_ids=old_ids)
                 home = self._home(location, schema, home, dialect)
                 for path, below in reversed(list(subschemas(schema, dialect))):
                     waiting.append((location.below(path), below, home, dialect))
@@ -140,7 +145,7 @@ class Library:
         is_foreign = location.document in self._foreign
         for path, message in lint(schema, dialect):
             found.add(path)
-            if is_foreign and path == (path[0],) and path[0] not in dialect.keywords:
+            if is_foreign and path == (path[0],) and is_ignorable(path[0], dialect):
                 self._ignored.setdefault((location.document, path[0]), []).append(location)
             else:
                 self.add_issue(location.below(path), message)
@@ -149,14 +154,19 @@ class Library:
                 self.add_issue(location.below(path), message)
         for path, message in doubts(location.document.value, location.path, dialect):
             if path not in found:
-                self.warnings.append(location.document.issue((*location.path, *path), message))
+                self._warn(location.below(path), message)
+        if self._formats and (doubt := format_doubt(schema)):
+            self._warn(location.below(("format",)), doubt)
+
+    def _warn(self, location: Location, message: str) -> None:
+        self.warnings.append(location.document.issue(location.path, message))
 
     def _dialect(self, location: Location, schema: dict[str, Json], around: Dialect) -> Dialect:
         if "$schema" not in schema:
             return around
         dialect = dialect_of(schema["$schema"])
-        if location.document in self._foreign and is_convertible(schema["$schema"]):
-            dialect = DRAFT_07
+        if dialect is None and location.document in self._foreign:
+            dialect = read_as(schema["$schema"])
         if dialect is None:
             self._add_dialect_issue(location, schema["$schema"])
         return dialect or around

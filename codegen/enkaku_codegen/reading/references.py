@@ -24,6 +24,9 @@ class References:
     Args:
         library: Has the schemas, and takes the issues.
         main: The protocol's own file.
+
+    Attributes:
+        origins: The locations of the definitions by name, once ``definitions`` has returned them.
     """
 
     def __init__(self, library: Library, main: Document) -> None:
@@ -33,6 +36,7 @@ class References:
         self._targets: dict[Location, Location] = {}
         self._names: dict[Location, str] = {}
         self._dynamic: set[Location] = set()
+        self.origins: dict[str, Location] = {}
 
     def gather(self, location: Location) -> None:
         """Follow the references in a known schema, and those in their targets, recursively."""
@@ -99,23 +103,39 @@ class References:
     def definitions(self) -> Mapping[str, Schema]:
         """Return all schemas with a name, sorted by it; add issues to the library.
 
-        Two schemas may have the same name if they are equal.
+        Two schemas may have the same name if they are equal, or one only refers to the other, from another file.
         """
-        owners: dict[str, Location] = {}
+        origins = self.origins
         schemas: dict[str, Schema] = {}
         for location, name in sorted(self._names.items(), key=lambda item: (item[1], str(item[0]))):
+            if self._is_alias(location):
+                continue
             schema = self.resolved(location, as_definition=True)
             if name not in schemas:
-                owners[name], schemas[name] = location, schema
+                origins[name], schemas[name] = location, schema
             elif not same(schema, schemas[name]):
                 self._library.add_issue(
-                    location, f'another schema is named "{name}", too: {owners[name]}; rename one'
+                    location, f'another schema is named "{name}", too: {origins[name]}; rename one'
                 )
         for name, path in _endless(schemas):
             self._library.add_issue(
-                owners[name], f"refers to itself without end: {' -> '.join(path)}"
+                origins[name], f"refers to itself without end: {' -> '.join(path)}"
             )
         return schemas
+
+    def _is_alias(self, location: Location) -> bool:
+        """Return whether a definition only refers to another one of the same name."""
+        name = self._names[location]
+        first, seen = location, set[Location]()
+        while location not in seen:
+            target = self._targets.get(location)
+            if target is None or self._names[target] != name:
+                return location != first
+            if self.resolved(location, as_definition=True) != {"$ref": _reference(name)}:
+                return location != first
+            seen.add(location)
+            location = target
+        return False
 
     def resolved(self, location: Location, *, as_definition: bool = False) -> Schema:
         """Return a schema in draft 2020-12 with all its references by name.

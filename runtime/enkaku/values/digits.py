@@ -2,17 +2,17 @@
 
 A float stands for the number of its shortest notation: 0.1 is one tenth. Only some floats can be read from a number that
 a schema treats otherwise: those that equal a bound or a constant, and those that stand for integers. A validator that
-meets one of them calls ``lost_number``, which changes ``doubt.last``. The slot then compares the text with the floats. If
-digits are lost, it reads the value again, while ``lost_number`` returns the numbers of the text.
+meets one of them changes ``doubt.last``, itself or by ``lost_number``. The slot then searches the text for a number that
+may have more digits than a float; few messages have one. Only then it compares the text with the floats. If digits are
+lost, it reads the value again, while ``lost_number`` returns the numbers of the text.
 """
 
 import json
 import math
-import re
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from threading import get_ident
 from typing import Any, Final, TypeVar, cast
 
 from pydantic_core import from_json, to_json
@@ -24,6 +24,8 @@ __all__ = [
     "doubt",
     "integer_of",
     "lost_number",
+    "may_lose_digits",
+    "numbers_read_again",
     "read_again",
     "read_exactly",
     "read_json",
@@ -31,7 +33,11 @@ __all__ = [
 
 T = TypeVar("T")
 
-_LONG: Final = re.compile(rb"[0-9](?:[eE]|[0-9.]{15})")  # a float has all digits of other numbers
+# A float has all digits of a number of up to 15 characters without an exponent. With these characters replaced, bytes
+# are searched for other numbers two to seven times as fast as by a regular expression.
+_ALIKE: Final = bytes.maketrans(b"123456789.E", b"0000000000e")
+_WITH_EXPONENT: Final = b"0e"
+_LONG: Final = 16 * b"0"
 
 
 class _Doubt:
@@ -45,25 +51,25 @@ class _Doubt:
         self.last = object()
 
 
-class _Numbers(threading.local):
-    """The numbers of the value that this thread reads again.
-
-    Attributes:
-        by_float: Those that no float has all digits of, by the floats that stand for them.
-    """
-
-    by_float: Mapping[float, Decimal] = {}  # never changed
-
-
 doubt: Final = _Doubt()
-_numbers: Final = _Numbers()
+# The numbers of the values that threads read again, by thread: those that no float has all digits of, by the floats
+# that stand for them. It is empty nearly always, which is found faster than a variable of the thread.
+numbers_read_again: Final[dict[int, Mapping[float, Decimal]]] = {}
+_NONE: Final[Mapping[float, Decimal]] = {}
 
 
 def lost_number(value: float) -> Decimal | None:
     """Return the number that a float was read from, if it is known that no float has all of its digits; raise doubt."""
     doubt.last = object()
-    numbers = _numbers.by_float
-    return numbers.get(value) if numbers else None
+    if not numbers_read_again:
+        return None
+    return numbers_read_again.get(get_ident(), _NONE).get(value)
+
+
+def may_lose_digits(data: bytes) -> bool:
+    """Return whether JSON may contain a number that no float has all digits of; a string may look like one."""
+    alike = data.translate(_ALIKE)
+    return alike.find(_WITH_EXPONENT) >= 0 or alike.find(_LONG) >= 0  # faster than "in"
 
 
 def integer_of(value: float) -> int:
@@ -84,19 +90,23 @@ def read_again(data: bytes, read: Callable[[bytes], T]) -> tuple[T] | None:
     Raises:
         ValueError: A number has too many digits, or numbers differ in digits that no floats have.
     """
-    if _LONG.search(data) is None or to_json(from_json(data)) == data:
+    if not may_lose_digits(data) or to_json(from_json(data)) == data:
         return None
     digits = _Digits()
     value = json.loads(data, parse_float=digits.read)
     if not digits.lost:
         return None
     text = dump_json(digits.replace(value))
-    before = _numbers.by_float
-    _numbers.by_float = digits.numbers
+    thread = get_ident()
+    before = numbers_read_again.get(thread)
+    numbers_read_again[thread] = digits.numbers
     try:
         return (read(text),)
     finally:
-        _numbers.by_float = before
+        if before is None:
+            del numbers_read_again[thread]
+        else:
+            numbers_read_again[thread] = before
 
 
 class _Digits:
@@ -146,7 +156,7 @@ class _Digits:
 def read_exactly(data: bytes) -> object:
     """Return a JSON value for a problem: with all digits of its numbers, unless these are too many."""
     value = from_json(data)
-    if _LONG.search(data) is not None and to_json(value) != data:
+    if may_lose_digits(data) and to_json(value) != data:
         with suppress(ValueError):
             return load_json(data)
     return value
@@ -162,7 +172,7 @@ def read_json(data: bytes) -> tuple[object, bool]:
         ValueError: A number has too many digits.
     """
     value = from_json(data)
-    if _LONG.search(data) is None:
+    if not may_lose_digits(data):
         return value, False
     if (
         to_json(value) == data

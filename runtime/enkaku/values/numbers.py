@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from enkaku._json import EXACT_INTEGER_MAX, decimal_of
 
 from .any_json import INTEGER, IS_EXACT, NUMBER
-from .digits import integer_of, lost_number
+from .digits import doubt, integer_of, lost_number, numbers_read_again
 
 __all__ = ["integer_schema", "is_multiple", "number_schema"]
 
@@ -163,15 +163,24 @@ def _edge_schema(bounds: _Bounds) -> CoreSchema:
         edges[nearest] = _is_within(decimal_of(nearest), bounds)
 
     def check(value: object) -> float:
-        if type(value) is float and low <= value <= high:
-            number = lost_number(value)
-            fits = edges[value] if value in edges else _is_within(decimal_of(value), bounds)
+        # An array of zeros calls this for each item, so that a float that fits calls nothing else.
+        if type(value) is float:
+            doubt.last = object()
+            fits = edges.get(value)
+            if fits is None:
+                fits = low <= value <= high and _is_within(decimal_of(value), bounds)
             # The program gets the float, so that it has to be within the bounds, too.
-            if fits and (number is None or _is_within(number, bounds)):
+            if fits and not (numbers_read_again and _is_lost_outside(value, bounds)):
                 return value
         raise PydanticCustomError("expected", "another number")
 
     return core_schema.no_info_plain_validator_function(check)
+
+
+def _is_lost_outside(value: float, bounds: _Bounds) -> bool:
+    """Return whether a float was read from a number outside of the bounds."""
+    number = lost_number(value)
+    return number is not None and not _is_within(number, bounds)
 
 
 def _is_within(number: Decimal, bounds: _Bounds) -> bool:
