@@ -280,8 +280,8 @@ class Lifecycle:
     def _on_lifespan_end(self, living: asyncio.Task[None]) -> None:
         self._living = None
         if living.cancelled() and self._phase in (Phase.ENTERING, Phase.OPEN):
-            text = "%s: its lifespan cancelled itself"
-            self._log.log(logger, logging.ERROR, text[4:], text, self.info.peer)
+            kind, text = "lifespans that cancelled themselves", "%s: its lifespan cancelled itself"
+            self._log.log(logger, logging.ERROR, kind, text, self.info.peer)
         self._step(_Event.LEFT)
 
     async def _drain(self) -> None:
