@@ -107,7 +107,7 @@ _LOGIN = {
         "own": {"$ref": "#/properties/codes/prefixItems/0"},
         "nested": {"$ref": "#"},
     },
-    "patternProperties": {"^x": {"type": "integer", "x-secret": True}},
+    "additionalProperties": {"type": "integer", "x-secret": True},
 }
 
 
@@ -122,12 +122,26 @@ _LOGIN = {
         ('{"xyz": "SECRET"}', "/xyz: expected integer, got secret value"),
         ('{"own": "SECRET"}', "/own: expected integer, got secret value"),
         ('{"nested": {"xy": "SECRET"}}', "/nested/xy: expected integer, got secret value"),
-        ('{"plain": "SECRET"}', "/plain: expected integer, got secret value"),  # as "^x" might match
+        ('{"plain": "tea"}', '/plain: expected integer, got "tea"'),
     ],
 )
 def test_problem_of_secret_in_schema_has_no_value(data: str, reason: str) -> None:
     definitions = {"Password": {"type": "integer", "writeOnly": True}}
-    assert _problem(Checked(object, _LOGIN, definitions), data) == reason
+    with pytest.raises(enkaku.DecodeError) as caught:
+        Slot[Any]("login param", Checked(object, _LOGIN, definitions)).decode(
+            data.replace("SECRET", SECRET).encode()
+        )
+    assert caught.value.reason == reason
+
+
+def test_secret_pattern_property_hides_all_properties() -> None:
+    schema = {
+        "properties": {"plain": {"type": "integer"}},
+        "patternProperties": {"^x": {"type": "integer", "x-secret": True}},
+    }
+    for name in ("plain", "xy"):
+        reason = _problem(Checked(object, schema), f'{{"{name}": "SECRET"}}')
+        assert reason == f"/{name}: expected integer, got secret value"
 
 
 def test_problem_next_to_secret_has_value() -> None:

@@ -33,8 +33,7 @@ _SAME_LISTED: Final = ("allOf", "anyOf", "oneOf")
 _SAME_ONE: Final = ("if", "then", "else", "not")
 _SAME_NAMED: Final = ("dependentSchemas", "dependencies")
 _BELOW_ONE: Final = (
-    *("additionalProperties", "unevaluatedProperties", "items", "additionalItems"),
-    *("contains", "unevaluatedItems"),
+    *("additionalItems", "contains", "items", "unevaluatedItems", "unevaluatedProperties"),
 )
 
 
@@ -218,6 +217,8 @@ class _Schemas:
             named = each.get("properties")
             if isinstance(named, Mapping) and step in named:
                 below.append(cast(Mapping[str, object], named)[step])
+            else:
+                below.append(each.get("additionalProperties"))
             # All of them: a pattern of the schema could take long with a name that the peer has chosen.
             below += _values(each.get("patternProperties"))
             below += [each[key] for key in _BELOW_ONE if key in each]
