@@ -94,18 +94,13 @@ def escaped(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
-def without_values(error: "EncodeError | DecodeError") -> str:
-    """Return the text of an error for the log: values are described by their types."""
-    return error._brief()  # noqa: SLF001 # of the same module
-
-
 def _without_value(problem: Problem) -> Problem:
     found = problem.found
     if found.startswith('"'):
         return replace(problem, found="string")
     if found in {"true", "false"}:
         return replace(problem, found="boolean")
-    if found[:1] in _NUMBERS or found in {"NaN", "Infinity"}:
+    if (found[:1] in _NUMBERS and " " not in found) or found in {"NaN", "Infinity"}:
         return replace(problem, found="number")
     return problem
 
@@ -123,7 +118,7 @@ def hide_values(error: BaseException) -> None:
         if isinstance(each, BaseExceptionGroup):
             rest += cast("BaseExceptionGroup[BaseException]", each).exceptions
         if isinstance(each, EncodeError | DecodeError):
-            each._hidden = True  # noqa: SLF001 # of the same module
+            each.hides_values = True
 
 
 def _escape(char: str) -> str:
@@ -145,7 +140,8 @@ class _UnfitValue(EnkakuError):
 
     _kept: ClassVar[int] = 10
 
-    _hidden = False  # whether the text contains no values, since it is logged
+    hides_values: bool = False
+    """Whether ``str()`` describes values by their types, since this error is logged."""
 
     def __init__(self, slot: str, problems: tuple[Problem, ...], *, more: int = 0) -> None:
         super().__init__(slot, problems)
@@ -154,15 +150,17 @@ class _UnfitValue(EnkakuError):
         self.more = more + len(problems) - len(self.problems)
 
     def __str__(self) -> str:
-        return self._brief() if self._hidden else f"{self.slot}: {self.reason}"
+        return f"{self.slot}: {self.brief if self.hides_values else self.reason}"
 
     @property
     def reason(self) -> str:
         """The problems in one line, without the slot."""
         return self._join(self.problems)
 
-    def _brief(self) -> str:
-        return f"{self.slot}: {self._join(map(_without_value, self.problems))}"
+    @property
+    def brief(self) -> str:
+        """The same for a log: values are described by their types."""
+        return self._join(map(_without_value, self.problems))
 
     def _join(self, problems: Iterable[Problem]) -> str:
         text = "; ".join(str(problem) for problem in problems)

@@ -58,9 +58,7 @@ async def serve_unix(
     server = Server(handler, **options)
     await prepare_large(handler)
     where = os.fspath(path)
-    listener = Listener(
-        server.connected, peer=f"a client of unix:{where}", log=server.log
-    )
+    listener = Listener(server.connected, peer=f"a client of unix:{where}", log=server.log)
     with foreign_errors(f"unix:{where}"):
         bound = bind_path(where, mode=mode, backlog=BACKLOG)
     try:

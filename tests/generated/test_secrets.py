@@ -10,7 +10,7 @@ from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import an_error, imported, make_protocol, one_param
 
-SECRET = "S3cretPw!"  # noqa: S105 # of no one
+SECRET = "S3cretPw!"
 TEXT = {"type": "string"}
 MARKED = {"type": "string", "x-secret": True}
 WRITE_ONLY = {"type": "string", "writeOnly": True}
@@ -49,7 +49,11 @@ def _object(**properties: Any) -> dict[str, Any]:
             "/b",
         ),
         (
-            {**_object(a=TEXT), "if": {"required": ["a"]}, "then": _object(b={**MARKED, "maxLength": 2})},
+            {
+                **_object(a=TEXT),
+                "if": {"required": ["a"]},
+                "then": _object(b={**MARKED, "maxLength": 2}),
+            },
             '{"a": "x", "b": "12345"}',
             "/b",
         ),
@@ -61,9 +65,7 @@ def _object(**properties: Any) -> dict[str, Any]:
         ({"$ref": "#/$defs/List"}, '{"next": {"next": {"value": 12345}}}', "/next/next/value"),
     ],
 )
-def test_secret_is_not_in_problems(
-    tmp_path: Path, schema: Any, data: str, pointer: str
-) -> None:
+def test_secret_is_not_in_problems(tmp_path: Path, schema: Any, data: str, pointer: str) -> None:
     definitions = {
         "Code": MARKED,
         "Plain": TEXT,
@@ -117,7 +119,9 @@ def test_secret_data_of_error_is_not_in_problems(tmp_path: Path) -> None:
 def test_secret_keyword_not_boolean_is_rejected(tmp_path: Path, value: Any) -> None:
     shown = {"yes": '"yes"', 1: "1", None: "null"}[value]
     path = tmp_path / "protocol.yaml"
-    path.write_text(f"procedures: {{a: {{type: event, data: {{type: string, x-secret: {shown}}}}}}}")
+    path.write_text(
+        f"procedures: {{a: {{type: event, data: {{type: string, x-secret: {shown}}}}}}}"
+    )
     with pytest.raises(ProtocolError) as caught:
         read_protocol(path)
     (issue,) = caught.value.issues

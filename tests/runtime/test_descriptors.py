@@ -11,7 +11,6 @@ import enkaku
 import pytest
 from support import ECHO, WITHIN
 
-
 _SERVER = """
 import asyncio, logging, resource, sys
 import enkaku, uvloop

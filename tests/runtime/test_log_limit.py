@@ -11,7 +11,6 @@ import enkaku
 import pytest
 from enkaku import _log_limit
 from enkaku._log_limit import LogLimit
-from enkaku.errors import without_values
 from support import (
     ASK,
     ECHO,
@@ -147,7 +146,7 @@ async def test_handler_ended_by_a_stop_is_logged_at_debug_level(
         try:
             await asyncio.Event().wait()
         finally:
-            raise error("the call is over")  # noqa: B012 # instead of the cancellation
+            raise error("the call is over")  # instead of the cancellation
 
     async with connect(Serving(ask=ask)) as connection:
         call = asyncio.create_task(connection.request(ASK, 1))
@@ -157,7 +156,9 @@ async def test_handler_ended_by_a_stop_is_logged_at_debug_level(
             await call
     records = [each for each in caplog.records if "ask" in each.getMessage()]
     assert [(each.levelname, each.exc_info) for each in records] == [("DEBUG", None)]
-    assert records[0].getMessage() == f"ask: the handler ended with {error.__name__}: the call is over"
+    assert (
+        records[0].getMessage() == f"ask: the handler ended with {error.__name__}: the call is over"
+    )
 
 
 async def test_failing_observer_is_limited(
@@ -272,7 +273,9 @@ async def test_server_invalid_value_is_logged_without_it(
         peer.send_bytes(line(typ="request", rid="1", prc="ask", prm="S3cretPw!"))
         await peer.settle()
     records = [(each.levelname, each.getMessage()) for each in caplog.records]
-    text = f"a client of unix:{socket_path} sent an invalid message: ask param: expected integer, got "
+    text = (
+        f"a client of unix:{socket_path} sent an invalid message: ask param: expected integer, got "
+    )
     assert records[:2] == [("WARNING", f"{text}string"), ("DEBUG", f'{text}"S3cretPw!"')]
     assert seen.problems == ['ask param: expected integer, got "S3cretPw!"']
 
@@ -309,4 +312,4 @@ async def test_server_unfit_result_is_logged_without_it(
 )
 def test_error_without_values_names_types(found: str, shown: str) -> None:
     error = enkaku.DecodeError("ask param", (enkaku.Problem("/a", "tea", found),))
-    assert without_values(error) == f"ask param: /a: expected tea, got {shown}"
+    assert error.brief == f"/a: expected tea, got {shown}"

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from support import WITHIN, Connect
 from typing_extensions import TypeAliasType, TypedDict
 
-SECRET = "S3cretPw!"  # noqa: S105 # of no one
+SECRET = "S3cretPw!"
 
 Marked: TypeAlias = Annotated[str, Field(json_schema_extra={"writeOnly": True})]
 Late = TypeAliasType("Late", "dict[str, Marked] | int")
@@ -33,7 +33,7 @@ class Whole(enkaku.Model):
 
 class Team(enkaku.Model):
     logins: list[Login]
-    by_name: dict[str, Login | int] = {}
+    by_name: dict[str, Login | int] = Field(default_factory=dict)
 
 
 class Typed(TypedDict):
@@ -148,7 +148,9 @@ def test_problem_next_to_secret_has_value() -> None:
     plain = {"properties": {"plain": {"type": "integer"}, "secret": {"x-secret": True}}}
     for type_form in (Checked(object, plain), Login):
         with pytest.raises(enkaku.DecodeError) as caught:
-            Slot[Any]("login param", type_form).decode(b'{"user": 5, "passWord": "abc", "plain": "tea"}')
+            Slot[Any]("login param", type_form).decode(
+                b'{"user": 5, "passWord": "abc", "plain": "tea"}'
+            )
         assert caught.value.problems[0].found in {"5", '"tea"'}
 
 

@@ -96,7 +96,7 @@ class _Planner:
             scope = self.scope(class_name(name, slot), procedure.pointer + pointer((slot,)))
             slots[slot] = self.slot(schema, scope)
         errors = tuple(self.error(procedure, each) for each in procedure.errors)
-        secrets = frozenset(
+        secrets: frozenset[SlotName] = frozenset(
             slot for slot, schema in procedure.slots.items() if self.schemas.secrets.holds(schema)
         )
         return ProcedurePlan(procedure, method, constant, slots, errors, secrets)

@@ -10,13 +10,13 @@ from typing import Final
 from enkaku_codegen.json_values import Json, Schema
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.reading.dialects import DRAFT_2020_12
-from enkaku_codegen.reading.lint import SECRET
+from enkaku_codegen.reading.lint import HIDDEN
 from enkaku_codegen.reading.schemas import applied
 from enkaku_codegen.reading.simple_schema import reference_name
 
 __all__ = ["Secrets"]
 
-_MARKS: Final = ("writeOnly", SECRET)
+_MARKS: Final = ("writeOnly", HIDDEN)
 _TYPED: Final = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
 _OF_MAPS: Final = frozenset({"additionalProperties", "patternProperties"})
 

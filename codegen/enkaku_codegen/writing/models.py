@@ -19,7 +19,7 @@ from enkaku_codegen.errors import CodegenError
 from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
 from enkaku_codegen.proving.value_sets import only_constant, takes_null
 from enkaku_codegen.reading.definition import SlotName
-from enkaku_codegen.reading.lint import SECRET
+from enkaku_codegen.reading.lint import HIDDEN
 
 from .annotations import copied, or_default, with_discriminator, with_field
 from .detokenize import Detokenizer
@@ -110,15 +110,15 @@ def make_types(plan: Plan) -> Types:
         for each in plan.errors
         if each.data is not None
     }
-    values = {
-        (each.constant, slot): _at_run_time(plan, annotation, secret=slot in each.secrets)
-        for each in plan.procedures
-        for slot, annotation in slots[each.constant].items()
-    } | {
-        (each.name, "data"): _at_run_time(plan, errors[each.name], secret=each.secret)
-        for each in plan.errors
-        if each.name in errors
-    }
+    values: dict[tuple[str, str], str] = {}
+    for procedure in plan.procedures:
+        for slot, annotation in slots[procedure.constant].items():
+            secret = slot in procedure.secrets
+            values[procedure.constant, slot] = _at_run_time(plan, annotation, secret=secret)
+    for each in plan.errors:
+        if each.name in errors:
+            annotation = errors[each.name]
+            values[each.name, "data"] = _at_run_time(plan, annotation, secret=each.secret)
     return Types(_named(plan, written), slots, errors, values)
 
 
@@ -128,7 +128,7 @@ def _at_run_time(plan: Plan, annotation: str, *, secret: bool) -> str:
         each.name == annotation for each in plan.types if isinstance(each, ObjectPlan)
     ):
         # pydantic warns of repr=False where there is no field. The fields of a class have it.
-        return f"Annotated[{annotation}, Field(json_schema_extra={{{SECRET!r}: True}})]"
+        return f"Annotated[{annotation}, Field(json_schema_extra={{{HIDDEN!r}: True}})]"
     return "NoneType" if annotation == "None" else annotation
 
 

@@ -125,7 +125,7 @@ class Observers(Observer):
         for method in self.started:
             try:  # as _notify() does, at half the cost, since every call comes here
                 method(call)
-            except (Exception, asyncio.CancelledError) as error:
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 # it is logged
                 self._log_failure(method, error)
 
     def call_ended(self, call: Call) -> None:
@@ -133,7 +133,7 @@ class Observers(Observer):
         for method in self.ended:
             try:  # as _notify() does, at half the cost, since every call comes here
                 method(call)
-            except (Exception, asyncio.CancelledError) as error:
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 # it is logged
                 self._log_failure(method, error)
 
     def invalid_message(self, connection: ConnectionInfo, problem: str) -> None:
@@ -164,7 +164,8 @@ class Observers(Observer):
     def _notify(self, method: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
         try:
             method(*arguments)
-        except (Exception, asyncio.CancelledError) as error:  # not of this task: nothing is awaited here
+        # Not a cancellation of this task: nothing is awaited here.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 # it is logged
             self._log_failure(method, error)
 
     def _log_failure(self, method: Callable[..., None], error: BaseException) -> None:

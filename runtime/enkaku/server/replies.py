@@ -13,7 +13,6 @@ from enkaku.errors import (
     EncodeError,
     HandlerError,
     hide_values,
-    without_values,
 )
 from enkaku.procedures import DeclaredError
 from enkaku.transports.base import Oversized, Transport
@@ -46,7 +45,7 @@ def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
     try:
         reply = _describe_declared(call, sole(error)) if call.answered else None
     except EncodeError as unfit:
-        error.add_note(f"The caller got {FAILED.code} instead: {without_values(unfit)}")
+        error.add_note(f"The caller got {FAILED.code} instead: {unfit.slot}: {unfit.brief}")
     if reply is not None:
         return reply
     log_failure(call, error)
@@ -187,7 +186,7 @@ class ErrorReplies:
 
     def report_value(self, error: DecodeError) -> None:
         """Report a value that its schema rejects."""
-        self._invalid.report(str(error), without_values(error))
+        self._invalid.report(str(error), f"{error.slot}: {error.brief}")
 
     def failure(self, procedure: str, what: str, error: Exception) -> None:
         """Log that reading a value failed, for which the client is not to blame."""

@@ -350,7 +350,9 @@ class Runner:
 
     def _on_close_timeout(self, call: ServerCall) -> None:
         if call.task is not None:  # else it still waits for a free handler
-            text = "%s: the handler is cancelled, since it went on for %g s after its call was closed"
+            text = (
+                "%s: the handler is cancelled, since it went on for %g s after its call was closed"
+            )
             self._log_error(text, call, self._close_timeout)
         self.end_at_deadline(call)
 

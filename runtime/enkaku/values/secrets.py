@@ -12,7 +12,17 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import UnionType
-from typing import Annotated, Any, Final, ForwardRef, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    ForwardRef,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -74,7 +84,7 @@ def _unescaped(step: str) -> str:
     return step.replace("~1", "/").replace("~0", "~")
 
 
-class _Secret(Exception):  # noqa: N818 # no error: ends a search
+class _Secret(Exception):  # no error: ends a search
     """A type or schema is secret."""
 
 
@@ -124,15 +134,18 @@ class _Types:
         Raises:
             _Secret: It is an additional property of a class with secrets, such as the misspelt name of one.
         """
-        self._types = [inner for form, module in self._types for inner in _below(form, module, step)]
+        self._types = [
+            inner for form, module in self._types for inner in _below(form, module, step)
+        ]
 
 
 def _parts(form: object, module: str) -> Iterator[tuple[object, str]]:
     if isinstance(form, ForwardRef):
         form = form.__forward_arg__
     if isinstance(form, str):
+        names = vars(sys.modules[module]) if module in sys.modules else {}
         with suppress(Exception):  # the name of a local class
-            yield eval(form, vars(sys.modules[module])), module  # noqa: S307 # as pydantic evaluates it
+            yield eval(form, names), module  # noqa: S307 # as pydantic evaluates it
     elif isinstance(form, FieldInfo):
         if _is_marked(form):
             raise _Secret
@@ -149,7 +162,9 @@ def _parts(form: object, module: str) -> Iterator[tuple[object, str]]:
 
 def _is_marked(field: FieldInfo) -> bool:
     extra = field.json_schema_extra
-    return not field.repr or (isinstance(extra, dict) and _has_mark(extra))
+    return not field.repr or (
+        isinstance(extra, dict) and _has_mark(cast(Mapping[str, object], extra))
+    )
 
 
 def _has_mark(schema: Mapping[str, object]) -> bool:
@@ -166,12 +181,13 @@ def _below(form: object, module: str, step: str) -> Iterator[tuple[object, str]]
             raise _Secret
         yield from ((each, form.__module__) for each in named)
     elif isinstance(form, type) and hasattr(form, "__annotations__") and origin is None:
+        owner: type[object] = form
         if dataclasses.is_dataclass(form) and any(
             each.name == step and not each.repr for each in dataclasses.fields(form)
         ):
             raise _Secret
         with suppress(Exception):  # a name in it is not defined
-            yield get_type_hints(form, include_extras=True).get(step, object), form.__module__
+            yield get_type_hints(owner, include_extras=True).get(step, object), owner.__module__
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         yield from ((each, module) for each in arguments[1:])
     else:
@@ -195,9 +211,11 @@ class _Schemas:
         waiting = self._schemas
         while waiting:
             schema = waiting.pop()
-            if not isinstance(schema, Mapping) or id(schema) in seen:
+            if not isinstance(schema, Mapping):
                 continue
             each = cast(Mapping[str, object], schema)
+            if id(each) in seen:
+                continue
             if _has_mark(each):
                 raise _Secret
             seen[id(each)] = each

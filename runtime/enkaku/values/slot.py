@@ -405,9 +405,7 @@ class Slot(Generic[T]):
         except (AttributeError, TypeError):
             raise EncodeError(self.label, (_NOT_AN_INSTANCE,)) from None
         except ValueError:
-            raise EncodeError(
-                self.label, self._without_secrets((self._not_json(value),))
-            ) from None
+            raise EncodeError(self.label, self._without_secrets((self._not_json(value),))) from None
         return text.encode("utf-8", "backslashreplace")
 
     def _not_json(self, value: T) -> Problem:

@@ -144,7 +144,7 @@ class Listener:
 
     def _listen(self, sock: socket.socket) -> None:
         self._sockets[sock] = None
-        sock.setblocking(False)
+        sock.settimeout(0)
         sock.listen(BACKLOG)
         self._resume(sock)
 
@@ -163,15 +163,18 @@ class Listener:
             except OSError as error:
                 loop.remove_reader(sock)
                 self._sockets[sock] = loop.call_later(_PAUSE, self._resume, sock)
-                where, text = describe_address(sock.getsockname()), "%s: accepts no connection for %g s: %s"
+                where, text = (
+                    describe_address(sock.getsockname()),
+                    "%s: accepts no connection for %g s: %s",
+                )
                 self._log.log(logger, logging.ERROR, text, text, where, _PAUSE, error)
                 return
             opening = loop.create_task(self._open(accepted, address))
             self._opening.add(opening)
             opening.add_done_callback(partial(self._on_opened, accepted))
 
-    async def _open(self, accepted: socket.socket, address: object) -> None:
-        accepted.setblocking(False)
+    async def _open(self, accepted: socket.socket, address: str | tuple[str, int]) -> None:
+        accepted.settimeout(0)
         # Not the address of the socket: one that the client has reset has none.
         make = partial(self._make_transport, self._peer or describe_address(address))
         await asyncio.get_running_loop().connect_accepted_socket(make, accepted)
