@@ -20,6 +20,7 @@ from support import (
     Serving,
     line,
     raw_client,
+    raw_server,
     soon,
     until,
 )
@@ -297,6 +298,48 @@ async def test_server_unfit_result_is_logged_without_it(
     assert "S3cretPw!" not in caplog.text
 
 
+async def test_handler_failing_by_unfit_value_is_logged_without_it(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "enkaku.server")
+
+    problem = enkaku.Problem("/a", "integer", '"S3cretPw!"')
+
+    async def ask(_: int) -> int:
+        try:
+            raise enkaku.DecodeError("b result", (problem,))
+        except enkaku.DecodeError as error:
+            raise ExceptionGroup("several", [ValueError("no"), error]) from error
+
+    async with connect(Serving(ask=ask)) as connection:
+        with pytest.raises(enkaku.CallError):
+            await connection.request(ASK, 1)
+    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    text = logging.Formatter().format(record)
+    assert text.count("b result: /a: expected integer, got string") >= 2
+    assert "S3cretPw!" not in text
+
+
+async def test_client_invalid_messages_are_counted_at_its_close(
+    socket_path: Path, caplog: pytest.LogCaptureFixture, wait: Callable[[float], None]
+) -> None:
+    reconnect = enkaku.Reconnect(first=0.001, longest=0.001)
+    async with (
+        raw_server(socket_path) as server,
+        enkaku.connect_unix(socket_path, reconnect=reconnect) as connection,
+    ):
+        for number in range(13):
+            peer = await server.accept()
+            peer.send_bytes(b"nonsense\n")
+            await peer.writer.drain()
+            peer.writer.close()
+            await until(lambda number=number: len(caplog.records) >= min(number + 1, 10))  # type: ignore[misc] # mypy does not infer it
+        await server.accept()
+        await connection.close()
+    assert caplog.text.count("sent an invalid message") == 10
+    assert _texts(caplog)[10:] == ["invalid messages: 3 more left out"]
+
+
 @pytest.mark.parametrize(
     ("found", "shown"),
     [
@@ -306,6 +349,7 @@ async def test_server_unfit_result_is_logged_without_it(
         ("-Infinity", "number"),
         ("true", "boolean"),
         ("null", "null"),
+        ("12 bytes", "12 bytes"),
         ("string of 50 characters", "string of 50 characters"),
         ("array with 2 items", "array with 2 items"),
     ],

@@ -73,6 +73,7 @@ class Listener:
         self._on_failure: Callable[[], None] | None = None
         self._log = LogLimit() if log is None else log
         self._sockets: dict[socket.socket, asyncio.TimerHandle | None] = {}
+        self._failing: set[socket.socket] = set()  # accepted nothing since the last failure
         self._opening: set[asyncio.Task[None]] = set()
         close_in_children(self)
 
@@ -163,15 +164,19 @@ class Listener:
             except OSError as error:
                 loop.remove_reader(sock)
                 self._sockets[sock] = loop.call_later(_PAUSE, self._resume, sock)
-                where, text = (
-                    describe_address(sock.getsockname()),
-                    "%s: accepts no connection for %g s: %s",
-                )
-                self._log.log(logger, logging.ERROR, text, text, where, _PAUSE, error)
+                if sock not in self._failing:
+                    self._failing.add(sock)
+                    self._log_failure(sock, error)
                 return
+            self._failing.discard(sock)
             opening = loop.create_task(self._open(accepted, address))
             self._opening.add(opening)
             opening.add_done_callback(partial(self._on_opened, accepted))
+
+    def _log_failure(self, sock: socket.socket, error: OSError) -> None:
+        kind, text = "failures to accept connections", "%s: accepts no connection for %g s: %s"
+        where = describe_address(sock.getsockname())
+        self._log.log(logger, logging.ERROR, kind, text, where, _PAUSE, error)
 
     async def _open(self, accepted: socket.socket, address: str | tuple[str, int]) -> None:
         accepted.settimeout(0)
