@@ -306,10 +306,8 @@ async def test_handler_failing_by_unfit_value_is_logged_without_it(
     problem = enkaku.Problem("/a", "integer", '"S3cretPw!"')
 
     async def ask(_: int) -> int:
-        try:
-            raise enkaku.DecodeError("b result", (problem,))
-        except enkaku.DecodeError as error:
-            raise ExceptionGroup("several", [ValueError("no"), error]) from error
+        error = enkaku.DecodeError("b result", (problem,))
+        raise ExceptionGroup("several", [ValueError("no"), error]) from error
 
     async with connect(Serving(ask=ask)) as connection:
         with pytest.raises(enkaku.CallError):
