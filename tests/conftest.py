@@ -35,6 +35,7 @@ _ON_EACH_LOOP = {
     "test_dialing",
     "test_disconnect",
     "test_given_sockets",
+    "test_resets",
     "test_stop",
     "test_tcp",
     "test_tls",

@@ -24,7 +24,7 @@ DRAWN = {
         calls
         procedures limits generated
         values flow wire transports event_loop
-        _json _checks _version
+        _json _checks _version _log_limit
         errors _lazy
     """,
     CODEGEN: """

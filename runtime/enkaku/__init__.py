@@ -41,6 +41,7 @@ from .errors import (
     NotSupported,
     PeerError,
     Problem,
+    RejectConnection,
     TransportError,
     UsageError,
 )
@@ -128,6 +129,7 @@ __all__ = [
     "Problem",
     "Procedure",
     "Reconnect",
+    "RejectConnection",
     "Reopening",
     "Request",
     "Route",

@@ -12,6 +12,7 @@
     │   └── DeclaredError        an error that the protocol declares; base of the generated classes
     │       └── DeclaredDataError  an error that carries data
     ├── HandlerError             for handlers: an error that the caller receives
+    ├── RejectConnection         for lifespans: the client is disconnected
     ├── PeerError                the peer sent what the protocol does not allow
     │   ├── InvalidMessage       bytes that are not a message
     │   ├── MessageTooLarge      a message over the size limit
@@ -27,9 +28,9 @@
 peer violated the protocol. ``UsageError`` means that the code of this side is wrong.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, cast
 
 __all__ = [
     "AddressInUse",
@@ -51,11 +52,13 @@ __all__ = [
     "NotSupported",
     "PeerError",
     "Problem",
+    "RejectConnection",
     "TransportError",
     "UsageError",
 ]
 
 _POINTER_SHOWN: Final = 200  # characters; the name of a property may be longer
+_NUMBERS: Final = frozenset("-0123456789")  # with what a JSON number begins
 
 
 class EnkakuError(Exception):
@@ -91,6 +94,33 @@ def escaped(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
+def _without_value(problem: Problem) -> Problem:
+    found = problem.found
+    if found.startswith('"'):
+        return replace(problem, found="string")
+    if found in {"true", "false"}:
+        return replace(problem, found="boolean")
+    if (found[:1] in _NUMBERS and " " not in found) or found in {"NaN", "Infinity"}:
+        return replace(problem, found="number")
+    return problem
+
+
+def hide_values(error: BaseException) -> None:
+    """Describe values by their types in the text of an exception, and of those that it came from: it will be logged."""
+    rest: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while rest:
+        each = rest.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        rest += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            rest += cast("BaseExceptionGroup[BaseException]", each).exceptions
+        if isinstance(each, EncodeError | DecodeError):
+            each.hides_values = True
+
+
 def _escape(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
@@ -110,6 +140,9 @@ class _UnfitValue(EnkakuError):
 
     _kept: ClassVar[int] = 10
 
+    hides_values: bool = False
+    """Whether ``str()`` describes values by their types, since this error is logged."""
+
     def __init__(self, slot: str, problems: tuple[Problem, ...], *, more: int = 0) -> None:
         super().__init__(slot, problems)
         self.slot = slot
@@ -117,12 +150,20 @@ class _UnfitValue(EnkakuError):
         self.more = more + len(problems) - len(self.problems)
 
     def __str__(self) -> str:
-        return f"{self.slot}: {self.reason}"
+        return f"{self.slot}: {self.brief if self.hides_values else self.reason}"
 
     @property
     def reason(self) -> str:
         """The problems in one line, without the slot."""
-        text = "; ".join(str(problem) for problem in self.problems)
+        return self._join(self.problems)
+
+    @property
+    def brief(self) -> str:
+        """The same for a log: values are described by their types."""
+        return self._join(map(_without_value, self.problems))
+
+    def _join(self, problems: Iterable[Problem]) -> str:
+        text = "; ".join(str(problem) for problem in problems)
         return text + (f"; and {self.more} more" if self.more else "")
 
 
@@ -227,6 +268,20 @@ class HandlerError(EnkakuError):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code})"
+
+
+class RejectConnection(EnkakuError):
+    """For lifespans: ends the connection, with one log line at info level instead of an error with a traceback.
+
+    The client's calls raise ``ConnectionLost``. The client does not receive the reason.
+
+    Args:
+        reason: Why, for the server's log and its observers.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class PeerError(EnkakuError):

@@ -58,7 +58,7 @@ async def serve_unix(
     server = Server(handler, **options)
     await prepare_large(handler)
     where = os.fspath(path)
-    listener = Listener(server.connected, peer=f"a client of unix:{where}")
+    listener = Listener(server.connected, peer=f"a client of unix:{where}", log=server.log)
     with foreign_errors(f"unix:{where}"):
         bound = bind_path(where, mode=mode, backlog=BACKLOG)
     try:
@@ -162,4 +162,5 @@ def _tcp_listener(
         make_tls=None if ssl is None else server_tls(ssl),
         handshake=_TLS_HANDSHAKE,
         keepalive=keepalive,
+        log=server.log,
     )

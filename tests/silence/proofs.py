@@ -19,6 +19,13 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "the server never answers the TLS handshake": (
             "test_connect_tls_without_handshake_times_out",
         ),
+        "the server has no free file descriptor": (
+            "test_server_without_descriptors_serves_and_recovers",
+        ),
+        "the server's lifespan rejects the client, or fails": (
+            "test_lifespan_rejecting_ends_connection_with_one_line",
+            "test_lifespan_failing_to_start_ends_connection",
+        ),
         "the caller is cancelled": ("test_connect_cancelled_leaves_nothing",),
     },
     "The client dies or is silent": {

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from enkaku_codegen.json_values import Json, as_json, as_text
+from enkaku_codegen.reading.lint import HIDDEN
 
 from .names import pascal
 
@@ -70,6 +71,7 @@ def _annotations(schema: Json, *, filled: bool) -> Iterator[str]:
         ("deprecated", "Deprecated."),
         ("readOnly", "Read-only."),
         ("writeOnly", "Write-only."),
+        (HIDDEN, "Secret."),
     ):
         if True in annotation_values(schema, key):
             yield text

@@ -78,6 +78,7 @@ def _content(type_: TypePlan, contents: Mapping[str, int]) -> Json:
 def _field(each: FieldPlan, contents: Mapping[str, int]) -> Json:
     return [
         *(each.attribute, each.key, each.required, each.text, each.deprecated, [*each.default]),
+        each.secret,
         _mapped(each.schema, contents),
     ]
 

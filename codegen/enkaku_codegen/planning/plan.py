@@ -28,6 +28,7 @@ class FieldPlan:
     Attributes:
         default: The value to fill in if it is absent, in a tuple of one; empty if there is none.
         deprecated: Whether the schema is marked as deprecated.
+        secret: Whether the value, or a part of it without a type, is secret.
     """
 
     attribute: str
@@ -37,6 +38,7 @@ class FieldPlan:
     text: str
     default: tuple[Json, ...] = ()
     deprecated: bool = False
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,13 @@ class ErrorPlan:
     Attributes:
         definition: The first of its declarations.
         data: The simple schema of its data, None if it has none.
+        secret: Whether its data is secret.
     """
 
     name: str
     definition: ErrorDefinition
     data: SimpleSchema | None
+    secret: bool = False
 
     @property
     def code(self) -> str | None:
@@ -87,13 +91,18 @@ class ErrorPlan:
 
 @dataclass(frozen=True, slots=True)
 class ProcedurePlan:
-    """A procedure: its names, and the simple schema of each of its slots."""
+    """A procedure: its names, and the simple schema of each of its slots.
+
+    Attributes:
+        secrets: The slots that are secret.
+    """
 
     procedure: Procedure
     method: str
     constant: str
     slots: Mapping[SlotName, SimpleSchema]
     errors: tuple[str, ...]
+    secrets: frozenset[SlotName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

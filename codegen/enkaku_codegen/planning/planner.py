@@ -96,7 +96,10 @@ class _Planner:
             scope = self.scope(class_name(name, slot), procedure.pointer + pointer((slot,)))
             slots[slot] = self.slot(schema, scope)
         errors = tuple(self.error(procedure, each) for each in procedure.errors)
-        return ProcedurePlan(procedure, method, constant, slots, errors)
+        secrets: frozenset[SlotName] = frozenset(
+            slot for slot, schema in procedure.slots.items() if self.schemas.secrets.holds(schema)
+        )
+        return ProcedurePlan(procedure, method, constant, slots, errors, secrets)
 
     def name(self, procedure: Procedure) -> str:
         """Return the name that the names for a procedure are made of."""
@@ -152,5 +155,6 @@ class _Planner:
         data = None
         if error.data is not None:
             data = self.slot(error.data, self.scope(f"{name}Data", error.pointer))
-        self.errors.append(ErrorPlan(name, error, data))
+        secret = error.data is not None and self.schemas.secrets.holds(error.data)
+        self.errors.append(ErrorPlan(name, error, data, secret))
         return name

@@ -33,6 +33,7 @@ from .imported import names_in_annotations
 from .names import Namespace, attribute_name, is_attribute_name, own_class_name, pascal
 from .one_class import Kind, kind_of, reachable, renamed, shared_names, with_names
 from .plan import AliasPlan, FieldPlan, ObjectPlan, TypePlan
+from .secrets import Secrets
 from .simplify import alternatives, map_keys
 from .union_names import suffixes
 
@@ -58,6 +59,7 @@ class PlanScope:
         within: The definitions that were joined with schemas around it.
         depth: The number of schemas around it.
         taken: The class names of definitions, which take precedence.
+        secret: Whether a schema around it is secret.
     """
 
     name: str
@@ -66,6 +68,7 @@ class PlanScope:
     within: frozenset[str] = frozenset()
     depth: int = 0
     taken: frozenset[str] = frozenset()
+    secret: bool = False
 
     def below(self, suffix: str, *path: str) -> "PlanScope":
         """Return the scope of a subschema.
@@ -117,6 +120,7 @@ class SchemaPlanner:
     Attributes:
         definitions: The name of the type of each definition.
         issues: The errors in them; each call may add some.
+        secrets: Finds their secrets.
         package: The names of the package.
         types: The types planned so far, by name.
         widened: Why the types of schemas are object, by location: they exceed a limit.
@@ -125,6 +129,7 @@ class SchemaPlanner:
     protocol: Protocol
     definitions: Mapping[str, str]
     issues: list[Issue] = field(default_factory=list[Issue])
+    secrets: Secrets = field(init=False)
     package: Namespace = field(default_factory=lambda: Namespace("the package"))
     types: dict[str, TypePlan] = field(default_factory=dict[str, TypePlan])
     widened: dict[str, str] = field(default_factory=dict[str, str])
@@ -135,6 +140,10 @@ class SchemaPlanner:
     )
     _kinds: dict[str, Kind] = field(default_factory=dict[str, Kind])
     _numbered: bool = False
+
+    def __post_init__(self) -> None:
+        """Find the secrets of the protocol."""
+        self.secrets = Secrets(self.protocol)
 
     def reserve(self, namespace: Namespace, name: str, owner: str, where: str) -> None:
         """Reserve a name; add an issue if it is reserved already."""
@@ -227,7 +236,7 @@ class SchemaPlanner:
             self.protocol.string_types,
             partial(self._on_limit, scope),
         )
-        scope = replace(scope, within=within)
+        scope = replace(scope, within=within, secret=scope.secret or self.secrets.holds(schema))
         several = sum(choice != NULL for choice in choices) > 1
         endings = self._endings(choices, scope, several=several, named=named)
         union = _Union(scope, _common(choices))
@@ -300,8 +309,11 @@ class SchemaPlanner:
             described = inner.name in self.types
             text = property_text(value, key, described=described, filled=bool(default))
             deprecated = True in annotation_values(value, "deprecated")
+            secret = scope.secret or self.secrets.holds(value)
             fields.append(
-                FieldPlan(attribute, key, simple, key in required, text, default, deprecated)
+                FieldPlan(
+                    attribute, key, simple, key in required, text, default, deprecated, secret
+                )
             )
         return tuple(fields)
 

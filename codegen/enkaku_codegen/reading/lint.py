@@ -9,10 +9,13 @@ from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect
 from .regexes import pattern_fault
 from .validation_text import nearest, severed
 
-__all__ = ["NAME_IN_PYTHON", "holds_schemas", "lint"]
+__all__ = ["HIDDEN", "NAME_IN_PYTHON", "holds_schemas", "lint"]
 
 NAME_IN_PYTHON: Final = "x-python-name"
 """The keyword that sets a name in Python: of the attribute for a property, of a definition or of a procedure."""
+
+HIDDEN: Final = "x-secret"
+"""The keyword that keeps values out of errors, representations and logs."""
 
 
 _ALIKE: Final = 0.75

@@ -11,7 +11,7 @@ from enkaku_codegen.planning.imported import IMPORTED
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.proving.checks import Checks
 
-from .models import Types, at_run_time
+from .models import Types
 
 __all__ = ["exports", "imports"]
 
@@ -32,7 +32,7 @@ def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
     """Return the import statements of each module, with empty lines between their groups."""
     named = {each.name for each in plan.types}
     slots = [annotation for each in types.slots.values() for annotation in each.values()]
-    in_slots = _used(map(at_run_time, [*slots, *types.errors.values()]))
+    in_slots = _used([*slots, *types.errors.values(), *types.values.values()]) - _BUILTIN
     constants = {each.constant for each in plan.procedures}
     of_methods = [
         *_import("from .models", _used(slots) & named),

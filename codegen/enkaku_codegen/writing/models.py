@@ -19,6 +19,7 @@ from enkaku_codegen.errors import CodegenError
 from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
 from enkaku_codegen.proving.value_sets import only_constant, takes_null
 from enkaku_codegen.reading.definition import SlotName
+from enkaku_codegen.reading.lint import HIDDEN
 
 from .annotations import copied, or_default, with_discriminator, with_field
 from .detokenize import Detokenizer
@@ -26,7 +27,7 @@ from .discriminators import discriminator
 from .escaping import Text
 from .skeleton import CARRIER, Skeleton
 
-__all__ = ["Alias", "Field", "Model", "Types", "at_run_time", "make_types"]
+__all__ = ["Alias", "Field", "Model", "Types", "make_types"]
 
 
 _LARGEST: Final = 200
@@ -83,16 +84,13 @@ class Types:
         named: In the order of definition: an alias comes after its parts.
         slots: The annotations of the slots, by the procedure's constant.
         errors: The annotation of the data of each error that has some, by the error's class.
+        values: The same types as expressions, with the mark of secrets, by ``(constant, slot)`` and ``(error, "data")``.
     """
 
     named: tuple[Model | Alias, ...]
     slots: Mapping[str, Mapping[SlotName, str]]
     errors: Mapping[str, str]
-
-
-def at_run_time(annotation: str) -> str:
-    """Return a type as an expression: None would mean that there is no type."""
-    return "NoneType" if annotation == "None" else annotation
+    values: Mapping[tuple[str, str], str]
 
 
 def make_types(plan: Plan) -> Types:
@@ -112,7 +110,26 @@ def make_types(plan: Plan) -> Types:
         for each in plan.errors
         if each.data is not None
     }
-    return Types(_named(plan, written), slots, errors)
+    values: dict[tuple[str, str], str] = {}
+    for procedure in plan.procedures:
+        for slot, annotation in slots[procedure.constant].items():
+            secret = slot in procedure.secrets
+            values[procedure.constant, slot] = _at_run_time(plan, annotation, secret=secret)
+    for each in plan.errors:
+        if each.name in errors:
+            annotation = errors[each.name]
+            values[each.name, "data"] = _at_run_time(plan, annotation, secret=each.secret)
+    return Types(_named(plan, written), slots, errors, values)
+
+
+def _at_run_time(plan: Plan, annotation: str, *, secret: bool) -> str:
+    """Return the type of a slot as an expression: None would mean that there is no type."""
+    if secret and not any(
+        each.name == annotation for each in plan.types if isinstance(each, ObjectPlan)
+    ):
+        # pydantic warns of repr=False where there is no field. The fields of a class have it.
+        return f"Annotated[{annotation}, Field(json_schema_extra={{{HIDDEN!r}: True}})]"
+    return "NoneType" if annotation == "None" else annotation
 
 
 def _named(plan: Plan, written: "_Written") -> tuple[Model | Alias, ...]:
@@ -223,6 +240,8 @@ class _Written:
                 annotation = or_default(annotation, default)
             if each.deprecated:
                 annotation = with_field(annotation, deprecated=True)
+            if each.secret:
+                annotation = with_field(annotation, repr=False)
             if each.key != each.attribute:
                 annotation = with_field(annotation, alias=each.key)
             yield Field(each.attribute, ast.unparse(annotation), default, Text(each.text))

@@ -9,7 +9,7 @@ from enkaku_codegen.proving.checks import Check, Checks
 from enkaku_codegen.reading.definition import Kind, Procedure, SlotName
 
 from .escaping import Text
-from .models import Types, at_run_time
+from .models import Types
 
 __all__ = [
     "ErrorView",
@@ -135,7 +135,7 @@ def error_view(error: ErrorPlan, types: Types, checks: Checks) -> ErrorView:
         value=(
             None
             if data is None
-            else _checked(at_run_time(data), checks.slots.get((error.name, "data")))
+            else _checked(types.values[error.name, "data"], checks.slots.get((error.name, "data")))
         ),
         text=Text(text),
     )
@@ -166,8 +166,9 @@ def procedure_view(
         method=plan.method,
         text=_method_text(procedure, [errors[name] for name in plan.errors]),
         slots=[
-            SlotView(slot, _checked(at_run_time(type_), checks.slots.get((plan.constant, slot))))
-            for slot, type_ in types_of.items()
+            SlotView(slot, _checked(types.values[key], checks.slots.get(key)))
+            for slot in types_of
+            for key in [(plan.constant, slot)]
         ],
         errors=plan.errors,
         type_arguments=", ".join(arguments),

@@ -1,6 +1,7 @@
-"""Invalid messages of a peer: observers are notified of each, and the log has the first as a warning, the others at debug level.
+"""Invalid messages of a peer: observers are notified of each, and the log has the first of a connection as a warning.
 
-Without this rule, a hostile peer could fill the disk.
+The warnings of all connections are rate-limited together, and contain no values. All that is known of each message is logged
+at debug level.
 """
 
 import logging
@@ -14,6 +15,7 @@ from .observers import Observers
 __all__ = ["InvalidMessages"]
 
 _REASON_MAX: Final = 500  # characters in the log
+_TEXT: Final = "%s sent an invalid message: %s"
 
 
 class InvalidMessages:
@@ -21,7 +23,7 @@ class InvalidMessages:
 
     Args:
         connection: The connection.
-        observers: Are notified.
+        observers: Are notified; their ``log`` limits the warnings.
         logger: Belongs to the side that received the messages.
     """
 
@@ -35,10 +37,21 @@ class InvalidMessages:
         self._logger: Final = logger
         self._reported = False
 
-    def report(self, reason: str) -> None:
-        """Report one invalid message."""
+    def report(self, reason: str, without_values: str = "") -> None:
+        """Report one invalid message.
+
+        Args:
+            reason: What is invalid.
+            without_values: The same without values of the message, if the reason contains some.
+        """
+        peer = self._connection.peer
         self._observers.invalid_message(self._connection, reason)
-        level = logging.DEBUG if self._reported else logging.WARNING
-        self._reported = True
-        text = escaped(reason[:_REASON_MAX])
-        self._logger.log(level, "%s sent an invalid message: %s", self._connection.peer, text)
+        if not self._reported:
+            self._reported = True
+            kind = "invalid messages"
+            text = escaped((without_values or reason)[:_REASON_MAX])
+            self._observers.log.log(self._logger, logging.WARNING, kind, _TEXT, peer, text)
+            if not without_values:
+                return
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._logger.debug(_TEXT, peer, escaped(reason[:_REASON_MAX]))

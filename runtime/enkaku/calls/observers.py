@@ -8,6 +8,7 @@ from inspect import iscoroutinefunction
 from typing import Final, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 from enkaku._checks import enter_block, require_block_maker, require_instances, require_list
+from enkaku._log_limit import LogLimit
 from enkaku.errors import UsageError
 
 from .info import Call, ConnectionInfo
@@ -87,6 +88,7 @@ class Observers(Observer):
     """Notifies several observers; logs the exceptions that they raise.
 
     Attributes:
+        log: Limits what is logged of the same events.
         started: The methods that are notified of calls that start; ``call_started`` need not be called without any.
         ended: The same for calls that end.
     """
@@ -106,57 +108,69 @@ class Observers(Observer):
         self._dropped: Final = overridden("item_dropped")
         self._stuck: Final = overridden("handler_stuck")
         self._draining: Final = overridden("draining")
+        self.log: Final = LogLimit()
 
     def connection_opened(self, connection: ConnectionInfo) -> None:
         """Notify the observers."""
         for method in self._opened:
-            _notify(method, connection)
+            self._notify(method, connection)
 
     def connection_lost(self, connection: ConnectionInfo, reason: str) -> None:
         """Notify the observers."""
         for method in self._lost:
-            _notify(method, connection, reason)
+            self._notify(method, connection, reason)
 
     def call_started(self, call: Call) -> None:
         """Notify the observers."""
         for method in self.started:
             try:  # as _notify() does, at half the cost, since every call comes here
                 method(call)
-            except (Exception, asyncio.CancelledError):
-                logger.exception("an observer failed")
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 # it is logged
+                self._log_failure(method, error)
 
     def call_ended(self, call: Call) -> None:
         """Notify the observers."""
         for method in self.ended:
             try:  # as _notify() does, at half the cost, since every call comes here
                 method(call)
-            except (Exception, asyncio.CancelledError):
-                logger.exception("an observer failed")
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 # it is logged
+                self._log_failure(method, error)
 
     def invalid_message(self, connection: ConnectionInfo, problem: str) -> None:
         """Notify the observers."""
         for method in self._invalid:
-            _notify(method, connection, problem)
+            self._notify(method, connection, problem)
 
     def overloaded(self, connection: ConnectionInfo, procedure: str, problem: str) -> None:
         """Notify the observers."""
         for method in self._overloaded:
-            _notify(method, connection, procedure, problem)
+            self._notify(method, connection, procedure, problem)
 
     def item_dropped(self, call: Call, count: int) -> None:
         """Notify the observers."""
         for method in self._dropped:
-            _notify(method, call, count)
+            self._notify(method, call, count)
 
     def handler_stuck(self, call: Call) -> None:
         """Notify the observers."""
         for method in self._stuck:
-            _notify(method, call)
+            self._notify(method, call)
 
     def draining(self, connections: int, calls: int) -> None:
         """Notify the observers."""
         for method in self._draining:
-            _notify(method, connections, calls)
+            self._notify(method, connections, calls)
+
+    def _notify(self, method: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
+        try:
+            method(*arguments)
+        # Not a cancellation of this task: nothing is awaited here.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 # it is logged
+            self._log_failure(method, error)
+
+    def _log_failure(self, method: Callable[..., None], error: BaseException) -> None:
+        kind = f"failures of observers in {method.__name__}"
+        self.log.log(logger, logging.ERROR, kind, "an observer failed", error=error)
 
 
 def require_observers(values: Sequence[Observer]) -> None:
@@ -198,10 +212,3 @@ async def run_inside(
     raise UsageError(
         f"{call.procedure.name}: an interceptor has suppressed the exception of the call"
     )
-
-
-def _notify(method: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
-    try:
-        method(*arguments)
-    except (Exception, asyncio.CancelledError):  # not of this task: nothing is awaited here
-        logger.exception("an observer failed")

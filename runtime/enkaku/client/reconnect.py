@@ -232,6 +232,7 @@ class Sessions:
                 await asyncio.wait([self._connecting])
         finally:
             await self.session.close(within=within)
+            self._observers.log.flush()
 
     async def _wait(self, procedure: Procedure, due: float | None, connector: Connector) -> None:
         try:

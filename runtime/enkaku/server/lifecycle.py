@@ -20,15 +20,19 @@ from enkaku._checks import enter_block
 from enkaku.calls.deadlines import scope
 from enkaku.calls.idle_timer import IdleTimer
 from enkaku.calls.info import Call, ConnectionInfo
-from enkaku.calls.observers import Lifespan
-from enkaku.errors import ConnectionLost
+from enkaku.calls.observers import Lifespan, Observers
+from enkaku.errors import ConnectionLost, RejectConnection, escaped
 from enkaku.flow.inbox import ReadControl
 from enkaku.limits import Limits
 from enkaku.transports.base import Receiver, Transport
 
+from .handler import sole
+
 __all__ = ["Lifecycle", "Pause"]
 
 logger: Final = logging.getLogger("enkaku.server")
+
+_REASON_MAX: Final = 500  # characters of a rejection in the log
 
 
 class Pause(IntEnum):
@@ -78,6 +82,7 @@ class Lifecycle:
         transport: Carries the messages; not started yet.
         limits: Bound what is buffered, and how long the connection may be idle.
         lifespan: A context manager that the connection lives in, if there is one.
+        observers: Their ``log`` limits what is logged.
         list_calls: Returns the calls whose handlers run.
 
     Attributes:
@@ -98,6 +103,7 @@ class Lifecycle:
         "_limits",
         "_list_calls",
         "_living",
+        "_log",
         "_pauses",
         "_phase",
         "_transport",
@@ -115,6 +121,7 @@ class Lifecycle:
         limits: Limits,
         *,
         lifespan: Lifespan | None,
+        observers: Observers,
         list_calls: Callable[[], Collection[Call]],
     ) -> None:
         self.info: Final = ConnectionInfo(transport.peer, transport.credentials, list_calls)
@@ -128,6 +135,7 @@ class Lifecycle:
         self._transport = transport
         self._limits = limits
         self._lifespan = lifespan
+        self._log = observers.log
         self._list_calls = list_calls
         self._idle = IdleTimer(self._on_idle)
         self._heard = False  # something of the client
@@ -255,11 +263,25 @@ class Lifecycle:
                 self._step(_Event.ENTERED)
                 self.resume(Pause.LIFESPAN)
                 await left.wait()
-        except Exception:
-            logger.exception("%s: its lifespan failed", self.info.peer)
+        except Exception as error:  # noqa: BLE001 # whatever a lifespan raises ends its connection
+            self._log_failure(error)
 
-    def _on_lifespan_end(self, _: asyncio.Task[None]) -> None:
+    def _log_failure(self, error: Exception) -> None:
+        only, peer = sole(error), self.info.peer
+        if isinstance(only, RejectConnection):
+            reason = escaped(only.reason[:_REASON_MAX]) or "no reason given"
+            self.reason = self.reason or f"rejected by the lifespan: {reason}"
+            text = "%s: rejected by its lifespan: %s"
+            self._log.log(logger, logging.INFO, "rejected connections", text, peer, reason)
+        else:
+            text = "%s: its lifespan failed"
+            self._log.log(logger, logging.ERROR, "failed lifespans", text, peer, error=error)
+
+    def _on_lifespan_end(self, living: asyncio.Task[None]) -> None:
         self._living = None
+        if living.cancelled() and self._phase in (Phase.ENTERING, Phase.OPEN):
+            kind, text = "lifespans that cancelled themselves", "%s: its lifespan cancelled itself"
+            self._log.log(logger, logging.ERROR, kind, text, self.info.peer)
         self._step(_Event.LEFT)
 
     async def _drain(self) -> None:

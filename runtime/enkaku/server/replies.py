@@ -5,7 +5,15 @@ from typing import Final, NamedTuple
 
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.invalid_messages import InvalidMessages
-from enkaku.errors import CallClosed, DecodeError, EncodeError, HandlerError
+from enkaku.calls.states import ServerState
+from enkaku.errors import (
+    CallClosed,
+    ConnectionLost,
+    DecodeError,
+    EncodeError,
+    HandlerError,
+    hide_values,
+)
 from enkaku.procedures import DeclaredError
 from enkaku.transports.base import Oversized, Transport
 from enkaku.values.problems import problem
@@ -17,7 +25,7 @@ from .call import ServerCall
 from .handler import sole
 from .shared import Policy
 
-__all__ = ["ErrorReplies", "Rejection", "describe"]
+__all__ = ["ErrorReplies", "Rejection", "describe", "log_failure"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
@@ -37,22 +45,36 @@ def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
     try:
         reply = _describe_declared(call, sole(error)) if call.answered else None
     except EncodeError as unfit:
-        error.add_note(f"The caller got {FAILED.code} instead: {unfit}")
+        error.add_note(f"The caller got {FAILED.code} instead: {unfit.slot}: {unfit.brief}")
     if reply is not None:
         return reply
-    _log_failure(call, error)
+    log_failure(call, error)
     return FAILED.code, encode_error(call.rid, *FAILED)
 
 
-def _log_failure(call: ServerCall, error: Exception) -> None:
-    if isinstance(sole(error), CallClosed) and call.closed:
-        logger.warning(
-            "%s: the handler returned no result, since CallClosed escaped after its call was closed. "
-            "Send items inside of 'async with stream.until_closed()', and return the result after it.",
-            call.procedure.name,
-        )
+def log_failure(call: ServerCall, error: BaseException) -> None:
+    """Log the exception of a handler, without values of messages; those are logged at debug level."""
+    name, only = call.procedure.name, sole(error)
+    log = call.context.observers.log
+    if isinstance(only, CallClosed | ConnectionLost) and (
+        call.stopping or call.state >= ServerState.ENDED
+    ):
+        logger.debug("%s: the handler ended with %s: %s", name, type(only).__name__, only)
+    elif isinstance(only, CallClosed) and call.closed:
+        kind = f"{name}: CallClosed escaped the handler"
+        log.log(logger, logging.WARNING, kind, _CALL_CLOSED, name)
     else:
-        logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
+        if isinstance(only, DecodeError | EncodeError):
+            logger.debug("%s: the handler failed: %s", name, only)
+        hide_values(error)
+        text = "%s: the handler failed"
+        log.log(logger, logging.ERROR, text % name, text, name, error=error)
+
+
+_CALL_CLOSED: Final = (
+    "%s: the handler returned no result, since CallClosed escaped after its call was closed. "
+    "Send items inside of 'async with stream.until_closed()', and return the result after it."
+)
 
 
 def _describe_declared(call: ServerCall, error: BaseException) -> tuple[str, bytes] | None:
@@ -142,7 +164,7 @@ class ErrorReplies:
 
     def value(self, rid: str, error: DecodeError) -> None:
         """Reply that a value was rejected by its schema."""
-        self.report(str(error))
+        self.report_value(error)
         self.send(rid, self._explain(error.reason))
 
     def _explain(self, reason: str) -> ErrorReply:
@@ -161,6 +183,17 @@ class ErrorReplies:
     def report(self, reason: str) -> None:
         """Report what the client did wrong."""
         self._invalid.report(reason)
+
+    def report_value(self, error: DecodeError) -> None:
+        """Report a value that its schema rejects."""
+        self._invalid.report(str(error), f"{error.slot}: {error.brief}")
+
+    def failure(self, procedure: str, what: str, error: Exception) -> None:
+        """Log that reading a value failed, for which the client is not to blame."""
+        kind = f"{procedure}: {what} failed"
+        self._policy.observers.log.log(
+            logger, logging.ERROR, kind, "%s: %s failed", procedure, what, error=error
+        )
 
     def overload(self, procedure: str, problem: str) -> None:
         """Report that a limit was reached."""

@@ -22,7 +22,7 @@ from enkaku.wire.messages import NEWLINE_SIZE, encode_error, encode_result
 from .call import ServerCall, StreamCall
 from .handler import Route
 from .handler_pool import HandlerQueue
-from .replies import describe
+from .replies import describe, log_failure
 from .shared import Capacity, Policy
 
 __all__ = ["Runner"]
@@ -292,9 +292,9 @@ class Runner:
         if call.state >= ServerState.ENDED:
             return
         if error is not None:
-            logger.error("%s: the handler failed", call.procedure.name, exc_info=error)
+            log_failure(call, error)
         elif not self.stopping:
-            logger.error("%s: the handler cancelled itself", call.procedure.name)
+            self._log_error("%s: the handler cancelled itself", call)
         stopped = self.stopping and error is None
         self._reply_error(call, STOPPING if stopped else FAILED)
 
@@ -358,22 +358,24 @@ class Runner:
 
     def _on_close_timeout(self, call: ServerCall) -> None:
         if call.task is not None:  # else it still waits for a free handler
-            logger.error(
-                "%s: the handler is cancelled, since it went on for %g s after its call was closed",
-                call.procedure.name,
-                self._close_timeout,
+            text = (
+                "%s: the handler is cancelled, since it went on for %g s after its call was closed"
             )
+            self._log_error(text, call, self._close_timeout)
         self.end_at_deadline(call)
 
     def _report_stuck(self, call: ServerCall) -> None:
         if call.stuck:
             return
         call.stuck = True
-        logger.error(
-            "%s: the handler ignores its cancellation; its call still counts against the limits",
-            call.procedure.name,
-        )
+        text = "%s: the handler ignores its cancellation; its call still counts against the limits"
+        self._log_error(text, call)
         self._observers.handler_stuck(call)
+
+    def _log_error(self, text: str, call: ServerCall, *arguments: object) -> None:
+        name = call.procedure.name
+        kind = text % (name, *arguments)
+        self._observers.log.log(logger, logging.ERROR, kind, text, name, *arguments)
 
     def _set_timer(
         self, call: ServerCall, seconds: float, on_timeout: Callable[[ServerCall], None]

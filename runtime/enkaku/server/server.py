@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, Protocol, Unpack
 
 from enkaku._checks import require_instances, require_loop, require_seconds
+from enkaku._log_limit import LogLimit
 from enkaku.calls.deadlines import Deadlines
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.observers import Observers
@@ -92,6 +93,11 @@ class Server:
     def connections(self) -> tuple[ConnectionInfo, ...]:
         """The connections as they are now, oldest first; each lists its open calls."""
         return tuple(session.info for session in self._sessions)
+
+    @property
+    def log(self) -> LogLimit:
+        """Limits what is logged; for the listener."""
+        return self._policy.observers.log
 
     async def serve_forever(self, *, grace: float = 10.0) -> None:
         """Serve until SIGINT, SIGTERM or ``stop()``, then stop gracefully; a second signal ends it at once.
@@ -217,6 +223,7 @@ class Server:
             aborted.cancel()
             await asyncio.wait({ending, aborted})
             self._policy.deadlines.close()
+            self._policy.observers.log.flush()
 
     async def _end_sessions(self, grace: float) -> None:
         sessions = tuple(self._sessions)

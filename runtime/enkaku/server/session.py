@@ -6,7 +6,6 @@ too many is rejected. An event has no reply: when too many wait, the connection 
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum, auto
@@ -55,8 +54,6 @@ from .runner import Runner
 from .shared import Policy
 
 __all__ = ["Session"]
-
-logger: Final = logging.getLogger("enkaku.server")
 
 _OVERFLOW: Final = ErrorReply(ErrorCode.TOO_SLOW.value, "Too many items wait to be handled")
 
@@ -133,6 +130,7 @@ class Session:
             transport,
             limits,
             lifespan=policy.lifespan,
+            observers=policy.observers,
             list_calls=self._list_calls,
         )
         self._replies = ErrorReplies(transport, self._lifecycle.info, policy)
@@ -312,9 +310,9 @@ class Session:
             self._runner.capacity.release()
             self._replies.value(message.rid, error)
             return
-        except Exception:
+        except Exception as error:  # noqa: BLE001 # of the program's own types
             self._runner.capacity.release()
-            logger.exception("%s: reading its param failed", message.prc)
+            self._replies.failure(message.prc, "reading its param", error)
             self._replies.send(message.rid, FAILED)
             return
         now = time.monotonic()
@@ -384,9 +382,9 @@ class Session:
             else:
                 arguments = (route.value.decode(bytes(data)),)
         except DecodeError as error:
-            self._replies.report(str(error))
-        except Exception:
-            logger.exception("%s: decoding its data failed", message.prc)
+            self._replies.report_value(error)
+        except Exception as error:  # noqa: BLE001 # of the program's own types
+            self._replies.failure(message.prc, "decoding its data", error)
         else:
             now = time.monotonic()
             due = due_after(now, self._limits.request_time)
@@ -410,8 +408,8 @@ class Session:
         except InboxOverflow as error:
             self._replies.overload(call.procedure.name, str(error))
             self._fail(call, _OVERFLOW)
-        except Exception:
-            logger.exception("%s: reading an item failed", call.procedure.name)
+        except Exception as error:  # noqa: BLE001 # of the program's own types
+            self._replies.failure(call.procedure.name, "reading an item", error)
             self._fail(call, FAILED)
         else:
             call.bytes_received += size

@@ -3,6 +3,7 @@
 Its configuration and its schema give plain annotations the meaning that JSON Schema gives them.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr
@@ -14,7 +15,8 @@ from .annotations import evaluate_annotations
 from .any_json import JsonWritable
 from .deep_types import build
 from .exact import make_exact
-from .pydantic_internals import ModelMetaclass, caller_names, is_complete, rebuild
+from .pydantic_internals import ModelMetaclass, caller_names, extra_of, is_complete, rebuild
+from .secrets import secret_fields
 
 __all__ = ["Frozen", "Model", "WithConstants"]
 
@@ -101,7 +103,16 @@ class Model(BaseModel, JsonWritable, metaclass=Frozen):
     def __get_pydantic_core_schema__(
         cls, source: type[BaseModel], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
+        if secret_fields(cls):
+            cls.model_config["hide_input_in_errors"] = True  # pydantic reads it after this
         return make_exact(handler(source), handler.resolve_ref_schema, own=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Yield what the representation shows: not the secrets, nor additional properties next to one."""
+        hidden = secret_fields(type(self))
+        if hidden:
+            hidden |= extra_of(self).keys()
+        return (each for each in super().__repr_args__() if each[0] not in hidden)
 
     @classmethod
     def model_rebuild(

@@ -29,6 +29,7 @@ from .jsonschema_problems import from_schema
 from .problems import problem
 from .pydantic_internals import REPLACEMENT, Codec, codec_of
 from .pydantic_problems import from_pydantic, is_invalid_json
+from .secrets import hide_secrets
 from .surrogates import (
     Placeholders,
     choose_placeholders,
@@ -245,6 +246,12 @@ class Slot(Generic[T]):
         self._require_accepted(data, None)
         return value
 
+    def _rejection(self, problems: tuple[Problem, ...]) -> DecodeError:
+        return DecodeError(self.label, self._without_secrets(problems))
+
+    def _without_secrets(self, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+        return hide_secrets(problems, self.type_form, self._checked)
+
     def _decode_surrogates(self, data: bytes) -> T:
         try:
             value = load_json(data)
@@ -277,14 +284,14 @@ class Slot(Generic[T]):
         """Read a value again if digits of its numbers were lost, or raise DecodeError for why it was rejected."""
         again = None if doubt.last is before else self._read_again(data)
         if again is None:
-            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
+            raise self._rejection(from_pydantic(error, read_exactly(data))) from None
         return again[0]
 
     def _read_again(self, data: bytes) -> tuple[T] | None:
         try:
             return read_again(data, self._read_strictly)
         except ValidationError as error:
-            raise DecodeError(self.label, from_pydantic(error, read_exactly(data))) from None
+            raise self._rejection(from_pydantic(error, read_exactly(data))) from None
         except ValueError:
             raise DecodeError(self.label, (_TOO_LONG,)) from None
 
@@ -298,7 +305,7 @@ class Slot(Generic[T]):
             raise DecodeError(self.label, (_TOO_LONG,)) from None
         if not schema.accepts(value, placeholders, decimals=decimals):
             errors = schema.errors(value, placeholders, decimals=decimals)
-            raise DecodeError(self.label, from_schema(errors, value))
+            raise self._rejection(from_schema(errors, value))
 
     def _decode_unusual(self, data: bytes, error: ValidationError, before: object) -> T:
         if not is_invalid_json(error):
@@ -312,7 +319,7 @@ class Slot(Generic[T]):
             with suppress(ValueError, RecursionError):
                 value = load_json(data)
                 return self._decode_slowly(value)
-        raise DecodeError(self.label, from_pydantic(error, value)) from None
+        raise self._rejection(from_pydantic(error, value)) from None
 
     def _decode_slowly(self, json_value: object) -> T:
         """Read a value with placeholders for lone surrogates.
@@ -392,11 +399,13 @@ class Slot(Generic[T]):
             text = self._dump(value).decode().translate(restore)
         except ValidationError as error:
             problems = from_pydantic(error, value, python=True)
-            raise EncodeError(self.label, restore_problems(problems, restore)) from None
+            raise EncodeError(
+                self.label, self._without_secrets(restore_problems(problems, restore))
+            ) from None
         except (AttributeError, TypeError):
             raise EncodeError(self.label, (_NOT_AN_INSTANCE,)) from None
         except ValueError:
-            raise EncodeError(self.label, (self._not_json(value),)) from None
+            raise EncodeError(self.label, self._without_secrets((self._not_json(value),))) from None
         return text.encode("utf-8", "backslashreplace")
 
     def _not_json(self, value: T) -> Problem:

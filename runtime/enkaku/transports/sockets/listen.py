@@ -1,5 +1,8 @@
 """Socket listener: accepts connections, and passes each to the server when it is open.
 
+It accepts by itself: asyncio tries again at once, as often as its ``backlog``, when no file descriptor is free, and logs each
+attempt; uvloop ends the listening socket. Here, accepting pauses for a second.
+
 With TLS, a connection is open after its handshake. One that does not finish it in time is aborted, so that clients cannot
 use up sockets without a handshake.
 """
@@ -7,11 +10,14 @@ use up sockets without a handshake.
 import asyncio
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
+from enkaku._log_limit import LogLimit
 from enkaku.errors import AddressInUse, TransportError, UsageError
 from enkaku.transports.base import Transport
 from enkaku.transports.lines import Framing, Lines
@@ -28,6 +34,10 @@ logger: Final = logging.getLogger("enkaku.server")
 BACKLOG: Final = 1024
 """Length of the kernel's accept queue; with a small one, a burst of connects fails."""
 
+_BATCH: Final = 64  # connections that are accepted in one event-loop iteration
+_PAUSE: Final = 1.0  # seconds until the next attempt, when accepting has failed
+_NONE_WAITS: Final = (BlockingIOError, InterruptedError, ConnectionAbortedError)
+
 
 class Listener:
     """Accepts connections, and passes them on when they are open.
@@ -39,6 +49,7 @@ class Listener:
         handshake: Timeout of the TLS handshake, in seconds.
         keepalive: TCP keepalive: after how many seconds without a response a connection is lost.
         framing: How bytes are split into messages.
+        log: Limits what is logged; None for a limit of its own.
     """
 
     def __init__(
@@ -50,6 +61,7 @@ class Listener:
         handshake: float = 10.0,
         keepalive: float | None = None,
         framing: type[Framing] = Lines,
+        log: LogLimit | None = None,
     ) -> None:
         self._on_connection = on_connection
         self._peer = peer
@@ -59,7 +71,10 @@ class Listener:
         self._framing = framing
         self._handshakes: dict[SocketTransport, asyncio.TimerHandle] = {}
         self._on_failure: Callable[[], None] | None = None
-        self._server: asyncio.Server | None = None
+        self._log = LogLimit() if log is None else log
+        self._sockets: dict[socket.socket, asyncio.TimerHandle | None] = {}
+        self._failing: set[socket.socket] = set()  # accepted nothing since the last failure
+        self._opening: set[asyncio.Task[None]] = set()
         close_in_children(self)
 
     async def listen_tcp(self, host: str, port: int) -> tuple[str, ...]:
@@ -70,8 +85,17 @@ class Listener:
             ValueError, OverflowError: The address is not valid.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, host, port, backlog=BACKLOG)
-        return tuple(describe_address(sock.getsockname()) for sock in self._server.sockets)
+        # It finds the addresses and binds them; it does not listen.
+        bound = await loop.create_server(self._make_transport, host, port, start_serving=False)
+        try:
+            for each in bound.sockets:
+                self._listen(socket.socket(fileno=os.dup(each.fileno())))
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            bound.close()
+        return tuple(describe_address(sock.getsockname()) for sock in self._sockets)
 
     async def listen(self, sock: socket.socket) -> None:
         """Listen at a bound socket.
@@ -81,9 +105,7 @@ class Listener:
             UsageError: The socket is not bound.
         """
         require_bound(sock)
-        # For a Unix socket, too: create_unix_server would remove its file at the end (Python 3.13).
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=sock, backlog=BACKLOG)
+        self._listen(sock)
 
     async def adopt(
         self,
@@ -102,24 +124,78 @@ class Listener:
             OSError: The operating system rejects it.
         """
         self._on_connection, self._on_failure = on_connection, on_failure
-        await asyncio.get_running_loop().connect_accepted_socket(self._accept, sock)
+        await asyncio.get_running_loop().connect_accepted_socket(self._make_transport, sock)
 
     def descriptors(self) -> Iterable[int]:
         """Return the descriptors of the listening sockets."""
-        return () if self._server is None else [each.fileno() for each in self._server.sockets]
+        return [each.fileno() for each in self._sockets]
 
     def close(self) -> None:
         """Stop accepting connections, and abort those whose handshake is not done."""
-        if self._server is not None:
-            self._server.close()
+        loop = asyncio.get_running_loop()
+        for sock, pause in self._sockets.items():
+            if pause is None:
+                loop.remove_reader(sock)
+            else:
+                pause.cancel()
+            sock.close()
+        self._sockets.clear()
         for transport in tuple(self._handshakes):
             transport.abort()
 
-    def _accept(self) -> SocketTransport:
+    def _listen(self, sock: socket.socket) -> None:
+        self._sockets[sock] = None
+        sock.settimeout(0)
+        sock.listen(BACKLOG)
+        self._resume(sock)
+
+    def _resume(self, sock: socket.socket) -> None:
+        self._sockets[sock] = None
+        asyncio.get_running_loop().add_reader(sock, self._accept, sock)
+
+    def _accept(self, sock: socket.socket) -> None:
+        """Accept the connections that wait; existing connections get their turn after some of them."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_BATCH):
+            try:
+                accepted, address = sock.accept()
+            except _NONE_WAITS:
+                return
+            except OSError as error:
+                loop.remove_reader(sock)
+                self._sockets[sock] = loop.call_later(_PAUSE, self._resume, sock)
+                if sock not in self._failing:
+                    self._failing.add(sock)
+                    self._log_failure(sock, error)
+                return
+            self._failing.discard(sock)
+            opening = loop.create_task(self._open(accepted, address))
+            self._opening.add(opening)
+            opening.add_done_callback(partial(self._on_opened, accepted))
+
+    def _log_failure(self, sock: socket.socket, error: OSError) -> None:
+        kind, text = "failures to accept connections", "%s: accepts no connection for %g s: %s"
+        where = describe_address(sock.getsockname())
+        self._log.log(logger, logging.ERROR, kind, text, where, _PAUSE, error)
+
+    async def _open(self, accepted: socket.socket, address: str | tuple[str, int]) -> None:
+        accepted.settimeout(0)
+        # Not the address of the socket: one that the client has reset has none.
+        make = partial(self._make_transport, self._peer or describe_address(address))
+        await asyncio.get_running_loop().connect_accepted_socket(make, accepted)
+
+    def _on_opened(self, accepted: socket.socket, opening: asyncio.Task[None]) -> None:
+        self._opening.discard(opening)
+        error = None if opening.cancelled() else opening.exception()
+        if opening.cancelled() or error is not None:
+            accepted.close()
+            logger.debug("a connection ended before it was open: %s", error)
+
+    def _make_transport(self, peer: str | None = None) -> SocketTransport:
         tls = None if self._make_tls is None else self._make_tls()
         transport = SocketTransport(
             self._on_open,
-            peer=self._peer,
+            peer=peer or self._peer,
             tls=tls,
             keepalive=self._keepalive,
             framing=self._framing,
