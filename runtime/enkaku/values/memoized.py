@@ -25,15 +25,26 @@ from pydantic_core import (
 )
 
 from .problems import Choice, Fault, Path, choose_alternatives
-from .pydantic_internals import OPAQUE_KEYS, Schema, choices_of, definitions_of, unshared_validator
+from .pydantic_internals import (
+    OPAQUE_KEYS,
+    Schema,
+    choices_of,
+    definitions_of,
+    extra_of,
+    unshared_validator,
+)
 from .pydantic_problems import faults_of
-from .unions import Alternatives, Routed, TooManyAttempts
+from .unions import Alternatives, Routed, TooManyAttempts, costly
 
 __all__ = ["MemoizedValidator"]
 
-_PARTS: Final = 3_000  # that a small value may have
-_PART_BYTES: Final = 100  # of a large value, for each part more
+_STEPS: Final = 5_000  # that ambiguous parts of a small value may take, of about 8 us each
+_STEP_BYTES: Final = 40  # of a large value, for each step more
+_PARTS: Final = 20_000  # that a small value may have
+_PART_BYTES: Final = 10  # of a large value, for each part more
+_STEP: Final = 500  # bytes that pydantic validates in one step
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
+_REJECTED: Final = 1_000  # parts that are explained
 _FAULTS: Final = 5  # of one part that are reported
 
 
@@ -59,6 +70,7 @@ class MemoizedValidator:
         """
         value = from_json(data)
         self._attempts.begin(len(data))
+        costly.reads += 1
         results = self._pieces.results
         before = results.by_number
         run = _Run(settings, len(data))
@@ -89,6 +101,8 @@ class _Part:
     """A part of a value, with the piece of the schema that validates it.
 
     Attributes:
+        parent: The part that it was found in first; None for the whole value.
+        steps: Its location there.
         number: The index of its result.
         parts: Its own parts; None until it was cut.
         done: How many of them were validated.
@@ -100,7 +114,7 @@ class _Part:
     """
 
     __slots__ = (
-        "_parent", "_steps", "done", "error", "faults", "is_rejected", "number", "parts", "piece", "properties", "rest", "value"
+        "done", "error", "faults", "is_rejected", "number", "parent", "parts", "piece", "properties", "rest", "steps", "value"
     )  # fmt: skip
 
     def __init__(
@@ -116,17 +130,15 @@ class _Part:
         self.is_rejected: bool | None = None
         self.error: ValidationError | None = None
         self.faults: list[Fault] = []
-        self._parent: Final = parent
-        self._steps: Final = steps
+        self.parent: Final = parent
+        self.steps: Final = steps
 
     @property
     def path(self) -> Path:
         """Its location in the value."""
-        steps: Path = ()
-        part: _Part | None = self
+        steps, part = self.steps, self.parent
         while part is not None:
-            steps = (*part._steps, *steps)
-            part = part._parent
+            steps, part = (*part.steps, *steps), part.parent
         return steps
 
 
@@ -143,17 +155,32 @@ class _Run:
         self.settings: Final[Any] = settings
         self.results: Final[list[object]] = []
         self.explained = _EXPLAINED
-        self._left = _PARTS + size // _PART_BYTES
+        self._steps = _STEPS + size // _STEP_BYTES
+        self._parts = _PARTS + size // _PART_BYTES
         self._known: Final[dict[tuple[int, int], _Part]] = {}
         self._rejected: Final[list[_Part]] = []
 
+    def spend(self, steps: int) -> None:
+        """Take steps from the budget.
+
+        Raises:
+            TooManyAttempts: So many are not left.
+        """
+        self._steps -= steps
+        if self._steps < 0:
+            raise TooManyAttempts
+
     def part(self, value: object, piece: "_Piece", parent: _Part | None, steps: Path) -> _Part:
         """Return a part of the value: the same for the same place and piece."""
+        while (only := piece.only(value)) is not None:
+            piece = only
         key = id(value), id(piece)
         if key in self._known:
             return self._known[key]
-        self._left -= 1
-        if self._left < 0:
+        if not piece.needs_all:
+            self.spend(1)
+        self._parts -= 1
+        if self._parts < 0:
             raise TooManyAttempts
         part = _Part(value, piece, len(self.results), parent, steps)
         self.results.append(None)
@@ -186,7 +213,9 @@ class _Run:
         return root
 
     def explain(self, root: _Part) -> list[Fault]:
-        """Return why the value was rejected."""
+        """Return why the value was rejected; little, if it has many parts."""
+        if len(self._rejected) > _REJECTED:
+            return [Fault((), "value that fits one of the alternatives")]
         for part in self._rejected:
             part.faults = choose_alternatives(part.piece.explain(part))[:_FAULTS]
         return root.faults
@@ -200,6 +229,10 @@ class _Piece(ABC):
     """
 
     needs_all: bool
+
+    @abstractmethod
+    def only(self, value: object) -> "_Piece | None":
+        """Return the only piece that may accept a value instead of this one, if there is one."""
 
     @abstractmethod
     def cut(self, part: _Part, run: _Run) -> None:
@@ -233,6 +266,10 @@ class _Body(_Piece):
     def _made(self) -> tuple[SchemaValidator, _Cut | None]:
         return self._make()
 
+    def only(self, value: object) -> _Piece | None:
+        del value
+        return None
+
     def cut(self, part: _Part, run: _Run) -> None:
         cut = self._made[1]
         if cut is None:
@@ -252,14 +289,16 @@ class _Body(_Piece):
         if any(each.is_rejected for each in parts):
             return False
         data = to_json(part.rest, inf_nan_mode="constants")
+        run.spend(len(data) // _STEP)
         try:
             result = self._made[0].validate_json(data, **run.settings)
         except ValidationError as error:
             part.error = error
             return False
         run.results[part.number] = result
-        own = len(result.model_fields_set) if isinstance(result, BaseModel) else 0
-        part.properties = own + sum(each.properties for each in parts)
+        part.properties = sum(each.properties for each in parts)
+        if isinstance(result, BaseModel) and isinstance(part.rest, dict):
+            part.properties += len(result.model_fields_set) - len(extra_of(result))
         return True
 
     def explain(self, part: _Part) -> list[Fault | Choice]:
@@ -271,27 +310,36 @@ class _Body(_Piece):
 
 
 class _Union(_Piece):
-    """A piece whose alternatives are pieces."""
+    """A piece whose alternatives are pieces.
+
+    Attributes:
+        choices: The schemas of the alternatives.
+    """
 
     needs_all = False
 
     def __init__(self, choices: Sequence[Schema], pieces: "_Pieces") -> None:
-        self._choices: Final = choices
+        self.choices: Final = choices
         self._pieces: Final = pieces
 
     @cached_property
     def _alternatives(self) -> Alternatives:
-        return self._pieces.alternatives(self._choices)
+        return self._pieces.alternatives(self.choices)
+
+    def only(self, value: object) -> _Piece | None:
+        chosen = self._alternatives.likely(value)
+        return self._pieces.of(self.choices[chosen[0]]) if len(chosen) == 1 else None
 
     def cut(self, part: _Part, run: _Run) -> None:
         chosen = self._alternatives.likely(part.value)
         if not chosen:
             run.explained -= 1
-            chosen = self._alternatives.of_type(part.value) or [*range(len(self._choices))]
+            chosen = self._alternatives.of_type(part.value) or [*range(len(self.choices))]
             if run.explained < 0:
                 chosen = chosen[:1]
+        run.spend(len(chosen))
         part.parts = [
-            run.part(part.value, self._pieces.of(self._choices[each]), part, ()) for each in chosen
+            run.part(part.value, self._pieces.of(self.choices[each]), part, ()) for each in chosen
         ]
 
     def read(self, part: _Part, run: _Run) -> bool:
@@ -322,6 +370,7 @@ class _Pieces:
         self._routed: Final = routed
         _, self._definitions = definitions_of(root)
         self._pieces: Final[dict[int, _Piece]] = {}
+        self._unions: Final[dict[tuple[str, ...], list[_Union]]] = {}
         self._names: Final = _names_that_reach(routed.router.ambiguous, self._definitions)
         self._token: Final = core_schema.no_info_plain_validator_function(
             lambda number: self.results.by_number[number]
@@ -339,8 +388,18 @@ class _Pieces:
         if schema["type"] == "definition-ref":
             return self.of(schema)
         if schema["type"] in _UNIONS and self._is_cut(schema):
-            return _Union(choices_of(schema), self)
+            return self._union(schema)
         return _Body(lambda: self._body(schema))
+
+    def _union(self, schema: Schema) -> _Piece:
+        """Return the piece of a union: the same for equal unions, such as those of one property in several classes."""
+        similar = self._unions.setdefault(tuple(_names_in(schema)), [])
+        choices = choices_of(schema)
+        for each in similar:
+            if each.choices == choices:
+                return each
+        similar.append(_Union(choices, self))
+        return similar[-1]
 
     def _is_cut(self, schema: object) -> bool:
         """Return whether an ambiguous union can be reached from a schema."""
@@ -358,9 +417,7 @@ class _Pieces:
             return self._validator(copy, self._routed.definitions), None
         return self._validator(hollow[0], self._definitions), hollow[1]
 
-    def _validator(
-        self, schema: Schema, definitions: Mapping[str, Schema]
-    ) -> SchemaValidator:
+    def _validator(self, schema: Schema, definitions: Mapping[str, Schema]) -> SchemaValidator:
         schema = {key: each for key, each in schema.items() if key != "ref"}
         needed = dict[str, Schema]()
         waiting = [*_names_in(schema)]
@@ -375,21 +432,21 @@ class _Pieces:
 
     def _inner(self, schema: Schema) -> tuple[Schema, _Cut] | None:
         """Return what replaces a schema inside of a piece, and what cuts its values; None if it stays."""
-        if not self._is_cut(schema):
-            return None
-        hollow = None if schema["type"] in _CUT else self._hollow(schema)
-        if hollow is not None:
-            return hollow
+        return (self._hollow(schema) or self._piece(schema)) if self._is_cut(schema) else None
+
+    def _piece(self, schema: Schema) -> tuple[Schema, _Cut]:
         piece = self.of(schema)
         return cast(Schema, self._token), lambda value, add, steps: add(value, piece, steps)
 
     def _hollow(self, schema: Schema) -> tuple[Schema, _Cut] | None:
-        """Return a schema for values whose parts are numbers, and what cuts these; None if nothing is known of it."""
+        """Return a schema for values whose parts are numbers, and what cuts these; None if it must stay whole."""
         kind = schema["type"]
+        if kind in _CUT:
+            return self._piece(schema)
         if kind in _REPLACED:
-            return self._inner(schema[_REPLACED[kind]])
+            return self._hollow(schema[_REPLACED[kind]])
         if kind in _WRAPPERS and not schema.get("custom_init"):
-            inner = self._inner(schema["schema"])
+            inner = self._hollow(schema["schema"])
             cut = inner and (_cut_not_null(inner[1]) if kind == "nullable" else inner[1])
             return inner and cut and ({**schema, "schema": inner[0]}, cut)
         if kind in _ARRAYS:

@@ -191,14 +191,22 @@ class Slot(Generic[T]):
         route, label = self._routed, self.label
         if route is None:
             return self._codec[1].validate_json
-        validate, attempts, memoized = route.validator.validate_json, route.attempts, self._built.memoized
+        validate, attempts, memoized = (
+            route.validator.validate_json,
+            route.attempts,
+            self._built.memoized,
+        )
 
         def read(data: bytes, **settings: bool) -> T:
             attempts.begin(len(data))
             try:
                 return cast(T, validate(data, **cast(Any, settings)))
             except TooManyAttempts:
-                pass
+                return read_memoized(data, **settings)
+            finally:
+                attempts.end(len(data))
+
+        def read_memoized(data: bytes, **settings: bool) -> T:
             try:
                 return cast(T, memoized(label, route).validate_json(data, **settings))
             except TooManyAttempts:

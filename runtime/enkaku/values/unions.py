@@ -8,7 +8,7 @@ read by ``memoized``, which validates no part of a value twice with the same typ
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import CoreSchema, SchemaValidator, to_json
@@ -25,7 +25,7 @@ from .pydantic_internals import (
     unshared_validator,
 )
 
-__all__ = ["Alternatives", "Attempts", "Routed", "Router", "TooManyAttempts", "route"]
+__all__ = ["Alternatives", "Attempts", "Routed", "Router", "TooManyAttempts", "costly", "route"]
 
 Properties = dict[str, object]
 
@@ -38,12 +38,28 @@ _REQUIRED: Final = frozenset(
     {*JSON_TYPES, "definition-ref", "json-or-python", "literal", "nullable", "union"}
 )
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
-_BUDGET: Final = 2_000  # bytes of JSON that unions may validate for a small value
-_LEVELS: Final = 32  # how many nested unions may validate all of a large value
-_CALL: Final = 64  # what a choice costs at least, in bytes
+_BUDGET: Final = 10_000  # bytes of JSON that unions may validate for a small value
+_CHEAP: Final = 8_000  # what is left of it after a value that was read fast
+_LEVELS: Final = 16  # how many nested unions may validate all of a large value
+_CALL: Final = 16  # what a choice costs at least, in bytes
+
 
 class TooManyAttempts(Exception):
     """A value may match several alternatives at too many locations: the budget is spent."""
+
+
+class _Costly:
+    """Whether values take long to read, so that no others are read in the same iteration of the event loop.
+
+    Attributes:
+        reads: How many values have taken long, in any thread.
+    """
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+
+costly: Final = _Costly()
 
 
 class Attempts(threading.local):
@@ -55,6 +71,11 @@ class Attempts(threading.local):
     def begin(self, size: int) -> None:
         """Set the budget for another value, by its size in bytes."""
         self.explained, self.budget = _EXPLAINED, _BUDGET + _LEVELS * size
+
+    def end(self, size: int) -> None:
+        """Report a value that was costly."""
+        if self.budget < _CHEAP + _LEVELS * size:
+            costly.reads += 1
 
 
 class Routed(NamedTuple):
@@ -103,7 +124,7 @@ class Router:
         self._definitions = definitions
         # By reference: the same classes are choices of many unions of a large protocol.
         self._types_of: dict[str, frozenset[str]] = {}
-        self._shape_of: dict[str, _Shape | None] = {}
+        self._shape_of: dict[str, Shape | None] = {}
         self.ambiguous: Final[set[int]] = set()
 
     def copy(self, part: Any) -> Any:  # noqa: ANN401 # part of a schema
@@ -171,11 +192,11 @@ class Router:
     def _constants(self, schema: Schema) -> list[object] | None:
         while schema["type"] in INNER_KEYS:
             schema = schema[INNER_KEYS[schema["type"]]]
-        if schema["type"] == "function-wrap" and schema["schema"]["type"] == "literal":
+        if _is_literal(schema):
             schema = schema["schema"]
         return schema["expected"] if schema["type"] == "literal" else None
 
-    def _shape(self, choice: Schema) -> "_Shape | None":
+    def _shape(self, choice: Schema) -> "Shape | None":
         """Return what is known of the objects that a choice accepts; None if it is not a model."""
         if choice["type"] != "definition-ref":
             return self._make_shape(choice)
@@ -184,7 +205,7 @@ class Router:
             self._shape_of[name] = self._make_shape(choice)
         return self._shape_of[name]
 
-    def _make_shape(self, choice: Schema) -> "_Shape | None":
+    def _make_shape(self, choice: Schema) -> "Shape | None":
         model = choice
         while model["type"] in {"definition-ref", *INNER_KEYS}:
             inner = INNER_KEYS.get(model["type"])
@@ -200,8 +221,14 @@ class Router:
             only = (
                 None if constants is None else frozenset((type(each), each) for each in constants)
             )
-            fields[alias] = _Field(schema["type"] in _REQUIRED, self._types(schema), only)
-        return _Shape(fields, closed=is_closed(model))
+            required = schema["type"] in _REQUIRED or _is_literal(schema)
+            fields[alias] = _Field(required, self._types(schema), only)
+        return Shape(fields, closed=is_closed(model))
+
+
+def _is_literal(schema: Schema) -> bool:
+    """Return whether a schema is that of constants that are not all strings."""
+    return bool(schema["type"] == "function-wrap" and schema["schema"]["type"] == "literal")
 
 
 class _Field(NamedTuple):
@@ -212,7 +239,7 @@ class _Field(NamedTuple):
     constants: frozenset[tuple[type, object]] | None
 
 
-class _Shape:
+class Shape:
     """What is known of the objects that a class accepts, by their properties."""
 
     def __init__(self, fields: Mapping[str, _Field], *, closed: bool) -> None:
@@ -238,9 +265,9 @@ class _Shape:
 
 
 class _Alternative(NamedTuple):
-    index: int
+    number: int
     types: frozenset[str]
-    shape: _Shape | None
+    shape: Shape | None
 
     def may_match(self, value: object, json_type: str) -> bool:
         """Return whether the alternative may accept a value, by its type and the types of its properties."""
@@ -259,7 +286,7 @@ class Alternatives:
     """
 
     def __init__(self, alternatives: Sequence[_Alternative]) -> None:
-        self.labels: Final = [f"{CHOICE}{each.index}" for each in alternatives]
+        self.labels: Final = [f"{CHOICE}{each.number}" for each in alternatives]
         self._all: Final = alternatives
         self._key: Final = _most_constant(alternatives)
         self._by_constant: Final[dict[tuple[type, object], list[_Alternative]]] = {}
@@ -278,7 +305,7 @@ class Alternatives:
                 self._others.append(alternative)
 
     def likely(self, value: object) -> list[int]:
-        """Return the indices of the alternatives that may accept a value, by its first level."""
+        """Return the numbers of the alternatives that may accept a value, by its first level."""
         json_type = _TYPES[type(value)]
         candidates = self._all
         if json_type == "object" and self._by_constant:
@@ -287,12 +314,12 @@ class Alternatives:
                 candidates = self._others
             elif type(constant) in _INDEXED:
                 candidates = self._by_constant.get((type(constant), constant), self._others)
-        return [each.index for each in candidates if each.may_match(value, json_type)]
+        return [each.number for each in candidates if each.may_match(value, json_type)]
 
     def of_type(self, value: object) -> list[int]:
-        """Return the indices of the alternatives that accept values of a value's type."""
+        """Return the numbers of the alternatives that accept values of a value's type."""
         json_type = _TYPES[type(value)]
-        return [each.index for each in self._all if json_type in each.types]
+        return [each.number for each in self._all if json_type in each.types]
 
 
 _NOTHING: Final = object()
