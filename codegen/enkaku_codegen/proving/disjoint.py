@@ -3,7 +3,7 @@
 It is conservative: it may report disjoint sets as overlapping, never the reverse.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from enkaku_codegen.json_values import Json, Schema, exact_number, identity, kind_of
@@ -18,6 +18,7 @@ from enkaku_codegen.reading.simple_schema import (
     reference_name,
 )
 
+from .candidates import Candidates
 from .constants import fits
 from .value_sets import (
     Constant,
@@ -58,6 +59,23 @@ class Disjointness:
         self._types = types
         self._step = step
         self.definitions = definitions
+        self._candidates: dict[int, Candidates] = {}
+
+    def candidates(self, values: ValueSet, alternatives: list[Json]) -> Sequence[int]:
+        """Return the indices of the alternatives that values of a set may match; the others need no comparison."""
+        if not isinstance(values, Object):
+            return range(len(alternatives))
+        key = id(alternatives)
+        if key not in self._candidates:
+            self._candidates[key] = Candidates(alternatives, self.definitions)
+        return self._candidates[key].of(values, self._types)
+
+    def of_all(self, values: ValueSet, alternatives: list[Json], depth: int) -> bool:
+        """Return whether no value of a set matches one of the alternatives."""
+        return all(
+            self.of_values(values, alternatives[index], depth)
+            for index in self.candidates(values, alternatives)
+        )
 
     def of_type(self, simple: SimpleSchema, schema: Json, depth: int = 0) -> bool:
         """Return whether no value of a type matches a schema."""
@@ -182,11 +200,11 @@ def _all_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, dept
 
 
 def _any_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
-    return all(disjoint.of_values(values, each, depth) for each in as_list(schema["anyOf"]))
+    return disjoint.of_all(values, as_list(schema["anyOf"]), depth)
 
 
 def _one_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
-    return all(disjoint.of_values(values, each, depth) for each in as_list(schema["oneOf"]))
+    return disjoint.of_all(values, as_list(schema["oneOf"]), depth)
 
 
 _SIZES: Final = {
