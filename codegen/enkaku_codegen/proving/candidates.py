@@ -1,17 +1,18 @@
-"""Index of alternatives: which of a union a class may match, found by constants and names instead of pair by pair.
+"""Index of alternatives: which of a union values may match, found by constants and names instead of pair by pair.
 
-An alternative is excluded if it gives a property other constants than the class, or requires a property that the class does not
-have. A union of a thousand classes has half a million pairs, and each class has one or two candidates.
+An alternative is excluded if it has another type, gives a property other constants than the class, or requires a property that
+the class does not have. A union of a thousand classes has half a million pairs, and each class has one or two candidates.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
 from enkaku_codegen.json_values import Json, Schema, identity
+from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.planning.plan import FieldPlan, TypePlan
-from enkaku_codegen.reading.simple_schema import as_dict, as_list, reference_name
+from enkaku_codegen.reading.simple_schema import SimpleSchema, as_dict, as_list, reference_name
 
-from .value_sets import Constant, Object, value_sets
+from .value_sets import ANY_KIND, Constant, Object, ValueSet, value_sets
 
 __all__ = ["Candidates"]
 
@@ -33,10 +34,13 @@ class Candidates:
         self._by_name: Final[dict[str, list[int]]] = {}
         self._without: Final[dict[str, list[int]]] = {}
         self._requiring_none: Final[list[int]] = []
+        self._by_kind: Final[dict[str, list[int]]] = {}
         if len(alternatives) > _FEW:
             self._index([_resolved(each, definitions) for each in alternatives])
 
-    def _index(self, schemas: Sequence[Schema]) -> None:
+    def _index(self, schemas: Sequence[SimpleSchema]) -> None:
+        for kind in ANY_KIND:
+            self._by_kind[kind] = [i for i, each in enumerate(schemas) if kind in _kinds(each)]
         counts: dict[str, int] = {}
         for schema in schemas:
             for name in _required(schema):
@@ -55,9 +59,12 @@ class Candidates:
             given = {index for indices in by_constant.values() for index in indices}
             self._without[name] = [index for index in self._all if index not in given]
 
-    def of(self, values: Object, types: Mapping[str, TypePlan]) -> Sequence[int]:
-        """Return the indices of the alternatives that objects of a class may match, in ascending order."""
-        best: Sequence[int] = self._all
+    def of(self, values: ValueSet, types: Mapping[str, TypePlan]) -> Sequence[int]:
+        """Return the indices of the alternatives that values of a set may match, in ascending order."""
+        kind = "number" if values.kind == "integer" else values.kind
+        best: Sequence[int] = self._by_kind.get(kind, self._all)
+        if not isinstance(values, Object):
+            return best
         for field in values.plan.fields:
             if field.required and field.key in self._by_constant:
                 constants = _field_constants(field, types)
@@ -72,7 +79,7 @@ class Candidates:
         return sorted({*best})
 
 
-def _resolved(schema: Json, definitions: Mapping[str, Schema]) -> Schema:
+def _resolved(schema: Json, definitions: Mapping[str, Schema]) -> SimpleSchema:
     """Return the schema that a reference leads to, and that accepts all values that the reference accepts."""
     for _ in range(_LONGEST_CHAIN):
         if not isinstance(schema, dict):
@@ -83,7 +90,14 @@ def _resolved(schema: Json, definitions: Mapping[str, Schema]) -> Schema:
     return {}
 
 
-def _required(schema: Schema) -> list[str]:
+def _kinds(schema: SimpleSchema) -> frozenset[str]:
+    """Return the types of the values that a schema accepts; ``number`` includes ``integer``."""
+    if "type" not in schema:
+        return frozenset(ANY_KIND)
+    return frozenset("number" if each == "integer" else each for each in type_names(schema["type"]))
+
+
+def _required(schema: SimpleSchema) -> list[str]:
     return [each for each in as_list(schema.get("required")) if isinstance(each, str)]
 
 

@@ -60,11 +60,12 @@ class Disjointness:
         self._step = step
         self.definitions = definitions
         self._candidates: dict[int, Candidates] = {}
+        # By class and identity of the schema; the depth is that from which no proof was found.
+        self._disjoint: set[tuple[str, int]] = set()
+        self._overlapping: dict[tuple[str, int], int] = {}
 
     def candidates(self, values: ValueSet, alternatives: list[Json]) -> Sequence[int]:
         """Return the indices of the alternatives that values of a set may match; the others need no comparison."""
-        if not isinstance(values, Object):
-            return range(len(alternatives))
         key = id(alternatives)
         if key not in self._candidates:
             self._candidates[key] = Candidates(alternatives, self.definitions)
@@ -85,6 +86,21 @@ class Disjointness:
         """Return whether no value of a set matches a schema."""
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return schema is False
+        if not isinstance(values, Object):
+            return self._compare(values, schema, depth)
+        key = values.plan.name, id(schema)
+        if key in self._disjoint:
+            return True
+        if depth >= self._overlapping.get(key, _DEEPEST + 1):
+            return False
+        found = self._compare(values, schema, depth)
+        if found:
+            self._disjoint.add(key)
+        else:
+            self._overlapping[key] = depth
+        return found
+
+    def _compare(self, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
         self._step()
         checks = _OF_CONSTANTS if isinstance(values, Constant) else _CHECKS
         return any(

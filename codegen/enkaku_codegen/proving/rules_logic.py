@@ -35,10 +35,10 @@ def _any_of(case: Case, value: Json) -> Iterator[Reason]:
 
 def _one_of(case: Case, value: Json) -> Iterator[Reason]:
     possible = _possible(case, value)
-    if not any(case.always_fits(schema) for schema in possible.values()):
-        yield from _no_match(case, possible)
-    elif len(possible) > 1:
+    if len(possible) > 1:  # whether one of them always matches would take long to find out
         yield from case.reason("a value may match two of the alternatives")
+    elif not any(case.always_fits(schema) for schema in possible.values()):
+        yield from _no_match(case, possible)
 
 
 def _possible(case: Case, value: Json) -> Mapping[int, Json]:
