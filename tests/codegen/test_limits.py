@@ -44,6 +44,14 @@ def test_union_of_300_tagged_objects_is_typed(tmp_path: Path) -> None:
         assert read.either == package.EchoParamEitherKind299(type="kind299", a="x")
 
 
+@pytest.mark.parametrize("count", [1_000, MAX_ALTERNATIVES])
+def test_union_of_many_tagged_objects_is_typed(count: int, tmp_path: Path) -> None:
+    with imported(one_param(tagged(count)), tmp_path, formatted=False) as package:
+        read = package.ECHO.param.decode(b'{"type":"kind%d","a":"x"}' % (count - 1))
+        assert type(read).__name__ == f"EchoParamKind{count - 1}"
+        assert package.ECHO.param.schema is None
+
+
 @pytest.mark.parametrize("count", [MAX_ALTERNATIVES, MAX_ALTERNATIVES + 1])
 def test_union_above_limit_is_object_and_reported(count: int) -> None:
     plan = make_plan(one_param(arrays(count)))
@@ -100,7 +108,9 @@ def test_schema_nested_too_deeply_is_object_and_reported() -> None:
 def test_generate_reports_types_that_became_object(
     arguments: list[str], end: str, tmp_path: Path
 ) -> None:
-    values = ",".join(f'{{"items":{{"const":{each}}},"type":"array"}}' for each in range(1001))
+    values = ",".join(
+        f'{{"items":{{"const":{each}}},"type":"array"}}' for each in range(MAX_ALTERNATIVES + 1)
+    )
     (tmp_path / "p.json").write_text(f'{{"a":{{"type":"event","data":{{"anyOf":[{values}]}}}}}}')
     done = enkaku("generate", "p.json", "--out", "out", *arguments, cwd=tmp_path)
     assert "1 schema exceeds a limit of the generator and became object" in done.stdout

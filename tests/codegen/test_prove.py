@@ -1,11 +1,13 @@
 """Which slots are proved: their type alone enforces the schema. Whether the proofs are right, the fuzz judges."""
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.planning.planner import make_plan
+from enkaku_codegen.proving import candidates, prove
 from enkaku_codegen.proving.checks import make_checks
 from generated.packages import an_error, make_protocol, one_param
 
@@ -191,3 +193,51 @@ def test_errors_whose_schemas_share_a_name_are_rejected() -> None:
     protocol = make_protocol({"read": {"type": "request", "errors": declared}})
     with pytest.raises(ProtocolError, match=r"HTTP_GONE_ERROR.*HttpGone data, and HTTPGone data"):
         make_checks(make_plan(protocol), protocol)
+
+
+def random_alternative(chance: random.Random) -> Any:
+    properties = {
+        name: chance.choice(
+            [{"const": chance.choice("abc")}, {"enum": ["a", 1]}, {"type": "integer"}]
+        )
+        for name in chance.sample("klm", chance.randrange(3))
+    }
+    made: dict[str, Any] = {"type": "object", "properties": properties}
+    made["required"] = chance.sample("klm", chance.randrange(3))
+    if chance.random() < 0.3:
+        made["additionalProperties"] = False
+    if chance.random() < 0.1:
+        return chance.choice(
+            [{"type": "integer"}, {"type": ["null", "string"]}, {"const": "a"}, {}]
+        )
+    return {"$ref": f"#/$defs/{chance.choice('AB')}"} if chance.random() < 0.1 else made
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_candidates_leave_out_only_disjoint_alternatives(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    for keyword in ("anyOf", "oneOf"):
+        for count in (2, 3, 10):
+            schema = {keyword: [random_alternative(chance) for _ in range(count)]}
+            found: list[list[str]] = []
+            for few in (0, 1_000):
+                monkeypatch.setattr(candidates, "_FEW", few)
+                found.append(reasons(schema))
+            assert found[0] == found[1], schema
+
+
+def test_prove_shares_comparisons_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def overlapping(index: int) -> Any:
+        names = [f"p{(index * 7 + offset) % 97}" for offset in range(20)]
+        properties: dict[str, Any] = {key: {"$ref": "#/$defs/U"} for key in names[:10]}
+        properties |= {key: {"type": "string"} for key in names[10:]}
+        return {"type": "object", "properties": properties, "required": names[:3]}
+
+    definitions = {f"C{index}": overlapping(index) for index in range(5)}
+    definitions["U"] = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in definitions]}
+    monkeypatch.setattr(prove, "_MOST_STEPS_OF_ALL", 150_000)
+    assert reasons({"$ref": "#/$defs/U"}, definitions) == [
+        "/$defs/U/oneOf: a value may match two of the alternatives"
+    ]

@@ -25,7 +25,7 @@ from .type_forms import converted, forms, with_one_enum
 __all__ = ["MAX_ALTERNATIVES", "MAX_JOINS", "MAX_PROPERTIES", "alternatives", "map_keys"]
 
 # With more alternatives, the type is object: such a union is slow to import, and type checkers give up.
-MAX_ALTERNATIVES: Final = 1000
+MAX_ALTERNATIVES: Final = 2000
 MAX_JOINS: Final = 30
 MAX_PROPERTIES: Final = 50_000
 _TOO_MANY: Final = f"more than {MAX_ALTERNATIVES} alternatives"

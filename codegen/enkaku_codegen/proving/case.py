@@ -90,5 +90,10 @@ class Case:
         """Return whether no value can match a subschema of the keyword."""
         return self.proof.disjoint.of_values(self.values, schema)
 
+    def candidates(self, alternatives: list[Json]) -> Mapping[int, Json]:
+        """Return the subschemas of the keyword that values may match, by their indices."""
+        found = self.proof.disjoint.candidates(self.values, alternatives)
+        return {index: alternatives[index] for index in found}
+
 
 Rule: TypeAlias = Callable[[Case, Json], Iterator[Reason]]

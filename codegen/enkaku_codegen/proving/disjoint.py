@@ -3,7 +3,7 @@
 It is conservative: it may report disjoint sets as overlapping, never the reverse.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from enkaku_codegen.json_values import Json, Schema, exact_number, identity, kind_of
@@ -18,6 +18,7 @@ from enkaku_codegen.reading.simple_schema import (
     reference_name,
 )
 
+from .candidates import Candidates
 from .constants import fits
 from .value_sets import (
     Constant,
@@ -58,6 +59,24 @@ class Disjointness:
         self._types = types
         self._step = step
         self.definitions = definitions
+        self._candidates: dict[int, Candidates] = {}
+        # By class and identity of the schema; the depth is that from which no proof was found.
+        self._disjoint: set[tuple[str, int]] = set()
+        self._overlapping: dict[tuple[str, int], int] = {}
+
+    def candidates(self, values: ValueSet, alternatives: list[Json]) -> Sequence[int]:
+        """Return the indices of the alternatives that values of a set may match; the others need no comparison."""
+        key = id(alternatives)
+        if key not in self._candidates:
+            self._candidates[key] = Candidates(alternatives, self.definitions)
+        return self._candidates[key].of(values, self._types)
+
+    def of_all(self, values: ValueSet, alternatives: list[Json], depth: int) -> bool:
+        """Return whether no value of a set matches one of the alternatives."""
+        return all(
+            self.of_values(values, alternatives[index], depth)
+            for index in self.candidates(values, alternatives)
+        )
 
     def of_type(self, simple: SimpleSchema, schema: Json, depth: int = 0) -> bool:
         """Return whether no value of a type matches a schema."""
@@ -67,6 +86,21 @@ class Disjointness:
         """Return whether no value of a set matches a schema."""
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return schema is False
+        if not isinstance(values, Object):
+            return self._compare(values, schema, depth)
+        key = values.plan.name, id(schema)
+        if key in self._disjoint:
+            return True
+        if depth >= self._overlapping.get(key, _DEEPEST + 1):
+            return False
+        found = self._compare(values, schema, depth)
+        if found:
+            self._disjoint.add(key)
+        else:
+            self._overlapping[key] = depth
+        return found
+
+    def _compare(self, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
         self._step()
         checks = _OF_CONSTANTS if isinstance(values, Constant) else _CHECKS
         return any(
@@ -182,11 +216,11 @@ def _all_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, dept
 
 
 def _any_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
-    return all(disjoint.of_values(values, each, depth) for each in as_list(schema["anyOf"]))
+    return disjoint.of_all(values, as_list(schema["anyOf"]), depth)
 
 
 def _one_of(disjoint: Disjointness, values: ValueSet, schema: SimpleSchema, depth: int) -> bool:
-    return all(disjoint.of_values(values, each, depth) for each in as_list(schema["oneOf"]))
+    return disjoint.of_all(values, as_list(schema["oneOf"]), depth)
 
 
 _SIZES: Final = {

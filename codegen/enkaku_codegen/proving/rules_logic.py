@@ -28,21 +28,23 @@ def _all_of(case: Case, value: Json) -> Iterator[Reason]:
 
 
 def _any_of(case: Case, value: Json) -> Iterator[Reason]:
-    if not any(case.always_fits(schema) for schema in as_list(value)):
+    candidates = case.candidates(as_list(value))
+    if not any(case.always_fits(schema) for schema in candidates.values()):
         yield from _no_match(case, _possible(case, value))
 
 
 def _one_of(case: Case, value: Json) -> Iterator[Reason]:
     possible = _possible(case, value)
-    if not any(case.always_fits(schema) for schema in possible.values()):
-        yield from _no_match(case, possible)
-    elif len(possible) > 1:
+    if len(possible) > 1:  # whether one of them always matches would take long to find out
         yield from case.reason("a value may match two of the alternatives")
+    elif not any(case.always_fits(schema) for schema in possible.values()):
+        yield from _no_match(case, possible)
 
 
 def _possible(case: Case, value: Json) -> Mapping[int, Json]:
     """Return the alternatives that values of the set may match, by their indices."""
-    return {index: each for index, each in enumerate(as_list(value)) if not case.never_fits(each)}
+    candidates = case.candidates(as_list(value))
+    return {index: each for index, each in candidates.items() if not case.never_fits(each)}
 
 
 def _no_match(case: Case, possible: Mapping[int, Json]) -> Iterator[Reason]:

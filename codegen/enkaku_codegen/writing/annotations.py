@@ -14,9 +14,24 @@ def copied(annotation: ast.expr) -> ast.expr:
 def _copied(part: object) -> object:
     if isinstance(part, list):
         return [_copied(each) for each in cast(list[object], part)]
+    if isinstance(part, ast.BinOp):
+        return _copied_union(part)
     if isinstance(part, ast.AST):
         return type(part)(**{name: _copied(each) for name, each in ast.iter_fields(part)})
     return part
+
+
+def _copied_union(union: ast.BinOp) -> ast.expr:
+    """Return a copy of a union, which may have more operands than Python may have calls within each other."""
+    rights: list[ast.expr] = []
+    rest: ast.expr = union
+    while isinstance(rest, ast.BinOp):
+        rights.append(rest.right)
+        rest = rest.left
+    made = copied(rest)
+    for right in reversed(rights):
+        made = ast.BinOp(made, ast.BitOr(), copied(right))
+    return made
 
 
 def with_discriminator(annotation: ast.expr, attribute: str | None) -> ast.expr:

@@ -5,7 +5,8 @@ there already. Each yields after ``STREAK`` items. The handlers of a server shar
 otherwise send a thousand times as many items between two iterations of the event loop as one does.
 
 One read may bring a hundred thousand messages, if a peer sends lines of two bytes. ``TimeSlices`` handles them in slices
-of ``SLICE`` seconds, one in each iteration of the event loop, and reading is paused meanwhile.
+of ``SLICE`` seconds, one in each iteration of the event loop, and reading is paused meanwhile. A message whose value took long
+to read ends a slice, however few they are.
 """
 
 import asyncio
@@ -55,14 +56,14 @@ class TimeSlices(Generic[T]):
     """Handles the messages of a connection in slices of time.
 
     Args:
-        handle: Handles at most ``CHUNK`` messages.
+        handle: Handles at most ``CHUNK`` messages; calls ``defer`` to handle some of them later.
         on_change: Called when ``waiting`` has changed.
 
     Attributes:
         waiting: Whether messages wait. Those that come meanwhile are to be added, too.
     """
 
-    __slots__ = ("_batches", "_handle", "_on_change", "_then", "waiting")
+    __slots__ = ("_batches", "_deferred", "_handle", "_on_change", "_running", "_then", "waiting")
 
     def __init__(
         self, handle: Callable[[Sequence[T]], None], on_change: Callable[[], None]
@@ -72,13 +73,24 @@ class TimeSlices(Generic[T]):
         self._on_change: Final = on_change
         self._batches: list[Sequence[T]] = []
         self._then: Callable[[], None] | None = None
+        self._running = False
+        self._deferred: Sequence[T] = ()
 
     def add(self, batch: Sequence[T]) -> None:
         """Handle messages: now, or in the slices that follow."""
         if self.waiting:
             self._batches.append(batch)
             return
-        rest = self._run(batch)
+        self._append(self._run(batch))
+
+    def defer(self, rest: Sequence[T]) -> None:
+        """Handle the rest of the messages that are being handled in the next slice."""
+        if self._running:
+            self._deferred = rest
+        else:
+            self._append(rest)
+
+    def _append(self, rest: Sequence[T]) -> None:
         if rest:
             self._batches.append(rest)
             self._wait()
@@ -111,5 +123,11 @@ class TimeSlices(Generic[T]):
         for start in range(0, len(batch), CHUNK):
             if start and monotonic() >= until:
                 return batch[start:]
-            self._handle(batch[start : start + CHUNK])
+            self._running = True
+            try:
+                self._handle(batch[start : start + CHUNK])
+            finally:
+                self._running, rest, self._deferred = False, self._deferred, ()
+            if rest:
+                return [*rest, *batch[start + CHUNK :]]
         return ()

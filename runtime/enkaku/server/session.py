@@ -22,6 +22,7 @@ from enkaku.flow.fairness import CHUNK, TimeSlices
 from enkaku.flow.inbox import Inbox
 from enkaku.flow.send_window import Window
 from enkaku.transports.base import Oversized, Transport
+from enkaku.values.unions import costly
 from enkaku.wire.error_codes import FAILED, ErrorCode, ErrorReply
 from enkaku.wire.messages import (
     BOM,
@@ -196,8 +197,12 @@ class Session:
             first = batch[0]
             if type(first) is bytes and first.startswith(BOM):
                 batch = [first.removeprefix(BOM), *batch[1:]]
-        for raw in batch:
+        before = costly.reads
+        for index, raw in enumerate(batch, 1):
             self._handle_one(raw)
+            if costly.reads != before:
+                self._slices.defer(batch[index:])
+                break
         if not self._transport.writable or self._limits.backlog < _LEAST_BACKLOG:
             self._lifecycle.check_backlog()
 

@@ -150,7 +150,9 @@ def definitions_of(root: Schema) -> tuple[Schema, dict[str, Schema]]:
 
 def choices_of(union: Schema) -> list[Schema]:
     """Return the choices of a union, without their labels."""
-    choices = cast(list[Schema | tuple[Schema, str]], union["choices"])
+    choices: Any = union["choices"]
+    if isinstance(choices, dict):  # of a tagged union, some of which may be the labels of others
+        return [each for each in cast(Schema, choices).values() if isinstance(each, dict)]
     return [each[0] if isinstance(each, tuple) else each for each in choices]
 
 

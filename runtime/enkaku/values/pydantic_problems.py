@@ -30,7 +30,7 @@ from .problems import (
 )
 from .pydantic_internals import DIGITS_MAX, NUMBER_OUT_OF_RANGE, TOO_DEEP, explains_itself
 
-__all__ = ["from_pydantic", "is_invalid_json"]
+__all__ = ["faults_of", "from_pydantic", "is_invalid_json"]
 
 Location = tuple[int | str, ...]
 """pydantic's location of an error: steps into the value, and names of alternatives among them."""
@@ -61,12 +61,21 @@ def from_pydantic(
     details = error.errors(include_url=False, include_input=False)
     if is_invalid_json(error):
         return (_invalid(details[0]),)
+    return to_problems(_to_faults(details, value, python=python), value)
+
+
+def faults_of(error: ValidationError, value: object) -> list[Fault | Choice]:
+    """Return the faults of a part of a value, with their locations in the part."""
+    return _to_faults(error.errors(include_url=False, include_input=False), value)
+
+
+def _to_faults(
+    details: Sequence[ErrorDetails], value: object, *, python: bool = False
+) -> list[Fault | Choice]:
     translator = _Translator(value, python=python)
     for each in details:
         each["loc"] = _untagged(each["loc"])
-    return to_problems(
-        translator.group([(each["loc"], translator.fault(each)) for each in details], ()), value
-    )
+    return translator.group([(each["loc"], translator.fault(each)) for each in details], ())
 
 
 def _untagged(location: Location) -> Location:

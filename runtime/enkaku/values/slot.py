@@ -26,8 +26,9 @@ from .encoder import make_encoder
 from .exact import Exact
 from .json_schema import Checked, CompiledSchema
 from .jsonschema_problems import from_schema
+from .memoized import MemoizedValidator
 from .problems import problem
-from .pydantic_internals import REPLACEMENT, Codec, codec_of
+from .pydantic_internals import REPLACEMENT, Codec, Schema, codec_of
 from .pydantic_problems import from_pydantic, is_invalid_json
 from .secrets import hide_secrets
 from .surrogates import (
@@ -37,7 +38,7 @@ from .surrogates import (
     replace_surrogates,
     restore_problems,
 )
-from .unions import Attempts, TooManyAttempts, route
+from .unions import Routed, TooManyAttempts, route
 
 __all__ = ["Slot"]
 
@@ -62,9 +63,6 @@ _NOT_AN_INSTANCE: Final = Problem(
 )
 
 
-_Routed = tuple[SchemaValidator, Attempts]
-
-
 class _Built:
     """The codec of a type, which is built at the first use: most programs use few of a protocol's procedures.
 
@@ -78,8 +76,9 @@ class _Built:
         self._form: Final = type_form
         self._building: Final = threading.RLock()
         self._codec: Codec | None = None
-        self._route: _Routed | None = None
+        self._route: Routed | None = None
         self._is_routed = False
+        self._memoized: MemoizedValidator | None = None
 
     @classmethod
     def of(cls, type_form: object) -> "_Built":
@@ -98,15 +97,20 @@ class _Built:
                     self._codec = build(label, self._make_codec)
         return self._codec
 
-    def routed(self, label: str) -> _Routed | None:
-        """Return the validator that tries few alternatives of unions, and its budget; None if the type needs none."""
+    def routed(self, label: str) -> Routed | None:
+        """Return the validator that tries few alternatives of unions; None if the type needs none."""
         if not self._is_routed:
             with self._building:
-                schema, attempts = self.codec(label)[0], Attempts()
-                routed = build(label, lambda: route(schema, attempts))
-                self._route = None if routed is None else (routed, attempts)
+                schema = self.codec(label)[0]
+                self._route = build(label, lambda: route(schema))
                 self._is_routed = True
         return self._route
+
+    def memoized(self, label: str, routed: Routed) -> MemoizedValidator:
+        """Return what validates no part of a value twice with the same type."""
+        if self._memoized is None:
+            self._memoized = MemoizedValidator(cast(Schema, self.codec(label)[0]), routed)
+        return self._memoized
 
     def _make_codec(self) -> Codec:
         form = self._form
@@ -169,7 +173,7 @@ class Slot(Generic[T]):
         return self._built.codec(self.label)
 
     @cached_property
-    def _routed(self) -> "_Routed | None":
+    def _routed(self) -> "Routed | None":
         return self._built.routed(self.label)
 
     def prepare(self) -> None:
@@ -185,17 +189,29 @@ class Slot(Generic[T]):
 
     @cached_property
     def _read(self) -> Callable[..., T]:
-        route = self._routed
+        route, label = self._routed, self.label
         if route is None:
             return self._codec[1].validate_json
-        routed, attempts = route
+        validate, attempts, memoized = (
+            route.validator.validate_json,
+            route.attempts,
+            self._built.memoized,
+        )
 
         def read(data: bytes, **settings: bool) -> T:
             attempts.begin(len(data))
             try:
-                return cast(T, routed.validate_json(data, **cast(Any, settings)))
+                return cast(T, validate(data, **cast(Any, settings)))
             except TooManyAttempts:
-                raise DecodeError(self.label, (_OVER_BUDGET,)) from None
+                return read_memoized(data, **settings)
+            finally:
+                attempts.end(len(data))
+
+        def read_memoized(data: bytes, **settings: bool) -> T:
+            try:
+                return cast(T, memoized(label, route).validate_json(data, **settings))
+            except TooManyAttempts:
+                raise DecodeError(label, (_OVER_BUDGET,)) from None
 
         return read
 

@@ -2,10 +2,12 @@
 
 pydantic tries every alternative of a union with everything that the value holds. Where a type contains itself through
 unions, that is exponential: a hundred bytes would take hours. Here, an alternative is skipped if one of its properties is missing
-or has another type. If several alternatives remain, a validation budget bounds the number of attempts.
+or has another type. If several alternatives remain, pydantic tries them within a small budget. A value that exceeds it is
+read by ``memoized``, which validates no part of a value twice with the same type.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
@@ -23,10 +25,9 @@ from .pydantic_internals import (
     unshared_validator,
 )
 
-__all__ = ["Attempts", "TooManyAttempts", "route"]
+__all__ = ["Alternatives", "Attempts", "Routed", "Router", "TooManyAttempts", "costly", "route"]
 
 Properties = dict[str, object]
-_Predicate = Callable[[Properties], bool]
 
 _ALL: Final = f"{CHOICE}all"
 _TYPES: Final[Mapping[type, str]] = {
@@ -37,19 +38,32 @@ _REQUIRED: Final = frozenset(
     {*JSON_TYPES, "definition-ref", "json-or-python", "literal", "nullable", "union"}
 )
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
-_BUDGET: Final = 250_000  # bytes of JSON that unions may validate for a small value
-_LEVELS: Final = 32  # how many nested unions may validate all of a large value
-
-_Field = tuple[bool, frozenset[str], frozenset[object] | None]
-"""Of a property: whether it is required, the JSON types of its values, and its constants, if it has only these."""
+_BUDGET: Final = 10_000  # bytes of JSON that unions may validate for a small value
+_CHEAP: Final = 8_000  # what is left of it after a value that was read fast
+_LEVELS: Final = 16  # how many nested unions may validate all of a large value
+_CALL: Final = 16  # what a choice costs at least, in bytes
 
 
 class TooManyAttempts(Exception):
-    """A value may match several alternatives at too many locations: the validation budget is spent."""
+    """A value may match several alternatives at too many locations: the budget is spent."""
+
+
+class _Costly:
+    """Whether values take long to read, so that no others are read in the same iteration of the event loop.
+
+    Attributes:
+        reads: How many values have taken long, in any thread.
+    """
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+
+costly: Final = _Costly()
 
 
 class Attempts(threading.local):
-    """The validation budget of the value that this thread reads."""
+    """The budget of the value that this thread reads."""
 
     explained = 0
     budget = 0
@@ -58,30 +72,63 @@ class Attempts(threading.local):
         """Set the budget for another value, by its size in bytes."""
         self.explained, self.budget = _EXPLAINED, _BUDGET + _LEVELS * size
 
+    def end(self, size: int) -> None:
+        """Report a value that was costly."""
+        if self.budget < _CHEAP + _LEVELS * size:
+            costly.reads += 1
 
-def route(schema: CoreSchema, attempts: Attempts) -> SchemaValidator | None:
-    """Return a validator that accepts the same values, and tries few alternatives; None if the schema needs none."""
+
+class Routed(NamedTuple):
+    """A schema whose unions try few alternatives.
+
+    Attributes:
+        validator: Accepts the same values as the schema, or raises TooManyAttempts.
+        attempts: Its budget.
+        definitions: Its definitions, by their references.
+        router: What it was made by.
+    """
+
+    validator: SchemaValidator
+    attempts: Attempts
+    definitions: Mapping[str, Schema]
+    router: "Router"
+
+
+def route(schema: CoreSchema) -> Routed | None:
+    """Return a schema that accepts the same values, and tries few alternatives; None if there is nothing to gain."""
     root = cast(Schema, schema)
     _, definitions = definitions_of(root)
     if not definitions:
-        return None  # the type is not recursive
-    router = _Router(definitions, attempts)
+        return None  # no class is used twice: neither recursive, nor in two alternatives
+    router = Router(definitions, Attempts())
     routed = router.copy(root)
-    if not router.routed:
+    if not router.ambiguous:
         return None
-    return unshared_validator(cast(CoreSchema, routed))
+    validator = unshared_validator(cast(CoreSchema, routed))
+    return Routed(validator, router.attempts, definitions_of(routed)[1], router)
 
 
-class _Router:
+class Router:
+    """Makes unions try few alternatives.
+
+    Args:
+        definitions: The definitions of a schema.
+        attempts: The budget of its unions.
+
+    Attributes:
+        ambiguous: The identities of the unions several of whose alternatives accept arrays, or objects.
+    """
+
     def __init__(self, definitions: Mapping[str, Schema], attempts: Attempts) -> None:
+        self.attempts: Final = attempts
         self._definitions = definitions
-        self._attempts = attempts
         # By reference: the same classes are choices of many unions of a large protocol.
         self._types_of: dict[str, frozenset[str]] = {}
-        self._predicate_of: dict[str, _Predicate | None] = {}
-        self.routed = False
+        self._shape_of: dict[str, Shape | None] = {}
+        self.ambiguous: Final[set[int]] = set()
 
     def copy(self, part: Any) -> Any:  # noqa: ANN401 # part of a schema
+        """Return a copy of a part of the schema, in which unions try few alternatives."""
         if isinstance(part, list | tuple):
             items = [self.copy(each) for each in cast(Sequence[object], part)]
             return items if isinstance(part, list) else tuple(items)
@@ -94,23 +141,29 @@ class _Router:
         return self._union(parts, made) if parts.get("type") == "union" else made
 
     def _union(self, union: Schema, made: Schema) -> Schema:
-        choices, copies = choices_of(union), choices_of(made)
+        choices = choices_of(union)
         types = [self._types(choice) for choice in choices]
         if all(sum(name in each for each in types) < 2 for name in ("array", "object")):
             return made
-        self.routed = True
+        alternatives = self.alternatives(choices)
+        self.ambiguous.add(id(union))
         ref = {"ref": made.pop("ref")} if "ref" in made else {}
-        by_label = {f"{CHOICE}{index}": each for index, each in enumerate(copies)}
-        alternatives = [
-            _Alternative(label, each, self._predicate(choice))
-            for label, each, choice in zip(by_label, types, choices, strict=True)
-        ]
+        by_label = dict(zip(alternatives.labels, choices_of(made), strict=True))
         return {
             "type": "tagged-union",
             "choices": {**by_label, _ALL: made},
-            "discriminator": _discriminator(alternatives, self._attempts),
+            "discriminator": _discriminator(alternatives, self.attempts),
             **ref,
         }
+
+    def alternatives(self, choices: Sequence[Schema]) -> "Alternatives":
+        """Return what the choices of a union may accept."""
+        return Alternatives(
+            [
+                _Alternative(index, self._types(choice), self._shape(choice))
+                for index, choice in enumerate(choices)
+            ]
+        )
 
     def _types(self, schema: Schema, seen: frozenset[str] = frozenset()) -> frozenset[str]:
         """Return the types of the JSON values that a schema may accept."""
@@ -139,20 +192,20 @@ class _Router:
     def _constants(self, schema: Schema) -> list[object] | None:
         while schema["type"] in INNER_KEYS:
             schema = schema[INNER_KEYS[schema["type"]]]
-        if schema["type"] == "function-wrap" and schema["schema"]["type"] == "literal":
+        if _is_literal(schema):
             schema = schema["schema"]
         return schema["expected"] if schema["type"] == "literal" else None
 
-    def _predicate(self, choice: Schema) -> _Predicate | None:
-        """Return a function that returns whether a choice may accept an object, by the types of its properties."""
+    def _shape(self, choice: Schema) -> "Shape | None":
+        """Return what is known of the objects that a choice accepts; None if it is not a model."""
         if choice["type"] != "definition-ref":
-            return self._make_predicate(choice)
+            return self._make_shape(choice)
         name = choice["schema_ref"]
-        if name not in self._predicate_of:
-            self._predicate_of[name] = self._make_predicate(choice)
-        return self._predicate_of[name]
+        if name not in self._shape_of:
+            self._shape_of[name] = self._make_shape(choice)
+        return self._shape_of[name]
 
-    def _make_predicate(self, choice: Schema) -> _Predicate | None:
+    def _make_shape(self, choice: Schema) -> "Shape | None":
         model = choice
         while model["type"] in {"definition-ref", *INNER_KEYS}:
             inner = INNER_KEYS.get(model["type"])
@@ -168,58 +221,145 @@ class _Router:
             only = (
                 None if constants is None else frozenset((type(each), each) for each in constants)
             )
-            fields[alias] = (schema["type"] in _REQUIRED, self._types(schema), only)
-        closed = is_closed(model)
-        return lambda properties: _may_match(properties, fields, closed=closed)
+            required = schema["type"] in _REQUIRED or _is_literal(schema)
+            fields[alias] = _Field(required, self._types(schema), only)
+        return Shape(fields, closed=is_closed(model))
 
 
-def _may_match(properties: Properties, fields: Mapping[str, _Field], *, closed: bool) -> bool:
-    if closed and not properties.keys() <= fields.keys():
-        return False
-    for name, (required, types, constants) in fields.items():
-        if name in properties:
-            value_type = type(properties[name])
-            if _TYPES[value_type] not in types:
-                return False
-            # 1.0 equals the constant 1: the validator decides.
-            is_exact = value_type is not float
-            if constants and is_exact and (value_type, properties[name]) not in constants:
-                return False
-        elif required:
+def _is_literal(schema: Schema) -> bool:
+    """Return whether a schema is that of constants that are not all strings."""
+    return bool(schema["type"] == "function-wrap" and schema["schema"]["type"] == "literal")
+
+
+class _Field(NamedTuple):
+    """A property: the JSON types of its values, and its constants with their types, if it has only these."""
+
+    required: bool
+    types: frozenset[str]
+    constants: frozenset[tuple[type, object]] | None
+
+
+class Shape:
+    """What is known of the objects that a class accepts, by their properties."""
+
+    def __init__(self, fields: Mapping[str, _Field], *, closed: bool) -> None:
+        self.fields: Final = fields
+        self._closed: Final = closed
+
+    def may_match(self, properties: Properties) -> bool:
+        """Return whether the class may accept an object, by the types of its properties."""
+        if self._closed and not properties.keys() <= self.fields.keys():
             return False
-    return True
+        for name, (required, types, constants) in self.fields.items():
+            if name in properties:
+                value_type = type(properties[name])
+                if _TYPES[value_type] not in types:
+                    return False
+                # 1.0 equals the constant 1: the validator decides.
+                is_exact = value_type is not float
+                if constants and is_exact and (value_type, properties[name]) not in constants:
+                    return False
+            elif required:
+                return False
+        return True
 
 
 class _Alternative(NamedTuple):
-    label: str
+    number: int
     types: frozenset[str]
-    predicate: _Predicate | None
+    shape: Shape | None
 
     def may_match(self, value: object, json_type: str) -> bool:
         """Return whether the alternative may accept a value, by its type and the types of its properties."""
         if json_type not in self.types:
             return False
-        if self.predicate is None or json_type != "object":
+        if self.shape is None or json_type != "object":
             return True
-        return self.predicate(cast(Properties, value))
+        return self.shape.may_match(cast(Properties, value))
 
 
-def _discriminator(
-    alternatives: Sequence[_Alternative], attempts: Attempts
-) -> Callable[[Any], str]:
+class Alternatives:
+    """What the alternatives of a union may accept.
+
+    Attributes:
+        labels: Their names in pydantic's locations.
+    """
+
+    def __init__(self, alternatives: Sequence[_Alternative]) -> None:
+        self.labels: Final = [f"{CHOICE}{each.number}" for each in alternatives]
+        self._all: Final = alternatives
+        self._key: Final = _most_constant(alternatives)
+        self._by_constant: Final[dict[tuple[type, object], list[_Alternative]]] = {}
+        self._others: Final[list[_Alternative]] = []
+        self._index()
+
+    def _index(self) -> None:
+        """List the alternatives by the constants of one property, so that a wide union need not try all of them."""
+        constants = [_constants_of(each, self._key) for each in self._all]
+        for each in frozenset[tuple[type, object]]().union(*constants):
+            self._by_constant[each] = []
+        for alternative, own in zip(self._all, constants, strict=True):
+            for each in own or self._by_constant:
+                self._by_constant[each].append(alternative)
+            if not own:
+                self._others.append(alternative)
+
+    def likely(self, value: object) -> list[int]:
+        """Return the numbers of the alternatives that may accept a value, by its first level."""
+        json_type = _TYPES[type(value)]
+        candidates = self._all
+        if json_type == "object" and self._by_constant:
+            constant = cast(Properties, value).get(self._key, _NOTHING)
+            if constant is _NOTHING:
+                candidates = self._others
+            elif type(constant) in _INDEXED:
+                candidates = self._by_constant.get((type(constant), constant), self._others)
+        return [each.number for each in candidates if each.may_match(value, json_type)]
+
+    def of_type(self, value: object) -> list[int]:
+        """Return the numbers of the alternatives that accept values of a value's type."""
+        json_type = _TYPES[type(value)]
+        return [each.number for each in self._all if json_type in each.types]
+
+
+_NOTHING: Final = object()
+_INDEXED: Final = frozenset({bool, int, str})  # 1.0 equals the constant 1: the validator decides
+
+
+def _most_constant(alternatives: Sequence[_Alternative]) -> str:
+    """Return the property that is a constant in most alternatives."""
+    counts = Counter(
+        name
+        for each in alternatives
+        if each.shape is not None
+        for name in each.shape.fields
+        if _constants_of(each, name)
+    )
+    return max(counts, key=counts.__getitem__, default="")
+
+
+def _constants_of(alternative: _Alternative, name: str) -> frozenset[tuple[type, object]]:
+    """Return the constants that a property must be one of; none if it may be absent, or another value."""
+    if alternative.shape is None or name not in alternative.shape.fields:
+        return frozenset()
+    field = alternative.shape.fields[name]
+    return (field.required and field.constants) or frozenset()
+
+
+def _discriminator(alternatives: Alternatives, attempts: Attempts) -> Callable[[Any], str]:
+    labels = alternatives.labels
+
     def choose(value: object) -> str:
         # pydantic has made Python objects of the value for this call: its size is what the call costs.
-        attempts.budget -= len(to_json(value))
+        chosen = alternatives.likely(value)
+        if not chosen:
+            attempts.explained -= 1
+            chosen = alternatives.of_type(value)
+            if attempts.explained < 0:
+                chosen = chosen[:1]
+        attempts.budget -= (_CALL + len(to_json(value))) * (len(chosen) or 1)
         if attempts.budget < 0:
             raise TooManyAttempts
-        json_type = _TYPES[type(value)]
-        likely = [each.label for each in alternatives if each.may_match(value, json_type)]
-        if len(likely) == 1:
-            return likely[0]
-        if likely:
-            return _ALL
-        attempts.explained -= 1
-        of_type = [each.label for each in alternatives if json_type in each.types]
-        return _ALL if attempts.explained >= 0 or not of_type else of_type[0]
+        return labels[chosen[0]] if len(chosen) == 1 else _ALL
 
     return choose
