@@ -5,6 +5,7 @@ at debug level.
 """
 
 import logging
+import time
 from typing import Final
 
 from enkaku.errors import escaped
@@ -15,6 +16,7 @@ from .observers import Observers
 __all__ = ["InvalidMessages"]
 
 _REASON_MAX: Final = 500  # characters in the log
+_WITHIN: Final = 60.0  # seconds
 _TEXT: Final = "%s sent an invalid message: %s"
 
 
@@ -27,7 +29,7 @@ class InvalidMessages:
         logger: Belongs to the side that received the messages.
     """
 
-    __slots__ = ("_connection", "_logger", "_observers", "_reported")
+    __slots__ = ("_connection", "_count", "_logger", "_observers", "_reported", "_since")
 
     def __init__(
         self, connection: ConnectionInfo, observers: Observers, logger: logging.Logger
@@ -36,6 +38,16 @@ class InvalidMessages:
         self._observers: Final = observers
         self._logger: Final = logger
         self._reported = False
+        self._count = 0
+        self._since = 0.0
+
+    def exceed(self, most: int) -> bool:
+        """Count a message that could not be decoded; return whether there were more than so many within a minute."""
+        now = time.monotonic()
+        if now - self._since > _WITHIN:
+            self._since, self._count = now, 0
+        self._count += 1
+        return self._count > most
 
     def report(self, reason: str, without_values: str = "") -> None:
         """Report one invalid message.

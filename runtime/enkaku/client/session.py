@@ -237,7 +237,12 @@ class ClientSession:
         self._cause: Exception | None = None
         self._invalid = InvalidMessages(self.info, observers, logger)
         observers.connection_opened(self.info)
-        transport.start(self, message_size=limits.message_size, unread_time=limits.unread_time)
+        transport.start(
+            self,
+            message_size=limits.message_size,
+            message_time=limits.message_time,
+            unread_time=limits.unread_time,
+        )
 
     @property
     def writable(self) -> bool:
@@ -429,6 +434,9 @@ class ClientSession:
         self.reading.enable_flow_control()
         self.flow_control = "yes"
 
+    def message_growing(self, size: int) -> None:
+        """Do nothing: the transport bounds the message."""
+
     def connection_lost(self, error: Exception | None) -> None:
         """End every open call, once what was read before is handled."""
         if self._slices.waiting:
@@ -512,6 +520,10 @@ class ClientSession:
             self.abort_call(opened.info, None)
             self.remove_call(opened.info)
             opened.on_end(error)
+        if self._invalid.exceed(self.limits.invalid):
+            self._lose("the server sent too many invalid messages", None)
+            self._slices.clear()
+            self._transport.abort()
 
     def _on_idle(self) -> None:
         """Ping the server, or end the connection: nothing was received for ``Limits.silence``."""

@@ -61,19 +61,32 @@ class TimeSlices(Generic[T]):
 
     Attributes:
         waiting: Whether messages wait. Those that come meanwhile are to be added, too.
+        held: Whether they wait for ``release``.
     """
 
-    __slots__ = ("_batches", "_deferred", "_handle", "_on_change", "_running", "_then", "waiting")
+    __slots__ = (
+        "_batches",
+        "_cleared",
+        "_deferred",
+        "_handle",
+        "_on_change",
+        "_running",
+        "_then",
+        "held",
+        "waiting",
+    )
 
     def __init__(
         self, handle: Callable[[Sequence[T]], None], on_change: Callable[[], None]
     ) -> None:
         self.waiting = False
+        self.held = False
         self._handle: Final = handle
         self._on_change: Final = on_change
         self._batches: list[Sequence[T]] = []
         self._then: Callable[[], None] | None = None
         self._running = False
+        self._cleared = False
         self._deferred: Sequence[T] = ()
 
     def add(self, batch: Sequence[T]) -> None:
@@ -96,15 +109,34 @@ class TimeSlices(Generic[T]):
             self._wait()
             self._on_change()
 
+    def hold(self) -> None:
+        """Handle nothing more until ``release``."""
+        self.held = True
+
+    def release(self) -> None:
+        """Handle what waits, and what comes."""
+        self.held = False
+        if self.waiting:
+            self._wait()
+
+    def clear(self) -> None:
+        """Drop the messages that wait, and the rest of those that are being handled."""
+        self._batches = []
+        self._cleared = self._running
+        self.release()
+
     def end(self, then: Callable[[], None]) -> None:
         """Call a function when every message that waits was handled."""
         self._then = then
 
     def _wait(self) -> None:
         self.waiting = True
-        asyncio.get_running_loop().call_soon(self._continue)
+        if not self.held:
+            asyncio.get_running_loop().call_soon(self._continue)
 
     def _continue(self) -> None:
+        if self.held or not self.waiting:
+            return
         self.waiting = False
         batches, self._batches = self._batches, []
         rest = self._run(batches[0]) if batches else ()
@@ -128,6 +160,9 @@ class TimeSlices(Generic[T]):
                 self._handle(batch[start : start + CHUNK])
             finally:
                 self._running, rest, self._deferred = False, self._deferred, ()
+                cleared, self._cleared = self._cleared, False
+            if cleared:
+                return ()
             if rest:
                 return [*rest, *batch[start + CHUNK :]]
         return ()

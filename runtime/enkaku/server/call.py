@@ -27,6 +27,8 @@ from enkaku.procedures import Procedure
 from enkaku.transports.base import Transport
 from enkaku.wire.messages import NEWLINE_SIZE, encode_item, receive_head
 
+from .capacity import Capacity
+
 __all__ = [
     "TAKES_ITEMS",
     "Context",
@@ -97,6 +99,7 @@ class Context(NamedTuple):
     Attributes:
         connection: The connection that they belong to.
         transport: Sends their messages.
+        capacity: What the connection uses.
         observers: Are notified of their events.
         fairness: Counts the items that handlers send without waiting.
         send_buffer: How many bytes of items each call may buffer.
@@ -106,6 +109,7 @@ class Context(NamedTuple):
 
     connection: ConnectionInfo
     transport: Transport
+    capacity: Capacity
     observers: Observers
     fairness: Fairness
     send_buffer: int
@@ -122,6 +126,8 @@ class ServerCall(Call):
     """Whether the server is stopping: the handler should finish soon."""
     cancelled: bool = False
     stuck: bool = False
+    memory: int = 0
+    """How many bytes are held for it, as ``Limits.memory`` counts them."""
     blocks: set[UntilClosed] | None = None
 
     def __init__(
@@ -203,7 +209,7 @@ def current_call() -> ServerCall:
 class StreamCall(ServerCall):
     """A stream or a channel that a handler is serving."""
 
-    inbox: Inbox[object] | None = None
+    inbox: Inbox[tuple[object, int]] | None = None
     send_buffer: SendBuffer | None = None
     decode_item: Callable[[bytes], object] | None = None
     flush_first: tuple[Callable[[], None], ...] = ()

@@ -26,6 +26,7 @@ PER_BYTE: Final = 32
 """Bytes of memory for each byte of a small message."""
 _PER_VALUE: Final = 64
 _PER_CONTAINER: Final = 400  # a model, its dict, and the set of the fields that were given
+_READ: Final = 512 * 1024  # bytes: one read, and the objects of its messages
 _WIDE: Final = 4  # bytes of a character, if a string has one beyond the Basic Multilingual Plane
 
 
@@ -146,41 +147,48 @@ class Capacity:
     Attributes:
         open: How many calls are open.
         held: How many bytes of memory it holds.
+        whole: The capacity of the server.
     """
 
-    __slots__ = ("_backlog", "_calls", "_unfinished", "_whole", "held", "on_change", "open")
+    __slots__ = (
+        "_backlog",
+        "_calls",
+        "_unfinished",
+        "_waiting",
+        "held",
+        "on_change",
+        "open",
+        "whole",
+    )
 
     def __init__(self, whole: ServerCapacity, *, calls: int, on_change: Callable[[], None]) -> None:
         self.open = 0
         self.held = 0
         self.on_change: Final = on_change
         self._calls: Final = calls
-        self._whole: Final = whole
+        self.whole: Final = whole
         self._unfinished = 0
+        self._waiting = 0
         self._backlog = 0
 
     @property
     def paused(self) -> bool:
         """Whether the connection should not be read until memory was freed."""
-        return self in self._whole.paused
+        return self in self.whole.paused
 
-    def claim(self, size: int) -> bool:
-        """Count one more open call, and its memory; return whether it may be opened."""
-        whole = self._whole
+    def claim(self) -> bool:
+        """Count one more open call; return whether it may be opened."""
+        whole = self.whole
         opened, most = self.open, whole.calls_shared
         if opened >= self._calls or whole.open >= (most if opened else whole.calls):
             return False
         self.open = opened + 1
         whole.open += 1
-        self.held += size
-        whole.held += size
-        if whole.held > whole.memory_shared:
-            whole.on_held(self, size)
         return True
 
-    def release(self, size: int) -> None:
-        """Count one open call less, and its memory."""
-        whole = self._whole
+    def release(self, size: int = 0) -> None:
+        """Count one open call less, and the memory that was held for it."""
+        whole = self.whole
         self.open -= 1
         whole.open -= 1
         self.held -= size
@@ -190,7 +198,7 @@ class Capacity:
 
     def hold(self, size: int) -> None:
         """Count memory that is held from now on; a negative size frees it."""
-        whole = self._whole
+        whole = self.whole
         self.held += size
         whole.held += size
         if size < 0:
@@ -201,12 +209,12 @@ class Capacity:
 
     def claim_event(self, size: int) -> None:
         """Count one more event, and its memory."""
-        self._whole.events += 1
+        self.whole.events += 1
         self.hold(size)
 
     def release_event(self, size: int) -> None:
         """Count one event less, and its memory."""
-        self._whole.events -= 1
+        self.whole.events -= 1
         self.hold(-size)
 
     def set_unfinished(self, size: int) -> None:
@@ -214,18 +222,18 @@ class Capacity:
         change, self._unfinished = size - self._unfinished, size
         self.hold(change)
 
+    def set_waiting(self, *, waiting: bool) -> None:
+        """Count the messages of one read, if they wait for their time slice, or for memory."""
+        size = _READ if waiting else 0
+        change, self._waiting = size - self._waiting, size
+        self.hold(change)
+
     def set_backlog(self, size: int) -> None:
         """Count the bytes of replies that the client does not read."""
         change, self._backlog = size - self._backlog, size
         self.hold(change)
 
-    def pause_if_full(self) -> bool:
-        """Return whether what was received must wait, since the memory is used up."""
-        if self._whole.full:
-            self._whole.pause(self)
-        return self._whole.full
-
     def close(self) -> None:
         """Free all that is held: the connection has ended."""
-        self._whole.paused.pop(self, None)
+        self.whole.paused.pop(self, None)
         self.hold(-self.held)

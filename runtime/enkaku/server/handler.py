@@ -96,7 +96,9 @@ class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):
     returns.
     """
 
-    def __init__(self, call: StreamCall, receive: Slot[Receive], inbox: Inbox[Send]) -> None:
+    def __init__(
+        self, call: StreamCall, receive: Slot[Receive], inbox: Inbox[tuple[Send, int]]
+    ) -> None:
         super().__init__(call, receive)
         self._inbox = inbox
 
@@ -104,13 +106,16 @@ class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):
         return self
 
     async def __anext__(self) -> Send:
-        item = self._inbox.get_nowait()
-        if item is not NOTHING:
-            return item
-        try:
-            return await self._inbox.get()
-        except End:
-            raise StopAsyncIteration from None
+        taken = self._inbox.get_nowait()
+        if taken is NOTHING:
+            try:
+                taken = await self._inbox.get()
+            except End:
+                raise StopAsyncIteration from None
+        item, memory = taken
+        self._call.memory -= memory
+        self._call.context.capacity.hold(-memory)
+        return item
 
 
 Data = TypeVar("Data")

@@ -12,6 +12,7 @@ from typing import Final
 from enkaku.flow.fairness import STREAK
 
 from .call import ServerCall
+from .capacity import kept
 
 __all__ = ["HandlerPool", "HandlerQueue"]
 
@@ -25,15 +26,20 @@ class HandlerPool:
         most: How many may run.
 
     Attributes:
+        most: How many may run.
+        shared: How many of them connections may run that have others running.
         running: How many run.
+        starved: The queues whose connections run no handler, in the order in which they are served: before all others.
         waiting: The queues whose connections may run one more handler, in the order in which they are served.
     """
 
-    __slots__ = ("_starting", "most", "running", "waiting")
+    __slots__ = ("_starting", "most", "running", "shared", "starved", "waiting")
 
     def __init__(self, most: int) -> None:
         self.most: Final = most
+        self.shared: Final = most - kept(most)
         self.running = 0
+        self.starved: dict[HandlerQueue, None] = {}
         self.waiting: dict[HandlerQueue, None] = {}
         self._starting = False
 
@@ -44,10 +50,14 @@ class HandlerPool:
         self._starting = True
         try:
             for _ in range(STREAK):
-                if not self.waiting or self.running >= self.most:
+                if self.starved and self.running < self.most:
+                    queues = self.starved
+                elif self.waiting and self.running < self.shared:
+                    queues = self.waiting
+                else:
                     return
-                queue = next(iter(self.waiting))
-                del self.waiting[queue]
+                queue = next(iter(queues))
+                del queues[queue]
                 queue.start_first()
         finally:
             self._starting = False
@@ -79,10 +89,16 @@ class HandlerQueue:
 
     def claim(self) -> bool:
         """Claim a free handler; return whether there is one, and no call waits for it."""
-        pool = self._pool
-        if pool.running >= pool.most or pool.waiting or self._calls or self._running >= self._most:
+        pool, running = self._pool, self._running
+        if pool.starved or self._calls or running >= self._most:
             return False
-        self._running += 1
+        if (
+            pool.running >= pool.most
+            if not running
+            else pool.running >= pool.shared or pool.waiting
+        ):
+            return False
+        self._running = running + 1
         pool.running += 1
         return True
 
@@ -92,8 +108,8 @@ class HandlerQueue:
         self._running -= 1
         pool.running -= 1
         if self._calls:
-            pool.waiting[self] = None
-        if pool.waiting:
+            self._line_up()
+        if pool.waiting or pool.starved:
             pool.start_waiting()
 
     def wait(self, call: ServerCall, start: Callable[[], None]) -> None:
@@ -106,7 +122,7 @@ class HandlerQueue:
         self._calls[call] = start
         self.size += _CALL_SIZE + call.bytes_received
         if self._running < self._most:
-            self._pool.waiting[self] = None
+            self._line_up()
 
     def discard(self, call: ServerCall) -> bool:
         """Remove a call that waits; return whether it did."""
@@ -115,6 +131,7 @@ class HandlerQueue:
         self.size -= _CALL_SIZE + call.bytes_received
         if not self._calls:
             self._pool.waiting.pop(self, None)
+            self._pool.starved.pop(self, None)
         return True
 
     def start_first(self) -> None:
@@ -125,5 +142,14 @@ class HandlerQueue:
         self._running += 1
         self._pool.running += 1
         if self._calls and self._running < self._most:
-            self._pool.waiting[self] = None
+            self._line_up()
         start()
+
+    def _line_up(self) -> None:
+        """Wait for a free handler, among the connections that run none, or among the others."""
+        pool = self._pool
+        if self._running:
+            pool.waiting[self] = None
+        elif self not in pool.starved:
+            pool.waiting.pop(self, None)
+            pool.starved[self] = None

@@ -4,8 +4,8 @@ A connection ends in two steps. First it is lost: the client has ended it, or th
 and what was written is sent, or given up, its lifespan is left; then it has ended.
 
 *Reading is paused* for any number of reasons at a time: the lifespan has not been entered; the inboxes are full; events wait
-for a free handler; the client leaves too many replies unread; messages that were read wait to be handled. It resumes when none
-is left.
+for a free handler; the client leaves too many replies unread; messages that were read wait to be handled;
+the memory of the server is used up. It resumes when none is left.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from enkaku.flow.inbox import ReadControl
 from enkaku.limits import Limits
 from enkaku.transports.base import Receiver, Transport
 
+from .capacity import Capacity
 from .handler import sole
 
 __all__ = ["Lifecycle", "Pause"]
@@ -43,6 +44,7 @@ class Pause(IntEnum):
     EVENTS = auto()  # wait for a free handler
     BACKLOG = auto()  # of replies that the client has not read
     SLICE = auto()  # of time is used up: messages that were read wait for the next one
+    MEMORY = auto()  # of the server is used up
 
 
 class Phase(IntEnum):
@@ -81,6 +83,7 @@ class Lifecycle:
     Args:
         transport: Carries the messages; not started yet.
         limits: Bound what is buffered, and how long the connection may be idle.
+        capacity: What the connection uses.
         lifespan: A context manager that the connection lives in, if there is one.
         observers: Their ``log`` limits what is logged.
         list_calls: Returns the calls whose handlers run.
@@ -90,14 +93,15 @@ class Lifecycle:
         reading: Pauses reading while inboxes are full.
         reason: Why the connection ended; ``""`` while it has not.
         lost: Whether the transport has ended.
+        idle: The time of the client's last message, and the idle timeout.
         watches_idle: Whether a limit ends the connection when the client sends nothing.
         ended: Done when the connection is lost, the last handler has ended, and its lifespan was left.
     """
 
     __slots__ = (
+        "_capacity",
         "_finishing",
         "_heard",
-        "_idle",
         "_left",
         "_lifespan",
         "_limits",
@@ -108,6 +112,7 @@ class Lifecycle:
         "_phase",
         "_transport",
         "ended",
+        "idle",
         "info",
         "lost",
         "reading",
@@ -119,6 +124,7 @@ class Lifecycle:
         self,
         transport: Transport,
         limits: Limits,
+        capacity: Capacity,
         *,
         lifespan: Lifespan | None,
         observers: Observers,
@@ -134,10 +140,12 @@ class Lifecycle:
         self.watches_idle = limits.first_byte is not None or limits.idle is not None
         self._transport = transport
         self._limits = limits
+        self._capacity = capacity
         self._lifespan = lifespan
         self._log = observers.log
         self._list_calls = list_calls
-        self._idle = IdleTimer(self._on_idle)
+        self.idle: Final = IdleTimer(self._on_idle)
+        self.idle.last = time.monotonic()
         self._heard = False  # something of the client
         self._phase = Phase.ENTERING
         self._pauses: set[Pause] = set()
@@ -149,7 +157,10 @@ class Lifecycle:
         """Begin to read; with a lifespan, once that has been entered."""
         limits = self._limits
         self._transport.start(
-            receiver, message_size=limits.message_size, unread_time=limits.unread_time
+            receiver,
+            message_size=limits.message_size,
+            message_time=limits.message_time,
+            unread_time=limits.unread_time,
         )
         if self._lifespan is None:
             self._step(_Event.ENTERED)
@@ -163,15 +174,14 @@ class Lifecycle:
 
     def on_activity(self) -> None:
         """Restart the idle timeout: something was received."""
-        if self._heard:
-            self._idle.last = time.monotonic()
-        else:
+        if not self._heard:
             self._heard = True
-            self._idle.restart(self._limits.idle)
+            self.idle.restart(self._limits.idle)
 
     def check_backlog(self) -> None:
         """Pause reading if the client leaves too many replies unread."""
         if self._transport.buffered > self._limits.backlog and Pause.BACKLOG not in self._pauses:
+            self._capacity.set_backlog(self._transport.buffered)
             self.pause(Pause.BACKLOG)
             self._finish(self._drain())
 
@@ -198,7 +208,7 @@ class Lifecycle:
         if self._living is not None and self._phase is Phase.ENTERING:
             self._living.cancel()
         self._step(_Event.LOST)
-        self._idle.restart(None)
+        self.idle.restart(None)
         self.reading.close()
         if self._transport.buffered:
             # A client that has ended its side may still read: the rest is sent, for a bounded time.
@@ -210,7 +220,7 @@ class Lifecycle:
         if self.lost:
             self.check_unused()
         elif self.watches_idle:
-            self._idle.last = time.monotonic()
+            self.idle.last = time.monotonic()
 
     def check_unused(self) -> None:
         """Leave the lifespan if the connection is lost, no handler runs, and no message is being sent."""
@@ -234,7 +244,7 @@ class Lifecycle:
             return
         self._phase, self.lost = phase, phase >= Phase.LOST
         if phase is Phase.OPEN:
-            self._idle.restart(self._limits.first_byte)
+            self.idle.restart(self._limits.first_byte)
         elif phase is Phase.FAILED:
             self.drop("its lifespan failed")
         elif phase is Phase.LEAVING:
@@ -243,6 +253,7 @@ class Lifecycle:
             else:
                 self._left.set()
         elif phase is Phase.ENDED:
+            self._capacity.close()
             self.ended.set_result(None)
 
     def _on_inboxes(self) -> None:
@@ -290,6 +301,7 @@ class Lifecycle:
             with suppress(ConnectionLost):
                 await self._transport.drain()
         finally:
+            self._capacity.set_backlog(0)
             self.resume(Pause.BACKLOG)
 
     def _finish(self, sending: Coroutine[None, None, None]) -> None:

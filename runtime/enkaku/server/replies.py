@@ -12,6 +12,7 @@ from enkaku.errors import (
     DecodeError,
     EncodeError,
     HandlerError,
+    InvalidMessage,
     hide_values,
 )
 from enkaku.procedures import DeclaredError
@@ -161,6 +162,11 @@ class ErrorReplies:
         self.report(reason)
         if rid is not None:
             self.send(rid, self._explain(reason))
+
+    def undecodable(self, error: InvalidMessage) -> bool:
+        """Report a message that could not be decoded; return whether there were too many."""
+        self.invalid(error.rid, str(error))
+        return self._invalid.exceed(self._policy.limits.invalid)
 
     def value(self, rid: str, error: DecodeError) -> None:
         """Reply that a value was rejected by its schema."""

@@ -20,10 +20,11 @@ from enkaku.wire.error_codes import DEADLINE_PASSED, FAILED, STOPPING, ErrorRepl
 from enkaku.wire.messages import NEWLINE_SIZE, encode_error, encode_result
 
 from .call import ServerCall, StreamCall
+from .capacity import Capacity
 from .handler import Route
 from .handler_pool import HandlerQueue
 from .replies import describe, log_failure
-from .shared import Capacity, Policy
+from .shared import Policy
 
 __all__ = ["Runner"]
 
@@ -51,13 +52,14 @@ class Runner:
     Args:
         transport: Sends the replies.
         policy: The options and limits of the server.
+        capacity: What the connection uses.
         on_end: Called whenever a handler has ended.
         on_event_start: Called whenever the handler of an event begins that had to wait.
 
     Attributes:
         by_rid: The calls that were not replied to yet.
         running: The calls whose handlers have not ended, including events; oldest first.
-        capacity: Counts the calls of the connection, against its limits and the server's.
+        capacity: What the connection uses.
         requests: Requests that wait for a free handler.
         events: Events that wait for a free handler.
         stopping: Whether new calls are rejected.
@@ -90,6 +92,7 @@ class Runner:
         self,
         transport: Transport,
         policy: Policy,
+        capacity: Capacity,
         *,
         on_end: Callable[[], None],
         on_event_start: Callable[[], None],
@@ -103,10 +106,10 @@ class Runner:
         )
         self._transport = transport
         self.by_rid: dict[str, ServerCall] = {}
-        self.capacity: Final = Capacity(calls=limits.calls, whole=policy.capacity)
-        most, capacity = limits.handlers, limits.buffered
-        self.requests: Final = HandlerQueue(policy.requests, most, capacity=capacity)
-        self.events: Final = HandlerQueue(policy.events, most, capacity=capacity)
+        self.capacity: Final = capacity
+        most, waiting = limits.handlers, limits.buffered
+        self.requests: Final = HandlerQueue(policy.requests, most, capacity=waiting)
+        self.events: Final = HandlerQueue(policy.events, most, capacity=waiting)
         self._emptied: asyncio.Future[None] | None = None  # done when no handler runs
         self._close_timeout = policy.close_timeout
         self._cleanup = limits.cleanup
@@ -271,7 +274,7 @@ class Runner:
         del self.by_rid[call.rid], self.running[call]
         if self._timers:
             self._drop_timer(call)
-        self.capacity.release()
+        self.capacity.release(call.memory)
         if self._observers.ended:
             self._observers.call_ended(call)
         if self.stopping:
@@ -323,9 +326,9 @@ class Runner:
         self._remove(call)
         if call.step(_RELEASE):
             if call.answered:
-                self.capacity.release()
+                self.capacity.release(call.memory)
             else:
-                self.capacity.count_event(-1)
+                self.capacity.release_event(call.memory)
         call.release()
         self._observers.call_ended(call)
         if self.stopping:

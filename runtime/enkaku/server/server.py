@@ -21,10 +21,11 @@ from enkaku.options import ServerOptions, check_server
 from enkaku.transports.base import Transport
 
 from .call import ServerCall
+from .capacity import ServerCapacity, kept
 from .handler import Handler, routes_of
 from .handler_pool import HandlerPool
 from .session import Session
-from .shared import Capacity, Policy
+from .shared import Policy
 from .signals import on_stop_signal
 
 __all__ = ["Listening", "Server"]
@@ -51,7 +52,7 @@ class Server:
         self._policy = Policy(
             routes=routes_of(handler),
             limits=limits,
-            capacity=Capacity(calls=limits.server_calls),
+            capacity=ServerCapacity(limits, self._drop_largest),
             requests=HandlerPool(limits.server_handlers),
             events=HandlerPool(limits.server_handlers),
             deadlines=Deadlines(self._list_open_calls),
@@ -160,7 +161,9 @@ class Server:
         """Serve a new connection. Called by the listener."""
         if self._stop_wanted.is_set():
             transport.abort()
-        elif len(self._sessions) >= self._limits.connections:
+        elif len(self._sessions) >= self._limits.connections - kept(self._limits.connections) and (
+            not self._drop_silent() and len(self._sessions) >= self._limits.connections
+        ):
             info = ConnectionInfo(transport.peer, transport.credentials)
             problem = f"there are {self._limits.connections} connections"
             self._policy.observers.overloaded(info, "", problem)
@@ -170,6 +173,20 @@ class Server:
             self._sessions[session] = None
             session.ended.add_done_callback(partial(self._disconnected, session))
             session.start()
+
+    def _drop_silent(self) -> bool:
+        """End the connection that was silent for longest, and has no open call; return whether there is one."""
+        silent = [each for each in self._sessions if not each.running and not each.reason]
+        if silent:
+            longest = min(silent, key=lambda session: session.silent_since)
+            longest.drop("silent for longest, while there were too many connections")
+        return bool(silent)
+
+    def _drop_largest(self) -> None:
+        """End the connection that holds most memory."""
+        if self._sessions:
+            largest = max(self._sessions, key=lambda session: session.memory)
+            largest.drop("it held most of the server's memory, of which nothing was freed")
 
     def connected_alone(self, transport: Transport) -> None:
         """Serve the only connection that there will be: ``serve_forever`` returns when it has ended."""
@@ -223,6 +240,7 @@ class Server:
             aborted.cancel()
             await asyncio.wait({ending, aborted})
             self._policy.deadlines.close()
+            self._policy.capacity.close()
             self._policy.observers.log.flush()
 
     async def _end_sessions(self, grace: float) -> None:

@@ -48,6 +48,7 @@ from enkaku.wire.messages import (
 
 from .admission import STEPS
 from .call import Context, ServerCall, StreamCall
+from .capacity import CALL_SIZE, PER_BYTE, SMALL, Capacity, decoded_size
 from .handler import Route
 from .lifecycle import Lifecycle, Pause
 from .replies import ErrorReplies
@@ -99,6 +100,7 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_capacity",
         "_client",
         "_context",
         "_intake",
@@ -127,20 +129,27 @@ class Session:
         self._policy = policy
         self._limits = limits
         self._on_call_end = on_call_end
+        self._capacity = Capacity(policy.capacity, calls=limits.calls, on_change=self._on_memory)
         self._lifecycle = Lifecycle(
             transport,
             limits,
+            self._capacity,
             lifespan=policy.lifespan,
             observers=policy.observers,
             list_calls=self._list_calls,
         )
         self._replies = ErrorReplies(transport, self._lifecycle.info, policy)
         self._runner = Runner(
-            transport, policy, on_end=self._on_handler_end, on_event_start=self._on_event_start
+            transport,
+            policy,
+            self._capacity,
+            on_end=self._on_handler_end,
+            on_event_start=self._on_event_start,
         )
         self._context = Context(
             connection=self._lifecycle.info,
             transport=transport,
+            capacity=self._capacity,
             observers=policy.observers,
             fairness=policy.fairness,
             send_buffer=limits.window,
@@ -176,6 +185,22 @@ class Session:
         """Why the connection ended, or will; ``""`` while it is open."""
         return self._lifecycle.reason
 
+    @property
+    def silent_since(self) -> float:
+        """The time of the client's last message, or of its connecting, by ``time.monotonic()``."""
+        return self._lifecycle.idle.last
+
+    @property
+    def memory(self) -> int:
+        """How many bytes of memory the client makes the server hold."""
+        return self._capacity.held
+
+    def drop(self, reason: str) -> None:
+        """End the connection at once; its handlers are cancelled, as when the client ends it."""
+        self._replies.overload("", reason)
+        self._slices.clear()
+        self._lifecycle.drop(reason)
+
     def is_served_by(self, task: asyncio.Task[object] | None) -> bool:
         """Return whether a handler of this connection runs in a task."""
         return self._runner.runs_in(task)
@@ -190,6 +215,11 @@ class Session:
         if len(batch) > CHUNK or self._slices.waiting:
             self._slices.add(batch)
             return
+        if self._capacity.whole.full and batch:
+            self._capacity.whole.pause(self._capacity)
+            self._slices.defer(batch)
+            return
+        self._lifecycle.idle.last = time.monotonic()
         if self._lifecycle.watches_idle:
             self._lifecycle.on_activity()
         if not self._received and batch:
@@ -206,9 +236,16 @@ class Session:
         if not self._transport.writable or self._limits.backlog < _LEAST_BACKLOG:
             self._lifecycle.check_backlog()
 
+    def message_growing(self, size: int) -> None:
+        """Count an incomplete message."""
+        self._capacity.set_unfinished(size)
+
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel the handlers of calls, since no reply can be sent; handle the events that were read before."""
         self._lost = True
+        self._capacity.set_unfinished(0)
+        if self._slices.held:
+            self._slices.clear()  # there is no memory to handle them
         if self._slices.waiting:
             self._runner.abort_all()
             self._slices.end(lambda: self.connection_lost(error))
@@ -239,10 +276,19 @@ class Session:
         self._lifecycle.drop("this server was aborted")
 
     def _on_slices(self) -> None:
+        self._capacity.set_waiting(waiting=self._slices.waiting)
         if self._slices.waiting:
             self._lifecycle.pause(Pause.SLICE)
         else:
             self._lifecycle.resume(Pause.SLICE)
+
+    def _on_memory(self) -> None:
+        if self._capacity.paused:
+            self._slices.hold()
+            self._lifecycle.pause(Pause.MEMORY)
+        else:
+            self._lifecycle.resume(Pause.MEMORY)
+            self._slices.release()
 
     def _step_intake(self, event: _IntakeEvent) -> None:
         """Pause reading while too many events wait; drop events if none of them could be handled for ``Limits.stall``."""
@@ -275,7 +321,8 @@ class Session:
                 require_depth(raw, self._limits.depth)
             message = decode_client_message(raw)
         except InvalidMessage as error:
-            self._replies.invalid(error.rid, str(error))
+            if self._replies.undecodable(error) and not self.reason:
+                self.drop("the client sent too many invalid messages")
             return
         if self._is_first:
             self._is_first = False
@@ -308,15 +355,17 @@ class Session:
         try:
             prm = message.prm
             if prm is UNSET or not route.value.declared:
-                arguments = route.decode_unusual(None if prm is UNSET else bytes(prm))
+                value = b"" if prm is UNSET else bytes(prm)
+                arguments = route.decode_unusual(None if prm is UNSET else value)
             else:
-                arguments = (route.value.decode(bytes(prm)),)
+                value = bytes(prm)
+                arguments = (route.value.decode(value),)
         except DecodeError as error:
-            self._runner.capacity.release()
+            self._capacity.release()
             self._replies.value(message.rid, error)
             return
         except Exception as error:  # noqa: BLE001 # of the program's own types
-            self._runner.capacity.release()
+            self._capacity.release()
             self._replies.failure(message.prc, "reading its param", error)
             self._replies.send(message.rid, FAILED)
             return
@@ -331,6 +380,10 @@ class Session:
             due = due_after(now, ttl)
             call = self._make_stream(message.rid, route, header, now, due)
         call.bytes_received = size
+        # As decoded_size() does, without another function for each small message.
+        held = CALL_SIZE + size * PER_BYTE if size <= SMALL else decoded_size(value)
+        call.memory = held
+        self._capacity.hold(held)
         self._runner.start(call, route, arguments)
 
     def _make_stream(
@@ -395,7 +448,8 @@ class Session:
             due = due_after(now, self._limits.request_time)
             call = ServerCall(route.procedure, self._context, now, due)
             call.bytes_received = size
-            self._runner.capacity.count_event(1)
+            call.memory = decoded_size(bytes(data) if data is not UNSET else b"")
+            self._capacity.claim_event(call.memory)
             self._runner.start(call, route, arguments)
 
     def _send(self, message: Send, size: int) -> None:
@@ -407,7 +461,11 @@ class Session:
             return
         text = bytes(message.val)
         try:
-            call.inbox.put(((call.decode_item(text), size),), size)
+            item = call.decode_item(text)
+            memory = decoded_size(text)
+            call.memory += memory
+            self._capacity.hold(memory)
+            call.inbox.put((((item, memory), size),), size)
         except DecodeError as error:
             self._replies.value(message.rid, error)
         except InboxOverflow as error:

@@ -225,10 +225,17 @@ class _Fallible:
         return self._transport.writable
 
     def start(
-        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+        self,
+        receiver: Receiver,
+        *,
+        message_size: int,
+        message_time: float | None = None,
+        unread_time: float | None = None,
     ) -> None:
         self._receiver = receiver
-        self._transport.start(self, message_size=message_size, unread_time=unread_time)
+        self._transport.start(
+            self, message_size=message_size, message_time=message_time, unread_time=unread_time
+        )
 
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         self._receiver.messages_received(batch)

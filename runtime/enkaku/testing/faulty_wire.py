@@ -94,8 +94,8 @@ class Pieces:
 
     terminator: ClassVar[bytes] = b""
 
-    unfinished: ClassVar[int] = 0  # nothing is ever incomplete
-    violation: ClassVar[str] = ""
+    unfinished = 0  # nothing is ever incomplete
+    violation = ""
 
     def __init__(self, _: int, /) -> None: ...
 
@@ -223,6 +223,9 @@ class _Direction:
         """Start to receive."""
         self._source.start(self, message_size=sys.maxsize)
         self.update()
+
+    def message_growing(self, size: int) -> None:
+        """Nothing is ever incomplete."""
 
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         """Queue received bytes."""

@@ -89,7 +89,12 @@ class Transport(Protocol):
         ...
 
     def start(
-        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+        self,
+        receiver: Receiver,
+        *,
+        message_size: int,
+        message_time: float | None = None,
+        unread_time: float | None = None,
     ) -> None:
         """Start to deliver messages; called once, and before ``close``.
 
@@ -97,6 +102,8 @@ class Transport(Protocol):
             receiver: Receives the messages.
             message_size: The size limit of a message, in bytes. A longer one is discarded as it arrives, and delivered as
                 ``Oversized``. One that exceeds four times the limit ends the connection.
+            message_time: How many seconds the peer may take to send a message of more than 4 KiB, while this end reads; then
+                the connection ends with an error. None means no timeout.
             unread_time: Write timeout: for how many seconds the peer may read nothing while this end is not writable; then
                 the connection ends with an error. None means no timeout.
         """

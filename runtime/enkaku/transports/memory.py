@@ -137,12 +137,18 @@ class MemoryTransport:
         return self._outgoing.write_queue.writable and not self._lost.done()
 
     def start(
-        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+        self,
+        receiver: Receiver,
+        *,
+        message_size: int,
+        message_time: float | None = None,
+        unread_time: float | None = None,
     ) -> None:
         """Start to deliver messages."""
         if self._framing is not None:
             self._framing = type(self._framing)(message_size)
         self._message_size = message_size
+        del message_time  # both ends are in this process, and whole messages are passed on
         self._outgoing.write_timeout.seconds = unread_time
         self._receiver = receiver
         self._incoming.connect(self._on_data)

@@ -130,6 +130,8 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         self._reading_paused = False
         self._early_data = b""
         self._unfinished = 0  # bytes of a message, as the receiver knows
+        self._message_time: float | None = None
+        self._message_timer: asyncio.TimerHandle | None = None
 
     @property
     def peer(self) -> str:
@@ -250,10 +252,16 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         self._write_queue.mark_writable()
 
     def start(
-        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+        self,
+        receiver: Receiver,
+        *,
+        message_size: int,
+        message_time: float | None = None,
+        unread_time: float | None = None,
     ) -> None:
         """Start to deliver messages."""
         self._framing = type(self._framing)(message_size)
+        self._message_time = message_time
         self._write_timeout.seconds = unread_time
         if self._current_state() in _CLOSED:
             if self._early_data:
@@ -320,11 +328,13 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
 
     def _pause_reading(self) -> None:
         self._reading_paused = True
+        self._stop_message_timer()  # the peer cannot send
         self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
         if self._reading_paused:
             self._reading_paused = False
+            self._start_message_timer()
             self._transport.resume_reading()
             # TLS may have buffered data that arrived with the last bytes of the handshake.
             if self._tls is not None or self._early_data:
@@ -343,8 +353,26 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         if framing.violation:
             self._fail(ConnectionAbortedError(framing.violation))
         elif framing.unfinished != self._unfinished:
+            if framing.unfinished < self._unfinished:  # it is another message
+                self._stop_message_timer()
             self._unfinished = framing.unfinished
+            self._start_message_timer()
             receiver.message_growing(framing.unfinished)
+
+    def _start_message_timer(self) -> None:
+        if self._unfinished and self._message_timer is None and self._message_time is not None:
+            self._message_timer = self._loop.call_later(self._message_time, self._on_message_time)
+
+    def _stop_message_timer(self) -> None:
+        if self._message_timer is not None:
+            self._message_timer.cancel()
+            self._message_timer = None
+
+    def _on_message_time(self) -> None:
+        self._message_timer = None
+        self._fail(
+            TimeoutError(f"the peer took more than {self._message_time:g} s to send a message")
+        )
 
     def _flush(self) -> None:
         pending = self._pending
@@ -455,6 +483,7 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
 
     def _report_lost(self, error: Exception | None) -> None:
         self._deliver_early_data()
+        self._stop_message_timer()
         # An unfinished message goes now, and not when the garbage collector frees this transport.
         self._framing, self._early_data = type(self._framing)(0), b""
         receiver, self._receiver = self._receiver, None
