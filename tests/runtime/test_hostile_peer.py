@@ -295,7 +295,7 @@ async def test_server_logs_flood_of_invalid_messages_once(
     socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with enkaku.serve_unix(Serving(), socket_path), raw_client(socket_path) as peer:
-        peer.send_bytes(b"nonsense\n" * 1000)
+        peer.send_bytes(b"nonsense that is longer than 32 bytes\n" * 1000)
         assert await peer.settle() == []
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
@@ -447,7 +447,7 @@ async def test_unfinished_message_is_freed_with_its_connection(socket_path: Path
             gc.enable()
 
 
-@pytest.mark.parametrize("rubbish", [b"1\n", b'{"payload":{"typ":"request","rid":1}}\n'])
+@pytest.mark.parametrize("rubbish", [b"1" * 40 + b"\n", b'{"payload":{"typ":"request","rid":1}}\n'])
 async def test_flood_of_invalid_lines_lets_other_clients_through(
     socket_path: Path, rubbish: bytes
 ) -> None:
@@ -463,7 +463,8 @@ async def test_flood_of_invalid_lines_lets_other_clients_through(
     clock = _Clock()
     flood = rubbish * (512 * 1024 // len(rubbish))
     with mock.patch("enkaku.flow.fairness.monotonic", clock):
-        async with enkaku.serve_unix(Serving(), socket_path, observers=[Counting()]):
+        limits = enkaku.Limits(invalid=1_000_000)
+        async with enkaku.serve_unix(Serving(), socket_path, observers=[Counting()], limits=limits):
             async with enkaku.connect_unix(socket_path) as other, raw_client(socket_path) as peer:
                 await other.request(VOID, None)
                 peer.send_bytes(flood)

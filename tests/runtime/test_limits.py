@@ -155,11 +155,14 @@ async def test_limit_handlers_queues_events(connect: Connect) -> None:
 
 
 async def test_limit_connections_ends_one_too_many(socket_path: Path) -> None:
-    seen = Recorder()
+    seen, life = Recorder(), Lifetime()
     limits = enkaku.Limits(connections=2)
-    async with enkaku.serve_unix(Serving(), socket_path, limits=limits, observers=[seen]) as server:
+    handler = Serving(ask=life.forever)
+    async with enkaku.serve_unix(handler, socket_path, limits=limits, observers=[seen]) as server:
         async with raw_client(socket_path) as first, raw_client(socket_path) as second:
-            assert await first.settle() == await second.settle() == []
+            for peer in (first, second):
+                peer.send(typ="request", rid="1", prc="ask", prm=1)
+                assert await peer.settle() == []
             async with raw_client(socket_path) as third:
                 assert await third.reader.read() == b""
             assert len(server.connections) == 2
@@ -167,6 +170,27 @@ async def test_limit_connections_ends_one_too_many(socket_path: Path) -> None:
         await until(lambda: not server.connections)
         async with raw_client(socket_path) as again:
             assert await again.settle() == []
+
+
+async def test_limit_connections_ends_longest_silent_without_call(socket_path: Path) -> None:
+    life = Lifetime()
+    limits = enkaku.Limits(connections=4)
+    handler = Serving(ask=life.forever)
+    async with (
+        enkaku.serve_unix(handler, socket_path, limits=limits) as server,
+        raw_client(socket_path) as busy,
+        raw_client(socket_path) as first,
+        raw_client(socket_path) as second,
+        raw_client(socket_path) as third,
+    ):
+        busy.send(typ="request", rid="1", prc="ask", prm=1)
+        for peer in (busy, second, third, first):
+            assert await peer.settle() == []
+        async with raw_client(socket_path) as new:
+            assert await new.settle() == []
+            assert await second.reader.read() == b""
+            assert await first.settle() == await third.settle() == await busy.settle() == []
+            assert len(server.connections) == 4
 
 
 async def test_limit_request_time_cancels_request_not_stream(

@@ -106,20 +106,20 @@ def test_lines_oversized_head_is_short(pieces: list[bytes]) -> None:
     assert 0 < len(found[0].head) <= 1024
 
 
-def test_lines_endless_after_four_times_the_limit() -> None:
+def test_lines_of_four_times_the_limit_are_a_violation() -> None:
     splitter = Lines(LIMIT)
     splitter.split(b"x" * LIMIT * 4)
-    assert not splitter.endless
+    assert not splitter.violation
     splitter.split(b"x")
-    assert splitter.endless
+    assert "four times" in splitter.violation
 
 
-def test_lines_long_but_terminated_is_not_endless() -> None:
+def test_lines_long_but_terminated_are_no_violation() -> None:
     splitter = Lines(LIMIT)
     splitter.split(b"x" * LIMIT * 9 + b"\n")
-    assert not splitter.endless
+    assert not splitter.violation
     splitter.split(b"x" * LIMIT * 3 + b"\n" + b"y" * LIMIT * 3)
-    assert not splitter.endless
+    assert not splitter.violation
 
 
 def test_lines_memory_stays_within_limit() -> None:
@@ -141,3 +141,28 @@ def test_lines_many_chunks_take_linear_time() -> None:
     for _ in range(300_000):
         splitter.split(b"x")
     assert splitter.split(b"\n") == [b"x" * 300_000]
+
+
+@each_way
+@pytest.mark.parametrize("line", [b"1", b"", b"x" * 30])
+def test_lines_too_short_for_messages_are_a_violation(split: Split, line: bytes) -> None:
+    splitter = Lines(100_000)
+    assert split(splitter, [(line + b"\n") * 5_000]) == []
+    assert "too short" in splitter.violation
+
+
+@each_way
+def test_lines_short_ones_of_a_small_read_are_kept(split: Split) -> None:
+    splitter = Lines(100_000)
+    assert len(split(splitter, [b"1\n" * 1_000, b"1\n" * 1_000])) == 2_000
+    assert not splitter.violation
+
+
+@each_way
+def test_lines_unfinished_size_is_that_of_current_line(split: Split) -> None:
+    splitter = Lines(10_000)
+    sizes: list[int] = []
+    for piece in (b"x" * 4_000, b"x" * 4_000, b"x" * 4_000, b"\n", b"a\n" + b"y" * 5_000, b"\n"):
+        split(splitter, [piece])
+        sizes.append(splitter.unfinished)
+    assert sizes == [0, 8_000, 12_000, 0, 5_000, 0]
