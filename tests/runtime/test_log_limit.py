@@ -135,9 +135,10 @@ async def test_server_handler_failures_are_limited_by_procedure(
     assert texts[11:] == ["ask: the handler failed: 20 more left out"]
 
 
+@pytest.mark.parametrize("stops", [True, False])
 @pytest.mark.parametrize("error", [enkaku.CallClosed, enkaku.ConnectionLost])
-async def test_handler_ended_by_a_stop_is_logged_at_debug_level(
-    connect: Connect, caplog: pytest.LogCaptureFixture, error: type[Exception]
+async def test_handler_ended_by_a_stop_or_loss_is_logged_at_debug(
+    socket_path: Path, caplog: pytest.LogCaptureFixture, error: type[Exception], stops: bool
 ) -> None:
     caplog.set_level(logging.DEBUG, "enkaku")
     life = Lifetime()
@@ -149,11 +150,14 @@ async def test_handler_ended_by_a_stop_is_logged_at_debug_level(
         finally:
             raise error("the call is over")  # instead of the cancellation
 
-    async with connect(Serving(ask=ask)) as connection:
+    async with (
+        enkaku.serve_unix(Serving(ask=ask), socket_path) as server,
+        enkaku.connect_unix(socket_path) as connection,
+    ):
         call = asyncio.create_task(connection.request(ASK, 1))
         await soon(life.began)
-        await connection.close()
-        with pytest.raises(enkaku.ConnectionLost):
+        await (server.stop(grace=0) if stops else connection.close())
+        with pytest.raises((enkaku.ConnectionLost, enkaku.CallError)):
             await call
     records = [each for each in caplog.records if "ask" in each.getMessage()]
     assert [(each.levelname, each.exc_info) for each in records] == [("DEBUG", None)]

@@ -154,6 +154,16 @@ def test_problem_next_to_secret_has_value() -> None:
         assert caught.value.problems[0].found in {"5", '"tea"'}
 
 
+def test_error_keeps_only_problems_that_it_shows() -> None:
+    properties = {f"a{number}": {"x-secret": True, "type": "integer"} for number in range(30)}
+    with pytest.raises(enkaku.DecodeError) as caught:
+        Slot[Any]("login param", Checked(object, {"properties": properties})).decode(
+            enkaku.Slot("any", object).encode(dict.fromkeys(properties, SECRET))
+        )
+    assert (len(caught.value.problems), caught.value.more) == (10, 20)
+    assert SECRET not in repr(caught.value)
+
+
 def test_secret_with_lone_surrogate_is_not_shown() -> None:
     reason = _problem(Login, r'{"user": "\ud800", "passWord": 12}')
     assert reason == "/passWord: expected string, got secret value"

@@ -17,7 +17,7 @@ from enkaku_codegen.json_values import Json, Tokens, pointer, tokens
 from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
 from .doubts import doubts, format_doubt
 from .lenient import convert, has_old_ids, is_ignorable, read_as
-from .lint import HIDDEN, NAME_IN_PYTHON, holds_schemas, lint
+from .lint import NAME_IN_PYTHON, holds_schemas, lint
 from .load import Document, load
 from .locations import Location, Resource
 from .schemas import check, subschemas
@@ -142,9 +142,6 @@ class Library:
             elif not _is_class_name(wanted):
                 message = f'expected a name for a class, such as "Order", got {describe(wanted)}'
                 self.add_issue(location.below((NAME_IN_PYTHON,)), message)
-        if not isinstance(schema.get(HIDDEN, False), bool):
-            message = f"expected true or false, got {describe(schema[HIDDEN])}"
-            self.add_issue(location.below((HIDDEN,)), message)
         is_foreign = location.document in self._foreign
         for path, message in lint(schema, dialect):
             found.add(path)

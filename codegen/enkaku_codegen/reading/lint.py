@@ -7,7 +7,7 @@ from enkaku_codegen.json_values import Json, Tokens
 
 from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect
 from .regexes import pattern_fault
-from .validation_text import nearest, severed
+from .validation_text import describe, nearest, severed
 
 __all__ = ["HIDDEN", "NAME_IN_PYTHON", "holds_schemas", "lint"]
 
@@ -73,6 +73,8 @@ def lint(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, st
                 yield (
                     key,
                 ), "expected one schema: in draft 2020-12, prefixItems has the first ones"
+        elif key == HIDDEN and not isinstance(value, bool):
+            yield (key,), f"expected true or false, got {describe(value)}"
         elif not key.startswith("x-"):
             yield (key,), f'unknown keyword "{key}"{_hint(schema, key, dialect)}'
     if not (dialect.ref_alone and "$ref" in schema):

@@ -114,14 +114,14 @@ class _Types:
         Raises:
             _Secret: One is secret.
         """
-        seen: list[object] = []
+        seen: dict[int, object] = {}
         expanded: list[tuple[object, str]] = []
         waiting = self._types
         while waiting:
             form, module = waiting.pop()
-            if any(form is each for each in seen):
+            if id(form) in seen:
                 continue
-            seen.append(form)
+            seen[id(form)] = form
             parts = list(_parts(form, module))
             waiting += parts
             if not parts:

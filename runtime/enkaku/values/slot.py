@@ -48,6 +48,7 @@ _MINUS: Final = ord("-")  # Python finds one byte faster than several
 _MINUS_ZERO: Final = re.compile(
     rb"-0\.0(?=[],}]|$)"
 )  # TypeScript writes 0; a string may contain it, too
+_SHOWN: Final = 10  # problems that an error keeps
 _FALSY: Final = (b"null", b"false", b"0", b'""')
 _OVER_BUDGET: Final = Problem(
     "", "value that its unions can match within the validation budget", "ambiguous value"
@@ -263,10 +264,17 @@ class Slot(Generic[T]):
         return value
 
     def _rejection(self, problems: tuple[Problem, ...]) -> DecodeError:
-        return DecodeError(self.label, self._without_secrets(problems))
+        first, more = self._shown(problems)
+        return DecodeError(self.label, first, more=more)
 
-    def _without_secrets(self, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-        return hide_secrets(problems, self.type_form, self._checked)
+    def _unfit(self, problems: tuple[Problem, ...]) -> EncodeError:
+        first, more = self._shown(problems)
+        return EncodeError(self.label, first, more=more)
+
+    def _shown(self, problems: tuple[Problem, ...]) -> tuple[tuple[Problem, ...], int]:
+        """Return the first problems, without secrets, and the number of the others."""
+        first = problems[:_SHOWN]
+        return hide_secrets(first, self.type_form, self._checked), len(problems) - len(first)
 
     def _decode_surrogates(self, data: bytes) -> T:
         try:
@@ -415,13 +423,11 @@ class Slot(Generic[T]):
             text = self._dump(value).decode().translate(restore)
         except ValidationError as error:
             problems = from_pydantic(error, value, python=True)
-            raise EncodeError(
-                self.label, self._without_secrets(restore_problems(problems, restore))
-            ) from None
+            raise self._unfit(restore_problems(problems, restore)) from None
         except (AttributeError, TypeError):
             raise EncodeError(self.label, (_NOT_AN_INSTANCE,)) from None
         except ValueError:
-            raise EncodeError(self.label, self._without_secrets((self._not_json(value),))) from None
+            raise self._unfit((self._not_json(value),)) from None
         return text.encode("utf-8", "backslashreplace")
 
     def _not_json(self, value: T) -> Problem:
