@@ -7,7 +7,7 @@ from enkaku_codegen.proving.checks import Checks
 from enkaku_codegen.reading.definition import Protocol, read_protocol
 from enkaku_codegen.reading.load import load
 
-from .errors import Issue, ProtocolError
+from .errors import Issue, ProtocolError, in_order
 from .fingerprint import MARKER, Request, fingerprint
 from .generate import generate_with_checks
 from .output import Changes, changes
@@ -48,7 +48,10 @@ def prepare(request: Request, out: Path) -> Prepared:
         message = "the schemas are nested too deeply through their references"
         raise ProtocolError([Issue(str(request.protocol), None, "", message)]) from None
     new_fingerprint = fingerprint(request, protocol.sources, files)
-    return Prepared(changes(files, out, MARKER, new_fingerprint), checks, protocol.warnings)
+    warnings = protocol.warnings
+    if checks.ambiguous:
+        warnings += load(request.protocol).locate(ProtocolError(checks.ambiguous)).issues
+    return Prepared(changes(files, out, MARKER, new_fingerprint), checks, in_order(warnings))
 
 
 def _generated(protocol: Protocol, request: Request) -> tuple[dict[str, str], Checks]:

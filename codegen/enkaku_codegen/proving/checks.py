@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Schema, Tokens, pointer, tokens
@@ -11,6 +12,7 @@ from enkaku_codegen.reading.bundle import needed_definitions, without_annotation
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.reading.simple_schema import SimpleSchema
 
+from .ambiguous import ambiguous_unions
 from .formats import unheld
 from .prove import Prover, Reason
 
@@ -46,6 +48,7 @@ class Checks:
         proved: The number of slots that need no validator.
         formats: For each slot whose types reject strings of their format, what they reject; by its label.
         widened: Why the types of schemas are object, by location: they exceed a limit of the generator.
+        ambiguous: Warnings about unions that the runtime reads within a budget.
     """
 
     slots: Mapping[tuple[str, str], Check]
@@ -53,6 +56,7 @@ class Checks:
     proved: int
     formats: Mapping[str, tuple[str, ...]]
     widened: Mapping[str, str]
+    ambiguous: tuple[Issue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,16 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     if issues:
         raise ProtocolError(issues)
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
-    return Checks(slots, bared, proved, formats, plan.widened)
+    ambiguous = tuple(
+        Issue(None, None, pointer(path), _AMBIGUOUS) for path in ambiguous_unions(plan)
+    )
+    return Checks(slots, bared, proved, formats, plan.widened, ambiguous)
+
+
+_AMBIGUOUS: Final = (
+    "a recursive union whose alternatives may accept the same value: large values may be rejected, since each alternative is tried; "
+    "give each object a required property with a 'const' of its own"
+)
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:
