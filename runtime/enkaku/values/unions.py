@@ -39,7 +39,7 @@ _REQUIRED: Final = frozenset(
 )
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
 _BUDGET: Final = 10_000  # bytes of JSON that unions may validate for a small value
-_CHEAP: Final = 8_000  # what is left of it after a value that was read fast
+_CHEAP: Final = 5_000  # what is left of it after a value that was read fast
 _LEVELS: Final = 16  # how many nested unions may validate all of a large value
 _CALL: Final = 16  # what a choice costs at least, in bytes
 _TRY: Final = 300  # what an alternative costs at least that is tried with other unions within it
