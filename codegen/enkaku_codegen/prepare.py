@@ -50,6 +50,8 @@ def prepare(request: Request, out: Path) -> Prepared:
         raise ProtocolError([Issue(str(request.protocol), None, "", message)]) from None
     new_fingerprint = fingerprint(request, protocol.sources, files)
     warnings = [*protocol.warnings, *_unenforced(checks, protocol, request.protocol)]
+    if checks.ambiguous:
+        warnings += load(request.protocol).locate(ProtocolError(checks.ambiguous)).issues
     return Prepared(changes(files, out, MARKER, new_fingerprint), checks, in_order(warnings))
 
 

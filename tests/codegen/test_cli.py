@@ -558,6 +558,23 @@ def test_generator_in_zip_archive_generates(tmp_path: Path, package: Path) -> No
     assert made == {k: v for k, v in contents(package).items() if k != ".enkaku.json"}
 
 
+def test_warning_names_ambiguous_recursive_union(tmp_path: Path) -> None:
+    part = {"$ref": "#/$defs/T"}
+    objects = [{"type": "object", "properties": {"a": part, "k": {"const": n}}} for n in (1, 2)]
+    document = {
+        "$defs": {"T": {"anyOf": [*objects, {"type": "integer"}]}},
+        "procedures": {"a": {"type": "event", "data": part}},
+    }
+    (tmp_path / "p.json").write_text(json.dumps(document))
+    ran = enkaku("generate", "p.json", "--out", "made", cwd=tmp_path)
+    expected = (
+        "warning: p.json:1: /$defs/T: a recursive union whose alternatives may accept the same"
+    )
+    assert ran.returncode == 0
+    assert ran.stderr.startswith(expected)
+    assert ran.stderr.count("\n") == 1
+
+
 def test_warning_is_printed_once_and_changes_no_exit_code(tmp_path: Path) -> None:
     schema = {"properties": {"max": {}}, "required": ["maximum"]}
     definition = {"$ref": "#/$defs/A"}

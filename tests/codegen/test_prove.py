@@ -8,6 +8,7 @@ import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.proving import candidates, prove
+from enkaku_codegen.proving.ambiguous import ambiguous_unions
 from enkaku_codegen.proving.checks import make_checks
 from generated.packages import an_error, make_protocol, one_param
 
@@ -241,3 +242,40 @@ def test_prove_shares_comparisons_of_classes(monkeypatch: pytest.MonkeyPatch) ->
     assert reasons({"$ref": "#/$defs/U"}, definitions) == [
         "/$defs/U/oneOf: a value may match two of the alternatives"
     ]
+
+
+SELF = {"$ref": "#/$defs/T"}
+
+
+def an_object(properties: dict[str, Any], required: str = "", *, closed: bool = False) -> Any:
+    made = {"type": "object", "properties": {"of": SELF, **properties}, "required": [*required]}
+    return {**made, "additionalProperties": False} if closed else made
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "ambiguous"),
+    [
+        ([an_object({"k": {"const": 1}}, "k"), an_object({"k": {"const": 2}}, "k")], False),
+        ([an_object({"k": {"const": 1}}, "k"), an_object({"k": {"const": 2}})], False),
+        ([an_object({"k": {"const": 1}}), an_object({"k": {"const": 2}})], True),
+        ([an_object({"k": {"const": 1}}, "k"), an_object({"k": {"type": "integer"}}, "k")], True),
+        ([an_object({"k": {"type": "string"}}, "k"), an_object({"k": {"type": "null"}})], False),
+        ([an_object({"k": {}}, "k"), an_object({"m": {}}, "m")], True),
+        ([an_object({"k": {}}, "k"), an_object({"m": {}}, "m", closed=True)], False),
+        ([{"type": "array", "items": SELF}, {"type": "array", "items": {"const": 1}}], True),
+        ([{"type": "array", "items": SELF}, an_object({})], False),
+        ([{"type": "object", "additionalProperties": SELF}, an_object({})], True),
+        ([{"type": "object", "title": "P"}, {"type": "object", "properties": {"a": {}}}], False),
+    ],
+)
+def test_ambiguous_recursive_union_is_found(alternatives: Any, ambiguous: bool) -> None:
+    definitions = {"T": {"anyOf": [*alternatives, {"type": "integer"}]}}
+    found = [*ambiguous_unions(make_plan(one_param(SELF, definitions)))]
+    assert found == ([("$defs", "T")] if ambiguous else [])
+
+
+def test_ambiguous_union_of_slot_is_found_there() -> None:
+    one = {"type": "object", "properties": {"of": {"$ref": "#/$defs/R"}}}
+    definitions = {"R": {"type": "object", "properties": {"of": {"$ref": "#/$defs/R"}}}}
+    schema = {"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/R"}, one]}}
+    assert [*ambiguous_unions(make_plan(one_param(schema, definitions)))] == [("echo", "param")]

@@ -191,16 +191,12 @@ def test_nested_union_type_reports_few_problems(depth: int, beside: dict[str, ob
 
 
 @pytest.mark.parametrize("depth", [8, pytest.param(60, marks=pytest.mark.slow), 180])
-def test_undiscriminated_union_is_rejected_beyond_budget(depth: int) -> None:
+def test_undiscriminated_union_is_decoded_in_linear_time(depth: int) -> None:
     slot, text = Slot[object]("slot", Whole | Named), json.dumps(nest(depth)).encode()
     assert isinstance(slot.decode(b'{"of":{"x":"a"},"x":1}'), Whole)
     refuse(Whole | Named, nest(depth, x=[]))
     since = time.perf_counter()
-    if depth == 8:
-        assert slot.encode(slot.decode(text)) == text.replace(b" ", b"")
-    else:
-        with pytest.raises(DecodeError, match="within the validation budget"):
-            slot.decode(text)
+    assert slot.encode(slot.decode(text)) == text.replace(b" ", b"")
     assert time.perf_counter() - since < _SECONDS
 
 

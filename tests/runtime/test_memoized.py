@@ -361,3 +361,26 @@ async def test_costly_values_of_one_packet_let_other_client_through(socket_path:
                 for _ in range(40):
                     assert b'"result"' in await peer.reader.readline()
     assert len(seen) > 3  # the other client was served between them
+
+
+def test_wide_ambiguous_union_shares_parts_of_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    width, depth = 10, 50
+    union = " | ".join(f"A{index}" for index in range(width))
+    names = {
+        f"A{index}": type(
+            f"A{index}",
+            (enkaku.Model,),
+            {
+                "__module__": __name__,
+                "__annotations__": {"k": f"Literal[{index}] | None", "of": f"{union} | None"},
+                "k": None,
+                "of": None,
+            },
+        )
+        for index in range(width)
+    }
+    globals().update(names)
+    slot = Slot[Any]("slot", eval(union, names))  # noqa: S307 # the names above
+    monkeypatch.setattr(memoized, "_STEPS", 2 * depth * (width + 1))
+    text = json.dumps(nested(depth, lambda v: {"of": v}, {})).encode()
+    assert json.loads(slot.encode(slot.decode(text))) == json.loads(text)

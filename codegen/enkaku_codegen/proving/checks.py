@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Schema, Tokens, pointer, tokens
@@ -11,6 +12,7 @@ from enkaku_codegen.reading.bundle import needed_definitions, without_annotation
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.reading.simple_schema import SimpleSchema
 
+from .ambiguous import ambiguous_unions
 from .formats import unheld
 from .prove import Prover, Reason
 
@@ -46,7 +48,11 @@ class Checks:
         proved: The number of slots that need no validator.
         formats: For each slot whose types reject strings of their format, what they reject; by its label.
         widened: Why the types of schemas are object, by location: they exceed a limit of the generator.
+<<<<<<< HEAD
         unenforced: What the types of a package without slots do not enforce, so that nothing does.
+=======
+        ambiguous: Warnings about unions that the runtime reads within a budget.
+>>>>>>> uni
     """
 
     slots: Mapping[tuple[str, str], Check]
@@ -54,7 +60,11 @@ class Checks:
     proved: int
     formats: Mapping[str, tuple[str, ...]]
     widened: Mapping[str, str]
+<<<<<<< HEAD
     unenforced: tuple[Reason, ...] = ()
+=======
+    ambiguous: tuple[Issue, ...] = ()
+>>>>>>> uni
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,7 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     if issues:
         raise ProtocolError(issues)
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
+<<<<<<< HEAD
     unenforced = () if plan.procedures else tuple(_unenforced(plan, protocol, prover))
     return Checks(slots, bared, proved, formats, plan.widened, unenforced)
 
@@ -118,6 +129,18 @@ def _unenforced(plan: Plan, protocol: Protocol, prover: Prover) -> Iterator[Reas
             if reason not in seen:
                 seen.add(reason)
                 yield reason
+=======
+    ambiguous = tuple(
+        Issue(None, None, pointer(path), _AMBIGUOUS) for path in ambiguous_unions(plan)
+    )
+    return Checks(slots, bared, proved, formats, plan.widened, ambiguous)
+
+
+_AMBIGUOUS: Final = (
+    "a recursive union whose alternatives may accept the same value: large values may be rejected, since each alternative is tried; "
+    "give each object a required property with a 'const' of its own"
+)
+>>>>>>> uni
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:

@@ -32,7 +32,7 @@ from .pydantic_internals import (
     require_schemas,
 )
 
-__all__ = ["ABSENT", "ABSENT_IF", "CHOICE", "TAG", "Absent", "Exact", "make_exact"]
+__all__ = ["ABSENT", "ABSENT_IF", "CHOICE", "TAG", "Absent", "Exact", "make_exact", "reject_null"]
 
 
 class Absent(Enum):
@@ -272,12 +272,13 @@ class _Rewriter:
                 pass
         # A validator after the schema: one before it would pass a Python value on, and no string would be a datetime.
         not_null = core_schema.no_info_after_validator_function(
-            _reject_null, cast(CoreSchema, schema)
+            reject_null, cast(CoreSchema, schema)
         )
         return cast(Schema, not_null)
 
 
-def _reject_null(value: object) -> object:
+def reject_null(value: object) -> object:
+    """Return a value that is not null."""
     if value is None:
         raise PydanticCustomError("expected", "any value except null")
     return value

@@ -24,8 +24,10 @@ from pydantic_core import (
     to_json,
 )
 
+from .exact import reject_null
 from .problems import Choice, Fault, Path, choose_alternatives
 from .pydantic_internals import (
+    NEVER_NULL,
     OPAQUE_KEYS,
     Schema,
     choices_of,
@@ -172,11 +174,20 @@ class _Run:
 
     def part(self, value: object, piece: "_Piece", parent: _Part | None, steps: Path) -> _Part:
         """Return a part of the value: the same for the same place and piece."""
-        while (only := piece.only(value)) is not None:
-            piece = only
         key = id(value), id(piece)
-        if key in self._known:
-            return self._known[key]
+        if key not in self._known:
+            only = piece.only(value)
+            part = (
+                self._make(value, piece, parent, steps)
+                if only is None
+                else self.part(value, only, parent, steps)
+            )
+            if not isinstance(value, dict | list):  # several places may have the same scalar
+                return part
+            self._known[key] = part
+        return self._known[key]
+
+    def _make(self, value: object, piece: "_Piece", parent: _Part | None, steps: Path) -> _Part:
         if not piece.needs_all:
             self.spend(1)
         self._parts -= 1
@@ -184,8 +195,6 @@ class _Run:
             raise TooManyAttempts
         part = _Part(value, piece, len(self.results), parent, steps)
         self.results.append(None)
-        if isinstance(value, dict | list):  # several places may have the same scalar
-            self._known[key] = part
         return part
 
     def validate(self, value: object, piece: "_Piece") -> _Part:
@@ -394,12 +403,20 @@ class _Pieces:
     def _union(self, schema: Schema) -> _Piece:
         """Return the piece of a union: the same for equal unions, such as those of one property in several classes."""
         similar = self._unions.setdefault(tuple(_names_in(schema)), [])
-        choices = choices_of(schema)
+        choices = [self._bare(each) for each in choices_of(schema)]
         for each in similar:
             if each.choices == choices:
                 return each
         similar.append(_Union(choices, self))
         return similar[-1]
+
+    def _bare(self, schema: Schema) -> Schema:
+        """Return a choice without the check that its value is not null, if it is a class, which rejects null."""
+        if schema["type"] == "function-after" and schema["function"]["function"] is reject_null:
+            inner: Schema = schema["schema"]
+            real = self._definitions.get(inner.get("schema_ref", ""), inner)
+            return inner if real["type"] in NEVER_NULL else schema
+        return schema
 
     def _is_cut(self, schema: object) -> bool:
         """Return whether an ambiguous union can be reached from a schema."""

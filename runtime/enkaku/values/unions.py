@@ -8,7 +8,7 @@ read by ``memoized``, which validates no part of a value twice with the same typ
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import CoreSchema, SchemaValidator, to_json
@@ -39,9 +39,10 @@ _REQUIRED: Final = frozenset(
 )
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
 _BUDGET: Final = 10_000  # bytes of JSON that unions may validate for a small value
-_CHEAP: Final = 8_000  # what is left of it after a value that was read fast
+_CHEAP: Final = 5_000  # what is left of it after a value that was read fast
 _LEVELS: Final = 16  # how many nested unions may validate all of a large value
 _CALL: Final = 16  # what a choice costs at least, in bytes
+_TRY: Final = 300  # what an alternative costs at least that is tried with other unions within it
 
 
 class TooManyAttempts(Exception):
@@ -346,6 +347,16 @@ def _constants_of(alternative: _Alternative, name: str) -> frozenset[tuple[type,
     return (field.required and field.constants) or frozenset()
 
 
+def _is_nested(value: object) -> bool:
+    """Return whether an array or object contains another, in which there may be unions."""
+    inner: Collection[object] = ()
+    if isinstance(value, dict):
+        inner = cast(Properties, value).values()
+    elif isinstance(value, list):
+        inner = cast(list[object], value)
+    return any(isinstance(each, dict | list) for each in inner)
+
+
 def _discriminator(alternatives: Alternatives, attempts: Attempts) -> Callable[[Any], str]:
     labels = alternatives.labels
 
@@ -357,7 +368,10 @@ def _discriminator(alternatives: Alternatives, attempts: Attempts) -> Callable[[
             chosen = alternatives.of_type(value)
             if attempts.explained < 0:
                 chosen = chosen[:1]
-        attempts.budget -= (_CALL + len(to_json(value))) * (len(chosen) or 1)
+        size = len(to_json(value))
+        attempts.budget -= _CALL + size
+        if len(chosen) > 1 and _is_nested(value):
+            attempts.budget -= (_TRY + size) * len(chosen)
         if attempts.budget < 0:
             raise TooManyAttempts
         return labels[chosen[0]] if len(chosen) == 1 else _ALL
