@@ -48,11 +48,8 @@ class Checks:
         proved: The number of slots that need no validator.
         formats: For each slot whose types reject strings of their format, what they reject; by its label.
         widened: Why the types of schemas are object, by location: they exceed a limit of the generator.
-<<<<<<< HEAD
         unenforced: What the types of a package without slots do not enforce, so that nothing does.
-=======
         ambiguous: Warnings about unions that the runtime reads within a budget.
->>>>>>> uni
     """
 
     slots: Mapping[tuple[str, str], Check]
@@ -60,11 +57,8 @@ class Checks:
     proved: int
     formats: Mapping[str, tuple[str, ...]]
     widened: Mapping[str, str]
-<<<<<<< HEAD
     unenforced: tuple[Reason, ...] = ()
-=======
     ambiguous: tuple[Issue, ...] = ()
->>>>>>> uni
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +109,11 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     if issues:
         raise ProtocolError(issues)
     bared = {name: without_annotations(definitions[name]) for name in sorted(definitions)}
-<<<<<<< HEAD
     unenforced = () if plan.procedures else tuple(_unenforced(plan, protocol, prover))
-    return Checks(slots, bared, proved, formats, plan.widened, unenforced)
+    ambiguous = tuple(
+        Issue(None, None, pointer(path), _AMBIGUOUS) for path in ambiguous_unions(plan)
+    )
+    return Checks(slots, bared, proved, formats, plan.widened, unenforced, ambiguous)
 
 
 def _unenforced(plan: Plan, protocol: Protocol, prover: Prover) -> Iterator[Reason]:
@@ -129,18 +125,12 @@ def _unenforced(plan: Plan, protocol: Protocol, prover: Prover) -> Iterator[Reas
             if reason not in seen:
                 seen.add(reason)
                 yield reason
-=======
-    ambiguous = tuple(
-        Issue(None, None, pointer(path), _AMBIGUOUS) for path in ambiguous_unions(plan)
-    )
-    return Checks(slots, bared, proved, formats, plan.widened, ambiguous)
 
 
 _AMBIGUOUS: Final = (
     "a recursive union whose alternatives may accept the same value: large values may be rejected, since each alternative is tried; "
     "give each object a required property with a 'const' of its own"
 )
->>>>>>> uni
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:

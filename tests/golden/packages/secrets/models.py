@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from enkaku import ABSENT, Absent, Model
+from enkaku import ABSENT, Absent
+from enkaku.generated import Model
 from pydantic import Field
 
 Code: TypeAlias = Annotated[str, Field(pattern="^[0-9]+$")]
