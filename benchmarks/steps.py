@@ -25,8 +25,9 @@ from enkaku.calls.states import ServerState, Step
 from enkaku.flow.fairness import Fairness
 from enkaku.flow.inbox import Inbox, ReadControl
 from enkaku.flow.send_window import Window
+from enkaku.limits import Limits
 from enkaku.server.call import Context, ServerCall
-from enkaku.server.shared import Capacity
+from enkaku.server.capacity import Capacity, ServerCapacity
 from enkaku.transports.lines import Lines
 from enkaku.transports.memory import memory_pair
 from enkaku.wire.messages import (
@@ -90,8 +91,10 @@ def call_steps() -> dict[str, Callable[[], object]]:
     transport, _ = memory_pair()
     connection = ConnectionInfo("a client", None)
     loop = asyncio.get_running_loop()
-    context = Context(connection, transport, Observers(), Fairness(), 1024, loop, _ignore)
-    capacity = Capacity(calls=10, whole=Capacity(calls=10))
+    whole = ServerCapacity(Limits(), lambda: None)
+    capacity = Capacity(whole, calls=10, on_change=lambda: None)
+    observers, fairness = Observers(), Fairness()
+    context = Context(connection, transport, capacity, observers, fairness, 1024, loop, _ignore)
     now = time.monotonic()
     deadlines = Deadlines(list)
     deadlines.wake_at(now + 60)

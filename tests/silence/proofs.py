@@ -62,6 +62,18 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "it does not read its replies": ("test_requests_with_unread_replies_do_not_grow_server",),
         "it sends invalid messages": ("test_invalid_messages_are_reported_and_calls_continue",),
         "it sends an endless line": ("test_endless_line_ends_connection",),
+        "it begins a message of more than 4 KiB and does not finish it": (
+            "test_message_that_takes_too_long_ends_the_connection",
+        ),
+        "it sends lines that are too short for messages": (
+            "test_lines_too_short_for_messages_end_the_connection",
+        ),
+        "it sends more invalid messages than `Limits.invalid`": (
+            "test_invalid_messages_beyond_limit_end_the_connection",
+        ),
+        "it makes the server hold memory that is never freed": (
+            "test_memory_that_is_never_freed_ends_largest_connection",
+        ),
         "it never finishes the TLS handshake": ("test_tls_client_without_handshake_is_dropped",),
         "it sends nothing and has no open call": (
             "test_limit_idle_drops_client_without_open_call",

@@ -43,7 +43,7 @@ class ClientSide:
         self._watch = watch
         self._accepted: asyncio.Queue[_Peer] = asyncio.Queue()
         self._counting = Counting()
-        self._limits = enkaku.Limits(message_size=MESSAGE_SIZE)
+        self._limits = enkaku.Limits(message_size=MESSAGE_SIZE, invalid=1_000_000)
         self.reached = 0  # calls that ended with a message of the server
 
     async def run(self, numbers: range, count: int) -> AsyncGenerator[int, None]:

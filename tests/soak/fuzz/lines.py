@@ -86,8 +86,9 @@ def made_envelope(random: Random, payload: Members) -> Members:
 
 
 def may_end(data: bytes) -> bool:
-    """Return whether a peer may end the connection: a line exceeded four times the size limit."""
-    return max(map(len, data.split(b"\n"))) > 4 * MESSAGE_SIZE
+    """Return whether a peer may end the connection: a line exceeded four times the size limit, or many are too short."""
+    sizes = [len(line) for line in data.split(b"\n")]
+    return max(sizes) > 4 * MESSAGE_SIZE or sum(size < 32 for size in sizes) > 64
 
 
 def pieces(random: Random, data: bytes) -> Iterator[bytes]:

@@ -44,7 +44,7 @@ class ServerSide:
         self._counting = Counting()
         # A low limit of calls, so that a leaked call soon makes the server reject others.
         self._limits = enkaku.Limits(
-            message_size=MESSAGE_SIZE, server_calls=1_000, server_handlers=500
+            invalid=1_000_000, message_size=MESSAGE_SIZE, server_calls=1_000, server_handlers=500
         )
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import re
 import sys
 import traceback
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 __all__ = ["Expected", "Flatness", "Watch", "resident"]
 
+_LEFT_OUT: Final = re.compile(r"^fail: the handler failed: \d+ more left out$")  # Expected, too
 _ENDED_WITHIN: Final = 10.0  # seconds, the time limit for the end of cancelled tasks
 _STATM: Final = Path("/proc/self/statm")
 _PAGE: Final = 4096
@@ -69,7 +71,7 @@ class Watch(logging.Handler):
             self.add(f"a log message cannot be formatted: {record.msg!r}: {unfit!r}")
             return
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, Expected):
+        if isinstance(error, Expected) or _LEFT_OUT.search(text):
             return
         if record.levelno >= logging.ERROR or error is not None:
             trace = "".join(traceback.format_exception(error)) if error else ""
