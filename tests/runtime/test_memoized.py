@@ -384,3 +384,22 @@ def test_wide_ambiguous_union_shares_parts_of_value(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(memoized, "_STEPS", 2 * depth * (width + 1))
     text = json.dumps(nested(depth, lambda v: {"of": v}, {})).encode()
     assert json.loads(slot.encode(slot.decode(text))) == json.loads(text)
+
+
+class Maybe(enkaku.Model):
+    anything: object = ABSENT
+    nothing: Absent | None = ABSENT
+    of: "Maybe | Must | Absent" = ABSENT
+
+
+class Must(enkaku.Model):
+    of: "Maybe | Must | Absent" = ABSENT
+    n: int
+
+
+def test_memoized_read_keeps_properties_optional(always: None) -> None:
+    read = Slot[Any]("slot", Maybe | Must).decode(b'{"of":{"of":{"n":1}},"x":1}')
+    assert isinstance(read, Maybe)
+    assert read.anything is read.nothing is ABSENT
+    assert isinstance(read.of, Maybe)
+    assert isinstance(read.of.of, Must)

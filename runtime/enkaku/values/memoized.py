@@ -9,6 +9,7 @@ not with the number of ways to choose alternatives. Python code does the cutting
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final, cast
@@ -422,7 +423,7 @@ class _Pieces:
         """Return whether an ambiguous union can be reached from a schema."""
         return any(
             id(each) in self._routed.router.ambiguous or each.get("schema_ref") in self._names
-            for each in _schemas_in(schema)
+            for each in _schemas_in(schema, _NOT_OF_JSON)
         )
 
     def _body(self, schema: Schema) -> tuple[SchemaValidator, _Cut | None]:
@@ -464,6 +465,8 @@ class _Pieces:
             return self._hollow(schema[_REPLACED[kind]])
         if kind in _WRAPPERS and not schema.get("custom_init"):
             inner = self._hollow(schema["schema"])
+            if inner is None and kind in _OPTIONAL:
+                inner = self._piece(schema["schema"])
             cut = inner and (_cut_not_null(inner[1]) if kind == "nullable" else inner[1])
             return inner and cut and ({**schema, "schema": inner[0]}, cut)
         if kind in _ARRAYS:
@@ -500,8 +503,10 @@ class _Pieces:
         return schema, _cut_fields(cuts, extras and extras[1])
 
 
+_NOT_OF_JSON: Final = OPAQUE_KEYS | {"lax_schema", "python_schema"}
 _REPLACED: Final = {"json-or-python": "json_schema", "lax-or-strict": "strict_schema"}
 _WRAPPERS: Final = frozenset({"default", "function-after", "model", "nullable"})
+_OPTIONAL: Final = frozenset({"default", "nullable"})
 _ARRAYS: Final = frozenset({"frozenset", "list", "set"})
 _OBJECTS: Final = frozenset({"model-fields", "typed-dict"})
 _UNIONS: Final = frozenset({"tagged-union", "union"})
@@ -549,8 +554,8 @@ def _cut_fields(cuts: Mapping[str, _Cut | None], extras: _Cut | None) -> _Cut:
     return cut_fields
 
 
-def _schemas_in(part: object) -> Iterator[Schema]:
-    """Yield the schemas in a part of a schema."""
+def _schemas_in(part: object, but: AbstractSet[str]) -> Iterator[Schema]:
+    """Yield the schemas in a part of a schema, except for those under some keys."""
     waiting = [part]
     while waiting:
         each = waiting.pop()
@@ -559,12 +564,12 @@ def _schemas_in(part: object) -> Iterator[Schema]:
         elif isinstance(each, dict):
             parts = cast(Schema, each)
             yield parts
-            waiting += (inner for name, inner in parts.items() if name not in OPAQUE_KEYS)
+            waiting += (inner for name, inner in parts.items() if name not in but)
 
 
-def _names_in(schema: Schema) -> list[str]:
+def _names_in(schema: Schema, but: AbstractSet[str] = OPAQUE_KEYS) -> list[str]:
     """Return the names of the definitions that a schema refers to."""
-    found = (each.get("schema_ref") for each in _schemas_in(schema))
+    found = (each.get("schema_ref") for each in _schemas_in(schema, but))
     return [each for each in found if isinstance(each, str)]
 
 
@@ -573,9 +578,9 @@ def _names_that_reach(ambiguous: Collection[int], definitions: Mapping[str, Sche
     users: dict[str, list[str]] = {name: [] for name in definitions}
     waiting: list[str] = []
     for name, schema in definitions.items():
-        for each in _names_in(schema):
+        for each in _names_in(schema, _NOT_OF_JSON):
             users[each].append(name)
-        if any(id(each) in ambiguous for each in _schemas_in(schema)):
+        if any(id(each) in ambiguous for each in _schemas_in(schema, _NOT_OF_JSON)):
             waiting.append(name)
     found: set[str] = set()
     while waiting:
