@@ -16,8 +16,7 @@ _MIB = 1024 * 1024
 class Limits:
     """Limits on what a peer can make this side buffer, and on how long it can make it wait.
 
-    These are security limits. Sizes are in bytes, times in seconds; None means no timeout. A tenth of each limit of all
-    connections of a server is kept for connections that use nothing. Limits of both sides:
+    These are security limits. Sizes are in bytes, times in seconds; None means no timeout. Limits of both sides:
 
     Attributes:
         message_size: Maximum size of a received message; 10 MiB by default. A longer one is discarded as it arrives, and
@@ -50,9 +49,12 @@ class Limits:
             time again to answer, before the connection ends. 30 by default. Only servers that support flow control
             are pinged.
 
-    Limits of a server:
+    Limits of a server; a tenth of those of all its connections is kept for connections that use nothing:
 
     Attributes:
+        values: JSON values in a message; 50,000 by default. An object counts as eight, since it takes as long, and so
+            does the escape of a surrogate; an array counts as four. A message with more gets ``EK06`` without being decoded. Larger limits allow
+            a client to hold the event loop for longer; see docs/security.md.
         calls: Open calls of one connection, including those that wait for a handler; 10,000 by default. One more gets
             ``EK03``.
         handlers: Running request handlers of one connection, and as many event handlers; 100 by default. Further requests
@@ -63,8 +65,9 @@ class Limits:
         connections: Open connections; 10,000 by default. One more is closed at once. From nine tenths on, a new one closes
             the one without an open call that was silent for longest.
         memory: Bytes of memory that the clients of a server make it hold, all together: values of open calls and of events,
-            items that were not taken, incomplete messages, unread replies; 256 MiB by default. Above it, connections are
-            not read. If nothing is freed for ``stall`` seconds, the connection that holds most is ended.
+            items that were not taken, incomplete messages, unread replies; 256 MiB by default. Above it, clients that hold
+            some are not read; at twice that, none is. If nothing is freed for ``stall`` seconds, the connection that
+            holds most is ended.
         backlog: Replies that a client has not read; 1 MiB by default. Above it, the client's messages are not read.
         request_time: How long a request or event may take from its arrival; 300 by default. Then its handler is cancelled,
             and the caller of a request gets ``EK05``. Streams and channels have no such limit.
@@ -89,6 +92,7 @@ class Limits:
     message_time: float | None = 120.0
     invalid: int = 1_000
     silence: float | None = 30.0
+    values: int = 50_000
     calls: int = 10_000
     handlers: int = 100
     server_calls: int = 100_000

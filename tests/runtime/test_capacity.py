@@ -1,6 +1,7 @@
 """The memory that clients make a server hold is bounded, and some of every server-wide limit is left for other clients."""
 
 import asyncio
+import gc
 import json
 import tracemalloc
 from contextlib import AsyncExitStack, suppress
@@ -225,3 +226,52 @@ async def test_message_that_takes_too_long_ends_the_connection(socket_path: Path
             assert len(server.connections) == 1
             small.send_bytes(b"\n")
             assert await small.settle() == []
+
+
+@pytest.mark.parametrize(("count", "accepted"), [(5_500, True), (5_600, False), (2_000_000, False)])
+async def test_message_with_too_many_values_gets_ek06(
+    socket_path: Path, count: int, accepted: bool
+) -> None:
+    seen = Recorder()
+    call = enkaku.Request[list[object], int]("ask", param=list[object], result=int)
+
+    class Handler(enkaku.Handler):
+        async def ask(self, param: list[object]) -> int:
+            return len(param)
+
+        def __routes__(self) -> tuple[enkaku.Route, ...]:
+            return (enkaku.Route.request(call, self.ask),)
+
+    async with enkaku.serve_unix(Handler(), socket_path, observers=[seen]):
+        async with raw_client(socket_path) as peer:
+            start = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"request","rid":"1",'
+            peer.send_bytes(start + b'"prc":"ask","prm":[%b]}}\n' % b",".join([b"{}"] * count))
+            reply = await peer.read()
+    if accepted:
+        assert reply == {"typ": "result", "rid": "1", "val": count}
+    else:
+        assert (reply["rid"], reply["code"]) == ("1", "EK06")
+        assert "values" in reply["msg"]
+
+
+async def test_large_message_is_decoded_without_garbage_collection(socket_path: Path) -> None:
+    call = enkaku.Request[list[object], int]("ask", param=list[object], result=int)
+    collecting: list[bool] = []
+
+    class Handler(enkaku.Handler):
+        async def ask(self, param: list[object]) -> int:
+            return len(param)
+
+        def __routes__(self) -> tuple[enkaku.Route, ...]:
+            return (enkaku.Route.request(call, self.ask),)
+
+    class Watching(enkaku.Observer):
+        def call_started(self, call: enkaku.Call) -> None:
+            collecting.append(gc.isenabled())
+
+    async with enkaku.serve_unix(Handler(), socket_path, observers=[Watching()]):
+        async with enkaku.connect_unix(socket_path) as connection:
+            assert await connection.request(call, [[]] * 9_000) == 9_000
+            assert await connection.request(call, [[]] * 9) == 9
+    assert collecting == [False, True]
+    assert gc.isenabled()

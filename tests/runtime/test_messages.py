@@ -30,6 +30,7 @@ from enkaku.wire.messages import (
     encode_item,
     encode_open,
     encode_result,
+    has_more_values,
     peek,
     receive_head,
     require_depth,
@@ -345,6 +346,38 @@ def test_decode_invalid_json_value_raises_invalid_message(val: bytes) -> None:
         decode_client_message(encode_event("p", val)[:-1])
     with pytest.raises(InvalidMessage):
         decode_server_message(encode_result("\ud800", val)[:-1])
+
+
+def count_all(value: object) -> int:
+    """Count values as ``has_more_values`` does: commas, arrays and objects."""
+    if isinstance(value, list):
+        return 4 + max(len(value) - 1, 0) + sum(map(count_all, value))
+    if isinstance(value, dict):
+        return 8 + max(len(value) - 1, 0) + sum(map(count_all, value.values()))
+    return 0
+
+
+tricky = st.text(st.sampled_from('[]{},"\\:a\u00e9'), max_size=8)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | tricky,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(tricky, inner, max_size=4),
+        max_leaves=12,
+    ),
+    st.booleans(),
+)
+def test_values_outside_of_strings_are_counted(value: object, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only).encode()
+    found = count_all(value)
+    assert not has_more_values(text, found)
+    assert has_more_values(text, found - 1)
+
+
+def test_values_include_escapes_of_surrogates() -> None:
+    assert has_more_values(b'"%b"' % (rb"\ud83d\ude00" * 10), 159)
+    assert not has_more_values(b'"%b"' % (rb"\ud83d\ude00" * 10), 160)
 
 
 @given(st.integers(0, 2**53), st.integers(1, 10**9))

@@ -3,11 +3,11 @@
 *Memory* is what a connection makes the server hold: the values of open calls and of events, items that no handler has taken,
 messages that are incomplete or wait for their time slice, and replies that the client does not read. A decoded value takes
 up to a hundred times the bytes of its message, so ``decoded_size`` estimates it. When ``Limits.memory`` is used up,
-connections are not read until enough was freed. If nothing is freed for ``Limits.stall`` seconds, the connection
-that holds most is ended.
+connections that hold some are not read until enough was freed; at twice that, none is. If nothing is freed for
+``Limits.stall`` seconds, the connection that holds most is ended.
 
-*A tenth of each server-wide limit* is kept for connections that use nothing: however many calls some clients open, and
-however much memory they use, another one can make a call.
+*A tenth of every other server-wide limit* is kept for connections that use nothing: however many calls some clients open,
+another one can make a call.
 """
 
 import asyncio
@@ -60,14 +60,13 @@ class ServerCapacity:
         calls: How many calls may be open.
         calls_shared: How many of them connections may open that have others open.
         held: How many bytes of memory are held.
-        memory_shared: How many bytes connections may hold that hold others.
-        full: Whether ``Limits.memory`` is used up: what is received is not handled.
+        memory: How many bytes may be held before connections that hold some are paused.
+        full: Whether twice that is used up: what is received is not handled.
         paused: The connections that are not read until memory was freed.
     """
 
     __slots__ = (
         "_freed",
-        "_memory",
         "_on_stall",
         "_stall",
         "_timer",
@@ -76,7 +75,7 @@ class ServerCapacity:
         "events",
         "full",
         "held",
-        "memory_shared",
+        "memory",
         "open",
         "paused",
     )
@@ -87,8 +86,7 @@ class ServerCapacity:
         self.calls: Final = limits.server_calls
         self.calls_shared: Final = self.calls - kept(self.calls)
         self.held = 0
-        self._memory: Final = limits.memory
-        self.memory_shared: Final = self._memory - kept(self._memory)
+        self.memory: Final = limits.memory
         self.full = False
         self.paused: dict[Capacity, None] = {}
         self._stall: Final = limits.stall
@@ -98,14 +96,14 @@ class ServerCapacity:
 
     def on_held(self, holder: "Capacity", size: int) -> None:
         """Pause a connection that holds more, if others, or itself, hold too much."""
-        self.full = self.held > self._memory
+        self.full = self.held > 2 * self.memory
         if self.full or holder.held > size:
             self.pause(holder)
 
     def on_freed(self) -> None:
         """Read the paused connections again, if there is memory for them."""
         self._freed = True
-        if self.held <= self.memory_shared:
+        if self.held <= self.memory:
             self.full = False
             self.close()
             paused, self.paused = self.paused, {}
@@ -204,7 +202,7 @@ class Capacity:
         if size < 0:
             if whole.paused:
                 whole.on_freed()
-        elif whole.held > whole.memory_shared:
+        elif whole.held > whole.memory:
             whole.on_held(self, size)
 
     def claim_event(self, size: int) -> None:

@@ -101,6 +101,9 @@ def _describe_declared(call: ServerCall, error: BaseException) -> tuple[str, byt
     return code, encode_error(call.rid, code, message, data)
 
 
+_TOO_MANY_VALUES: Final = ErrorReply(
+    ErrorCode.MESSAGE_TOO_LARGE.value, "Message has too many values"
+)
 _TOO_LARGE: Final = ErrorReply(ErrorCode.MESSAGE_TOO_LARGE.value, "Message exceeds maximum size")
 
 _RID_MAX: Final = 1024  # characters; an error for a longer rid is not sent
@@ -185,6 +188,13 @@ class ErrorReplies:
         self.report(f"a message of more than {self._policy.limits.message_size} bytes")
         if rid is not None and typ in ANSWERED:
             self.send(rid, _TOO_LARGE)
+
+    def too_many_values(self, message: bytes) -> None:
+        """Reply that a message has too many values."""
+        typ, rid = peek(message)
+        self.report(f"a message of more than {self._policy.limits.values} values")
+        if rid is not None and typ in ANSWERED:
+            self.send(rid, _TOO_MANY_VALUES)
 
     def report(self, reason: str) -> None:
         """Report what the client did wrong."""

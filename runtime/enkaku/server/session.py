@@ -6,6 +6,7 @@ too many is rejected. An event has no reply: when too many wait, the connection 
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum, auto
@@ -30,6 +31,7 @@ from enkaku.wire.messages import (
     HELLO,
     LEAVING,
     NEWLINE_SIZE,
+    VALUES_MAX,
     Abort,
     CallMessage,
     Credit,
@@ -42,6 +44,7 @@ from enkaku.wire.messages import (
     Send,
     decode_client_message,
     encode_credit,
+    has_more_values,
     require_depth,
     supported,
 )
@@ -65,6 +68,9 @@ _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenStream: "stream",
     OpenChannel: "channel",
 }
+_LARGE: Final = (
+    32 * 1024
+)  # bytes of a message that is handled by itself, if it cannot have too many values
 _LEAST_BACKLOG: Final = 64 * 1024  # bytes: with fewer than this a transport is writable
 _OPEN: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED, ServerState.STOPPING})
 
@@ -105,6 +111,7 @@ class Session:
         "_context",
         "_intake",
         "_is_first",
+        "_large",
         "_lifecycle",
         "_limits",
         "_loop",
@@ -157,6 +164,7 @@ class Session:
             end_at_deadline=self._runner.end_at_deadline,
         )
         self._shallow = limits.depth < DEPTH_MAX
+        self._large = min(_LARGE, limits.values // VALUES_MAX)
         self._intake = _Intake.OPEN
         self._stall_timer: asyncio.TimerHandle | None = None
         self._slices = TimeSlices(self.messages_received, self._on_slices)
@@ -229,7 +237,10 @@ class Session:
                 batch = [first.removeprefix(BOM), *batch[1:]]
         before = costly.reads
         for index, raw in enumerate(batch, 1):
-            self._handle_one(raw)
+            if len(raw) > self._large:
+                self._handle_large(raw)
+            else:
+                self._handle_one(raw)
             if costly.reads != before:
                 self._slices.defer(batch[index:])
                 break
@@ -311,6 +322,20 @@ class Session:
             self._stall_timer = self._loop.call_later(
                 self._limits.stall, self._step_intake, _IntakeEvent.STALLED
             )
+
+    def _handle_large(self, raw: bytes | Oversized) -> None:
+        """Handle a message that may take long: no other follows in the same iteration of the event loop."""
+        costly.reads += 1
+        if type(raw) is bytes and has_more_values(raw, self._limits.values):
+            self._replies.too_many_values(raw)
+            return
+        collects = gc.isenabled()
+        gc.disable()  # it would visit the new objects again and again, and with them all others of the program
+        try:
+            self._handle_one(raw)
+        finally:
+            if collects:
+                gc.enable()
 
     def _handle_one(self, raw: bytes | Oversized) -> None:
         if type(raw) is Oversized:

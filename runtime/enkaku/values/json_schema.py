@@ -19,7 +19,7 @@ from enkaku.errors import MissingExtra, UsageError
 
 from .digits import as_written, integer_of
 from .numbers import is_multiple
-from .surrogates import Placeholders, find_surrogates
+from .surrogates import Placeholders, find_surrogates, replace_chars
 
 __all__ = ["Checked", "CompiledSchema", "is_hidden_union"]
 
@@ -316,7 +316,7 @@ class CompiledSchema:
     ) -> Any:  # noqa: ANN401 # as above
         text = self.text
         if placeholders is not None and self.surrogates:
-            text = text.translate(placeholders)
+            text = replace_chars(text, placeholders)
         cached = self._cache.get(decimals)
         if cached is None or cached[0] != text:
             cached = self._cache[decimals] = text, self._compile(text, decimals=decimals)

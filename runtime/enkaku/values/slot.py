@@ -35,6 +35,7 @@ from .surrogates import (
     Placeholders,
     choose_placeholders,
     map_strings,
+    replace_chars,
     replace_surrogates,
     restore_problems,
 )
@@ -50,6 +51,7 @@ _MINUS_ZERO: Final = re.compile(
 )  # TypeScript writes 0; a string may contain it, too
 _SHOWN: Final = 10  # problems that an error keeps
 _FALSY: Final = (b"null", b"false", b"0", b'""')
+_SURROGATES_MAX: Final = 2 * 1024 * 1024  # bytes of a value with lone surrogates, which takes 50 ms
 _OVER_BUDGET: Final = Problem(
     "", "value that its unions can match within the validation budget", "ambiguous value"
 )
@@ -339,7 +341,7 @@ class Slot(Generic[T]):
     def _decode_invalid(self, data: bytes, error: ValidationError) -> T:
         value: object = None
         # pydantic rejects lone surrogates, which JSON allows as escapes.
-        if rb"\u" in data:
+        if rb"\u" in data and len(data) <= _SURROGATES_MAX:
             with suppress(ValueError, RecursionError):
                 value = load_json(data)
                 return self._decode_slowly(value)
@@ -355,14 +357,14 @@ class Slot(Generic[T]):
         text = dump_text(json_value)
         schema = "" if self._compiled is None else self._compiled.text
         placeholders, restore = choose_placeholders(text, schema)
-        data = text.translate(placeholders).encode()
+        data = replace_chars(text, placeholders).encode()
         try:
             value = self._decode_type(data)
             self._require_accepted(data, placeholders)
         except DecodeError as error:
             rejection = error
         else:
-            return map_strings(value, lambda text: text.translate(restore))
+            return map_strings(value, lambda text: replace_chars(text, restore))
         problems = restore_problems(rejection.problems, restore)
         raise DecodeError(self.label, problems, more=rejection.more)
 
@@ -420,7 +422,7 @@ class Slot(Generic[T]):
         restore: Placeholders = {}
         try:
             value, restore = replace_surrogates(value, *schemas)
-            text = self._dump(value).decode().translate(restore)
+            text = replace_chars(self._dump(value).decode(), restore)
         except ValidationError as error:
             problems = from_pydantic(error, value, python=True)
             raise self._unfit(restore_problems(problems, restore)) from None

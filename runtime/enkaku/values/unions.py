@@ -40,7 +40,8 @@ _REQUIRED: Final = frozenset(
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
 _BUDGET: Final = 10_000  # bytes of JSON that unions may validate for a small value
 _CHEAP: Final = 5_000  # what is left of it after a value that was read fast
-_LEVELS: Final = 16  # how many nested unions may validate all of a large value
+_LEVELS: Final = 16  # how many nested unions may validate all of a value of some 70 KB
+_LARGE: Final = 1_000_000  # bytes more than two nested unions of a larger value may validate
 _CALL: Final = 16  # what a choice costs at least, in bytes
 _TRY: Final = 300  # what an alternative costs at least that is tried with other unions within it
 
@@ -71,12 +72,16 @@ class Attempts(threading.local):
 
     def begin(self, size: int) -> None:
         """Set the budget for another value, by its size in bytes."""
-        self.explained, self.budget = _EXPLAINED, _BUDGET + _LEVELS * size
+        self.explained, self.budget = _EXPLAINED, _BUDGET + _for_size(size)
 
     def end(self, size: int) -> None:
         """Report a value that was costly."""
-        if self.budget < _CHEAP + _LEVELS * size:
+        if self.budget < _CHEAP + _for_size(size):
             costly.reads += 1
+
+
+def _for_size(size: int) -> int:
+    return min(_LEVELS * size, _LARGE + 2 * size)
 
 
 class Routed(NamedTuple):
