@@ -18,6 +18,7 @@ import trustme
 import uvloop
 from hypothesis import settings
 from support import LONG, Connect, open_sockets, tcp_port
+from webserver import serving_app
 
 pytest_plugins = ["xdist_groups"]
 
@@ -40,6 +41,7 @@ _ON_EACH_LOOP = {
     "test_tcp",
     "test_tls",
     "test_unix_path",
+    "test_websocket",
 }
 
 # A shell that starts the tests in the background has them ignore SIGINT, and whatever they start.
@@ -151,6 +153,11 @@ async def _over_socket(
             async with enkaku.connect_unix(path, **client) as connection:
                 yield connection
         return
+    if request.param == "ws":
+        async with serving_app(enkaku.asgi(handler, **options)) as port:
+            async with enkaku.connect_ws(f"ws://127.0.0.1:{port}/", **client) as connection:
+                yield connection
+        return
     host = "127.0.0.1"
     secure = request.param == "tls"
     server_side = request.getfixturevalue("server_tls") if secure else None
@@ -168,7 +175,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
     return _dial(request)
 
 
-@pytest.fixture(params=["memory", "unix", "tcp", "tls"])
+@pytest.fixture(params=["memory", "unix", "tcp", "tls", "ws"])
 def connect_anyhow(request: pytest.FixtureRequest) -> Connect:
     """Connect to a handler over every transport, on every event loop: for ends, and for buffers that are full.
 

@@ -57,7 +57,8 @@ if _typing.TYPE_CHECKING:
     from enkaku.testing.memory import connect_memory
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
 
-    from .connect import connect_socket, connect_tcp, connect_unix
+    from .asgi_app import AsgiApp, asgi
+    from .connect import connect_socket, connect_tcp, connect_unix, connect_ws
     from .preparation import prepare
     from .serve import serve_socket, serve_tcp, serve_unix
 else:
@@ -67,8 +68,9 @@ else:
     __getattr__ = _load_later(
         __name__,
         {
+            "asgi_app": ("AsgiApp", "asgi"),
             "client.reopening": ("Gap", "Reopening", "reopening"),
-            "connect": ("connect_socket", "connect_tcp", "connect_unix"),
+            "connect": ("connect_socket", "connect_tcp", "connect_unix", "connect_ws"),
             "preparation": ("prepare",),
             "serve": ("serve_socket", "serve_tcp", "serve_unix"),
             "server.broadcast": ("Broadcast",),
@@ -85,6 +87,7 @@ __all__ = [
     "VERSION",
     "Absent",
     "AddressInUse",
+    "AsgiApp",
     "Broadcast",
     "Call",
     "CallClosed",
@@ -146,10 +149,12 @@ __all__ = [
     "TransportError",
     "UsageError",
     "WhenFull",
+    "asgi",
     "connect_memory",
     "connect_socket",
     "connect_tcp",
     "connect_unix",
+    "connect_ws",
     "current_call",
     "deadline",
     "prepare",

@@ -1,4 +1,4 @@
-"""Client connections over sockets: ``connect_unix``, ``connect_tcp`` and ``connect_socket``.
+"""Client connections: ``connect_unix``, ``connect_tcp``, ``connect_socket`` and ``connect_ws``.
 
 Each is an async context manager. With ``reconnect``, a connection that is lost inside the block is opened again.
 """
@@ -6,19 +6,33 @@ Each is an async context manager. With ``reconnect``, a connection that is lost 
 import os
 import socket
 import ssl as tls
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import Literal, Protocol, Unpack
 
 from enkaku.client.connection import Connection
 from enkaku.client.reconnect import Connector
-from enkaku.transports.sockets.dial import Dialer, dial_socket, dial_tcp, dial_unix
+from enkaku.transports.base import Transport
+from enkaku.transports.sockets.dial import dial_socket, dial_tcp, dial_unix
 from enkaku.transports.sockets.options import KEEPALIVE
 
-from .errors import UsageError
+from .errors import MissingExtra, UsageError
+from .limits import Limits
 from .options import ConnectionOptions, check_connection
 
-__all__ = ["connect_socket", "connect_tcp", "connect_unix"]
+__all__ = ["connect_socket", "connect_tcp", "connect_unix", "connect_ws"]
+
+
+class _Dialer(Protocol):
+    """Connects to one address at each call."""
+
+    @property
+    def where(self) -> str: ...
+
+    @property
+    def timeout(self) -> float: ...
+
+    async def __call__(self) -> Transport: ...
 
 
 @asynccontextmanager
@@ -128,7 +142,58 @@ async def connect_socket(
 
 
 @asynccontextmanager
-async def _connect(dial: Dialer, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
+async def connect_ws(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    origin: str | None = None,
+    ssl: tls.SSLContext | None = None,
+    proxy: str | Literal[True] | None = None,
+    connect_timeout: float = 10.0,
+    **options: Unpack[ConnectionOptions],
+) -> AsyncGenerator[Connection, None]:
+    """Connect to a server over WebSocket; leaving the ``async with`` block closes the connection.
+
+    The server is ``enkaku.asgi`` in any ASGI server. The subprotocol is ``enkaku.v1``, with one message a text frame.
+
+    Args:
+        url: The URL, such as ``"wss://example.com/rpc"``.
+        headers: Further headers of the handshake, such as ``Authorization`` and ``Cookie``.
+        origin: The header ``Origin``, as a browser sends it; none by default.
+        ssl: How to verify the server, for ``wss:``; by default, as browsers do.
+        proxy: The URL of an HTTP or SOCKS proxy; True takes that of the environment (``HTTPS_PROXY``). None by default.
+        connect_timeout: Time limit of connecting, in seconds, handshakes included: of all attempts together before the
+            block begins, and of each attempt to reconnect later (``reconnect``).
+        options: See ``ConnectionOptions``.
+
+    Raises:
+        ConnectFailed: No server answers at the address within the timeout, or it rejects the connection.
+        MissingExtra: The library websockets is not installed; ``pip install 'enkaku[ws]'`` installs it.
+        UsageError: The URL is not valid.
+    """
+    try:
+        # Imported at the first use: an optional library, which takes 60 ms.
+        from enkaku.transports.websocket.dial import WebSocketDialer  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "connect_ws needs the library websockets: pip install 'enkaku[ws]'"
+        ) from error
+    limits = options.get("limits") or Limits()
+    dial = WebSocketDialer(
+        url,
+        connect_timeout,
+        limits.message_size,
+        headers={} if headers is None else headers,
+        origin=origin,
+        ssl=ssl,
+        proxy=proxy,
+    )
+    async with _connect(dial, options) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _connect(dial: _Dialer, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
     check_connection(options)
     reconnect = options.get("reconnect")
     connector = None if reconnect is None else Connector(dial, reconnect, dial.where)

@@ -1,0 +1,180 @@
+"""An ASGI app that serves a handler over WebSockets: mounted in any framework, run by any ASGI server."""
+
+import asyncio
+from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
+from typing import Final, Literal, Unpack, cast
+from urllib.parse import urlsplit
+
+from enkaku._checks import require_instances, require_loop
+from enkaku.errors import UsageError
+from enkaku.server.handler import Handler, routes_of
+from enkaku.server.server import Server
+from enkaku.transports.websocket.asgi import AsgiFrames, AsgiReceive, AsgiSend
+from enkaku.transports.websocket.transport import (
+    GOING_AWAY,
+    SUBPROTOCOL,
+    TRY_AGAIN,
+    WebSocketTransport,
+)
+
+from .options import ServerOptions, check_server
+from .preparation import prepare_large
+
+__all__ = ["AsgiApp", "asgi"]
+
+Scope = MutableMapping[str, object]
+"""What an ASGI server says of a connection."""
+
+_HTTP: Final = b"This address speaks WebSocket, with the subprotocol enkaku.v1.\n"
+
+
+class AsgiApp:
+    """An ASGI 3.0 app; made by ``asgi``.
+
+    Args:
+        handler: Serves the calls of every connection.
+        origins: See ``asgi``.
+        options: See ``ServerOptions``.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        origins: Sequence[str] | Literal["*", "same"] = (),
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        require_instances("handler", [handler], Handler)
+        check_server(options)
+        routes_of(handler)
+        if isinstance(origins, str) and origins not in ("*", "same"):
+            raise UsageError(f"origins must be a list, '*' or 'same'; got {origins!r}")
+        self._handler: Final = handler
+        self._origins: Final = origins
+        self._options: Final = options
+        self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._prepared: asyncio.Task[None] | None = None
+
+    @property
+    def server(self) -> Server | None:
+        """The server, with its connections; None before the first event."""
+        return self._server
+
+    async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        """Serve one connection, or the lifespan. Called by the ASGI server."""
+        kind = scope["type"]
+        if kind == "websocket":
+            await self._serve(scope, receive, send)
+        elif kind == "lifespan":
+            await self._live(receive, send)
+        elif kind == "http":
+            await _explain(send)
+        else:
+            raise UsageError(f"the ASGI scope {kind!r} is not supported")
+
+    async def stop(self, *, grace: float = 10.0) -> None:
+        """Take no new connections and calls, let running handlers finish, answer every call, then end all connections.
+
+        A server that is stopped by a signal closes WebSockets before it tells the app. So call this before, while it
+        still serves; see docs/web.md.
+
+        Args:
+            grace: How long running handlers may go on, in seconds.
+        """
+        if self._server is not None:
+            require_loop(cast(asyncio.AbstractEventLoop, self._loop), "the app")
+            await self._server.stop(grace=grace)
+
+    async def _ready(self) -> Server:
+        loop = asyncio.get_running_loop()
+        if self._server is None or self._loop is not loop:
+            self._server, self._loop = Server(self._handler, **self._options), loop
+            self._prepared = loop.create_task(prepare_large(self._handler))
+        if self._prepared is not None and not self._prepared.done():
+            await asyncio.shield(self._prepared)
+        return self._server
+
+    async def _live(self, receive: AsgiReceive, send: AsgiSend) -> None:
+        while True:
+            event = await receive()
+            if event["type"] == "lifespan.startup":
+                await self._ready()
+                await send({"type": "lifespan.startup.complete"})
+            elif event["type"] == "lifespan.shutdown":
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _serve(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        server = await self._ready()
+        await receive()  # websocket.connect
+        if SUBPROTOCOL not in cast(
+            Sequence[str], scope.get("subprotocols", ())
+        ) or not self._allows(scope):
+            await send({"type": "websocket.close", "code": 1008})  # before the handshake: HTTP 403
+            return
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+        frames = AsgiFrames(receive, send)
+        transport = WebSocketTransport(frames, peer=_peer_of(scope), end_code=GOING_AWAY)
+        server.connected(transport)
+        try:
+            await transport.wait_closed()
+        except asyncio.CancelledError:
+            transport.abort()
+            await transport.wait_closed()
+            raise
+        finally:
+            with suppress(Exception):  # what a server raises that has closed it already
+                await frames.close(TRY_AGAIN)
+
+    def _allows(self, scope: Scope) -> bool:
+        """Return whether a browser's page may connect; whatever is no browser sends no Origin."""
+        headers = dict(cast(Sequence[tuple[bytes, bytes]], scope.get("headers", ())))
+        origin = headers.get(b"origin")
+        if origin is None:
+            return True
+        text = origin.decode("latin-1")
+        if self._origins == "same":
+            return urlsplit(text).netloc == headers.get(b"host", b"").decode("latin-1")
+        if self._origins == "*":
+            return urlsplit(text).scheme in ("http", "https")
+        return text in self._origins
+
+
+def asgi(
+    handler: Handler,
+    *,
+    origins: Sequence[str] | Literal["*", "same"] = (),
+    **options: Unpack[ServerOptions],
+) -> AsgiApp:
+    """Return an ASGI app that serves a handler over WebSockets (``connect_ws``), at any path.
+
+    Run it by an ASGI server (``uvicorn module:app``), or mount it in a framework (``app.mount("/rpc", enkaku.asgi(...))``).
+
+    Args:
+        handler: Serves the calls of every connection.
+        origins: The origins of web pages that may connect, such as ``"https://example.com"``; ``"same"`` is that of the
+            app's own host, ``"*"`` any. None by default. Clients that are no browsers are not restricted.
+        options: See ``ServerOptions``.
+
+    Raises:
+        UsageError: The handler, ``origins`` or an option is not valid.
+    """
+    return AsgiApp(handler, origins=origins, **options)
+
+
+def _peer_of(scope: Scope) -> str:
+    client = scope.get("client")
+    if isinstance(client, list | tuple) and len(cast(Sequence[object], client)) == 2:
+        host, port = cast(Sequence[object], client)
+        return f"ws:{host}:{port}"
+    return "a WebSocket client"
+
+
+async def _explain(send: AsgiSend) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(_HTTP))]
+    headers.append((b"upgrade", b"websocket"))
+    await send({"type": "http.response.start", "status": 426, "headers": headers})
+    await send({"type": "http.response.body", "body": _HTTP})

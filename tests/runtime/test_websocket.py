@@ -1,0 +1,268 @@
+"""WebSockets: the same handlers and clients, over any ASGI server."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import enkaku
+import pytest
+from support import ASK, ECHO, POUR, TALK, TELL, VOID, WATCH, Lifetime, Serving, soon, until
+from webserver import serving_app
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+WITHIN = 10.0
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+@asynccontextmanager
+async def connecting(
+    handler: enkaku.Handler, *, client: dict[str, Any] | None = None, **options: Any
+) -> AsyncGenerator[tuple[enkaku.AsgiApp, enkaku.Connection], None]:
+    app = enkaku.asgi(handler, **options)
+    async with serving_app(app) as port:
+        async with enkaku.connect_ws(f"ws://127.0.0.1:{port}/any", **client or {}) as connection:
+            async with asyncio.timeout(WITHIN):
+                yield app, connection
+
+
+async def test_websocket_carries_each_kind_of_call() -> None:
+    told: list[int] = []
+
+    async def tell(number: int) -> None:
+        told.append(number)
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        for item in range(number):
+            await stream.send(item)
+        return number
+
+    async def talk(param: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        async for item in channel:
+            await channel.send(item * param)
+        return param
+
+    handler = Serving(ask=double, tell=tell, watch=watch, talk=talk)
+    async with connecting(handler) as (app, connection):
+        assert await connection.request(ASK, 4) == 8
+        await connection.event(TELL, 5)
+        async with connection.stream(WATCH, 3) as stream:
+            assert [item async for item in stream] == [0, 1, 2]
+            assert await stream.result() == 3
+        async with connection.channel(TALK, 10) as channel:
+            await channel.send(1)
+            assert await anext(channel) == 10
+            assert await channel.close() == 10
+        await until(lambda: told == [5])
+        assert app.server is not None
+        assert app.server.connections[0].peer.startswith("ws:127.0.0.1:")
+
+
+async def test_websocket_many_requests_at_once() -> None:
+    async with connecting(Serving(ask=double)) as (_, connection):
+        replies = await asyncio.gather(*(connection.request(ASK, n) for n in range(500)))
+        assert replies == [2 * n for n in range(500)]
+
+
+async def test_websocket_slow_reader_slows_its_stream_down_alone() -> None:
+    sent = 0
+
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        nonlocal sent
+        for _ in range(number):
+            await stream.send("x" * 10_000)
+            sent += 1
+        return number
+
+    async with connecting(Serving(pour=pour, ask=double)) as (_, connection):
+        async with connection.stream(POUR, 500) as stream:
+            await anext(stream)
+            for _ in range(20):
+                assert await connection.request(ASK, 1) == 2
+            assert sent < 150
+            assert len([item async for item in stream]) == 499
+
+
+async def test_websocket_client_leaving_cancels_handlers() -> None:
+    life = Lifetime()
+    async with connecting(Serving(ask=life.forever)) as (app, connection):
+        asking = asyncio.create_task(connection.request(ASK, 1))
+        await soon(life.began)
+        await connection.close()
+        with pytest.raises(enkaku.ConnectionLost):
+            await asking
+        await soon(life.cancelled)
+        await until(lambda: app.server is not None and not app.server.connections)
+
+
+async def test_websocket_stop_answers_every_call_and_closes_with_1001() -> None:
+    life = Lifetime()
+    async with connecting(Serving(ask=life.forever)) as (app, connection):
+        asking = asyncio.create_task(connection.request(ASK, 1))
+        await soon(life.began)
+        await app.stop(grace=0)
+        with pytest.raises(enkaku.CallError) as caught:
+            await asking
+        assert caught.value.code == "EKP01"
+        with pytest.raises(enkaku.ConnectionLost, match="the server ended the connection"):
+            await connection.request(VOID, None)
+
+
+async def test_websocket_server_shutdown_ends_connections() -> None:
+    lost = asyncio.Event()
+
+    class Watching(enkaku.Observer):
+        def connection_lost(self, connection: enkaku.ConnectionInfo, reason: str) -> None:
+            lost.set()
+
+    app = enkaku.asgi(Serving(ask=double))
+    async with serving_app(app) as port:
+        connecting = enkaku.connect_ws(f"ws://127.0.0.1:{port}", observers=[Watching()])
+        connection = await connecting.__aenter__()
+        assert await connection.request(ASK, 1) == 2
+    try:
+        await soon(lost)
+    finally:
+        await connecting.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        ((), None, True),
+        ((), "https://a.example", False),
+        (["https://a.example"], "https://a.example", True),
+        (["https://a.example"], "https://b.example", False),
+        (["https://a.example"], None, True),
+        ("*", "https://b.example", True),
+        ("*", "null", False),
+        ("same", "http://127.0.0.1:PORT", True),
+        ("same", "https://a.example", False),
+    ],
+)
+async def test_websocket_origin_decides_about_pages(
+    origins: Any, origin: str | None, allowed: bool
+) -> None:
+    async with serving_app(enkaku.asgi(Serving(ask=double), origins=origins)) as port:
+        if origin is not None:
+            origin = origin.replace("PORT", str(port))
+        connecting = enkaku.connect_ws(f"ws://127.0.0.1:{port}/", origin=origin)
+        if allowed:
+            async with connecting as connection:
+                assert await connection.request(ASK, 1) == 2
+        else:
+            with pytest.raises(enkaku.ConnectFailed, match="403"):
+                async with connecting:
+                    pass
+
+
+async def test_websocket_without_subprotocol_is_rejected() -> None:
+    async with serving_app(enkaku.asgi(Serving())) as port:
+        with pytest.raises(InvalidStatus):
+            await connect(f"ws://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"), [(b"binary", 1003), ("x" * 20_000, 1009)], ids=["binary", "large"]
+)
+async def test_websocket_frame_that_is_no_message_closes_with_code(
+    frame: str | bytes, code: int
+) -> None:
+    limits = enkaku.Limits(message_size=10_000)
+    async with serving_app(enkaku.asgi(Serving(), limits=limits)) as port:
+        async with connect(f"ws://127.0.0.1:{port}/", subprotocols=["enkaku.v1"]) as socket:  # type: ignore[list-item] # a str of a NewType
+            await socket.send(frame)
+            with pytest.raises(ConnectionClosed) as caught:
+                async with asyncio.timeout(WITHIN):
+                    await socket.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == code
+
+
+async def test_websocket_invalid_text_is_answered_as_on_sockets() -> None:
+    async with serving_app(enkaku.asgi(Serving(ask=double))) as port:
+        async with connect(f"ws://127.0.0.1:{port}/", subprotocols=["enkaku.v1"]) as socket:  # type: ignore[list-item] # a str of a NewType
+            await socket.send("nonsense")
+            await socket.send(
+                '{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"request","rid":"1","prc":"ask","prm":3}}'
+            )
+            async with asyncio.timeout(WITHIN):
+                assert '"val":6' in str(await socket.recv())
+
+
+async def test_websocket_large_reply_beyond_client_limit_ends_with_meaning() -> None:
+    async def echo(text: str) -> str:
+        return text * 100
+
+    client = {"limits": enkaku.Limits(message_size=10_000)}
+    async with connecting(Serving(echo=echo), client=client) as (_, connection):
+        with pytest.raises(enkaku.ConnectionLost) as caught:
+            await connection.request(ECHO, "x" * 1_000)
+        assert "1009" in str(caught.value.__cause__)
+
+
+async def test_websocket_reconnects() -> None:
+    app = enkaku.asgi(Serving(ask=double))
+    async with serving_app(app) as port:
+        url = f"ws://127.0.0.1:{port}/"
+        async with enkaku.connect_ws(url, reconnect=enkaku.Reconnect(first=0.01)) as connection:
+            assert await connection.request(ASK, 1) == 2
+            assert app.server is not None
+            app.server.abort()
+            async with asyncio.timeout(WITHIN):
+                async for state in connection.states():
+                    if state == "connecting":
+                        break
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "nonsense", "ws://"])
+async def test_connect_ws_rejects_url(url: str) -> None:
+    with pytest.raises((enkaku.UsageError, enkaku.ConnectFailed)):
+        async with enkaku.connect_ws(url):
+            pass
+
+
+async def test_connect_ws_refused_raises_connect_failed() -> None:
+    with pytest.raises(enkaku.ConnectFailed, match=r"ws://127\.0\.0\.1:1"):
+        async with enkaku.connect_ws("ws://127.0.0.1:1/"):
+            pass
+
+
+async def test_connect_ws_cancelled_leaves_nothing() -> None:
+    accepted: list[asyncio.StreamWriter] = []
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), enkaku.connect_ws(f"ws://127.0.0.1:{port}/"):
+                pass
+        with pytest.raises(enkaku.ConnectFailed, match=r"within 0\.1 s"):
+            async with enkaku.connect_ws(f"ws://127.0.0.1:{port}/", connect_timeout=0.1):
+                pass
+        for writer in accepted:
+            writer.transport.abort()
+
+
+async def test_asgi_app_explains_itself_over_http() -> None:
+    async with serving_app(enkaku.asgi(Serving())) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        async with asyncio.timeout(WITHIN):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 426")
+    assert b"enkaku.v1" in answer
+
+
+@pytest.mark.parametrize("origins", ["http://x", "all"])
+def test_asgi_rejects_origins(origins: Any) -> None:
+    with pytest.raises(enkaku.UsageError, match="origins"):
+        enkaku.asgi(Serving(), origins=origins)

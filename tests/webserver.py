@@ -1,0 +1,29 @@
+"""A uvicorn server in the test's own event loop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+
+@asynccontextmanager
+async def serving_app(app: Any, **options: Any) -> AsyncGenerator[int, None]:
+    """Serve an ASGI app at a free port of this machine, which is returned; stop it as a signal would."""
+    config = uvicorn.Config(
+        app, lifespan="on", log_level="warning", ws="websockets-sansio", access_log=False, **options
+    )
+    server = uvicorn.Server(config)
+    sock = socket.create_server(("127.0.0.1", 0))
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[sock])
+    ticking = asyncio.create_task(server.main_loop())
+    try:
+        yield sock.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await ticking
+        await server.shutdown(sockets=[sock])
