@@ -17,7 +17,7 @@ DRAWN = {
     RUNTIME: """
         pytest_plugin
         testing
-        connect serve
+        connect serve asgi_app
         preparation
         client server
         options
@@ -73,7 +73,7 @@ def test_only_sockets_folder_uses_network() -> None:
         public = {"connect.py", "serve.py"}  # whose arguments are sockets and contexts of TLS
         assert (
             not used
-            or path.parent.name == "sockets"
+            or path.parent.name in {"sockets", "websocket"}
             or path.name
             in {
                 *public,
@@ -94,6 +94,7 @@ def test_client_and_server_import_only_transport_interface() -> None:
     ("library", "user"),
     [
         ("uvloop", "event_loop"),
+        ("websockets", "dial"),
         ("pytest", "pytest_plugin"),
         ("datamodel_code_generator", "models"),
     ],
@@ -124,7 +125,7 @@ def test_packages_declare_what_they_import() -> None:
         - {package.name}
         for package in DRAWN
     }
-    optional = {"jsonschema_rs", "pytest", "pytest_asyncio", "uvloop"}
+    optional = {"jsonschema_rs", "pytest", "pytest_asyncio", "uvloop", "websockets"}
     assert foreign[RUNTIME] - optional == {
         "aiohappyeyeballs",
         "msgspec",

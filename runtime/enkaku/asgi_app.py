@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal, Unpack, cast
-from urllib.parse import urlsplit
 
 from enkaku._checks import require_instances, require_loop
 from enkaku.errors import UsageError
@@ -136,10 +135,11 @@ class AsgiApp:
         if origin is None:
             return True
         text = origin.decode("latin-1")
+        scheme, _, host = text.partition("://")
         if self._origins == "same":
-            return urlsplit(text).netloc == headers.get(b"host", b"").decode("latin-1")
+            return host == headers.get(b"host", b"").decode("latin-1")
         if self._origins == "*":
-            return urlsplit(text).scheme in ("http", "https")
+            return scheme in ("http", "https")
         return text in self._origins
 
 

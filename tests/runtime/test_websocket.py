@@ -1,12 +1,18 @@
 """WebSockets: the same handlers and clients, over any ASGI server."""
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import enkaku
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from support import ASK, ECHO, POUR, TALK, TELL, VOID, WATCH, Lifetime, Serving, soon, until
 from webserver import serving_app
 from websockets.asyncio.client import connect
@@ -194,7 +200,7 @@ async def test_websocket_invalid_text_is_answered_as_on_sockets() -> None:
                 assert '"val":6' in str(await socket.recv())
 
 
-async def test_websocket_large_reply_beyond_client_limit_ends_with_meaning() -> None:
+async def test_websocket_reply_beyond_client_limit_has_meaning() -> None:
     async def echo(text: str) -> str:
         return text * 100
 
@@ -266,3 +272,79 @@ async def test_asgi_app_explains_itself_over_http() -> None:
 def test_asgi_rejects_origins(origins: Any) -> None:
     with pytest.raises(enkaku.UsageError, match="origins"):
         enkaku.asgi(Serving(), origins=origins)
+
+
+PROGRAM = """
+import asyncio, sys
+import enkaku
+sys.path.insert(0, {tests!r})
+from support import Serving
+
+async def ask(number):
+    await asyncio.sleep(number / 1000)
+    return 2 * number
+
+app = enkaku.asgi(Serving(ask=ask))
+"""
+SERVERS = {
+    "uvicorn": ["uvicorn", "program:app", "--log-level", "warning", "--port"],
+    "granian": [
+        "granian",
+        "--interface",
+        "asgi",
+        "--log-level",
+        "warning",
+        "program:app",
+        "--port",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_websocket_in_process_of_asgi_server(
+    name: str, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM.format(tests=str(Path(__file__).parents[1])))
+    port = str(unused_tcp_port)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *SERVERS[name], port, cwd=tmp_path, start_new_session=True
+    )
+    try:
+        url = f"ws://127.0.0.1:{port}/"
+        reconnect = enkaku.Reconnect(longest=0.2)
+        async with (
+            asyncio.timeout(30),
+            enkaku.connect_ws(url, reconnect=reconnect, connect_timeout=20) as connection,
+        ):
+            replies = await asyncio.gather(*(connection.request(ASK, n) for n in range(100)))
+            assert replies == [2 * n for n in range(100)]
+            os.killpg(process.pid, signal.SIGKILL)  # granian's worker, too
+            with pytest.raises(enkaku.ConnectionLost):
+                await connection.request(ASK, 60_000)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+@pytest.mark.parametrize("path", ["/rpc/", "/rpc/deeper"])
+async def test_websocket_mounted_in_framework_without_lifespan(path: str) -> None:
+    app = Starlette(routes=[Mount("/rpc", app=enkaku.asgi(Serving(ask=double)))])
+    async with serving_app(app) as port:
+        async with enkaku.connect_ws(f"ws://127.0.0.1:{port}{path}") as connection:
+            assert await connection.request(ASK, 1) == 2
+
+
+async def test_websocket_too_many_connections_closes_with_1013() -> None:
+    life = Lifetime()
+    limits = enkaku.Limits(connections=1)
+    async with connecting(Serving(ask=life.forever), limits=limits) as (app, connection):
+        asking = asyncio.create_task(connection.request(ASK, 1))
+        await soon(life.began)
+        assert app.server is not None
+        port = connection.peer.rpartition(":")[2].partition("/")[0]
+        async with enkaku.connect_ws(f"ws://127.0.0.1:{port}/") as second:
+            with pytest.raises(enkaku.ConnectionLost) as caught:
+                await second.request(ASK, 1)
+            assert "1013" in str(caught.value.__cause__)
+        asking.cancel()
