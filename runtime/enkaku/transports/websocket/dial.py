@@ -106,7 +106,7 @@ class WebSocketDialer:
                 f"{self.where}: the server rejected the WebSocket with HTTP status {status}"
             ) from error
         except (OSError, InvalidHandshake, InvalidProxy, EOFError) as error:
-            raise ConnectFailed(f"{self.where}: {error or type(error).__name__}") from error
+            raise ConnectFailed(f"{self.where}: {str(error) or type(error).__name__}") from error
         if connection.subprotocol != SUBPROTOCOL:
             connection.transport.abort()
             raise ConnectFailed(f"{self.where}: the server does not speak {SUBPROTOCOL}")
