@@ -155,7 +155,8 @@ async def test_prepare_freezes_large_types_only() -> None:
     before = gc.get_freeze_count()
     await enkaku.prepare(request(cycle(10)))
     assert gc.get_freeze_count() == before
-    await enkaku.prepare(request(cycle(501)))
+    # Several cycles: Python 3.12 builds none of 501 classes.
+    await enkaku.prepare(request(tuple[cycle(201), cycle(202), cycle(203)]))
     assert gc.get_freeze_count() > before
     assert gc.isenabled()
 
