@@ -6,22 +6,25 @@ Each is an async context manager. With ``reconnect``, a connection that is lost 
 import os
 import socket
 import ssl as tls
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import Final, Unpack
 
 from enkaku.client.connection import Connection
 from enkaku.client.reconnect import Connector
 from enkaku.transports.sockets.dial import Dialer, dial_socket, dial_tcp, dial_unix
 from enkaku.transports.sockets.options import KEEPALIVE
 
+from ._checks import async_block
 from .errors import UsageError
 from .options import ConnectionOptions, check_connection
 
 __all__ = ["connect_socket", "connect_tcp", "connect_unix"]
 
+_TCP: Final = ("connect_timeout", "keepalive", "server_hostname", "ssl")
 
-@asynccontextmanager
+
+@async_block
 async def connect_unix(
     path: str | os.PathLike[str],
     *,
@@ -40,11 +43,11 @@ async def connect_unix(
         ConnectFailed: No server answers at the path within the timeout.
     """
     dial = dial_unix(os.fspath(path), timeout=connect_timeout)
-    async with _connect(dial, options) as connection:
+    async with _connect(dial, options, ("connect_timeout",)) as connection:
         yield connection
 
 
-@asynccontextmanager
+@async_block
 async def connect_tcp(
     host: str,
     port: int,
@@ -81,11 +84,11 @@ async def connect_tcp(
         timeout=connect_timeout,
         keepalive=keepalive,
     )
-    async with _connect(dial, options) as connection:
+    async with _connect(dial, options, _TCP) as connection:
         yield connection
 
 
-@asynccontextmanager
+@async_block
 async def connect_socket(
     sock: socket.socket,
     *,
@@ -123,13 +126,15 @@ async def connect_socket(
         timeout=connect_timeout,
         keepalive=keepalive,
     )
-    async with _connect(dial, options) as connection:
+    async with _connect(dial, options, _TCP) as connection:
         yield connection
 
 
 @asynccontextmanager
-async def _connect(dial: Dialer, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
-    check_connection(options)
+async def _connect(
+    dial: Dialer, options: ConnectionOptions, own: Collection[str]
+) -> AsyncGenerator[Connection, None]:
+    check_connection(options, own)
     reconnect = options.get("reconnect")
     connector = None if reconnect is None else Connector(dial, reconnect, dial.where)
     transport = await (dial() if connector is None else connector.connect(within=dial.timeout))

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, Vali
 from pydantic_core import SchemaValidator, core_schema
 from typing_extensions import TypeForm
 
+from enkaku._checks import require_bytes
 from enkaku._json import DEPTH_MAX, dump_json, dump_text, load_json
 from enkaku.errors import DecodeError, EncodeError, Problem
 
@@ -232,13 +233,16 @@ class Slot(Generic[T]):
 
         Raises:
             DecodeError: The bytes are not JSON, or the schema rejects the value.
-            UsageError: The type is nested too deep; raised at the first use.
+            UsageError: The value is not bytes, such as a string; or the type is nested too deep, at the first use.
         """
         if self._compiled is not None:
             return self._decode_checked
         read, again, unusual = self._read, self._decode_again, self._decode_unusual
+        label = self.label
 
         def decode(data: bytes) -> T:
+            if type(data) is not bytes:
+                require_bytes(f"{label}: decode()", data)
             before = doubt.last
             try:
                 value = read(data, strict=True, by_alias=True, by_name=False)
@@ -250,6 +254,8 @@ class Slot(Generic[T]):
 
     def _decode_checked(self, data: bytes) -> T:
         """Read a value, and validate it by its JSON Schema."""
+        if type(data) is not bytes:
+            require_bytes(f"{self.label}: decode()", data)
         before = doubt.last
         try:
             value = self._read_strictly(data)
