@@ -59,7 +59,7 @@ update: $(READY)  ## renew requirements-dev.txt: the newest versions that pyproj
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
 
-soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 connections, a million programs; LINES=, SOAK=, PROGRAMS="--help"
+soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 connections, a million programs; LINES="--help", SOAK=seconds, PROGRAMS="--help"
 	PYTHONPATH=tests $(BIN)/python -m soak.fuzz $(LINES)
 	PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
 	PYTHONPATH=tests $(BIN)/python -m stateful $(PROGRAMS)

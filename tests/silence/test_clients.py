@@ -113,7 +113,7 @@ async def test_stopped_client_with_unread_bytes_is_dropped(socket_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_stopped_client_that_is_continued_loses_only_full_connection(
+async def test_continued_client_loses_only_its_full_connection(
     socket_path: Path, loop: str
 ) -> None:
     seconds = 2.0  # the client's limit as well, which it exceeds while it is stopped
