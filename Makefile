@@ -11,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
 # What leans on dependencies, which "make test-latest" and "make test-oldest" run with other versions of them.
 LEANING := $(addprefix tests/,codegen schema golden generated \
 	$(patsubst %,runtime/test_%.py,pydantic_internals base64_bytes exact exact_numbers checked slots plain numbers problems building \
-	optional hostile_values messages loops requests streams))
+	optional hostile_values messages loops requests streams dialing))
 
 # $(call install-locked,VENV): make an environment of the locked versions, with the source of this project.
 install-locked = $(PYTHON) -m venv --clear $(1) \
@@ -59,7 +59,7 @@ update: $(READY)  ## renew requirements-dev.txt: the newest versions that pyproj
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
 
-soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 connections, a million programs; LINES=, SOAK=, PROGRAMS="--help"
+soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 connections, a million programs; LINES="--help", SOAK=seconds, PROGRAMS="--help"
 	PYTHONPATH=tests $(BIN)/python -m soak.fuzz $(LINES)
 	PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
 	PYTHONPATH=tests $(BIN)/python -m stateful $(PROGRAMS)

@@ -5,17 +5,25 @@ the argument, what it must be, and what was given.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import fields
 from difflib import get_close_matches
+from functools import wraps
 from inspect import isasyncgenfunction, iscoroutine, iscoroutinefunction
-from typing import Final, TypeVar, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, Self, TypeVar, cast
 
 from .errors import UsageError
 
 __all__ = [
+    "AsyncBlock",
+    "AsyncItems",
+    "KeywordOptions",
+    "async_block",
     "enter_block",
     "require_block_maker",
+    "require_bytes",
     "require_instances",
     "require_known",
     "require_list",
@@ -27,8 +35,102 @@ __all__ = [
 ]
 
 Info = TypeVar("Info")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _SECONDS_MAX: Final = 1e9  # about thirty years; longer than any timer
+
+
+class KeywordOptions:
+    """Base of dataclasses that take options by name: an unknown option raises UsageError, with the nearest name."""
+
+    __slots__ = ()
+
+    def __new__(cls, *values: object, **options: object) -> Self:
+        names = [each.name for each in fields(cast(Any, cls))]  # each subclass is a dataclass
+        if values:
+            raise UsageError(
+                f"{cls.__name__} takes its options by name, such as {cls.__name__}({names[0]}=...); got {values[0]!r}"
+            )
+        require_known(cls.__name__, options, names, {})
+        return super().__new__(cls)
+
+
+class AsyncBlock:
+    """Base of async context managers: ``await`` and ``with`` raise UsageError, which names ``async with``.
+
+    Type checkers report these uses because they do not see the methods.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> NoReturn:
+            _reject_use(self, "async with", "await")
+
+        def __enter__(self) -> NoReturn:
+            _reject_use(self, "async with", "with")
+
+        def __exit__(self, *_: object) -> None:
+            """Part of the protocol, without which Python does not call ``__enter__``."""
+
+
+class AsyncItems:
+    """Base of async iterators: ``for`` raises UsageError, which names ``async for``. Type checkers do not see the method."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __iter__(self) -> NoReturn:
+            _reject_use(self, "async for", "for")
+
+
+def _reject_use(used: object, expected: str, found: str) -> NoReturn:
+    raise UsageError(f"{used!r}: use {expected!r}, not {found!r}")
+
+
+class _Block(AsyncBlock, AbstractAsyncContextManager[_T]):
+    _name = "a block"
+
+    def __init__(self, name: str, manager: AbstractAsyncContextManager[_T]) -> None:
+        self._name = f"{name}()"
+        self._manager = manager
+        self._entered = False
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{self._name} has no {name!r}: 'async with {self._name} as' has it")
+
+    async def __aenter__(self) -> _T:
+        if self._entered:
+            raise UsageError(f"{self._name}: the block can be entered once")
+        self._entered = True
+        return await self._manager.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._manager.__aexit__(kind, error, traceback)
+
+
+def async_block(
+    function: Callable[_P, AsyncGenerator[_T, None]],
+) -> Callable[_P, AbstractAsyncContextManager[_T]]:
+    """Decorate as ``asynccontextmanager`` does; a use without ``async with`` raises UsageError."""
+    make = asynccontextmanager(function)
+
+    @wraps(function)
+    def start(*args: _P.args, **kwargs: _P.kwargs) -> AbstractAsyncContextManager[_T]:
+        return _Block(function.__name__, make(*args, **kwargs))
+
+    return start
 
 
 def require_known(
@@ -86,6 +188,13 @@ def require_text(name: str, value: object) -> None:
     """Raise UsageError unless a value is a string."""
     if not isinstance(value, str):
         raise UsageError(f"{name} must be a string; got {value!r}")
+
+
+def require_bytes(name: str, value: object) -> None:
+    """Raise UsageError unless a value is ``bytes``, or a ``bytearray``."""
+    if not isinstance(value, bytes | bytearray):
+        hint = ": use .encode()" if isinstance(value, str) else ""
+        raise UsageError(f"{name} takes bytes; got {value!r:.100}{hint}")
 
 
 def require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:

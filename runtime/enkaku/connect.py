@@ -6,9 +6,9 @@ Each is an async context manager. With ``reconnect``, a connection that is lost 
 import os
 import socket
 import ssl as tls
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
-from typing import Literal, Protocol, Unpack
+from typing import Final, Literal, Protocol, Unpack
 
 from enkaku.client.connection import Connection
 from enkaku.client.reconnect import Connector
@@ -16,6 +16,7 @@ from enkaku.transports.base import Transport
 from enkaku.transports.sockets.dial import dial_socket, dial_tcp, dial_unix
 from enkaku.transports.sockets.options import KEEPALIVE
 
+from ._checks import async_block
 from .errors import MissingExtra, UsageError
 from .limits import Limits
 from .options import ConnectionOptions, check_connection
@@ -34,8 +35,10 @@ class _Dialer(Protocol):
 
     async def __call__(self) -> Transport: ...
 
+_TCP: Final = ("connect_timeout", "keepalive", "server_hostname", "ssl")
 
-@asynccontextmanager
+
+@async_block
 async def connect_unix(
     path: str | os.PathLike[str],
     *,
@@ -54,11 +57,11 @@ async def connect_unix(
         ConnectFailed: No server answers at the path within the timeout.
     """
     dial = dial_unix(os.fspath(path), timeout=connect_timeout)
-    async with _connect(dial, options) as connection:
+    async with _connect(dial, options, ("connect_timeout",)) as connection:
         yield connection
 
 
-@asynccontextmanager
+@async_block
 async def connect_tcp(
     host: str,
     port: int,
@@ -95,11 +98,11 @@ async def connect_tcp(
         timeout=connect_timeout,
         keepalive=keepalive,
     )
-    async with _connect(dial, options) as connection:
+    async with _connect(dial, options, _TCP) as connection:
         yield connection
 
 
-@asynccontextmanager
+@async_block
 async def connect_socket(
     sock: socket.socket,
     *,
@@ -137,11 +140,11 @@ async def connect_socket(
         timeout=connect_timeout,
         keepalive=keepalive,
     )
-    async with _connect(dial, options) as connection:
+    async with _connect(dial, options, _TCP) as connection:
         yield connection
 
 
-@asynccontextmanager
+@async_block
 async def connect_ws(
     url: str,
     *,
@@ -188,13 +191,16 @@ async def connect_ws(
         ssl=ssl,
         proxy=proxy,
     )
-    async with _connect(dial, options) as connection:
+    own = ("connect_timeout", "headers", "origin", "proxy", "ssl")
+    async with _connect(dial, options, own) as connection:
         yield connection
 
 
 @asynccontextmanager
-async def _connect(dial: _Dialer, options: ConnectionOptions) -> AsyncGenerator[Connection, None]:
-    check_connection(options)
+async def _connect(
+    dial: _Dialer, options: ConnectionOptions, own: Collection[str]
+) -> AsyncGenerator[Connection, None]:
+    check_connection(options, own)
     reconnect = options.get("reconnect")
     connector = None if reconnect is None else Connector(dial, reconnect, dial.where)
     transport = await (dial() if connector is None else connector.connect(within=dial.timeout))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import get_args
 
-from ._checks import require_seconds, require_whole
+from ._checks import KeywordOptions, require_seconds, require_whole
 from ._json import DEPTH_MAX
 from .errors import UsageError
 
@@ -13,7 +13,7 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(KeywordOptions):
     """Limits on what a peer can make this side buffer, and on how long it can make it wait.
 
     These are security limits. Sizes are in bytes, times in seconds; None means no timeout. Limits of both sides:

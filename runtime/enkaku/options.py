@@ -19,6 +19,7 @@ from enkaku.calls.observers import (
 from enkaku.flow.overflow import POLICIES, WhenFull
 
 from ._checks import (
+    KeywordOptions,
     require_block_maker,
     require_instances,
     require_known,
@@ -43,7 +44,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reconnect:
+class Reconnect(KeywordOptions):
     """Reconnect policy: exponential backoff with full jitter.
 
     Each delay is random, from zero to the backoff bound, so that the clients of a restarted server do not all connect at
@@ -172,9 +173,14 @@ def check_stream(procedure: str, options: StreamOptions) -> None:
     require_one_of("when_full", options.get("when_full", "wait"), POLICIES)
 
 
-def check_connection(options: ConnectionOptions) -> None:
-    """Raise UsageError for an unknown option of a connection, or an invalid value."""
-    require_known("a connection", options, _NAMES[_CONNECTION], _NAMES)
+def check_connection(options: ConnectionOptions, own: Collection[str] = ()) -> None:
+    """Raise UsageError for an unknown option of a connection, or an invalid value.
+
+    Args:
+        options: The options.
+        own: The names of the other keyword arguments of the function that gets them, for a hint.
+    """
+    require_known("a connection", options, {*_NAMES[_CONNECTION], *own}, _NAMES)
     _require_common(
         options.get("limits"), options.get("observers", ()), options.get("interceptors", ())
     )
@@ -184,9 +190,9 @@ def check_connection(options: ConnectionOptions) -> None:
         require_instances("reconnect", [reconnect], Reconnect)
 
 
-def check_server(options: ServerOptions) -> None:
-    """Raise UsageError for an unknown option of a server, or an invalid value."""
-    require_known(_SERVER, options, _NAMES[_SERVER], _NAMES)
+def check_server(options: ServerOptions, own: Collection[str] = ()) -> None:
+    """Raise UsageError for an unknown option of a server, or an invalid value; ``own`` as for ``check_connection``."""
+    require_known(_SERVER, options, {*_NAMES[_SERVER], *own}, _NAMES)
     _require_common(
         options.get("limits"), options.get("observers", ()), options.get("interceptors", ())
     )

@@ -8,7 +8,6 @@ import os
 import socket
 import ssl as tls
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Final, Unpack
 
 from enkaku.server.handler import Handler
@@ -25,15 +24,17 @@ from enkaku.transports.sockets.options import (
 from enkaku.transports.sockets.tls import server_tls
 from enkaku.transports.sockets.unix_path import bind_path
 
-from .options import ServerOptions
+from ._checks import async_block
+from .options import ServerOptions, check_server
 from .preparation import prepare_large
 
 __all__ = ["serve_socket", "serve_tcp", "serve_unix"]
 
+_TCP: Final = ("keepalive", "ssl")
 _TLS_HANDSHAKE: Final = 10.0  # seconds, the timeout of a client's handshake
 
 
-@asynccontextmanager
+@async_block
 async def serve_unix(
     handler: Handler,
     path: str | os.PathLike[str],
@@ -55,6 +56,7 @@ async def serve_unix(
         AddressInUse: A live server answers at the path, or the path is another kind of file.
         TransportError: The socket cannot be created.
     """
+    check_server(options, ("mode",))
     server = Server(handler, **options)
     await prepare_large(handler)
     where = os.fspath(path)
@@ -69,7 +71,7 @@ async def serve_unix(
         bound.release()
 
 
-@asynccontextmanager
+@async_block
 async def serve_tcp(
     handler: Handler,
     host: str = "127.0.0.1",
@@ -97,6 +99,7 @@ async def serve_tcp(
         TransportError: The socket cannot be created.
         UsageError: The address is not valid, or ``keepalive`` is not from 2 to 32,767 seconds.
     """
+    check_server(options, _TCP)
     server = Server(handler, **options)
     await prepare_large(handler)
     listener = _tcp_listener(server, ssl, keepalive)
@@ -106,7 +109,7 @@ async def serve_tcp(
         yield server
 
 
-@asynccontextmanager
+@async_block
 async def serve_socket(
     handler: Handler,
     sock: socket.socket,
@@ -133,6 +136,7 @@ async def serve_socket(
         TransportError: The socket cannot listen.
         UsageError: The socket is of another kind, or not bound. It stays open.
     """
+    check_server(options, _TCP)
     server = Server(handler, **options)
     require_stream(sock)
     address = describe_address(sock.getsockname())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from support import VOID, WITHIN, Serving
+from support import VOID, WITHIN, Serving, line
 
 PROGRAM = """
 import asyncio, os, signal, sys
@@ -76,6 +76,70 @@ async def test_killed_server_with_forked_child_frees_its_address(
             pass
     finally:
         os.kill(int(child), signal.SIGKILL)
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+ACCEPTED = """
+import asyncio, os, signal, socket, sys
+import enkaku
+sys.path.insert(0, {tests!r})
+from support import Serving
+
+async def main():
+    path, waker = sys.argv[1], socket.socketpair()
+    async with enkaku.serve_unix(Serving(), path) as server:
+
+        def fork():
+            child = os.fork()
+            if not child:
+                os.close(1)
+                signal.pause()  # until it is killed
+            print(child, len(server.connections), flush=True)
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(waker[1], lambda: (loop.remove_reader(waker[1]), fork()))
+        print("ready", flush=True)
+        sys.stdin.readline()  # a client connects meanwhile
+        waker[0].send(b"x")  # readable after the server's socket: the same iteration accepts, and then forks
+        await server.serve_forever()
+
+enkaku.run(main()) if {uvloop} else asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
+async def test_connection_accepted_just_before_fork_is_closed_in_child(
+    socket_path: Path, uvloop: bool
+) -> None:
+    program = ACCEPTED.format(tests=TESTS, uvloop=uvloop)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(socket_path)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    child = None
+    try:
+        async with asyncio.timeout(3 * WITHIN):
+            assert await process.stdout.readline() == b"ready\n"
+            reader, writer = await asyncio.open_unix_connection(socket_path)
+            process.stdin.write(b"\n")
+            child, connections = map(int, (await process.stdout.readline()).split())
+            assert connections == 0  # the transport is not made yet
+            writer.write(line(typ="request", rid="1", prc="void"))
+            assert b'"rid":"1"' in await reader.readline()
+            process.kill()
+            assert await reader.read() == b""  # the child would keep it open
+            await process.wait()
+            writer.close()
+            await writer.wait_closed()
+        os.kill(child, 0)  # it still runs
+    finally:
+        if child is not None:
+            os.kill(child, signal.SIGKILL)
         if process.returncode is None:
             process.kill()
         await process.wait()

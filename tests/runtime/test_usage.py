@@ -4,14 +4,19 @@ Type checkers find most of these before; here they are made by programs that nob
 """
 
 import asyncio
+import copy
 import datetime as dt
 import gc
 import math
+import pickle
+import re
 import socket
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import enkaku
@@ -62,6 +67,14 @@ async def undecorated(_: object) -> AsyncGenerator[None, None]:
 
 def makes_nothing(_: object) -> None:
     """Nor here."""
+
+
+class Model(enkaku.Model):
+    number: int
+
+
+class Other(enkaku.Model):
+    numbers: "list[Model | Other]"
 
 
 @asynccontextmanager  # type: ignore[arg-type] # the mistake
@@ -215,6 +228,21 @@ async def test_server_option_invalid_raises_usage_error(
         async with enkaku.serve_unix(serving(), socket_path, **options):
             raise AssertionError("unreachable")
     assert not socket_path.exists()
+
+
+async def test_option_of_function_misspelt_names_the_nearest(socket_path: Path) -> None:
+    wrong: list[tuple[str, Callable[..., Any], tuple[object, ...]]] = [
+        ("connect_timeout", enkaku.connect_unix, (socket_path,)),
+        ("keepalive", enkaku.connect_tcp, ("127.0.0.1", 1)),
+        ("mode", enkaku.serve_unix, (serving(), socket_path)),
+        ("keepalive", enkaku.serve_tcp, (serving(),)),
+    ]
+    for name, make, arguments in wrong:
+        misspelt = f"{name}s"
+        told = f"has no option '{misspelt}': did you mean '{name}'"
+        with pytest.raises(enkaku.UsageError, match=told):
+            async with make(*arguments, **{misspelt: 1}):
+                raise AssertionError("unreachable")
 
 
 @pytest.mark.parametrize("mode", [600, -1])
@@ -416,6 +444,38 @@ def test_reconnect_backoff_invalid_raises_usage_error(wrong: dict[str, Any]) -> 
         enkaku.Reconnect(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: enkaku.Limits(mesage_size=3),  # type: ignore[call-arg] # the mistake
+            r"Limits has no option 'mesage_size': did you mean 'message_size'\?",
+        ),
+        (
+            lambda: replace(enkaku.Limits(), xyz=3),  # type: ignore[call-arg] # the mistake
+            "Limits has no option 'xyz': the options are backlog, buffered, ",
+        ),
+        (
+            lambda: enkaku.Limits(3),  # type: ignore[misc] # the mistake
+            r"Limits takes its options by name, such as Limits\(message_size=\.\.\.\); got 3",
+        ),
+        (
+            lambda: enkaku.Reconnect(atempts=3),  # type: ignore[call-arg] # the mistake
+            r"Reconnect has no option 'atempts': did you mean 'attempts'\?",
+        ),
+    ],
+)
+def test_dataclass_option_unknown_raises_usage_error(make: Callable[[], object], told: str) -> None:
+    with pytest.raises(enkaku.UsageError, match=told):
+        make()
+
+
+def test_dataclass_options_copy_and_pickle() -> None:
+    for options in (enkaku.Limits(calls=3), enkaku.Reconnect(attempts=3, random=Random(1))):
+        assert pickle.loads(pickle.dumps(options)) == options  # noqa: S301 # made here
+        assert copy.deepcopy(options) == replace(options) == options
+
+
 @pytest.mark.parametrize("wrong", ["5", math.nan, math.inf, True])
 def test_deadline_invalid_raises_usage_error(wrong: Any) -> None:
     with (
@@ -495,6 +555,115 @@ async def test_interceptor_own_exception_is_raised_unchanged(connect: Connect) -
     async with connect(serving(), client_interceptors=[failing]) as connection:
         with pytest.raises(TypeError, match=r"^of its own$"):
             await connection.request(ASK, 1)
+
+
+# Slots.
+
+
+@pytest.mark.parametrize(
+    "type_form",
+    [int, str, object, Model, int | str, Model | Other, enkaku.Checked(int, {"minimum": 3})],
+)
+def test_slot_decode_of_other_than_bytes_raises_usage_error(type_form: Any) -> None:
+    slot = enkaku.Slot[object]("ask param", type_form)
+    texts: list[Any] = ["text", "[", "", r'"\ud800"']
+    for wrong in texts:
+        told = (
+            rf"^ask param: decode\(\) takes bytes; got {re.escape(repr(wrong))}: use \.encode\(\)$"
+        )
+        with pytest.raises(enkaku.UsageError, match=told):
+            slot.decode(wrong)
+    others: list[Any] = [None, 3, memoryview(b"[")]
+    for wrong in others:
+        told = rf"^ask param: decode\(\) takes bytes; got {re.escape(repr(wrong))}$"
+        with pytest.raises(enkaku.UsageError, match=told):
+            slot.decode(wrong)
+
+
+# Uses without async.
+
+
+async def awaited(used: Any) -> None:
+    await used
+
+
+async def entered(used: Any) -> None:
+    with used:
+        raise AssertionError("unreachable")
+
+
+async def iterated(used: Any) -> None:
+    for _ in used:
+        raise AssertionError("unreachable")
+
+
+WITHOUT_ASYNC = [(awaited, "'async with', not 'await'"), (entered, "'async with', not 'with'")]
+
+
+@pytest.mark.parametrize(("use", "told"), WITHOUT_ASYNC)
+async def test_block_used_without_async_raises_usage_error(
+    socket_path: Path, use: Callable[[object], Awaitable[None]], told: str
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        blocks: list[Any] = [
+            enkaku.connect_unix(socket_path),
+            enkaku.connect_tcp("127.0.0.1", 1),
+            enkaku.connect_socket(ours),
+            enkaku.connect_memory(serving()),
+            enkaku.serve_unix(serving(), socket_path),
+            enkaku.serve_tcp(serving()),
+            enkaku.serve_socket(serving(), ours),
+        ]
+        for block in blocks:
+            with pytest.raises(enkaku.UsageError, match=rf"^(connect|serve)_\w+\(\): use {told}$"):
+                await use(block)
+    assert not socket_path.exists()
+
+
+@pytest.mark.parametrize(("use", "told"), [*WITHOUT_ASYNC, (iterated, "'async for', not 'for'")])
+async def test_call_used_without_async_raises_usage_error(
+    connect: Connect, use: Callable[[object], Awaitable[None]], told: str
+) -> None:
+    async with connect(serving()) as connection:
+        for call, name in (
+            (connection.stream(WATCH, 1), r"ClientStream\('watch'\)"),
+            (connection.channel(TALK, 1), r"ClientChannel\('talk'\)"),
+            (enkaku.reopening(lambda: connection.stream(WATCH, 1)), r"reopening\(\)"),
+        ):
+            with pytest.raises(enkaku.UsageError, match=f"^{name}: use {told}$"):
+                await use(call)
+        assert connection.calls == ()
+
+
+async def test_server_channel_used_with_for_names_async_for(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def iterate(number: int, channel: Any) -> int:
+        await iterated(channel)
+        return number
+
+    async with connect(Serving(talk=iterate)) as connection:
+        async with connection.channel(TALK, 1) as channel:
+            with pytest.raises(enkaku.CallError, match="EK01"):
+                await channel.result()
+    assert "ServerChannel('talk'): use 'async for', not 'for'" in caplog.text
+
+
+async def test_block_used_before_async_with_names_it(socket_path: Path) -> None:
+    connection: Any = enkaku.connect_unix(socket_path)
+    with pytest.raises(AttributeError, match=r"^connect_unix\(\) has no 'request': 'async with"):
+        await connection.request(ASK, 1)
+    assert not hasattr(copy.copy(connection), "request")
+
+
+async def test_block_entered_twice_raises_usage_error(socket_path: Path) -> None:
+    serves = enkaku.serve_unix(serving(), socket_path)
+    async with serves:
+        with pytest.raises(
+            enkaku.UsageError, match=r"serve_unix\(\): the block can be entered once"
+        ):
+            await serves.__aenter__()
 
 
 # Calls.

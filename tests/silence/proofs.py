@@ -47,6 +47,7 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "it is stopped, and the write buffer is full": (
             "test_stopped_client_with_unread_bytes_is_dropped",
+            "test_continued_client_loses_only_its_full_connection",
         ),
         "it reads slowly": (
             "test_slow_reader_is_not_dropped",
@@ -57,6 +58,7 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "it is stopped, and its calls have no timeout": (
             "test_stopped_client_calls_without_timeout_wait",
+            "test_continued_client_loses_only_its_full_connection",
             "test_stalled_peer_that_recovers_receives_everything",
         ),
         "it does not read its replies": ("test_requests_with_unread_replies_do_not_grow_server",),
@@ -73,8 +75,12 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "it makes the server hold memory that is never freed": (
             "test_memory_that_is_never_freed_ends_largest_connection",
+            "test_server_with_little_memory_survives_hostile_clients",
         ),
-        "it never finishes the TLS handshake": ("test_tls_client_without_handshake_is_dropped",),
+        "it never finishes the TLS handshake": (
+            "test_tls_client_without_handshake_is_dropped",
+            "test_tls_stalled_handshakes_end_and_delay_no_other",
+        ),
         "it sends nothing and has no open call": (
             "test_limit_idle_drops_client_without_open_call",
         ),

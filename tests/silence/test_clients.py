@@ -111,6 +111,34 @@ async def test_stopped_client_with_unread_bytes_is_dropped(socket_path: Path) ->
             await all_gone(server, observed)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_continued_client_loses_only_its_full_connection(
+    socket_path: Path, loop: str
+) -> None:
+    seconds = 2.0  # the client's limit as well, which it exceeds while it is stopped
+    async with (
+        serving(socket_path, unread_time=seconds) as (server, observed),
+        running("silence.stopped_client", loop, str(socket_path), str(seconds)) as child,
+    ):
+        assert await child.says() == "ready"
+        child.stop()
+        watch = Stopwatch()
+        await until(lambda: len(server.connections) == 1)
+        watch.require(seconds, or_more=0.25)
+        assert observed.lost == ["write timeout: the peer read nothing for 2 s"]
+        await pass_time(seconds)
+        assert [call.procedure for call in open_now(server)] == [QUIET]
+        async with enkaku.connect_unix(socket_path) as another:
+            await another.request(PING, None)
+        child.wake()
+        assert await child.says() == "ended"
+        child.unblock()
+        assert await child.says() == "alive"
+        assert await child.ended() == 0
+        await all_gone(server, observed)
+
+
 async def test_stopped_client_does_not_delay_stop(socket_path: Path) -> None:
     async with serving(socket_path) as (server, observed), client(socket_path) as child:
         child.stop()

@@ -16,7 +16,7 @@ _SHOWN = 10
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("seconds", nargs="?", type=float, default=600.0)
     parser.add_argument("--connections", type=int, default=1_000)
     parser.add_argument("--clients", type=int, default=4, help="processes, at least two")
     parser.add_argument("--think", type=float, default=10.0, help="seconds between two actions")

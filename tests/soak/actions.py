@@ -12,7 +12,7 @@ import enkaku
 
 from .protocol import COLLECT, COUNT, ECHO, ENDLESS, RELAY, TELL, WAIT, Job, Span
 
-__all__ = ["ACTIONS", "Action", "Wrong"]
+__all__ = ["ACTIONS", "Action", "Wrong", "warm_up"]
 
 Action: TypeAlias = Callable[[enkaku.Connection, Random], Awaitable[None]]
 
@@ -198,3 +198,14 @@ ACTIONS: Final[dict[str, Action]] = {
     "channel, slow handler": _collect,
     "channel left early": _abandon,
 }
+
+
+async def warm_up(connection: enkaku.Connection) -> None:
+    """Do everything a few times, so that both processes have allocated what they keep."""
+    async with asyncio.TaskGroup() as group:
+        for act in (*ACTIONS.values(),) * 3:
+            group.create_task(_run(act, connection))
+
+
+async def _run(act: Action, connection: enkaku.Connection) -> None:
+    await act(connection, Random(1))

@@ -1,6 +1,7 @@
 """Child processes of a soak: starts and kills them, and reads their reports."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import IO, Final, Self
@@ -44,6 +45,14 @@ class Child:
     def memory(self) -> int:
         """Its resident memory, in bytes."""
         return int(self._system.memory_info().rss)
+
+    def stop(self) -> None:
+        """Stop the process (SIGSTOP)."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Continue the process (SIGCONT)."""
+        self._process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """Kill the process."""

@@ -16,9 +16,9 @@ from typing import Final
 
 import enkaku
 
-from .actions import ACTIONS, Wrong
+from .actions import ACTIONS, Wrong, warm_up
 from .counting import Counting
-from .process import Faults, descriptors, memory
+from .process import Faults, allocated, descriptors, memory
 
 _STUCK: Final = 120.0  # seconds after which a call counts as hung, even on a busy machine
 _OPENING: Final = (
@@ -36,15 +36,21 @@ class Users:
         self._port: int = options.port
         self._think: float = options.think
         self._seed: str = options.seed
+        self._compare: bool = options.compare
         self._stop = asyncio.Event()
         self.faults = Faults()
         self.counts: Counter[str] = Counter()
         self.counting = Counting()
+        self.warm: tuple[int, int] | None = None
 
     async def run(self, connections: int) -> None:
         """Run a number of users until SIGTERM."""
         self.faults.watch()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
+        if self._compare:
+            async with self._dial(Random(self._seed)) as connection:
+                await warm_up(connection)
+            self.warm = allocated()
         _print("begun")
         async with asyncio.TaskGroup() as group:
             for number in range(connections):
@@ -138,6 +144,8 @@ async def _main(options: argparse.Namespace) -> None:
         "tasks": len(asyncio.all_tasks()) - 1,
         "descriptors": descriptors() - before,
         "memory": memory(),
+        "warm": users.warm,
+        "allocated": allocated(),
     }
     _print(json.dumps(report))
 
@@ -154,4 +162,5 @@ if __name__ == "__main__":
     parser.add_argument("--connections", type=int, default=250)
     parser.add_argument("--think", type=float, default=1.0, help="seconds between two actions")
     parser.add_argument("--seed", default="0")
+    parser.add_argument("--compare", action="store_true", help="memory with that before the users")
     asyncio.run(_main(parser.parse_args()))

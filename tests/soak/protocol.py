@@ -59,6 +59,8 @@ class Figures(enkaku.Model):
         tasks: How many tasks there are in its event loop.
         descriptors: How many files and sockets it has open.
         memory: Resident, in bytes.
+        objects: How many small objects Python has allocated.
+        heap: All other allocated memory, in bytes.
         faults: Logged errors, and exceptions that reached the event loop.
     """
 
@@ -71,6 +73,8 @@ class Figures(enkaku.Model):
     tasks: int
     descriptors: int
     memory: int
+    objects: int
+    heap: int
     faults: list[str]
 
 

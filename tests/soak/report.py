@@ -12,9 +12,10 @@ from .run import Plan, Record
 __all__ = ["Row", "evaluate", "faults", "table"]
 
 _MIB: Final = 2**20
-_SLACK: Final = 8 * _MIB  # bytes of growth allowed after the warm-up, at any size,
-_SHARE: Final = 0.05  # plus this share of the size,
-_EACH: Final = 8 * 1024  # plus bytes per connection, which may not have reached its peak
+_OBJECTS: Final = 4_000  # that may be left, such as tables that have grown,
+_OBJECTS_A_CALL: Final = 0.1  # and for each call
+_HEAP: Final = _MIB  # bytes that may be left,
+_HEAP_A_CALL: Final = 10  # and for each call
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Row:
 
 def evaluate(plan: Plan, record: Record) -> list[Row]:
     """Return all figures, each compared with its limits."""
-    return [*_server(plan, record), *_memory(plan, record), *_clients(record)]
+    return [*_server(plan, record), *_memory(record), *_clients(record)]
 
 
 def _server(plan: Plan, record: Record) -> Iterator[Row]:
@@ -60,15 +61,37 @@ def _server(plan: Plan, record: Record) -> Iterator[Row]:
     yield _same("connections left", last.connections - 1)
 
 
-def _memory(plan: Plan, record: Record) -> Iterator[Row]:
+def _memory(record: Record) -> Iterator[Row]:
+    """Compare what is allocated without any call: before, and after so many calls.
+
+    Resident memory has no limit: how much of what was freed it contains depends on the machine.
+    """
+    first, last = record.first, record.last
+    if first is not None and last is not None:
+        warm, now = (first.objects, first.heap), (last.objects, last.heap)
+        yield from _left("the last server", warm, now, sum(last.ended.values()))
+    for client in record.clients:
+        if client is not None and client["warm"] is not None:
+            calls = sum(client["ended"].values())
+            yield from _left("a client", client["warm"], client["allocated"], calls)
     for name, samples in (("server", record.server_memory), ("a client", record.client_memory)):
         third = len(samples) // 3
         if third:
             before = statistics.median(samples[:third])
             after = statistics.median(samples[-third:])
-            flat = after - before <= _SLACK + _SHARE * before + _EACH * plan.connections
-            value = f"{before / _MIB:.1f} to {after / _MIB:.1f} MiB"
-            yield Row(f"memory of {name} after its warm-up", value, right=flat)
+            yield Row(
+                f"resident memory of {name}", f"{before / _MIB:.1f} to {after / _MIB:.1f} MiB"
+            )
+
+
+def _left(where: str, warm: Sequence[int], now: Sequence[int], calls: int) -> Iterator[Row]:
+    objects, heap = (after - before for before, after in zip(warm, now, strict=True))
+    for name, left, most in (
+        ("objects", objects, _OBJECTS + _OBJECTS_A_CALL * calls),
+        ("bytes", heap, _HEAP + _HEAP_A_CALL * calls),
+    ):
+        value = f"{left:,} after {calls:,} calls"
+        yield Row(f"{name} left in {where}", value, right=left <= most)
 
 
 def _clients(record: Record) -> Iterator[Row]:
@@ -118,4 +141,4 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     words = {True: "ok", False: "WRONG", None: ""}
     width = max(len(row.name) for row in rows) + 2
     for row in rows:
-        yield f"{row.name:<{width}}{row.value:>24}  {words[row.right]}".rstrip()
+        yield f"{row.name:<{width}}{row.value:>32}  {words[row.right]}".rstrip()

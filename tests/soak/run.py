@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import enkaku
 
+from .actions import warm_up
 from .children import Child
 from .protocol import FIGURES, Figures
 
@@ -21,6 +22,9 @@ __all__ = ["Plan", "Record", "soak"]
 _WARM: Final = 0.45  # of the time; the server is not restarted later
 _RESTARTS: Final = {0.15: "killed", 0.3: "stopped"}  # when, of the time, and how
 _CLIENT_KILLS: Final = 12  # in the whole time
+_STOP: Final = 0.5  # when a client is stopped, of the time;
+_STOPPED: Final = 90.0  # seconds until it is continued,
+_STOPPED_SHARE: Final = 0.2  # and the share of the time that it is stopped at most
 _SAMPLES: Final = 60
 _CLEAN_WITHIN: Final = 30.0  # seconds, the time limit for the end of the clients' calls
 
@@ -43,13 +47,18 @@ class Plan:
     think: float
     seed: str
 
+    @property
+    def stopped(self) -> float:
+        """For how many seconds a client is stopped."""
+        return min(_STOPPED, _STOPPED_SHARE * self.seconds)
+
 
 @dataclass(slots=True)
 class Record:
     """The observations of a run.
 
     Attributes:
-        first: The server's figures before the first client.
+        first: The server's figures before the first client, after a warm-up.
         last: The server's figures after the last client; None if it did not answer.
         stopped: The reports of the stopped servers; None for each that hung or failed.
         server_memory: After the warm-up, in bytes.
@@ -95,7 +104,11 @@ class _Running:
         """Start all processes; at the end, stop them and collect their reports."""
         self._server = await self._start_server()
         try:
-            self.record.first = await self._figures()
+            async with enkaku.connect_unix(self._path) as connection:
+                await warm_up(connection)
+            async with enkaku.connect_tcp("127.0.0.1", int(self._port)) as connection:
+                await warm_up(connection)
+            self.record.first = await self._wait_clean()
             self._clients += [await self._start_client() for _ in range(self._plan.clients)]
             yield
             finished = await asyncio.gather(*(client.finish() for client in self._clients))
@@ -111,6 +124,7 @@ class _Running:
         start, whole = time.monotonic(), self._plan.seconds
         steps = [(at, how) for at, how in _RESTARTS.items()]
         steps += [((place + 0.5) / _CLIENT_KILLS, "client") for place in range(_CLIENT_KILLS)]
+        steps += [(_STOP, "stop"), (_STOP + self._plan.stopped / whole, "wake")]
         steps += [(place / _SAMPLES, "sample") for place in range(_SAMPLES)]
         for at, what in sorted(steps):
             await asyncio.sleep(max(0.0, start + at * whole - time.monotonic()))
@@ -120,6 +134,11 @@ class _Running:
                     self.record.client_memory.append(self._clients[0].memory)
                 case "client" if at < 0.95:
                     await self._replace_client()
+                case "stop":
+                    self._clients[0].stop()
+                case "wake":
+                    self._clients[0].wake()
+                    self._count_kill(f"clients stopped for {self._plan.stopped:g} s")
                 case "killed" | "stopped":
                     await self._restart_server(how=what)
                 case _:
@@ -155,6 +174,7 @@ class _Running:
             *("--connections", str(self._plan.connections // self._plan.clients)),
             *("--think", str(self._plan.think)),
             *("--seed", f"{self._plan.seed}.{self._born}"),
+            *(["--compare"] if self._born == 1 else []),  # it is never killed
             errors=self.errors,
         )
 
@@ -168,10 +188,10 @@ class _Running:
         first = self.record.first
         while True:
             figures = await self._figures()
-            clean = first is not None and (
-                (figures.calls, figures.connections, figures.running) == (0, 1, 0)
-                and (figures.tasks, figures.descriptors) == (first.tasks, first.descriptors)
-            )
+            clean = (figures.calls, figures.connections, figures.running) == (0, 1, 0)
+            if first is not None:
+                same = (figures.tasks, figures.descriptors) == (first.tasks, first.descriptors)
+                clean = clean and same
             if clean or time.monotonic() > deadline:
                 return figures
             await asyncio.sleep(0.2)

@@ -12,7 +12,7 @@ import enkaku
 
 from .counting import Counting
 from .handler import Soaked
-from .process import Faults, descriptors, memory
+from .process import Faults, allocated, descriptors, memory
 from .protocol import FIGURES, Figures
 
 
@@ -27,6 +27,7 @@ class _Watched:
     def figures(self, handler: Soaked) -> Figures:
         connections = [each for server in self.servers for each in server.connections]
         calls = [call for connection in connections for call in connection.calls]
+        objects, heap = allocated()
         return Figures(
             started=dict(self.counting.started),
             ended=dict(self.counting.ended),
@@ -37,6 +38,8 @@ class _Watched:
             tasks=len(asyncio.all_tasks()),
             descriptors=descriptors(),
             memory=memory(),
+            objects=objects,
+            heap=heap,
             faults=self.faults.texts,
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from enkaku._checks import AsyncBlock, AsyncItems
 from enkaku.errors import CallError, ConnectionLost, UsageError
 from enkaku.wire.error_codes import ErrorCode
 
@@ -39,7 +40,7 @@ class _Loss(Generic[T, R]):
     at: float  # by time.monotonic()
 
 
-class Reopening(Generic[T, R]):
+class Reopening(AsyncBlock, AsyncItems, Generic[T, R]):
     """The items of a stream, and a ``Gap`` wherever it was opened again; made by ``reopening()``."""
 
     def __init__(self, opener: Callable[[], ClientStream[T, R]]) -> None:
@@ -50,6 +51,9 @@ class Reopening(Generic[T, R]):
         self._gaps = 0
         self._waiting = False
         self._result: tuple[R] | None = None
+
+    def __repr__(self) -> str:
+        return "reopening()"
 
     @property
     def result(self) -> R:

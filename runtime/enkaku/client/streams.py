@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Generic, NoReturn, Self, TypeVar
 
-from enkaku._checks import require_loop, require_seconds
+from enkaku._checks import AsyncBlock, AsyncItems, require_loop, require_seconds
 from enkaku.calls.deadlines import due_within
 from enkaku.calls.info import Call
 from enkaku.calls.observers import Interceptor, enter_all
@@ -273,7 +273,7 @@ class _OpenChannel(_OpenStream):
         raise CallClosed(f"{name}: the call takes no more items: {reasons[self.state]}")
 
 
-class ClientStream(Generic[_Receive, _Result]):
+class ClientStream(AsyncBlock, AsyncItems, Generic[_Receive, _Result]):
     """A stream: an async iterator over the server's items, with a result at the end.
 
     Use it in ``async with``. Leaving the block while the call is open aborts it, and cancels the handler::
@@ -295,6 +295,9 @@ class ClientStream(Generic[_Receive, _Result]):
         self._result = result
         self._iterated = False
         self._stack = AsyncExitStack()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.procedure.name!r})"
 
     @property
     def call(self) -> Call:

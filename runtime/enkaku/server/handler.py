@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from inspect import isasyncgenfunction
 from typing import Any, Final, Generic, TypeVar, cast, overload
 
-from enkaku._checks import require_one_of
+from enkaku._checks import AsyncItems, require_one_of
 from enkaku.errors import CallClosed, DecodeError, Problem, UsageError
 from enkaku.flow.inbox import NOTHING, End, Inbox
 from enkaku.flow.overflow import POLICIES, WhenFull
@@ -88,7 +88,7 @@ class ServerStream(Generic[Receive]):
             await self._call.send_item(text, self._when_full)
 
 
-class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):
+class ServerChannel(AsyncItems, ServerStream[Receive], Generic[Send, Receive]):
     """The server's end of a channel: an async iterator over the client's items, which also sends items to the client.
 
     After the client has closed the channel, the iterator yields the items that came before, and then ends; until then
@@ -101,6 +101,9 @@ class ServerChannel(ServerStream[Receive], Generic[Send, Receive]):
     ) -> None:
         super().__init__(call, receive)
         self._inbox = inbox
+
+    def __repr__(self) -> str:
+        return f"ServerChannel({self.call.procedure.name!r})"
 
     def __aiter__(self) -> AsyncIterator[Send]:
         return self

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Unpack
 
-from enkaku._checks import require_instances
+from enkaku._checks import async_block, require_instances
 from enkaku.client.connection import Connection
 from enkaku.client.reconnect import Connector
 from enkaku.options import ConnectionOptions, ServerOptions, check_connection
@@ -24,7 +24,7 @@ from .faulty_wire import Wire
 __all__ = ["Faults", "Flow", "connect_memory", "faulty_tcp", "faulty_unix"]
 
 
-@asynccontextmanager
+@async_block
 async def connect_memory(
     handler: Handler,
     *,

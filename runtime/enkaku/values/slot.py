@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, Vali
 from pydantic_core import SchemaValidator, core_schema
 from typing_extensions import TypeForm
 
+from enkaku._checks import require_bytes
 from enkaku._json import DEPTH_MAX, dump_json, dump_text, load_json
 from enkaku.errors import DecodeError, EncodeError, Problem
 
@@ -232,11 +233,12 @@ class Slot(Generic[T]):
 
         Raises:
             DecodeError: The bytes are not JSON, or the schema rejects the value.
-            UsageError: The type is nested too deep; raised at the first use.
+            UsageError: It is not given bytes; or the type is nested too deep, at the first use.
         """
         if self._compiled is not None:
             return self._decode_checked
         read, again, unusual = self._read, self._decode_again, self._decode_unusual
+        require = self._require_bytes
 
         def decode(data: bytes) -> T:
             before = doubt.last
@@ -244,12 +246,21 @@ class Slot(Generic[T]):
                 value = read(data, strict=True, by_alias=True, by_name=False)
             except ValidationError as error:
                 return unusual(data, error, before)
+            except TypeError:
+                require(data)
+                raise
             return value if doubt.last is before else again(data, value)
 
         return decode
 
+    def _require_bytes(self, data: object) -> None:
+        """Raise UsageError unless data is bytes. Called where it is not costly: pydantic reads JSON in a string, too."""
+        if type(data) is not bytes:
+            require_bytes(f"{self.label}: decode()", data)
+
     def _decode_checked(self, data: bytes) -> T:
         """Read a value, and validate it by its JSON Schema."""
+        self._require_bytes(data)
         before = doubt.last
         try:
             value = self._read_strictly(data)
@@ -303,6 +314,7 @@ class Slot(Generic[T]):
 
     def _decode_again(self, data: bytes, value: T) -> T:
         """Return a value that was read, or read it again if digits of its numbers were lost."""
+        self._require_bytes(data)
         again = self._read_again(data)
         return value if again is None else again[0]
 
@@ -334,6 +346,7 @@ class Slot(Generic[T]):
             raise self._rejection(from_schema(errors, value))
 
     def _decode_unusual(self, data: bytes, error: ValidationError, before: object) -> T:
+        self._require_bytes(data)
         if not is_invalid_json(error):
             return self._decode_rejected(data, error, before)
         return self._decode_invalid(data, error)

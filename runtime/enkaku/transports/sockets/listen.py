@@ -74,7 +74,7 @@ class Listener:
         self._log = LogLimit() if log is None else log
         self._sockets: dict[socket.socket, asyncio.TimerHandle | None] = {}
         self._failing: set[socket.socket] = set()  # accepted nothing since the last failure
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], socket.socket] = {}
         close_in_children(self)
 
     async def listen_tcp(self, host: str, port: int) -> tuple[str, ...]:
@@ -127,8 +127,8 @@ class Listener:
         await asyncio.get_running_loop().connect_accepted_socket(self._make_transport, sock)
 
     def descriptors(self) -> Iterable[int]:
-        """Return the descriptors of the listening sockets."""
-        return [each.fileno() for each in self._sockets]
+        """Return the descriptors of the listening sockets, and of accepted ones whose transports are being made."""
+        return [each.fileno() for each in (*self._sockets, *self._opening.values())]
 
     def close(self) -> None:
         """Stop accepting connections, and abort those whose handshake is not done."""
@@ -170,7 +170,7 @@ class Listener:
                 return
             self._failing.discard(sock)
             opening = loop.create_task(self._open(accepted, address))
-            self._opening.add(opening)
+            self._opening[opening] = accepted
             opening.add_done_callback(partial(self._on_opened, accepted))
 
     def _log_failure(self, sock: socket.socket, error: OSError) -> None:
@@ -185,7 +185,7 @@ class Listener:
         await asyncio.get_running_loop().connect_accepted_socket(make, accepted)
 
     def _on_opened(self, accepted: socket.socket, opening: asyncio.Task[None]) -> None:
-        self._opening.discard(opening)
+        del self._opening[opening]
         error = None if opening.cancelled() else opening.exception()
         if opening.cancelled() or error is not None:
             accepted.close()
