@@ -4,21 +4,30 @@ import asyncio
 import gc
 import json
 import tracemalloc
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AsyncExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import enkaku
 import pytest
+from enkaku.server.capacity import Capacity, ServerCapacity
+from enkaku.transports.lines import Lines
+from enkaku.transports.memory import memory_pair
+from stateful.loop import Clock, SteppedLoop
 from support import (
     ASK,
     ECHO,
+    MESSAGE_SIZE,
     TALK,
     VOID,
     WITHIN,
     Lifetime,
+    Log,
     Raw,
     Serving,
+    line,
     raw_client,
+    turns,
     until,
 )
 
@@ -34,6 +43,20 @@ class Recorder(enkaku.Observer):
     def overloaded(self, connection: enkaku.ConnectionInfo, procedure: str, problem: str) -> None:
         """Record."""
         self.overloads.append(problem)
+
+
+@contextmanager
+def clock() -> Generator[tuple[SteppedLoop, Callable[[float], Awaitable[None]]], None, None]:
+    """Provide an event loop, and a function that lets time pass in it."""
+    time = Clock()
+    loop = SteppedLoop(time)
+
+    async def pass_time(seconds: float) -> None:
+        time.now += seconds
+        await turns()
+
+    with closing(loop):
+        yield loop, pass_time
 
 
 async def double(number: int) -> int:
@@ -275,3 +298,170 @@ async def test_large_message_is_decoded_without_garbage_collection(socket_path: 
             assert await connection.request(call, [[]] * 9) == 9
     assert collecting == [False, True]
     assert gc.isenabled()
+
+
+def capacity_of(
+    memory: int, *, stall: float | None = None, on_stall: Callable[[], None] = lambda: None
+) -> ServerCapacity:
+    return ServerCapacity(enkaku.Limits(memory=memory, stall=stall), on_stall)
+
+
+def one_of(whole: ServerCapacity, changes: list[bool] | None = None) -> Capacity:
+    """Return the capacity of a connection, which writes down whether it is paused."""
+    told = [] if changes is None else changes
+    capacity = Capacity(whole, calls=100, on_change=lambda: told.append(capacity.paused))
+    return capacity
+
+
+async def test_full_memory_ends_when_unpaused_connections_free_it(socket_path: Path) -> None:
+    limits = enkaku.Limits(memory=1_000_000, stall=None)
+    async with enkaku.serve_unix(Serving(ask=double), socket_path, limits=limits) as server:
+        whole = server._policy.capacity
+        first, second = one_of(whole), one_of(whole)
+        first.hold(1_500_000)  # all that it holds, so that it is not paused
+        second.hold(600_000)
+        second.hold(-600_000)
+        second.close()
+        first.hold(-1_500_000)
+        assert whole.held == 0
+        async with enkaku.connect_unix(socket_path) as connection:
+            assert await connection.request(ASK, 2, timeout=1.0) == 4
+
+
+def test_connection_that_ends_while_memory_is_full_is_not_paused() -> None:
+    whole = capacity_of(1_000)
+    first, second = one_of(whole), one_of(whole)
+    first.hold(3_000)
+    second.set_unfinished(0)
+    assert not second.paused
+    second.close()
+    assert not second.paused
+
+
+def test_small_calls_do_not_defer_the_end_of_the_largest() -> None:
+    with clock() as (loop, pass_time):
+        stalls: list[float] = []
+        whole = capacity_of(1_000, stall=10.0, on_stall=lambda: stalls.append(loop.time()))
+        largest, other = one_of(whole), one_of(whole)
+
+        async def main() -> None:
+            largest.hold(1_000)
+            largest.hold(100)
+            assert largest.paused
+            for _ in range(11):
+                other.hold(20)
+                other.hold(-20)
+                await pass_time(1.0)
+            whole.close()
+
+        loop.run_until_complete(main())
+    assert len(stalls) == 1
+
+
+def test_memory_that_shrinks_ends_no_connection() -> None:
+    with clock() as (loop, pass_time):
+        stalls: list[float] = []
+        whole = capacity_of(1_000, stall=10.0, on_stall=lambda: stalls.append(loop.time()))
+        largest = one_of(whole)
+
+        async def main() -> None:
+            largest.hold(1_000)
+            largest.hold(1_000)
+            for _ in range(10):
+                largest.hold(-100)
+                await pass_time(11.0)
+
+        loop.run_until_complete(main())
+    assert stalls == []
+    assert not largest.paused
+    assert loop.live_timers() == []
+
+
+async def test_messages_that_wait_for_slices_do_not_use_up_memory(socket_path: Path) -> None:
+    life = Lifetime()
+
+    async def echo(text: str) -> str:
+        if text == "wait":
+            await life.forever()
+        return text
+
+    limits = enkaku.Limits(memory=300_000, stall=None)
+    async with enkaku.serve_unix(Serving(echo=echo), socket_path, limits=limits):
+        async with raw_client(socket_path) as peer:
+            await ask(peer, "0", "wait")
+            for rid in "123":
+                await ask(peer, rid, "x" * 20_000)
+            async with asyncio.timeout(WITHIN):
+                assert {(await peer.read())["rid"] for _ in range(3)} == {*"123"}
+
+
+async def test_stall_ends_as_many_connections_as_necessary(socket_path: Path) -> None:
+    seen, life = Recorder(), Lifetime()
+    limits = enkaku.Limits(memory=1 * MIB, stall=0.5)
+    handler = Serving(echo=life.forever, ask=double)
+    async with enkaku.serve_unix(handler, socket_path, limits=limits, observers=[seen]) as server:
+        async with AsyncExitStack() as stack:
+            peers = [await stack.enter_async_context(raw_client(socket_path)) for _ in range(8)]
+            for peer in peers:
+                await ask(peer, "0", "x" * 250_000)
+            await until(lambda: held(server) == 2_000_000 + 8 * (2_048 + 2))
+            await ask(peers[0], "1", "x" * 250_000)
+            await until(lambda: bool(seen.overloads))
+            assert len(seen.overloads) == 4
+            await until(lambda: held(server) < MIB)
+            await until(lambda: len(server.connections) == 4)
+
+
+async def test_stall_ends_others_if_a_handler_ignores_its_end(socket_path: Path) -> None:
+    ignored = asyncio.Event()
+
+    async def echo(text: str) -> str:
+        if len(text) > 500_000:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await ignored.wait()
+            return text
+        await asyncio.Event().wait()
+        return text
+
+    limits = enkaku.Limits(memory=1_000_000, stall=0.3, cleanup=0.1)
+    async with enkaku.serve_unix(Serving(echo=echo), socket_path, limits=limits) as server:
+        async with raw_client(socket_path) as large, raw_client(socket_path) as other:
+            await ask(large, "0", "x" * 900_000)
+            await until(lambda: len(server.connections[0].calls) == 1)
+            await ask(other, "0", "x" * 100_000)
+            await ask(other, "1", "x" * 100_000)
+            assert await ended(large)
+            assert await ended(other)
+            ignored.set()
+
+
+async def test_connection_lost_while_memory_is_full_drops_what_waits() -> None:
+    note = enkaku.Event[str]("note", data=str)
+    noted: list[str] = []
+
+    class Handler(enkaku.Handler):
+        async def note(self, data: str) -> None:
+            noted.append(data[:1])
+
+        def __routes__(self) -> tuple[enkaku.Route, ...]:
+            return (enkaku.Route.event(note, self.note),)
+
+    server = enkaku.Server(Handler(), limits=enkaku.Limits(memory=2_000_000, stall=None))
+    whole = server._policy.capacity
+    client, end = memory_pair(server=Lines)
+    client.start(Log(), message_size=MESSAGE_SIZE)
+    server.connected(end)
+    events = (line(typ="event", prc="note", data=each * 30_000) for each in "12345678")
+    client.write(b"".join(events))
+    (session,) = server._sessions
+    await until(lambda: session._slices.waiting)
+    end.abort()
+    await until(lambda: session._lost)
+    assert session._slices.waiting
+    other = one_of(whole)
+    other.hold(5_000_000)
+    await until(lambda: not server.connections)
+    assert len(noted) < 8
+    other.hold(-5_000_000)
+    await server.stop()

@@ -183,10 +183,17 @@ class Server:
         return bool(silent)
 
     def _drop_largest(self) -> None:
-        """End the connection that holds most memory."""
-        if self._sessions:
-            largest = max(self._sessions, key=lambda session: session.memory)
-            largest.drop("it held most of the server's memory, of which nothing was freed")
+        """End the connections that hold most memory, until the others hold no more than the limit."""
+        capacity = self._policy.capacity
+        excess = capacity.held - capacity.memory
+        for session in sorted(self._sessions, key=lambda each: each.memory, reverse=True):
+            if excess <= 0:
+                break
+            if not session.reason:
+                session.drop("it held most of the server's memory, of which nothing was freed")
+            elif session.stuck:
+                continue  # it ends already, and holds its memory all the same
+            excess -= session.memory
 
     def connected_alone(self, transport: Transport) -> None:
         """Serve the only connection that there will be: ``serve_forever`` returns when it has ended."""
