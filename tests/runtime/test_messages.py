@@ -488,3 +488,13 @@ def test_decode_any_line_takes_time_and_memory_by_its_size(
         tracemalloc.stop()
     assert taken < 5
     assert most < 8 * len(line)
+
+
+def test_large_item_with_lone_surrogates_has_no_later_properties() -> None:
+    val = b'["\\ud83d",{"a":"%b"}]' % (b"x" * 5_000)
+    item = decode_server_message(receive_head("1") + val + b',"jti":"2"},"later":{}}')
+    assert isinstance(item, Receive)
+    found = without_properties(bytes(item.val))
+    assert found is not None
+    assert json.loads(found) == json.loads(val)
+    assert without_properties(b'["\\ud83d",{"a":"%b"}' % (b"x" * 5_000)) is None

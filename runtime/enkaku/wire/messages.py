@@ -421,10 +421,14 @@ def without_properties(val: bytes) -> bytes | None:
     """
     if len(val) <= _LARGE - _LARGE_HEAD:
         return None
+    raw = b'{"payload":{"val":%b}}' % val
     try:
-        found = bytes(_followed.decode(b'{"payload":{"val":%b}}' % val).payload.val)
+        found = bytes(_followed.decode(raw).payload.val)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
+        try:  # as in decode_server_message: it may have lone surrogates
+            return bytes(msgspec.convert(_load(raw), _Followed).payload.val)
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            return None
     return None if len(found) == len(val) else found
 
 
