@@ -11,8 +11,9 @@ from pathlib import Path
 import enkaku
 import pytest
 from enkaku.server.capacity import Capacity, ServerCapacity
+from enkaku.server.session import Session
 from enkaku.transports.lines import Lines
-from enkaku.transports.memory import memory_pair
+from enkaku.transports.memory import MemoryTransport, memory_pair
 from stateful.loop import Clock, SteppedLoop
 from support import (
     ASK,
@@ -55,7 +56,8 @@ def clock() -> Generator[tuple[SteppedLoop, Callable[[float], Awaitable[None]]],
         time.now += seconds
         await turns()
 
-    with closing(loop):
+    with closing(loop), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.monotonic", time.monotonic)
         yield loop, pass_time
 
 
@@ -465,3 +467,77 @@ async def test_connection_lost_while_memory_is_full_drops_what_waits() -> None:
     assert len(noted) < 8
     other.hold(-5_000_000)
     await server.stop()
+
+
+async def test_connections_near_limit_end_those_silent_for_longest() -> None:
+    server = enkaku.Server(Serving(), limits=enkaku.Limits(connections=20))
+    logs: list[Log] = []
+    clients: list[MemoryTransport] = []
+
+    def connect() -> None:
+        client, end = memory_pair()
+        logs.append(Log())
+        clients.append(client)
+        client.start(logs[-1], message_size=MESSAGE_SIZE)
+        server.connected(end)
+
+    for _ in range(18):
+        connect()
+    connect()
+    connect()
+    clients[2].write(line(typ="request", rid="1", prc="void"))
+    await until(lambda: bool(logs[0].ends) and bool(logs[1].ends) and bool(logs[2].pieces))
+    connect()
+    connect()
+    await until(lambda: bool(logs[3].ends))
+    await turns()
+    assert [index for index, log in enumerate(logs) if log.ends] == [0, 1, 3, 4]
+    await server.stop()
+
+
+async def test_many_connects_near_limit_search_silent_ones_seldom() -> None:
+    searched = 0
+    plain = Session.silent_since.fget
+    assert plain is not None
+
+    def silent_since(session: Session) -> float:
+        nonlocal searched
+        searched += 1
+        return float(plain(session))
+
+    server = enkaku.Server(Serving(), limits=enkaku.Limits(connections=200))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "silent_since", property(silent_since))
+        ends = [memory_pair() for _ in range(240)]
+        for _, end in ends:
+            server.connected(end)
+    assert searched < 1_000
+    await until(lambda: len(server.connections) == 180)
+    await server.stop()
+
+
+def test_idle_timeout_spares_clients_that_wait_for_memory() -> None:
+    with clock() as (loop, pass_time):
+        log = Log()
+
+        async def main() -> None:
+            limits = enkaku.Limits(memory=1_000_000, stall=None, idle=10.0, first_byte=10.0)
+            server = enkaku.Server(Serving(), limits=limits)
+            other = one_of(server._policy.capacity)
+            other.hold(3_000_000)
+            client, end = memory_pair()
+            client.start(log, message_size=MESSAGE_SIZE)
+            server.connected(end)
+            client.write(line(typ="request", rid="1", prc="void"))
+            for _ in range(3):
+                await pass_time(11.0)
+            assert log.ends == []
+            other.hold(-3_000_000)
+            await turns()
+            assert b'"rid":"1"' in log.data
+            for _ in range(3):
+                await pass_time(11.0)
+            assert log.ends == [None]
+            await server.stop()
+
+        loop.run_until_complete(main())

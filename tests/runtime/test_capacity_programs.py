@@ -223,7 +223,7 @@ def _require_nothing_counted(world: World) -> None:
 
 @pytest.mark.parametrize("end", ["leave", "stop", "serve"])
 @settings(max_examples=60)
-@given(steps=st.lists(STEPS, max_size=25))
+@given(steps=st.lists(STEPS, min_size=5, max_size=30))
 def test_program_leaves_nothing_counted(
     end: str, steps: list[tuple[str, int, int, bool]]
 ) -> None:

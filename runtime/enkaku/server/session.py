@@ -204,6 +204,11 @@ class Session:
         return self._capacity.held
 
     @property
+    def unused(self) -> bool:
+        """Whether no call and no event is open, and the connection does not end yet."""
+        return not self._runner.running and not self._lifecycle.reason
+
+    @property
     def stuck(self) -> bool:
         """Whether a handler ignores its cancellation, so that the end of the connection frees not all of its memory."""
         return any(call.stuck for call in self._runner.running)
