@@ -541,3 +541,41 @@ def test_idle_timeout_spares_clients_that_wait_for_memory() -> None:
             await server.stop()
 
         loop.run_until_complete(main())
+
+
+async def test_memory_of_discarded_message_is_not_counted(socket_path: Path) -> None:
+    limits = enkaku.Limits(message_size=100_000)
+    async with enkaku.serve_unix(Serving(), socket_path, limits=limits) as server:
+        async with raw_client(socket_path) as peer:
+            peer.send_bytes(b"x" * 90_000)
+            await until(lambda: held(server) == 90_000)
+            peer.send_bytes(b"x" * 90_000)
+            await until(lambda: held(server) == 0)
+            peer.send_bytes(b"x" * 90_000 + b"\n" + b"x" * 50_000)
+            await until(lambda: held(server) == 50_000)
+
+
+def test_pauses_do_not_extend_the_time_for_a_message(socket_path: Path) -> None:
+    with clock() as (loop, pass_time):
+
+        async def main() -> None:
+            limits = enkaku.Limits(message_time=10.0)
+            async with enkaku.serve_unix(Serving(), socket_path, limits=limits) as server:
+                _, writer = await asyncio.open_unix_connection(socket_path)
+                writer.write(b"x" * 10_000)
+                await turns(100)
+                assert held(server) == 10_000
+                (session,) = server._sessions
+                session._transport.pause_reading()
+                await pass_time(60.0)
+                session._transport.resume_reading()
+                for _ in range(3):
+                    assert server.connections
+                    await pass_time(4.0)
+                    session._transport.pause_reading()
+                    session._transport.resume_reading()
+                await turns(100)
+                assert not server.connections
+                writer.close()
+
+        loop.run_until_complete(main())

@@ -259,8 +259,8 @@ class Session:
             self._lifecycle.check_backlog()
 
     def message_growing(self, size: int) -> None:
-        """Count an incomplete message."""
-        self._capacity.set_unfinished(size)
+        """Count an incomplete message; of one that is too large, nothing is kept."""
+        self._capacity.set_unfinished(size if size <= self._limits.message_size else 0)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel the handlers of calls, since no reply can be sent; handle the events that were read before."""
