@@ -157,7 +157,22 @@ async def test_memory_of_items_counts_until_they_are_taken(socket_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "value", [[[]] * 3_000, [{}] * 3_000, ["x"] * 3_000, "x" * 9_000, "\U0001f600" * 3_000]
+    "value",
+    [
+        [[]] * 3_000,
+        [{}] * 3_000,
+        ["x"] * 3_000,
+        "x" * 9_000,
+        "\U0001f600" * 3_000,
+        {str(number): number for number in range(3_000)},
+        [{str(number): 0.5} for number in range(3_000)],
+        [number + 0.5 for number in range(3_000)],
+        [[number + 1_000] for number in range(3_000)],
+        ["\ud55c\ub2e4"] * 3_000,
+        [2**70 + number for number in range(3_000)],
+        [str(number) for number in range(1_000, 4_000)],
+    ],
+    ids=lambda value: str(value)[:12],
 )
 async def test_memory_estimate_exceeds_what_a_value_takes(socket_path: Path, value: object) -> None:
     life = Lifetime()
@@ -579,3 +594,16 @@ def test_pauses_do_not_extend_the_time_for_a_message(socket_path: Path) -> None:
                 writer.close()
 
         loop.run_until_complete(main())
+
+
+async def test_memory_of_unread_replies_counts_without_another_message(socket_path: Path) -> None:
+    async def echo(text: str) -> str:
+        return text * 300_000
+
+    async with enkaku.serve_unix(Serving(echo=echo), socket_path) as server:
+        async with raw_client(socket_path) as peer:
+            peer.stall()
+            for number in range(20):
+                peer.send(typ="request", rid=str(number), prc="echo", prm="x")
+            await until(lambda: held(server) > 1 * MIB)
+        await until(lambda: held(server) == 0)

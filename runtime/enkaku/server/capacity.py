@@ -28,6 +28,7 @@ SMALL: Final = 1024
 PER_BYTE: Final = 32
 """Bytes of memory for each byte of a small message."""
 _PER_VALUE: Final = 64
+_PER_NAME: Final = 48  # of a property, besides its characters
 _PER_CONTAINER: Final = 400  # a model, its dict, and the set of the fields that were given
 _STALLED: Final = 100  # of the limit: a smaller part that was freed is no progress
 _WIDE: Final = 4  # bytes of a character, if a string has one beyond the Basic Multilingual Plane
@@ -42,7 +43,8 @@ def decoded_size(message: bytes) -> int:
     values = containers + message.count(b",")
     is_narrow = message.isascii() and b"\\u" not in message
     text = size if is_narrow else size * _WIDE
-    return CALL_SIZE + text + values * _PER_VALUE + containers * _PER_CONTAINER
+    names = message.count(b":") * _PER_NAME
+    return CALL_SIZE + text + names + values * _PER_VALUE + containers * _PER_CONTAINER
 
 
 def kept(limit: int) -> int:

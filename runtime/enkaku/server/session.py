@@ -557,6 +557,8 @@ class Session:
             self._step_intake(_IntakeEvent.FREE)
 
     def _on_handler_end(self) -> None:
+        if not self._transport.writable and not self._lifecycle.lost:
+            self._lifecycle.check_backlog()
         if self._runner.stopping:
             self._on_call_end()
         if self._intake is not _Intake.OPEN:

@@ -156,6 +156,8 @@ def _parts(form: object, module: str) -> Iterator[tuple[object, str]]:
         yield get_args(form)[0], module
     elif get_origin(form) in {Union, UnionType}:
         yield from ((each, module) for each in get_args(form))
+    elif isinstance(form, type) and issubclass(form, BaseModel) and form.__pydantic_root_model__:
+        yield form.model_fields["root"], form.__module__
     elif hasattr(form, "__value__"):  # a type alias
         yield cast(Any, form).__value__, form.__module__
 
