@@ -69,7 +69,7 @@ class Server:
             lifespan=options.get("lifespan"),
         )
         self._sessions: dict[Session, None] = {}
-        self._silent: list[tuple[Session, float]] = []  # the last is silent for longest, since that time
+        self._silent: list[tuple[Session, float]] = []  # since a time; the longest is the last
         self._search_from = 0.0
         self._alone = False
         self._listener: Listening | None = None
