@@ -53,8 +53,8 @@ class Limits(KeywordOptions):
 
     Attributes:
         values: JSON values in a message; 50,000 by default. An object counts as eight, since it takes as long, and so
-            does the escape of a surrogate; an array counts as four. A message with more gets ``EK06`` without being decoded. Larger limits allow
-            a client to hold the event loop for longer; see docs/security.md.
+            does the escape of a lone surrogate; an array counts as four. A message with more gets ``EK06`` without being
+            decoded. Larger limits allow a client to hold the event loop for longer; see docs/security.md.
         calls: Open calls of one connection, including those that wait for a handler; 10,000 by default. One more gets
             ``EK03``.
         handlers: Running request handlers of one connection, and as many event handlers; 100 by default. Further requests
@@ -66,8 +66,8 @@ class Limits(KeywordOptions):
             the one without an open call that was silent for longest.
         memory: Bytes of memory that the clients of a server make it hold, all together: values of open calls and of events,
             items that were not taken, incomplete messages, unread replies; 256 MiB by default. Above it, clients that hold
-            some are not read; at twice that, none is. If nothing is freed for ``stall`` seconds, the connection that
-            holds most is ended.
+            some are not read; at twice that, none is. If almost nothing is freed for ``stall`` seconds, the connections
+            that hold most are ended, until the others hold less. It should be several times ``message_size``.
         backlog: Replies that a client has not read; 1 MiB by default. Above it, the client's messages are not read.
         request_time: How long a request or event may take from its arrival; 300 by default. Then its handler is cancelled,
             and the caller of a request gets ``EK05``. Streams and channels have no such limit.

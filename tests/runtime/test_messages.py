@@ -375,9 +375,37 @@ def test_values_outside_of_strings_are_counted(value: object, ascii_only: bool) 
     assert has_more_values(text, found - 1)
 
 
-def test_values_include_escapes_of_surrogates() -> None:
-    assert has_more_values(b'"%b"' % (rb"\ud83d\ude00" * 10), 159)
-    assert not has_more_values(b'"%b"' % (rb"\ud83d\ude00" * 10), 160)
+@pytest.mark.parametrize(
+    ("text", "lone"),
+    [
+        (rb"\ud83d", 1),
+        (rb"\uDE00", 1),
+        (rb"\ude00\ud83d", 2),
+        (rb"\ud83d\ud83d\ude00", 1),
+        (rb"\ud83d\ude00\ude00", 1),
+        (rb"\ud83d\"\ude00", 2),
+        (rb"\ud83d\\\ude00", 2),
+        (rb"\ud83d\ude00", 0),
+        (rb"\uD83D\uDE00", 0),
+        (rb"\ud558\ub2e4", 0),
+        (rb"C:\\ude00", 0),
+    ],
+)
+def test_values_include_escapes_of_lone_surrogates(text: bytes, lone: int) -> None:
+    string = b'"%b"' % b" ".join([text] * 10)
+    assert sum(map(len, find_all(json.loads(string)))) == 10 * lone
+    assert not has_more_values(string, 80 * lone)
+    assert not lone or has_more_values(string, 80 * lone - 1)
+
+
+def find_all(text: str) -> list[str]:
+    """Return the lone surrogates of a string."""
+    return [char for char in text if "\ud800" <= char <= "\udfff"]
+
+
+def test_ordinary_text_with_escapes_has_few_values() -> None:
+    for text in ("\ud558\uad6c\ub2e4 ", "\U0001f600 ", "C:\\ude ", '"[{,'):
+        assert not has_more_values(json.dumps(text * 20_000).encode(), 50_000)
 
 
 @given(st.integers(0, 2**53), st.integers(1, 10**9))
@@ -460,3 +488,13 @@ def test_decode_any_line_takes_time_and_memory_by_its_size(
         tracemalloc.stop()
     assert taken < 5
     assert most < 8 * len(line)
+
+
+def test_large_item_with_lone_surrogates_has_no_later_properties() -> None:
+    val = b'["\\ud83d",{"a":"%b"}]' % (b"x" * 5_000)
+    item = decode_server_message(receive_head("1") + val + b',"jti":"2"},"later":{}}')
+    assert isinstance(item, Receive)
+    found = without_properties(bytes(item.val))
+    assert found is not None
+    assert json.loads(found) == json.loads(val)
+    assert without_properties(b'["\\ud83d",{"a":"%b"}' % (b"x" * 5_000)) is None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import enkaku
 import pytest
 from enkaku import Checked, Slot
-from pydantic import Field, ValidationError
+from pydantic import Field, RootModel, ValidationError
 from support import WITHIN, Connect
 from typing_extensions import TypeAliasType, TypedDict
 
@@ -142,6 +142,19 @@ def test_secret_pattern_property_hides_all_properties() -> None:
     for name in ("plain", "xy"):
         reason = _problem(Checked(object, schema), f'{{"{name}": "SECRET"}}')
         assert reason == f"/{name}: expected integer, got secret value"
+
+
+@pytest.mark.parametrize(
+    ("root", "data"),
+    [
+        (Login, '{"user": "ada", "passWord": ["SECRET"]}'),
+        (list[Login], '[{"user": "ada", "passWord": ["SECRET"]}]'),
+        (Marked, '["SECRET"]'),
+        (Late, '{"name": ["SECRET"]}'),
+    ],
+)
+def test_problem_of_secret_in_root_model_has_no_value(root: Any, data: str) -> None:
+    assert "secret value" in _problem(RootModel[root], data)
 
 
 def test_problem_next_to_secret_has_value() -> None:

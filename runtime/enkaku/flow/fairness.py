@@ -71,6 +71,7 @@ class TimeSlices(Generic[T]):
         "_handle",
         "_on_change",
         "_running",
+        "_scheduled",
         "_then",
         "held",
         "waiting",
@@ -86,6 +87,7 @@ class TimeSlices(Generic[T]):
         self._batches: list[Sequence[T]] = []
         self._then: Callable[[], None] | None = None
         self._running = False
+        self._scheduled = False  # a call of _continue
         self._cleared = False
         self._deferred: Sequence[T] = ()
 
@@ -131,29 +133,30 @@ class TimeSlices(Generic[T]):
 
     def _wait(self) -> None:
         self.waiting = True
-        if not self.held:
+        if not self.held and not self._scheduled:
+            self._scheduled = True
             asyncio.get_running_loop().call_soon(self._continue)
 
     def _continue(self) -> None:
+        self._scheduled = False
         if self.held or not self.waiting:
             return
         self.waiting = False
-        batches, self._batches = self._batches, []
-        rest = self._run(batches[0]) if batches else ()
-        self._batches = [each for each in (rest, *batches[1:], *self._batches) if each]
+        rest = self._run(self._batches.pop(0)) if self._batches else ()
+        if rest:
+            self._batches.insert(0, rest)
         if self._batches:
             self._wait()
-            self._on_change()
-            return
         self._on_change()
-        if self._then is not None:
-            self._then()
+        if self._then is not None and not self.waiting:
+            then, self._then = self._then, None
+            then()
 
     def _run(self, batch: Sequence[T]) -> Sequence[T]:
         """Handle messages for one slice; return those that are left."""
         until = monotonic() + SLICE
         for start in range(0, len(batch), CHUNK):
-            if start and monotonic() >= until:
+            if start and (self.held or monotonic() >= until):
                 return batch[start:]
             self._running = True
             try:

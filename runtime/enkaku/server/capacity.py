@@ -1,10 +1,13 @@
 """What the connections of a server use of its capacity: open calls, events, and memory, against the limits.
 
 *Memory* is what a connection makes the server hold: the values of open calls and of events, items that no handler has taken,
-messages that are incomplete or wait for their time slice, and replies that the client does not read. A decoded value takes
-up to a hundred times the bytes of its message, so ``decoded_size`` estimates it. When ``Limits.memory`` is used up,
-connections that hold some are not read until enough was freed; at twice that, none is. If nothing is freed for
-``Limits.stall`` seconds, the connection that holds most is ended.
+incomplete messages, and replies that the client does not read. A decoded value takes up to a hundred times the bytes of its
+message, so ``decoded_size`` estimates it. When ``Limits.memory`` is used up, connections that hold some are not read until
+enough was freed; at twice that, none is. If almost nothing is freed for ``Limits.stall`` seconds, connections are ended, those
+that hold most first. That includes memory which only a message of a paused connection would free, such as an abort.
+
+Messages that wait for a time slice, or for memory, are not counted: at most one read of each connection. They wait for
+memory themselves, so that enough of them would wait for each other.
 
 *A tenth of every other server-wide limit* is kept for connections that use nothing: however many calls some clients open,
 another one can make a call.
@@ -25,8 +28,9 @@ SMALL: Final = 1024
 PER_BYTE: Final = 32
 """Bytes of memory for each byte of a small message."""
 _PER_VALUE: Final = 64
+_PER_NAME: Final = 48  # of a property, besides its characters
 _PER_CONTAINER: Final = 400  # a model, its dict, and the set of the fields that were given
-_READ: Final = 512 * 1024  # bytes: one read, and the objects of its messages
+_STALLED: Final = 100  # of the limit: a smaller part that was freed is no progress
 _WIDE: Final = 4  # bytes of a character, if a string has one beyond the Basic Multilingual Plane
 
 
@@ -39,7 +43,8 @@ def decoded_size(message: bytes) -> int:
     values = containers + message.count(b",")
     is_narrow = message.isascii() and b"\\u" not in message
     text = size if is_narrow else size * _WIDE
-    return CALL_SIZE + text + values * _PER_VALUE + containers * _PER_CONTAINER
+    names = message.count(b":") * _PER_NAME
+    return CALL_SIZE + text + names + values * _PER_VALUE + containers * _PER_CONTAINER
 
 
 def kept(limit: int) -> int:
@@ -52,7 +57,7 @@ class ServerCapacity:
 
     Args:
         limits: The limits of the server.
-        on_stall: Ends the connection that holds most memory.
+        on_stall: Ends the connections that hold most memory.
 
     Attributes:
         open: How many calls are open.
@@ -61,21 +66,21 @@ class ServerCapacity:
         calls_shared: How many of them connections may open that have others open.
         held: How many bytes of memory are held.
         memory: How many bytes may be held before connections that hold some are paused.
-        full: Whether twice that is used up: what is received is not handled.
+        most: How many bytes may be held before what is received is not handled.
         paused: The connections that are not read until memory was freed.
     """
 
     __slots__ = (
-        "_freed",
+        "_goal",
         "_on_stall",
         "_stall",
         "_timer",
         "calls",
         "calls_shared",
         "events",
-        "full",
         "held",
         "memory",
+        "most",
         "open",
         "paused",
     )
@@ -87,24 +92,21 @@ class ServerCapacity:
         self.calls_shared: Final = self.calls - kept(self.calls)
         self.held = 0
         self.memory: Final = limits.memory
-        self.full = False
+        self.most: Final = 2 * limits.memory
         self.paused: dict[Capacity, None] = {}
         self._stall: Final = limits.stall
         self._on_stall: Final = on_stall
-        self._freed = False
+        self._goal = 0  # bytes: what may be held when the timer ends, without a stall
         self._timer: asyncio.TimerHandle | None = None
 
     def on_held(self, holder: "Capacity", size: int) -> None:
         """Pause a connection that holds more, if others, or itself, hold too much."""
-        self.full = self.held > 2 * self.memory
-        if self.full or holder.held > size:
+        if holder.held > size or self.held > self.most:
             self.pause(holder)
 
     def on_freed(self) -> None:
         """Read the paused connections again, if there is memory for them."""
-        self._freed = True
         if self.held <= self.memory:
-            self.full = False
             self.close()
             paused, self.paused = self.paused, {}
             for holder in paused:
@@ -115,9 +117,8 @@ class ServerCapacity:
         if holder not in self.paused:
             self.paused[holder] = None
             holder.on_change()
-        if self._timer is None and self._stall is not None:
-            self._freed = False
-            self._timer = asyncio.get_running_loop().call_later(self._stall, self._on_timer)
+        if self._timer is None:
+            self._start_timer()
 
     def close(self) -> None:
         """Stop the timer."""
@@ -125,13 +126,18 @@ class ServerCapacity:
             self._timer.cancel()
             self._timer = None
 
+    def _start_timer(self) -> None:
+        if self._stall is not None:
+            # Not whether anything was freed: other connections open and end small calls meanwhile.
+            self._goal = self.held - self.memory // _STALLED
+            self._timer = asyncio.get_running_loop().call_later(self._stall, self._on_timer)
+
     def _on_timer(self) -> None:
         self._timer = None
-        freed, self._freed = self._freed, False
-        if not freed:
-            self._on_stall()
-        if self.paused and self._stall is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._stall, self._on_timer)
+        if self.paused:
+            if self.held > self._goal:
+                self._on_stall()
+            self._start_timer()
 
 
 class Capacity:
@@ -152,7 +158,6 @@ class Capacity:
         "_backlog",
         "_calls",
         "_unfinished",
-        "_waiting",
         "held",
         "on_change",
         "open",
@@ -166,7 +171,6 @@ class Capacity:
         self._calls: Final = calls
         self.whole: Final = whole
         self._unfinished = 0
-        self._waiting = 0
         self._backlog = 0
 
     @property
@@ -199,7 +203,7 @@ class Capacity:
         whole = self.whole
         self.held += size
         whole.held += size
-        if size < 0:
+        if size <= 0:
             if whole.paused:
                 whole.on_freed()
         elif whole.held > whole.memory:
@@ -218,12 +222,6 @@ class Capacity:
     def set_unfinished(self, size: int) -> None:
         """Count the bytes of a message that is incomplete."""
         change, self._unfinished = size - self._unfinished, size
-        self.hold(change)
-
-    def set_waiting(self, *, waiting: bool) -> None:
-        """Count the messages of one read, if they wait for their time slice, or for memory."""
-        size = _READ if waiting else 0
-        change, self._waiting = size - self._waiting, size
         self.hold(change)
 
     def set_backlog(self, size: int) -> None:

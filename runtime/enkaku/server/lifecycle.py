@@ -47,6 +47,9 @@ class Pause(IntEnum):
     MEMORY = auto()  # of the server is used up
 
 
+_UNHANDLED: Final = frozenset({Pause.SLICE, Pause.MEMORY})
+
+
 class Phase(IntEnum):
     """Where a connection stands."""
 
@@ -263,7 +266,8 @@ class Lifecycle:
             self.resume(Pause.INBOXES)
 
     def _on_idle(self) -> None:
-        if not self._list_calls():
+        # A client that was read and not handled yet is not silent.
+        if not self._list_calls() and self._pauses.isdisjoint(_UNHANDLED):
             self.drop("the client was silent for too long")
 
     async def _live(self, lifespan: Lifespan, left: asyncio.Event) -> None:

@@ -203,6 +203,16 @@ class Session:
         """How many bytes of memory the client makes the server hold."""
         return self._capacity.held
 
+    @property
+    def unused(self) -> bool:
+        """Whether no call and no event is open, and the connection does not end yet."""
+        return not self._runner.running and not self._lifecycle.reason
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a handler ignores its cancellation, so that the end of the connection frees not all of its memory."""
+        return any(call.stuck for call in self._runner.running)
+
     def drop(self, reason: str) -> None:
         """End the connection at once; its handlers are cancelled, as when the client ends it."""
         self._replies.overload("", reason)
@@ -223,8 +233,9 @@ class Session:
         if len(batch) > CHUNK or self._slices.waiting:
             self._slices.add(batch)
             return
-        if self._capacity.whole.full and batch:
-            self._capacity.whole.pause(self._capacity)
+        whole = self._capacity.whole
+        if whole.held > whole.most and batch:
+            whole.pause(self._capacity)
             self._slices.defer(batch)
             return
         self._lifecycle.idle.last = time.monotonic()
@@ -248,8 +259,8 @@ class Session:
             self._lifecycle.check_backlog()
 
     def message_growing(self, size: int) -> None:
-        """Count an incomplete message."""
-        self._capacity.set_unfinished(size)
+        """Count an incomplete message; of one that is too large, nothing is kept."""
+        self._capacity.set_unfinished(size if size <= self._limits.message_size else 0)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel the handlers of calls, since no reply can be sent; handle the events that were read before."""
@@ -287,14 +298,15 @@ class Session:
         self._lifecycle.drop("this server was aborted")
 
     def _on_slices(self) -> None:
-        self._capacity.set_waiting(waiting=self._slices.waiting)
         if self._slices.waiting:
             self._lifecycle.pause(Pause.SLICE)
         else:
             self._lifecycle.resume(Pause.SLICE)
 
     def _on_memory(self) -> None:
-        if self._capacity.paused:
+        if self._capacity.paused and self._lost:
+            self._slices.clear()  # nothing waits for memory any more, so that the connection can end
+        elif self._capacity.paused:
             self._slices.hold()
             self._lifecycle.pause(Pause.MEMORY)
         else:
@@ -545,6 +557,8 @@ class Session:
             self._step_intake(_IntakeEvent.FREE)
 
     def _on_handler_end(self) -> None:
+        if not self._transport.writable and not self._lifecycle.lost:
+            self._lifecycle.check_backlog()
         if self._runner.stopping:
             self._on_call_end()
         if self._intake is not _Intake.OPEN:

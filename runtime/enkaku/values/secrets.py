@@ -17,6 +17,7 @@ from typing import (
     Any,
     Final,
     ForwardRef,
+    TypeGuard,
     Union,
     cast,
     get_args,
@@ -156,8 +157,14 @@ def _parts(form: object, module: str) -> Iterator[tuple[object, str]]:
         yield get_args(form)[0], module
     elif get_origin(form) in {Union, UnionType}:
         yield from ((each, module) for each in get_args(form))
+    elif _is_root_model(form):
+        yield form.model_fields["root"], form.__module__
     elif hasattr(form, "__value__"):  # a type alias
         yield cast(Any, form).__value__, form.__module__
+
+
+def _is_root_model(form: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(form, type) and issubclass(form, BaseModel) and form.__pydantic_root_model__
 
 
 def _is_marked(field: FieldInfo) -> bool:

@@ -6,6 +6,7 @@ rejects is decoded again by a slower one, which accepts signed messages, a byte 
 
 import re
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Final, Literal, TypeAlias, cast, final
 
 import msgspec
@@ -319,6 +320,10 @@ _SLOTS: Final = frozenset({"prm", "val", "data"})
 _HEADER_SLOTS: Final = frozenset({"ext"})
 _STRING: Final = rb'"(?:[^"\\]|\\.)*"'
 _STRING_PROPERTY: Final = re.compile(rb'"(typ|rid)"\s*:\s*(%b)' % _STRING)
+# The first half of a pair without the second, or the second without the first.
+_LONE: Final = re.compile(
+    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])"
+)
 # The properties of the payload before its first value that is not a string.
 _HEAD: Final = re.compile(
     rb'\s*\{\s*"header"\s*:\s*\{[^{}]*\}\s*,\s*"payload"\s*:\s*\{'
@@ -329,14 +334,18 @@ _HEAD: Final = re.compile(
 def has_more_values(raw: bytes, most: int) -> bool:
     """Return whether a message has more than so many JSON values, without decoding it; it need not be JSON.
 
-    An object counts as eight, since it takes as long to decode, and so does each escape of a surrogate; an array as four.
+    An object counts as eight, since it takes as long to decode, and so does each escape of a lone surrogate; an array as four.
     """
     has_escapes = b"\\" in raw
     surrogates = (raw.count(b"\\ud") + raw.count(b"\\uD")) * _OBJECT if has_escapes else 0
     if _count_values(raw) + surrogates <= most:  # even if all of it were outside of strings
         return False
     if has_escapes:
-        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+        raw = raw.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+        # Larger messages may count pairs, and the Korean syllables from U+D000 on: to tell them apart would take too long.
+        if surrogates and len(raw) <= _SLOW_MAX:
+            lone = islice(_LONE.finditer(raw), most // _OBJECT + 1)
+            surrogates = sum(_OBJECT for _ in lone)
     # Each string is a value, or the name of one. Without so many, the message is split at them fast.
     if surrogates > most or raw.count(b'"') > 4 * most + 2:
         return True
@@ -412,10 +421,14 @@ def without_properties(val: bytes) -> bytes | None:
     """
     if len(val) <= _LARGE - _LARGE_HEAD:
         return None
+    raw = b'{"payload":{"val":%b}}' % val
     try:
-        found = bytes(_followed.decode(b'{"payload":{"val":%b}}' % val).payload.val)
+        found = bytes(_followed.decode(raw).payload.val)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
+        try:  # as in decode_server_message: it may have lone surrogates
+            return bytes(msgspec.convert(_load(raw), _Followed).payload.val)
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            return None
     return None if len(found) == len(val) else found
 
 

@@ -131,6 +131,7 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         self._early_data = b""
         self._unfinished = 0  # bytes of a message, as the receiver knows
         self._message_time: float | None = None
+        self._message_left = 0.0  # seconds of it, when reading was paused
         self._message_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -262,6 +263,7 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         """Start to deliver messages."""
         self._framing = type(self._framing)(message_size)
         self._message_time = message_time
+        self._message_left = message_time or 0.0
         self._write_timeout.seconds = unread_time
         if self._current_state() in _CLOSED:
             if self._early_data:
@@ -328,7 +330,9 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
 
     def _pause_reading(self) -> None:
         self._reading_paused = True
-        self._stop_message_timer()  # the peer cannot send
+        if self._message_timer is not None:  # the peer cannot send
+            self._message_left = max(self._message_timer.when() - self._loop.time(), 0.0)
+            self._stop_message_timer()
         self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
@@ -355,13 +359,14 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         elif framing.unfinished != self._unfinished:
             if framing.unfinished < self._unfinished:  # it is another message
                 self._stop_message_timer()
+                self._message_left = self._message_time or 0.0
             self._unfinished = framing.unfinished
             self._start_message_timer()
             receiver.message_growing(framing.unfinished)
 
     def _start_message_timer(self) -> None:
         if self._unfinished and self._message_timer is None and self._message_time is not None:
-            self._message_timer = self._loop.call_later(self._message_time, self._on_message_time)
+            self._message_timer = self._loop.call_later(self._message_left, self._on_message_time)
 
     def _stop_message_timer(self) -> None:
         if self._message_timer is not None:
