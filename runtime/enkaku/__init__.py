@@ -57,9 +57,9 @@ if _typing.TYPE_CHECKING:
     from enkaku.testing.memory import connect_memory
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
 
-    from .connect import connect_socket, connect_tcp, connect_unix
+    from .connect import connect_process, connect_socket, connect_tcp, connect_unix
     from .preparation import prepare
-    from .serve import serve_socket, serve_tcp, serve_unix
+    from .serve import serve_socket, serve_stdio, serve_tcp, serve_unix
 else:
     # Generated code does not need these: they are imported on first use, which makes a client start faster.
     from ._lazy import load_later as _load_later
@@ -68,9 +68,9 @@ else:
         __name__,
         {
             "client.reopening": ("Gap", "Reopening", "reopening"),
-            "connect": ("connect_socket", "connect_tcp", "connect_unix"),
+            "connect": ("connect_process", "connect_socket", "connect_tcp", "connect_unix"),
             "preparation": ("prepare",),
-            "serve": ("serve_socket", "serve_tcp", "serve_unix"),
+            "serve": ("serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
             "server.broadcast": ("Broadcast",),
             "server.server": ("Server",),
             "testing.memory": ("connect_memory",),
@@ -147,6 +147,7 @@ __all__ = [
     "UsageError",
     "WhenFull",
     "connect_memory",
+    "connect_process",
     "connect_socket",
     "connect_tcp",
     "connect_unix",
@@ -157,6 +158,7 @@ __all__ = [
     "require_runtime",
     "run",
     "serve_socket",
+    "serve_stdio",
     "serve_tcp",
     "serve_unix",
     "systemd_sockets",
