@@ -4,6 +4,7 @@ The server reads and writes duplicates. In the meantime, 0 is ``/dev/null`` and 
 a child process can write between two messages, or read one.
 """
 
+import errno
 import fcntl
 import os
 import sys
@@ -53,13 +54,15 @@ class Stdio:
 
     def release(self) -> None:
         """Restore stdin and stdout. What the program has printed until now goes to stderr."""
-        with suppress(OSError, ValueError):
-            if sys.stdout is not None:  # as in a program without a stdout
-                sys.stdout.flush()
+        with suppress(AttributeError, OSError, ValueError):  # there is none, or it is closed
+            sys.stdout.flush()
         self._undo.close()
 
 
 def _duplicate(descriptor: int, undo: ExitStack) -> int:
+    # If it was closed when this process started, it may belong to the event loop. What Python opens is not inheritable.
+    if not os.get_inheritable(descriptor):
+        raise OSError(errno.EBADF, f"descriptor {descriptor} was closed when this process started")
     duplicate = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     undo.callback(os.close, duplicate)
     undo.callback(os.dup2, duplicate, descriptor)

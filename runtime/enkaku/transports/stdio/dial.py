@@ -148,7 +148,7 @@ class ProcessTransport(PipeTransport):
     def reject(self, head: bytes) -> None:
         """End the connection: the first line is no message."""
         text = head[:_SHOWN].decode(errors="replace")
-        self._lose(f"the process wrote to its stdout what is not a message: {text!r}")
+        self._lose(f"the process wrote a line to its stdout that is not a message: {text!r}")
 
     def _fail(self, error: Exception) -> None:
         """End the connection with an error. The process has its end of input; ``close`` sees to the rest."""
