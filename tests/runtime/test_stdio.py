@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -77,6 +78,25 @@ async def main():
     print("left")
 
 enkaku.run(main())
+"""
+
+CLIENT = """
+import asyncio, os, signal, sys
+import enkaku
+from support import VOID
+
+async def main():
+    async with enkaku.connect_process(sys.argv[1:]) as connection:
+        await connection.request(VOID, None)
+        child = os.fork()
+        if not child:
+            os.close(1)
+            signal.pause()  # until it is killed
+        with open(f"/proc/{os.getpid()}/task/{os.getpid()}/children") as file:
+            print(child, *(set(file.read().split()) - {str(child)}), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
 """
 
 
@@ -269,6 +289,30 @@ def test_server_at_terminal_answers(server: list[str]) -> None:
         assert running.wait(timeout=WITHIN) == 0
     os.close(own)
     assert json.loads(seen.splitlines()[-2])["payload"] == {"typ": "result", "rid": "1", "val": "x"}
+
+
+async def test_server_at_socket_answers(server: list[str]) -> None:
+    own, given = socket.socketpair()
+    with given:
+        running = await asyncio.create_subprocess_exec(
+            *server, stdin=given, stdout=given, env=environment()
+        )
+    async with enkaku.connect_socket(own) as connection:
+        assert await connection.request(ECHO, "x") == "x"
+    assert await asyncio.wait_for(running.wait(), WITHIN) == 0
+
+
+@pytest.mark.skipif(not DESCRIPTORS.exists(), reason="reads /proc")
+async def test_forked_child_of_client_does_not_keep_server(server: list[str]) -> None:
+    killed = await asyncio.to_thread(
+        answers, [sys.executable, "-c", CLIENT, *server], stdin=subprocess.DEVNULL, stderr=None
+    )
+    child, process_id = map(int, killed.stdout.split())
+    try:
+        await until(lambda: is_gone(process_id))
+        assert not is_gone(child)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
