@@ -496,7 +496,7 @@ async def test_cancel_while_process_ignores_sigterm_kills_it(tmp_path: Path) -> 
     ready, asked = tmp_path / "ready", tmp_path / "asked"
 
     async def use() -> None:
-        script = f"trap 'echo > {asked}' TERM; echo > {ready}; while true; do sleep 1000; done"
+        script = f"trap 'echo > {asked}' TERM; echo > {ready}; while true; do sleep 0.01; done"
         async with shell(script, exit_timeout=0, terminate_timeout=1000):
             await until(ready.exists)
 
