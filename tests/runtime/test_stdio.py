@@ -43,7 +43,7 @@ async def echo(text):
         subprocess.run(["echo", "of a child"], check=True)
         try:
             return input()
-        except EOFError:
+        except (EOFError, RuntimeError):  # which it raises without stderr
             return "no input"
     if text == "sleep":
         await asyncio.sleep(0.05)
@@ -275,6 +275,15 @@ asyncio.run(main())
     *payloads, last = done.stdout.splitlines()
     assert replies(b"\n".join(payloads)) == [{"typ": "result", "rid": "1"}]
     assert (last, done.stderr) == (b"blocking True True", b"")
+
+
+def test_server_without_stderr_serves(server: list[str]) -> None:
+    path = Path(server[1])
+    path.write_text(SERVER.replace("enkaku.run(", "asyncio.run("))  # uvloop aborts the process
+    given = line(typ="request", rid="1", prc="echo", prm="print")
+    done = answers(["sh", "-c", '"$@" 2>&-', "sh", *server], given)
+    *payloads, _ = done.stdout.splitlines()
+    assert replies(b"\n".join(payloads)) == [{"typ": "result", "rid": "1", "val": "no input"}]
 
 
 def test_server_at_terminal_answers(server: list[str]) -> None:
@@ -524,6 +533,20 @@ async def test_process_is_reaped_without_pidfd(
         assert await connection.request(ECHO, "x") == "x"
         with pytest.raises(enkaku.ConnectionLost, match="exited with status 3"):
             await connection.request(ECHO, "exit3")
+
+
+@pytest.mark.parametrize("function", ["pidfd_open", "set_blocking"])
+async def test_failed_start_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(os, function, fail, raising=False)
+    with pytest.raises(MemoryError):
+        async with shell("exec sleep 1000"):
+            pass
+    await until(lambda: not children())
 
 
 class Ends:

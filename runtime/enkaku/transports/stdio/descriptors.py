@@ -46,10 +46,7 @@ class Stdio:
             self.writing: Final = _duplicate(_STDOUT, undo)
             with Path(os.devnull).open("r+b", buffering=0) as nothing:
                 os.dup2(nothing.fileno(), _STDIN)
-                try:
-                    os.dup2(_STDERR, _STDOUT)
-                except OSError:  # stderr is closed
-                    os.dup2(nothing.fileno(), _STDOUT)
+                os.dup2(_STDERR if _is_open(_STDERR) else nothing.fileno(), _STDOUT)
             self._undo: Final = undo.pop_all()
 
     def release(self) -> None:
@@ -59,9 +56,19 @@ class Stdio:
         self._undo.close()
 
 
+def _is_open(descriptor: int) -> bool:
+    """Return whether a descriptor was open when this process started.
+
+    Otherwise it may belong to the event loop by now; but what Python opens is not inheritable.
+    """
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:
+        return False
+
+
 def _duplicate(descriptor: int, undo: ExitStack) -> int:
-    # If it was closed when this process started, it may belong to the event loop. What Python opens is not inheritable.
-    if not os.get_inheritable(descriptor):
+    if not _is_open(descriptor):
         raise OSError(errno.EBADF, f"descriptor {descriptor} was closed when this process started")
     duplicate = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     undo.callback(os.close, duplicate)

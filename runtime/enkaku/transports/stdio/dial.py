@@ -72,7 +72,12 @@ class ProcessDialer:
             raise
         _close((stdin, stdout))
         transport = ProcessTransport(self.where, process, terminate_timeout=self.terminate_timeout)
-        Pipes(transport, reading, writing)
+        try:
+            Pipes(transport, reading, writing)
+        except BaseException:
+            process.kill()
+            _close((reading, writing))
+            raise
         return transport
 
 

@@ -173,7 +173,12 @@ class Command:
             raise ConnectFailed(f"{self.where}: the program cannot be started: {error}") from error
         except (ValueError, TypeError) as error:
             raise UsageError(f"{self.where}: not a valid command: {error}") from error
-        return Process(popen, self.where)
+        try:
+            return Process(popen, self.where)
+        except BaseException:
+            popen.kill()
+            popen.wait()
+            raise
 
 
 def _open_pidfd(pid: int) -> int | None:
