@@ -17,7 +17,7 @@ import pytest
 import trustme
 import uvloop
 from hypothesis import settings
-from support import LONG, Connect, open_sockets, tcp_port
+from support import LONG, Connect, open_sockets, over_pipes, tcp_port
 from webserver import serving_app
 
 pytest_plugins = ["xdist_groups"]
@@ -37,6 +37,7 @@ _ON_EACH_LOOP = {
     "test_disconnect",
     "test_given_sockets",
     "test_resets",
+    "test_stdio",
     "test_stop",
     "test_tcp",
     "test_tls",
@@ -158,6 +159,10 @@ async def _over_socket(
             async with enkaku.connect_ws(f"ws://127.0.0.1:{port}/", **client) as connection:
                 yield connection
         return
+    if request.param == "pipes":
+        async with over_pipes(handler, options, client) as connection:
+            yield connection
+        return
     host = "127.0.0.1"
     secure = request.param == "tls"
     server_side = request.getfixturevalue("server_tls") if secure else None
@@ -175,7 +180,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
     return _dial(request)
 
 
-@pytest.fixture(params=["memory", "unix", "tcp", "tls", "ws"])
+@pytest.fixture(params=["memory", "unix", "tcp", "tls", "pipes", "ws"])
 def connect_anyhow(request: pytest.FixtureRequest) -> Connect:
     """Connect to a handler over every transport, on every event loop: for ends, and for buffers that are full.
 

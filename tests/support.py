@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ from typing import Any, Protocol, Self
 import enkaku
 import pytest
 from enkaku.transports.base import Oversized
+from enkaku.transports.stdio.pipes import Pipes
+from enkaku.transports.stdio.transport import PipeTransport
 
 ON_ASYNCIO = pytest.mark.asyncio(loop_factories=["asyncio"])
 """Marks a test that is of asyncio's own event loop, and runs on no other."""
@@ -336,6 +339,25 @@ def names_in(directory: Path) -> list[str]:
 def tcp_port(server: enkaku.Server) -> int:
     """The port of a server that took a free one."""
     return int(server.addresses[0].rpartition(":")[2])
+
+
+@asynccontextmanager
+async def over_pipes(
+    handler: enkaku.Handler, options: dict[str, Any], client: dict[str, Any]
+) -> AsyncGenerator[enkaku.Connection, None]:
+    """Connect to a handler over two pipes of this process, whose ends are a connection's."""
+    to_server, to_client = os.pipe(), os.pipe()
+    server = enkaku.Server(handler, **options)
+    server_end, client_end = PipeTransport("stdio"), PipeTransport("process:server")
+    Pipes(server_end, to_server[0], to_client[1])
+    Pipes(client_end, to_client[0], to_server[1])
+    server.connected_alone(server_end)
+    async with server.running(None, ("stdio",)):
+        connection = enkaku.Connection(client_end, **client)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
 
 async def collect(items: Iterable[Awaitable[Any]]) -> list[Any]:

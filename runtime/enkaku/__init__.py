@@ -58,9 +58,9 @@ if _typing.TYPE_CHECKING:
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
 
     from .asgi_app import AsgiApp, asgi
-    from .connect import connect_socket, connect_tcp, connect_unix, connect_ws
+    from .connect import connect_process, connect_socket, connect_tcp, connect_unix, connect_ws
     from .preparation import prepare
-    from .serve import serve_socket, serve_tcp, serve_unix
+    from .serve import serve_socket, serve_stdio, serve_tcp, serve_unix
 else:
     # Generated code does not need these: they are imported on first use, which makes a client start faster.
     from ._lazy import load_later as _load_later
@@ -70,9 +70,15 @@ else:
         {
             "asgi_app": ("AsgiApp", "asgi"),
             "client.reopening": ("Gap", "Reopening", "reopening"),
-            "connect": ("connect_socket", "connect_tcp", "connect_unix", "connect_ws"),
+            "connect": (
+                "connect_process",
+                "connect_socket",
+                "connect_tcp",
+                "connect_unix",
+                "connect_ws",
+            ),
             "preparation": ("prepare",),
-            "serve": ("serve_socket", "serve_tcp", "serve_unix"),
+            "serve": ("serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
             "server.broadcast": ("Broadcast",),
             "server.server": ("Server",),
             "testing.memory": ("connect_memory",),
@@ -151,6 +157,7 @@ __all__ = [
     "WhenFull",
     "asgi",
     "connect_memory",
+    "connect_process",
     "connect_socket",
     "connect_tcp",
     "connect_unix",
@@ -162,6 +169,7 @@ __all__ = [
     "require_runtime",
     "run",
     "serve_socket",
+    "serve_stdio",
     "serve_tcp",
     "serve_unix",
     "systemd_sockets",

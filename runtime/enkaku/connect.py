@@ -1,4 +1,4 @@
-"""Client connections: ``connect_unix``, ``connect_tcp``, ``connect_socket`` and ``connect_ws``.
+"""Client connections: ``connect_unix``, ``connect_tcp``, ``connect_socket``, ``connect_ws`` and ``connect_process``.
 
 Each is an async context manager. With ``reconnect``, a connection that is lost inside the block is opened again.
 """
@@ -6,7 +6,7 @@ Each is an async context manager. With ``reconnect``, a connection that is lost 
 import os
 import socket
 import ssl as tls
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Literal, Protocol, Unpack
 
@@ -15,13 +15,15 @@ from enkaku.client.reconnect import Connector
 from enkaku.transports.base import Transport
 from enkaku.transports.sockets.dial import dial_socket, dial_tcp, dial_unix
 from enkaku.transports.sockets.options import KEEPALIVE
+from enkaku.transports.stdio.dial import ProcessDialer
+from enkaku.transports.stdio.process import Command, Stderr
 
-from ._checks import async_block
+from ._checks import async_block, require_seconds
 from .errors import MissingExtra, UsageError
 from .limits import Limits
 from .options import ConnectionOptions, check_connection
 
-__all__ = ["connect_socket", "connect_tcp", "connect_unix", "connect_ws"]
+__all__ = ["connect_process", "connect_socket", "connect_tcp", "connect_unix", "connect_ws"]
 
 
 class _Dialer(Protocol):
@@ -31,9 +33,10 @@ class _Dialer(Protocol):
     def where(self) -> str: ...
 
     @property
-    def timeout(self) -> float: ...
+    def timeout(self) -> float | None: ...
 
     async def __call__(self) -> Transport: ...
+
 
 _TCP: Final = ("connect_timeout", "keepalive", "server_hostname", "ssl")
 
@@ -197,13 +200,59 @@ async def connect_ws(
 
 
 @asynccontextmanager
+async def connect_process(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    stderr: Stderr = None,
+    exit_timeout: float = 2.0,
+    terminate_timeout: float = 2.0,
+    **options: Unpack[ConnectionOptions],
+) -> AsyncGenerator[Connection, None]:
+    """Start a program that serves over its stdin and stdout; leaving the ``async with`` block ends it.
+
+    At the end, the process's stdin is closed, which asks it to finish. If it does not exit in time, it gets SIGTERM, then
+    SIGKILL. The process is the leader of a new session. The signals go to its process group, and what is left of the group
+    when the process has exited is killed.
+
+    Args:
+        argv: The program, and its arguments; no shell is used.
+        cwd: The working directory of the process; None, the default, for that of this process.
+        env: Its environment; None, the default, for that of this process.
+        stderr: Where it writes its stderr: a file, a descriptor or ``subprocess.DEVNULL``; None, the default, for the
+            stderr of this process.
+        exit_timeout: How long the process may take to exit after its stdin was closed, in seconds; then SIGTERM.
+        terminate_timeout: How long it may take to exit after SIGTERM, in seconds; then SIGKILL.
+        options: See ``ConnectionOptions``. With ``reconnect``, a process that exits inside the block is started again; if
+            the program cannot be started the first time, that is not tried again.
+
+    Raises:
+        ConnectFailed: The program cannot be started.
+        UsageError: An argument is not valid.
+    """
+    require_seconds("exit_timeout", exit_timeout)
+    dial = ProcessDialer(Command(argv, cwd, env, stderr), terminate_timeout)
+    own = ("cwd", "env", "exit_timeout", "stderr", "terminate_timeout")
+    async with _connect(dial, options, own, close_timeout=exit_timeout) as connection:
+        yield connection
+
+
+@asynccontextmanager
 async def _connect(
-    dial: _Dialer, options: ConnectionOptions, own: Collection[str]
+    dial: _Dialer,
+    options: ConnectionOptions,
+    own: Collection[str],
+    *,
+    close_timeout: float = 2.0,
 ) -> AsyncGenerator[Connection, None]:
     check_connection(options, own)
     reconnect = options.get("reconnect")
     connector = None if reconnect is None else Connector(dial, reconnect, dial.where)
-    transport = await (dial() if connector is None else connector.connect(within=dial.timeout))
+    if connector is None or dial.timeout is None:
+        transport: Transport = await dial()
+    else:
+        transport = await connector.connect(within=dial.timeout)
     try:
         connection = Connection(transport, connector, **options)
     except BaseException:
@@ -212,4 +261,4 @@ async def _connect(
     try:
         yield connection
     finally:
-        await connection.close()
+        await connection.close(within=close_timeout)

@@ -1,4 +1,4 @@
-"""Servers at sockets: ``serve_unix``, ``serve_tcp`` and ``serve_socket``.
+"""Servers: ``serve_unix``, ``serve_tcp``, ``serve_socket`` and ``serve_stdio``.
 
 Each is an async context manager: the server accepts connections inside the block, and stops when the block ends. Large types
 are built before, so that their first use does not block the event loop.
@@ -23,15 +23,19 @@ from enkaku.transports.sockets.options import (
 )
 from enkaku.transports.sockets.tls import server_tls
 from enkaku.transports.sockets.unix_path import bind_path
+from enkaku.transports.stdio.descriptors import Stdio
+from enkaku.transports.stdio.pipes import Pipes
+from enkaku.transports.stdio.transport import StdioTransport
 
 from ._checks import async_block
 from .options import ServerOptions, check_server
 from .preparation import prepare_large
 
-__all__ = ["serve_socket", "serve_tcp", "serve_unix"]
+__all__ = ["serve_socket", "serve_stdio", "serve_tcp", "serve_unix"]
 
 _TCP: Final = ("keepalive", "ssl")
 _TLS_HANDSHAKE: Final = 10.0  # seconds, the timeout of a client's handshake
+_STDIO: Final = "stdio"
 
 
 @async_block
@@ -150,6 +154,41 @@ async def serve_socket(
             await listener.listen(sock)
     async with server.running(listener, (address,)):
         yield server
+
+
+@async_block
+async def serve_stdio(
+    handler: Handler, **options: Unpack[ServerOptions]
+) -> AsyncGenerator[Server, None]:
+    """Serve over this process's stdin and stdout; leaving the ``async with`` block stops the server.
+
+    The program that started this one is the only client, such as ``connect_process``, an editor, or a shell. At the end of
+    stdin, ``serve_forever`` lets the running handlers finish, and returns when every reply is written.
+
+    Inside the block, file descriptor 0 is ``/dev/null``, and 1 is stderr: what handlers print does not get between the
+    messages. Both are restored when the block ends.
+
+    Args:
+        handler: Serves the calls.
+        options: See ``ServerOptions``.
+
+    Raises:
+        TransportError: Stdin or stdout is closed.
+        UsageError: This process serves its stdin and stdout already.
+    """
+    server = Server(handler, **options)
+    await prepare_large(handler)
+    with foreign_errors(_STDIO):
+        stdio = Stdio()
+    transport = StdioTransport(_STDIO, server.input_ended)
+    try:
+        Pipes(transport, stdio.reading, stdio.writing, owned=False)
+        server.connected_alone(transport)
+        async with server.running(None, (_STDIO,)):
+            yield server
+    finally:
+        transport.abort()
+        stdio.release()
 
 
 def _tcp_listener(

@@ -28,6 +28,37 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "the caller is cancelled": ("test_connect_cancelled_leaves_nothing",),
     },
+    "A process that the client started fails": {
+        "the program cannot be started": (
+            "test_program_that_cannot_be_started_raises",
+            "test_missing_working_directory_raises",
+        ),
+        "the process exits or is killed": (
+            "test_process_that_is_no_server_fails_calls",
+            "test_exit_of_server_ends_open_calls",
+            "test_reply_before_exit_is_delivered",
+        ),
+        "the process writes a first line that is not a message": (
+            "test_process_that_is_no_server_fails_calls",
+        ),
+        "the process closes its stdin or stdout, and runs on": (
+            "test_process_that_is_no_server_fails_calls",
+        ),
+        "the process exits, and a child outside of its process group has its stdout": (
+            "test_child_that_left_group_does_not_keep_connection",
+        ),
+        "the process does not exit after the block": (
+            "test_block_end_ends_process_and_its_children",
+        ),
+        "the process leaves children in its process group": (
+            "test_block_end_ends_process_and_its_children",
+            "test_exit_inside_block_ends_children",
+        ),
+        "the caller is cancelled": (
+            "test_cancel_at_every_await_leaves_nothing",
+            "test_cancel_while_process_ignores_sigterm_kills_it",
+        ),
+    },
     "The client dies or is silent": {
         "its process is killed": ("test_killed_client_leaves_nothing",),
         "it closes or resets the socket": ("test_disconnect_of_each_kind_cancels_handler",),
@@ -36,6 +67,13 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "test_faults_cut_inside_message_does_not_execute_it",
         ),
         "it ends its side and never reads": ("test_half_closed_peer_that_never_reads_is_dropped",),
+        "it ends the server's stdin, and still reads": (
+            "test_server_answers_all_of_its_input",
+            "test_handlers_end_of_input_lets_them_finish",
+        ),
+        "it reads no more of the server's stdout": (
+            "test_handlers_of_client_that_reads_no_more_are_cancelled",
+        ),
         "its machine is gone (TCP)": ("test_keepalive_detects_lost_peers_and_keeps_silent_ones",),
         "it is half open, and the write buffer is full": (
             "test_half_open_connection_with_unread_bytes_is_dropped",

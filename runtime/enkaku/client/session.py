@@ -442,6 +442,11 @@ class ClientSession:
         if self._slices.waiting:
             self._slices.end(lambda: self.connection_lost(error))
             return
+        if isinstance(
+            error, ConnectionLost
+        ):  # the transport knows the reason, such as an exit status
+            self._lose(str(error), None)
+            return
         self._lose("the connection was lost" if error else "the server ended the connection", error)
 
     def _deliver(self, rid: str, items: list[tuple[bytes, int]]) -> None:

@@ -110,7 +110,8 @@ class Server:
     async def serve_forever(self, *, grace: float = 10.0) -> None:
         """Serve until SIGINT, SIGTERM or ``stop()``, then stop gracefully; a second signal ends it at once.
 
-        A server at a connected socket (``serve_socket``) also stops when its client has disconnected.
+        A server at a connected socket (``serve_socket``) also stops when its client has disconnected, and one over
+        stdin and stdout (``serve_stdio``) at the end of stdin.
 
         Signals reach the main thread only; elsewhere, call ``stop()``.
 
@@ -224,6 +225,10 @@ class Server:
         """Serve the only connection that there will be: ``serve_forever`` returns when it has ended."""
         self._alone = True
         self.connected(transport)
+
+    def input_ended(self) -> None:
+        """Stop, since the only client sends nothing more; it may still read replies."""
+        self._stop_wanted.set()
 
     def not_connected(self) -> None:
         """Stop, since the only connection failed before it was open."""
