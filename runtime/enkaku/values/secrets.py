@@ -25,7 +25,7 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from enkaku.errors import Problem
@@ -163,8 +163,8 @@ def _parts(form: object, module: str) -> Iterator[tuple[object, str]]:
         yield cast(Any, form).__value__, form.__module__
 
 
-def _is_root_model(form: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(form, type) and issubclass(form, BaseModel) and form.__pydantic_root_model__
+def _is_root_model(form: object) -> TypeGuard[type[RootModel[Any]]]:
+    return isinstance(form, type) and issubclass(form, RootModel)
 
 
 def _is_marked(field: FieldInfo) -> bool:
