@@ -25,7 +25,7 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from enkaku.errors import Problem
@@ -164,7 +164,7 @@ def _parts(form: object, module: str) -> Iterator[tuple[object, str]]:
 
 
 def _is_root_model(form: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(form, type) and issubclass(form, BaseModel) and form.__pydantic_root_model__
+    return isinstance(form, type) and issubclass(form, RootModel)
 
 
 def _is_marked(field: FieldInfo) -> bool:
