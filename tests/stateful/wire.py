@@ -138,9 +138,14 @@ class End:
         return len(self.outgoing.data)
 
     def start(
-        self, receiver: Receiver, *, message_size: int, unread_time: float | None = None
+        self,
+        receiver: Receiver,
+        *,
+        message_size: int,
+        message_time: float | None = None,
+        unread_time: float | None = None,
     ) -> None:
-        # unread_time is ignored: only the steps of a program end the connection.
+        # The times are ignored: only the steps of a program end the connection.
         self._receiver = receiver
         self._framing = Lines(message_size)
 
