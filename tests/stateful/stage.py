@@ -10,7 +10,8 @@ from typing import Any
 from unittest import mock
 
 import enkaku.server.server  # noqa: F401 # so that all modules that use "after" are loaded
-from enkaku.calls.states import Step, after
+from enkaku.calls.states import SERVER, Step, after
+from enkaku.server import runner
 
 from .calls import step_of
 from .loop import SteppedLoop
@@ -53,6 +54,9 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
             stack.enter_context(mock.patch.object(time, "monotonic", loop.clock.monotonic))
             for module, name in _USES:
                 stack.enter_context(mock.patch.object(module, name, recorded))
+            # The usual end of a request is looked up in the table itself.
+            table = mock.Mock(get=lambda key: recorded(SERVER, *key))
+            stack.enter_context(mock.patch.object(runner, "SERVER", table))
             yield worlds
     finally:
         logging.disable(logging.NOTSET)

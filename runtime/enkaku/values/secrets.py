@@ -163,7 +163,7 @@ def _parts(form: object, module: str) -> Iterator[tuple[object, str]]:
         yield cast(Any, form).__value__, form.__module__
 
 
-def _is_root_model(form: object) -> TypeGuard[type[RootModel[Any]]]:
+def _is_root_model(form: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(form, type) and issubclass(form, RootModel)
 
 

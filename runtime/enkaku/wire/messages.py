@@ -342,7 +342,7 @@ def has_more_values(raw: bytes, most: int) -> bool:
         return False
     if has_escapes:
         raw = raw.replace(b"\\\\", b"__").replace(b'\\"', b"__")
-        # Larger messages may count pairs, and the Korean syllables from U+D000 on: to tell them apart would take too long.
+        # In larger messages, pairs and the Korean syllables from U+D000 on count, too: a search would take too long.
         if surrogates and len(raw) <= _SLOW_MAX:
             lone = islice(_LONE.finditer(raw), most // _OBJECT + 1)
             surrogates = sum(_OBJECT for _ in lone)
