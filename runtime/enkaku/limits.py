@@ -63,7 +63,7 @@ class Limits(KeywordOptions):
         server_handlers: Running request handlers of all connections, and as many event handlers; 10,000 by default. A free
             handler serves the connections that wait in turn.
         connections: Open connections; 10,000 by default. One more is closed at once. From nine tenths on, a new one closes
-            the one without an open call that was silent for longest.
+            the one without an open call whose last call is longest ago.
         memory: Bytes of memory that the clients of a server make it hold, all together: values of open calls and of events,
             items that were not taken, incomplete messages, unread replies; 256 MiB by default. Above it, clients that hold
             some are not read; at twice that, none is. If almost nothing is freed for ``stall`` seconds, the connections

@@ -96,7 +96,7 @@ class Lifecycle:
         reading: Pauses reading while inboxes are full.
         reason: Why the connection ended; ``""`` while it has not.
         lost: Whether the transport has ended.
-        idle: The time of the client's last message, and the idle timeout.
+        idle: The idle timeout, with the time of the client's last call.
         watches_idle: Whether a limit ends the connection when the client sends nothing.
         ended: Done when the connection is lost, the last handler has ended, and its lifespan was left.
     """
@@ -177,7 +177,9 @@ class Lifecycle:
 
     def on_activity(self) -> None:
         """Restart the idle timeout: something was received."""
-        if not self._heard:
+        if self._heard:
+            self.idle.last = time.monotonic()
+        else:
             self._heard = True
             self.idle.restart(self._limits.idle)
 

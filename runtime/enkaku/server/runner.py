@@ -14,7 +14,7 @@ from typing import Final, cast
 from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Outcome
 from enkaku.calls.observers import run_inside
-from enkaku.calls.states import SERVER, ServerState, Step, after
+from enkaku.calls.states import SERVER, ServerState, Step
 from enkaku.transports.base import Transport
 from enkaku.wire.error_codes import DEADLINE_PASSED, FAILED, STOPPING, ErrorReply
 from enkaku.wire.messages import NEWLINE_SIZE, encode_error, encode_result
@@ -261,7 +261,7 @@ class Runner:
         message = encode_result(call.rid, val)
         state = None
         if type(call) is ServerCall and call.answered and not call.blocks:
-            state = after(SERVER, call.state, _SUCCEED)
+            state = SERVER.get((call.state, _SUCCEED))
         if state is None:
             self._reply(call, message, "result")
             return

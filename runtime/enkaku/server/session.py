@@ -195,7 +195,7 @@ class Session:
 
     @property
     def silent_since(self) -> float:
-        """The time of the client's last message, or of its connecting, by ``time.monotonic()``."""
+        """The time of the client's last call, or of its connecting, by ``time.monotonic()``."""
         return self._lifecycle.idle.last
 
     @property
@@ -238,7 +238,6 @@ class Session:
             whole.pause(self._capacity)
             self._slices.defer(batch)
             return
-        self._lifecycle.idle.last = time.monotonic()
         if self._lifecycle.watches_idle:
             self._lifecycle.on_activity()
         if not self._received and batch:
@@ -406,7 +405,7 @@ class Session:
             self._replies.failure(message.prc, "reading its param", error)
             self._replies.send(message.rid, FAILED)
             return
-        now = time.monotonic()
+        now = self._lifecycle.idle.last = time.monotonic()
         ttl = None if header.ttl is UNSET else header.ttl / 1000
         if kind == "request":
             longest = self._limits.request_time  # as due_after() would, without another function
@@ -420,7 +419,12 @@ class Session:
         # As decoded_size() does, without another function for each small message.
         held = CALL_SIZE + size * PER_BYTE if size <= SMALL else decoded_size(value)
         call.memory = held
-        self._capacity.hold(held)
+        capacity = self._capacity
+        whole = capacity.whole
+        capacity.held += held  # as hold() does
+        whole.held += held
+        if whole.held > whole.memory:
+            whole.on_held(capacity, held)
         self._runner.start(call, route, arguments)
 
     def _make_stream(
