@@ -542,11 +542,12 @@ async def test_failed_start_leaves_no_process(
     def fail(*_: object) -> None:
         raise MemoryError
 
+    before = children()
     monkeypatch.setattr(os, function, fail, raising=False)
     with pytest.raises(MemoryError):
         async with shell("exec sleep 1000"):
             pass
-    await until(lambda: not children())
+    await until(lambda: children() == before)
 
 
 class Ends:
