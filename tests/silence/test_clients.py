@@ -89,7 +89,7 @@ async def test_stopped_client_calls_end_at_deadline(socket_path: Path) -> None:
 
 
 async def test_stopped_client_calls_without_timeout_wait(socket_path: Path) -> None:
-    quiet = [state for state in open_calls() if state != "a stream is amid its items"]
+    quiet = [state for state in open_calls() if state != "a stream is between two items"]
     async with serving(socket_path, unread_time=TIME) as (server, observed):
         async with client(socket_path, states=quiet) as child:
             before = open_now(server)

@@ -40,7 +40,9 @@ _RELEASED: Final = ServerState.RELEASED
 class _Pause:
     """Stops a coroutine until the next ``send``, which is the first step of its task."""
 
-    __await__ = partial(iter, (None,))  # no function of Python: each call would enter it twice
+    __await__ = staticmethod(
+        partial(iter, (None,))
+    )  # no function of Python, which would be entered twice
 
 
 _PAUSE: Final = cast(Awaitable[None], _Pause())
