@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from enkaku.limits import Limits
+from enkaku.wire.messages import VALUES_MAX, Tally, tally
 
 __all__ = ["CALL_SIZE", "PER_BYTE", "SMALL", "Capacity", "ServerCapacity", "decoded_size", "kept"]
 
@@ -24,22 +25,31 @@ SMALL: Final = 1024
 """Bytes of a message up to which its values are not counted."""
 PER_BYTE: Final = 32
 """Bytes of memory for each byte of a small message."""
-_PER_VALUE: Final = 64
-_PER_CONTAINER: Final = 400  # a model, its dict, and the set of the fields that were given
+_PER_VALUE: Final = 72
+_PER_ARRAY: Final = 120
+_PER_OBJECT: Final = 520  # a model, its dict, and the set of the fields that were given
 _READ: Final = 512 * 1024  # bytes: one read, and the objects of its messages
 _WIDE: Final = 4  # bytes of a character, if a string has one beyond the Basic Multilingual Plane
 
 
-def decoded_size(message: bytes) -> int:
-    """Estimate the memory of a message's decoded value and of its call, in bytes; ``make bench-hostile`` measures it."""
+def decoded_size(message: bytes, counted: Tally | None = None) -> int:
+    """Estimate the memory of a message's decoded value and of its call, in bytes; ``make bench-hostile`` measures it.
+
+    Args:
+        message: The encoded value.
+        counted: The tally of its message, if that is known.
+    """
     size = len(message)
     if size <= SMALL:
         return CALL_SIZE + size * PER_BYTE
-    containers = message.count(b"[") + message.count(b"{")
-    values = containers + message.count(b",")
-    is_narrow = message.isascii() and b"\\u" not in message
-    text = size if is_narrow else size * _WIDE
-    return CALL_SIZE + text + values * _PER_VALUE + containers * _PER_CONTAINER
+    if counted is None:
+        counted = tally(message, size * VALUES_MAX)
+    if counted is None:  # it has too many escapes
+        return CALL_SIZE + size * PER_BYTE
+    containers = counted.arrays + counted.objects
+    text = size if message.isascii() and not counted.escapes else size * _WIDE
+    values = (counted.commas + containers) * _PER_VALUE
+    return CALL_SIZE + text + values + counted.arrays * _PER_ARRAY + counted.objects * _PER_OBJECT
 
 
 def kept(limit: int) -> int:

@@ -6,7 +6,7 @@ rejects is decoded again by a slower one, which accepts signed messages, a byte 
 
 import re
 from functools import lru_cache
-from typing import Annotated, Final, Literal, TypeAlias, cast, final
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, cast, final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -39,6 +39,7 @@ __all__ = [
     "Result",
     "Send",
     "ServerMessage",
+    "Tally",
     "decode_client_message",
     "decode_server_message",
     "encode_abort",
@@ -57,6 +58,7 @@ __all__ = [
     "send_head",
     "supported",
     "supported_by_first",
+    "tally",
 ]
 
 _ENVELOPE: Final = 2  # levels around a value: the message's object, and the payload
@@ -305,11 +307,18 @@ _bytes: Final = msgspec.json.Encoder().encode
 
 _ARRAY: Final = 4  # as how many values an array counts
 _OBJECT: Final = 8
+_EXPONENT: Final = 2  # in addition to the number
+_DIGITS: Final = 4  # the same; no float has so many
+_LONG_NUMBER: Final = 24 * b"0"
+_ALIKE: Final = bytes.maketrans(b"123456789.", b"0000000000")
+_VALUE_MAX: Final = 80  # bytes of a number, with the white space around it, on average
+_ESCAPES: Final = 20  # how many of them count as a value
 VALUES_MAX: Final = 3
 """How many values a byte of a message has at most: an object and a comma in three bytes."""
 BOM: Final = b"\xef\xbb\xbf"
 """A byte order mark, which is ignored before the first message of a connection."""
-_SLOW_MAX: Final = 2 * 1024 * 1024  # bytes of a message that the standard library decodes: 20 ms
+_SLOW_MAX: Final = 1024 * 1024  # bytes of a message that the standard library decodes
+_SLOW_VALUES_MAX: Final = 12_000  # of a client's, which are decoded and encoded twice: 30 ms
 _LARGE: Final = 4096  # bytes of a message whose value is not read twice
 _RECEIVE: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"receive","rid":"'
 _RECEIVE_VALUE: Final = b'","val":'
@@ -326,26 +335,64 @@ _HEAD: Final = re.compile(
 )
 
 
-def has_more_values(raw: bytes, most: int) -> bool:
-    """Return whether a message has more than so many JSON values, without decoding it; it need not be JSON.
+class Tally(NamedTuple):
+    """What makes a message take long to decode, without the contents of its strings.
 
-    An object counts as eight, since it takes as long to decode, and so does each escape of a surrogate; an array as four.
+    Attributes:
+        arrays: How many arrays it has.
+        objects: How many objects.
+        commas: How many commas.
+        surrogates: How many escapes of surrogates.
+        numbers: How much its unusual numbers count: those with exponents, or with more digits than a float has.
+        escapes: Whether a string has characters that are escaped by their numbers.
     """
-    has_escapes = b"\\" in raw
-    surrogates = (raw.count(b"\\ud") + raw.count(b"\\uD")) * _OBJECT if has_escapes else 0
-    if _count_values(raw) + surrogates <= most:  # even if all of it were outside of strings
-        return False
-    if has_escapes:
+
+    arrays: int
+    objects: int
+    commas: int
+    surrogates: int
+    numbers: int
+    escapes: bool
+
+    @property
+    def values(self) -> int:
+        """As how many values the message counts."""
+        containers = self.arrays * _ARRAY + (self.objects + self.surrogates) * _OBJECT
+        return self.commas + containers + self.numbers
+
+
+def tally(raw: bytes, most: int) -> Tally | None:
+    """Count the JSON values of a message without decoding it; it need not be JSON.
+
+    An object counts as eight, since it takes as long to decode, and so does each escape of a surrogate. An array counts as
+    four, and so do 24 digits of a number that has at least as many. A number with an exponent counts as three.
+
+    Args:
+        raw: The encoded message.
+        most: How many values it may have.
+
+    Returns:
+        None if it has more.
+    """
+    surrogates, escapes = 0, b"\\u" in raw if b"\\" in raw else False
+    if b"\\" in raw:
+        if raw.count(b"\\") > most * _ESCAPES:
+            return None
+        if escapes:
+            surrogates = raw.count(b"\\ud") + raw.count(b"\\uD")
         raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     # Each string is a value, or the name of one. Without so many, the message is split at them fast.
-    if surrogates > most or raw.count(b'"') > 4 * most + 2:
-        return True
-    outside = b"".join(raw.split(b'"')[::2])  # of strings
-    return _count_values(outside) + surrogates > most
-
-
-def _count_values(text: bytes) -> int:
-    return text.count(b",") + text.count(b"[") * _ARRAY + text.count(b"{") * _OBJECT
+    if raw.count(b'"') > 4 * most + 2:
+        return None
+    text = b"".join(raw.split(b'"')[::2])  # outside of strings
+    if len(text) > most * _VALUE_MAX:
+        return None
+    exponents = text.count(b"e") + text.count(b"E") - text.count(b"t") - text.count(b"f")
+    digits = text.translate(_ALIKE).count(_LONG_NUMBER)
+    numbers = max(exponents, 0) * _EXPONENT + digits * _DIGITS
+    arrays, objects, commas = text.count(b"["), text.count(b"{"), text.count(b",")
+    found = Tally(arrays, objects, commas, surrogates, numbers, escapes)
+    return None if found.values > most else found
 
 
 def decode_client_message(raw: bytes) -> ClientEnvelope:
@@ -426,6 +473,8 @@ def _decode_slowly(raw: bytes, reason: str) -> ClientEnvelope:
             signed = _decode_signed(raw)
             if signed is not None:
                 return signed
+        if len(raw) > _SLOW_VALUES_MAX // VALUES_MAX and not tally(raw, _SLOW_VALUES_MAX):
+            raise ValueError("a message with lone surrogates has too many values")  # noqa: TRY301 # as below
         message = _load(raw)
         if isinstance(message, dict) and "signature" in message:
             return _convert_signed(cast(dict[str, object], message))
@@ -503,7 +552,7 @@ def read_ids(raw: bytes) -> tuple[str | None, str | None]:
 
 
 def _read_ids_slowly(raw: bytes) -> tuple[str | None, str | None]:
-    if len(raw) > _SLOW_MAX:
+    if len(raw) > _SLOW_MAX or not tally(raw, _SLOW_VALUES_MAX):
         return peek(raw)
     try:
         loaded: object = load_json(raw.decode("utf-8", "replace").encode())
