@@ -50,7 +50,7 @@ def main() -> int:
             for tcp in (False, True) if attack.over_tcp else (False,):
                 cost = measure(attack, loop, seconds=options.seconds, tcp=tcp, alone=1.0)
                 print(_row(attack.name + (" (TCP)" if tcp else ""), cost), flush=True)
-                broken = cost.broken()
+                broken = cost.broken(attack)
                 broke += bool(broken)
                 for each in broken:
                     print(f"    broke its bound: {each}", flush=True)

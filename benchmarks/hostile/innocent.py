@@ -1,6 +1,6 @@
 """The innocent client: a request every 10 ms. It prints when each began and how long it took, once its stdin ends.
 
-    python -S innocent.py ADDRESS
+python -S innocent.py ADDRESS
 """
 
 import json

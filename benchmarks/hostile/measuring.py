@@ -16,12 +16,10 @@ from typing import IO, Final, cast
 
 from hostile.attacks import Aim, Attack
 
-__all__ = ["CALIBRATION", "HOLD_MAX", "LOG_MAX", "MEMORY_MAX", "Cost", "measure"]
+__all__ = ["CALIBRATION", "HOLD_MAX", "LOG_MAX", "Cost", "measure"]
 
 HOLD_MAX: Final = 0.050
 """Seconds of CPU time that one callback may use."""
-MEMORY_MAX: Final = 32 * 1024 * 1024
-"""Bytes that the memory may have grown, once the attacker is gone."""
 LOG_MAX: Final = 20 * 1024
 """Bytes that one attack may log."""
 CALIBRATION: Final = 0.0135
@@ -45,7 +43,7 @@ class Cost:
         slowness: How much slower this machine is than the one that the bound is for; at least 1.
         before: Resident bytes before the attack.
         peak: The most resident bytes.
-        after: Resident bytes after the attack.
+        after: Resident bytes after the attack and a garbage collection.
         log: Bytes that were logged.
         alone: The innocent client's 99th percentile without the attack, in seconds.
         under_attack: The same during the attack.
@@ -66,12 +64,12 @@ class Cost:
     alone: float
     under_attack: float
 
-    def broken(self) -> list[str]:
+    def broken(self, attack: Attack) -> list[str]:
         """Return the bounds that it broke."""
         found = list[str]()
-        if self.hold > HOLD_MAX * self.slowness:
+        if self.hold > max(attack.known, HOLD_MAX) * self.slowness:
             found.append(f"a callback used {self.hold * 1e3:.0f} ms of CPU: {self.what}")
-        if self.after - self.before > MEMORY_MAX:
+        if self.after - self.before > attack.keeps:
             found.append(f"memory grew by {(self.after - self.before) / 2**20:.0f} MiB")
         if self.log > LOG_MAX:
             found.append(f"{self.log} bytes were logged")
@@ -108,16 +106,15 @@ class _Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def settle(self, before: int, seconds: float) -> int:
-        """Wait until it is idle and has returned memory, for a bounded time; return its memory."""
-        until = time.monotonic() + seconds
+    def settle(self, before: int, attack: Attack) -> None:
+        """Wait until it is idle and has returned memory, for a bounded time."""
+        until = time.monotonic() + attack.settles
         used = self.busy()
         while time.monotonic() < until:
             time.sleep(0.3)
             used, last = self.busy(), used
-            if used - last < 0.05 and self.memory() - before <= MEMORY_MAX:
+            if used - last < 0.05 and self.memory() - before <= attack.keeps:
                 break
-        return self.memory()
 
 
 def read_line(process: "subprocess.Popen[str]") -> str:
@@ -144,7 +141,9 @@ def _ended(process: "subprocess.Popen[str]") -> Generator[None, None, None]:
         process.communicate()
 
 
-def measure(attack: Attack, loop: str, *, seconds: float, tcp: bool = False, alone: float = 0.0) -> Cost:
+def measure(
+    attack: Attack, loop: str, *, seconds: float, tcp: bool = False, alone: float = 0.0
+) -> Cost:
     """Attack a server.
 
     Args:
@@ -165,11 +164,15 @@ def measure(attack: Attack, loop: str, *, seconds: float, tcp: bool = False, alo
 
 def _attack(attack: Attack, server: _Server, address: str, seconds: float, alone: float) -> Cost:
     waits = list[tuple[float, float]]()
-    innocent = None if not alone else subprocess.Popen(  # noqa: S603 # this project's own
-        [sys.executable, "-S", str(_FOLDER / "innocent.py"), address],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+    innocent = (
+        None
+        if not alone
+        else subprocess.Popen(  # noqa: S603 # this project's own
+            [sys.executable, "-S", str(_FOLDER / "innocent.py"), address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
     )
     if innocent is not None:
         read_line(innocent)
@@ -181,8 +184,9 @@ def _attack(attack: Attack, server: _Server, address: str, seconds: float, alone
     began = time.monotonic()
     run(aim)
     ended = time.monotonic()
-    after = server.settle(before, attack.settles)
+    server.settle(before, attack)
     costs = server.costs()
+    after = server.memory()
     if innocent is not None:
         out, _ = innocent.communicate("\n", timeout=60)
         waits = cast(list[tuple[float, float]], json.loads(out))

@@ -5,6 +5,7 @@
 ADDRESS is a path, or a port of 127.0.0.1. A line on stdin asks for the costs since the line before, which are a line of JSON on stdout.
 """
 
+# ruff: noqa: ARG002, D102 # handlers that do nothing, as the protocol says
 import asyncio
 import gc
 import json
@@ -87,6 +88,8 @@ class Longest:
     """
 
     def __init__(self) -> None:
+        self._collecting = 0.0
+        self._began = 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -95,8 +98,6 @@ class Longest:
         self.what = ""
         self.iteration = 0.0
         self.collection = 0.0
-        self._collecting = 0.0
-        self._began = 0.0
 
     def on_collection(self, phase: str, _: object) -> None:
         """Measure a garbage collection."""
@@ -181,10 +182,12 @@ async def serve(loop: str, address: str, log: str) -> None:
             asyncio.get_running_loop().remove_reader(sys.stdin)
             return
         now = time.process_time()
-        costs: dict[str, object] = {"cpu": now - began, "calibration": calibration, "garbage": gc.collect()}
-        costs |= {name: value for name, value in vars(longest).items() if not name.startswith("_")}
-        began = now
+        costs: dict[str, object] = {
+            name: value for name, value in vars(longest).items() if not name.startswith("_")
+        }
+        costs |= {"cpu": now - began, "calibration": calibration, "garbage": gc.collect()}
         longest.reset()
+        began = time.process_time()
         print(json.dumps(costs), flush=True)
 
     asyncio.get_running_loop().add_reader(sys.stdin, report)
@@ -200,5 +203,7 @@ async def serve(loop: str, address: str, log: str) -> None:
 
 if __name__ == "__main__":
     _, _loop, *_rest = sys.argv
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if _loop == "uvloop" else None) as _runner:
+    with asyncio.Runner(
+        loop_factory=uvloop.new_event_loop if _loop == "uvloop" else None
+    ) as _runner:
         _runner.run(serve(_loop, *_rest))

@@ -6,16 +6,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from enkaku.server.capacity import CALL_SIZE, decoded_size
+
 from hostile import target_protocol as protocol
 from hostile.attacks import array, group, nested, numbered, wide_object
 
-__all__ = ["RATIOS", "compare", "ratios"]
+__all__ = ["EXCEPTIONS", "RATIOS", "compare", "ratios"]
 
 RATIOS: Final = (0.8, 5.0)
 """The least and the largest ratio of the estimate to the memory, for usual values."""
+EXCEPTIONS: Final = {"equal strings": 12.0, "small integers": 12.0, "empty objects": 12.0}
+"""Larger ratios: values that Python shares, and objects that are dicts and no models."""
 
 _TEXT: Final = "The quick brown fox jumps over the lazy dog. " * 2
-_RECORD: Final = '{"id":#,"name":"Ada Lovelace","email":"ada@example.com","active":true,"score":0.75}'
+_RECORD: Final = (
+    '{"id":#,"name":"Ada Lovelace","email":"ada@example.com","active":true,"score":0.75}'
+)
 SHAPES: Final[Mapping[str, tuple[str, str]]] = {
     "a text of 100 KB": ("text", f'"{"lorem ipsum " * 8_500}"'),
     "a text of 100 KB in Cyrillic": ("text", f'"{"слово " * 9_000}"'),
@@ -39,7 +44,12 @@ SHAPES: Final[Mapping[str, tuple[str, str]]] = {
 
 def ratios() -> Iterator[tuple[str, int, int, int]]:
     """Yield the name of each shape, its bytes, the estimate, and what its decoded value takes."""
-    procedures: dict[str, Any] = {"any": protocol.procedures.ANY, "items": protocol.procedures.ITEMS, "shapes": protocol.procedures.SHAPES, "text": protocol.procedures.TEXT}
+    procedures: dict[str, Any] = {
+        "any": protocol.procedures.ANY,
+        "items": protocol.procedures.ITEMS,
+        "shapes": protocol.procedures.SHAPES,
+        "text": protocol.procedures.TEXT,
+    }
     for name, (prc, param) in SHAPES.items():
         data = param.encode()
         decode = procedures[prc].param.decode

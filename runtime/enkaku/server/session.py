@@ -71,7 +71,7 @@ _KINDS: Final[Mapping[type[CallMessage], str]] = {
 }
 # Bytes of a message that is handled by itself, if it cannot have too many values.
 _LARGE: Final = 32 * 1024
-_HUGE: Final = 1024 * 1024  # bytes of a message whose values are counted in an iteration of their own
+_HUGE: Final = 1024 * 1024  # bytes of a message that is handled in several iterations
 _LEAST_BACKLOG: Final = 64 * 1024  # bytes: with fewer than this a transport is writable
 _OPEN: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED, ServerState.STOPPING})
 
@@ -113,6 +113,7 @@ class Session:
         "_counted",
         "_intake",
         "_is_first",
+        "_is_received",
         "_large",
         "_lifecycle",
         "_limits",
@@ -171,6 +172,7 @@ class Session:
         self._stall_timer: asyncio.TimerHandle | None = None
         self._slices = TimeSlices(self.messages_received, self._on_slices)
         self._counted: Tally | None = None  # of the large message that is handled now, or next
+        self._is_received = False  # the huge message whose values are counted next
         self._received = False
         self._lost = False
         self._is_first = True  # the next message that is valid
@@ -335,10 +337,15 @@ class Session:
         """Handle a message that may take long: no other follows in the same iteration of the event loop.
 
         Returns:
-            False if its values were counted, which took long: it is to be handled in the next iteration.
+            False if it is to be handled again in the next iteration: a huge message is received in one, its values are
+            counted in the second, and decoded in the third.
         """
         costly.reads += 1
         if type(raw) is bytes and self._counted is None:
+            if len(raw) > _HUGE and not self._is_received:
+                self._is_received = True
+                return False
+            self._is_received = False
             self._counted = tally(raw, self._limits.values)
             if self._counted is None:
                 self._replies.too_many_values(raw)

@@ -312,7 +312,7 @@ _DIGITS: Final = 4  # the same; no float has so many
 _LONG_NUMBER: Final = 24 * b"0"
 _ALIKE: Final = bytes.maketrans(b"123456789.", b"0000000000")
 _VALUE_MAX: Final = 80  # bytes of a number, with the white space around it, on average
-_ESCAPES: Final = 20  # how many of them count as a value
+_ESCAPES: Final = 10  # how many of them count as a value
 VALUES_MAX: Final = 3
 """How many values a byte of a message has at most: an object and a comma in three bytes."""
 BOM: Final = b"\xef\xbb\xbf"
@@ -473,9 +473,7 @@ def _decode_slowly(raw: bytes, reason: str) -> ClientEnvelope:
             signed = _decode_signed(raw)
             if signed is not None:
                 return signed
-        if len(raw) > _SLOW_VALUES_MAX // VALUES_MAX and not tally(raw, _SLOW_VALUES_MAX):
-            raise ValueError("a message with lone surrogates has too many values")  # noqa: TRY301 # as below
-        message = _load(raw)
+        message = _load_briefly(raw)
         if isinstance(message, dict) and "signature" in message:
             return _convert_signed(cast(dict[str, object], message))
         return msgspec.convert(message, _FromClient)
@@ -508,6 +506,19 @@ def _convert_signed(message: dict[str, object]) -> ClientEnvelope:
         if name in payload:
             msgspec.convert(payload.pop(name), claim)
     return ClientEnvelope(signed.header, msgspec.convert(payload, ClientMessage))
+
+
+def _load_briefly(raw: bytes) -> object:
+    """Decode JSON with lone surrogates, as ``_load``, if it has few values.
+
+    Raises:
+        ValueError: It is no JSON, or it would take long.
+    """
+    if len(raw) > _SLOW_VALUES_MAX // VALUES_MAX and not (
+        len(raw) <= _SLOW_MAX and tally(raw, _SLOW_VALUES_MAX)
+    ):
+        raise ValueError("a message with lone surrogates has too many values")
+    return _load(raw)
 
 
 def _load(raw: bytes) -> object:
