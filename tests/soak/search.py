@@ -98,7 +98,7 @@ class Search:
         """Measure what one callback of a server would do; fail if that is above the bound."""
         took = min(self._once(data, use) for _ in range(2))
         cost = took * 1e9 / len(data)
-        target(cost, label="ns per byte")
+        target(cost, label=name)
         if cost > self.worst:
             self.worst, self.example = cost, f"{name}: {data[:200]!r} ({len(data)} bytes)"
         bound = _KNOWN.get(name, HOLD_MAX) * self._slowness
@@ -128,7 +128,7 @@ def search_lines(search: Search, examples: int, number: int | None = None) -> No
         text = (before + unit * (_SIZE // len(unit.encode())) + after).encode() + b"\n"
         lines = Lines(_LIMITS.message_size)
         search.measure(text, "framing", lines.split)
-        for line in sorted(set(Lines(_LIMITS.message_size).split(text)), key=len)[-3:]:
+        for line in sorted(set(Lines(_LIMITS.message_size).split(text)), key=len)[-1:]:
             assert isinstance(line, bytes)
             if len(line) <= _ALONE or tally(line, _LIMITS.values) is not None:
                 search.measure(line, "line", _decode_line)

@@ -3,7 +3,7 @@
 *Memory* is what a connection makes the server hold: the values of open calls and of events, items that no handler has taken,
 messages that are incomplete or wait for their time slice, and replies that the client does not read. A decoded value takes
 up to a hundred times the bytes of its message, so ``decoded_size`` estimates it. When ``Limits.memory`` is used up,
-connections that hold some are not read until enough was freed; at twice that, none is. If nothing is freed for
+connections that hold some are not read until enough was freed; at twice that, none is. If none of them frees anything for
 ``Limits.stall`` seconds, the connection that holds most is ended.
 
 *A tenth of every other server-wide limit* is kept for connections that use nothing: however many calls some clients open,
@@ -110,9 +110,10 @@ class ServerCapacity:
         if self.full or holder.held > size:
             self.pause(holder)
 
-    def on_freed(self) -> None:
+    def on_freed(self, holder: "Capacity") -> None:
         """Read the paused connections again, if there is memory for them."""
-        self._freed = True
+        if holder in self.paused:  # others free what they use themselves, again and again
+            self._freed = True
         if self.held <= self.memory:
             self.full = False
             self.close()
@@ -128,6 +129,12 @@ class ServerCapacity:
         if self._timer is None and self._stall is not None:
             self._freed = False
             self._timer = asyncio.get_running_loop().call_later(self._stall, self._on_timer)
+
+    def remove(self, holder: "Capacity") -> None:
+        """Remove a connection that has ended."""
+        if holder in self.paused:
+            del self.paused[holder]
+            self._freed = True
 
     def close(self) -> None:
         """Stop the timer."""
@@ -202,7 +209,7 @@ class Capacity:
         self.held -= size
         whole.held -= size
         if whole.paused:
-            whole.on_freed()
+            whole.on_freed(self)
 
     def hold(self, size: int) -> None:
         """Count memory that is held from now on; a negative size frees it."""
@@ -211,7 +218,7 @@ class Capacity:
         whole.held += size
         if size < 0:
             if whole.paused:
-                whole.on_freed()
+                whole.on_freed(self)
         elif whole.held > whole.memory:
             whole.on_held(self, size)
 
@@ -243,5 +250,5 @@ class Capacity:
 
     def close(self) -> None:
         """Free all that is held: the connection has ended."""
-        self.whole.paused.pop(self, None)
+        self.whole.remove(self)
         self.hold(-self.held)

@@ -308,11 +308,14 @@ _bytes: Final = msgspec.json.Encoder().encode
 _ARRAY: Final = 4  # as how many values an array counts
 _OBJECT: Final = 8
 _EXPONENT: Final = 2  # in addition to the number
-_DIGITS: Final = 4  # the same; no float has so many
+_DIGITS: Final = 5  # the same; no float has so many
 _LONG_NUMBER: Final = 24 * b"0"
 _ALIKE: Final = bytes.maketrans(b"123456789.", b"0000000000")
 _VALUE_MAX: Final = 80  # bytes of a number, with the white space around it, on average
-_ESCAPES: Final = 10  # how many of them count as a value
+_ESCAPES: Final = 6  # how many of them count as a value
+_QUOTE: Final = ord('"')
+_U: Final = ord("u")
+_D: Final = (b"d", b"D")
 VALUES_MAX: Final = 3
 """How many values a byte of a message has at most: an object and a comma in three bytes."""
 BOM: Final = b"\xef\xbb\xbf"
@@ -365,7 +368,7 @@ def tally(raw: bytes, most: int) -> Tally | None:
     """Count the JSON values of a message without decoding it; it need not be JSON.
 
     An object counts as eight, since it takes as long to decode, and so does each escape of a surrogate. An array counts as
-    four, and so do 24 digits of a number that has at least as many. A number with an exponent counts as three.
+    four, 24 digits of a number that has at least as many as five, and a number with an exponent as three.
 
     Args:
         raw: The encoded message.
@@ -374,13 +377,11 @@ def tally(raw: bytes, most: int) -> Tally | None:
     Returns:
         None if it has more.
     """
-    surrogates, escapes = 0, b"\\u" in raw if b"\\" in raw else False
+    surrogates, escapes = 0, False
     if b"\\" in raw:
         if raw.count(b"\\") > most * _ESCAPES:
             return None
-        if escapes:
-            surrogates = raw.count(b"\\ud") + raw.count(b"\\uD")
-        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+        raw, surrogates, escapes = _without_escapes(raw)
     # Each string is a value, or the name of one. Without so many, the message is split at them fast.
     if raw.count(b'"') > 4 * most + 2:
         return None
@@ -395,6 +396,24 @@ def tally(raw: bytes, most: int) -> Tally | None:
     return None if found.values > most else found
 
 
+def _without_escapes(raw: bytes) -> tuple[bytes, int, bool]:
+    """Return a message without escaped quotes and backslashes, its escapes of surrogates, and whether it has any by number."""
+    surrogates, escapes = 0, False
+    first, *pieces = raw.split(b"\\")
+    kept, rest = [first], iter(pieces)
+    for piece in rest:
+        if not piece:  # an escaped backslash
+            kept.append(next(rest, b""))
+        elif piece[0] == _QUOTE:
+            kept.append(piece[1:])
+        else:
+            kept.append(piece)
+            if piece[0] == _U:
+                escapes = True
+                surrogates += piece[1:2] in _D
+    return b"".join(kept), surrogates, escapes
+
+
 def decode_client_message(raw: bytes) -> ClientEnvelope:
     """Decode a message of a client.
 
@@ -407,7 +426,7 @@ def decode_client_message(raw: bytes) -> ClientEnvelope:
     try:
         return _from_client.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        return _decode_slowly(raw, str(error))
+        return _decode_slowly(raw, str(error)[:_REASON_MAX])
 
 
 def decode_server_message(raw: bytes) -> ServerMessage:
