@@ -163,6 +163,7 @@ def measure(
 
 
 def _attack(attack: Attack, server: _Server, address: str, seconds: float, alone: float) -> Cost:
+    run = attack.make()
     waits = list[tuple[float, float]]()
     innocent = (
         None
@@ -179,7 +180,6 @@ def _attack(attack: Attack, server: _Server, address: str, seconds: float, alone
         time.sleep(alone)
     server.costs()
     before = server.memory()
-    run = attack.make()
     aim = Aim(address, seconds)
     began = time.monotonic()
     run(aim)

@@ -118,8 +118,8 @@ class ServerCapacity:
             self.full = False
             self.close()
             paused, self.paused = self.paused, {}
-            for holder in paused:
-                holder.on_change()
+            for each in paused:
+                each.on_change()
 
     def pause(self, holder: "Capacity") -> None:
         """Do not read a connection until memory was freed."""
