@@ -59,10 +59,11 @@ update: $(READY)  ## renew requirements-dev.txt: the newest versions that pyproj
 fuzz: $(READY)  ## try a million random values on random protocols; FUZZ="--help" prints the options
 	PYTHONPATH=tests $(BIN)/python -m schema.fuzz $(FUZZ)
 
-soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 connections, a million programs; LINES="--help", SOAK=seconds, PROGRAMS="--help"
+soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 connections, a million programs; a search for costly messages; LINES="--help", SOAK=seconds, PROGRAMS="--help", SEARCH="--help"
 	PYTHONPATH=tests $(BIN)/python -m soak.fuzz $(LINES)
 	PYTHONPATH=tests $(BIN)/python -m soak $(SOAK)
 	PYTHONPATH=tests $(BIN)/python -m stateful $(PROGRAMS)
+	PYTHONPATH=tests $(BIN)/python -m soak.search $(SEARCH)
 
 check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/ruff check .
@@ -73,6 +74,7 @@ check: $(READY)  ## lint, format, types, generated code up to date
 	$(BIN)/enkaku check examples/counter/protocol.json --out examples/counter/counter_protocol
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
 	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
+	$(BIN)/enkaku check benchmarks/hostile/protocol.yaml --out benchmarks/hostile/target_protocol
 
 bench: $(READY)  ## compare with other libraries; takes fifteen minutes; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
@@ -114,6 +116,10 @@ bench-connections: $(READY)  ## measure what connections cost: idle, and opened 
 bench-scaling: $(READY)  ## measure how costs grow with procedures, calls, connections and sizes; takes five minutes
 	@$(BIN)/python benchmarks/scaling.py
 
+.PHONY: bench-hostile
+bench-hostile: $(READY)  ## measure what one hostile peer can cost a server; takes twenty minutes
+	@PYTHONPATH=benchmarks $(BIN)/python -m hostile $(HOSTILE)
+
 format: $(READY)  ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/black --quiet .
@@ -122,6 +128,7 @@ generate: $(READY)  ## generate the examples' packages again
 	$(BIN)/enkaku generate examples/counter/protocol.json --out examples/counter/counter_protocol
 	$(BIN)/enkaku generate examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
 	$(BIN)/enkaku generate benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
+	$(BIN)/enkaku generate benchmarks/hostile/protocol.yaml --out benchmarks/hostile/target_protocol
 
 clean:  ## remove everything that the other targets made
 	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

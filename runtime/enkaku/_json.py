@@ -28,6 +28,12 @@ _LITERAL_MAX: Final = 4300
 """The characters of a number that is not a float: as many digits as pydantic reads in an integer."""
 
 
+# json.dumps() with these options makes an encoder each time.
+_compact: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+).encode
+
+
 def load_json(text: bytes) -> object:
     """Read JSON; accept escaped lone surrogates, which JSON allows (RFC 8259, 8.2), and read minus zero as zero.
 
@@ -54,7 +60,7 @@ def dump_text(value: object) -> str:
         TypeError: The value has a type that JSON does not have.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _compact(value)
     except TypeError:
         return _dump_decimals(value)
 

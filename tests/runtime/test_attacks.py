@@ -4,7 +4,7 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -43,6 +43,43 @@ async def test_slices_keep_reading_paused_after_first_credit(socket_path: Path) 
                     await asyncio.sleep(0)
                     most = max(most, sum(map(len, session._slices._batches)))
             assert most < 200_000
+
+
+async def test_slices_of_connections_share_one_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, handled = 0.0, list[str]()
+
+    def handler(name: str) -> Callable[[Sequence[int]], None]:
+        def handle(_: Sequence[int]) -> None:
+            nonlocal now
+            now += fairness.SLICE
+            handled.append(name)
+
+        return handle
+
+    monkeypatch.setattr(fairness, "monotonic", lambda: now)
+    connections = [fairness.TimeSlices[int](handler(name), lambda: None) for name in "abc"]
+    for each in connections:
+        each.add(range(2 * fairness.CHUNK))
+    counts = list[int]()
+    while any(each.waiting for each in connections):
+        counts.append(len(handled))
+        await asyncio.sleep(0)
+    assert counts == [1, 2, 3, 4, 5]
+    assert sorted(handled[:4]) == ["a", "a", "b", "c"]
+
+
+async def test_lost_connection_begins_no_waiting_request(socket_path: Path) -> None:
+    life = Lifetime()
+    limits = enkaku.Limits(handlers=1)
+    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path, limits=limits) as server:
+        async with raw_client(socket_path) as peer:
+            requests = (line(typ="request", rid=str(n), prc="ask", prm=n) for n in range(2_500))
+            peer.send_bytes(b"".join(requests))
+            await until(
+                lambda: len(server.connections) == 1 and len(server.connections[0].calls) == 2_500
+            )
+        await until(lambda: not server.connections)
+    assert life.began_count == 1
 
 
 async def test_slices_precede_loss_by_broken_pipe(socket_path: Path) -> None:

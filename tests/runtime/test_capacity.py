@@ -123,6 +123,23 @@ async def test_memory_that_is_never_freed_ends_largest_connection(socket_path: P
             assert await small.settle() == []
 
 
+async def test_memory_that_others_free_does_not_delay_stall(socket_path: Path) -> None:
+    life = Lifetime()
+    limits = enkaku.Limits(memory=1 * MIB, stall=0.2)
+    handler = Serving(echo=life.forever, ask=double)
+    async with enkaku.serve_unix(handler, socket_path, limits=limits) as server:
+        async with raw_client(socket_path) as other, raw_client(socket_path) as large:
+            for number in range(20):
+                large.send(typ="request", rid=str(number), prc="echo", prm="x" * 100_000)
+            async with asyncio.timeout(WITHIN):
+                number = 0
+                while len(server.connections) != 1 or number == 0:  # it frees memory meanwhile
+                    number += 1
+                    other.send(typ="request", rid=f"r{number}", prc="ask", prm=1)
+                    assert (await other.read())["rid"] == f"r{number}"
+            assert await ended(large)
+
+
 async def test_memory_of_incomplete_messages_counts_until_they_end(socket_path: Path) -> None:
     async with enkaku.serve_unix(Serving(), socket_path) as server:
         async with AsyncExitStack() as stack:

@@ -1,5 +1,6 @@
 """Slots whose type is wider than their schema: the schema is asked as well."""
 
+import gc
 import importlib.util
 import json
 import subprocess
@@ -279,3 +280,25 @@ def test_checked_number_notation_does_not_matter(limit: int) -> None:
     assert listed.encode(listed.decode(b'{"a":[1e30,1.5,9007199254740993]}')) == (
         b'{"a":[1e+30,1.5,9007199254740993]}'
     )
+
+
+def test_rejection_of_large_value_leaves_no_cycle() -> None:
+    schema = {"type": "array", "contains": {"const": 1}}
+    slot = Slot("large", enkaku.Checked(list[object], schema))
+    data = json.dumps(["x"] * 5_000).encode()
+
+    def reject() -> None:
+        try:
+            slot.decode(data)
+        except enkaku.DecodeError:
+            return
+        raise AssertionError("it was accepted")
+
+    reject()
+    gc.collect()
+    gc.disable()
+    try:
+        reject()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -1,6 +1,7 @@
 """The bounded queue of a call, and the control that stops a connection from reading too much."""
 
 import asyncio
+import gc
 from typing import Any
 
 import enkaku
@@ -373,3 +374,13 @@ async def _drive(given_steps: list[tuple[int, str]]) -> None:  # noqa: C901 # a 
     assert control.paused, "somebody is still counted as waiting"
     last.clear()
     assert not control.paused, "an inbox is still counted as full"
+
+
+def test_released_inbox_is_part_of_no_cycle() -> None:
+    books = Books()
+    inbox = inbox_of(control_of(), books=books)
+    books.granted.append(0)
+    inbox.release()
+    assert gc.get_referents(inbox).count(books.drop) == 0
+    inbox.put(((1, 2),), 2)
+    assert books.dropped == 0

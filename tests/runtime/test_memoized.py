@@ -314,6 +314,8 @@ def test_slices_defer_handles_rest_in_next_iteration() -> None:
         slices.defer(batch[1:])
 
     async def main() -> list[int]:
+        nonlocal slices
+        slices = TimeSlices[int](handle, lambda: None)
         slices.add([*range(100)])
         counts = [len(handled)]
         while slices.waiting:
@@ -321,7 +323,7 @@ def test_slices_defer_handles_rest_in_next_iteration() -> None:
             counts.append(len(handled))
         return counts
 
-    slices = TimeSlices[int](handle, lambda: None)
+    slices: TimeSlices[int]
     assert asyncio.run(main()) == [*range(1, 101)]
     assert handled == [[number] for number in range(100)]
 

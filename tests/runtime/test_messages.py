@@ -30,11 +30,11 @@ from enkaku.wire.messages import (
     encode_item,
     encode_open,
     encode_result,
-    has_more_values,
     peek,
     receive_head,
     require_depth,
     send_head,
+    tally,
     without_properties,
 )
 from hypothesis import example, given
@@ -349,7 +349,7 @@ def test_decode_invalid_json_value_raises_invalid_message(val: bytes) -> None:
 
 
 def count_all(value: object) -> int:
-    """Count values as ``has_more_values`` does: commas, arrays and objects."""
+    """Count values as ``tally`` does: commas, arrays and objects."""
     if isinstance(value, list):
         return 4 + max(len(value) - 1, 0) + sum(map(count_all, value))
     if isinstance(value, dict):
@@ -362,17 +362,17 @@ tricky = st.text(st.sampled_from('[]{},"\\:a\u00e9'), max_size=8)
 
 @given(
     st.recursive(
-        st.none() | st.integers() | tricky,
+        st.none() | st.integers(-(10**20), 10**20) | tricky,
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(tricky, inner, max_size=4),
         max_leaves=12,
     ),
     st.booleans(),
 )
 def test_values_outside_of_strings_are_counted(value: object, ascii_only: bool) -> None:
-    text = json.dumps(value, ensure_ascii=ascii_only).encode()
-    found = count_all(value)
-    assert not has_more_values(text, found)
-    assert has_more_values(text, found - 1)
+    text = b"[%b%b]" % (json.dumps(value, ensure_ascii=ascii_only).encode(), b",1" * 100)
+    found = count_all(value) + 104
+    assert tally(text, found) is not None
+    assert tally(text, found - 1) is None
 
 
 @pytest.mark.parametrize(
@@ -394,8 +394,10 @@ def test_values_outside_of_strings_are_counted(value: object, ascii_only: bool) 
 def test_values_include_escapes_of_lone_surrogates(text: bytes, lone: int) -> None:
     string = b'"%b"' % b" ".join([text] * 10)
     assert sum(map(len, find_all(json.loads(string)))) == 10 * lone
-    assert not has_more_values(string, 80 * lone)
-    assert not lone or has_more_values(string, 80 * lone - 1)
+    assert tally(b"[%b]" % string, 80 * lone + 30) is not None
+    counted = tally(b"[%b]" % string, 1_000)
+    assert counted is not None
+    assert counted.surrogates == 10 * lone
 
 
 def find_all(text: str) -> list[str]:
@@ -405,7 +407,35 @@ def find_all(text: str) -> list[str]:
 
 def test_ordinary_text_with_escapes_has_few_values() -> None:
     for text in ("\ud558\uad6c\ub2e4 ", "\U0001f600 ", "C:\\ude ", '"[{,'):
-        assert not has_more_values(json.dumps(text * 20_000).encode(), 50_000)
+        assert tally(json.dumps(text * 20_000).encode(), 50_000) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (rb'"\ud83d \ude00 \uD83D \uDE00"', 32),
+        (b"[1e5,1.5E-7,0e0,true,false]", 8 + 6),
+        (b"[%b,%b]" % (b"9" * 24, b"1." + b"9" * 46), 5 + 5 + 10),
+        (b"[0.12345678901234567,1234567890123456789]", 5),
+        (b'["1e5","%b"]' % (b"9" * 100), 5),
+    ],
+)
+def test_tally_counts_costly_characters_as_values(text: bytes, count: int) -> None:
+    counted = tally(text, count)
+    assert counted is not None
+    assert counted.values == count
+    assert tally(text, count - 1) is None
+
+
+def test_tally_rejects_much_white_space() -> None:
+    assert tally(b"[1,%b1]" % (b" " * 400), 6) is not None
+    assert tally(b"[1,%b1]" % (b" " * 480), 6) is None
+
+
+def test_tally_counts_six_escapes_as_value() -> None:
+    text = rb'"%b"' % (rb"\n" * 60)
+    assert tally(text, 10) is not None
+    assert tally(text, 9) is None
 
 
 @given(st.integers(0, 2**53), st.integers(1, 10**9))

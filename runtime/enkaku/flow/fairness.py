@@ -6,13 +6,16 @@ otherwise send a thousand times as many items between two iterations of the even
 
 One read may bring a hundred thousand messages, if a peer sends lines of two bytes. ``TimeSlices`` handles them in slices
 of ``SLICE`` seconds, one in each iteration of the event loop, and reading is paused meanwhile. A message whose value took long
-to read ends a slice, however few they are.
+to read ends a slice, however few they are. The connections of an event loop share the slice, and take turns: a thousand
+connections cannot hold the loop for longer than one.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 from time import monotonic
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 __all__ = ["CHUNK", "SLICE", "STREAK", "Fairness", "TimeSlices"]
 
@@ -47,9 +50,63 @@ CHUNK: Final = 64
 """How many messages are handled before the time is checked."""
 
 SLICE: Final = 0.005
-"""How many seconds the messages of one read may take in one iteration of the event loop."""
+"""How many seconds the messages of large reads may take in one iteration of the event loop."""
 
 T = TypeVar("T")
+
+
+class _Rotation:
+    """The connections of an event loop whose messages wait. They share one slice in each iteration, in turn.
+
+    Attributes:
+        waiting: Those connections; the one that waits for longest first.
+        ends: When the slice of this iteration ends; infinite if it has not begun.
+    """
+
+    def __init__(self) -> None:
+        self._is_scheduled = False
+        self.waiting: Final[dict[TimeSlices[Any], None]] = {}
+        self.ends = inf
+
+    def has_time(self) -> bool:
+        """Return whether there is time left in this iteration; begin the slice if it has not begun."""
+        now = monotonic()
+        if self.ends == inf:
+            self.ends = now + SLICE
+            self._schedule()
+        return now < self.ends
+
+    def join(self, slices: "TimeSlices[Any]") -> None:
+        """Let a connection wait for its turn."""
+        self.waiting[slices] = None
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        """Begin an iteration."""
+        self._is_scheduled = False
+        self.ends = inf
+        waiting = self.waiting
+        for _ in range(len(waiting)):
+            if not self.has_time():
+                return
+            slices = next(iter(waiting))
+            del waiting[slices]
+            slices.run()
+
+
+_rotations: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Rotation]] = WeakKeyDictionary()
+
+
+def _rotation_of(loop: asyncio.AbstractEventLoop) -> _Rotation:
+    rotation = _rotations.get(loop)
+    if rotation is None:
+        rotation = _rotations[loop] = _Rotation()
+    return rotation
 
 
 class TimeSlices(Generic[T]):
@@ -60,6 +117,7 @@ class TimeSlices(Generic[T]):
         on_change: Called when ``waiting`` has changed.
 
     Attributes:
+        has_time: Returns whether this iteration of the event loop has time for a message that may take long.
         waiting: Whether messages wait. Those that come meanwhile are to be added, too.
         held: Whether they wait for ``release``.
     """
@@ -70,9 +128,10 @@ class TimeSlices(Generic[T]):
         "_deferred",
         "_handle",
         "_on_change",
+        "_rotation",
         "_running",
-        "_scheduled",
         "_then",
+        "has_time",
         "held",
         "waiting",
     )
@@ -84,10 +143,11 @@ class TimeSlices(Generic[T]):
         self.held = False
         self._handle: Final = handle
         self._on_change: Final = on_change
+        self._rotation: Final = _rotation_of(asyncio.get_running_loop())
+        self.has_time: Final = self._rotation.has_time
         self._batches: list[Sequence[T]] = []
         self._then: Callable[[], None] | None = None
         self._running = False
-        self._scheduled = False  # a call of _continue
         self._cleared = False
         self._deferred: Sequence[T] = ()
 
@@ -95,8 +155,10 @@ class TimeSlices(Generic[T]):
         """Handle messages: now, or in the slices that follow."""
         if self.waiting:
             self._batches.append(batch)
-            return
-        self._append(self._run(batch))
+        elif self._rotation.waiting:  # others came before
+            self._append(batch)
+        else:
+            self._append(self._run(batch))
 
     def defer(self, rest: Sequence[T]) -> None:
         """Handle the rest of the messages that are being handled in the next slice."""
@@ -133,12 +195,11 @@ class TimeSlices(Generic[T]):
 
     def _wait(self) -> None:
         self.waiting = True
-        if not self.held and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._continue)
+        if not self.held:
+            self._rotation.join(self)
 
-    def _continue(self) -> None:
-        self._scheduled = False
+    def run(self) -> None:
+        """Handle messages that wait, in a slice that has begun."""
         if self.held or not self.waiting:
             return
         self.waiting = False
@@ -153,10 +214,9 @@ class TimeSlices(Generic[T]):
             then()
 
     def _run(self, batch: Sequence[T]) -> Sequence[T]:
-        """Handle messages for one slice; return those that are left."""
-        until = monotonic() + SLICE
+        """Handle messages until the slice ends; return those that are left."""
         for start in range(0, len(batch), CHUNK):
-            if start and (self.held or monotonic() >= until):
+            if self.held or not self.has_time():
                 return batch[start:]
             self._running = True
             try:

@@ -183,6 +183,10 @@ class End(Exception):
     """The call has ended without an error, and all its items were taken."""
 
 
+def _ignore(_: int) -> None:
+    pass
+
+
 class Inbox(BoundedQueue[T]):
     """The items of one call that its reader has not taken yet.
 
@@ -320,6 +324,7 @@ class Inbox(BoundedQueue[T]):
             self.put_end()
             self._control.unread -= self.size
             self._released = True
+            self._on_drop = _ignore  # a method of the call: else the two would form a cycle
             self._control.release(self.capacity)
             if self._timer is not None:
                 self._timer.cancel()

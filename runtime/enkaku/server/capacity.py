@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from enkaku.limits import Limits
+from enkaku.wire.messages import VALUES_MAX, Tally, tally
 
 __all__ = ["CALL_SIZE", "PER_BYTE", "SMALL", "Capacity", "ServerCapacity", "decoded_size", "kept"]
 
@@ -27,24 +28,34 @@ SMALL: Final = 1024
 """Bytes of a message up to which its values are not counted."""
 PER_BYTE: Final = 32
 """Bytes of memory for each byte of a small message."""
-_PER_VALUE: Final = 64
+_PER_VALUE: Final = 72
+_PER_ARRAY: Final = 120
+_PER_OBJECT: Final = 520  # a model, its dict, and the set of the fields that were given
 _PER_NAME: Final = 48  # of a property, besides its characters
-_PER_CONTAINER: Final = 400  # a model, its dict, and the set of the fields that were given
 _STALLED: Final = 100  # of the limit: a smaller part that was freed is no progress
 _WIDE: Final = 4  # bytes of a character, if a string has one beyond the Basic Multilingual Plane
 
 
-def decoded_size(message: bytes) -> int:
-    """Estimate the memory of a message's decoded value and of its call, in bytes; ``make bench-hostile`` measures it."""
+def decoded_size(message: bytes, counted: Tally | None = None) -> int:
+    """Estimate the memory of a message's decoded value and of its call, in bytes; ``make bench-hostile`` measures it.
+
+    Args:
+        message: The encoded value.
+        counted: The tally of its message, if that is known.
+    """
     size = len(message)
     if size <= SMALL:
         return CALL_SIZE + size * PER_BYTE
-    containers = message.count(b"[") + message.count(b"{")
-    values = containers + message.count(b",")
-    is_narrow = message.isascii() and b"\\u" not in message
-    text = size if is_narrow else size * _WIDE
+    if counted is None:
+        counted = tally(message, size * VALUES_MAX)
+    if counted is None:  # it has too many escapes
+        return CALL_SIZE + size * PER_BYTE
+    containers = counted.arrays + counted.objects
+    text = size if message.isascii() and not counted.escapes else size * _WIDE
     names = message.count(b":") * _PER_NAME
-    return CALL_SIZE + text + names + values * _PER_VALUE + containers * _PER_CONTAINER
+    values = (counted.commas + containers) * _PER_VALUE
+    containers = counted.arrays * _PER_ARRAY + counted.objects * _PER_OBJECT
+    return CALL_SIZE + text + names + values + containers
 
 
 def kept(limit: int) -> int:
@@ -109,8 +120,8 @@ class ServerCapacity:
         if self.held <= self.memory:
             self.close()
             paused, self.paused = self.paused, {}
-            for holder in paused:
-                holder.on_change()
+            for each in paused:
+                each.on_change()
 
     def pause(self, holder: "Capacity") -> None:
         """Do not read a connection until memory was freed."""
@@ -119,6 +130,10 @@ class ServerCapacity:
             holder.on_change()
         if self._timer is None:
             self._start_timer()
+
+    def remove(self, holder: "Capacity") -> None:
+        """Remove a connection that has ended."""
+        self.paused.pop(holder, None)
 
     def close(self) -> None:
         """Stop the timer."""
@@ -231,5 +246,5 @@ class Capacity:
 
     def close(self) -> None:
         """Free all that is held: the connection has ended."""
-        self.whole.paused.pop(self, None)
+        self.whole.remove(self)
         self.hold(-self.held)

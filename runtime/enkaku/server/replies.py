@@ -131,6 +131,9 @@ class ErrorReplies:
         transport: Sends the replies.
         connection: The connection, for observers.
         policy: The options and limits of the server.
+
+    Attributes:
+        reports: How many messages were invalid; to find out why may take long.
     """
 
     __slots__ = (
@@ -138,6 +141,7 @@ class ErrorReplies:
         "_invalid",
         "_policy",
         "_transport",
+        "reports",
     )
 
     def __init__(self, transport: Transport, connection: ConnectionInfo, policy: Policy) -> None:
@@ -145,6 +149,7 @@ class ErrorReplies:
         self._connection = connection
         self._policy = policy
         self._invalid = InvalidMessages(connection, policy.observers, logger)
+        self.reports = 0
 
     def send(self, rid: str, reply: ErrorReply) -> None:
         """Send an error."""
@@ -198,10 +203,12 @@ class ErrorReplies:
 
     def report(self, reason: str) -> None:
         """Report what the client did wrong."""
+        self.reports += 1
         self._invalid.report(reason)
 
     def report_value(self, error: DecodeError) -> None:
         """Report a value that its schema rejects."""
+        self.reports += 1
         self._invalid.report(str(error), f"{error.slot}: {error.brief}")
 
     def failure(self, procedure: str, what: str, error: Exception) -> None:

@@ -37,6 +37,9 @@ _SUCCEED: Final = Step.SUCCEED
 _RELEASED: Final = ServerState.RELEASED
 
 
+_CANCELLED: Final = 1_000  # calls in one iteration of the event loop, which takes 10 ms
+
+
 class _Pause:
     """Stops a coroutine until the next ``send``, which is the first step of its task."""
 
@@ -180,9 +183,21 @@ class Runner:
 
     def abort_all(self) -> None:
         """Cancel the handlers of calls, since the connection is lost; those of events go on, and those that wait."""
-        for call in tuple(self.running):
-            if call.answered:
-                self.abort(call, "lost")
+        lost = [call for call in self.running if call.answered]
+        for call in lost:  # all of them now: a handler that ends with ConnectionLost is no failure
+            if call.step(_FINISH):
+                call.record_end("lost")
+        lost.sort(
+            key=lambda call: call.task is not None
+        )  # those that wait first: none of them may begin
+        self._cancel_some(lost)
+
+    def _cancel_some(self, calls: list[ServerCall]) -> None:
+        """Cancel calls, some in each iteration of the event loop."""
+        for call in calls[:_CANCELLED]:
+            self._cancel(call)
+        if len(calls) > _CANCELLED:
+            self._loop.call_soon(self._cancel_some, calls[_CANCELLED:])
 
     def cancel_all(self) -> None:
         """Cancel every handler, and start no more; each caller gets the error that the server stops."""

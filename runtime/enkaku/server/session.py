@@ -42,11 +42,12 @@ from enkaku.wire.messages import (
     OpenRequest,
     OpenStream,
     Send,
+    Tally,
     decode_client_message,
     encode_credit,
-    has_more_values,
     require_depth,
     supported,
+    tally,
 )
 
 from .admission import STEPS
@@ -68,9 +69,9 @@ _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenStream: "stream",
     OpenChannel: "channel",
 }
-_LARGE: Final = (
-    32 * 1024
-)  # bytes of a message that is handled by itself, if it cannot have too many values
+# Bytes of a message that is handled by itself, if it cannot have too many values.
+_LARGE: Final = 32 * 1024
+_HUGE: Final = 1024 * 1024  # bytes of a message that is handled in several iterations
 _LEAST_BACKLOG: Final = 64 * 1024  # bytes: with fewer than this a transport is writable
 _OPEN: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED, ServerState.STOPPING})
 
@@ -109,8 +110,10 @@ class Session:
         "_capacity",
         "_client",
         "_context",
+        "_counted",
         "_intake",
         "_is_first",
+        "_is_received",
         "_large",
         "_lifecycle",
         "_limits",
@@ -168,6 +171,8 @@ class Session:
         self._intake = _Intake.OPEN
         self._stall_timer: asyncio.TimerHandle | None = None
         self._slices = TimeSlices(self.messages_received, self._on_slices)
+        self._counted: Tally | None = None  # of the large message that is handled now, or next
+        self._is_received = False  # the huge message whose values are counted next
         self._received = False
         self._lost = False
         self._is_first = True  # the next message that is valid
@@ -245,14 +250,19 @@ class Session:
             first = batch[0]
             if type(first) is bytes and first.startswith(BOM):
                 batch = [first.removeprefix(BOM), *batch[1:]]
-        before = costly.reads
-        for index, raw in enumerate(batch, 1):
-            if len(raw) > self._large:
-                self._handle_large(raw)
-            else:
+        before, reports, slices = costly.reads, self._replies.reports, self._slices
+        for index, raw in enumerate(batch):
+            size = len(raw)
+            if (size > SMALL or self._replies.reports != reports) and not slices.has_time():
+                slices.defer(batch[index:])
+                break
+            if size <= self._large:
                 self._handle_one(raw)
+            elif not self._handle_large(raw):
+                slices.defer(batch[index:])
+                break
             if costly.reads != before:
-                self._slices.defer(batch[index:])
+                slices.defer(batch[index + 1 :])
                 break
         if not self._transport.writable or self._limits.backlog < _LEAST_BACKLOG:
             self._lifecycle.check_backlog()
@@ -334,19 +344,34 @@ class Session:
                 self._limits.stall, self._step_intake, _IntakeEvent.STALLED
             )
 
-    def _handle_large(self, raw: bytes | Oversized) -> None:
-        """Handle a message that may take long: no other follows in the same iteration of the event loop."""
+    def _handle_large(self, raw: bytes | Oversized) -> bool:
+        """Handle a message that may take long: no other follows in the same iteration of the event loop.
+
+        Returns:
+            False if it is to be handled again in the next iteration: a huge message is received in one, its values are
+            counted in the second, and decoded in the third.
+        """
         costly.reads += 1
-        if type(raw) is bytes and has_more_values(raw, self._limits.values):
-            self._replies.too_many_values(raw)
-            return
+        if type(raw) is bytes and self._counted is None:
+            if len(raw) > _HUGE and not self._is_received:
+                self._is_received = True
+                return False
+            self._is_received = False
+            self._counted = tally(raw, self._limits.values)
+            if self._counted is None:
+                self._replies.too_many_values(raw)
+                return True
+            if len(raw) > _HUGE:
+                return False
         collects = gc.isenabled()
         gc.disable()  # it would visit the new objects again and again, and with them all others of the program
         try:
             self._handle_one(raw)
         finally:
+            self._counted = None
             if collects:
                 gc.enable()
+        return True
 
     def _handle_one(self, raw: bytes | Oversized) -> None:
         if type(raw) is Oversized:
@@ -417,7 +442,7 @@ class Session:
             call = self._make_stream(message.rid, route, header, now, due)
         call.bytes_received = size
         # As decoded_size() does, without another function for each small message.
-        held = CALL_SIZE + size * PER_BYTE if size <= SMALL else decoded_size(value)
+        held = CALL_SIZE + size * PER_BYTE if size <= SMALL else decoded_size(value, self._counted)
         call.memory = held
         capacity = self._capacity
         whole = capacity.whole
@@ -489,7 +514,8 @@ class Session:
             due = due_after(now, self._limits.request_time)
             call = ServerCall(route.procedure, self._context, now, due)
             call.bytes_received = size
-            call.memory = decoded_size(bytes(data) if data is not UNSET else b"")
+            value = bytes(data) if data is not UNSET else b""
+            call.memory = decoded_size(value, self._counted)
             self._capacity.claim_event(call.memory)
             self._runner.start(call, route, arguments)
 
@@ -503,7 +529,7 @@ class Session:
         text = bytes(message.val)
         try:
             item = call.decode_item(text)
-            memory = decoded_size(text)
+            memory = decoded_size(text, self._counted)
             call.memory += memory
             self._capacity.hold(memory)
             call.inbox.put((((item, memory), size),), size)

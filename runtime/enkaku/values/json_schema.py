@@ -381,5 +381,6 @@ def _first_error(validator: "Validator", value: object) -> "list[ValidationError
     try:
         validator.validate(value)
     except ValidationError as error:
-        return [error]
+        # Its traceback would refer to the frame that gets the list: a cycle, which keeps the value until a collection.
+        return [error.with_traceback(None)]
     return []

@@ -41,7 +41,7 @@ from .unions import Alternatives, Routed, TooManyAttempts, costly
 
 __all__ = ["MemoizedValidator"]
 
-_STEPS: Final = 5_000  # that ambiguous parts of a small value may take, of about 8 us each
+_STEPS: Final = 2_200  # that ambiguous parts of a small value may take, of about 8 us each
 _STEP_BYTES: Final = 1_000  # of a large value, for each step more
 _PARTS: Final = 20_000  # that a small value may have
 _PART_BYTES: Final = 1_000  # of a large value, for each part more

@@ -6,8 +6,8 @@ rejects is decoded again by a slower one, which accepts signed messages, a byte 
 
 import re
 from functools import lru_cache
-from itertools import islice
-from typing import Annotated, Final, Literal, TypeAlias, cast, final
+from itertools import product
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, cast, final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -40,6 +40,7 @@ __all__ = [
     "Result",
     "Send",
     "ServerMessage",
+    "Tally",
     "decode_client_message",
     "decode_server_message",
     "encode_abort",
@@ -58,6 +59,7 @@ __all__ = [
     "send_head",
     "supported",
     "supported_by_first",
+    "tally",
 ]
 
 _ENVELOPE: Final = 2  # levels around a value: the message's object, and the payload
@@ -306,11 +308,24 @@ _bytes: Final = msgspec.json.Encoder().encode
 
 _ARRAY: Final = 4  # as how many values an array counts
 _OBJECT: Final = 8
+_EXPONENT: Final = 2  # in addition to the number
+_DIGITS: Final = 5  # the same; no float has so many
+_LONG_NUMBER: Final = 24 * b"0"
+_ALIKE: Final = bytes.maketrans(b"123456789.", b"0000000000")
+_VALUE_MAX: Final = 80  # bytes of a number, with the white space around it, on average
+_ESCAPES: Final = 6  # how many of them count as a value
+_QUOTE: Final = ord('"')
+_U: Final = ord("u")
+_HIGH: Final = frozenset(
+    b"%c%c" % each for each in product(b"dD", b"89abAB")
+)  # of a pair of surrogates
+_LOW: Final = frozenset(b"%c%c" % each for each in product(b"dD", b"cdefCDEF"))
 VALUES_MAX: Final = 3
 """How many values a byte of a message has at most: an object and a comma in three bytes."""
 BOM: Final = b"\xef\xbb\xbf"
 """A byte order mark, which is ignored before the first message of a connection."""
-_SLOW_MAX: Final = 2 * 1024 * 1024  # bytes of a message that the standard library decodes: 20 ms
+_SLOW_MAX: Final = 1024 * 1024  # bytes of a message that the standard library decodes
+_SLOW_VALUES_MAX: Final = 12_000  # of a client's, which are decoded and encoded twice: 30 ms
 _LARGE: Final = 4096  # bytes of a message whose value is not read twice
 _RECEIVE: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"receive","rid":"'
 _RECEIVE_VALUE: Final = b'","val":'
@@ -320,10 +335,6 @@ _SLOTS: Final = frozenset({"prm", "val", "data"})
 _HEADER_SLOTS: Final = frozenset({"ext"})
 _STRING: Final = rb'"(?:[^"\\]|\\.)*"'
 _STRING_PROPERTY: Final = re.compile(rb'"(typ|rid)"\s*:\s*(%b)' % _STRING)
-# The first half of a pair without the second, or the second without the first.
-_LONE: Final = re.compile(
-    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])"
-)
 # The properties of the payload before its first value that is not a string.
 _HEAD: Final = re.compile(
     rb'\s*\{\s*"header"\s*:\s*\{[^{}]*\}\s*,\s*"payload"\s*:\s*\{'
@@ -331,30 +342,85 @@ _HEAD: Final = re.compile(
 )
 
 
-def has_more_values(raw: bytes, most: int) -> bool:
-    """Return whether a message has more than so many JSON values, without decoding it; it need not be JSON.
+class Tally(NamedTuple):
+    """What makes a message take long to decode, without the contents of its strings.
 
-    An object counts as eight, since it takes as long to decode, and so does each escape of a lone surrogate; an array as four.
+    Attributes:
+        arrays: How many arrays it has.
+        objects: How many objects.
+        commas: How many commas.
+        surrogates: How many escapes of surrogates.
+        numbers: How much its unusual numbers count: those with exponents, or with more digits than a float has.
+        escapes: Whether a string has characters that are escaped by their numbers.
     """
-    has_escapes = b"\\" in raw
-    surrogates = (raw.count(b"\\ud") + raw.count(b"\\uD")) * _OBJECT if has_escapes else 0
-    if _count_values(raw) + surrogates <= most:  # even if all of it were outside of strings
-        return False
-    if has_escapes:
-        raw = raw.replace(b"\\\\", b"__").replace(b'\\"', b"__")
-        # In larger messages, pairs and the Korean syllables from U+D000 on count, too: a search would take too long.
-        if surrogates and len(raw) <= _SLOW_MAX:
-            lone = islice(_LONE.finditer(raw), most // _OBJECT + 1)
-            surrogates = sum(_OBJECT for _ in lone)
+
+    arrays: int
+    objects: int
+    commas: int
+    surrogates: int
+    numbers: int
+    escapes: bool
+
+    @property
+    def values(self) -> int:
+        """As how many values the message counts."""
+        containers = self.arrays * _ARRAY + (self.objects + self.surrogates) * _OBJECT
+        return self.commas + containers + self.numbers
+
+
+def tally(raw: bytes, most: int) -> Tally | None:
+    """Count the JSON values of a message without decoding it; it need not be JSON.
+
+    An object counts as eight, since it takes as long to decode, and so does each escape of a surrogate. An array counts as
+    four, 24 digits of a number that has at least as many as five, and a number with an exponent as three.
+
+    Args:
+        raw: The encoded message.
+        most: How many values it may have.
+
+    Returns:
+        None if it has more.
+    """
+    surrogates, escapes = 0, False
+    if b"\\" in raw:
+        if raw.count(b"\\") > most * _ESCAPES:
+            return None
+        raw, surrogates, escapes = _without_escapes(raw)
     # Each string is a value, or the name of one. Without so many, the message is split at them fast.
-    if surrogates > most or raw.count(b'"') > 4 * most + 2:
-        return True
-    outside = b"".join(raw.split(b'"')[::2])  # of strings
-    return _count_values(outside) + surrogates > most
+    if raw.count(b'"') > 4 * most + 2:
+        return None
+    text = b"".join(raw.split(b'"')[::2])  # outside of strings
+    if len(text) > most * _VALUE_MAX:
+        return None
+    exponents = text.count(b"e") + text.count(b"E") - text.count(b"t") - text.count(b"f")
+    digits = text.translate(_ALIKE).count(_LONG_NUMBER)
+    numbers = max(exponents, 0) * _EXPONENT + digits * _DIGITS
+    arrays, objects, commas = text.count(b"["), text.count(b"{"), text.count(b",")
+    found = Tally(arrays, objects, commas, surrogates, numbers, escapes)
+    return None if found.values > most else found
 
 
-def _count_values(text: bytes) -> int:
-    return text.count(b",") + text.count(b"[") * _ARRAY + text.count(b"{") * _OBJECT
+def _without_escapes(raw: bytes) -> tuple[bytes, int, bool]:
+    """Return a message without escaped quotes and backslashes, its escapes of lone surrogates, and whether it has any by number."""
+    surrogates, escapes, follows_high = 0, False, False
+    first, *pieces = raw.split(b"\\")
+    kept, rest = [first], iter(pieces)
+    for piece in rest:
+        high, follows_high = follows_high, False
+        if not piece:  # an escaped backslash
+            kept.append(next(rest, b""))
+        elif piece[0] == _QUOTE:
+            kept.append(piece[1:])
+        else:
+            kept.append(piece)
+            if piece[0] == _U:
+                escapes = True
+                if piece[1:3] in _HIGH:
+                    surrogates += 1
+                    follows_high = len(piece) == len(b"ud83d")  # another escape follows at once
+                elif piece[1:3] in _LOW:
+                    surrogates += -1 if high else 1
+    return b"".join(kept), surrogates, escapes
 
 
 def decode_client_message(raw: bytes) -> ClientEnvelope:
@@ -369,7 +435,7 @@ def decode_client_message(raw: bytes) -> ClientEnvelope:
     try:
         return _from_client.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        return _decode_slowly(raw, str(error))
+        return _decode_slowly(raw, str(error)[:_REASON_MAX])
 
 
 def decode_server_message(raw: bytes) -> ServerMessage:
@@ -439,7 +505,7 @@ def _decode_slowly(raw: bytes, reason: str) -> ClientEnvelope:
             signed = _decode_signed(raw)
             if signed is not None:
                 return signed
-        message = _load(raw)
+        message = _load_briefly(raw)
         if isinstance(message, dict) and "signature" in message:
             return _convert_signed(cast(dict[str, object], message))
         return msgspec.convert(message, _FromClient)
@@ -472,6 +538,19 @@ def _convert_signed(message: dict[str, object]) -> ClientEnvelope:
         if name in payload:
             msgspec.convert(payload.pop(name), claim)
     return ClientEnvelope(signed.header, msgspec.convert(payload, ClientMessage))
+
+
+def _load_briefly(raw: bytes) -> object:
+    """Decode JSON with lone surrogates, as ``_load``, if it has few values.
+
+    Raises:
+        ValueError: It is no JSON, or it would take long.
+    """
+    if len(raw) > _SLOW_VALUES_MAX // VALUES_MAX and not (
+        len(raw) <= _SLOW_MAX and tally(raw, _SLOW_VALUES_MAX)
+    ):
+        raise ValueError("a message with lone surrogates has too many values")
+    return _load(raw)
 
 
 def _load(raw: bytes) -> object:
@@ -516,7 +595,7 @@ def read_ids(raw: bytes) -> tuple[str | None, str | None]:
 
 
 def _read_ids_slowly(raw: bytes) -> tuple[str | None, str | None]:
-    if len(raw) > _SLOW_MAX:
+    if len(raw) > _SLOW_MAX or not tally(raw, _SLOW_VALUES_MAX):
         return peek(raw)
     try:
         loaded: object = load_json(raw.decode("utf-8", "replace").encode())

@@ -1,0 +1,209 @@
+"""The server of the benchmark: its handlers do nothing, and it measures what each callback of its event loop costs.
+
+    python -m hostile.server LOOP ADDRESS LOG
+
+ADDRESS is a path, or a port of 127.0.0.1. A line on stdin asks for the costs since the line before, which are a line of JSON on stdout.
+"""
+
+# ruff: noqa: ARG002, D102 # handlers that do nothing, as the protocol says
+import asyncio
+import gc
+import json
+import logging
+import sys
+import time
+from asyncio import base_events, events
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import enkaku
+import uvloop
+
+from hostile.target_protocol import TargetHandler
+from hostile.target_protocol.models import Item, Shape, Tree
+
+_ITEM: Final = "x" * 1000
+_TICK: Final = 0.001  # seconds
+
+
+class Target(TargetHandler):
+    """Replies at once, or never."""
+
+    async def any(self, param: object) -> int:
+        return 1
+
+    async def contains(self, param: list[object]) -> int:
+        return 1
+
+    async def feed(self, stream: enkaku.ServerStream[str]) -> None:
+        while True:
+            await stream.send(_ITEM)
+
+    async def items(self, param: list[Item]) -> int:
+        return 1
+
+    async def note(self, data: object) -> None:
+        pass
+
+    async def numbers(self, param: list[float]) -> int:
+        return 1
+
+    async def pattern(self, param: str) -> int:
+        return 1
+
+    async def ping(self, param: int) -> int:
+        return param + 1
+
+    async def shapes(self, param: list[Shape]) -> int:
+        return 1
+
+    async def sink(self, channel: enkaku.ServerChannel[object, int]) -> None:
+        await asyncio.Event().wait()
+
+    async def tenths(self, param: list[float]) -> int:
+        return 1
+
+    async def text(self, param: str) -> int:
+        return 1
+
+    async def trees(self, param: Tree) -> int:
+        return 1
+
+    async def unique(self, param: list[object]) -> int:
+        return 1
+
+    async def wait(self, param: object) -> int:
+        await asyncio.Event().wait()
+        return 1
+
+
+class Longest:
+    """The most CPU time that one callback, and one event-loop iteration, has used.
+
+    Attributes:
+        callback: Seconds of a callback, without those of the garbage collector.
+        what: The callback.
+        iteration: Seconds of an iteration.
+        collection: Seconds of a garbage collection.
+    """
+
+    def __init__(self) -> None:
+        self._collecting = 0.0
+        self._began = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again."""
+        self.callback = 0.0
+        self.what = ""
+        self.iteration = 0.0
+        self.collection = 0.0
+
+    def on_collection(self, phase: str, _: object) -> None:
+        """Measure a garbage collection."""
+        now = time.thread_time()
+        if phase == "start":
+            self._began = now
+        else:
+            self._collecting += now - self._began
+            self.collection = max(self.collection, now - self._began)
+
+    def add(self, seconds: float, what: object) -> None:
+        """Record a callback."""
+        seconds, self._collecting = seconds - self._collecting, 0.0
+        if seconds > self.callback:
+            self.callback, self.what = seconds, repr(what)[:300]
+
+    def watch_asyncio(self) -> None:
+        """Measure each callback of asyncio's own event loop."""
+        handle, loop = cast(Any, events.Handle), cast(Any, base_events.BaseEventLoop)
+        run: Callable[[Any], None] = handle._run  # noqa: SLF001 # there is no public hook
+        run_once: Callable[[Any], None] = loop._run_once  # noqa: SLF001 # as above
+
+        def measured(each: Any) -> None:  # noqa: ANN401 # a Handle
+            callback = each._callback  # noqa: SLF001 # as above
+            began = time.thread_time()
+            run(each)
+            self.add(time.thread_time() - began, callback)
+
+        def measured_once(each: Any) -> None:  # noqa: ANN401 # an event loop
+            began = time.thread_time()
+            run_once(each)
+            self.iteration = max(self.iteration, time.thread_time() - began)
+
+        handle._run = measured  # noqa: SLF001 # as above
+        loop._run_once = measured_once  # noqa: SLF001 # as above
+
+    def watch_uvloop(self) -> None:
+        """Measure the iterations of uvloop, whose callbacks cannot be wrapped: the CPU time between two timers.
+
+        Up to a millisecond of it belongs to other iterations.
+        """
+        loop = asyncio.get_running_loop()
+        before = time.thread_time()
+
+        def tick() -> None:
+            nonlocal before
+            now = time.thread_time()
+            self.iteration = max(self.iteration, now - before)
+            self.add(now - before, "an iteration")
+            before = now
+            loop.call_later(_TICK, tick)
+
+        tick()
+
+
+def calibrate() -> float:
+    """Return the CPU seconds that this machine takes to decode a certain value, of 1 MB."""
+    value = json.dumps([{"id": n, "name": f"name {n}", "size": n / 8} for n in range(22_000)])
+    best = float("inf")
+    for _ in range(3):
+        began = time.thread_time()
+        json.loads(value)
+        best = min(best, time.thread_time() - began)
+    return best
+
+
+async def serve(loop: str, address: str, log: str) -> None:
+    """Serve, and report the costs when asked."""
+    logging.basicConfig(filename=log, level=logging.INFO)
+    calibration = calibrate()
+    longest = Longest()
+    gc.callbacks.append(longest.on_collection)
+    if loop == "asyncio":
+        longest.watch_asyncio()
+    else:
+        longest.watch_uvloop()
+    began = time.process_time()
+
+    def report() -> None:
+        nonlocal began
+        if not sys.stdin.readline():
+            asyncio.get_running_loop().remove_reader(sys.stdin)
+            return
+        now = time.process_time()
+        costs: dict[str, object] = {
+            name: value for name, value in vars(longest).items() if not name.startswith("_")
+        }
+        costs |= {"cpu": now - began, "calibration": calibration, "garbage": gc.collect()}
+        longest.reset()
+        began = time.process_time()
+        print(json.dumps(costs), flush=True)
+
+    asyncio.get_running_loop().add_reader(sys.stdin, report)
+    serving = (
+        enkaku.serve_tcp(Target(), "127.0.0.1", int(address))
+        if address.isdigit()
+        else enkaku.serve_unix(Target(), address)
+    )
+    async with serving as server:
+        print("ready", flush=True)
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    _, _loop, *_rest = sys.argv
+    with asyncio.Runner(
+        loop_factory=uvloop.new_event_loop if _loop == "uvloop" else None
+    ) as _runner:
+        _runner.run(serve(_loop, *_rest))
