@@ -64,10 +64,10 @@ class Cost:
     alone: float
     under_attack: float
 
-    def broken(self, attack: Attack) -> list[str]:
-        """Return the bounds that it broke."""
+    def broken(self, attack: Attack, tolerance: float = 1.0) -> list[str]:
+        """Return the bounds that it broke; on a busy machine, the CPU time of a callback varies by some tolerance."""
         found = list[str]()
-        if self.hold > max(attack.known, HOLD_MAX) * self.slowness:
+        if self.hold > max(attack.known, HOLD_MAX) * self.slowness * tolerance:
             found.append(f"a callback used {self.hold * 1e3:.0f} ms of CPU: {self.what}")
         if self.after - self.before > attack.keeps:
             found.append(f"memory grew by {(self.after - self.before) / 2**20:.0f} MiB")

@@ -250,10 +250,11 @@ class Session:
             first = batch[0]
             if type(first) is bytes and first.startswith(BOM):
                 batch = [first.removeprefix(BOM), *batch[1:]]
-        before, reports, slices = costly.reads, self._replies.reports, self._slices
+        replies, slices, before = self._replies, self._slices, costly.reads
+        reports = replies.reports
         for index, raw in enumerate(batch):
             size = len(raw)
-            if (size > SMALL or self._replies.reports != reports) and not slices.has_time():
+            if (size > SMALL or replies.reports != reports) and not slices.has_time():
                 slices.defer(batch[index:])
                 break
             if size <= self._large:
