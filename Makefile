@@ -40,10 +40,14 @@ demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and o
 	@$(BIN)/python examples/dashboard/demo.py
 
 test: $(READY)  ## run the tests, without the slow ones; takes three minutes
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not hostile"
 
 test-all: $(READY)  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
-	$(PYTEST)
+	$(PYTEST) -m "not hostile"
+
+.PHONY: test-hostile
+test-hostile: $(READY)  ## measure what attacks cost, and fail beyond the bounds; needs a quiet machine, takes five minutes
+	$(BIN)/python -m pytest -q -m hostile tests/hostile
 
 test-latest:  ## run the tests that lean on dependencies with the newest versions that users may have
 	$(call test-resolved,highest)

@@ -155,8 +155,8 @@ def test_hostile_text_stays_data_everywhere(text: str, tmp_path: Path) -> None:
     assert files.keys() - {"schemas.py"} == modules | {"py.typed"}
     for name in files.keys() - {"py.typed"}:
         check_declarations(files[name])
-    put(files, tmp_path / "hostile")
-    with importing("hostile", tmp_path) as package:
+    put(files, tmp_path / "hostile_text")
+    with importing("hostile_text", tmp_path) as package:
         check_values(package, text)
 
 

@@ -20,7 +20,7 @@ needs_proc = pytest.mark.skipif(
 
 
 @needs_proc
-@pytest.mark.slow
+@pytest.mark.hostile
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.name)
 def test_attack_stays_within_bounds(attack: Attack) -> None:
@@ -30,7 +30,7 @@ def test_attack_stays_within_bounds(attack: Attack) -> None:
     assert not broken
 
 
-@pytest.mark.slow
+@pytest.mark.hostile
 @pytest.mark.parametrize("search_in", [search_lines, search_values])
 def test_search_finds_no_costly_message(search_in: object) -> None:
     for each in PARAMS.values():

@@ -56,7 +56,9 @@ def test_generate_is_independent_of_order_and_hash_seed(
         timeout=500,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    # What is said of ambiguous unions is no error.
+    assert all(b"a recursive union" in line for line in done.stderr.splitlines())
     assert contents(tmp_path / "again") == contents(collection.directory)
 
 

@@ -75,7 +75,7 @@ class _Using(type):
 class _Creating(type):
     """Creates a class that pydantic has not seen, if the class only declares properties."""
 
-    base: ClassVar[type | None] = None  # of the classes that are deferred, if that is possible
+    __deferrable__: ClassVar[type | None] = None  # of the classes that are deferred, if that is possible
 
     def __new__(
         cls,
@@ -84,7 +84,7 @@ class _Creating(type):
         namespace: dict[str, Any],
         **settings: Any,  # noqa: ANN401 # pydantic's
     ) -> Any:  # noqa: ANN401 # a class of another metaclass
-        if bases == (_Creating.base,) and _only_declares(bases[0], namespace):
+        if bases == (_Creating.__deferrable__,) and _only_declares(bases[0], namespace):
             return _defer(name, bases, namespace, settings)
         return super().__new__(cls, name, bases, namespace, **KEEP_NAMES, **settings)
 
@@ -181,4 +181,4 @@ def _is_possible() -> bool:
 
 
 if _is_possible():
-    _Creating.base = Model
+    _Creating.__deferrable__ = Model

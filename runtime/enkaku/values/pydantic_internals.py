@@ -21,7 +21,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeGuard, cast
 
 from pydantic import VERSION, BaseModel, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator, core_schema
@@ -62,6 +62,7 @@ __all__ = [
     "is_closed",
     "is_complete",
     "is_open",
+    "is_root_model",
     "rebuild",
     "replace_extra",
     "require_internals",
@@ -139,6 +140,11 @@ FIELDS_KEYS: Final = frozenset({"computed_fields", "extras_schema", "fields", "m
 FIELD_KEYS: Final = frozenset(
     {"frozen", "schema", "serialization_alias", "serialization_exclude_if", "validation_alias"}
 )
+
+
+def is_root_model(form: object) -> TypeGuard[type[BaseModel]]:
+    """Return whether a type is a ``RootModel``, without importing that: its import builds a class."""
+    return isinstance(form, type) and issubclass(form, BaseModel) and form.__pydantic_root_model__
 
 
 def definitions_of(root: Schema) -> tuple[Schema, dict[str, Schema]]:

@@ -17,7 +17,6 @@ from typing import (
     Any,
     Final,
     ForwardRef,
-    TypeGuard,
     Union,
     cast,
     get_args,
@@ -25,12 +24,13 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from enkaku.errors import Problem
 
 from .json_schema import Checked
+from .pydantic_internals import is_root_model
 
 __all__ = ["HIDDEN", "hide_secrets", "secret_fields"]
 
@@ -157,14 +157,10 @@ def _parts(form: object, module: str) -> Iterator[tuple[object, str]]:
         yield get_args(form)[0], module
     elif get_origin(form) in {Union, UnionType}:
         yield from ((each, module) for each in get_args(form))
-    elif _is_root_model(form):
+    elif is_root_model(form):
         yield form.model_fields["root"], form.__module__
     elif hasattr(form, "__value__"):  # a type alias
         yield cast(Any, form).__value__, form.__module__
-
-
-def _is_root_model(form: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(form, type) and issubclass(form, RootModel)
 
 
 def _is_marked(field: FieldInfo) -> bool:
