@@ -75,7 +75,9 @@ class _Using(type):
 class _Creating(type):
     """Creates a class that pydantic has not seen, if the class only declares properties."""
 
-    __deferrable__: ClassVar[type | None] = None  # of the classes that are deferred, if that is possible
+    __deferrable__: ClassVar[type | None] = (
+        None  # of the classes that are deferred, if that is possible
+    )
 
     def __new__(
         cls,
