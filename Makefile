@@ -11,7 +11,7 @@ PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
 # What leans on dependencies, which "make test-latest" and "make test-oldest" run with other versions of them.
 LEANING := $(addprefix tests/,codegen schema golden generated \
 	$(patsubst %,runtime/test_%.py,pydantic_internals base64_bytes exact exact_numbers checked slots plain numbers problems building \
-	optional hostile_values messages loops requests streams dialing))
+	optional hostile_values messages loops requests streams))
 
 # $(call install-locked,VENV): make an environment of the locked versions, with the source of this project.
 install-locked = $(PYTHON) -m venv --clear $(1) \
