@@ -162,7 +162,7 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait for what has no event, turn by turn of the loop, but not for ever."""
     async with asyncio.timeout(WITHIN):
         # The condition is the operating system's, or the loop's: nobody could set an event.
-        while not condition():  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110 # there is no event
             await asyncio.sleep(0)
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from enkaku.wire.messages import tally
+from enkaku.wire.tally import tally
 
 __all__ = ["ATTACKS", "Aim", "Attack", "connect"]
 

@@ -178,8 +178,7 @@ async def connect_ws(
         UsageError: The URL is not valid.
     """
     try:
-        # Imported at the first use: an optional library, which takes 60 ms.
-        from enkaku.transports.websocket.dial import WebSocketDialer  # noqa: PLC0415
+        from enkaku.transports.websocket.dial import WebSocketDialer  # noqa: PLC0415 # optional
     except ModuleNotFoundError as error:
         raise MissingExtra(
             "connect_ws needs the library websockets: pip install 'enkaku[ws]'"

@@ -34,9 +34,9 @@ from enkaku.wire.messages import (
     receive_head,
     require_depth,
     send_head,
-    tally,
     without_properties,
 )
+from enkaku.wire.tally import tally
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw

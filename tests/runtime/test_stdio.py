@@ -34,7 +34,7 @@ TESTS = Path(__file__).parent.parent
 SERVER = """
 import asyncio, os, subprocess, sys
 import enkaku
-from support import Serving
+from support import Serving, turns
 
 async def echo(text):
     if text == "print":
@@ -46,7 +46,7 @@ async def echo(text):
         except (EOFError, RuntimeError):  # which it raises without stderr
             return "no input"
     if text == "sleep":
-        await asyncio.sleep(0.05)
+        await turns()
     if text == "for ever":
         await asyncio.Event().wait()
     if text.startswith("exit"):
@@ -56,7 +56,7 @@ async def echo(text):
     return text
 
 async def tell(number):
-    await asyncio.sleep(0.05)
+    await turns()
     print("told", number)
 
 async def pour(size, stream):

@@ -216,7 +216,7 @@ async def test_stream_not_opened_raises_usage_error_and_sends_nothing(
 async def test_stream_second_reader_raises_usage_error(connect: Connect) -> None:
     async with connect(Serving(watch=Lifetime().forever)) as connection:
         async with connection.stream(WATCH, 1) as stream:
-            waiting = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+            waiting = asyncio.create_task(anext(stream))  # type: ignore[arg-type] # it is a coroutine
             await turns()
             with pytest.raises(enkaku.UsageError):
                 await anext(stream)

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from enkaku import DecodeError, InvalidMessage, Limits
 from enkaku.transports.lines import Lines
-from enkaku.wire.messages import decode_client_message, tally
+from enkaku.wire.messages import decode_client_message
+from enkaku.wire.tally import tally
 from hypothesis import HealthCheck, given, seed, settings, target
 from hypothesis import strategies as st
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from enkaku.limits import Limits
-from enkaku.wire.messages import VALUES_MAX, Tally, tally
+from enkaku.wire.tally import VALUES_MAX, Tally, tally
 
 __all__ = ["CALL_SIZE", "PER_BYTE", "SMALL", "Capacity", "ServerCapacity", "decoded_size", "kept"]
 
@@ -50,10 +50,9 @@ def decoded_size(message: bytes, counted: Tally | None = None) -> int:
         counted = tally(message, size * VALUES_MAX)
     if counted is None:  # it has too many escapes
         return CALL_SIZE + size * PER_BYTE
-    containers = counted.arrays + counted.objects
     text = size if message.isascii() and not counted.escapes else size * _WIDE
     names = message.count(b":") * _PER_NAME
-    values = (counted.commas + containers) * _PER_VALUE
+    values = (counted.commas + counted.arrays + counted.objects) * _PER_VALUE
     containers = counted.arrays * _PER_ARRAY + counted.objects * _PER_OBJECT
     return CALL_SIZE + text + names + values + containers
 
@@ -130,10 +129,6 @@ class ServerCapacity:
             holder.on_change()
         if self._timer is None:
             self._start_timer()
-
-    def remove(self, holder: "Capacity") -> None:
-        """Remove a connection that has ended."""
-        self.paused.pop(holder, None)
 
     def close(self) -> None:
         """Stop the timer."""
@@ -246,5 +241,5 @@ class Capacity:
 
     def close(self) -> None:
         """Free all that is held: the connection has ended."""
-        self.whole.remove(self)
+        self.whole.paused.pop(self, None)
         self.hold(-self.held)

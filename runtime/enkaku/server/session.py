@@ -31,7 +31,6 @@ from enkaku.wire.messages import (
     HELLO,
     LEAVING,
     NEWLINE_SIZE,
-    VALUES_MAX,
     Abort,
     CallMessage,
     Credit,
@@ -42,13 +41,12 @@ from enkaku.wire.messages import (
     OpenRequest,
     OpenStream,
     Send,
-    Tally,
     decode_client_message,
     encode_credit,
     require_depth,
     supported,
-    tally,
 )
+from enkaku.wire.tally import VALUES_MAX, Tally, tally
 
 from .admission import STEPS
 from .call import Context, ServerCall, StreamCall
