@@ -15,6 +15,7 @@ from enkaku.flow.overflow import WhenFull
 from enkaku.server.call import ServerCall, current_call
 from enkaku.server.handler import Handler, Route, ServerChannel, ServerStream
 from enkaku.transports.base import PeerCredentials
+from enkaku.transports.request import HttpRequest
 from enkaku.values.exact import ABSENT, Absent
 from enkaku.values.json_schema import Checked
 from enkaku.values.model import Model
@@ -119,6 +120,7 @@ __all__ = [
     "Gap",
     "Handler",
     "HandlerError",
+    "HttpRequest",
     "InboxOverflow",
     "IncompatibleRuntime",
     "Interceptor",

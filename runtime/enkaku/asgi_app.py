@@ -9,6 +9,7 @@ from enkaku._checks import require_instances, require_loop
 from enkaku.errors import UsageError
 from enkaku.server.handler import Handler, routes_of
 from enkaku.server.server import Server
+from enkaku.transports.request import HttpRequest
 from enkaku.transports.websocket.asgi import AsgiFrames, AsgiReceive, AsgiSend
 from enkaku.transports.websocket.transport import (
     GOING_AWAY,
@@ -116,7 +117,9 @@ class AsgiApp:
             return
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
         frames = AsgiFrames(receive, send)
-        transport = WebSocketTransport(frames, peer=_peer_of(scope), end_code=GOING_AWAY)
+        transport = WebSocketTransport(
+            frames, peer=_peer_of(scope), end_code=GOING_AWAY, request=HttpRequest(scope)
+        )
         server.connected(transport)
         try:
             await transport.wait_closed()

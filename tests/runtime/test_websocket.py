@@ -68,6 +68,42 @@ async def test_websocket_carries_each_kind_of_call() -> None:
         assert app.server.connections[0].peer.startswith("ws:127.0.0.1:")
 
 
+async def test_websocket_handshake_is_request_of_connection() -> None:
+    seen: list[enkaku.HttpRequest | None] = []
+
+    @asynccontextmanager
+    async def living(connection: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        seen.append(connection.request)
+        yield
+
+    @asynccontextmanager
+    async def around(call: enkaku.ServerCall) -> AsyncGenerator[None, None]:
+        seen.append(call.connection.request)
+        yield
+
+    async def ask(number: int) -> int:
+        call = enkaku.current_call()
+        seen.append(None if call is None else call.connection.request)
+        return number
+
+    client = {"headers": {"Authorization": "Bearer 7"}}
+    options: dict[str, Any] = {"lifespan": living, "interceptors": [around]}
+    async with connecting(Serving(ask=ask), client=client, **options) as (app, connection):
+        assert await connection.request(ASK, 1) == 1
+        assert connection.info.request is None
+        request = seen[0]
+        assert request is not None
+        assert seen == [request] * 3
+        assert app.server is not None
+        assert app.server.connections[0].request is request
+        assert request.headers["authorization"] == request.headers["AUTHORIZATION"] == "Bearer 7"
+        assert request.path == "/any"
+        assert request.client is not None
+        assert app.server.connections[0].peer == "ws:{}:{}".format(*request.client)
+        assert request.scope["type"] == "websocket"
+        assert "Bearer" not in repr(request) + repr(request.headers)
+
+
 async def test_websocket_many_requests_at_once() -> None:
     async with connecting(Serving(ask=double)) as (_, connection):
         replies = await asyncio.gather(*(connection.request(ASK, n) for n in range(500)))

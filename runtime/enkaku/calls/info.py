@@ -6,6 +6,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from enkaku.procedures import Procedure
 from enkaku.transports.base import PeerCredentials
+from enkaku.transports.request import HttpRequest
 
 from .deadlines import left
 
@@ -72,19 +73,23 @@ class ConnectionInfo(Watched):
     Attributes:
         peer: The address of the other end, such as ``"tcp:127.0.0.1:53122"``.
         credentials: The process at the other end of a Unix socket; None where the operating system does not know it.
+        request: The HTTP request of a client over WebSocket, with its headers; None over other transports, and at the client.
         opened: When it was opened, by ``time.monotonic()``.
     """
 
-    __slots__ = ("_list_calls", "_state", "credentials", "opened", "peer")
+    __slots__ = ("_list_calls", "_state", "credentials", "opened", "peer", "request")
 
     def __init__(
         self,
         peer: str,
         credentials: PeerCredentials | None,
         list_calls: "Callable[[], Iterable[Call]]" = tuple,
+        *,
+        request: HttpRequest | None = None,
     ) -> None:
         self.peer: Final = peer
         self.credentials: Final = credentials
+        self.request: Final = request
         self.opened: Final = time.monotonic()
         self._state: State | None = None  # made at its first use, since most connections need none
         self._list_calls = list_calls

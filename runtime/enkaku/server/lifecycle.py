@@ -133,7 +133,9 @@ class Lifecycle:
         observers: Observers,
         list_calls: Callable[[], Collection[Call]],
     ) -> None:
-        self.info: Final = ConnectionInfo(transport.peer, transport.credentials, list_calls)
+        self.info: Final = ConnectionInfo(
+            transport.peer, transport.credentials, list_calls, request=transport.request
+        )
         self.reading: Final = ReadControl(
             self._on_inboxes, buffered=limits.buffered, stall=limits.stall
         )

@@ -172,7 +172,7 @@ class Server:
         elif len(self._sessions) >= self._limits.connections - kept(self._limits.connections) and (
             not self._drop_silent() and len(self._sessions) >= self._limits.connections
         ):
-            info = ConnectionInfo(transport.peer, transport.credentials)
+            info = ConnectionInfo(transport.peer, transport.credentials, request=transport.request)
             problem = f"there are {self._limits.connections} connections"
             self._policy.observers.overloaded(info, "", problem)
             transport.abort()

@@ -13,6 +13,7 @@ from enkaku.errors import UsageError
 from enkaku.transports.base import Oversized, PeerCredentials, Receiver, Transport
 from enkaku.transports.lines import Framing, Lines
 from enkaku.transports.memory import memory_pair
+from enkaku.transports.request import HttpRequest
 
 from .faulty_wire import Conditions, Cut, End, Passage, Side, Wire, anywhere
 
@@ -215,6 +216,10 @@ class _Fallible:
     @property
     def credentials(self) -> PeerCredentials | None:
         return self._transport.credentials
+
+    @property
+    def request(self) -> HttpRequest | None:
+        return self._transport.request
 
     @property
     def buffered(self) -> int:

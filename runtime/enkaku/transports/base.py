@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias, final
 
+from .request import HttpRequest
+
 __all__ = ["Dial", "Listening", "Oversized", "PeerCredentials", "Receiver", "Transport"]
 
 
@@ -76,6 +78,11 @@ class Transport(Protocol):
     @property
     def credentials(self) -> PeerCredentials | None:
         """The process at the other end of a Unix socket; None for TCP, or if the operating system does not report it."""
+        ...
+
+    @property
+    def request(self) -> HttpRequest | None:
+        """The HTTP request by which the client has reached this server; None without HTTP."""
         ...
 
     @property

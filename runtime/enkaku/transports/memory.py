@@ -127,6 +127,11 @@ class MemoryTransport:
         return PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
 
     @property
+    def request(self) -> None:
+        """None: there is no HTTP."""
+        return None
+
+    @property
     def buffered(self) -> int:
         """How many written bytes have not been delivered to the other end yet."""
         return self._outgoing.size

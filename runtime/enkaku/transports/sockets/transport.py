@@ -145,6 +145,11 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         return self._credentials
 
     @property
+    def request(self) -> None:
+        """None: there is no HTTP."""
+        return None
+
+    @property
     def buffered(self) -> int:
         """How many written bytes the operating system has not accepted yet."""
         return self._pending_size + self._transport.get_write_buffer_size()

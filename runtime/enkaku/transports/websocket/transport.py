@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from enkaku.errors import ConnectionLost
 from enkaku.transports.base import PeerCredentials, Receiver
+from enkaku.transports.request import HttpRequest
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 
 __all__ = [
@@ -90,12 +91,16 @@ class WebSocketTransport:
         frames: The WebSocket, after its handshake.
         peer: The other end, for log lines and error messages.
         end_code: The close code with which this side ends it.
+        request: The handshake that a client has sent; None at the client.
     """
 
-    def __init__(self, frames: Frames, *, peer: str, end_code: int) -> None:
+    def __init__(
+        self, frames: Frames, *, peer: str, end_code: int, request: HttpRequest | None = None
+    ) -> None:
         self._frames: Final = frames
         self._peer: Final = peer
         self._end_code: Final = end_code
+        self._request: Final = request
         self._loop: Final = asyncio.get_running_loop()
         self._message_size = 0
         self._receiver: Receiver | None = None
@@ -124,6 +129,11 @@ class WebSocketTransport:
     def credentials(self) -> PeerCredentials | None:
         """None: nothing is known of the process at the other end."""
         return None
+
+    @property
+    def request(self) -> HttpRequest | None:
+        """The client's handshake; None at the client."""
+        return self._request
 
     @property
     def buffered(self) -> int:

@@ -1,0 +1,1 @@
+"""HTTP: messages as POST requests, and as server-sent events."""
