@@ -9,6 +9,7 @@ from enkaku._checks import require_instances, require_loop
 from enkaku.errors import UsageError
 from enkaku.server.handler import Handler, routes_of
 from enkaku.server.server import Server
+from enkaku.transports.http.origins import Access
 from enkaku.transports.request import HttpRequest
 from enkaku.transports.websocket.asgi import AsgiFrames, AsgiReceive, AsgiSend
 from enkaku.transports.websocket.transport import (
@@ -35,6 +36,7 @@ class AsgiApp:
     Args:
         handler: Serves the calls of every connection.
         origins: See ``asgi``.
+        hosts: See ``asgi``.
         options: See ``ServerOptions``.
     """
 
@@ -42,16 +44,15 @@ class AsgiApp:
         self,
         handler: Handler,
         *,
-        origins: Sequence[str] | Literal["*", "same"] = (),
+        origins: Sequence[str] | Literal["*", "same"] | None = (),
+        hosts: Sequence[str] | None = None,
         **options: Unpack[ServerOptions],
     ) -> None:
         require_instances("handler", [handler], Handler)
         check_server(options)
         routes_of(handler)
-        if isinstance(origins, str) and origins not in ("*", "same"):
-            raise UsageError(f"origins must be a list, '*' or 'same'; got {origins!r}")
         self._handler: Final = handler
-        self._origins: Final = origins
+        self._access: Final = Access(origins, hosts)
         self._options: Final = options
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -132,24 +133,20 @@ class AsgiApp:
                 await frames.close(TRY_AGAIN)
 
     def _allows(self, scope: Scope) -> bool:
-        """Return whether a browser's page may connect; whatever is no browser sends no Origin."""
+        """Return whether a client may connect: by its host name, and by its origin if it is a web page."""
         headers = dict(cast(Sequence[tuple[bytes, bytes]], scope.get("headers", ())))
-        origin = headers.get(b"origin")
-        if origin is None:
-            return True
-        text = origin.decode("latin-1")
-        scheme, _, host = text.partition("://")
-        if self._origins == "same":
-            return host == headers.get(b"host", b"").decode("latin-1")
-        if self._origins == "*":
-            return scheme in ("http", "https")
-        return text in self._origins
+        host = headers.get(b"host")
+        secure = scope.get("scheme") == "wss"
+        return self._access.allows_host(host) and self._access.allows_origin(
+            headers.get(b"origin"), host, secure=secure
+        )
 
 
 def asgi(
     handler: Handler,
     *,
-    origins: Sequence[str] | Literal["*", "same"] = (),
+    origins: Sequence[str] | Literal["*", "same"] | None = (),
+    hosts: Sequence[str] | None = None,
     **options: Unpack[ServerOptions],
 ) -> AsgiApp:
     """Return an ASGI app that serves a handler over WebSockets (``connect_ws``), at any path.
@@ -160,12 +157,15 @@ def asgi(
         handler: Serves the calls of every connection.
         origins: The origins of web pages that may connect, such as ``"https://example.com"``; ``"same"`` is that of the
             app's own host, ``"*"`` any. None by default. Clients that are no browsers are not restricted.
+        hosts: The host names by which clients may reach the app, such as ``"example.com"`` for any port, or
+            ``"localhost:8000"``; None is any. It protects an app of this machine against pages of other names that point to
+            it (DNS rebinding).
         options: See ``ServerOptions``.
 
     Raises:
-        UsageError: The handler, ``origins`` or an option is not valid.
+        UsageError: The handler, ``origins``, ``hosts`` or an option is not valid.
     """
-    return AsgiApp(handler, origins=origins, **options)
+    return AsgiApp(handler, origins=origins, hosts=hosts, **options)
 
 
 def _peer_of(scope: Scope) -> str:

@@ -202,6 +202,21 @@ async def test_websocket_origin_decides_about_pages(
                     pass
 
 
+@pytest.mark.parametrize(
+    ("hosts", "allowed"), [(["127.0.0.1"], True), (["127.0.0.1:1"], False), (["a.example"], False)]
+)
+async def test_websocket_host_decides_about_clients(hosts: list[str], allowed: bool) -> None:
+    async with serving_app(enkaku.asgi(Serving(ask=double), hosts=hosts)) as port:
+        connecting = enkaku.connect_ws(f"ws://127.0.0.1:{port}/")
+        if allowed:
+            async with connecting as connection:
+                assert await connection.request(ASK, 1) == 2
+        else:
+            with pytest.raises(enkaku.ConnectFailed, match="403"):
+                async with connecting:
+                    pass
+
+
 async def test_websocket_without_subprotocol_is_rejected() -> None:
     async with serving_app(enkaku.asgi(Serving())) as port:
         with pytest.raises(InvalidStatus):
@@ -304,10 +319,14 @@ async def test_asgi_app_explains_itself_over_http() -> None:
     assert b"enkaku.v1" in answer
 
 
-@pytest.mark.parametrize("origins", ["http://x", "all"])
-def test_asgi_rejects_origins(origins: Any) -> None:
-    with pytest.raises(enkaku.UsageError, match="origins"):
-        enkaku.asgi(Serving(), origins=origins)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("origins", "http://x"), ("origins", "all"), ("origins", ["https://a/"]), ("hosts", [])],
+)
+def test_asgi_rejects_origins_and_hosts(option: str, value: Any) -> None:
+    options: dict[str, Any] = {option: value}
+    with pytest.raises(enkaku.UsageError, match=option):
+        enkaku.asgi(Serving(), **options)
 
 
 PROGRAM = """
