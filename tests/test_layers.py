@@ -17,13 +17,16 @@ DRAWN = {
     RUNTIME: """
         pytest_plugin
         testing
-        connect serve asgi_app
+        connect serve
+        asgi_app
+        http_app
         preparation
         client server
         options
         calls
         procedures limits generated
-        values flow wire transports event_loop
+        values flow transports event_loop
+        wire
         _json _checks _version _log_limit
         errors _lazy
     """,

@@ -16,7 +16,9 @@ async def serving_app(app: Any, **options: Any) -> AsyncGenerator[int, None]:
         app, lifespan="on", log_level="warning", ws="websockets-sansio", access_log=False, **options
     )
     server = uvicorn.Server(config)
-    sock = socket.create_server(("127.0.0.1", 0))
+    # With a protocol of 0, asyncio would leave Nagle's algorithm on, which delays each response by 40 ms.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.bind(("127.0.0.1", 0))
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[sock])

@@ -1,7 +1,7 @@
-"""An ASGI app that serves a handler over WebSockets: mounted in any framework, run by any ASGI server."""
+"""An ASGI app that serves a handler over HTTP and WebSockets: mounted in any framework, run by any ASGI server."""
 
 import asyncio
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Literal, Unpack, cast
 
@@ -9,9 +9,10 @@ from enkaku._checks import require_instances, require_loop
 from enkaku.errors import UsageError
 from enkaku.server.handler import Handler, routes_of
 from enkaku.server.server import Server
+from enkaku.transports.asgi import AsgiReceive, AsgiSend, Scope, peer_of
 from enkaku.transports.http.origins import Access
 from enkaku.transports.request import HttpRequest
-from enkaku.transports.websocket.asgi import AsgiFrames, AsgiReceive, AsgiSend
+from enkaku.transports.websocket.asgi import AsgiFrames
 from enkaku.transports.websocket.transport import (
     GOING_AWAY,
     SUBPROTOCOL,
@@ -19,15 +20,11 @@ from enkaku.transports.websocket.transport import (
     WebSocketTransport,
 )
 
+from .http_app import HttpApp
 from .options import ServerOptions, check_server
 from .preparation import prepare_large
 
 __all__ = ["AsgiApp", "asgi"]
-
-Scope = MutableMapping[str, object]
-"""What an ASGI server says of a connection."""
-
-_HTTP: Final = b"This address speaks WebSocket, with the subprotocol enkaku.v1.\n"
 
 
 class AsgiApp:
@@ -55,6 +52,7 @@ class AsgiApp:
         self._access: Final = Access(origins, hosts)
         self._options: Final = options
         self._server: Server | None = None
+        self._http: HttpApp | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._prepared: asyncio.Task[None] | None = None
 
@@ -71,15 +69,17 @@ class AsgiApp:
         elif kind == "lifespan":
             await self._live(receive, send)
         elif kind == "http":
-            await _explain(send)
+            await self._ready()
+            assert self._http is not None  # noqa: S101 # made with the server
+            await self._http.serve(scope, receive, send)
         else:
             raise UsageError(f"the ASGI scope {kind!r} is not supported")
 
     async def stop(self, *, grace: float = 10.0) -> None:
         """Take no new connections and calls, let running handlers finish, answer every call, then end all connections.
 
-        A server that is stopped by a signal closes WebSockets before it tells the app. So call this before, while it
-        still serves; see docs/web.md.
+        A server that is stopped by a signal closes WebSockets, and waits for HTTP responses to end, before it tells the
+        app. So call this before, while it still serves; see docs/web.md.
 
         Args:
             grace: How long running handlers may go on, in seconds.
@@ -92,6 +92,7 @@ class AsgiApp:
         loop = asyncio.get_running_loop()
         if self._server is None or self._loop is not loop:
             self._server, self._loop = Server(self._handler, **self._options), loop
+            self._http = HttpApp(self._server, self._access)
             self._prepared = loop.create_task(prepare_large(self._handler))
         if self._prepared is not None and not self._prepared.done():
             await asyncio.shield(self._prepared)
@@ -119,7 +120,7 @@ class AsgiApp:
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
         frames = AsgiFrames(receive, send)
         transport = WebSocketTransport(
-            frames, peer=_peer_of(scope), end_code=GOING_AWAY, request=HttpRequest(scope)
+            frames, peer=peer_of(scope, "ws"), end_code=GOING_AWAY, request=HttpRequest(scope)
         )
         server.connected(transport)
         try:
@@ -149,7 +150,7 @@ def asgi(
     hosts: Sequence[str] | None = None,
     **options: Unpack[ServerOptions],
 ) -> AsgiApp:
-    """Return an ASGI app that serves a handler over WebSockets (``connect_ws``), at any path.
+    """Return an ASGI app that serves a handler over WebSockets (``connect_ws``) and HTTP (``connect_http``), at any path.
 
     Run it by an ASGI server (``uvicorn module:app``), or mount it in a framework (``app.mount("/rpc", enkaku.asgi(...))``).
 
@@ -166,18 +167,3 @@ def asgi(
         UsageError: The handler, ``origins``, ``hosts`` or an option is not valid.
     """
     return AsgiApp(handler, origins=origins, hosts=hosts, **options)
-
-
-def _peer_of(scope: Scope) -> str:
-    client = scope.get("client")
-    if isinstance(client, list | tuple) and len(cast(Sequence[object], client)) == 2:
-        host, port = cast(Sequence[object], client)
-        return f"ws:{host}:{port}"
-    return "a WebSocket client"
-
-
-async def _explain(send: AsgiSend) -> None:
-    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(_HTTP))]
-    headers.append((b"upgrade", b"websocket"))
-    await send({"type": "http.response.start", "status": 426, "headers": headers})
-    await send({"type": "http.response.body", "body": _HTTP})

@@ -308,17 +308,6 @@ async def test_connect_ws_cancelled_leaves_nothing() -> None:
             writer.transport.abort()
 
 
-async def test_asgi_app_explains_itself_over_http() -> None:
-    async with serving_app(enkaku.asgi(Serving())) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        async with asyncio.timeout(WITHIN):
-            answer = await reader.read()
-        writer.close()
-    assert answer.startswith(b"HTTP/1.1 426")
-    assert b"enkaku.v1" in answer
-
-
 @pytest.mark.parametrize(
     ("option", "value"),
     [("origins", "http://x"), ("origins", "all"), ("origins", ["https://a/"]), ("hosts", [])],

@@ -95,6 +95,7 @@ class Lifecycle:
         info: The connection, as observers and handlers see it.
         reading: Pauses reading while inboxes are full.
         reason: Why the connection ended; ``""`` while it has not.
+        rejected: Whether the lifespan has rejected the connection.
         lost: Whether the transport has ended.
         idle: The idle timeout, with the time of the client's last call.
         watches_idle: Whether a limit ends the connection when the client sends nothing.
@@ -120,6 +121,7 @@ class Lifecycle:
         "lost",
         "reading",
         "reason",
+        "rejected",
         "watches_idle",
     )
 
@@ -141,6 +143,7 @@ class Lifecycle:
         )
         self.ended: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         self.reason = ""
+        self.rejected = False
         self.lost = False
         self.watches_idle = limits.first_byte is not None or limits.idle is not None
         self._transport = transport
@@ -289,6 +292,7 @@ class Lifecycle:
         only, peer = sole(error), self.info.peer
         if isinstance(only, RejectConnection):
             reason = escaped(only.reason[:_REASON_MAX]) or "no reason given"
+            self.rejected = True
             self.reason = self.reason or f"rejected by the lifespan: {reason}"
             text = "%s: rejected by its lifespan: %s"
             self._log.log(logger, logging.INFO, "rejected connections", text, peer, reason)

@@ -24,7 +24,7 @@ from enkaku.options import ServerOptions, check_server
 from enkaku.transports.base import Transport
 
 from .call import ServerCall
-from .capacity import ServerCapacity, kept
+from .capacity import Capacity, ServerCapacity, kept
 from .handler import Handler, routes_of
 from .handler_pool import HandlerPool
 from .session import Session
@@ -69,6 +69,7 @@ class Server:
             lifespan=options.get("lifespan"),
         )
         self._sessions: dict[Session, None] = {}
+        self._brief = 0  # how many of them last for one message
         self._silent: list[tuple[Session, float]] = []  # since a time; the longest is the last
         self._search_from = 0.0
         self._alone = False
@@ -101,6 +102,16 @@ class Server:
     def connections(self) -> tuple[ConnectionInfo, ...]:
         """The connections as they are now, oldest first; each lists its open calls."""
         return tuple(session.info for session in self._sessions)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new connections are served."""
+        return self._stop_wanted.is_set()
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the server."""
+        return self._limits
 
     @property
     def log(self) -> LogLimit:
@@ -167,10 +178,26 @@ class Server:
 
     def connected(self, transport: Transport) -> None:
         """Serve a new connection. Called by the listener."""
+        self.admit(transport)
+
+    def admit(self, transport: Transport, *, brief: bool = False) -> Session | None:
+        """Serve a new connection, if there is room.
+
+        Args:
+            transport: Carries its messages; aborted where the connection is rejected.
+            brief: Whether it lasts for one message, and so does not count against ``Limits.connections``.
+
+        Returns:
+            None where the connection is rejected: the server stops, or has no room.
+        """
+        most = self._limits.connections
+        lasting = len(self._sessions) - self._brief
         if self._stop_wanted.is_set():
             transport.abort()
-        elif len(self._sessions) >= self._limits.connections - kept(self._limits.connections) and (
-            not self._drop_silent() and len(self._sessions) >= self._limits.connections
+        elif (
+            not brief
+            and lasting >= most - kept(most)
+            and (not self._drop_silent() and lasting >= most)
         ):
             info = ConnectionInfo(transport.peer, transport.credentials, request=transport.request)
             problem = f"there are {self._limits.connections} connections"
@@ -179,8 +206,15 @@ class Server:
         else:
             session = Session(transport, self._policy, on_call_end=self._report_progress)
             self._sessions[session] = None
-            session.ended.add_done_callback(partial(self._disconnected, session))
+            self._brief += brief
+            session.ended.add_done_callback(partial(self._disconnected, session, int(brief)))
             session.start()
+            return session
+        return None
+
+    def new_capacity(self) -> Capacity:
+        """Return what counts memory that belongs to no connection yet. It is ``paused`` while too much is held."""
+        return Capacity(self._policy.capacity, calls=0, on_change=lambda: None)
 
     def _drop_silent(self) -> bool:
         """End the connection that was silent for longest, and has no open call; return whether there is one."""
@@ -250,8 +284,9 @@ class Server:
     def _list_open_calls(self) -> Iterable[ServerCall]:
         return (call for session in self._sessions for call in session.running)
 
-    def _disconnected(self, session: Session, _: asyncio.Future[None]) -> None:
+    def _disconnected(self, session: Session, brief: int, _: asyncio.Future[None]) -> None:
         del self._sessions[session]
+        self._brief -= brief
         self._policy.observers.connection_lost(session.info, session.reason)
         if self._alone:
             self._stop_wanted.set()

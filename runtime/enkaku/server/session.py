@@ -125,6 +125,7 @@ class Session:
         "_shallow",
         "_slices",
         "_stall_timer",
+        "_taken",
         "_transport",
     )
 
@@ -175,6 +176,7 @@ class Session:
         self._lost = False
         self._is_first = True  # the next message that is valid
         self._client: frozenset[str] = frozenset()  # the extensions that it supports
+        self._taken: asyncio.Future[None] | None = None  # while somebody waits for ``taken_up``
 
     @property
     def info(self) -> ConnectionInfo:
@@ -197,6 +199,11 @@ class Session:
         return self._lifecycle.reason
 
     @property
+    def rejected(self) -> bool:
+        """Whether the lifespan has rejected the connection."""
+        return self._lifecycle.rejected
+
+    @property
     def silent_since(self) -> float:
         """The time of the client's last call, or of its connecting, by ``time.monotonic()``."""
         return self._lifecycle.idle.last
@@ -215,6 +222,30 @@ class Session:
     def stuck(self) -> bool:
         """Whether a handler ignores its cancellation, so that the end of the connection frees not all of its memory."""
         return any(call.stuck for call in self._runner.running)
+
+    def has_call(self, rid: str) -> bool:
+        """Return whether a call with this id is open."""
+        return rid in self._runner.by_rid
+
+    async def taken_up(self, *, within: float | None) -> bool:
+        """Wait until what was received is handled, and no event waits for a free handler; return whether that is so.
+
+        Args:
+            within: How long, in seconds; then what waits is dropped. None means no timeout.
+        """
+        if not self._slices.waiting and not self._runner.events.size:
+            return True
+        try:
+            async with asyncio.timeout(within):
+                while (self._slices.waiting or self._runner.events.size) and not self._lost:
+                    if self._taken is None:
+                        self._taken = self._loop.create_future()
+                    await asyncio.shield(self._taken)
+        except TimeoutError:
+            self._runner.cancel_all()
+            self.drop("no handler was free for its event")
+            return False
+        return True
 
     def drop(self, reason: str) -> None:
         """End the connection at once; its handlers are cancelled, as when the client ends it."""
@@ -310,6 +341,12 @@ class Session:
             self._lifecycle.pause(Pause.SLICE)
         else:
             self._lifecycle.resume(Pause.SLICE)
+            self._on_taken()
+
+    def _on_taken(self) -> None:
+        taken, self._taken = self._taken, None
+        if taken is not None and not taken.done():
+            taken.set_result(None)
 
     def _on_memory(self) -> None:
         if self._capacity.paused and self._lost:
@@ -577,6 +614,7 @@ class Session:
 
     def _on_event_start(self) -> None:
         """Handle that an event has waited long enough: read again, or at least wait for ``Limits.stall`` anew."""
+        self._on_taken()
         self._check_intake()
         if self._intake is _Intake.PAUSED:
             self._restart_stall_timer()
@@ -586,6 +624,8 @@ class Session:
             self._step_intake(_IntakeEvent.FREE)
 
     def _on_handler_end(self) -> None:
+        if self._taken is not None:
+            self._on_taken()
         if not self._transport.writable and not self._lifecycle.lost:
             self._lifecycle.check_backlog()
         if self._runner.stopping:

@@ -53,6 +53,7 @@ __all__ = [
     "encode_result",
     "introduce",
     "peek",
+    "read_head",
     "read_ids",
     "receive_head",
     "require_depth",
@@ -280,6 +281,15 @@ class _Peek(Struct):
     payload: _PeekPayload
 
 
+class _HeadPayload(Struct):
+    typ: str
+    rid: str | UnsetType = UNSET
+
+
+class _Head(Struct):
+    payload: _HeadPayload
+
+
 class _FollowedPayload(Struct):
     val: Raw
 
@@ -302,6 +312,7 @@ _from_server: Final = msgspec.json.Decoder(_FromServer)
 _signed: Final = msgspec.json.Decoder(_Signed)
 _payload: Final[msgspec.json.Decoder[ClientMessage]] = msgspec.json.Decoder(ClientMessage)
 _peek: Final = msgspec.json.Decoder(_Peek)
+_head: Final = msgspec.json.Decoder(_Head)
 _followed: Final = msgspec.json.Decoder(_Followed)
 _bytes: Final = msgspec.json.Encoder().encode
 
@@ -508,6 +519,39 @@ def _read_ids_slowly(raw: bytes) -> tuple[str | None, str | None]:
         return None, None
     unknown = "\ufffd" in payload.rid  # where invalid UTF-8 was: the client would not know it
     return payload.typ, None if unknown else payload.rid
+
+
+def read_head(raw: bytes) -> tuple[str, str | None] | None:
+    """Return ``typ`` and ``rid`` of a message that is looked at before it is decoded; ``rid`` is None where it has none.
+
+    Returns:
+        None where the message has no ``typ``, or another value than a string.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        payload = _head.decode(raw).payload
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        typ, rid = read_ids(raw)
+        if typ is None:
+            return _read_head_slowly(raw)
+        return typ, rid
+    return payload.typ, None if payload.rid is UNSET else payload.rid
+
+
+def _read_head_slowly(raw: bytes) -> tuple[str, str | None] | None:
+    """Read the ``typ`` of a message without a ``rid``."""
+    loaded: object
+    try:
+        loaded = _load_briefly(raw)
+    except RecursionError:
+        raise ValueError("a message is nested too deep") from None
+    payload: object = (
+        cast(dict[str, object], loaded).get("payload") if isinstance(loaded, dict) else None
+    )
+    typ: object = cast(dict[str, object], payload).get("typ") if isinstance(payload, dict) else None
+    return (typ, None) if isinstance(typ, str) else None
 
 
 def peek(head: bytes) -> tuple[str | None, str | None]:

@@ -1,1 +1,1 @@
-"""HTTP: messages as POST requests, and as server-sent events."""
+"""The HTTP transport: each message of a client is a POST; a feed of server-sent events carries what the server sends."""

@@ -12,13 +12,12 @@ from typing import Final, Literal, TypeAlias
 
 from enkaku._checks import require_list, require_text
 from enkaku.errors import UsageError
+from enkaku.transports.asgi import Header
 
-__all__ = ["Access", "Header", "Origins", "needs_preflight"]
+__all__ = ["Access", "Origins", "needs_preflight"]
 
 Origins: TypeAlias = Collection[str] | Literal["*", "same"] | None
 """Origins of web pages, such as ``["https://example.com"]``; ``"same"`` is that of the app's own host, ``"*"`` any."""
-Header: TypeAlias = tuple[bytes, bytes]
-"""A header of ASGI: its name in lower case, and its value."""
 
 _VARY: Final[Header] = (b"vary", b"Origin")
 _CORS: Final[tuple[Header, ...]] = (
@@ -63,7 +62,9 @@ class Access:
             raise UsageError(f"origins must be a list, '*' or 'same'; got {origins!r}")
         self._any_origin: Final = origins == "*"
         self._same: Final = origins == "same"
-        self._listed: Final = frozenset() if isinstance(origins, str) else _listed(origins or ())
+        self._listed: Final[frozenset[str]] = (
+            frozenset() if isinstance(origins, str) else _listed(origins or ())
+        )
         self._hosts: Final = None if hosts is None else _hosts(hosts)
         configured = self._any_origin or self._same or bool(self._listed)
         self.refusal_headers: Final[tuple[Header, ...]] = (_VARY,) if configured else ()

@@ -1,18 +1,12 @@
 """The server's end of a WebSocket in an ASGI server, such as uvicorn or granian (ASGI 3.0, section "WebSocket")."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Final, TypeAlias
+from typing import Final
+
+from enkaku.transports.asgi import AsgiReceive, AsgiSend
 
 from .transport import BINARY, describe_close
 
-__all__ = ["AsgiFrames", "AsgiReceive", "AsgiSend", "Event"]
-
-Event: TypeAlias = MutableMapping[str, object]
-"""An event of ASGI."""
-AsgiReceive: TypeAlias = Callable[[], Awaitable[Event]]
-"""Waits for the next event of the client."""
-AsgiSend: TypeAlias = Callable[[Event], Awaitable[None]]
-"""Sends an event to the client."""
+__all__ = ["AsgiFrames"]
 
 _FINE: Final = frozenset({1000, 1001, 1005})  # close codes of a client that has finished
 

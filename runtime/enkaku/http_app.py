@@ -1,0 +1,371 @@
+"""How a handler is served over HTTP: what each POST of a client means, and what it is answered.
+
+Each message of a client is the body of a POST. A request, and an event, is a connection of its own. The first stream or
+channel opens a session: its response is the feed, which carries what the server sends to the session's calls. Later
+openings, items, aborts and credits are POSTs that name the session. Clients of the TypeScript implementation name it in openings
+only, so that their other messages are matched by the id of the call.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+from enkaku.server.server import Server
+from enkaku.server.session import Session
+from enkaku.transports.asgi import AsgiReceive, AsgiSend, Header, Scope, peer_of
+from enkaku.transports.http.exchange import Exchange
+from enkaku.transports.http.origins import Access, needs_preflight
+from enkaku.transports.http.posted import FeedTransport, PostTransport
+from enkaku.transports.request import HttpRequest
+from enkaku.wire.error_codes import FAILED, ErrorCode
+from enkaku.wire.messages import BOM, CLOSE, Abort, decode_client_message, encode_error, read_head
+
+from .errors import InvalidMessage
+
+__all__ = ["HttpApp"]
+
+_QUICK: Final = 0.02  # seconds, until the headers of a response leave without the reply
+_SILENCE: Final = 15.0  # seconds, until a blank is sent in front of a reply
+_EXTENSIONS: Final[Header] = (b"enkaku-ext", b"1")
+_SESSION: Final = b"enkaku-session-id"
+_RETRY: Final[Header] = (b"retry-after", b"1")
+_JSON: Final[Header] = (b"content-type", b"application/json")
+_BATCH: Final = b"application/x-ndjson"
+_FEED: Final = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx sends it on at once
+)
+_OPENINGS: Final = frozenset({"stream", "channel"})
+_TO_CALLS: Final = frozenset({"send", "abort"})
+_OURS_TO_CALLS: Final = frozenset({"send", "abort", "credit", "end"})
+
+
+@dataclass(eq=False, slots=True)
+class _Feed:
+    """A session of a client.
+
+    Attributes:
+        transport: Carries its messages.
+        session: Serves it.
+        named: Whether its client names the session in every message to its calls.
+    """
+
+    transport: FeedTransport
+    session: Session
+    named: bool = False
+
+
+class HttpApp:
+    """Answers the requests of clients.
+
+    Args:
+        server: Serves the handler.
+        access: The web pages and host names that are allowed.
+    """
+
+    def __init__(self, server: Server, access: Access) -> None:
+        self._server: Final = server
+        self._access: Final = access
+        self._feeds: Final[dict[str, _Feed]] = {}
+        self._posts: Final[dict[str, list[tuple[PostTransport, Session]]]] = {}  # by rid
+        self._bodies: Final = server.new_capacity()  # of those that are incomplete
+
+    async def serve(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        """Answer one request."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            if await self._admit(exchange):
+                body = await self._read(exchange)
+                if body is not None:
+                    await self._handle(exchange, scope, body)
+        except ConnectionError:
+            pass  # the client has left: there is nobody to answer
+
+    async def _admit(self, exchange: Exchange) -> bool:
+        """Answer what is no POST of an allowed page; return whether the body is to be read."""
+        exchange.answer_headers = (_EXTENSIONS,)
+        headers, access = exchange.headers, self._access
+        origin, host = headers.get(b"origin"), headers.get(b"host")
+        if exchange.method not in ("POST", "OPTIONS"):
+            if self._server.stopping:
+                await _refuse_stopping(exchange)
+            else:
+                allow = (b"allow", b"POST, OPTIONS")
+                await exchange.refuse(405, "Method not allowed", (allow,))
+        elif not access.allows_host(host):
+            await exchange.refuse(403, "Host not allowed")
+        elif not access.allows_origin(origin, host, secure=exchange.secure):
+            await exchange.refuse(403, "Origin not allowed", access.refusal_headers)
+        else:
+            exchange.answer_headers = (_EXTENSIONS, *access.cors_headers(origin))
+            if exchange.method == "OPTIONS":
+                await exchange.answer(204)
+            elif origin is not None and not needs_preflight(headers.get(b"content-type")):
+                # Other types could be posted by a form of any page, without asking first.
+                await exchange.refuse(415, "Content-Type must be application/json")
+            else:
+                return True
+        return False
+
+    async def _read(self, exchange: Exchange) -> bytes | None:
+        """Read the body; answer one that is too large or too slow, or for which there is no memory, and return None."""
+        limits = self._server.limits
+        if exchange.announced_size() > limits.message_size:
+            await exchange.refuse(413, "Request body too large")
+            return None
+        try:
+            async with asyncio.timeout(limits.message_time):
+                body, more = await exchange.part()
+                if more:
+                    return await self._read_rest(exchange, body)
+        except TimeoutError:
+            await exchange.refuse(408, "Request body too slow")
+            return None
+        if len(body) > limits.message_size:
+            await exchange.refuse(413, "Request body too large")
+            return None
+        return body
+
+    async def _read_rest(self, exchange: Exchange, first: bytes) -> bytes | None:
+        """Read the other parts of the body, and count what they take meanwhile."""
+        bodies, most = self._bodies, self._server.limits.message_size
+        body, counted, more = bytearray(first), 0, True
+        try:
+            while more and len(body) <= most and not bodies.paused:
+                bodies.hold(len(body) - counted)
+                counted = len(body)
+                part, more = await exchange.part()
+                body += part
+        finally:
+            bodies.hold(-counted)
+        if len(body) > most:
+            await exchange.refuse(413, "Request body too large")
+        elif more:
+            await exchange.refuse(503, "Incomplete requests use too much memory", (_RETRY,))
+        else:
+            return bytes(body)
+        return None
+
+    async def _handle(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
+        """Answer a POST whose body was read."""
+        if exchange.headers.get(b"content-type", b"").startswith(_BATCH):
+            await self._deliver_batch(exchange, body)
+            return
+        body = _decodable(body)
+        try:
+            head = read_head(body)
+        except ValueError:
+            await self._report(scope, body)
+            await exchange.refuse(400, "Invalid request")
+            return
+        typ, rid = ("", None) if head is None else head
+        if typ == "request" and rid is not None:
+            await self._request(exchange, scope, body, rid)
+        elif typ == "event":
+            await self._event(exchange, scope, body)
+        elif typ in _OPENINGS and rid is not None:
+            await self._open(exchange, scope, body, rid)
+        elif typ in (_OURS_TO_CALLS if b"enkaku-ext" in exchange.headers else _TO_CALLS):
+            await self._to_call(exchange, typ, body, rid)
+        else:
+            await self._report(scope, body)
+            unnamed = typ == "request" or typ in _OPENINGS
+            await exchange.refuse(400, "Invalid request" if unnamed else "Invalid message type")
+
+    async def _report(self, scope: Scope, body: bytes) -> None:
+        """Report a message that is none, as over other transports."""
+        transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
+        if self._server.admit(transport, brief=True) is not None:
+            await transport.deliver((body,))
+            transport.lose()
+
+    async def _request(self, exchange: Exchange, scope: Scope, body: bytes, rid: str) -> None:
+        transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
+        session = self._server.admit(transport, brief=True)
+        if session is None:
+            await _refuse_stopping(exchange)
+            return
+        entry = (transport, session)
+        entries = self._posts.setdefault(rid, [])
+        entries.append(entry)
+        watch = _watch(exchange, transport) if transport.paused else None
+        try:
+            if not await transport.deliver((body,)):
+                await _refuse(exchange, session)
+                return
+            if not await transport.wait(_QUICK):
+                watch = watch or _watch(exchange, transport)
+                await exchange.start(200, (_JSON,))
+                while not await transport.wait(_SILENCE):
+                    await exchange.write(b" ")  # JSON may begin with blanks
+            await _reply(exchange, transport, session, rid)
+        finally:
+            entries.remove(entry)
+            if not entries:
+                self._posts.pop(rid, None)
+            transport.lose()
+            await _end(watch)
+
+    async def _event(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
+        transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
+        session = self._server.admit(transport, brief=True)
+        if session is None:
+            await _refuse_stopping(exchange)
+            return
+        try:
+            if not await transport.deliver((body,)):
+                await _refuse(exchange, session)
+            elif await session.taken_up(within=self._server.limits.stall):
+                await exchange.answer(204)
+            else:
+                await exchange.refuse(503, "Too many events wait for a handler", (_RETRY,))
+        finally:
+            transport.lose()
+
+    async def _open(self, exchange: Exchange, scope: Scope, body: bytes, rid: str) -> None:
+        """Open a stream or channel: on the feed of its session, or on a new one, which is the response."""
+        name = exchange.headers.get(_SESSION)
+        if name is None:
+            await self._open_feed(exchange, scope, body)
+            return
+        feed = self._feeds.get(name.decode("latin-1"))
+        if feed is not None and feed.session.has_call(rid):
+            await exchange.refuse(409, "Duplicate request ID")
+        elif feed is None or not await feed.transport.deliver((body,)):
+            await exchange.refuse(400, "Invalid session ID")
+        else:
+            await exchange.answer(204)
+
+    async def _open_feed(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
+        transport = FeedTransport(HttpRequest(scope), peer_of(scope, "http"))
+        session = self._server.admit(transport)
+        if session is None:
+            if self._server.stopping:
+                await _refuse_stopping(exchange)
+            else:
+                await exchange.refuse(503, "Session limit reached", (_RETRY,))
+            return
+        watch = _watch(exchange, transport)
+        name = str(uuid4())
+        try:
+            if not await transport.readable():  # a lifespan may reject the connection
+                await _refuse(exchange, session)
+                return
+            self._feeds[name] = _Feed(transport, session)
+            await exchange.start(200, (*_FEED, (_SESSION, name.encode())))
+            await transport.deliver((body,))
+            await transport.run(exchange, watch)
+        finally:
+            self._feeds.pop(name, None)
+            transport.lose()
+            await _end(watch)
+
+    async def _to_call(self, exchange: Exchange, typ: str, body: bytes, rid: str | None) -> None:
+        """Deliver a message to an open call, whatever it is; an unknown call is no error."""
+        rid = "" if rid is None else rid
+        name = exchange.headers.get(_SESSION)
+        named = None if name is None else self._feeds.get(name.decode("latin-1"))
+        if named is not None:
+            named.named = True
+        posts = self._posts.get(rid, ())
+        if named is not None and named.session.has_call(rid):
+            feeds, posts = [named], ()
+        else:
+            feeds = [feed for feed in self._feeds.values() if feed.session.has_call(rid)]
+        if name is not None and named is None and not posts:
+            await exchange.refuse(400, "Invalid session ID")
+            return
+        if any(feed.named for feed in feeds) and named not in feeds:
+            await exchange.refuse(403, "The call belongs to another session")
+        elif len(feeds) + len(posts) > 1:
+            await exchange.refuse(409, "The request ID belongs to calls of several sessions")
+        else:
+            for feed in feeds:
+                await feed.transport.deliver((body,))
+            for transport, _ in posts if typ == "abort" else ():  # a request takes no items
+                await transport.deliver((body,))
+                _complete(transport, rid, body)
+            await exchange.answer(204)
+
+    async def _deliver_batch(self, exchange: Exchange, body: bytes) -> None:
+        """Deliver messages of one session, a line each."""
+        name = exchange.headers.get(_SESSION, b"").decode("latin-1")
+        feed = self._feeds.get(name)
+        messages = [line for line in _decodable(body).split(b"\n") if line]
+        if feed is None or b"enkaku-ext" not in exchange.headers:
+            await exchange.refuse(400, "Invalid session ID")
+        elif not all(map(_is_batched, messages)):
+            await exchange.refuse(400, "Invalid message type")
+        else:
+            feed.named = True
+            if await feed.transport.deliver(messages):
+                await exchange.answer(204)
+            else:
+                await exchange.refuse(400, "Invalid session ID")
+
+
+def _is_batched(message: bytes) -> bool:
+    try:
+        head = read_head(message)
+    except ValueError:
+        return True  # the session reports it
+    return head is not None and (head[0] == "event" or head[0] in _OURS_TO_CALLS)
+
+
+def _complete(transport: PostTransport, rid: str, body: bytes) -> None:
+    """Complete the response of a request that was aborted, and not closed: its handler replies nothing more."""
+    try:
+        abort = decode_client_message(body).payload
+    except InvalidMessage:
+        return
+    if isinstance(abort, Abort) and abort.rsn != CLOSE:
+        transport.write(encode_error(rid, ErrorCode.DEADLINE_PASSED.value, "Aborted"))
+
+
+def _decodable(body: bytes) -> bytes:
+    """Return a body without its byte order mark, and with U+FFFD for what is no UTF-8, as the TypeScript server reads it."""
+    body = body.removeprefix(BOM)
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            return body.decode("utf-8", "replace").encode()
+    return body
+
+
+def _watch(exchange: Exchange, transport: PostTransport | FeedTransport) -> asyncio.Task[None]:
+    """Abort the transport when the client has left."""
+    task = asyncio.get_running_loop().create_task(exchange.disconnected())
+    task.add_done_callback(lambda _: transport.abort())
+    return task
+
+
+async def _end(watch: asyncio.Task[None] | None) -> None:
+    if watch is not None:
+        watch.cancel()
+        await asyncio.wait({watch})
+
+
+async def _reply(exchange: Exchange, transport: PostTransport, session: Session, rid: str) -> None:
+    """Send the reply to a request. A response that has begun is always completed."""
+    reply = transport.reply
+    if exchange.started:
+        await exchange.finish(encode_error(rid, *FAILED) if reply is None else reply)
+    elif reply is None:
+        await _refuse(exchange, session)
+    else:
+        await exchange.answer(200, reply)
+
+
+async def _refuse(exchange: Exchange, session: Session) -> None:
+    """Answer a POST whose connection has ended before the reply."""
+    if session.rejected:
+        await exchange.refuse(403, "Rejected")
+    else:
+        await exchange.refuse(503, "The server has ended the connection", (_RETRY,))
+
+
+async def _refuse_stopping(exchange: Exchange) -> None:
+    await exchange.refuse(503, "The server is stopping", (_RETRY,))
