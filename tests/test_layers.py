@@ -76,7 +76,7 @@ def test_only_sockets_folder_uses_network() -> None:
         public = {"connect.py", "serve.py"}  # whose arguments are sockets and contexts of TLS
         assert (
             not used
-            or path.parent.name in {"sockets", "websocket"}
+            or path.parent.name in {"sockets", "websocket", "http"}
             or path.name
             in {
                 *public,
@@ -97,6 +97,7 @@ def test_client_and_server_import_only_transport_interface() -> None:
     ("library", "user"),
     [
         ("uvloop", "event_loop"),
+        ("uvicorn", "uvicorn_server"),
         ("websockets", "dial"),
         ("pytest", "pytest_plugin"),
         ("datamodel_code_generator", "models"),
@@ -128,7 +129,7 @@ def test_packages_declare_what_they_import() -> None:
         - {package.name}
         for package in DRAWN
     }
-    optional = {"jsonschema_rs", "pytest", "pytest_asyncio", "uvloop", "websockets"}
+    optional = {"jsonschema_rs", "pytest", "pytest_asyncio", "uvicorn", "uvloop", "websockets"}
     assert foreign[RUNTIME] - optional == {
         "aiohappyeyeballs",
         "msgspec",

@@ -61,7 +61,7 @@ if _typing.TYPE_CHECKING:
     from .asgi_app import AsgiApp, asgi
     from .connect import connect_process, connect_socket, connect_tcp, connect_unix, connect_ws
     from .preparation import prepare
-    from .serve import serve_socket, serve_stdio, serve_tcp, serve_unix
+    from .serve import serve_http, serve_socket, serve_stdio, serve_tcp, serve_unix
 else:
     # Generated code does not need these: they are imported on first use, which makes a client start faster.
     from ._lazy import load_later as _load_later
@@ -79,7 +79,7 @@ else:
                 "connect_ws",
             ),
             "preparation": ("prepare",),
-            "serve": ("serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
+            "serve": ("serve_http", "serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
             "server.broadcast": ("Broadcast",),
             "server.server": ("Server",),
             "testing.memory": ("connect_memory",),
@@ -170,6 +170,7 @@ __all__ = [
     "reopening",
     "require_runtime",
     "run",
+    "serve_http",
     "serve_socket",
     "serve_stdio",
     "serve_tcp",

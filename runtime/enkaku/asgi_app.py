@@ -75,6 +75,10 @@ class AsgiApp:
         else:
             raise UsageError(f"the ASGI scope {kind!r} is not supported")
 
+    async def start(self) -> Server:
+        """Return the server, made for the running event loop; large types are built before. ASGI's lifespan does that."""
+        return await self._ready()
+
     async def stop(self, *, grace: float = 10.0) -> None:
         """Take no new connections and calls, let running handlers finish, answer every call, then end all connections.
 

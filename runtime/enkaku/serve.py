@@ -1,4 +1,4 @@
-"""Servers: ``serve_unix``, ``serve_tcp``, ``serve_socket`` and ``serve_stdio``.
+"""Servers: ``serve_unix``, ``serve_tcp``, ``serve_socket``, ``serve_http`` and ``serve_stdio``.
 
 Each is an async context manager: the server accepts connections inside the block, and stops when the block ends. Large types
 are built before, so that their first use does not block the event loop.
@@ -7,8 +7,8 @@ are built before, so that their first use does not block the event loop.
 import os
 import socket
 import ssl as tls
-from collections.abc import AsyncGenerator
-from typing import Final, Unpack
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final, Literal, Unpack
 
 from enkaku.server.handler import Handler
 from enkaku.server.server import Server
@@ -21,17 +21,20 @@ from enkaku.transports.sockets.options import (
     join_address,
     require_stream,
 )
-from enkaku.transports.sockets.tls import server_tls
+from enkaku.transports.sockets.tls import server_context, server_tls
 from enkaku.transports.sockets.unix_path import bind_path
 from enkaku.transports.stdio.descriptors import Stdio
 from enkaku.transports.stdio.pipes import Pipes
 from enkaku.transports.stdio.transport import StdioTransport
 
 from ._checks import async_block
+from .asgi_app import AsgiApp
+from .errors import MissingExtra
+from .limits import Limits
 from .options import ServerOptions, check_server
 from .preparation import prepare_large
 
-__all__ = ["serve_socket", "serve_stdio", "serve_tcp", "serve_unix"]
+__all__ = ["serve_http", "serve_socket", "serve_stdio", "serve_tcp", "serve_unix"]
 
 _TCP: Final = ("keepalive", "ssl")
 _TLS_HANDSHAKE: Final = 10.0  # seconds, the timeout of a client's handshake
@@ -154,6 +157,62 @@ async def serve_socket(
             await listener.listen(sock)
     async with server.running(listener, (address,)):
         yield server
+
+
+@async_block
+async def serve_http(
+    handler: Handler,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    origins: Sequence[str] | Literal["*", "same"] | None = (),
+    hosts: Sequence[str] | None = None,
+    ssl: tls.SSLContext | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+    **options: Unpack[ServerOptions],
+) -> AsyncGenerator[Server, None]:
+    """Serve over WebSocket at every path of an HTTP server; leaving the ``async with`` block stops the server.
+
+    It is the app of ``asgi`` in an HTTP server of its own, which takes care that every call is answered before its connection
+    ends.
+
+    Args:
+        handler: Serves the calls of every connection.
+        host: The address to listen at, as for ``serve_tcp``; only this machine by default.
+        port: The port; 0 chooses a free one, which ``server.port`` has.
+        origins: The origins of web pages that may connect, as for ``asgi``; none by default.
+        hosts: The host names by which clients may reach the server, as for ``asgi``; any by default.
+        ssl: The certificate, for HTTPS: a context, or the files of the certificate and of its key; None for HTTP.
+        options: See ``ServerOptions``.
+
+    Raises:
+        AddressInUse: Another program listens at the address.
+        MissingExtra: uvicorn or a part of it is not installed; ``pip install 'enkaku[serve]'`` installs it.
+        TransportError: The socket cannot be created.
+        UsageError: The address, an origin, a host name, the certificate or an option is not valid.
+    """
+    try:
+        from enkaku.transports.http.uvicorn_server import UvicornServer  # noqa: PLC0415 # optional
+    except ModuleNotFoundError as error:
+        raise MissingExtra("serve_http needs uvicorn: pip install 'enkaku[serve]'") from error
+    check_server(options, ("hosts", "origins", "ssl"))
+    context = None if ssl is None else server_context(ssl)
+    app = AsgiApp(handler, origins=origins, hosts=hosts, **options)
+    server = await app.start()
+    limits = options.get("limits") or Limits()
+    # A client has its feed and its requests on connections of their own.
+    web = UvicornServer(
+        app, tls=context, message_size=limits.message_size, connections=2 * limits.connections
+    )
+    try:
+        listener = Listener(server.connected, log=server.log)
+        scheme = "http" if context is None else "https"
+        with foreign_errors(f"{scheme}://{join_address(host, port)}"):
+            found = await listener.listen_tcp(host, port, open_with=web.open)
+        addresses = tuple(f"{scheme}://{each.removeprefix('tcp:')}" for each in found)
+        async with server.running(listener, addresses):
+            yield server
+    finally:
+        await web.close(within=limits.cleanup)
 
 
 @async_block

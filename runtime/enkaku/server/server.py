@@ -81,7 +81,7 @@ class Server:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the server listens, such as ``"unix:/run/app.sock"`` or ``"tcp:127.0.0.1:8000"``."""
+        """Where the server listens, such as ``"unix:/run/app.sock"``, ``"tcp:127.0.0.1:8000"`` or ``"http://127.0.0.1:8000"``."""
         return self._addresses
 
     @property
@@ -92,7 +92,7 @@ class Server:
             UsageError: It listens at no TCP port.
         """
         for address in self._addresses:
-            if address.startswith("tcp:"):
+            if address.startswith(("tcp:", "http:", "https:")):
                 return int(address.rpartition(":")[2])
         raise UsageError(
             f"port: the server listens at {', '.join(self._addresses)}, not at a TCP port"

@@ -12,10 +12,10 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from enkaku._log_limit import LogLimit
 from enkaku.errors import AddressInUse, TransportError, UsageError
@@ -27,7 +27,7 @@ from .options import describe_address, require_bound
 from .tls import MakeTls
 from .transport import SocketTransport
 
-__all__ = ["BACKLOG", "Listener", "foreign_errors"]
+__all__ = ["BACKLOG", "Listener", "OpenWith", "foreign_errors"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
@@ -37,6 +37,10 @@ BACKLOG: Final = 1024
 _BATCH: Final = 64  # connections that are accepted in one event-loop iteration
 _PAUSE: Final = 1.0  # seconds until the next attempt, when accepting has failed
 _NONE_WAITS: Final = (BlockingIOError, InterruptedError, ConnectionAbortedError)
+
+
+OpenWith: TypeAlias = Callable[[socket.socket], Awaitable[None]]
+"""Serves an accepted connection, whose socket it owns; returns when the connection is open."""
 
 
 class Listener:
@@ -69,6 +73,7 @@ class Listener:
         self._handshake = handshake
         self._keepalive = keepalive
         self._framing = framing
+        self._open_with: OpenWith | None = None
         self._handshakes: dict[SocketTransport, asyncio.TimerHandle] = {}
         self._on_failure: Callable[[], None] | None = None
         self._log = LogLimit() if log is None else log
@@ -77,13 +82,21 @@ class Listener:
         self._opening: dict[asyncio.Task[None], socket.socket] = {}
         close_in_children(self)
 
-    async def listen_tcp(self, host: str, port: int) -> tuple[str, ...]:
+    async def listen_tcp(
+        self, host: str, port: int, *, open_with: OpenWith | None = None
+    ) -> tuple[str, ...]:
         """Listen over TCP at every address of a host, and return the addresses.
+
+        Args:
+            host: The name, or an address.
+            port: The port; 0 chooses a free one.
+            open_with: Opens the connections in place of this class, which then never calls ``on_connection``.
 
         Raises:
             OSError: The operating system rejects it.
             ValueError, OverflowError: The address is not valid.
         """
+        self._open_with = open_with
         loop = asyncio.get_running_loop()
         # It finds the addresses and binds them; it does not listen.
         bound = await loop.create_server(self._make_transport, host, port, start_serving=False)
@@ -142,6 +155,9 @@ class Listener:
         self._sockets.clear()
         for transport in tuple(self._handshakes):
             transport.abort()
+        if self._open_with is not None:
+            for opening in self._opening:
+                opening.cancel()
 
     def _listen(self, sock: socket.socket) -> None:
         self._sockets[sock] = None
@@ -180,6 +196,9 @@ class Listener:
 
     async def _open(self, accepted: socket.socket, address: str | tuple[str, int]) -> None:
         accepted.settimeout(0)
+        if self._open_with is not None:
+            await self._open_with(accepted)
+            return
         # Not the address of the socket: one that the client has reset has none.
         make = partial(self._make_transport, self._peer or describe_address(address))
         await asyncio.get_running_loop().connect_accepted_socket(make, accepted)

@@ -5,6 +5,7 @@ close_notify, after which this side still reads until the peer's. asyncio's own 
 connection whose peer still sends when this side has ended, and so loses the last replies.
 """
 
+import os
 import ssl
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Final, TypeAlias
 
 from enkaku.errors import UsageError
 
-__all__ = ["MakeTls", "Tls", "client_tls", "server_tls"]
+__all__ = ["MakeTls", "Tls", "client_tls", "server_context", "server_tls"]
 
 _RECORD: Final = 16 * 1024  # bytes, the longest TLS record and so the longest read of OpenSSL
 
@@ -113,6 +114,25 @@ def server_tls(context: ssl.SSLContext) -> MakeTls:
     """Return a factory of the server's side."""
     _require_context(context)
     return partial(Tls, context, server_side=True)
+
+
+def server_context(
+    given: ssl.SSLContext | tuple[str | os.PathLike[str], str | os.PathLike[str]],
+) -> ssl.SSLContext:
+    """Return the context of a server that is given by itself, or by the files of its certificate and key.
+
+    Raises:
+        UsageError: The files cannot be read, or ``given`` is neither.
+    """
+    if isinstance(given, tuple) and len(given) == 2:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(*given)
+        except (OSError, TypeError) as error:
+            raise UsageError(f"ssl: cannot load certificate and key {given!r}: {error}") from error
+        return context
+    _require_context(given)
+    return given
 
 
 def _require_context(context: object) -> None:

@@ -1,0 +1,223 @@
+"""An HTTP server: uvicorn's protocols, which turn bytes into events of ASGI, at sockets that Enkaku's listener accepts.
+
+uvicorn's own ``Server`` ends feeds and WebSockets before their calls are answered, handles signals, and changes the logging of
+the whole program. So only its protocols for HTTP and WebSocket are used. What they leave open is bounded here: the size of a
+request's head and the time it takes, the number of connections, and the end.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from functools import partial
+from typing import Final, TypeAlias, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from enkaku.transports.asgi import AsgiReceive, AsgiSend, Scope
+from enkaku.transports.sockets.options import KEEPALIVE, set_keepalive
+
+__all__ = ["App", "UvicornServer"]
+
+App: TypeAlias = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
+"""An ASGI 3.0 app."""
+
+logger: Final = logging.getLogger("enkaku.uvicorn")
+logger.setLevel(logging.ERROR)  # below are a line for each bad request, and for each WebSocket
+
+_HEAD_SIZE: Final = 64 * 1024  # bytes of a request's first line and headers
+_HEAD_TIME: Final = 10.0  # seconds from a connection, or from the first byte of a later request
+_IDLE: Final = 75  # seconds; more than the clients and proxies that keep connections, often for 60
+_HANDSHAKE: Final = 10.0  # seconds of TLS
+_AT_ONCE: Final = 1.0  # seconds that apps have to end when their connections are aborted
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class UvicornServer:
+    """The HTTP and WebSocket connections of an app.
+
+    Args:
+        app: Serves the requests.
+        tls: The certificate, for TLS; None for none.
+        message_size: The size limit of a message, in bytes. A WebSocket frame above four times the limit is not received.
+        connections: The limit of open connections. One more is closed at once.
+    """
+
+    def __init__(
+        self, app: App, *, tls: ssl.SSLContext | None, message_size: int, connections: int
+    ) -> None:
+        self._tls: Final = tls
+        self._most: Final = connections
+        self._config: Final = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=4 * message_size,
+            ws_per_message_deflate=False,  # as in connect_ws
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,  # anybody can send them
+            server_header=False,
+            timeout_keep_alive=_IDLE,
+        )
+        self._config.load()
+        self._state: Final = ServerState()
+        self._loop: Final = asyncio.get_running_loop()
+        self._empty: Final = asyncio.Event()
+        self._clock: asyncio.TimerHandle | None = None
+        self._renew_date()
+
+    async def open(self, accepted: socket.socket) -> None:
+        """Serve an accepted connection; returns after the handshake of TLS.
+
+        Raises:
+            OSError: The handshake fails.
+        """
+        set_keepalive(accepted, KEEPALIVE)
+        await self._loop.connect_accepted_socket(
+            partial(_Http, self, self._config, self._state),
+            accepted,
+            ssl=self._tls,
+            ssl_handshake_timeout=None if self._tls is None else _HANDSHAKE,
+        )
+
+    async def close(self, *, within: float) -> None:
+        """End all connections, after the responses that have begun.
+
+        Args:
+            within: How many seconds clients have to read the last replies, and to answer the end of a WebSocket.
+        """
+        try:
+            for protocol in tuple(self._state.connections):
+                if isinstance(protocol, _Http):  # the app has begun to close each WebSocket
+                    protocol.shutdown()
+            await self._wait_empty(within)
+        finally:
+            for protocol in tuple(self._state.connections):
+                protocol.transport.abort()
+            if self._clock is not None:
+                self._clock.cancel()
+        await self._wait_empty(_AT_ONCE)
+        if tasks := tuple(self._state.tasks):
+            _, late = await asyncio.wait(tasks, timeout=_AT_ONCE)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_AT_ONCE)
+
+    def admit(self, protocol: "_Http") -> None:
+        """Count a new connection, and end it if there are too many. Called by the protocol."""
+        if len(self._state.connections) > self._most:
+            protocol.transport.abort()
+
+    def on_lost(self) -> None:
+        """Handle that a connection has ended. Called by the protocols."""
+        if not self._state.connections:
+            self._empty.set()
+
+    async def _wait_empty(self, seconds: float) -> None:
+        self._empty.clear()
+        if self._state.connections:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
+            except TimeoutError:
+                return
+
+    def _renew_date(self) -> None:
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        self._clock = self._loop.call_later(1.0, self._renew_date)
+
+
+class _Http(HttpToolsProtocol):
+    """An HTTP connection, which bounds the head of each request."""
+
+    def __init__(self, owner: UvicornServer, config: uvicorn.Config, state: ServerState) -> None:
+        super().__init__(config, state, {})
+        self.logger, self.access_log = logger, False
+        self.ws_protocol_class = cast(type[asyncio.Protocol], partial(_WebSocket, owner))
+        self._owner = owner
+        self._head_size = 0
+        self._head_begun = False
+        self._head_done = False
+        self._messages = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
+        self._start_head_timer()
+        self._owner.admit(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+        self._owner.on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        before = self._messages
+        super().data_received(data)
+        # Bytes of a head, or before one; not the end of a body.
+        if not self._head_done and (self._head_begun or self._messages == before):
+            self._head_size += len(data)
+            if self._head_size > _HEAD_SIZE and not self.transport.is_closing():
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+            self._start_head_timer()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_begun, self._head_done, self._head_size = True, False, 0
+
+    def on_headers_complete(self) -> None:
+        self._head_done = True
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._messages += 1
+        self._head_begun = self._head_done = False
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_head_timer()
+        super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, _WebSocket) and not protocol.handshake_initiated:
+            self.transport.abort()  # the library rejects the handshake, of which uvicorn learns nothing
+
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(_HEAD_TIME, self.transport.abort)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket, from its handshake on."""
+
+    def __init__(
+        self,
+        owner: UvicornServer,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        self.logger = self.conn.logger = logger
+        self._owner = owner
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._owner.on_lost()
