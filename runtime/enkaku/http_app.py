@@ -19,7 +19,15 @@ from enkaku.transports.http.origins import Access, needs_preflight
 from enkaku.transports.http.posted import FeedTransport, PostTransport
 from enkaku.transports.request import HttpRequest
 from enkaku.wire.error_codes import FAILED, ErrorCode
-from enkaku.wire.messages import BOM, CLOSE, Abort, decode_client_message, encode_error, read_head
+from enkaku.wire.messages import (
+    BOM,
+    CLOSE,
+    Abort,
+    decode_client_message,
+    encode_error,
+    read_head,
+    read_head_quickly,
+)
 
 from .errors import InvalidMessage
 
@@ -32,6 +40,7 @@ _SESSION: Final = b"enkaku-session-id"
 _RETRY: Final[Header] = (b"retry-after", b"1")
 _JSON: Final[Header] = (b"content-type", b"application/json")
 _BATCH: Final = b"application/x-ndjson"
+_BATCH_MAX: Final = 10_000  # messages: to look at their heads takes 10 ms
 _FEED: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
@@ -296,6 +305,8 @@ class HttpApp:
         messages = [line for line in _decodable(body).split(b"\n") if line]
         if feed is None or b"enkaku-ext" not in exchange.headers:
             await exchange.refuse(400, "Invalid session ID")
+        elif len(messages) > _BATCH_MAX:
+            await exchange.refuse(413, f"More than {_BATCH_MAX} messages in a request")
         elif not all(map(_is_batched, messages)):
             await exchange.refuse(400, "Invalid message type")
         else:
@@ -307,11 +318,9 @@ class HttpApp:
 
 
 def _is_batched(message: bytes) -> bool:
-    try:
-        head = read_head(message)
-    except ValueError:
-        return True  # the session reports it
-    return head is not None and (head[0] == "event" or head[0] in _OURS_TO_CALLS)
+    head = read_head_quickly(message)
+    # What cannot be read quickly is left to the session, which reports what is invalid.
+    return head is None or head[0] == "event" or head[0] in _OURS_TO_CALLS
 
 
 def _complete(transport: PostTransport, rid: str, body: bytes) -> None:

@@ -455,6 +455,9 @@ async def test_batch_is_delivered_in_order() -> None:
         assert (await made.post(batch, **ours)).status == 400
         refused = await made.post(ASK, enkaku_session_id=feed.id, **ours)
         assert error(refused) == (400, "Invalid message type")
+        large = b"\n".join([message(typ="end", rid="x")] * 10_001)
+        response = await made.post(large, enkaku_session_id=feed.id, **ours)
+        assert response.status == 413
 
 
 async def test_client_with_flow_control_gets_credit_on_feed() -> None:

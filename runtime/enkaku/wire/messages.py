@@ -54,6 +54,7 @@ __all__ = [
     "introduce",
     "peek",
     "read_head",
+    "read_head_quickly",
     "read_ids",
     "receive_head",
     "require_depth",
@@ -530,13 +531,19 @@ def read_head(raw: bytes) -> tuple[str, str | None] | None:
     Raises:
         ValueError: It is not JSON.
     """
+    head = read_head_quickly(raw)
+    if head is not None:
+        return head
+    typ, rid = read_ids(raw)
+    return _read_head_slowly(raw) if typ is None else (typ, rid)
+
+
+def read_head_quickly(raw: bytes) -> tuple[str, str | None] | None:
+    """Return ``typ`` and ``rid`` as ``read_head`` does; None where only a slower decoder could tell."""
     try:
         payload = _head.decode(raw).payload
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        typ, rid = read_ids(raw)
-        if typ is None:
-            return _read_head_slowly(raw)
-        return typ, rid
+        return None
     return payload.typ, None if payload.rid is UNSET else payload.rid
 
 
