@@ -99,6 +99,7 @@ def test_client_and_server_import_only_transport_interface() -> None:
         ("uvloop", "event_loop"),
         ("uvicorn", "uvicorn_server"),
         ("websockets", "dial"),
+        ("aiohttp", "pool"),
         ("pytest", "pytest_plugin"),
         ("datamodel_code_generator", "models"),
     ],
@@ -129,7 +130,10 @@ def test_packages_declare_what_they_import() -> None:
         - {package.name}
         for package in DRAWN
     }
-    optional = {"jsonschema_rs", "pytest", "pytest_asyncio", "uvicorn", "uvloop", "websockets"}
+    optional = {
+        *("aiohttp", "yarl"),
+        *("jsonschema_rs", "pytest", "pytest_asyncio", "uvicorn", "uvloop", "websockets"),
+    }
     assert foreign[RUNTIME] - optional == {
         "aiohappyeyeballs",
         "msgspec",

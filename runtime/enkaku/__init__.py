@@ -59,7 +59,14 @@ if _typing.TYPE_CHECKING:
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
 
     from .asgi_app import AsgiApp, asgi
-    from .connect import connect_process, connect_socket, connect_tcp, connect_unix, connect_ws
+    from .connect import (
+        connect_http,
+        connect_process,
+        connect_socket,
+        connect_tcp,
+        connect_unix,
+        connect_ws,
+    )
     from .preparation import prepare
     from .serve import serve_http, serve_socket, serve_stdio, serve_tcp, serve_unix
 else:
@@ -72,6 +79,7 @@ else:
             "asgi_app": ("AsgiApp", "asgi"),
             "client.reopening": ("Gap", "Reopening", "reopening"),
             "connect": (
+                "connect_http",
                 "connect_process",
                 "connect_socket",
                 "connect_tcp",
@@ -158,6 +166,7 @@ __all__ = [
     "UsageError",
     "WhenFull",
     "asgi",
+    "connect_http",
     "connect_memory",
     "connect_process",
     "connect_socket",

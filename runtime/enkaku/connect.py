@@ -1,4 +1,4 @@
-"""Client connections: ``connect_unix``, ``connect_tcp``, ``connect_socket``, ``connect_ws`` and ``connect_process``.
+"""Client connections: ``connect_unix``, ``connect_tcp``, ``connect_socket``, ``connect_ws``, ``connect_http``, ``connect_process``.
 
 Each is an async context manager. With ``reconnect``, a connection that is lost inside the block is opened again.
 """
@@ -23,7 +23,14 @@ from .errors import MissingExtra, UsageError
 from .limits import Limits
 from .options import ConnectionOptions, check_connection
 
-__all__ = ["connect_process", "connect_socket", "connect_tcp", "connect_unix", "connect_ws"]
+__all__ = [
+    "connect_http",
+    "connect_process",
+    "connect_socket",
+    "connect_tcp",
+    "connect_unix",
+    "connect_ws",
+]
 
 
 class _Dialer(Protocol):
@@ -194,6 +201,68 @@ async def connect_ws(
         proxy=proxy,
     )
     own = ("connect_timeout", "headers", "origin", "proxy", "ssl")
+    async with _connect(dial, options, own) as connection:
+        yield connection
+
+
+@async_block
+async def connect_http(  # noqa: PLR0913 # the parameters of HTTP, by name
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    cookies: Mapping[str, str] | None = None,
+    origin: str | None = None,
+    ssl: tls.SSLContext | None = None,
+    proxy: str | Literal[True] | None = None,
+    max_connections: int = 1000,
+    connect_timeout: float = 10.0,
+    **options: Unpack[ConnectionOptions],
+) -> AsyncGenerator[Connection, None]:
+    """Connect to a server over HTTP; leaving the ``async with`` block ends every call and closes the connections.
+
+    The server is ``enkaku.asgi`` in any ASGI server, or the TypeScript implementation since 0.14.1. A message is the body of a
+    POST; items come as server-sent events. The block begins when a GET has shown that there is a server. What fails later
+    ends only the calls that need it, and the next call tries again: the connection stays open until the block is left. With
+    ``reconnect``, a server that is unreachable or stopping ends it, and it is opened again as any other.
+
+    Args:
+        url: The URL, such as ``"https://example.com/rpc"``.
+        headers: Further headers of each request, such as ``Authorization``.
+        cookies: Cookies, until the server sets others.
+        origin: The header ``Origin``, as a browser sends it; none by default.
+        ssl: How to verify the server, for ``https:``; by default, as browsers do.
+        proxy: The URL of an HTTP proxy; True takes that of the environment (``HTTPS_PROXY``). None by default.
+        max_connections: How many requests, events and openings of streams may be on their way at the same time; others
+            wait. 1,000 by default.
+        connect_timeout: Time limit of connecting, in seconds, handshakes included: of all attempts together before the
+            block begins, and of each connection that is opened later.
+        options: See ``ConnectionOptions``.
+
+    Raises:
+        ConnectFailed: No server answers at the address within the timeout, or what answers is no Enkaku server.
+        MissingExtra: The library aiohttp is not installed; ``pip install 'enkaku[http]'`` installs it.
+        UsageError: The URL, or ``max_connections``, is not valid.
+    """
+    try:
+        from enkaku.transports.http.dial import HttpDialer  # noqa: PLC0415 # optional
+        from enkaku.transports.http.pool import PoolOptions  # noqa: PLC0415 # optional
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "connect_http needs the library aiohttp: pip install 'enkaku[http]'"
+        ) from error
+    dial = HttpDialer(
+        PoolOptions(
+            url,
+            headers=dict(headers or {}) | ({} if origin is None else {"origin": origin}),
+            cookies=cookies or {},
+            ssl=ssl,
+            proxy=proxy,
+            connect_timeout=connect_timeout,
+        ),
+        max_connections,
+        replaceable=options.get("reconnect") is not None,
+    )
+    own = ("connect_timeout", "cookies", "headers", "max_connections", "origin", "proxy", "ssl")
     async with _connect(dial, options, own) as connection:
         yield connection
 

@@ -15,7 +15,7 @@ from enkaku._checks import require_loop, require_seconds
 from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Interceptor, Observers, enter_all, run_inside
-from enkaku.errors import ConnectionLost, EncodeError, Problem, UsageError
+from enkaku.errors import CallError, ConnectionLost, EncodeError, Problem, UsageError
 from enkaku.limits import Limits
 from enkaku.options import CallOptions, ConnectionOptions, StreamOptions, check_call, check_stream
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
@@ -31,21 +31,30 @@ __all__ = ["Connection", "send_event"]
 
 
 async def send_event(session: ClientSession, call: Call, message: bytes) -> None:
-    """Send an event; wait until the transport is writable again."""
+    """Send an event; wait until the transport is writable again, or until it has sent the event by itself."""
     session.observers.call_started(call)
-    if session.is_new:
-        message = session.introduce(message)
-    session.write(message)
     call.bytes_sent = len(message) + NEWLINE_SIZE
+    separate = session.separate
+    if separate is None:
+        if session.is_new:
+            message = session.introduce(message)
+            call.bytes_sent = len(message) + NEWLINE_SIZE
+        session.write(message)
     reply: Reply = None
     try:
         async with asyncio.timeout(None if call.due is None else left(call.due)):
-            await session.drain()
+            await (session.drain() if separate is None else separate.post(message))
     except TimeoutError:
         reply = timed_out(call.procedure)
         raise reply from None
     except ConnectionLost as error:
-        reply = error
+        if separate is None:
+            reply = error
+            raise
+        reply = session.name_error(error, call.procedure)
+        raise reply from error.__cause__
+    except CallError as error:
+        reply = session.name_error(error, call.procedure)
         raise
     finally:
         finish(session, call, reply)
@@ -124,7 +133,8 @@ class Connection:
         """Send an event (a notification); ``data`` is None where it has none.
 
         Raises:
-            ConnectionLost: It was not sent.
+            CallError: Over HTTP, the server did not take it.
+            ConnectionLost: It was not sent. Over HTTP: whether it was is unknown.
             DeadlineExceeded: The transport was not writable in time.
             EncodeError: The data does not fit its schema, or the message is larger than ``Limits.message_size``.
             UsageError: There is no such option, or the connection belongs to another event loop.
@@ -163,6 +173,7 @@ class Connection:
         prm = slot.encode(param) if slot.declared else _encode(procedure, slot, param)
         now = time.monotonic()
         due = self._due(procedure, options, now)
+        repeated = False
         while True:
             session = self._sessions.session
             if not session.is_open:
@@ -185,8 +196,14 @@ class Connection:
                     return procedure.result.decode(reply)
                 return decode_reply(procedure.result, reply)
             except ConnectionLost:
-                if session.is_open or not (procedure.idempotent and self._sessions.reconnects):
+                if not (procedure.idempotent and self._sessions.reconnects):
                     raise
+                if (
+                    session.is_open
+                ):  # only this call was lost, by a transport that carries each by itself
+                    if session.separate is None or repeated:
+                        raise
+                    repeated = True
 
     def stream(
         self,

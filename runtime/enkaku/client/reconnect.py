@@ -218,8 +218,11 @@ class Sessions:
         return self.session
 
     async def follows(self, session: ClientSession) -> bool:
-        """Wait until a session is lost, if another may follow it; return whether one may."""
-        while session.is_open and self.reconnects:
+        """Wait until a session is lost, if another may follow it; return whether one may.
+
+        A transport that carries each call by itself may have lost one call alone: then there is no need to wait.
+        """
+        while session.is_open and session.separate is None and self.reconnects:
             await self.history.change()
         return self.reconnects
 

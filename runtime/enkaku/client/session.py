@@ -11,6 +11,8 @@ kind. A peer that does not know them ignores that.
 for a channel; another message for a channel, or the reply to a ping, shows that it does not. While it is unknown, a
 channel sends at most ``EARLY`` bytes.
 
+A transport with separate calls (HTTP) knows both from the start. It can also lose one call alone: see ``fail_call``.
+
 *Idle timeout*: while calls are open and nothing has come for ``Limits.silence``, a server that supports flow control is pinged;
 when nothing comes for as long again, the connection is lost. Other servers need not answer a ping.
 """
@@ -47,7 +49,7 @@ from enkaku.flow.inbox import ReadControl
 from enkaku.flow.send_window import EARLY, Window
 from enkaku.limits import Limits
 from enkaku.procedures import Procedure
-from enkaku.transports.base import Oversized, Transport
+from enkaku.transports.base import Oversized, SeparateCalls, Transport
 from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.messages import (
     ALIVE,
@@ -201,6 +203,7 @@ class ClientSession:
         leaving: Whether the server has said that it is about to stop.
         write: Sends a message, without waiting.
         flow_control: Whether the server supports flow control, as far as it has shown.
+        separate: The transport, if it carries each call by itself; else None.
     """
 
     def __init__(
@@ -226,9 +229,10 @@ class ClientSession:
         self._pinged = False  # for the idle timeout, and nothing has come since
         self._probed = False  # a ping was sent to find out about flow control
         self._shallow = limits.depth < DEPTH_MAX
-        self._rids = count(1)
+        self._rids = map(str, count(1))
         self._calls: dict[str, OpenCall] = {}
         self._slices = TimeSlices(self.messages_received, self._on_slices)
+        self._failed: list[tuple[str, EnkakuError]] = []  # calls, once what waits is handled
         self.is_open = True
         self.is_new = True
         self.leaving = False
@@ -236,6 +240,9 @@ class ClientSession:
         self._loss = ""
         self._cause: Exception | None = None
         self._invalid = InvalidMessages(self.info, observers, logger)
+        self.separate: Final = transport if isinstance(transport, SeparateCalls) else None
+        if self.separate is not None:
+            self._separate_calls(self.separate)
         observers.connection_opened(self.info)
         transport.start(
             self,
@@ -243,6 +250,17 @@ class ClientSession:
             message_time=limits.message_time,
             unread_time=limits.unread_time,
         )
+
+    def _separate_calls(self, transport: SeparateCalls) -> None:
+        """Begin with what is known of the server of a transport with separate calls."""
+        self.is_new = False
+        self._received = True
+        self._rids = map(transport.call_prefix.__add__, self._rids)
+        transport.fail_call = self.fail_call
+        if transport.flow_control:
+            self._on_flow_control()
+        else:
+            self.flow_control = "no"
 
     @property
     def writable(self) -> bool:
@@ -306,7 +324,7 @@ class ClientSession:
         procedure, due = call.procedure, call.due
         if not self.is_open:
             raise self.make_loss(procedure)
-        rid = call.rid = str(next(self._rids))
+        rid = call.rid = next(self._rids)
         ttl = None
         if due is not None:
             ttl = int((due - call.started) * 1000 + 0.5) or 1
@@ -339,6 +357,26 @@ class ClientSession:
     def remove_call(self, call: Call) -> None:
         """Ignore further messages for a call."""
         self._calls.pop(call.rid, None)
+
+    def fail_call(self, rid: str, error: EnkakuError) -> None:
+        """End a call with an error of its transport, once what was read before is handled; if it has ended, do nothing."""
+        if self._slices.waiting:
+            self._failed.append((rid, error))
+            return
+        opened = self._calls.pop(rid, None)
+        if opened is not None:
+            opened.on_end(self.name_error(error, opened.info.procedure))
+
+    def name_error(self, error: EnkakuError, procedure: Procedure) -> EnkakuError:
+        """Return an error of the transport as that of a call."""
+        if isinstance(error, CallError):
+            error.procedure = procedure.name
+            return error
+        if not isinstance(error, ConnectionLost):
+            return error
+        named = ConnectionLost(f"{procedure.name}: {error} ({self.info.peer})")
+        named.__cause__ = error.__cause__
+        return named
 
     def grant(self, call: Call, size: int) -> None:
         """Grant the server so many more bytes of items of a call."""
@@ -538,7 +576,13 @@ class ClientSession:
             self._pinged = False  # the silence is this side's: it does not read
         elif self._pinged:
             seconds = 2 * (self.limits.silence or 0)
-            self._lose(f"the server has sent nothing for {seconds:g} s", None)
+            reason = f"the server has sent nothing for {seconds:g} s"
+            if self.separate is not None:
+                for opened in tuple(self._calls.values()):
+                    self.abort_call(opened.info, None)
+                    self.fail_call(opened.info.rid, ConnectionLost(reason))
+                return
+            self._lose(reason, None)
             self._transport.abort()
         elif self.flow_control == "yes":
             self._pinged = True
@@ -578,6 +622,10 @@ class ClientSession:
 
     def _on_slices(self) -> None:
         self._update_reading()
+        if self._failed and not self._slices.waiting:
+            failed, self._failed = self._failed, []
+            for rid, error in failed:
+                self.fail_call(rid, error)
 
     def _update_reading(self) -> None:
         if self.reading.paused or self._slices.waiting:

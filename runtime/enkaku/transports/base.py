@@ -5,13 +5,24 @@ halves. To write, a session checks ``writable`` and waits in ``drain()`` while t
 To read, it pauses and resumes the transport. A transport owns no call: it reports messages and its end to one ``Receiver``.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias, final
+from typing import Final, NamedTuple, Protocol, TypeAlias, final
+
+from enkaku.errors import EnkakuError
 
 from .request import HttpRequest
 
-__all__ = ["Dial", "Listening", "Oversized", "PeerCredentials", "Receiver", "Transport"]
+__all__ = [
+    "Dial",
+    "Listening",
+    "Oversized",
+    "PeerCredentials",
+    "Receiver",
+    "SeparateCalls",
+    "Transport",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,38 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """End at once; written bytes that were not sent are lost."""
+
+
+class SeparateCalls(ABC):
+    """A client's transport that carries each call by itself, so that one call can be lost alone.
+
+    Which extensions the server supports is known when it is open, so that no message needs to say it.
+
+    Args:
+        call_prefix: With what the ids of calls begin. All clients of a server may share one set of ids.
+        flow_control: Whether the server supports flow control.
+
+    Attributes:
+        fail_call: Ends a call with an error, by its id; does nothing if it has ended. The session sets it.
+    """
+
+    def __init__(self, *, call_prefix: str, flow_control: bool) -> None:
+        self.call_prefix: Final = call_prefix
+        self.flow_control: Final = flow_control
+        self.fail_call: Callable[[str, EnkakuError], None] = _ignore
+
+    @abstractmethod
+    async def post(self, message: bytes) -> None:
+        """Send an event, and wait until the server has taken it.
+
+        Raises:
+            CallError: The server did not take it.
+            ConnectionLost: Whether it arrived is unknown.
+        """
+
+
+def _ignore(rid: str, error: EnkakuError) -> None:
+    """Do nothing: no session has started the transport."""
 
 
 class Listening(Protocol):

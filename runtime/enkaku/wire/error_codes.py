@@ -7,7 +7,15 @@ Codes of declared errors come from the protocol.
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-__all__ = ["DEADLINE_PASSED", "FAILED", "INVALID", "STOPPING", "ErrorCode", "ErrorReply"]
+__all__ = [
+    "DEADLINE_PASSED",
+    "FAILED",
+    "HTTP_REQUEST_FAILED",
+    "INVALID",
+    "STOPPING",
+    "ErrorCode",
+    "ErrorReply",
+]
 
 
 class ErrorCode(StrEnum):
@@ -45,6 +53,10 @@ class ErrorCode(StrEnum):
 
     TOO_SLOW = "EKP02"
     """Too many items were buffered: the handler, or a subscriber of a broadcast, takes them too slowly."""
+
+
+HTTP_REQUEST_FAILED: Final = "EK_HTTP_REQUEST_FAILED"
+"""The code of a client's error over HTTP: a status answered the call, and no message. No ``error`` message has it."""
 
 
 class ErrorReply(NamedTuple):
