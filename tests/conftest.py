@@ -154,9 +154,10 @@ async def _over_socket(
             async with enkaku.connect_unix(path, **client) as connection:
                 yield connection
         return
-    if request.param == "ws":
+    if request.param in {"ws", "http"}:
+        dial = enkaku.connect_ws if request.param == "ws" else enkaku.connect_http
         async with serving_app(enkaku.asgi(handler, **options)) as port:
-            async with enkaku.connect_ws(f"ws://127.0.0.1:{port}/", **client) as connection:
+            async with dial(f"{request.param}://127.0.0.1:{port}/", **client) as connection:
                 yield connection
         return
     if request.param == "pipes":
@@ -180,7 +181,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
     return _dial(request)
 
 
-@pytest.fixture(params=["memory", "unix", "tcp", "tls", "pipes", "ws"])
+@pytest.fixture(params=["memory", "unix", "tcp", "tls", "pipes", "ws", "http"])
 def connect_anyhow(request: pytest.FixtureRequest) -> Connect:
     """Connect to a handler over every transport, on every event loop: for ends, and for buffers that are full.
 

@@ -21,6 +21,7 @@ from typing import Final, TypeVar
 
 from enkaku.errors import ConnectionLost, EnkakuError, InvalidMessage, MessageTooLarge
 from enkaku.transports.base import Oversized, PeerCredentials, Receiver, SeparateCalls
+from enkaku.transports.request import HttpRequest
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 from enkaku.wire.messages import BOM, CLOSE, encode_abort, peek, read_ids
 
@@ -101,6 +102,11 @@ class HttpTransport(SeparateCalls):
     @property
     def credentials(self) -> PeerCredentials | None:
         """None: nothing is known of the process at the other end."""
+        return None
+
+    @property
+    def request(self) -> HttpRequest | None:
+        """None: this is the client's end."""
         return None
 
     @property
