@@ -25,8 +25,8 @@ from enkaku.transports.request import HttpRequest
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 from enkaku.wire.messages import BOM, CLOSE, encode_abort, peek, read_ids
 
-from .client_feed import SILENCE, ClientFeed, OpenStream
 from .answers import Answer, BodyTooLarge, HttpClient, HttpFailure, read_body, status_error
+from .client_feed import SILENCE, ClientFeed, OpenStream
 from .outbox import Outbox, Written
 
 __all__ = ["HttpTransport"]

@@ -11,8 +11,8 @@ from enkaku.errors import ConnectionLost
 from enkaku.transports.base import Oversized
 from enkaku.wire.messages import peek, read_ids
 
-from .events import EventStream
 from .answers import Answer
+from .events import EventStream
 from .outbox import Outbox
 
 __all__ = ["REST", "SILENCE", "ClientFeed", "FeedOwner", "OpenStream"]

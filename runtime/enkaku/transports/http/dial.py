@@ -9,8 +9,8 @@ import msgspec
 from enkaku._checks import require_seconds, require_whole
 from enkaku.errors import ConnectFailed, UsageError
 
-from .client import HttpTransport
 from .answers import HttpFailure, read_body, status_error
+from .client import HttpTransport
 from .pool import ConnectionPool, PoolOptions
 
 __all__ = ["HttpDialer"]

@@ -82,7 +82,9 @@ class ConnectionPool:
     ) -> None:
         self._url: Final = options.parse_url()
         self._proxy: Final = options.proxy if isinstance(options.proxy, str) else None
-        self.cookies: Final = aiohttp.CookieJar(unsafe=True) if shared is None else shared.cookies
+        self.cookies: Final[aiohttp.CookieJar] = (
+            aiohttp.CookieJar(unsafe=True) if shared is None else shared.cookies
+        )
         if shared is None and options.cookies:
             self.cookies.update_cookies(dict(options.cookies), self._url)
         self._session: Final = aiohttp.ClientSession(
