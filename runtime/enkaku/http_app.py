@@ -372,6 +372,8 @@ async def _refuse(exchange: Exchange, session: Session) -> None:
     """Answer a POST whose connection has ended before the reply."""
     if session.rejected:
         await exchange.refuse(403, "Rejected")
+    elif session.failed:
+        await exchange.refuse(500, "Internal server error")
     else:
         await exchange.refuse(503, "The server has ended the connection", (_RETRY,))
 

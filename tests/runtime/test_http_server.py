@@ -559,6 +559,8 @@ async def test_lifespan_sees_request_and_may_reject_it() -> None:
         await asyncio.sleep(0)
         if seen[-1] == "bad":
             raise enkaku.RejectConnection("not you")
+        if seen[-1] == "broken":
+            raise RuntimeError("secret")
         yield
 
     async with serving(lifespan=lifespan) as (app, made):
@@ -566,9 +568,11 @@ async def test_lifespan_sees_request_and_may_reject_it() -> None:
         for typ, prc in (("request", "ask"), ("stream", "watch"), ("event", "tell")):
             body = message(typ=typ, rid="1", prc=prc, prm=1)
             assert error(await made.post(body, x_name="bad")) == (403, "Rejected")
+            response = await made.post(body, x_name="broken")
+            assert error(response) == (500, "Internal server error")
         feed = await made.feed(message(typ="stream", rid="1", prc="watch", prm=0), x_name="good")
         assert (await feed.message())["typ"] == "result"
-        assert seen == ["good", "bad", "bad", "bad", "good"]
+        assert seen == ["good", *(["bad", "broken"] * 3), "good"]
         await feed.close()
         await until(lambda: connections(app) == 0)
 

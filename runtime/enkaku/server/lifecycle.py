@@ -96,6 +96,7 @@ class Lifecycle:
         reading: Pauses reading while inboxes are full.
         reason: Why the connection ended; ``""`` while it has not.
         rejected: Whether the lifespan has rejected the connection.
+        failed: Whether the lifespan has failed.
         lost: Whether the transport has ended.
         idle: The idle timeout, with the time of the client's last call.
         watches_idle: Whether a limit ends the connection when the client sends nothing.
@@ -116,6 +117,7 @@ class Lifecycle:
         "_phase",
         "_transport",
         "ended",
+        "failed",
         "idle",
         "info",
         "lost",
@@ -144,6 +146,7 @@ class Lifecycle:
         self.ended: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         self.reason = ""
         self.rejected = False
+        self.failed = False
         self.lost = False
         self.watches_idle = limits.first_byte is not None or limits.idle is not None
         self._transport = transport
@@ -297,12 +300,14 @@ class Lifecycle:
             text = "%s: rejected by its lifespan: %s"
             self._log.log(logger, logging.INFO, "rejected connections", text, peer, reason)
         else:
+            self.failed = True
             text = "%s: its lifespan failed"
             self._log.log(logger, logging.ERROR, "failed lifespans", text, peer, error=error)
 
     def _on_lifespan_end(self, living: asyncio.Task[None]) -> None:
         self._living = None
         if living.cancelled() and self._phase in (Phase.ENTERING, Phase.OPEN):
+            self.failed = True
             kind, text = "lifespans that cancelled themselves", "%s: its lifespan cancelled itself"
             self._log.log(logger, logging.ERROR, kind, text, self.info.peer)
         self._step(_Event.LEFT)

@@ -204,6 +204,11 @@ class Session:
         return self._lifecycle.rejected
 
     @property
+    def failed(self) -> bool:
+        """Whether the lifespan of the connection has failed."""
+        return self._lifecycle.failed
+
+    @property
     def silent_since(self) -> float:
         """The time of the client's last call, or of its connecting, by ``time.monotonic()``."""
         return self._lifecycle.idle.last
