@@ -1,7 +1,7 @@
 """An ASGI app that serves a handler over HTTP and WebSockets: mounted in any framework, run by any ASGI server."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal, Unpack, cast
 
@@ -25,6 +25,10 @@ from .options import ServerOptions, check_server
 from .preparation import prepare_large
 
 __all__ = ["AsgiApp", "asgi"]
+
+_RESPONSE: Final = (
+    "websocket.http.response"  # an extension of ASGI: a response in place of the handshake
+)
 
 
 class AsgiApp:
@@ -116,6 +120,13 @@ class AsgiApp:
     async def _serve(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         server = await self._ready()
         await receive()  # websocket.connect
+        if server.stopping and _RESPONSE in cast(
+            Mapping[str, object], scope.get("extensions") or {}
+        ):
+            headers = [(b"retry-after", b"1")]
+            await send({"type": f"{_RESPONSE}.start", "status": 503, "headers": headers})
+            await send({"type": f"{_RESPONSE}.body", "body": b""})
+            return
         if SUBPROTOCOL not in cast(
             Sequence[str], scope.get("subprotocols", ())
         ) or not self._allows(scope):

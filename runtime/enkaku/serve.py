@@ -170,10 +170,10 @@ async def serve_http(
     ssl: tls.SSLContext | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Server, None]:
-    """Serve over WebSocket at every path of an HTTP server; leaving the ``async with`` block stops the server.
+    """Serve over HTTP and WebSocket, at every path; leaving the ``async with`` block stops the server.
 
-    It is the app of ``asgi`` in an HTTP server of its own, which takes care that every call is answered before its connection
-    ends.
+    It is the app of ``asgi`` in an HTTP server of its own, which answers every call before its connection ends. While it
+    stops, it still accepts connections, which open calls may need, and answers new ones with status 503.
 
     Args:
         handler: Serves the calls of every connection.
@@ -209,7 +209,7 @@ async def serve_http(
         with foreign_errors(f"{scheme}://{join_address(host, port)}"):
             found = await listener.listen_tcp(host, port, open_with=web.open)
         addresses = tuple(f"{scheme}://{each.removeprefix('tcp:')}" for each in found)
-        async with server.running(listener, addresses):
+        async with server.running(listener, addresses, until_answered=True):
             yield server
     finally:
         await web.close(within=limits.cleanup)

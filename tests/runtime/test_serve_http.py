@@ -8,19 +8,22 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import enkaku
+import h11
 import pytest
 import trustme
 from enkaku.transports.http import uvicorn_server
-from support import ASK, ECHO, WATCH, Lifetime, Serving, soon, until
+from rawhttp import message, site
+from support import ASK, ECHO, TALK, TELL, WATCH, Lifetime, Serving, soon, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 WITHIN = 10.0
+SCHEMES = ("ws", "http")
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -30,17 +33,26 @@ HANDSHAKE = (
 )
 
 
+async def echo(text: str) -> str:
+    return text
+
+
 async def double(number: int) -> int:
     return 2 * number
 
 
 @asynccontextmanager
 async def connecting(
-    handler: enkaku.Handler, **options: Any
+    handler: enkaku.Handler, scheme: str = "ws", **options: Any
 ) -> AsyncGenerator[tuple[enkaku.Server, enkaku.Connection], None]:
     async with asyncio.timeout(WITHIN), enkaku.serve_http(handler, **options) as server:
-        async with enkaku.connect_ws(f"ws://127.0.0.1:{server.port}/any") as connection:
+        async with client(scheme, server.port) as connection:
             yield server, connection
+
+
+def client(scheme: str, port: int) -> AbstractAsyncContextManager[enkaku.Connection]:
+    connect = enkaku.connect_ws if scheme == "ws" else enkaku.connect_http
+    return connect(f"{scheme}://127.0.0.1:{port}/any")
 
 
 @asynccontextmanager
@@ -58,6 +70,37 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
     return head + await reader.readexactly(size)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_serve_http_carries_each_kind_of_call(scheme: str) -> None:
+    told: list[int] = []
+
+    async def tell(number: int) -> None:
+        told.append(number)
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        for item in range(number):
+            await stream.send(item)
+        return number
+
+    async def talk(param: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        async for item in channel:
+            await channel.send(item * param)
+        return param
+
+    handler = Serving(ask=double, tell=tell, watch=watch, talk=talk)
+    async with connecting(handler, scheme) as (_, connection):
+        assert await connection.request(ASK, 4) == 8
+        await connection.event(TELL, 5)
+        async with connection.stream(WATCH, 3) as stream:
+            assert [item async for item in stream] == [0, 1, 2]
+            assert await stream.result() == 3
+        async with connection.channel(TALK, 10) as channel:
+            await channel.send(1)
+            assert await anext(channel) == 10
+            assert await channel.close() == 10
+        await until(lambda: told == [5])
 
 
 async def test_serve_http_serves_at_known_address() -> None:
@@ -183,7 +226,8 @@ async def test_serve_http_origin_and_host_decide() -> None:
                     pass
 
 
-async def test_serve_http_stop_answers_calls_then_ends() -> None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_serve_http_stop_answers_calls_then_ends(scheme: str) -> None:
     life = Lifetime()
 
     async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
@@ -192,7 +236,8 @@ async def test_serve_http_stop_answers_calls_then_ends() -> None:
             await asyncio.Event().wait()
         return number
 
-    async with connecting(Serving(ask=life.forever, watch=watch)) as (server, connection):
+    handler = Serving(ask=life.forever, watch=watch)
+    async with connecting(handler, scheme) as (server, connection):
         asking = asyncio.create_task(connection.request(ASK, 1))
         await soon(life.began)
         async with connection.stream(WATCH, 7) as stream:
@@ -202,21 +247,141 @@ async def test_serve_http_stop_answers_calls_then_ends() -> None:
         with pytest.raises(enkaku.CallError) as caught:
             await asking
         assert caught.value.code == "EKP01"
-        with pytest.raises(enkaku.ConnectionLost, match="the server ended the connection"):
+        # Over HTTP, a connection that is still open carries the answer 503.
+        ended = enkaku.ConnectionLost if scheme == "ws" else enkaku.CallError
+        with pytest.raises(ended):
             await connection.request(ASK, 1)
         with pytest.raises(enkaku.ConnectFailed):
-            async with enkaku.connect_ws(f"ws://127.0.0.1:{server.port}/"):
+            async with client(scheme, server.port):
                 pass
+
+
+async def test_serve_http_over_http() -> None:
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        await stream.send(number)
+        return number
+
+    async with enkaku.serve_http(Serving(ask=double, watch=watch)) as server:
+        async with site(server.port) as made:
+            reply = await made.post(message(typ="request", rid="1", prc="ask", prm=4))
+            assert reply.payload["val"] == 8
+            assert reply.headers["date"]
+            feed = await made.feed(message(typ="stream", rid="2", prc="watch", prm=5))
+            assert (await feed.message())["val"] == 5
+            assert (await feed.message())["typ"] == "result"
+            (info,) = server.connections
+            assert info.request is not None
+            assert info.request.headers["accept"] == "text/event-stream"
+            await feed.close()
+            await until(lambda: not server.connections)
+
+
+async def test_serve_http_client_leaving_cancels_handlers() -> None:
+    life = Lifetime()
+    async with enkaku.serve_http(Serving(ask=life.forever)) as server:
+        async with site(server.port) as made:
+            asking = await made.connect()
+            asking.start(message(typ="request", rid="1", prc="ask", prm=1))
+            await soon(life.began)
+            await asking.close()
+            await soon(life.cancelled)
+
+
+async def test_serve_http_stop_answers_posts_and_feeds() -> None:
+    life, watching = Lifetime(), asyncio.Event()
+
+    async def talk(number: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        watching.set()
+        return sum([item async for item in channel])
+
+    options: dict[str, Any] = {"limits": enkaku.Limits(cleanup=30), "close_timeout": 30}
+    async with AsyncExitStack() as stack:
+        async with enkaku.serve_http(Serving(ask=life.forever, talk=talk), **options) as server:
+            made = await stack.enter_async_context(site(server.port))
+            slow = await made.connect()
+            slow.start(message(typ="request", rid="1", prc="ask", prm=1))
+            idle = await made.connect()
+            idle.start(b"", "GET")
+            assert (await idle.response()).status == 405
+            feed = await made.feed(message(typ="channel", rid="2", prc="talk", prm=1))
+            await soon(life.began, watching)
+            stopping = asyncio.create_task(server.stop(grace=0.2))
+            await until(lambda: server.stopping)
+            # Open calls may need new connections: the server still accepts some.
+            ping = message(typ="send", rid="2", prc="talk", val=1)
+            assert (await made.post(ping)).status == 204
+            refused = await made.post(message(typ="request", rid="3", prc="ask", prm=1))
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            with pytest.raises(enkaku.ConnectFailed, match="503"):
+                async with enkaku.connect_ws(f"ws://127.0.0.1:{server.port}/"):
+                    pass
+            assert (await slow.response()).payload["code"] == "EKP01"
+            assert (await feed.message())["typ"] == "result"
+            assert isinstance(await feed.exchange.event(), h11.EndOfMessage)
+            await stopping
+            with pytest.raises(OSError, match="Connect call failed"):
+                await made.connect()
+        for exchange in (slow, idle, feed.exchange):
+            assert await soon_read(exchange.reader) == b""
+
+
+async def soon_read(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(WITHIN):
+        return await reader.read()
+
+
+@pytest.mark.parametrize("state", ["body", "unread"])
+async def test_serve_http_end_is_bounded_by_http_client(state: str) -> None:
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        while True:
+            await stream.send("x" * 100_000)
+
+    limits = enkaku.Limits(cleanup=0.2)
+    async with asyncio.timeout(WITHIN), AsyncExitStack() as stack:
+        async with enkaku.serve_http(Serving(pour=pour), limits=limits) as server:
+            reader, writer = await stack.enter_async_context(raw(server.port))
+            if state == "body":
+                begun = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
+                writer.write(GET + begun)
+                await answer(reader)
+            else:
+                reader._limit = 1  # it stops reading
+                body = message(typ="stream", rid="1", prc="pour", prm=1)
+                head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+                writer.write(head + body)
+                await until(lambda: len(server.connections) == 1)
+            await server.stop(grace=0)
+        with suppress(ConnectionResetError):
+            while await reader.read(100_000):
+                pass
+
+
+@pytest.mark.parametrize("size", [1, 7, 200, 100_000])
+async def test_serve_http_bodies_and_pipelines_are_no_heads(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_server, "_HEAD_SIZE", 500)
+    async with enkaku.serve_http(Serving(echo=echo)) as server:
+        async with raw(server.port) as (reader, writer):
+            body = message(typ="request", rid="1", prc="echo", prm="x" * 1_000)
+            post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+            sent = 3 * post
+            for start in range(0, len(sent), size):
+                writer.write(sent[start : start + size])
+                if size == 1:
+                    await asyncio.sleep(0)
+            for _ in range(3):
+                assert (await answer(reader)).startswith(b"HTTP/1.1 200 OK")
 
 
 async def test_serve_http_leaving_block_closes_with_1001() -> None:
     async with asyncio.timeout(WITHIN):
         async with enkaku.serve_http(Serving(ask=double)) as server:
             url = f"ws://127.0.0.1:{server.port}/"
-            client = await connect(url, subprotocols=["enkaku.v1"])  # type: ignore[list-item] # a str of a NewType
+            opened = await connect(url, subprotocols=["enkaku.v1"])  # type: ignore[list-item] # a str of a NewType
             await until(lambda: len(server.connections) == 1)
         with pytest.raises(ConnectionClosed) as caught:
-            await client.recv()
+            await opened.recv()
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1001
 
@@ -418,11 +583,23 @@ async def test_serve_http_sigterm_answers_every_call(tmp_path: Path) -> None:
         async with asyncio.timeout(30):
             assert process.stdout is not None
             port = int(await process.stdout.readline())
-            async with enkaku.connect_ws(f"ws://127.0.0.1:{port}/") as connection:
-                asking = [asyncio.create_task(connection.request(ASK, 500)) for _ in range(50)]
-                assert await connection.request(ASK, 0) == 0
+            async with (
+                client("ws", port) as connection,
+                client("http", port) as other,
+                site(port) as made,
+            ):
+                posts = [await made.connect() for _ in range(50)]
+                for post in posts:
+                    post.start(message(typ="request", rid="1", prc="ask", prm=500))
+                both = (connection, other)
+                asking = [
+                    asyncio.create_task(each.request(ASK, 500)) for _ in range(50) for each in both
+                ]
+                assert [await each.request(ASK, 0) for each in both] == [0, 0]
                 process.send_signal(signal.SIGTERM)
-                assert await asyncio.gather(*asking) == [1_000] * 50
+                assert await asyncio.gather(*asking) == [1_000] * 100
+                for post in posts:
+                    assert (await post.response()).payload["val"] == 1_000
                 assert await process.stdout.read() == b"1\n"
             assert await process.wait() == 0
     finally:

@@ -59,6 +59,69 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "test_cancel_while_process_ignores_sigterm_kills_it",
         ),
     },
+    "Over HTTP and WebSocket": {
+        "the server of `serve_http` stops": (
+            "test_serve_http_stop_answers_calls_then_ends",
+            "test_serve_http_stop_answers_posts_and_feeds",
+            "test_serve_http_sigterm_answers_every_call",
+        ),
+        "an ASGI server stops after `app.stop()`": (
+            "test_websocket_stop_answers_every_call_and_closes_with_1001",
+            "test_stop_answers_every_call_then_feeds_end",
+        ),
+        "an ASGI server stops without `app.stop()` (WebSocket)": (
+            "test_websocket_server_shutdown_ends_connections",
+        ),
+        "the process of the server is killed (WebSocket)": (
+            "test_websocket_in_process_of_asgi_server",
+        ),
+        "it connects, or begins a call, while the server stops": (
+            "test_serve_http_stop_answers_posts_and_feeds",
+        ),
+        "its origin or host name is not allowed": (
+            "test_websocket_origin_decides_about_pages",
+            "test_websocket_host_decides_about_clients",
+            "test_origin_is_allowed_or_answered_403",
+            "test_unknown_host_name_is_answered_403",
+        ),
+        "the server has no room for it": (
+            "test_websocket_too_many_connections_closes_with_1013",
+            "test_sessions_beyond_limit_are_answered_503",
+        ),
+        "the server's lifespan rejects it (HTTP)": (
+            "test_lifespan_sees_request_and_may_reject_it",
+        ),
+        "a message is larger than the other side allows (WebSocket)": (
+            "test_websocket_reply_beyond_client_limit_has_meaning",
+            "test_serve_http_large_frame_closes_with_1009",
+        ),
+        "a request is larger than the server allows (HTTP)": ("test_large_body_is_answered_413",),
+        "a request takes longer than a proxy waits (HTTP)": (
+            "test_slow_request_gets_its_headers_at_once",
+        ),
+        "the client leaves a request or its feed (HTTP)": (
+            "test_client_that_leaves_cancels_its_handlers",
+            "test_serve_http_client_leaving_cancels_handlers",
+        ),
+        "the client leaves its WebSocket": ("test_websocket_client_leaving_cancels_handlers",),
+        "the client reads nothing of its feed": ("test_reader_that_never_reads_holds_up_nobody",),
+        "the client does not finish the body of a request": ("test_slow_body_is_answered_408",),
+        "unfinished bodies use up `Limits.memory`": (
+            "test_unfinished_bodies_are_counted_and_freed",
+        ),
+        "the client does not finish the head of a request (`serve_http`)": (
+            "test_serve_http_slow_head_ends_connection",
+        ),
+        "the head of a request has more than 64 KiB (`serve_http`)": (
+            "test_serve_http_large_head_is_rejected",
+        ),
+        "the client does not answer the end of its WebSocket (`serve_http`)": (
+            "test_serve_http_end_is_bounded_by_silent_websocket",
+        ),
+        "the client holds up the stop: an unfinished body, an unread feed (`serve_http`)": (
+            "test_serve_http_end_is_bounded_by_http_client",
+        ),
+    },
     "The client dies or is silent": {
         "its process is killed": ("test_killed_client_leaves_nothing",),
         "it closes or resets the socket": ("test_disconnect_of_each_kind_cancels_handler",),

@@ -73,7 +73,8 @@ class ConnectionInfo(Watched):
     Attributes:
         peer: The address of the other end, such as ``"tcp:127.0.0.1:53122"``.
         credentials: The process at the other end of a Unix socket; None where the operating system does not know it.
-        request: The HTTP request of a client over WebSocket, with its headers; None over other transports, and at the client.
+        request: The HTTP request of a client over HTTP or WebSocket, with its headers; None over other transports, and at
+            the client.
         opened: When it was opened, by ``time.monotonic()``.
     """
 

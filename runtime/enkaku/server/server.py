@@ -74,6 +74,7 @@ class Server:
         self._search_from = 0.0
         self._alone = False
         self._listener: Listening | None = None
+        self._until_answered = False
         self._addresses: tuple[str, ...] = ()
         self._stop_wanted = asyncio.Event()
         self._aborted = asyncio.Event()
@@ -270,10 +271,22 @@ class Server:
 
     @asynccontextmanager
     async def running(
-        self, listener: Listening | None, addresses: tuple[str, ...]
+        self,
+        listener: Listening | None,
+        addresses: tuple[str, ...],
+        *,
+        until_answered: bool = False,
     ) -> AsyncGenerator[None, None]:
-        """Own the listener; stop when the block is left, without grace if by an exception."""
+        """Own the listener; stop when the block is left, without grace if by an exception.
+
+        Args:
+            listener: Accepts connections, if there is one.
+            addresses: Where it listens.
+            until_answered: Whether it accepts until every call is answered: over HTTP, an open call may need further
+                connections of its client.
+        """
         self._listener, self._addresses = listener, addresses
+        self._until_answered = until_answered
         try:
             yield
         except BaseException:
@@ -298,7 +311,7 @@ class Server:
             self._policy.observers.draining(len(self._sessions), capacity.open + capacity.events)
 
     async def _stop(self, grace: float) -> None:
-        if self._listener is not None:
+        if self._listener is not None and not self._until_answered:
             self._listener.close()
         self._report_progress()
         loop = asyncio.get_running_loop()
@@ -311,6 +324,8 @@ class Server:
             ending.cancel()
             aborted.cancel()
             await asyncio.wait({ending, aborted})
+            if self._listener is not None and self._until_answered:
+                self._listener.close()
             self._policy.deadlines.close()
             self._policy.capacity.close()
             self._policy.observers.log.flush()
