@@ -89,6 +89,10 @@ check: $(READY)  ## lint, format, types, generated code up to date
 bench: $(READY)  ## compare with other libraries; takes fifteen minutes; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
 
+.PHONY: bench-web
+bench-web: $(READY)  ## compare with other libraries over HTTP and WebSocket; takes fifteen minutes; BENCH="--help" prints the options
+	@PYTHONPATH=benchmarks $(BIN)/python -m compare --suite web $(BENCH)
+
 bench-quick: $(READY)  ## compare with the baseline, asyncio alone; takes three minutes
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare --peers baseline enkaku --rounds 3 --name quick $(BENCH)
 

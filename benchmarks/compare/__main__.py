@@ -1,4 +1,4 @@
-"""Command line of the comparison: ``PYTHONPATH=benchmarks python -m compare``, or ``make bench``."""
+"""Command line of the comparison: ``PYTHONPATH=benchmarks python -m compare``, or ``make bench``, ``make bench-web``."""
 
 import argparse
 import os
@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from compare.environments import ROOT, Failed, python_of
+from compare.environments import ROOT, Failed, missing_of, python_of
 from compare.measuring import measure
 from compare.peer import MODULES
 from compare.plot import draw
 from compare.results import Case, Comparison
 from compare.serve import LOOPS
+from compare.suites import SUITES
 from compare.table import render
 from compare.workloads import WORKLOADS
 
@@ -26,6 +27,7 @@ def compare(options: argparse.Namespace) -> Comparison:
     Rounds are interleaved over peers, so that other load on the machine affects all alike.
     """
     found = Comparison(
+        suite=options.suite,
         python=platform.python_version(),
         machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
     )
@@ -36,7 +38,12 @@ def compare(options: argparse.Namespace) -> Comparison:
         except Failed as error:
             found.problems[peer] = f"cannot be installed: {error}"
     found.cases = [
-        Case(peer=peer, loop=loop, workload=workload)
+        Case(
+            peer=peer,
+            loop=loop,
+            workload=workload,
+            missing=missing_of(peer).get(workload, ""),
+        )
         for loop in options.loops
         for workload in options.workloads
         for peer in pythons
@@ -49,9 +56,9 @@ def compare(options: argparse.Namespace) -> Comparison:
 
 
 def run_round(cases: Iterable[Case], pythons: dict[str, Path], scale: float) -> None:
-    """Measure every case once; skip those that have failed."""
+    """Measure every case once; skip those that have failed, or cannot run."""
     for case in cases:
-        if case.problem:
+        if case.problem or case.missing:
             continue
         try:
             measured = measure(pythons[case.peer], case.peer, case.loop, case.workload, scale)
@@ -65,16 +72,24 @@ def run_round(cases: Iterable[Case], pythons: dict[str, Path], scale: float) -> 
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="compare", description=__doc__)
-    parser.add_argument("--peers", nargs="+", choices=MODULES, default=list(MODULES))
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--suite", choices=SUITES, default="compare")
+    parser.add_argument("--peers", nargs="+", choices=MODULES, help="default: those of the suite")
+    parser.add_argument(
+        "--workloads", nargs="+", choices=WORKLOADS, help="default: those of the suite"
+    )
     parser.add_argument("--loops", nargs="+", choices=LOOPS, default=list(LOOPS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=0.5, help="CPU seconds of a round, about")
-    parser.add_argument("--name", default="compare", help="of the files in benchmarks/results")
+    parser.add_argument("--name", help="of the files in benchmarks/results; default: the suite's")
     parser.add_argument(
         "--show", type=Path, metavar="JSON", help="print the results of an earlier run"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    suite = SUITES[options.suite]
+    options.peers = options.peers or list(suite.peers)
+    options.workloads = options.workloads or list(suite.workloads)
+    options.name = options.name or options.suite
+    return options
 
 
 def main() -> None:

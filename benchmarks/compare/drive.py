@@ -30,6 +30,7 @@ class Measured(BaseModel):
         server_cpu: CPU seconds of the server's process.
         client_rss: Peak memory of the client's process since its start, in bytes.
         server_rss: Peak memory of the server's process since its start, in bytes.
+        server_growth: By how much the server's memory has grown, in bytes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +41,7 @@ class Measured(BaseModel):
     server_cpu: float
     client_rss: int
     server_rss: int
+    server_growth: int = 0
 
 
 class Clocks:
@@ -68,23 +70,26 @@ async def drive(peer: Peer, path: str, workload: Workload, server: int, scale: f
         await run(workload.warmup)
         rate = workload.warmup / max(clocks.read())
         count = workload.fixed or max(1, round(rate * scale / workload.batch)) * workload.batch
+        before = _memory_of(server)
         clocks = Clocks(server)
         await run(count)
         wall, client_cpu, server_cpu = clocks.read()
+        growth = _memory_of(server) - before
     return Measured(
         messages=count,
         wall=wall,
         client_cpu=client_cpu,
         server_cpu=server_cpu,
-        client_rss=_peak_of(os.getpid()),
-        server_rss=_peak_of(server),
+        client_rss=_memory_of(os.getpid(), "VmHWM"),
+        server_rss=_memory_of(server, "VmHWM"),
+        server_growth=growth,
     )
 
 
-def _peak_of(pid: int) -> int:
+def _memory_of(pid: int, kind: str = "VmRSS") -> int:
     # Not getrusage: its figure includes the peak of the parent process before exec.
     status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    found = re.search(rf"^{kind}:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 

@@ -21,12 +21,13 @@ from pydantic import BaseModel, ConfigDict
 
 from compare.counted import COUNTS, MARK
 from compare.environments import ROOT
-from compare.results import BASELINE
+from compare.suites import SUITES
 from compare.workloads import WORKLOADS
 
 __all__: list[str] = []
 
 OURS: Final = "enkaku"
+BASELINE: Final = SUITES["compare"].baseline
 TOLERANCE: Final = 0.03
 RATIOS: Final = ROOT / "benchmarks" / "ratios.json"
 _TIMEOUT: Final = 600.0  # seconds

@@ -6,6 +6,10 @@
     async def serve(path: str, ready: Callable[[], None]) -> None       # at a Unix socket, until cancelled
     def connect(path: str) -> AbstractAsyncContextManager[Client]
     def make(number: int, label_size: int = 0) -> ...                   # if it has its own record class
+    def hold(path: str) -> AbstractAsyncContextManager[None]            # an idle session, if it is not an idle connection
+    MISSING: dict[str, str]             # workloads that the peer cannot run, and why
+
+Peers of the web suite listen at a TCP port of 127.0.0.1, and write their address into a file at the path.
 
 Both sides validate every record as users of the library would: with ``Record`` if it is JSON.
 """
@@ -34,6 +38,12 @@ MODULES: Final = {
     "connect-py": "connect_py",
     "socketio": "socketio",
     "pyzmq": "zmq",
+    "websockets-tcp": "websockets_tcp",
+    "enkaku-ws": "enkaku_ws",
+    "socketio-uvicorn": "socketio_uvicorn",
+    "enkaku-http": "enkaku_http",
+    "fastapi": "fastapi_sse",
+    "connect-uvicorn": "connect_uvicorn",
 }
 """The module of each peer, by its name in the tables."""
 
@@ -71,6 +81,7 @@ class Peer:
     serve: Callable[[str, Callable[[], None]], Coroutine[Any, Any, None]]
     connect: Callable[[str], AbstractAsyncContextManager[Client[Any]]]
     make: Callable[[int, int], Any]
+    hold: Callable[[str], AbstractAsyncContextManager[Any]]
 
 
 def load_peer(name: str) -> Peer:
@@ -82,4 +93,5 @@ def load_peer(name: str) -> Peer:
         serve=module.serve,
         connect=module.connect,
         make=getattr(module, "make", record.make),
+        hold=getattr(module, "hold", module.connect),
     )

@@ -11,14 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from compare.results import BASELINE, Comparison
+from compare.results import Comparison
+from compare.suites import Suite
 from compare.workloads import Workload
 
 __all__ = ["draw"]
 
 _COLUMNS: Final = 4
-_OURS: Final = "enkaku"
-_COLOURS: Final = {BASELINE: "#8c8c8c", _OURS: "#c2410c"}
+_BASELINE: Final = "#8c8c8c"
+_OURS: Final = "#c2410c"
 _OTHERS: Final = "#3b6ea5"
 _FAINT: Final = 0.45  # opacity of the bars of every event loop but the first
 
@@ -42,7 +43,7 @@ def _panel(axes: Axes, comparison: Comparison, workload: Workload) -> None:
     height = 0.8 / len(loops)
     most = max(
         (
-            case.cpu_rate
+            case.metric
             for case in comparison.cases
             if case.rounds and case.workload == workload.name
         ),
@@ -53,11 +54,12 @@ def _panel(axes: Axes, comparison: Comparison, workload: Workload) -> None:
             place = row + height * (number + 0.5 - len(loops) / 2)
             case = comparison.case(peer, loop, workload.name)
             if case is None or not case.rounds:
-                axes.text(0, place, " did not run", va="center", fontsize=7, color="#666666")
+                why = " cannot" if case is not None and case.missing else " did not run"
+                axes.text(0, place, why, va="center", fontsize=7, color="#666666")
                 continue
-            colour, alpha = _COLOURS.get(peer, _OTHERS), _FAINT if number else 1.0
-            axes.barh(place, case.cpu_rate, height * 0.9, color=colour, alpha=alpha)
-            axes.text(case.cpu_rate, place, f" {_short(case.cpu_rate)}", va="center", fontsize=7)
+            colour, alpha = _colour(comparison.rules(), peer), _FAINT if number else 1.0
+            axes.barh(place, case.metric, height * 0.9, color=colour, alpha=alpha)
+            axes.text(case.metric, place, f" {_short(case.metric)}", va="center", fontsize=7)
     axes.set_yticks(range(len(peers)), peers)
     axes.invert_yaxis()
     axes.set_xlim(0, most * 1.2)
@@ -68,8 +70,8 @@ def _panel(axes: Axes, comparison: Comparison, workload: Workload) -> None:
 
 def _legend(axes: Axes, comparison: Comparison) -> None:
     axes.axis("off")
-    patches = [Patch(color=_COLOURS[BASELINE], label="the baseline: asyncio alone")]
-    patches += [Patch(color=_COLOURS[_OURS], label="Enkaku")]
+    patches = [Patch(color=_BASELINE, label=f"the baseline: {comparison.rules().title}")]
+    patches += [Patch(color=_OURS, label="Enkaku")]
     patches += [Patch(color=_OTHERS, label="others")]
     patches += [
         Patch(color="#444444", alpha=_FAINT if number else 1.0, label=f"on {loop}")
@@ -79,6 +81,12 @@ def _legend(axes: Axes, comparison: Comparison) -> None:
         f"per CPU second of the busier process;\nPython {comparison.python}, {comparison.machine}"
     )
     axes.legend(handles=patches, loc="center", frameon=False, title=note)
+
+
+def _colour(suite: Suite, peer: str) -> str:
+    if peer == suite.baseline:
+        return _BASELINE
+    return _OURS if peer in suite.ours else _OTHERS
 
 
 def _short(rate: float) -> str:

@@ -1,17 +1,14 @@
 """Results of a comparison: all rounds of all peers, and the metrics computed from them."""
 
 import statistics
-from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from compare.drive import Measured
+from compare.suites import SUITES, Suite
 from compare.workloads import WORKLOADS, Workload
 
-__all__ = ["BASELINE", "Case", "Comparison"]
-
-BASELINE: Final = "baseline"
-"""The peer that the others are compared with."""
+__all__ = ["Case", "Comparison"]
 
 
 class Case(BaseModel):
@@ -19,6 +16,7 @@ class Case(BaseModel):
 
     Attributes:
         problem: The error that ended the measurement; ``""`` if there was none.
+        missing: Why the peer cannot run the workload; ``""`` if it can.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -28,6 +26,7 @@ class Case(BaseModel):
     workload: str
     rounds: list[Measured] = []
     problem: str = ""
+    missing: str = ""
 
     def wall_rates(self) -> tuple[float, float, float]:
         """Return the lowest, the median and the highest rate by wall-clock time."""
@@ -35,8 +34,10 @@ class Case(BaseModel):
         return min(rates), statistics.median(rates), max(rates)
 
     @property
-    def cpu_rate(self) -> float:
-        """The metric: messages per CPU second of the busier process, in the best round."""
+    def metric(self) -> float:
+        """The best round: messages per CPU second of the busier process, or KiB of the server for a session."""
+        if self.kind.memory:
+            return min(each.server_growth / each.messages / 1024 for each in self.rounds)
         return max(self._rate(each, max(each.client_cpu, each.server_cpu)) for each in self.rounds)
 
     def cpu(self) -> tuple[float, float]:
@@ -66,6 +67,7 @@ class Comparison(BaseModel):
     """The results of one run.
 
     Attributes:
+        suite: The name of its suite.
         python: The version of Python.
         machine: Operating system and processor.
         cases: In the order of the command line.
@@ -74,10 +76,15 @@ class Comparison(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    suite: str = "compare"
     python: str
     machine: str
     cases: list[Case] = []
     problems: dict[str, str] = {}
+
+    def rules(self) -> Suite:
+        """Return the suite."""
+        return SUITES[self.suite]
 
     def loops(self) -> list[str]:
         """Return the event loops, in order."""
@@ -100,7 +107,7 @@ class Comparison(BaseModel):
 
     def ratio(self, case: Case) -> float | None:
         """Return the ratio of a case's metric to the baseline's, on the same event loop in the same run."""
-        baseline = self.case(BASELINE, case.loop, case.workload)
+        baseline = self.case(self.rules().baseline, case.loop, case.workload)
         if baseline is None or not baseline.rounds or not case.rounds:
             return None
-        return case.cpu_rate / baseline.cpu_rate
+        return case.metric / baseline.metric

@@ -22,19 +22,24 @@ def render(comparison: Comparison) -> str:
 
 def details(comparison: Comparison, loop: str) -> Iterator[str]:
     """Return the table of each workload."""
-    heads = ("", "wall rate", "min .. max", "s/100k client", "server", "per CPU s", "x baseline")
-    heads += ("MiB client", "server")
     for workload in comparison.workloads():
+        metric = "KiB/session" if workload.memory else "per CPU s"
+        heads = ("", "wall rate", "min .. max", "s/100k client", "server", metric, "x baseline")
+        heads += ("MiB client", "server")
         yield f"\n{workload.title}  ({loop})"
         cases = [comparison.case(peer, loop, workload.name) for peer in comparison.peers()]
         found = [case for case in cases if case is not None]
         yield from _aligned([heads, *(_row(comparison, case) for case in found if case.rounds)])
-        yield from (f"  {case.peer}: {case.problem}" for case in found if case.problem)
+        yield from (
+            f"  {case.peer}: {case.problem or case.missing}"
+            for case in found
+            if case.problem or case.missing
+        )
 
 
 def summary(comparison: Comparison, loop: str) -> Iterator[str]:
     """Return the metric of each peer and workload, and its ratio to the baseline; ``!`` marks a failed round."""
-    yield f"Messages (MB) per CPU second of the busier process, best round, and x baseline; {loop}"
+    yield f"Messages (MB) per CPU second of the busier process, best round, and x {comparison.rules().baseline}; {loop}"
     titles = [workload.title.rpartition(", ")[0] for workload in comparison.workloads()]
     rows: list[Sequence[str]] = [("", *titles)]
     for peer in comparison.peers():
@@ -45,6 +50,9 @@ def summary(comparison: Comparison, loop: str) -> Iterator[str]:
         rows.append((peer, *cells))
     yield from _aligned(rows)
     yield from (f"  {peer} {problem}" for peer, problem in comparison.problems.items())
+    for case in comparison.cases:
+        if case.missing and case.loop == loop:
+            yield f"  {case.peer}, {case.kind.title.rpartition(', ')[0]}: {case.missing}"
 
 
 def _row(comparison: Comparison, case: Case) -> Sequence[str]:
@@ -57,17 +65,19 @@ def _row(comparison: Comparison, case: Case) -> Sequence[str]:
         f"{median:,.0f}",
         f"{least:,.0f} .. {most:,.0f}",
         *cpus,
-        f"{case.cpu_rate:,.0f}",
+        f"{case.metric:,.0f}",
         "" if ratio is None else f"{ratio:.2f}",
         *peaks,
     )
 
 
 def _cell(comparison: Comparison, case: Case | None) -> str:
+    if case is not None and case.missing:
+        return ""
     if case is None or not case.rounds:
         return "failed"
     ratio = comparison.ratio(case)
-    text = f"{case.cpu_rate:,.0f}" + ("" if ratio is None else f" {ratio:5.2f}")
+    text = f"{case.metric:,.0f}" + ("" if ratio is None else f" {ratio:5.2f}")
     return f"{text}!" if case.problem else text
 
 

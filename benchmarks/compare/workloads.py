@@ -20,6 +20,7 @@ Run: TypeAlias = Callable[[int], Coroutine[Any, Any, None]]
 IN_FLIGHT: Final = 64
 STREAMS: Final = 20
 CONNECTIONS: Final = 500
+SESSIONS: Final = 1_000
 ITEM: Final = 64 * 1024
 
 
@@ -36,6 +37,7 @@ class Workload:
         batch: The number of measured messages is a multiple of it.
         size: Bytes of a message, if the rate is in MB/s; 0 if messages are counted.
         least: The minimum number of messages.
+        memory: Whether the metric is the server's memory, so that less is better.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Workload:
     batch: int = 1
     size: int = 0
     least: int = 1
+    memory: bool = False
 
     @property
     def unit(self) -> float:
@@ -138,6 +141,18 @@ async def many_connections(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
         yield run
 
 
+@asynccontextmanager
+async def idle_sessions(peer: Peer, path: str) -> AsyncGenerator[Run, None]:
+    """Open sessions, one after the other, and keep them open."""
+    async with AsyncExitStack() as stack:
+
+        async def run(count: int) -> None:
+            for _ in range(count):
+                await stack.enter_async_context(peer.hold(path))
+
+        yield run
+
+
 async def _call(peer: Peer, client: Client[Any], numbers: range) -> None:
     for number in numbers:
         check(await client.request(peer.make(number, 0)), number)
@@ -171,6 +186,14 @@ WORKLOADS: Final = {
             1_000,
             fixed=10_000,
             least=CONNECTIONS,
+        ),
+        Workload(
+            "sessions",
+            "idle sessions, KiB/session",
+            idle_sessions,
+            20,
+            fixed=SESSIONS,
+            memory=True,
         ),
     )
 }

@@ -151,13 +151,20 @@ async def serve(path: str, ready: Callable[[], None]) -> None:
 @asynccontextmanager
 async def connect(path: str) -> AsyncGenerator[Client, None]:
     """Connect."""
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session:
+    async with open_client(aiohttp.UnixConnector(path), "http://localhost") as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_client(connector: aiohttp.BaseConnector, url: str) -> AsyncGenerator[Client, None]:
+    """Connect to a URL."""
+    async with aiohttp.ClientSession(connector=connector) as session:
         socket = socketio.AsyncClient(
             http_session=session, json=MsgspecJson, handle_sigint=False, reconnection=False
         )
         client = Client()
         socket.register_namespace(client)
-        await socket.connect("http://localhost", transports=["websocket"])
+        await socket.connect(url, transports=["websocket"])
         try:
             yield client
         finally:

@@ -1,0 +1,38 @@
+"""Enkaku over HTTP: ``enkaku.asgi`` in uvicorn, and ``connect_http``; otherwise as the peer ``enkaku``."""
+
+# pyright: basic, reportAttributeAccessIssue=false
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import enkaku
+
+from compare.bench_protocol import BenchClient
+from compare.peers.enkaku_peer import Bench, Client, Counter, make
+from compare.peers.uvicorn_server import address_of, serve_app
+
+REQUIREMENTS: Final = ("uvicorn==0.54.0", "httptools==0.9.0", "httpx2==2.16.2")
+
+__all__ = ["REQUIREMENTS", "connect", "hold", "make", "serve"]
+
+
+async def serve(path: str, ready: Callable[[], None]) -> None:
+    """Serve until cancelled."""
+    await serve_app(enkaku.asgi(Bench(), observers=[Counter()]), path, ready)
+
+
+@asynccontextmanager
+async def connect(path: str) -> AsyncGenerator[Client, None]:
+    """Connect."""
+    url = f"http://{address_of(path)}/"
+    async with enkaku.connect_http(url, observers=[Counter()]) as connection:
+        yield Client(BenchClient(connection))
+
+
+@asynccontextmanager
+async def hold(path: str) -> AsyncGenerator[None, None]:
+    """Open a session: a feed, with a channel, since a feed ends without calls."""
+    async with connect(path) as client, client.channel() as channel:
+        await channel.round_trip(make(0))
+        yield
