@@ -1,10 +1,12 @@
 """The server's end of a WebSocket in an ASGI server, such as uvicorn or granian (ASGI 3.0, section "WebSocket")."""
 
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from enkaku.transports.asgi import AsgiReceive, AsgiSend
 
-from .transport import BINARY, describe_close
+from .transport import BINARY, TOO_LARGE, describe_close
 
 __all__ = ["AsgiFrames"]
 
@@ -23,28 +25,45 @@ class AsgiFrames:
         self._receive: Final = receive
         self._send: Final = send
         self._closed = False
+        self._readable: Final = asyncio.Event()
+        self._readable.set()
 
-    async def receive(self) -> bytes | None:
-        """Wait for the next text frame; return None when the WebSocket is closed."""
-        event = await self._receive()
-        if event["type"] == "websocket.disconnect":
-            self._closed = True
-            code, reason = event.get("code"), event.get("reason")
-            code = code if isinstance(code, int) else 1005
-            if code in _FINE:
-                return None
+    async def receive(self, deliver: Callable[[Sequence[bytes]], None], message_size: int) -> None:
+        """Deliver text frames until the WebSocket is closed."""
+        while (event := await self._receive())["type"] != "websocket.disconnect":
+            text = event.get("text")
+            if not isinstance(text, str):
+                await self.close(BINARY)
+                raise ConnectionAbortedError("the peer sent a binary frame")
+            message = text.encode()
+            if len(message) > message_size:
+                await self.close(TOO_LARGE)
+                raise ConnectionAbortedError(
+                    f"the peer sent a message of more than {message_size} bytes"
+                )
+            if not self._readable.is_set():
+                await self._readable.wait()
+            deliver((message,))
+        self._closed = True
+        code, reason = event.get("code"), event.get("reason")
+        code = code if isinstance(code, int) else 1005
+        if code not in _FINE:
             raise ConnectionResetError(describe_close(code, str(reason or "")))
-        text = event.get("text")
-        if isinstance(text, str):
-            return text.encode()
-        await self.close(BINARY)
-        raise ConnectionAbortedError("the peer sent a binary frame")
 
-    async def send(self, message: bytes, /) -> None:
-        """Send a text frame."""
-        if self._closed:
-            raise ConnectionResetError("the WebSocket is closed")
-        await self._send({"type": "websocket.send", "text": message.decode()})
+    def pause(self) -> None:
+        """Deliver nothing until ``resume``."""
+        self._readable.clear()
+
+    def resume(self) -> None:
+        """Deliver again."""
+        self._readable.set()
+
+    async def send(self, messages: Sequence[bytes], /) -> None:
+        """Send a text frame for each message."""
+        for message in messages:
+            if self._closed:
+                raise ConnectionResetError("the WebSocket is closed")
+            await self._send({"type": "websocket.send", "text": message.decode()})
 
     async def close(self, code: int, /) -> None:
         """Begin the closing handshake, unless it has begun."""

@@ -1,12 +1,14 @@
 """WebSocket connector: opens a client's transport by the library ``websockets``, again for each reconnect."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Final, Literal
+from typing import Any, Final, Literal, cast
 
+from typing_extensions import override
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
 from websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedOK,
@@ -15,6 +17,8 @@ from websockets.exceptions import (
     InvalidStatus,
     InvalidURI,
 )
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import Event, State
 from websockets.typing import Origin, Subprotocol
 
 from enkaku._checks import require_seconds
@@ -25,17 +29,99 @@ from .transport import NORMAL, SUBPROTOCOL, WebSocketTransport, describe_close
 __all__ = ["WebSocketDialer"]
 
 
+class _Connection(ClientConnection):
+    """Delivers all messages of a read at once, and sends several by one system call: the library's own class takes each alone."""
+
+    def __init__(
+        self,
+        protocol: ClientProtocol,
+        **options: Any,  # noqa: ANN401 # of the library, which makes the instances
+    ) -> None:
+        super().__init__(protocol, **options)
+        self._messages: list[bytes] = []
+        self._fragments: list[bytes] = []
+        self._deliver: Callable[[Sequence[bytes]], None] | None = None
+        self._reading_paused = False
+
+    @override
+    def process_event(self, event: Event) -> None:
+        """Part of the library's class: handle a frame."""
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+        elif not event.fin:
+            if event.data:
+                self._fragments.append(bytes(event.data))
+        elif self._fragments:
+            self._messages.append(b"".join((*self._fragments, event.data)))
+            self._fragments.clear()
+        else:
+            self._messages.append(bytes(event.data))
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio's protocol."""
+        super().data_received(data)
+        if not self._messages:
+            return
+        if self._deliver is None:
+            self.transport.pause_reading()
+            return
+        messages, self._messages = self._messages, []
+        self._deliver(messages)
+
+    async def receive(self, deliver: Callable[[Sequence[bytes]], None]) -> None:
+        """Deliver messages until the WebSocket is closed.
+
+        Raises:
+            ConnectionClosed: Always: the reason.
+        """
+        self._deliver = deliver
+        messages, self._messages = self._messages, []
+        if messages:
+            deliver(messages)
+            if not self._reading_paused:
+                self.resume_reading()
+        await self.wait_closed()
+        await self.recv()  # raises the reason
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until ``resume_reading``."""
+        self._reading_paused = True
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        self._reading_paused = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    async def send_all(self, messages: Sequence[bytes]) -> None:
+        """Send a text frame for each message; wait while the peer does not read.
+
+        Raises:
+            ConnectionClosed: The WebSocket is closed.
+        """
+        if self.state is not State.OPEN:
+            await self.send(messages[0], text=True)  # raises the reason
+        for message in messages:
+            self.protocol.send_text(message)
+        self.transport.write(b"".join(self.protocol.data_to_send()))
+        await self.drain()
+
+
 class _ClientFrames:
     """A WebSocket of the library ``websockets``."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection: Final = connection
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, deliver: Callable[[Sequence[bytes]], None], message_size: int) -> None:
+        del message_size  # the library knows it
         try:
-            return await self._connection.recv(decode=False)
+            await self._connection.receive(deliver)
         except ConnectionClosedOK:
-            return None
+            return
         except ConnectionClosed as closed:
             code, reason = 1006, ""
             if closed.rcvd is not None:
@@ -46,9 +132,15 @@ class _ClientFrames:
                 ) from None
             raise ConnectionResetError(describe_close(code, reason)) from None
 
-    async def send(self, message: bytes, /) -> None:
+    def pause(self) -> None:
+        self._connection.pause_reading()
+
+    def resume(self) -> None:
+        self._connection.resume_reading()
+
+    async def send(self, messages: Sequence[bytes], /) -> None:
         try:
-            await self._connection.send(message, text=True)
+            await self._connection.send_all(messages)
         except ConnectionClosed as closed:
             raise ConnectionResetError(str(closed)) from None
 
@@ -112,9 +204,10 @@ class WebSocketDialer:
             raise ConnectFailed(f"{self.where}: the server does not speak {SUBPROTOCOL}")
         return WebSocketTransport(_ClientFrames(connection), peer=self.where, end_code=NORMAL)
 
-    async def _connect(self) -> ClientConnection:
-        return await connect(
+    async def _connect(self) -> _Connection:
+        connection = await connect(
             self.where,
+            create_connection=_Connection,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             additional_headers=dict(self.headers),
             origin=None if self.origin is None else Origin(self.origin),
@@ -124,3 +217,4 @@ class WebSocketDialer:
             open_timeout=None,  # this class has its own
             ssl=self.ssl,
         )
+        return cast(_Connection, connection)

@@ -1,18 +1,24 @@
-"""The WebSocket transport: a task that reads frames, and a task that writes them.
+"""The WebSocket transport: a task that receives frames, and a task that sends them.
 
-WebSocket libraries have coroutines to receive and to send, each with backpressure of its own. So a transport is two tasks: the
-reader awaits a frame and delivers it, and awaits no other while reading is paused; the writer sends the frames of a queue,
-which is full at its high-water mark. ``Frames`` is what a library, or an ASGI server, has to offer.
+``Frames`` is what a WebSocket library, or an ASGI server, has to offer: coroutines with backpressure of their own. One task runs
+the coroutine that delivers frames until the end; the other one sends the frames of a queue, which is full at its high-water mark.
+
+Usually sending does not wait. So where nothing is queued, ``_flush`` runs the first step of sending itself, and the writer
+goes on only where that step did not finish: to switch tasks takes as long as to send a small message.
 """
 
 import asyncio
+import contextvars
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Final, Protocol
+
+from typing_extensions import override
 
 from enkaku.errors import ConnectionLost
 from enkaku.transports.base import PeerCredentials, Receiver
 from enkaku.transports.request import HttpRequest
+from enkaku.transports.sockets.coalescing import CoalescingWriter
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 
 __all__ = [
@@ -49,6 +55,7 @@ _MEANINGS: Final = {
     1015: "TLS failed",
 }
 _HIGH_WATER: Final = 64 * 1024  # bytes
+_BATCH: Final = 64 * 1024  # bytes that are sent together, if several messages are queued
 
 
 def describe_close(code: int, reason: str) -> str:
@@ -62,29 +69,62 @@ def describe_close(code: int, reason: str) -> str:
 class Frames(Protocol):
     """An open WebSocket."""
 
-    async def receive(self) -> bytes | None:
-        """Wait for the next text frame; return None when the WebSocket is closed.
+    async def receive(self, deliver: Callable[[Sequence[bytes]], None], message_size: int) -> None:
+        """Deliver text frames until the WebSocket is closed.
+
+        Args:
+            deliver: Takes the messages that are there, one or more; it returns at once and never raises.
+            message_size: The largest message, in bytes.
 
         Raises:
-            OSError: It was closed with an error.
+            OSError: It was closed with an error, or a message is too large.
         """
-        ...
 
-    async def send(self, message: bytes, /) -> None:
-        """Send a text frame; wait while the peer does not read.
+    def pause(self) -> None:
+        """Deliver nothing until ``resume``; may be repeated."""
+
+    def resume(self) -> None:
+        """Deliver again; may be repeated."""
+
+    async def send(self, messages: Sequence[bytes], /) -> None:
+        """Send a text frame for each message; wait while the peer does not read.
 
         Raises:
             OSError: It is closed.
         """
 
     async def close(self, code: int, /) -> None:
-        """Begin the closing handshake. ``receive`` returns None after it."""
+        """Begin the closing handshake. ``receive`` returns after it."""
 
     def abort(self) -> None:
         """End it at once, if that is possible without waiting."""
 
 
-class WebSocketTransport:
+class _Begun:
+    """The rest of a coroutine whose first step has been run outside its task."""
+
+    def __init__(self, coroutine: Coroutine[object, object, None], waits_for: object) -> None:
+        self._coroutine: Final = coroutine
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[object, object, None]:
+        try:
+            while True:
+                try:
+                    value = yield self._waits_for
+                except BaseException as error:  # noqa: BLE001 # also a cancellation
+                    self._waits_for = self._coroutine.throw(error)
+                else:
+                    self._waits_for = self._coroutine.send(value)
+        except StopIteration:
+            return
+
+    def close(self) -> None:
+        """End it without the rest."""
+        self._coroutine.close()
+
+
+class WebSocketTransport(CoalescingWriter):
     """Adapts a WebSocket to the ``Transport`` interface.
 
     Args:
@@ -97,17 +137,18 @@ class WebSocketTransport:
     def __init__(
         self, frames: Frames, *, peer: str, end_code: int, request: HttpRequest | None = None
     ) -> None:
+        super().__init__(asyncio.get_running_loop())
         self._frames: Final = frames
         self._peer: Final = peer
         self._end_code: Final = end_code
         self._request: Final = request
-        self._loop: Final = asyncio.get_running_loop()
-        self._message_size = 0
         self._receiver: Receiver | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
-        self._readable: Final = asyncio.Event()
-        self._readable.set()
+        self._writer_context: Final = contextvars.copy_context()
+        self._writer_idle = False
+        self._begun: _Begun | None = None
+        self._begun_size = 0
         self._queue: Final[deque[bytes]] = deque()
         self._queued: Final = asyncio.Event()
         self._flushed: Final = asyncio.Event()
@@ -138,7 +179,7 @@ class WebSocketTransport:
     @property
     def buffered(self) -> int:
         """How many bytes of messages wait to be sent."""
-        return self._size
+        return self._pending_size + self._size
 
     @property
     def writable(self) -> bool:
@@ -159,29 +200,12 @@ class WebSocketTransport:
             self._loop.call_soon(receiver.connection_lost, self._error)
             return
         self._receiver = receiver
-        self._message_size = message_size
         self._write_timeout.seconds = unread_time
-        self._reader = self._loop.create_task(self._read(receiver))
-        self._writer = self._loop.create_task(self._write())
+        self._reader = self._loop.create_task(self._frames.receive(self._deliver, message_size))
+        self._writer = self._loop.create_task(self._write(), context=self._writer_context)
         # Not in the task itself: one that is cancelled before its first step runs none of its code.
         self._reader.add_done_callback(self._on_read)
         self._writer.add_done_callback(self._on_written)
-
-    def write(self, message: bytes) -> None:
-        """Send a message without waiting."""
-        if self._ending or self._lost.done():
-            return
-        self._queue.append(message)
-        self._size += len(message)
-        self._queued.set()
-        self._flushed.clear()
-        if self._size > _HIGH_WATER and self._write_queue.writable:
-            self._write_queue.mark_full()
-
-    def write_all(self, messages: Sequence[bytes]) -> None:
-        """Send several messages, as ``write`` does."""
-        for message in messages:
-            self.write(message)
 
     async def drain(self) -> None:
         """Wait until this end is writable.
@@ -197,11 +221,11 @@ class WebSocketTransport:
     def pause_reading(self) -> None:
         """Deliver nothing until ``resume_reading``. No effect while this end closes: it needs the peer's end."""
         if not self._ending:
-            self._readable.clear()
+            self._frames.pause()
 
     def resume_reading(self) -> None:
         """Deliver again."""
-        self._readable.set()
+        self._frames.resume()
 
     async def close(self, *, within: float) -> None:
         """Send what was written, then the close frame; wait for the peer's, and abort after a timeout."""
@@ -210,6 +234,7 @@ class WebSocketTransport:
                 if self._reader is None:
                     self.abort()
                 elif not self._lost.done():
+                    self._flush()
                     self._ending = True
                     self.resume_reading()
                     await self._flushed.wait()
@@ -239,28 +264,91 @@ class WebSocketTransport:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _read(self, receiver: Receiver) -> None:
-        while (message := await self._frames.receive()) is not None:
-            await self._readable.wait()
-            if len(message) > self._message_size:
-                await self._frames.close(TOO_LARGE)
-                raise ConnectionAbortedError(
-                    f"the peer sent a message of more than {self._message_size} bytes"
-                )
-            receiver.messages_received((message,))
+    def _deliver(self, messages: Sequence[bytes]) -> None:
+        self._replying = True
+        if self._receiver is not None:
+            self._receiver.messages_received(messages)
 
     async def _write(self) -> None:
         while True:
-            await self._queued.wait()
+            if self._begun is not None:
+                await self._begun
+                self._begun = None
+                self._on_sent(self._begun_size)
             while self._queue:
-                message = self._queue.popleft()
-                await self._frames.send(message)
-                self._size -= len(message)
-                self._sent += len(message)
-                if self._size <= _HIGH_WATER and not self._write_queue.writable:
-                    self._write_queue.mark_writable()
-            self._queued.clear()
+                messages, size = self._take_queued()
+                await self._frames.send(messages)
+                self._on_sent(size)
             self._flushed.set()
+            self._queued.clear()
+            self._writer_idle = True
+            await self._queued.wait()
+            self._writer_idle = False
+
+    @override
+    def _flush(self) -> None:
+        pending, size = self._pending, self._pending_size
+        self._pending, self._pending_size = [], 0
+        if not pending or self._ending or self._lost.done():
+            return
+        self._queue.extend(pending)
+        self._size += size
+        if self._writer_idle and self._writer is not None:
+            self._send_queued(self._writer)
+        if self._size > _HIGH_WATER and self._write_queue.writable:
+            self._write_queue.mark_full()
+
+    def _send_queued(self, writer: asyncio.Task[None]) -> None:
+        """Send in the place of the idle writer, and wake it if sending waits."""
+        self._writer_idle = False  # what is written meanwhile joins the queue
+        while self._queue:
+            messages, size = self._take_queued()
+            sending = self._frames.send(messages)
+            try:
+                waits_for = self._step(sending, writer)
+            except StopIteration:
+                self._on_sent(size)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 # not the writer's
+                self._on_send_error(error)
+            else:
+                self._begun, self._begun_size = _Begun(sending, waits_for), size
+                self._flushed.clear()
+                self._queued.set()
+                return
+        self._writer_idle = True
+
+    def _step(
+        self, coroutine: Coroutine[object, object, None], writer: asyncio.Task[None]
+    ) -> object:
+        """Run the first step of a coroutine as if the writer did: it is the current task, with its context."""
+        # asyncio documents both for whoever extends it.
+        enter = asyncio.tasks._enter_task  # noqa: SLF001 # see above
+        leave = asyncio.tasks._leave_task  # noqa: SLF001 # see above
+        task = asyncio.current_task(self._loop)
+        if task is not None:
+            leave(self._loop, task)
+        enter(self._loop, writer)
+        try:
+            return self._writer_context.run(coroutine.send, None)
+        finally:
+            leave(self._loop, writer)
+            if task is not None:
+                enter(self._loop, task)
+
+    def _take_queued(self) -> tuple[list[bytes], int]:
+        """Return the next messages, and their size."""
+        messages = [self._queue.popleft()]
+        size = len(messages[0])
+        while self._queue and size < _BATCH:
+            messages.append(self._queue.popleft())
+            size += len(messages[-1])
+        return messages, size
+
+    def _on_sent(self, size: int) -> None:
+        self._size -= size
+        self._sent += size
+        if self._size <= _HIGH_WATER and not self._write_queue.writable:
+            self._write_queue.mark_writable()
 
     def _on_read(self, task: asyncio.Task[None]) -> None:
         """Handle the end of the WebSocket."""
@@ -277,13 +365,19 @@ class WebSocketTransport:
             receiver.connection_lost(self._error)
 
     def _on_written(self, task: asyncio.Task[None]) -> None:
+        if self._begun is not None:
+            self._begun.close()
+        self._on_send_error(None if task.cancelled() else task.exception())
+
+    def _on_send_error(self, error: BaseException | None) -> None:
         """Handle that nothing can be sent any more: the reader will soon get the end."""
         self._discard()
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, OSError):
+        if error is not None and not isinstance(error, OSError | asyncio.CancelledError):
             self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
+    @override
     def _discard(self) -> None:
+        super()._discard()
         self._queue.clear()
         self._size = 0
         self._flushed.set()
