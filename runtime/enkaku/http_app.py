@@ -15,8 +15,9 @@ from enkaku.server.server import Server
 from enkaku.server.session import Session
 from enkaku.transports.asgi import AsgiReceive, AsgiSend, Header, Scope, peer_of
 from enkaku.transports.http.exchange import Exchange
+from enkaku.transports.http.feed import FeedTransport
 from enkaku.transports.http.origins import Access, needs_preflight
-from enkaku.transports.http.posted import FeedTransport, PostTransport
+from enkaku.transports.http.posted import PostTransport
 from enkaku.transports.request import HttpRequest
 from enkaku.wire.error_codes import FAILED, ErrorCode
 from enkaku.wire.messages import (

@@ -11,7 +11,7 @@ import enkaku
 import h11
 import pytest
 from enkaku import http_app
-from enkaku.transports.http import posted
+from enkaku.transports.http import feed as feeds
 from rawhttp import Response, Site, message, site
 from support import Lifetime, Serving, Tired, soon, until
 from webserver import serving_app
@@ -338,7 +338,7 @@ async def test_slow_request_gets_its_headers_at_once(monkeypatch: pytest.MonkeyP
 
 
 async def test_silent_feed_carries_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posted, "_SILENCE", 0.01)
+    monkeypatch.setattr(feeds, "_SILENCE", 0.01)
     life = Lifetime()
     async with serving(Serving(watch=life.forever)) as (_, made):
         feed = await made.feed(message(typ="stream", rid="s1", prc="watch", prm=1))

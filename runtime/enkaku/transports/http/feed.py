@@ -1,0 +1,242 @@
+"""The feed as the server has it: the endless response that carries what a session's calls are sent.
+
+The client's POSTs to its session are delivered by the tasks of their requests; a task of the feed itself sends what the server
+writes, many events at a time. Its queue is full above a high-water mark, so that handlers wait for a client that reads slowly.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from enkaku.errors import ConnectionLost
+from enkaku.transports.base import Receiver
+from enkaku.transports.request import HttpRequest
+from enkaku.transports.write_queue import WriteQueue, WriteTimeout
+from enkaku.wire.messages import HELLO
+
+from .exchange import Exchange
+from .posted import Posted
+
+__all__ = ["FeedTransport"]
+
+_CHUNK: Final = 64 * 1024  # bytes of events that are sent at once
+_HIGH_WATER: Final = 64 * 1024  # bytes
+_SILENCE: Final = 15.0  # seconds, until a comment is sent
+_COMMENT: Final = b":\n\n"
+_EVENT: Final = b"data: %b\n\n"
+
+
+class _Queue:
+    """Messages that wait until a task sends them.
+
+    Args:
+        on_timeout: Called with the error when the peer reads nothing for the write timeout, while it is full.
+
+    Attributes:
+        size: How many bytes wait, or are being sent.
+        timeout: The write timeout; see ``WriteTimeout``.
+    """
+
+    __slots__ = ("_messages", "_sent", "_waiter", "_writers", "size", "timeout")
+
+    def __init__(self, on_timeout: Callable[[Exception], None]) -> None:
+        self.size = 0
+        self._messages: list[bytes] = []
+        self._sent = 0
+        self._waiter: asyncio.Future[None] | None = None  # of the task that sends
+        self.timeout: Final = WriteTimeout(lambda: self._sent, on_timeout)
+        self._writers: Final = WriteQueue(self.timeout)
+
+    @property
+    def writable(self) -> bool:
+        """Whether ``drain`` would return at once."""
+        return self._writers.writable
+
+    @property
+    def waiting(self) -> bool:
+        """Whether messages wait that no task sends yet."""
+        return bool(self._messages)
+
+    def put(self, messages: Iterable[bytes]) -> None:
+        """Add messages."""
+        for message in messages:
+            self._messages.append(message)
+            self.size += len(message)
+        if self.size > _HIGH_WATER and self._writers.writable:
+            self._writers.mark_full()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let ``wait`` return."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until there is a message, or for ``wake``."""
+        if not self._messages:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def take(self) -> list[bytes]:
+        """Return the messages that wait, which the task is about to send."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def sent(self, messages: Iterable[bytes]) -> None:
+        """Count messages that were taken and are sent."""
+        size = sum(map(len, messages))
+        self.size -= size
+        self._sent += size
+        if self.size <= _HIGH_WATER and not self._writers.writable:
+            self._writers.mark_writable()
+
+    async def drain(self) -> None:
+        """Wait until it is not full; writers continue in order."""
+        await self._writers.wait()
+
+    def clear(self) -> None:
+        """Drop what waits, and release all that wait."""
+        self._messages = []
+        self.size = 0
+        self._writers.release_all()
+        self.wake()
+
+
+class FeedTransport(Posted):
+    """Carries the messages of a session.
+
+    Args:
+        request: The POST that has opened the session.
+        peer: The client.
+    """
+
+    def __init__(self, request: HttpRequest, peer: str) -> None:
+        super().__init__(request, peer)
+        self._queue: Final = _Queue(self._on_write_timeout)
+        self._sending: asyncio.Task[None] | None = None
+        self._blocked = False  # while the ASGI server sends
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of messages wait to be sent."""
+        return self._queue.size
+
+    @property
+    def writable(self) -> bool:
+        """Whether ``drain`` would return at once."""
+        return self._queue.writable and not self._ending
+
+    def start(
+        self,
+        receiver: Receiver,
+        *,
+        message_size: int,
+        message_time: float | None = None,
+        unread_time: float | None = None,
+    ) -> None:
+        """Keep the receiver. Bodies are limited where they are read."""
+        super().start(receiver, message_size=message_size, message_time=message_time)
+        self._queue.timeout.seconds = unread_time
+
+    def write(self, message: bytes) -> None:
+        """Send a message without waiting."""
+        if not self._ending and message is not HELLO:
+            self._queue.put((message,))
+
+    def write_all(self, messages: Sequence[bytes]) -> None:
+        """Send several messages, as ``write`` does."""
+        if not self._ending:
+            self._queue.put(messages)
+
+    async def drain(self) -> None:
+        """Wait until this end is writable.
+
+        Raises:
+            ConnectionLost: The session has ended.
+        """
+        await self._queue.drain()
+        if self._ending:
+            raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
+
+    async def run(
+        self,
+        response: Exchange,
+        left: asyncio.Task[None],
+    ) -> None:
+        """Send events until the session ends, or the client leaves.
+
+        Args:
+            response: The feed; its headers are sent already.
+            left: Ends when the client has left.
+        """
+        sending = self._sending = asyncio.create_task(self._send_events(response))
+        try:
+            await asyncio.wait({sending, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            await asyncio.wait({sending})
+            self._queue.clear()
+            if not sending.cancelled() and self._error is None:
+                error = sending.exception()
+                self._error = error if isinstance(error, Exception) else None
+
+    def abort(self) -> None:
+        """End at once; what was not sent is lost."""
+        self._queue.clear()
+        super().abort()
+        if self._blocked and self._sending is not None:
+            self._sending.cancel()  # else it would wait for a client that reads nothing
+
+    async def _send_events(self, response: Exchange) -> None:
+        queue, loop = self._queue, asyncio.get_running_loop()
+        last = loop.time()
+        await self._send(response, _COMMENT)
+        silence = loop.call_later(_SILENCE, queue.wake)
+        try:
+            while True:
+                await queue.wait()
+                for chunk in _chunks(queue.take()):
+                    await self._send(response, b"".join([_EVENT % message for message in chunk]))
+                    queue.sent(chunk)
+                    last = loop.time()
+                if self._ending and not queue.waiting:
+                    break
+                if loop.time() >= silence.when():
+                    if loop.time() - last >= _SILENCE:
+                        await self._send(response, _COMMENT)
+                        last = loop.time()
+                    silence = loop.call_at(last + _SILENCE, queue.wake)
+        finally:
+            silence.cancel()
+        await response.finish()
+
+    async def _send(self, response: Exchange, data: bytes) -> None:
+        self._blocked = True
+        try:
+            await response.write(data)
+        finally:
+            self._blocked = False
+
+    def _end_response(self) -> None:
+        self._queue.wake()
+
+    def _on_write_timeout(self, error: Exception) -> None:
+        self._error = self._error or error
+        self.abort()
+
+
+def _chunks(messages: list[bytes]) -> Iterator[list[bytes]]:
+    """Split messages into those that are sent at once."""
+    chunk: list[bytes] = []
+    size = 0
+    for message in messages:
+        chunk.append(message)
+        size += len(message)
+        if size >= _CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
