@@ -47,6 +47,7 @@ class Post:
         self.headers = headers
         self.body = body
         self.lost = asyncio.Event()
+        self.began = False
 
     @property
     def payloads(self) -> list[dict[str, Any]]:
@@ -74,6 +75,7 @@ class Post:
 
     def raw(self, data: bytes) -> None:
         """Send bytes of an answer."""
+        self.began = True
         self._transport.write(data)
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
@@ -143,7 +145,7 @@ class _Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._data += data
         head, end, rest = self._data.partition(b"\r\n\r\n")
-        if not end or self._post is not None:
+        if not end or self._post is not None or self._server.answered_early:
             return
         first, *fields = head.decode().split("\r\n")
         headers = {
@@ -151,6 +153,9 @@ class _Protocol(asyncio.Protocol):
         }
         size = int(headers.get("content-length", 0))
         if len(rest) < size:
+            if self._server.early is not None:
+                self._server.answered_early = True
+                self._server.early(Post(self.transport, self.transport.close, first, headers, b""))
             return
         self._data = rest[size:]
         self._post = Post(self.transport, self._on_end, first, headers, rest[:size])
@@ -168,9 +173,13 @@ class HttpServer:
         self._tls = tls
         self.posts: asyncio.Queue[Post] = asyncio.Queue()
         self.connections: set[_Protocol] = set()
+        self.early: Callable[[Post], None] | None = None  # answers before the body has come
+        self.answered_early = False
         self.opened = 0
         self.probes = 0
         self.port = 0
+        self._all: list[Post] = []
+        self._answers_all = False
         self._listener: asyncio.Server | None = None
 
     @property
@@ -181,8 +190,18 @@ class HttpServer:
         if post.method == "GET":
             self.probes += 1
             self.probe(post)
+        elif self._answers_all:
+            post.answer(204)
         else:
+            self._all.append(post)
             self.posts.put_nowait(post)
+
+    def answer_all(self) -> None:
+        """Answer each POST that has no answer, and those that come: the test is over."""
+        self._answers_all = True
+        for post in self._all:
+            if not post.began:
+                post.answer(204)
 
     async def next(self) -> Post:
         """Return the next POST."""
@@ -239,5 +258,8 @@ async def facing_http(
     """A connection over HTTP, and the server that the test plays."""
     async with http_server(probe) as server:
         async with enkaku.connect_http(server.url, **options) as connection:
-            async with asyncio.timeout(LONG):
-                yield connection, server
+            try:
+                async with asyncio.timeout(LONG):
+                    yield connection, server
+            finally:
+                server.answer_all()

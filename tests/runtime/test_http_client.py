@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,7 +23,7 @@ from httpserver import (
     message,
     ours,
 )
-from support import ASK, ECHO, FILL, POUR, TALK, TELL, WATCH, soon, turns
+from support import ASK, ECHO, FILL, POUR, TALK, TELL, WATCH, soon, turns, until
 
 pytestmark = pytest.mark.usefixtures("no_pause")
 
@@ -523,6 +524,9 @@ async def test_http_later_stream_without_answer_is_lost_alone(name: str) -> None
             LOSSES[name](await server.next())
             with pytest.raises(enkaku.ConnectionLost, match="watch: the connection was lost"):
                 await stream.result()
+            abort = await server.next()  # it may have been executed
+            assert abort.payload["typ"] == "abort"
+            abort.answer(204)
         await goes_on(opening, first)
 
 
@@ -921,6 +925,26 @@ async def test_http_grants_follow_reading() -> None:
             post.answer(204)
 
 
+async def test_http_answer_before_whole_message_is_taken() -> None:
+    async with facing_http(foreign) as (connection, server):
+        server.early = lambda post: post.answer(413, b'{"error":"Request body too large"}')
+        asking = asyncio.create_task(connection.request(ECHO, "x" * 3_000_000))
+        error = await ended(asking)
+        assert isinstance(error, enkaku.CallError)
+        assert error.data == {"status": 413}
+
+
+async def test_http_comments_show_that_server_is_alive() -> None:
+    limits = enkaku.Limits(silence=0.2)
+    async with with_feed(limits=limits) as (connection, server, opening, first):
+        session = connection._sessions.session
+        before = session._idle.last
+        opening.chunk(b":\n\n")
+        await until(lambda: session._idle.last > before)
+        await goes_on(opening, first)
+        assert server.posts.empty()
+
+
 async def test_http_other_server_gets_no_extension() -> None:
     async with with_channel(foreign) as (_, server, opening, channel):
         with pytest.raises(enkaku.NotSupported):
@@ -1105,6 +1129,15 @@ async def test_http_takes_proxy_of_environment_if_asked(
         async with http_server() as server:
             async with enkaku.connect_http(server.url, proxy=proxy):
                 assert (other.probes, server.probes) == ((1, 0) if proxy else (0, 1))
+
+
+async def test_http_without_library_raises_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    for name in ("dial", "pool"):
+        monkeypatch.delitem(sys.modules, f"enkaku.transports.http.{name}")
+    with pytest.raises(enkaku.MissingExtra, match=r"pip install 'enkaku\[http\]'"):
+        async with enkaku.connect_http("http://127.0.0.1:1/"):
+            pass
 
 
 # A server that is gone, and comes back

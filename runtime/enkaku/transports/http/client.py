@@ -308,6 +308,8 @@ class HttpTransport(SeparateCalls):
                 await answer.close()
         except HttpFailure as failure:
             self._fail_stream(stream, self._explain(failure))
+            if not (failure.unreachable or feed.ended):
+                self._write_to(stream.rid, encode_abort(stream.rid, None), ends=True)  # it may run
             return True
         if answer.status == _BAD_REQUEST and _UNKNOWN_SESSION in body:
             feed.remove(stream.rid)

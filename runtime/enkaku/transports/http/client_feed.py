@@ -145,11 +145,11 @@ class ClientFeed:
         async for chunk in answer.chunks():
             self._last = self._loop.time()
             messages = events.split(chunk)
-            if messages:
-                ended: list[str] = []
-                owner.on_messages([each for each in messages if self._is_known(each, ended)])
-                for rid in ended:
-                    self.remove(rid)
+            ended: list[str] = []
+            # Without a message, too: a comment shows that the server is alive.
+            owner.on_messages([each for each in messages if self._is_known(each, ended)])
+            for rid in ended:
+                self.remove(rid)
             if events.unfinished or "message" in self._timers:
                 self._on_unfinished()
             if events.violation:

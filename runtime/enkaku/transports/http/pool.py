@@ -1,14 +1,18 @@
 """The HTTP library, aiohttp, behind the interface of ``answers``. No other module imports it."""
 
+import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from ssl import SSLContext
 from typing import Final, Literal
 
 import aiohttp
+from aiohappyeyeballs import AddrInfoType
 from yarl import URL
 
 from enkaku.errors import UsageError
+from enkaku.transports.sockets.options import KEEPALIVE, set_keepalive
 
 from .answers import Answer, HttpFailure
 
@@ -16,6 +20,9 @@ __all__ = ["ConnectionPool", "PoolOptions"]
 
 # Seconds. Servers keep idle connections for 5 and longer; on one that the server has just closed, a POST would be lost.
 _KEEPALIVE: Final = 4.0
+_LARGE: Final = (
+    256 * 1024
+)  # bytes of a body that is written in pieces, between which other tasks run
 _UNREACHABLE: Final = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -92,6 +99,7 @@ class ConnectionPool:
                 limit=size,
                 keepalive_timeout=_KEEPALIVE,
                 ssl=True if options.ssl is None else options.ssl,
+                socket_factory=_make_socket,
             ),
             headers={"accept-encoding": "identity"} | dict(options.headers),
             cookie_jar=self.cookies,
@@ -108,7 +116,7 @@ class ConnectionPool:
             response = await self._session.request(
                 method,
                 self._url,
-                data=body,
+                data=body if body is None or len(body) <= _LARGE else BytesIO(body),
                 headers=headers,
                 proxy=self._proxy,
                 allow_redirects=False,
@@ -143,6 +151,13 @@ class _Response:
 
     async def close(self) -> None:
         self._response.close()  # the connection, too, unless the answer was complete
+
+
+def _make_socket(address: AddrInfoType) -> socket.socket:
+    """Return a socket with TCP keepalive: without it, a feed would never end whose server has vanished."""
+    sock = socket.socket(*address[:3])
+    set_keepalive(sock, KEEPALIVE)
+    return sock
 
 
 def _describe(error: Exception) -> str:
