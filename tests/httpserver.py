@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import enkaku
 from support import LONG, WITHIN, line
@@ -132,8 +132,7 @@ class _Protocol(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._server.opened += 1
         self._server.connections.add(self)
 
@@ -200,7 +199,7 @@ class HttpServer:
         """Answer each POST that has no answer, and those that come: the test is over."""
         self._answers_all = True
         for post in self._all:
-            if not post.began:
+            if not (post.began or post.lost.is_set()):
                 post.answer(204)
 
     async def next(self) -> Post:
