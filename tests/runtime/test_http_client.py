@@ -808,6 +808,24 @@ async def send_all(channel: Any, items: list[str]) -> None:
         await channel.send(item)
 
 
+async def test_http_batch_that_is_too_large_is_sent_one_by_one() -> None:
+    async with with_channel() as (_, server, opening, channel):
+        await channel.send("first")
+        first = await server.next()
+        for item in ("a", "b", "c"):
+            await channel.send(item)
+        first.answer(204)
+        batch = await server.next()
+        assert len(batch.payloads) == 3
+        batch.answer(413, b'{"error":"Request body too large"}')
+        for item in ("a", "b", "c"):
+            post = await server.next()
+            assert post.payload["val"] == item
+            post.answer(204)
+        opening.chunk(event(typ="result", rid=opening.rid, val=3))
+        assert await channel.result() == 3
+
+
 async def test_http_full_outbox_suspends_sender() -> None:
     async with with_channel() as (_, server, _, channel):
         await channel.send("first")

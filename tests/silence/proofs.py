@@ -96,6 +96,20 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "test_serve_http_large_frame_closes_with_1009",
         ),
         "a request is larger than the server allows (HTTP)": ("test_large_body_is_answered_413",),
+        "the server, or a proxy, answers a call with a status alone (HTTP)": (
+            "test_http_status_fails_request_alone",
+            "test_http_status_fails_later_stream_alone",
+        ),
+        "an answer is no reply to its call (HTTP)": (
+            "test_http_request_without_message_fails_alone",
+        ),
+        "the connection of a request breaks (HTTP)": (
+            "test_http_request_without_answer_is_lost_alone",
+        ),
+        "the feed ends or breaks (HTTP)": ("test_http_end_of_feed_loses_its_streams_alone",),
+        "the feed of a server of this library is silent (HTTP)": (
+            "test_http_silent_feed_of_ours_is_lost",
+        ),
         "a request takes longer than a proxy waits (HTTP)": (
             "test_slow_request_gets_its_headers_at_once",
         ),

@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Final, TypeVar
 
-from enkaku.errors import ConnectionLost, EnkakuError, InvalidMessage, MessageTooLarge
+from enkaku.errors import CallError, ConnectionLost, EnkakuError, InvalidMessage, MessageTooLarge
 from enkaku.transports.base import Oversized, PeerCredentials, Receiver, SeparateCalls
 from enkaku.transports.request import HttpRequest
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
@@ -38,6 +38,7 @@ _SESSION: Final = "enkaku-session-id"
 _EVENTS: Final = "text/event-stream"
 _BAD_REQUEST: Final = 400
 _STOPPING: Final = 503
+_TOO_LARGE: Final = {"status": 413}
 _UNKNOWN_SESSION: Final = b"Invalid session ID"
 _EXT: Final = {"enkaku-ext": "1"}
 _POST: Final = {"content-type": "application/json", "accept": "application/json"} | _EXT
@@ -465,6 +466,13 @@ class HttpTransport(SeparateCalls):
             self._posting -= size
             self._sent += size
         if error is None:
+            return
+        if len(batch) > 1 and isinstance(error, CallError) and error.data == _TOO_LARGE:
+            # Each message may be small enough. None was executed.
+            if feed.outbox is not None:
+                feed.outbox.limit //= 4
+            for written in batch:
+                await self._post_batch(feed, (written,))
             return
         for rid in {written.rid for written in batch}:
             stream = self._streams.get(rid)

@@ -34,6 +34,9 @@ class Outbox:
         spawn: Starts a task, which the transport owns.
         batches: Whether one POST may carry many messages.
         on_change: Called with the change of the number of bytes that wait, when messages leave.
+
+    Attributes:
+        limit: How many bytes of messages a batch may have; a larger message goes alone.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class Outbox:
         self._post: Final = post
         self._spawn: Final = spawn
         self._on_change: Final = on_change
-        self._limit: Final = _BATCH if batches else 0
+        self.limit = _BATCH if batches else 0
         self._waiting: deque[Written] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -82,7 +85,7 @@ class Outbox:
         waiting = self._waiting
         batch = [waiting.popleft()]
         size = len(batch[0].message)
-        while waiting and size + len(waiting[0].message) <= self._limit:
+        while waiting and size + len(waiting[0].message) <= self.limit:
             batch.append(waiting.popleft())
             size += len(batch[-1].message)
         self._on_change(-size)

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from ssl import SSLContext
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import aiohttp
-from aiohappyeyeballs import AddrInfoType
 from yarl import URL
 
 from enkaku.errors import UsageError
@@ -28,6 +27,12 @@ _UNREACHABLE: Final = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientHttpProxyError,
 )
+
+
+_Address: TypeAlias = tuple[
+    int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]
+]
+"""An item of ``socket.getaddrinfo``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,7 @@ class _Response:
         self._response.close()  # the connection, too, unless the answer was complete
 
 
-def _make_socket(address: AddrInfoType) -> socket.socket:
+def _make_socket(address: _Address) -> socket.socket:
     """Return a socket with TCP keepalive: without it, a feed would never end whose server has vanished."""
     sock = socket.socket(*address[:3])
     set_keepalive(sock, KEEPALIVE)
