@@ -1042,6 +1042,7 @@ def older_than_that(get: Post) -> None:
     [
         (too_old, "older than 0.14.1"),
         (older_than_that, "older than 0.14.1"),
+        (body(b"", 502), r"not available .* 502"),
         (body(b"", 503), r"stopping.* 503"),
         (body(b"<html>"), "no Enkaku server: a GET was answered with status 200 .OK., instead"),
         (body(b"", 404), "status 404 .Not Found."),
@@ -1075,6 +1076,13 @@ async def test_http_connect_refused_raises() -> None:
 async def test_connect_http_rejects_url(url: str) -> None:
     with pytest.raises(enkaku.UsageError, match="is not a URL"):
         async with enkaku.connect_http(url):
+            pass
+
+
+@pytest.mark.parametrize("proxy", ["nonsense", "socks5://127.0.0.1", "http://"])
+async def test_connect_http_rejects_proxy(proxy: str) -> None:
+    with pytest.raises(enkaku.UsageError, match=r"proxy: .* is not a URL"):
+        async with enkaku.connect_http("http://127.0.0.1:1/", proxy=proxy):
             pass
 
 
@@ -1204,8 +1212,9 @@ async def test_http_reconnects_when_server_is_back() -> None:
         await stream_works(connection, server)
 
 
-async def test_http_stopping_server_is_waited_for() -> None:
-    probes = [ours, body(b"", 503), body(b"", 503), ours]
+@pytest.mark.parametrize("status", [502, 503])
+async def test_http_unavailable_server_is_waited_for(status: int) -> None:
+    probes = [ours, body(b"", status), body(b"", status), ours]
 
     def probe(get: Post) -> None:
         probes.pop(0)(get)
@@ -1214,7 +1223,7 @@ async def test_http_stopping_server_is_waited_for() -> None:
         repeating = asyncio.create_task(connection.request(REPEAT, 1))
         once = ask(connection)
         posts = [await server.next(), await server.next()]
-        posts[0].answer(503)
+        posts[0].answer(status)
         assert isinstance(await ended(once), enkaku.ConnectionLost)
         again = await server.next()
         again.result(4)

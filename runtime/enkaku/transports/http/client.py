@@ -37,7 +37,9 @@ _HIGH_WATER: Final = 64 * 1024  # bytes
 _SESSION: Final = "enkaku-session-id"
 _EVENTS: Final = "text/event-stream"
 _BAD_REQUEST: Final = 400
-_STOPPING: Final = 503
+_UNAVAILABLE: Final = frozenset(
+    {502, 503}
+)  # of a proxy that does not reach the server; of a server that stops
 _TOO_LARGE: Final = {"status": 413}
 _UNKNOWN_SESSION: Final = b"Invalid session ID"
 _EXT: Final = {"enkaku-ext": "1"}
@@ -239,9 +241,9 @@ class HttpTransport(SeparateCalls):
         return InvalidMessage("the server's answer is not a reply to this call")
 
     def _status_error(self, status: int, body: bytes) -> EnkakuError:
-        """Return the error of a status; end the transport if the server stops, and another one may follow."""
+        """Return the error of a status; end the transport if the server is not available, and another one may follow."""
         error = status_error(status, body)
-        if status == _STOPPING and self._replaceable:
+        if status in _UNAVAILABLE and self._replaceable:
             lost = ConnectionLost(error.message)
             self._end(lost)
             return lost

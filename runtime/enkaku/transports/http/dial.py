@@ -16,6 +16,7 @@ from .pool import ConnectionPool, PoolOptions
 __all__ = ["HttpDialer"]
 
 _METHOD_NOT_ALLOWED: Final = 405
+_UNAVAILABLE: Final = frozenset({502, 503, 504})
 _ORDERED: Final = 8  # connections: the feed, what is written to its calls, and aborts
 _BODY: Final = 64 * 1024
 _TOO_OLD: Final = "its release is older than 0.14.1, which is not supported"
@@ -49,7 +50,7 @@ class HttpDialer:
         require_whole("max_connections", self.max_connections)
         if self.max_connections < 1:
             raise UsageError(f"max_connections must be 1 or more; got {self.max_connections}")
-        self.options.parse_url()
+        self.options.check()
 
     @property
     def where(self) -> str:
@@ -110,7 +111,7 @@ def _describe(status: int, body: bytes) -> str:
             old = False
     if old:
         return f"the server is one of the TypeScript implementation, but {_TOO_OLD}"
-    if status == 503:
-        return f"the server is stopping, or has too much to do (HTTP status {status})"
+    if status in _UNAVAILABLE:
+        return f"the server is stopping, or not available (HTTP status {status})"
     text = status_error(status, body).message.removeprefix("Transport request failed with ")
     return f"there is no Enkaku server: a GET was answered with {text}, instead of 405"

@@ -55,26 +55,34 @@ class PoolOptions:
     proxy: str | Literal[True] | None
     connect_timeout: float
 
+    def check(self) -> None:
+        """Raise UsageError unless the URL is one of an HTTP server, and the proxy, too."""
+        self.parse_url()
+        if isinstance(self.proxy, str):
+            _parse("proxy: ", self.proxy, "http://proxy.example:3128")
+
     def parse_url(self) -> URL:
         """Return the URL.
 
         Raises:
             UsageError: It is none of an HTTP server.
         """
-        try:
-            url = URL(self.url)
-        except ValueError as error:
-            raise UsageError(f"{self.url!r} is not a URL: {error}") from error
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise UsageError(
-                f"{self.url!r} is not a URL of an HTTP server, such as 'https://example.com/rpc'"
-            )
-        return url
+        return _parse("", self.url, "https://example.com/rpc")
 
     @property
     def peer(self) -> str:
         """The URL without user name and password, for log lines and error messages."""
         return str(self.parse_url().with_user(None).with_fragment(None))
+
+
+def _parse(name: str, text: str, example: str) -> URL:
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise UsageError(f"{name}{text!r} is not a URL: {error}") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise UsageError(f"{name}{text!r} is not a URL of an HTTP server, such as {example!r}")
+    return url
 
 
 class ConnectionPool:
