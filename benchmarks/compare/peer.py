@@ -39,6 +39,7 @@ MODULES: Final = {
     "socketio": "socketio",
     "pyzmq": "zmq",
     "websockets-tcp": "websockets_tcp",
+    "websockets-uvicorn": "websockets_uvicorn",
     "enkaku-ws": "enkaku_ws",
     "socketio-uvicorn": "socketio_uvicorn",
     "enkaku-http": "enkaku_http",

@@ -50,6 +50,7 @@ SUITES: Final = {
         ours=frozenset({"enkaku-ws", "enkaku-http"}),
         peers=(
             "websockets-tcp",
+            "websockets-uvicorn",
             "enkaku-ws",
             "socketio-uvicorn",
             "enkaku-http",

@@ -1,7 +1,5 @@
 """Enkaku over HTTP: ``enkaku.asgi`` in uvicorn, and ``connect_http``; otherwise as the peer ``enkaku``."""
 
-# pyright: basic, reportAttributeAccessIssue=false
-
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,7 +10,7 @@ from compare.bench_protocol import BenchClient
 from compare.peers.enkaku_peer import Bench, Client, Counter, make
 from compare.peers.uvicorn_server import address_of, serve_app
 
-REQUIREMENTS: Final = ("uvicorn==0.54.0", "httptools==0.9.0", "httpx2==2.16.2")
+REQUIREMENTS: Final = ("uvicorn==0.54.0", "httptools==0.9.0", "websockets==17.4", "aiohttp==3.14.5")
 
 __all__ = ["REQUIREMENTS", "connect", "hold", "make", "serve"]
 

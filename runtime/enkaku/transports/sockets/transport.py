@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 from enkaku.errors import ConnectionLost
 from enkaku.transports.base import PeerCredentials, Receiver
+from enkaku.transports.heap import keep_heap
 from enkaku.transports.lines import Framing, Lines
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 
@@ -59,10 +60,6 @@ _CLOSED: Final = (State.ENDED, State.LOST)
 _READ_SIZE: Final = 256 * 1024  # bytes, the size of asyncio's own reads
 _LONG_READ: Final = 4096  # bytes, from which lines are copied out of the buffer one by one
 
-# Bytes. By default, glibc returns the end of the heap to the system from 128 KiB on, and maps larger blocks each time: then
-# every read of large messages faults for each page. It stops once a larger block was freed; see M_MMAP_THRESHOLD in mallopt(3).
-_HEAP_KEPT: Final = 4 * 1024 * 1024
-
 _buffers: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, bytearray]] = WeakKeyDictionary()
 
 
@@ -73,7 +70,7 @@ def shared_buffer(loop: asyncio.AbstractEventLoop) -> bytearray:
     """
     buffer = _buffers.get(loop)
     if buffer is None:
-        bytearray(_HEAP_KEPT)  # and freed
+        keep_heap()
         buffer = _buffers[loop] = bytearray(_READ_SIZE)
     return buffer
 

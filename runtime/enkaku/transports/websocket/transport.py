@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from enkaku.errors import ConnectionLost
 from enkaku.transports.base import PeerCredentials, Receiver
+from enkaku.transports.heap import keep_heap
 from enkaku.transports.request import HttpRequest
 from enkaku.transports.sockets.coalescing import CoalescingWriter
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
@@ -138,6 +139,7 @@ class WebSocketTransport(CoalescingWriter):
         self, frames: Frames, *, peer: str, end_code: int, request: HttpRequest | None = None
     ) -> None:
         super().__init__(asyncio.get_running_loop())
+        keep_heap()
         self._frames: Final = frames
         self._peer: Final = peer
         self._end_code: Final = end_code
