@@ -4,18 +4,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import enkaku
 import pytest
+from enkaku.transports.websocket.transport import WebSocketTransport
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from support import ASK, ECHO, POUR, TALK, TELL, VOID, WATCH, Lifetime, Serving, soon, until
 from webserver import serving_app
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 WITHIN = 10.0
@@ -392,3 +394,118 @@ async def test_websocket_too_many_connections_closes_with_1013() -> None:
                 await second.request(ASK, 1)
             assert "1013" in str(caught.value.__cause__)
         asking.cancel()
+
+
+class FakeFrames:
+    """A WebSocket whose sending waits while ``writable`` is not set."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.tasks: list[object] = []
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.ended = asyncio.Event()
+
+    async def receive(self, deliver: Callable[[Sequence[bytes]], None], message_size: int) -> None:
+        del deliver, message_size
+        await self.ended.wait()
+
+    def pause(self) -> None:
+        """Do nothing."""
+
+    def resume(self) -> None:
+        """Do nothing."""
+
+    async def send(self, messages: Sequence[bytes], /) -> None:
+        for message in messages:
+            async with asyncio.timeout(WITHIN):  # of the current task, which must not change
+                self.tasks.append(asyncio.current_task())
+                await self.writable.wait()
+                self.tasks.append(asyncio.current_task())
+            self.sent.append(message)
+
+    async def close(self, code: int, /) -> None:
+        del code
+        self.ended.set()
+
+    def abort(self) -> None:
+        self.ended.set()
+
+
+class Silent:
+    """A receiver that ignores everything."""
+
+    def messages_received(self, batch: object) -> None:
+        """Do nothing."""
+
+    def message_growing(self, size: int) -> None:
+        """Do nothing."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Do nothing."""
+
+
+@asynccontextmanager
+async def fake_transport() -> AsyncGenerator[tuple[WebSocketTransport, FakeFrames], None]:
+    frames = FakeFrames()
+    transport = WebSocketTransport(frames, peer="a test", end_code=1000)
+    transport.start(Silent(), message_size=1000)
+    await asyncio.sleep(0)  # the writer begins
+    yield transport, frames
+    await transport.close(within=WITHIN)
+
+
+async def test_websocket_write_is_sent_without_task_switch() -> None:
+    async with fake_transport() as (transport, frames):
+        transport.write(b"1")
+        assert frames.sent == [b"1"]
+        assert frames.tasks[0] is not asyncio.current_task()
+
+
+async def test_websocket_send_that_waits_goes_on_in_order() -> None:
+    async with fake_transport() as (transport, frames):
+        frames.writable.clear()
+        transport.write(b"1")
+        transport.write(b"2" * 100_000)
+        transport.write(b"3")
+        assert frames.sent == []
+        assert not transport.writable
+        frames.writable.set()
+        async with asyncio.timeout(WITHIN):
+            await transport.drain()
+        await until(lambda: len(frames.sent) == 3)
+        assert [message[:1] for message in frames.sent] == [b"1", b"2", b"3"]
+        assert len(set(frames.tasks)) == 1
+
+
+async def test_websocket_abort_ends_send_that_waits() -> None:
+    async with fake_transport() as (transport, frames):
+        frames.writable.clear()
+        transport.write(b"1")
+        transport.abort()
+        async with asyncio.timeout(WITHIN):
+            await transport.wait_closed()
+        assert frames.sent == []
+
+
+async def test_websocket_client_joins_fragments() -> None:
+    async def answer_in_fragments(socket: ServerConnection) -> None:
+        async for text in socket:
+            rid = str(text).partition('"rid":"')[2].partition('"')[0]
+            if '"request"' not in str(text):
+                continue
+            head = '{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"result",'
+            await socket.send([head[:20], "", head[20:], f'"rid":"{rid}","val":6}}}}'])
+
+    async with serve(
+        answer_in_fragments,
+        "127.0.0.1",
+        0,
+        subprotocols=["enkaku.v1"],  # type: ignore[list-item] # a str of a NewType
+    ) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with (
+            asyncio.timeout(WITHIN),
+            enkaku.connect_ws(f"ws://127.0.0.1:{port}/") as connection,
+        ):
+            assert await connection.request(ASK, 3) == 6
