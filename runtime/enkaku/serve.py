@@ -212,7 +212,7 @@ async def serve_http(
         async with server.running(listener, addresses, until_answered=True):
             yield server
     finally:
-        await web.close(within=limits.cleanup)
+        await web.close(within=0 if server.aborted else limits.cleanup)
 
 
 @async_block

@@ -416,6 +416,19 @@ async def test_serve_http_end_is_bounded_by_silent_websocket() -> None:
                 assert (await reader.read()).startswith(b"\x88\x02\x03\xe9")
 
 
+async def test_serve_http_abort_waits_for_no_client() -> None:
+    limits = enkaku.Limits(cleanup=1_000)
+    async with asyncio.timeout(WITHIN), AsyncExitStack() as stack:
+        async with enkaku.serve_http(Serving(ask=double), limits=limits) as server:
+            reader, writer = await stack.enter_async_context(raw(server.port))
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            await until(lambda: len(server.connections) == 1)
+            server.abort()
+        with suppress(ConnectionResetError):
+            await reader.read()
+
+
 async def test_serve_http_failing_block_cancels_handlers() -> None:
     life = Lifetime()
     with pytest.raises(ZeroDivisionError):

@@ -110,6 +110,11 @@ class Server:
         return self._stop_wanted.is_set()
 
     @property
+    def aborted(self) -> bool:
+        """Whether ``abort()``, or a second signal, has dropped every connection."""
+        return self._aborted.is_set()
+
+    @property
     def limits(self) -> Limits:
         """The limits of the server."""
         return self._limits
