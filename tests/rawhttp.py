@@ -39,13 +39,15 @@ class Exchange:
         self._http = h11.Connection(h11.CLIENT)
         self._events = b""
 
-    def start(self, body: bytes = b"", method: str = "POST", **headers: str) -> None:
+    def start(
+        self, body: bytes = b"", method: str = "POST", path: str = "/", **headers: str
+    ) -> None:
         """Send a request; underscores in names of headers are hyphens."""
         if self._http.our_state is h11.DONE:
             self._http.start_next_cycle()
         named = {"host": "127.0.0.1", "content-length": str(len(body))}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
-        request = h11.Request(method=method, target="/rpc", headers=list(named.items()))
+        request = h11.Request(method=method, target=path, headers=list(named.items()))
         events = [request, *([h11.Data(body)] if body else []), h11.EndOfMessage()]
         self.writer.write(b"".join(self._http.send(event) or b"" for event in events))
 

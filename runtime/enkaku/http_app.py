@@ -36,16 +36,18 @@ __all__ = ["HttpApp"]
 
 _QUICK: Final = 0.02  # seconds, until the headers of a response leave without the reply
 _SILENCE: Final = 15.0  # seconds, until a blank is sent in front of a reply
+_END_DELAY: Final = 0.1  # seconds
 _EXTENSIONS: Final[Header] = (b"enkaku-ext", b"1")
 _SESSION: Final = b"enkaku-session-id"
 _RETRY: Final[Header] = (b"retry-after", b"1")
 _JSON: Final[Header] = (b"content-type", b"application/json")
 _BATCH: Final = b"application/x-ndjson"
 _BATCH_MAX: Final = 10_000  # messages: to look at their heads takes 10 ms
+_UNBUFFERED: Final[Header] = (b"x-accel-buffering", b"no")  # nginx sends it on at once
 _FEED: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx sends it on at once
+    _UNBUFFERED,
 )
 _OPENINGS: Final = frozenset({"stream", "channel"})
 _TO_CALLS: Final = frozenset({"send", "abort"})
@@ -80,6 +82,7 @@ class HttpApp:
         self._access: Final = access
         self._feeds: Final[dict[str, _Feed]] = {}
         self._posts: Final[dict[str, list[tuple[PostTransport, Session]]]] = {}  # by rid
+        self._answered: asyncio.Future[None] | None = None  # while feeds wait for their end
         self._bodies: Final = server.new_capacity()  # of those that are incomplete
 
     async def serve(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
@@ -98,14 +101,14 @@ class HttpApp:
         exchange.answer_headers = (_EXTENSIONS,)
         headers, access = exchange.headers, self._access
         origin, host = headers.get(b"origin"), headers.get(b"host")
-        if exchange.method not in ("POST", "OPTIONS"):
+        if not access.allows_host(host):
+            await exchange.refuse(403, "Host not allowed")
+        elif exchange.method not in ("POST", "OPTIONS"):
             if self._server.stopping:
                 await _refuse_stopping(exchange)
             else:
                 allow = (b"allow", b"POST, OPTIONS")
                 await exchange.refuse(405, "Method not allowed", (allow,))
-        elif not access.allows_host(host):
-            await exchange.refuse(403, "Host not allowed")
         elif not access.allows_origin(origin, host, secure=exchange.secure):
             await exchange.refuse(403, "Origin not allowed", access.refusal_headers)
         else:
@@ -207,7 +210,10 @@ class HttpApp:
                 return
             if not await transport.wait(_QUICK):
                 watch = watch or _watch(exchange, transport)
-                await exchange.start(200, (_JSON,))
+                await exchange.start(200, (_JSON, _UNBUFFERED))
+                await exchange.write(
+                    b" "
+                )  # granian sends the headers with the first bytes of the body
                 while not await transport.wait(_SILENCE):
                     await exchange.write(b" ")  # JSON may begin with blanks
             await _reply(exchange, transport, session, rid)
@@ -215,8 +221,18 @@ class HttpApp:
             entries.remove(entry)
             if not entries:
                 self._posts.pop(rid, None)
+            if not self._posts and self._answered is not None:
+                self._answered.set_result(None)
+                self._answered = None
             transport.lose()
             await _end(watch)
+
+    async def _wait_answered(self) -> None:
+        """Wait until no request is being answered."""
+        while self._posts:
+            if self._answered is None:
+                self._answered = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._answered)
 
     async def _event(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
         transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
@@ -249,7 +265,13 @@ class HttpApp:
             await exchange.answer(204)
 
     async def _open_feed(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
-        transport = FeedTransport(HttpRequest(scope), peer_of(scope, "http"))
+        ours = b"enkaku-ext" in exchange.headers
+        transport = FeedTransport(
+            HttpRequest(scope),
+            peer_of(scope, "http"),
+            answered=self._wait_answered,
+            delay=0.0 if ours else _END_DELAY,
+        )
         session = self._server.admit(transport)
         if session is None:
             if self._server.stopping:
@@ -264,8 +286,8 @@ class HttpApp:
                 await _refuse(exchange, session)
                 return
             self._feeds[name] = _Feed(transport, session)
+            await transport.deliver((body,))  # before the client learns the id, and sends more
             await exchange.start(200, (*_FEED, (_SESSION, name.encode())))
-            await transport.deliver((body,))
             await transport.run(exchange, watch)
         finally:
             self._feeds.pop(name, None)

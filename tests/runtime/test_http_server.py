@@ -13,7 +13,7 @@ import pytest
 from enkaku import http_app
 from enkaku.transports.http import feed as feeds
 from rawhttp import Response, Site, message, site
-from support import Lifetime, Serving, Tired, soon, until
+from support import Lifetime, Serving, Tired, soon, turns, until
 from webserver import serving_app
 
 FEW = enkaku.Limits(message_size=2000)
@@ -170,7 +170,8 @@ async def test_page_cannot_post_without_asking_first() -> None:
 
 async def test_unknown_host_name_is_answered_403() -> None:
     async with serving(hosts=["localhost"]) as (_, made):
-        assert error(await made.post(ASK)) == (403, "Host not allowed")
+        for method in ("POST", "GET", "OPTIONS"):
+            assert error(await made.post(ASK, method)) == (403, "Host not allowed")
         assert (await made.post(ASK, host="localhost:80")).status == 200
 
 
@@ -606,10 +607,83 @@ async def test_stop_answers_every_call_then_feeds_end() -> None:
         assert (await made.post(later, enkaku_session_id=feed.id)).status == 204
         replies = {(await feed.message())["rid"] for _ in range(2)}
         assert replies == {"s1", "s2"}
+        # The end of a feed is the last of all: some clients take it for the end of the server.
+        ended = asyncio.create_task(feed.exchange.event())
         assert (await slow.response()).payload["code"] == "EKP01"
-        assert isinstance(await feed.exchange.event(), h11.EndOfMessage)
+        assert not ended.done()
+        assert isinstance(await ended, h11.EndOfMessage)
         await stopping
         assert connections(app) == 0
+
+
+async def test_feed_ends_after_request_that_goes_on_during_grace() -> None:
+    life = Lifetime()
+    wait, began = asyncio.Event(), asyncio.Event()
+
+    async def ask(number: int) -> int:
+        began.set()
+        await wait.wait()
+        return number
+
+    async with serving(Serving(ask=ask, watch=life.forever)) as (app, made):
+        feed = await made.feed(message(typ="stream", rid="s1", prc="watch", prm=1))
+        slow = await made.connect()
+        slow.start(ASK)
+        await soon(began, life.began)
+        stopping = asyncio.create_task(app.stop(grace=10))
+        ended = asyncio.create_task(feed.message())
+        await made.post(message(typ="abort", rid="s1"))  # the feed has no call now
+        await soon(life.cancelled)
+        await turns(100)
+        assert not ended.done()
+        wait.set()
+        assert (await slow.response()).payload["val"] == 4
+        with pytest.raises(AssertionError):  # the end of the feed
+            await ended
+        await stopping
+
+
+async def test_client_that_leaves_is_no_failure_of_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        for _ in range(number):
+            await stream.send("x" * 1000)
+        return number
+
+    async with serving(Serving(pour=pour)) as (app, made):
+        opening = message(typ="stream", rid="s1", prc="pour", prm=100_000)
+        for _ in range(30):
+            feed = await made.feed(opening)
+            await feed.message()
+            await feed.close()
+        await until(lambda: connections(app) == 0)
+    assert not [record for record in caplog.records if record.name.startswith("enkaku")]
+
+
+async def test_send_right_behind_opening_finds_its_channel() -> None:
+    async with serving_slowly(enkaku.asgi(Serving(talk=talk))) as made:
+        for _ in range(10):
+            feed = await made.feed(message(typ="channel", rid="c1", prc="talk", prm=10))
+            send = message(typ="send", prc="talk", rid="c1", val=1)
+            assert (await made.post(send)).status == 204
+            assert (await feed.message())["val"] == 10
+            await feed.close()
+
+
+@asynccontextmanager
+async def serving_slowly(app: enkaku.AsgiApp) -> AsyncGenerator[Site, None]:
+    """Serve an app; whatever it sends takes a while, after which the client has it."""
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        async def send_slowly(event: Any) -> None:
+            await send(event)
+            await asyncio.sleep(0.005)
+
+        await app(scope, receive, send_slowly if scope["type"] == "http" else send)
+
+    async with serving_app(slow) as port, site(port) as made:
+        yield made
 
 
 async def test_reader_that_never_reads_holds_up_nobody() -> None:

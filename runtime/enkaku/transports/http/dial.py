@@ -17,6 +17,8 @@ __all__ = ["HttpDialer"]
 
 _METHOD_NOT_ALLOWED: Final = 405
 _UNAVAILABLE: Final = frozenset({502, 503, 504})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_SHOWN: Final = 200  # characters of a URL that the server chose
 _ORDERED: Final = 8  # connections: the feed, what is written to its calls, and aborts
 _BODY: Final = 64 * 1024
 _TOO_OLD: Final = "its release is older than 0.14.1, which is not supported"
@@ -96,6 +98,11 @@ class HttpDialer:
             body = await read_body(answer, _BODY)
         except HttpFailure as failure:
             raise ConnectFailed(f"{self.where}: {failure}") from failure
+        if answer.status in _REDIRECTS:
+            to = answer.header("location")[:_SHOWN]
+            raise ConnectFailed(
+                f"{self.where}: the server redirects to {to!r}: connect to that URL"
+            )
         if answer.status != _METHOD_NOT_ALLOWED:
             raise ConnectFailed(f"{self.where}: {_describe(answer.status, body)}")
         return flow_control

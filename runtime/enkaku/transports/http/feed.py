@@ -5,7 +5,7 @@ writes, many events at a time. Its queue is full above a high-water mark, so tha
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from enkaku.errors import ConnectionLost
@@ -111,10 +111,22 @@ class FeedTransport(Posted):
     Args:
         request: The POST that has opened the session.
         peer: The client.
+        answered: Returns when no other request of a client is being answered. A feed ends after them: clients of the
+            TypeScript implementation take its end for the end of the server.
+        delay: How long the end waits after that, in seconds, until the client has read those answers.
     """
 
-    def __init__(self, request: HttpRequest, peer: str) -> None:
+    def __init__(
+        self,
+        request: HttpRequest,
+        peer: str,
+        *,
+        answered: Callable[[], Awaitable[None]],
+        delay: float,
+    ) -> None:
         super().__init__(request, peer)
+        self._answered: Final = answered
+        self._delay: Final = delay
         self._queue: Final = _Queue(self._on_write_timeout)
         self._sending: asyncio.Task[None] | None = None
         self._blocked = False  # while the ASGI server sends
@@ -159,6 +171,7 @@ class FeedTransport(Posted):
         """
         await self._queue.drain()
         if self._ending:
+            await self._wait_ended()  # before that, the session would take the error for the handler's own
             raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
 
     async def run(
@@ -182,6 +195,15 @@ class FeedTransport(Posted):
             if not sending.cancelled() and self._error is None:
                 error = sending.exception()
                 self._error = error if isinstance(error, Exception) else None
+
+    async def close(self, *, within: float) -> None:
+        """Let the feed end after the answers to other requests, and wait for that; abort after a timeout from then on."""
+        try:
+            await self._answered()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        await super().close(within=within)
 
     def abort(self) -> None:
         """End at once; what was not sent is lost."""
@@ -211,6 +233,8 @@ class FeedTransport(Posted):
                     silence = loop.call_at(last + _SILENCE, queue.wake)
         finally:
             silence.cancel()
+        if not self.aborted:
+            await asyncio.sleep(self._delay)
         await response.finish()
 
     async def _send(self, response: Exchange, data: bytes) -> None:

@@ -37,7 +37,7 @@ class Posted:
         self._receiver: Receiver | None = None
         self._resumed: asyncio.Future[None] | None = None  # while a message waits to be delivered
         self._ending = False
-        self._ended: asyncio.Future[None] | None = None  # while ``close`` waits
+        self._ended: asyncio.Future[None] | None = None  # while somebody waits for the end
         self._error: Exception | None = None
 
     @property
@@ -95,16 +95,12 @@ class Posted:
         """Let the response end, and wait for that; abort after a timeout."""
         self._ending = True
         self._end_response()
-        if self._receiver is None:
-            return
-        if self._ended is None:
-            self._ended = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(within):
-                await asyncio.shield(self._ended)
+                await self._wait_ended()
         except TimeoutError:
             self.abort()
-            await asyncio.shield(self._ended)
+            await self._wait_ended()
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -114,6 +110,12 @@ class Posted:
         self.aborted = self._ending = True
         self._release()
         self._end_response()
+
+    async def _wait_ended(self) -> None:
+        if self._receiver is not None:
+            if self._ended is None:
+                self._ended = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._ended)
 
     def _end_response(self) -> None:
         raise NotImplementedError
