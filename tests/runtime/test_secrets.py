@@ -231,13 +231,13 @@ class _Seen(enkaku.Observer):
 
 
 async def test_server_shows_secret_to_no_one(
-    connect: Connect, caplog: pytest.LogCaptureFixture
+    connect_anyhow: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     seen = _Seen()
     result = Closed.model_construct(token=int("9" * 12))  # type: ignore[arg-type] # wrong on purpose
     options: dict[str, Any] = {"explain_refusals": True, "observers": [seen]}
-    async with connect(_Serving(result), **options) as connection:
+    async with connect_anyhow(_Serving(result), **options) as connection:
         with pytest.raises(enkaku.CallError) as caught:
             await connection.request(LOOSE, {"user": 5, "passWord": [SECRET]}, timeout=WITHIN)
         assert "/passWord: expected string, got secret value" in str(caught.value)
@@ -250,14 +250,14 @@ async def test_server_shows_secret_to_no_one(
 
 
 async def test_client_shows_no_secret_of_result(
-    connect: Connect, caplog: pytest.LogCaptureFixture
+    connect_anyhow: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Loose(_Serving):
         def __routes__(self) -> tuple[enkaku.Route, ...]:
             return (enkaku.Route.request(LOOSE, self.login),)
 
     caplog.set_level(logging.DEBUG)
-    async with connect(Loose({"token": [SECRET], "tokn": SECRET})) as connection:
+    async with connect_anyhow(Loose({"token": [SECRET], "tokn": SECRET})) as connection:
         with pytest.raises(enkaku.DecodeError) as caught:
             await connection.request(LOGIN, Login(user="ada", password=SECRET), timeout=WITHIN)
     assert "/token: expected string, got secret value" in str(caught.value)

@@ -1,6 +1,7 @@
 """WebSocket connector: opens a client's transport by the library ``websockets``, again for each reconnect."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -27,6 +28,9 @@ from enkaku.errors import ConnectFailed, UsageError
 from .transport import NORMAL, SUBPROTOCOL, WebSocketTransport, describe_close
 
 __all__ = ["WebSocketDialer"]
+
+logger: Final = logging.getLogger("enkaku.websockets")
+logger.setLevel(logging.INFO)  # below are the frames, with secrets in them
 
 
 class _Connection(ClientConnection):
@@ -215,6 +219,7 @@ class WebSocketDialer:
             compression=None,  # it takes time and memory for each connection, and messages are small
             max_size=self.message_size,
             open_timeout=None,  # this class has its own
+            logger=logger,
             ssl=self.ssl,
         )
         return cast(_Connection, connection)
