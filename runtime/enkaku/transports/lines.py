@@ -5,7 +5,7 @@ discarded as it arrives. So a peer cannot make this side buffer more than the li
 times has no end to wait for, and the transport ends the connection. So it does if a read consists of lines that are
 too short for messages: each would take a hundred times the memory and the time that its bytes took to send.
 
-Three paths keep it fast: one split for a small read, a search for newlines in a large read (a split checks every
+Four paths keep it fast: one for a read of one short line, one split for a small read, a search for newlines in a large read (a split checks every
 byte), and a slow path only for lines that may exceed the limit.
 """
 
@@ -93,7 +93,10 @@ class Lines:
         A line over the limit is reported once, as soon as it exceeds the limit.
         """
         size = len(data)
-        if size < self._small and not self._rest and not self._discarded:  # the usual case
+        if size < self._small and not self._rest and not self._discarded:  # the usual cases
+            line, newline, rest = data.partition(b"\n")
+            if newline and not rest and line >= _BLANK:  # one message: half the cost of what follows
+                return [line]
             lines = data.split(b"\n")
             self._rest = lines.pop()
             if lines and min(lines) < _BLANK:  # at least one is blank or begins with white space

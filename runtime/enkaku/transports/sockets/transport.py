@@ -182,11 +182,11 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         self._replying = True
         receiver = self._receiver
         if receiver is None or self._reading_paused or self._early_data or self._tls is not None:
-            self._on_unusual_data(bytes(self._view[:nbytes]))
+            self._on_unusual_data(self._view[:nbytes].tobytes())
             return
         framing = self._framing
         if nbytes < _LONG_READ:
-            receiver.messages_received(framing.split(bytes(self._view[:nbytes])))
+            receiver.messages_received(framing.split(self._view[:nbytes].tobytes()))
         else:
             receiver.messages_received(framing.split_buffer(self._buffer, nbytes))
         if framing.unfinished or self._unfinished or framing.violation:
