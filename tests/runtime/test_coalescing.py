@@ -18,7 +18,7 @@ class Sent(CoalescingWriter):
     """What left, a piece for each system call."""
 
     def __init__(self) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(asyncio.get_running_loop(), b"")
         self.pieces: list[bytes] = []
 
     @property
@@ -31,10 +31,8 @@ class Sent(CoalescingWriter):
     def discard(self) -> None:
         self._discard()
 
-    def _flush(self) -> None:
-        if self._pending:
-            self.pieces.append(b"".join(self._pending))
-        self._discard()
+    def _send_messages(self, data: bytes) -> None:
+        self.pieces.append(data)
 
 
 @pytest.fixture
@@ -132,12 +130,12 @@ async def test_coalescing_write_all_joins_writes_of_iteration(sent: Sent) -> Non
     assert sent.pieces == [b"abcde"]
 
 
-def _counting(count: list[int]) -> Callable[[SocketTransport], None]:
-    flush = SocketTransport._flush
+def _counting(count: list[int]) -> Callable[[SocketTransport, bytes], None]:
+    send = SocketTransport._send_messages
 
-    def counted(self: SocketTransport) -> None:
-        count.append(self.buffered)
-        flush(self)
+    def counted(self: SocketTransport, data: bytes) -> None:
+        count.append(len(data))
+        send(self, data)
 
     return counted
 
@@ -157,7 +155,7 @@ async def test_coalescing_connection_writes_once_per_iteration(socket_path: Path
         enkaku.serve_unix(Serving(echo=echo, pour=pour), socket_path),
         enkaku.connect_unix(socket_path) as connection,
     ):
-        with mock.patch.object(SocketTransport, "_flush", _counting(count)):
+        with mock.patch.object(SocketTransport, "_send_messages", _counting(count)):
             texts = [str(number) for number in range(50)]
             assert (
                 await asyncio.gather(*(connection.request(ECHO, text) for text in texts)) == texts

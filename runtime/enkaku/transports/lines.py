@@ -5,8 +5,8 @@ discarded as it arrives. So a peer cannot make this side buffer more than the li
 times has no end to wait for, and the transport ends the connection. So it does if a read consists of lines that are
 too short for messages: each would take a hundred times the memory and the time that its bytes took to send.
 
-Four paths keep it fast: one for a read of one short line, one split for a small read, a search for newlines in a large read (a split checks every
-byte), and a slow path only for lines that may exceed the limit.
+Four paths keep it fast: one for a read of a single short line, one split for other small reads, a search for newlines in a
+large read (a split checks every byte), and a slow path only for lines that may exceed the limit.
 """
 
 from collections.abc import Sequence

@@ -22,7 +22,11 @@ _SINGLE_WRITES: Final = 8  # iterations with one write each, after which one mor
 
 
 class CoalescingWriter(ABC):
-    """Base of a transport: buffers messages, and flushes them together at the end of the event-loop iteration.
+    """Base of a transport: buffers messages, and sends them together at the end of the event-loop iteration.
+
+    Args:
+        loop: The event loop of the transport.
+        terminator: The bytes that end a message.
 
     Attributes:
         _pending: The buffered messages.
@@ -31,8 +35,9 @@ class CoalescingWriter(ABC):
             transport sets it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, terminator: bytes) -> None:
         self._loop: Final = loop
+        self._terminator: Final = terminator
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._replying = True
@@ -42,19 +47,26 @@ class CoalescingWriter(ABC):
 
     def write(self, message: bytes) -> None:
         """Send a message: now, or together with the other writes of this event-loop iteration."""
-        self._pending.append(message)
-        self._pending_size += len(message)
         now = monotonic()
-        if self._pending_size < _FLUSH_SIZE and now - self._written_at < _PAUSE:
+        size = self._pending_size + len(message)
+        if size < _FLUSH_SIZE and now - self._written_at < _PAUSE:
             if self._scheduled:
+                self._pending.append(message)
+                self._pending_size = size
                 return
             if self._single_writes < _SINGLE_WRITES or not self._replying:
+                self._pending.append(message)
+                self._pending_size = size
                 self._scheduled = True
                 self._loop.call_soon(self._end_iteration)
                 return
         self._replying = False
         self._written_at = now
-        self._flush()
+        if self._pending:
+            self._pending.append(message)
+            self._flush()
+        else:
+            self._send_messages(message + self._terminator)
 
     def write_all(self, messages: Sequence[bytes]) -> None:
         """Send one or more messages, as ``write`` does."""
@@ -64,8 +76,16 @@ class CoalescingWriter(ABC):
         self.write(last)
 
     @abstractmethod
+    def _send_messages(self, data: bytes) -> None:
+        """Send messages, with their terminators, in one system call; if the connection has ended, drop them."""
+
     def _flush(self) -> None:
-        """Send the buffered messages in one system call, and clear the buffer."""
+        """Send the buffered messages, and clear the buffer."""
+        pending = self._pending
+        if pending:
+            self._discard()
+            pending.append(b"")  # so that join() also terminates the last message
+            self._send_messages(self._terminator.join(pending))
 
     def _discard(self) -> None:
         """Drop the buffered messages."""

@@ -4,8 +4,8 @@ Reading: on asyncio, all connections of an event loop read into one shared buffe
 ``Protocol`` allocates 256 KiB for every read. uvloop has such a buffer itself, so there the transport receives bytes. Nothing is
 delivered before ``start``; bytes that an event loop reads earlier are kept in ``_early_data``.
 
-Writing: ``CoalescingWriter`` buffers messages, ``_flush`` passes them on to asyncio, and asyncio reports its high-water
-mark by ``pause_writing`` and ``resume_writing``.
+Writing: ``CoalescingWriter`` buffers messages, ``_send_messages`` passes them on to asyncio, and asyncio reports its
+high-water mark by ``pause_writing`` and ``resume_writing``.
 
 Ending: a transport moves forward through the states of ``State``, as ``TRANSITIONS`` allows. ``close`` sends the end (with TLS,
 its close_notify first) and keeps reading until the peer ends too: a socket that is closed with unread bytes is reset, and the
@@ -106,7 +106,7 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         keepalive: float | None = None,
         framing: type[Framing] = Lines,
     ) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(asyncio.get_running_loop(), framing.terminator)
         self._on_open: OnOpen | None = on_open
         self._peer = peer
         self._tls = tls
@@ -381,15 +381,9 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
             TimeoutError(f"the peer took more than {self._message_time:g} s to send a message")
         )
 
-    def _flush(self) -> None:
-        pending = self._pending
-        if not pending:
-            return
-        self._pending, self._pending_size = [], 0
+    def _send_messages(self, data: bytes) -> None:
         if self._state is not _OPEN or self._transport.is_closing():
             return
-        pending.append(b"")  # so that join() also terminates the last message
-        data = self._framing.terminator.join(pending)
         if self._tls is None:
             self._written += len(data)
             self._transport.write(data)
