@@ -1,11 +1,6 @@
-"""Admission: what is checked before a call is opened, step by step.
+"""Admission: what is checked before a call is opened, step by step. The first step that rejects decides."""
 
-Each step is a function that returns why a call is rejected, or None. They run in the order of ``STEPS``, and the first that
-rejects decides.
-"""
-
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from enkaku.wire.error_codes import INVALID, STOPPING, ErrorCode, ErrorReply
 from enkaku.wire.messages import ALIVE, CallMessage, Header
@@ -14,7 +9,7 @@ from .handler import Route
 from .replies import Rejection
 from .runner import Runner
 
-__all__ = ["STEPS"]
+__all__ = ["check"]
 
 _A: Final = {
     "event": "an event",
@@ -31,62 +26,36 @@ _EXPIRED: Final = ErrorReply(
 )
 
 
-Step: TypeAlias = Callable[[Runner, CallMessage, Header, str, Route | None], Rejection | None]
-"""Takes the runner of the session, the message, its header, its kind, and its route; returns why the call is rejected, or None."""
-
-
-def unused_rid(
-    runner: Runner, message: CallMessage, _: Header, __: str, ___: Route | None
+def check(
+    runner: Runner, message: CallMessage, header: Header, kind: str, route: Route | None
 ) -> Rejection | None:
-    """Reject a ``rid`` that an open call has."""
+    """Return why a call is rejected; else count it, and return None.
+
+    Args:
+        runner: The runner of the session.
+        message: The message that opens the call.
+        header: Its header.
+        kind: Its kind: ``"request"``, ``"stream"`` or ``"channel"``.
+        route: The route of its procedure; None if the handler does not serve it.
+    """
     if message.rid in runner.by_rid:
         return Rejection(INVALID, f"the rid {message.rid!r} is in use")
-    return None
+    if route is None or route.procedure.kind != kind:
+        return _unknown(message, kind, route)
+    if runner.stopping:
+        return Rejection(STOPPING)
+    if header.ttl == 0.0:
+        return Rejection(_EXPIRED)
+    requests = runner.requests
+    if kind == "request" and requests.size > requests.capacity:
+        return Rejection(_TOO_MANY_WAITING, overloaded=True)
+    # The last step: a call that is counted has to be released when it ends, or is not opened all the same.
+    return None if runner.capacity.claim() else Rejection(_TOO_MANY_CALLS, overloaded=True)
 
 
-def known_procedure(
-    _: Runner, message: CallMessage, __: Header, kind: str, route: Route | None
-) -> Rejection | None:
+def _unknown(message: CallMessage, kind: str, route: Route | None) -> Rejection:
     """Reject a procedure that the handler does not serve, or that is of another kind."""
-    if route is not None and route.procedure.kind == kind:
-        return None
     if message.prc == ALIVE:
         return Rejection(INVALID)  # a ping, to which this is the reply
     is_of = "" if route is None else f"; it is {_A[route.procedure.kind]}"
     return Rejection(INVALID, f"there is no {kind} {message.prc!r}{is_of}")
-
-
-def not_stopping(
-    runner: Runner, _: CallMessage, __: Header, ___: str, ____: Route | None
-) -> Rejection | None:
-    """Reject all calls while the server stops."""
-    return Rejection(STOPPING) if runner.stopping else None
-
-
-def within_capacity(
-    runner: Runner, _: CallMessage, __: Header, kind: str, ___: Route | None
-) -> Rejection | None:
-    """Reject a call that would exceed a limit of the connection or of the server; else count it.
-
-    It is the last step: a call that is counted has to be released when it ends, or is not opened all the same.
-    """
-    requests = runner.requests
-    if kind == "request" and requests.size > requests.capacity:
-        return Rejection(_TOO_MANY_WAITING, overloaded=True)
-    return None if runner.capacity.claim() else Rejection(_TOO_MANY_CALLS, overloaded=True)
-
-
-def in_time(
-    _: Runner, __: CallMessage, header: Header, ___: str, ____: Route | None
-) -> Rejection | None:
-    """Reject a call whose deadline has passed on its way."""
-    return Rejection(_EXPIRED) if header.ttl == 0 else None
-
-
-STEPS: Final[tuple[Step, ...]] = (
-    unused_rid,
-    known_procedure,
-    not_stopping,
-    in_time,
-    within_capacity,
-)

@@ -48,7 +48,7 @@ from enkaku.wire.messages import (
 )
 from enkaku.wire.tally import VALUES_MAX, Tally, tally
 
-from .admission import STEPS
+from . import admission
 from .call import Context, ServerCall, StreamCall
 from .capacity import CALL_SIZE, PER_BYTE, SMALL, Capacity, decoded_size
 from .handler import Route
@@ -448,12 +448,11 @@ class Session:
             return
         kind = _KINDS[type(message)]
         route = self._policy.routes.get(message.prc)
-        for step in STEPS:
-            rejection = step(self._runner, message, header, kind, route)
-            if rejection is not None:
-                self._replies.reject(message.rid, message.prc, rejection)
-                return
-        assert route is not None  # noqa: S101 # a step has seen to that
+        rejection = admission.check(self._runner, message, header, kind, route)
+        if rejection is not None:
+            self._replies.reject(message.rid, message.prc, rejection)
+            return
+        assert route is not None  # noqa: S101 # admission has seen to that
         try:
             prm = message.prm
             if prm is UNSET or not route.value.declared:
