@@ -10,8 +10,9 @@ blocks. The handler goes on, and its return value is sent. *Abort* cancels the h
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final
 
 from enkaku._checks import require_loop
 from enkaku.calls.deadlines import Block, scope
@@ -86,6 +87,7 @@ class UntilClosed:
         return isinstance(error, asyncio.CancelledError | CallClosed) and not outer
 
 
+_RUNNING: Final = ServerState.RUNNING
 TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
 """In these states a handler may send items, and is not asked to finish."""
 _ENDS: Final = frozenset({Step.CLOSE, Step.STOP, Step.FINISH})
@@ -93,7 +95,8 @@ _ASKED: Final = frozenset({ServerState.CLOSING, ServerState.STOPPING})
 _NO_ITEMS: Final = frozenset({Step.HALF_CLOSE, Step.CLOSE, Step.FINISH})  # of the client any more
 
 
-class Context(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Context:
     """What the calls of a session share.
 
     Attributes:
@@ -120,15 +123,15 @@ class Context(NamedTuple):
 class ServerCall(Call):
     """A call that a handler is serving; ``current_call()`` returns it."""
 
-    state: ServerState = ServerState.RUNNING
-    task: asyncio.Task[None] | None = None
+    state: ServerState
+    task: asyncio.Task[None] | None
     stopping: bool = False
     """Whether the server is stopping: the handler should finish soon."""
     cancelled: bool = False
     stuck: bool = False
     memory: int = 0
     """How many bytes are held for it, as ``Limits.memory`` counts them."""
-    blocks: set[UntilClosed] | None = None
+    blocks: set[UntilClosed] | None
 
     def __init__(
         self,
@@ -137,15 +140,21 @@ class ServerCall(Call):
         started: float,
         due: float | None,
         rid: str = "",
+        *,
+        answered: bool = True,
     ) -> None:
-        # As the base class does, without another function for each call.
+        # As the base class does, without another function for each call. What each call reads is set here, since Python
+        # finds the defaults of a class more slowly.
+        self.state = _RUNNING
+        self.task = None
+        self.blocks = None
         self.procedure = procedure
         self.connection = context.connection
         self.rid = rid
         self.due = due
         self.started = started
         self.context: Final = context
-        self.answered: Final = procedure.kind != "event"
+        self.answered: Final = answered
 
     @property
     def closed(self) -> bool:
@@ -210,9 +219,8 @@ class StreamCall(ServerCall):
     """A stream or a channel that a handler is serving."""
 
     inbox: Inbox[tuple[object, int]] | None = None
-    send_buffer: SendBuffer | None = None
     decode_item: Callable[[bytes], object] | None = None
-    flush_first: tuple[Callable[[], None], ...] = ()
+    flush_first: tuple[Callable[[], None], ...]
     """Send what the handler's next item must not overtake. Set by broadcasts."""
 
     def __init__(
@@ -225,6 +233,8 @@ class StreamCall(ServerCall):
         window: Window,
     ) -> None:
         super().__init__(procedure, context, started, due, rid)
+        self.flush_first = ()
+        self.send_buffer: SendBuffer | None = None
         self.window: Final = window
         self._head = receive_head(rid)
 

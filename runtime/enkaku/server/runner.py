@@ -33,7 +33,9 @@ logger: Final = logging.getLogger("enkaku.server")
 # Looking up the members of an enum is slow before Python 3.12.
 _FINISH: Final = Step.FINISH
 _RELEASE: Final = Step.RELEASE
-_SUCCEED: Final = Step.SUCCEED
+_AFTER_SUCCESS: Final = {
+    state: then for (state, step), then in SERVER.items() if step is Step.SUCCEED
+}
 _RELEASED: Final = ServerState.RELEASED
 
 
@@ -278,7 +280,7 @@ class Runner:
         message = encode_result(call.rid, val)
         state = None
         if type(call) is ServerCall and call.answered and not call.blocks:
-            state = SERVER.get((call.state, _SUCCEED))
+            state = _AFTER_SUCCESS.get(call.state)
         if state is None:
             self._reply(call, message, "result")
             return

@@ -128,18 +128,22 @@ class _Open(Struct, tag_field="typ", forbid_unknown_fields=True, frozen=True, gc
     jti: _ID | UnsetType = UNSET
 
 
+@final
 class OpenRequest(_Open, tag="request", frozen=True, gc=False):
     """Opens a request."""
 
 
+@final
 class OpenStream(_Open, tag="stream", frozen=True, gc=False):
     """Opens a stream."""
 
 
+@final
 class OpenChannel(_Open, tag="channel", frozen=True, gc=False):
     """Opens a channel."""
 
 
+@final
 class Send(Struct, tag_field="typ", tag="send", forbid_unknown_fields=True, frozen=True, gc=False):
     """An item from the client into a channel; early releases of the TypeScript implementation omit ``prc``."""
 
@@ -149,6 +153,7 @@ class Send(Struct, tag_field="typ", tag="send", forbid_unknown_fields=True, froz
     jti: _ID | UnsetType = UNSET
 
 
+@final
 class Abort(
     Struct, tag_field="typ", tag="abort", forbid_unknown_fields=True, frozen=True, gc=False
 ):
@@ -167,12 +172,14 @@ class Credit(Struct, tag_field="typ", tag="credit", frozen=True, gc=False):
     n: _Count
 
 
+@final
 class End(Struct, tag_field="typ", tag="end", frozen=True, gc=False):
     """The client sends no further items into a channel, and still receives."""
 
     rid: _ID
 
 
+@final
 class Event(
     Struct, tag_field="typ", tag="event", forbid_unknown_fields=True, frozen=True, gc=False
 ):
