@@ -201,6 +201,7 @@ class ClientSession:
         is_open: Whether calls can be made.
         is_new: Whether no message was sent; see ``introduce``.
         leaving: Whether the server has said that it is about to stop.
+        transport: Carries the messages.
         write: Sends a message, without waiting.
         flow_control: Whether the server supports flow control, as far as it has shown.
         separate: The transport, if it carries each call by itself; else None.
@@ -223,7 +224,7 @@ class ClientSession:
         self.deadlines: Final = Deadlines(self._list_open)
         self.flow_control: Literal["unknown", "yes", "no"] = "unknown"
         self.write: Final = transport.write
-        self._transport = transport
+        self.transport: Final = transport
         self._on_lost = on_lost
         self._idle = IdleTimer(self._on_idle)
         self._pinged = False  # for the idle timeout, and nothing has come since
@@ -262,11 +263,6 @@ class ClientSession:
         else:
             self.flow_control = "no"
 
-    @property
-    def writable(self) -> bool:
-        """Whether ``drain`` would return at once."""
-        return self._transport.writable
-
     def require_open(self, procedure: Procedure) -> None:
         """Raise ConnectionLost unless calls can be made."""
         if not self.is_open:
@@ -286,12 +282,12 @@ class ClientSession:
         """
         # The server may not read this message before the client has read what the server has sent.
         with self.reading.waiting():
-            await self._transport.drain()
+            await self.transport.drain()
 
     async def close(self, *, within: float) -> None:
         """End every call, and the connection."""
         self._lose("this side closed the connection", None)
-        await self._transport.close(within=within)
+        await self.transport.close(within=within)
 
     def open_request(self, call: RequestCall, prm: bytes | None) -> None:
         """Send a request whose reply a task will wait for."""
@@ -342,7 +338,7 @@ class ClientSession:
             self.observers.call_started(call)
         if not self._idle.active:
             self._idle.restart(self.limits.silence)
-        self._transport.write(message)
+        self.transport.write(message)
 
     def introduce(self, message: bytes) -> bytes:
         """Return the first message with what this client supports."""
@@ -352,7 +348,7 @@ class ClientSession:
     def abort_call(self, call: Call, reason: str | None) -> None:
         """Ask the server to abort or close a call, unless it has ended."""
         if call.rid in self._calls and self.is_open:
-            self._transport.write(encode_abort(call.rid, reason))
+            self.transport.write(encode_abort(call.rid, reason))
 
     def remove_call(self, call: Call) -> None:
         """Ignore further messages for a call."""
@@ -381,7 +377,7 @@ class ClientSession:
     def grant(self, call: Call, size: int) -> None:
         """Grant the server so many more bytes of items of a call."""
         if call.rid in self._calls and self.is_open:
-            self._transport.write(encode_credit(call.rid, size))
+            self.transport.write(encode_credit(call.rid, size))
 
     def new_window(self) -> Window:
         """Return the send window of a new channel."""
@@ -566,7 +562,7 @@ class ClientSession:
         if self._invalid.exceed(self.limits.invalid):
             self._lose("the server sent too many invalid messages", None)
             self._slices.clear()
-            self._transport.abort()
+            self.transport.abort()
 
     def _on_idle(self) -> None:
         """Ping the server, or end the connection: nothing was received for ``Limits.silence``."""
@@ -583,14 +579,14 @@ class ClientSession:
                     self.fail_call(opened.info.rid, ConnectionLost(reason))
                 return
             self._lose(reason, None)
-            self._transport.abort()
+            self.transport.abort()
         elif self.flow_control == "yes":
             self._pinged = True
             self._ping()
 
     def _ping(self) -> None:
         # A server that validates messages answers this with EK08; an Enkaku server for Python logs nothing.
-        self._transport.write(encode_open("request", _PING, ALIVE, None))
+        self.transport.write(encode_open("request", _PING, ALIVE, None))
 
     def _on_pong(self) -> None:
         if self.flow_control != "yes":
@@ -629,9 +625,9 @@ class ClientSession:
 
     def _update_reading(self) -> None:
         if self.reading.paused or self._slices.waiting:
-            self._transport.pause_reading()
+            self.transport.pause_reading()
         else:
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
 
 def timed_out(procedure: Procedure) -> DeadlineExceeded:

@@ -504,7 +504,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             window.reserving
             or size > window.free
             or channel.state is not _OPEN
-            or not session.writable
+            or not session.transport.writable
         ):
             await window.reserve(size, channel)
             if channel.state is not _OPEN:

@@ -285,7 +285,9 @@ class Session:
             first = batch[0]
             if type(first) is bytes and first.startswith(BOM):
                 batch = [first.removeprefix(BOM), *batch[1:]]
-        if len(batch) == 1 and len(batch[0]) <= SMALL:  # what follows is about several, or large ones
+        if (
+            len(batch) == 1 and len(batch[0]) <= SMALL
+        ):  # what follows is about several, or large ones
             self._handle_one(batch[0])
         else:
             self._handle_batch(batch)

@@ -95,7 +95,9 @@ class Lines:
         size = len(data)
         if size < self._small and not self._rest and not self._discarded:  # the usual cases
             line, newline, rest = data.partition(b"\n")
-            if newline and not rest and line >= _BLANK:  # one message: half the cost of what follows
+            if (
+                newline and not rest and line >= _BLANK
+            ):  # one message: half the cost of what follows
                 return [line]
             lines = data.split(b"\n")
             self._rest = lines.pop()
