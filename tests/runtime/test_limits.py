@@ -351,3 +351,13 @@ async def test_limit_handlers_disconnect_after_queued_events_is_seen(
         await soon(telling.cancelled)
         await until(lambda: not server.connections)
     assert telling.ended_count == telling.began_count
+
+
+async def test_limit_values_bounds_small_messages(socket_path: Path) -> None:
+    limits = enkaku.Limits(values=60)
+    async with (
+        enkaku.serve_unix(Serving(), socket_path, limits=limits),
+        raw_client(socket_path) as peer,
+    ):
+        peer.send(typ="request", rid="a", prc="ask", prm=[1] * 100)
+        assert await peer.read() == refused("a", "EK06", "Message has too many values")

@@ -125,6 +125,7 @@ class Session:
         "_runner",
         "_shallow",
         "_slices",
+        "_small",
         "_stall_timer",
         "_taken",
         "_transport",
@@ -168,6 +169,7 @@ class Session:
         )
         self._shallow = limits.depth < DEPTH_MAX
         self._large = min(_LARGE, limits.values // VALUES_MAX)
+        self._small = min(SMALL, self._large)
         self._intake = _Intake.OPEN
         self._stall_timer: asyncio.TimerHandle | None = None
         self._slices = TimeSlices(self.messages_received, self._on_slices)
@@ -285,9 +287,7 @@ class Session:
             first = batch[0]
             if type(first) is bytes and first.startswith(BOM):
                 batch = [first.removeprefix(BOM), *batch[1:]]
-        if (
-            len(batch) == 1 and len(batch[0]) <= SMALL
-        ):  # what follows is about several, or large ones
+        if len(batch) == 1 and len(batch[0]) <= self._small:  # nothing to measure, nor to defer
             self._handle_one(batch[0])
         else:
             self._handle_batch(batch)
