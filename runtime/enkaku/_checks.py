@@ -5,6 +5,7 @@ the argument, what it must be, and what was given.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import fields
@@ -24,6 +25,7 @@ __all__ = [
     "enter_block",
     "require_block_maker",
     "require_bytes",
+    "require_headers",
     "require_instances",
     "require_known",
     "require_list",
@@ -33,6 +35,10 @@ __all__ = [
     "require_text",
     "require_whole",
 ]
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding"})
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 Info = TypeVar("Info")
 _P = ParamSpec("_P")
@@ -188,6 +194,21 @@ def require_text(name: str, value: object) -> None:
     """Raise UsageError unless a value is a string."""
     if not isinstance(value, str):
         raise UsageError(f"{name} must be a string; got {value!r}")
+
+
+def require_headers(headers: object) -> None:
+    """Raise UsageError unless a value maps names of HTTP headers to strings. Values may be secrets, so no error shows them."""
+    if not isinstance(headers, Mapping):
+        raise UsageError(f"headers must map names to values; got a {type(headers).__name__}")
+    for name, value in cast(Mapping[object, object], headers).items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise UsageError(f"headers: {name!r} is not the name of a header")
+        if name.lower() in _FRAMING:
+            raise UsageError(f"headers: {name!r} is not yours to set: it belongs to the connection")
+        if not isinstance(value, str) or _CONTROL.search(value):
+            raise UsageError(
+                f"headers: the value of {name!r} must be a string without newlines and other control characters"
+            )
 
 
 def require_bytes(name: str, value: object) -> None:

@@ -18,7 +18,7 @@ from enkaku.transports.sockets.options import KEEPALIVE
 from enkaku.transports.stdio.dial import ProcessDialer
 from enkaku.transports.stdio.process import Command, Stderr
 
-from ._checks import async_block, require_seconds
+from ._checks import async_block, require_headers, require_seconds
 from .errors import MissingExtra, UsageError
 from .limits import Limits
 from .options import ConnectionOptions, check_connection
@@ -182,7 +182,7 @@ async def connect_ws(
     Raises:
         ConnectFailed: No server answers at the address within the timeout, or it rejects the connection.
         MissingExtra: The library websockets is not installed; ``pip install 'enkaku[ws]'`` installs it.
-        UsageError: The URL is not valid.
+        UsageError: The URL or a header is not valid.
     """
     try:
         from enkaku.transports.websocket.dial import WebSocketDialer  # noqa: PLC0415 # optional
@@ -190,6 +190,7 @@ async def connect_ws(
         raise MissingExtra(
             "connect_ws needs the library websockets: pip install 'enkaku[ws]'"
         ) from error
+    _check_headers(headers, origin)
     limits = options.get("limits") or Limits()
     dial = WebSocketDialer(
         url,
@@ -241,7 +242,7 @@ async def connect_http(  # noqa: PLR0913 # the parameters of HTTP, by name
     Raises:
         ConnectFailed: No server answers at the address within the timeout, or what answers is no Enkaku server.
         MissingExtra: The library aiohttp is not installed; ``pip install 'enkaku[http]'`` installs it.
-        UsageError: The URL, or ``max_connections``, is not valid.
+        UsageError: The URL, a header, or ``max_connections`` is not valid.
     """
     try:
         from enkaku.transports.http.dial import HttpDialer  # noqa: PLC0415 # optional
@@ -250,6 +251,7 @@ async def connect_http(  # noqa: PLR0913 # the parameters of HTTP, by name
         raise MissingExtra(
             "connect_http needs the library aiohttp: pip install 'enkaku[http]'"
         ) from error
+    _check_headers(headers, origin)
     dial = HttpDialer(
         PoolOptions(
             url,
@@ -330,3 +332,8 @@ async def _connect(
         yield connection
     finally:
         await connection.close(within=close_timeout)
+
+
+def _check_headers(headers: Mapping[str, str] | None, origin: str | None) -> None:
+    require_headers({} if headers is None else headers)
+    require_headers({} if origin is None else {"origin": origin})

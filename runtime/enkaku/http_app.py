@@ -7,8 +7,9 @@ only, so that their other messages are matched by the id of the call.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from enkaku.server.server import Server
@@ -17,7 +18,7 @@ from enkaku.transports.asgi import AsgiReceive, AsgiSend, Header, Scope, peer_of
 from enkaku.transports.http.exchange import Exchange
 from enkaku.transports.http.feed import FeedTransport
 from enkaku.transports.http.origins import Access, needs_preflight
-from enkaku.transports.http.posted import PostTransport
+from enkaku.transports.http.posted import PART, PostTransport
 from enkaku.transports.request import HttpRequest
 from enkaku.wire.error_codes import FAILED, ErrorCode
 from enkaku.wire.messages import (
@@ -43,15 +44,24 @@ _RETRY: Final[Header] = (b"retry-after", b"1")
 _JSON: Final[Header] = (b"content-type", b"application/json")
 _BATCH: Final = b"application/x-ndjson"
 _BATCH_MAX: Final = 10_000  # messages: to look at their heads takes 10 ms
+_REPLACED: Final = 1024 * 1024  # bytes of a body with invalid UTF-8; larger ones are rejected
 _UNBUFFERED: Final[Header] = (b"x-accel-buffering", b"no")  # nginx sends it on at once
 _FEED: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
     _UNBUFFERED,
 )
+_POST_SIZE: Final = 8 * 1024  # bytes that the server holds for a POST, besides its body; about
 _OPENINGS: Final = frozenset({"stream", "channel"})
 _TO_CALLS: Final = frozenset({"send", "abort"})
 _OURS_TO_CALLS: Final = frozenset({"send", "abort", "credit", "end"})
+
+
+T = TypeVar("T")
+
+
+class _Full(Exception):
+    """Too many messages wait for sessions that are not read."""
 
 
 @dataclass(eq=False, slots=True)
@@ -84,6 +94,7 @@ class HttpApp:
         self._posts: Final[dict[str, list[tuple[PostTransport, Session]]]] = {}  # by rid
         self._answered: asyncio.Future[None] | None = None  # while feeds wait for their end
         self._bodies: Final = server.new_capacity()  # of those that are incomplete
+        self._waiting = 0  # bytes of bodies that wait for a session which is not read
 
     async def serve(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         """Answer one request."""
@@ -93,7 +104,9 @@ class HttpApp:
                 body = await self._read(exchange)
                 if body is not None:
                     await self._handle(exchange, scope, body)
-        except ConnectionError:
+        except _Full:
+            await exchange.refuse(503, "Messages that wait use too much memory", (_RETRY,))
+        except OSError:
             pass  # the client has left: there is nobody to answer
 
     async def _admit(self, exchange: Exchange) -> bool:
@@ -259,7 +272,7 @@ class HttpApp:
         feed = self._feeds.get(name.decode("latin-1"))
         if feed is not None and feed.session.has_call(rid):
             await exchange.refuse(409, "Duplicate request ID")
-        elif feed is None or not await feed.transport.deliver((body,)):
+        elif feed is None or not await self._deliver(exchange, feed, (body,)):
             await exchange.refuse(400, "Invalid session ID")
         else:
             await exchange.answer(204)
@@ -315,26 +328,56 @@ class HttpApp:
             await exchange.refuse(409, "The request ID belongs to calls of several sessions")
         else:
             for feed in feeds:
-                await feed.transport.deliver((body,))
+                await self._deliver(exchange, feed, (body,))
             for transport, _ in posts if typ == "abort" else ():  # a request takes no items
                 await transport.deliver((body,))
                 _complete(transport, rid, body)
             await exchange.answer(204)
 
+    async def _deliver(self, exchange: Exchange, feed: _Feed, messages: Sequence[bytes]) -> bool:
+        """Deliver messages to a session; return whether it was open.
+
+        While it is not read, they wait, and count: over a socket, they would wait at the client.
+
+        Raises:
+            _Full: Too much waits already.
+            ConnectionResetError: The client has left meanwhile.
+        """
+        if not feed.transport.paused:
+            return await feed.transport.deliver(messages)
+        size = _POST_SIZE + sum(map(len, messages))
+        if self._waiting + size > self._server.limits.memory:
+            raise _Full
+        self._waiting += size
+        delivering = asyncio.create_task(feed.transport.deliver(messages))
+        left = asyncio.create_task(exchange.disconnected())
+        try:
+            await asyncio.wait({delivering, left}, return_when=asyncio.FIRST_COMPLETED)
+            if delivering.done():
+                return delivering.result()
+            raise ConnectionResetError("the client has left before its message was delivered")
+        finally:
+            self._waiting -= size
+            await _end(delivering)
+            await _end(left)
+
     async def _deliver_batch(self, exchange: Exchange, body: bytes) -> None:
         """Deliver messages of one session, a line each."""
         name = exchange.headers.get(_SESSION, b"").decode("latin-1")
         feed = self._feeds.get(name)
-        messages = [line for line in _decodable(body).split(b"\n") if line]
         if feed is None or b"enkaku-ext" not in exchange.headers:
             await exchange.refuse(400, "Invalid session ID")
-        elif len(messages) > _BATCH_MAX:
+            return
+        body = body.strip(b"\n")
+        if body.count(b"\n") >= _BATCH_MAX:
             await exchange.refuse(413, f"More than {_BATCH_MAX} messages in a request")
-        elif not all(map(_is_batched, messages)):
+            return
+        messages = [line for line in _decodable(body).split(b"\n") if line]
+        if not all(map(_is_batched, messages)):
             await exchange.refuse(400, "Invalid message type")
         else:
             feed.named = True
-            if await feed.transport.deliver(messages):
+            if await self._deliver(exchange, feed, messages):
                 await exchange.answer(204)
             else:
                 await exchange.refuse(400, "Invalid session ID")
@@ -363,7 +406,8 @@ def _decodable(body: bytes) -> bytes:
         try:
             body.decode()
         except UnicodeDecodeError:
-            return body.decode("utf-8", "replace").encode()
+            if len(body) <= _REPLACED:  # else it would take long; decoders reject it
+                return body.decode("utf-8", "replace").encode()
     return body
 
 
@@ -374,16 +418,18 @@ def _watch(exchange: Exchange, transport: PostTransport | FeedTransport) -> asyn
     return task
 
 
-async def _end(watch: asyncio.Task[None] | None) -> None:
-    if watch is not None:
-        watch.cancel()
-        await asyncio.wait({watch})
+async def _end(task: asyncio.Task[T] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def _reply(exchange: Exchange, transport: PostTransport, session: Session, rid: str) -> None:
     """Send the reply to a request. A response that has begun is always completed."""
     reply = transport.reply
-    if exchange.started:
+    if reply is not None and len(reply) > PART:
+        await transport.send_parts(exchange, reply)
+    elif exchange.started:
         await exchange.finish(encode_error(rid, *FAILED) if reply is None else reply)
     elif reply is None:
         await _refuse(exchange, session)

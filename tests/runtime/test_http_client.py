@@ -1122,6 +1122,47 @@ async def test_http_peer_hides_password() -> None:
             assert connection.peer == server.url
 
 
+async def test_http_errors_hide_query() -> None:
+    async with http_server() as server:
+        async with enkaku.connect_http(f"{server.url}?token=secret") as connection:
+            assert connection.peer == server.url
+            asking = ask(connection)
+            post = await server.next()
+            post.raw(b"HTTP/1.1 200 OK\r\na: " + b"a" * 10_000 + b"\r\n\r\n")
+            assert "secret" not in str(await ended(asking))
+    with pytest.raises(enkaku.ConnectFailed) as refused:
+        async with enkaku.connect_http("http://127.0.0.1:1/?token=secret"):
+            pass
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("connect", [enkaku.connect_http, enkaku.connect_ws])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer secret\n"},
+        {"x": "secret\r\nevil: 1"},
+        {"x": "secret\0"},
+        {"x\r\nevil": "secret"},
+        {"x y": "secret"},
+        {"": "secret"},
+        {"x": 1},
+        {"Content-Length": "3"},
+        "secret",
+    ],
+)
+async def test_connect_rejects_headers(connect: Any, headers: Any) -> None:
+    url = "ws://127.0.0.1:1/" if connect is enkaku.connect_ws else "http://127.0.0.1:1/"
+    with pytest.raises(enkaku.UsageError, match="headers") as rejected:
+        async with connect(url, headers=headers):
+            pass
+    assert "secret" not in str(rejected.value)
+    if isinstance(headers, dict) and "secret\r" in str(headers):
+        with pytest.raises(enkaku.UsageError, match="origin"):
+            async with connect(url, origin=headers["x"]):
+                pass
+
+
 async def test_http_over_tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
     async with http_server(tls=server_tls) as server:
         async with enkaku.connect_http(server.url, ssl=client_tls) as connection:
@@ -1328,7 +1369,7 @@ async def test_http_close_sends_what_was_written() -> None:
 
 async def test_http_paused_feed_is_not_read() -> None:
     async with with_feed(foreign) as (connection, _, opening, stream):
-        transport = connection._sessions.session._transport
+        transport = connection._sessions.session.transport
         transport.pause_reading()
         opening.chunk(event(typ="receive", rid=opening.rid, val=1))
         opening.chunk(event(typ="receive", rid=opening.rid, val=2))

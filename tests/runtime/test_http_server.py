@@ -12,8 +12,8 @@ import h11
 import pytest
 from enkaku import http_app
 from enkaku.transports.http import feed as feeds
-from rawhttp import Response, Site, message, site
-from support import Lifetime, Serving, Tired, soon, turns, until
+from rawhttp import Feed, Response, Site, message, site
+from support import WITHIN, Lifetime, Serving, Tired, soon, turns, until
 from webserver import serving_app
 
 FEW = enkaku.Limits(message_size=2000)
@@ -756,3 +756,150 @@ async def test_invalid_message_is_reported() -> None:
         await made.post(message(typ="odd"))
         await until(lambda: connections(app) == 0)
         assert len(reports) == 2
+
+
+async def test_client_leaving_full_feed_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    life = Lifetime()
+
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        with life:
+            while True:
+                await stream.send("x" * number)
+        raise AssertionError
+
+    async with serving(Serving(pour=pour, ask=double)) as (app, made):
+        feed = await made.feed(message(typ="stream", rid="s1", prc="pour", prm=4_000_000))
+        feed.exchange.reader._limit = 1  # it stops reading
+        await soon(life.began)
+        assert app.server is not None
+        (session,) = app.server._sessions
+        await until(lambda: not session._transport.writable)
+        for _ in range(10):
+            assert (await made.post(ASK)).status == 200
+        await until(lambda: not session._transport.writable)
+        await feed.close()
+        await soon(life.cancelled)
+        await until(lambda: connections(app) == 0)
+    assert [record for record in caplog.records if record.levelno >= 40] == []
+
+
+async def test_stop_does_not_wait_for_end_of_feed_to_be_read() -> None:
+    opening = message(typ="stream", rid="s1", prc="watch", prm=0)
+    never = asyncio.Event()
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            return {"type": "http.request", "body": opening}
+        await never.wait()
+        raise AssertionError
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+        if len(sent) > 1 and not event.get("more_body"):
+            await never.wait()  # the client does not read
+
+    app = enkaku.asgi(Serving(watch=watch), limits=enkaku.Limits(cleanup=0.1))
+    serving = asyncio.create_task(
+        app({"type": "http", "method": "POST", "headers": []}, receive, send)
+    )
+    await until(lambda: any(b'"result"' in event.get("body", b"") for event in sent))
+    async with asyncio.timeout(WITHIN):
+        await app.stop()
+        await serving
+
+
+async def full_channel(made: Site) -> Feed:
+    """Open a channel whose handler takes nothing, and fill its inbox, so that its session is not read."""
+    feed = await made.feed(message(typ="channel", rid="c1", prc="talk", prm=1))
+    send = message(typ="send", rid="c1", prc="talk", val=1)
+    assert (await made.post(send + b" " * 600_000, enkaku_session_id=feed.id)).status == 204
+    return feed
+
+
+async def test_post_to_paused_session_ends_when_client_leaves() -> None:
+    async with serving(Serving(talk=Lifetime().forever)) as (_, made):
+        feed = await full_channel(made)
+        before = len(asyncio.all_tasks())
+        send = message(typ="send", rid="c1", prc="talk", val=1)
+        exchanges = [await made.connect() for _ in range(5)]
+        for each in exchanges:
+            each.start(send, enkaku_session_id=feed.id)
+        await until(lambda: len(asyncio.all_tasks()) >= before + 5)
+        for each in exchanges:
+            await each.close()
+        await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_posts_that_wait_for_session_are_bounded() -> None:
+    limits = enkaku.Limits(memory=4_000_000)
+    async with serving(Serving(talk=Lifetime().forever, ask=double), limits=limits) as (_, made):
+        feed = await full_channel(made)
+        send = message(typ="send", rid="c1", prc="talk", val=1) + b" " * 900_000
+        waiting = [
+            asyncio.create_task(made.post(send, enkaku_session_id=feed.id)) for _ in range(8)
+        ]
+        await until(lambda: sum(task.done() for task in waiting) == 4)
+        for task in waiting:
+            if task.done():
+                assert task.result().status == 503
+            task.cancel()
+        assert (await made.post(ASK)).status == 200
+
+
+async def test_reply_that_nobody_reads_is_counted_then_dropped() -> None:
+    size = 8_000_000
+    limits = enkaku.Limits(unread_time=0.5)
+    async with serving(Serving(echo=echo, ask=double), limits=limits) as (app, made):
+        exchange = await made.connect()
+        exchange.reader._limit = 1  # it stops reading
+        exchange.start(message(typ="request", rid="1", prc="echo", prm="x" * size))
+        await until(lambda: connections(app) == 1)
+        assert app.server is not None
+        (info,) = app.server.connections
+        await until(lambda: bool(info.calls))
+        await until(lambda: not info.calls)
+        assert app.server._policy.capacity.held > size / 2
+        assert (await made.post(ASK)).status == 200
+        await until(lambda: connections(app) == 0)
+        assert app.server._policy.capacity.held == 0
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_large_reply_arrives_whole(late: bool) -> None:
+    async def delayed(text: str) -> str:
+        if late:
+            await asyncio.sleep(0.03)
+        return text
+
+    async with serving(Serving(echo=delayed)) as (app, made):
+        text = "x" * 3_000_000
+        response = await made.post(message(typ="request", rid="1", prc="echo", prm=text))
+        assert response.payload["val"] == text
+        assert ("content-length" in response.headers) is not late
+        await until(lambda: connections(app) == 0)
+
+
+async def test_large_body_of_invalid_text_is_answered_400() -> None:
+    async with serving() as (_, made):
+        assert error(await made.post(b'"%b"' % (b"\xff" * 2_000_000))) == (400, "Invalid request")
+
+
+async def test_batch_of_many_lines_is_not_split() -> None:
+    async with serving() as (_, made):
+        feed = await made.feed(message(typ="stream", rid="1", prc="watch", prm=0))
+        headers = {"content_type": "application/x-ndjson", "enkaku_ext": "1"}
+        response = await made.post(b"\n" * 20_001 + b"{", enkaku_session_id=feed.id, **headers)
+        assert response.status == 204  # without lines there are no messages
+        response = await made.post(b"\n{" * 10_001, enkaku_session_id=feed.id, **headers)
+        assert error(response) == (413, "More than 10000 messages in a request")
+
+
+async def test_client_that_left_ends_app_without_error() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": ASK}
+
+    async def send(_: Any) -> None:
+        raise OSError("the client has left")  # as ASGI 2.4 says
+
+    await enkaku.asgi(Serving(ask=double))({"type": "http", "method": "POST"}, receive, send)

@@ -18,7 +18,7 @@ import pytest
 import trustme
 from enkaku.transports.http import uvicorn_server
 from rawhttp import message, site
-from support import ASK, ECHO, TALK, TELL, WATCH, Lifetime, Serving, soon, until
+from support import ASK, ECHO, TALK, TELL, WATCH, Lifetime, Serving, soon, turns, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -619,3 +619,87 @@ async def test_serve_http_sigterm_answers_every_call(tmp_path: Path) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_serve_http_refused_body_does_not_hold_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uvicorn_server, "_HEAD_TIME", 0.3)
+    limits = enkaku.Limits(message_size=1000)
+    async with enkaku.serve_http(Serving(), limits=limits) as server:
+        async with raw(server.port) as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2000\r\n\r\n{")
+            assert b" 413 " in await answer(reader)
+            ended = asyncio.create_task(reader.read())
+            while not ended.done():  # a byte now and then restarts every other timeout
+                writer.write(b" ")
+                await asyncio.wait({ended}, timeout=0.01)
+            with suppress(ConnectionResetError):
+                assert ended.result() == b""
+
+
+async def test_serve_http_reads_rest_of_refused_body() -> None:
+    limits = enkaku.Limits(message_size=1000)
+    async with enkaku.serve_http(Serving(), limits=limits) as server:
+        async with raw(server.port) as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2000\r\n\r\n{")
+            assert b" 413 " in await answer(reader)
+            writer.write(b" " * 1999 + GET)
+            assert b" 405 " in await answer(reader)
+
+
+async def test_serve_http_unread_feed_is_no_failure_in_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def pour(number: int, stream: enkaku.ServerStream[str]) -> int:
+        while True:
+            await stream.send("x" * 100_000)
+
+    limits = enkaku.Limits(unread_time=0.2)
+    async with enkaku.serve_http(Serving(pour=pour), limits=limits) as server:
+        async with raw(server.port) as (reader, writer):
+            reader._limit = 1  # it stops reading
+            body = message(typ="stream", rid="1", prc="pour", prm=1)
+            head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+            writer.write(head + body)
+            await until(lambda: len(server.connections) == 1)
+            await until(lambda: len(server.connections) == 0)
+            await turns()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= 40] == []
+
+
+@pytest.mark.parametrize(
+    "more", [b"", GET, b"\0 garbage\r\n\r\n"], ids=["alone", "pipelined", "garbage"]
+)
+@pytest.mark.parametrize("unread", [False, True])
+async def test_serve_http_client_leaving_ends_feed(
+    more: bytes, unread: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = Lifetime()
+
+    async def watch(number: int, stream: enkaku.ServerStream[int]) -> int:
+        with life:
+            while True:
+                await stream.send(number)
+                await asyncio.sleep(0)
+        raise AssertionError
+
+    async with enkaku.serve_http(Serving(watch=watch)) as server:
+        async with raw(server.port) as (reader, writer):
+            if unread:
+                reader._limit = 1  # it stops reading
+            body = message(typ="stream", rid="1", prc="watch", prm=1)
+            head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+            writer.write(head + body)
+            await soon(life.began)
+            if unread:  # until the response waits for the client
+                (session,) = server._sessions
+                await until(lambda: session._transport.buffered > 20_000)
+            writer.write(more)
+            if more == GET:  # nothing is read after it, until the first response is complete
+                writer.transport.abort()
+            else:
+                writer.write_eof()
+            await soon(life.cancelled)
+            await until(lambda: not server.connections)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from enkaku.transports.asgi import AsgiReceive, AsgiSend, Header, Scope
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "json_headers"]
 
 _DIGITS: Final = 20  # more than any size has
 _JSON: Final = (b"content-type", b"application/json")
@@ -87,7 +87,7 @@ class Exchange:
     async def answer(self, status: int, body: bytes = b"", headers: Iterable[Header] = ()) -> None:
         """Send a whole response; a body is JSON."""
         if body:
-            headers = (_JSON, (b"content-length", b"%d" % len(body)), *headers)
+            headers = (*json_headers(body), *headers)
         await self.start(status, headers)
         await self.finish(body)
 
@@ -96,3 +96,8 @@ class Exchange:
         await self.answer(
             status, json.dumps({"error": error}, separators=(",", ":")).encode(), headers
         )
+
+
+def json_headers(body: bytes) -> tuple[Header, Header]:
+    """Return the headers of a response whose body is JSON."""
+    return _JSON, (b"content-length", b"%d" % len(body))

@@ -6,6 +6,7 @@ writes, many events at a time. Its queue is full above a high-water mark, so tha
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from enkaku.errors import ConnectionLost
@@ -21,6 +22,7 @@ __all__ = ["FeedTransport"]
 
 _CHUNK: Final = 64 * 1024  # bytes of events that are sent at once
 _HIGH_WATER: Final = 64 * 1024  # bytes
+_AT_ONCE: Final = 1.0  # seconds that the client has to read the end of a feed that was aborted
 _SILENCE: Final = 15.0  # seconds, until a comment is sent
 _COMMENT: Final = b":\n\n"
 _EVENT: Final = b"data: %b\n\n"
@@ -215,32 +217,38 @@ class FeedTransport(Posted):
     async def _send_events(self, response: Exchange) -> None:
         queue, loop = self._queue, asyncio.get_running_loop()
         last = loop.time()
-        await self._send(response, _COMMENT)
+        await self._send(response.write(_COMMENT))
         silence = loop.call_later(_SILENCE, queue.wake)
         try:
             while True:
                 await queue.wait()
                 for chunk in _chunks(queue.take()):
-                    await self._send(response, b"".join([_EVENT % message for message in chunk]))
+                    data = b"".join([_EVENT % message for message in chunk])
+                    await self._send(response.write(data))
                     queue.sent(chunk)
                     last = loop.time()
                 if self._ending and not queue.waiting:
                     break
                 if loop.time() >= silence.when():
                     if loop.time() - last >= _SILENCE:
-                        await self._send(response, _COMMENT)
+                        await self._send(response.write(_COMMENT))
                         last = loop.time()
                     silence = loop.call_at(last + _SILENCE, queue.wake)
         finally:
             silence.cancel()
+        await self._send(self._finish(response))
+
+    async def _finish(self, response: Exchange) -> None:
         if not self.aborted:
             await asyncio.sleep(self._delay)
-        await response.finish()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_AT_ONCE if self.aborted else None):
+                await response.finish()
 
-    async def _send(self, response: Exchange, data: bytes) -> None:
+    async def _send(self, sending: Awaitable[None]) -> None:
         self._blocked = True
         try:
-            await response.write(data)
+            await sending
         finally:
             self._blocked = False
 

@@ -71,8 +71,8 @@ class PoolOptions:
 
     @property
     def peer(self) -> str:
-        """The URL without user name and password, for log lines and error messages."""
-        return str(self.parse_url().with_user(None).with_fragment(None))
+        """The URL without user name, password and query, which may be secrets, for log lines and error messages."""
+        return str(self.parse_url().with_user(None).with_query(None).with_fragment(None))
 
 
 def _parse(name: str, text: str, example: str) -> URL:
@@ -174,4 +174,6 @@ def _make_socket(address: _Address) -> socket.socket:
 
 
 def _describe(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.message  # its text has the whole URL
     return str(error) or type(error).__name__

@@ -10,9 +10,15 @@ from typing import Final
 
 from enkaku.transports.base import PeerCredentials, Receiver
 from enkaku.transports.request import HttpRequest
+from enkaku.transports.write_queue import WriteTimeout
 from enkaku.wire.messages import HELLO
 
-__all__ = ["PostTransport", "Posted"]
+from .exchange import Exchange, json_headers
+
+__all__ = ["PART", "PostTransport", "Posted"]
+
+PART: Final = 64 * 1024
+"""Bytes of a reply that are sent at once."""
 
 
 class Posted:
@@ -141,21 +147,39 @@ class PostTransport(Posted):
         super().__init__(request, peer)
         self.reply: bytes | None = None
         self._progress: asyncio.Future[None] | None = None
+        self._unsent = 0  # bytes of a large reply
+        self._sent: asyncio.Future[None] | None = None  # while ``drain`` waits for that
+        self._sending: asyncio.Task[None] | None = None
+        self._timeout: Final = WriteTimeout(lambda: -self._unsent, lambda _: self.abort())
+
+    def start(
+        self,
+        receiver: Receiver,
+        *,
+        message_size: int,
+        message_time: float | None = None,
+        unread_time: float | None = None,
+    ) -> None:
+        """Keep the receiver. Bodies are limited where they are read."""
+        super().start(receiver, message_size=message_size, message_time=message_time)
+        self._timeout.seconds = unread_time
 
     @property
     def buffered(self) -> int:
-        """0: the reply is sent by the task of the POST."""
-        return 0
+        """How many bytes of a large reply were not sent. Small ones are not counted."""
+        return self._unsent
 
     @property
     def writable(self) -> bool:
-        """True: there is one reply."""
-        return True
+        """Whether no large reply is being sent."""
+        return not self._unsent
 
     def write(self, message: bytes) -> None:
         """Keep the reply. The server's first message, which says what it supports, is none."""
         if self.reply is None and message is not HELLO:
             self.reply = message
+            if len(message) > PART and not self.aborted:
+                self._unsent = len(message)
             self._wake()
 
     def write_all(self, messages: Sequence[bytes]) -> None:
@@ -164,7 +188,46 @@ class PostTransport(Posted):
             self.write(message)
 
     async def drain(self) -> None:
-        """Do nothing."""
+        """Wait until a large reply was sent, or given up."""
+        if self._unsent:
+            if self._sent is None:
+                self._sent = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._sent)
+
+    async def send_parts(self, response: Exchange, reply: bytes) -> None:
+        """Send a large reply in parts, each when the client has read most of those before, until that takes too long."""
+        self._sending = asyncio.create_task(self._send_parts(response, reply))
+        self._timeout.start()
+        try:
+            await asyncio.wait({self._sending})
+            if not self._sending.cancelled():
+                self._sending.result()
+        finally:
+            self._sending.cancel()
+            self._timeout.stop()
+
+    def lose(self) -> None:
+        """Report the end: the response is complete, or the client has left."""
+        self._unsent = 0
+        if self._sent is not None:
+            self._sent.set_result(None)
+            self._sent = None
+        super().lose()
+
+    def abort(self) -> None:
+        """End at once."""
+        super().abort()
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def _send_parts(self, response: Exchange, reply: bytes) -> None:
+        if not response.started:
+            await response.start(200, json_headers(reply))
+        for start in range(0, len(reply), PART):
+            part = reply[start : start + PART]
+            await response.write(part)
+            self._unsent -= len(part)
+        await response.finish()
 
     async def wait(self, seconds: float) -> bool:
         """Wait for the reply or an abort, for so many seconds; return whether there is one."""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, TypeAlias, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
@@ -29,9 +29,12 @@ App: TypeAlias = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
 
 logger: Final = logging.getLogger("enkaku.uvicorn")
 logger.setLevel(logging.ERROR)  # below are a line for each bad request, and for each WebSocket
+# The app breaks off responses that nobody reads, on purpose.
+logger.addFilter(lambda record: "without completing response" not in record.msg)
 
 _HEAD_SIZE: Final = 64 * 1024  # bytes of a request's first line and headers
-_HEAD_TIME: Final = 10.0  # seconds from a connection, or from the first byte of a later request
+# Seconds from a connection, or from the first byte of a later request; and for the rest of a body that was refused.
+_HEAD_TIME: Final = 10.0
 _IDLE: Final = 75  # seconds; more than the clients and proxies that keep connections, often for 60
 _HANDSHAKE: Final = 10.0  # seconds of TLS
 _AT_ONCE: Final = 1.0  # seconds that apps have to end when their connections are aborted
@@ -150,6 +153,7 @@ class _Http(HttpToolsProtocol):
         self._head_done = False
         self._messages = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
@@ -159,12 +163,19 @@ class _Http(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         self._unset_keepalive_if_required()
+        self._leave()
         super().connection_lost(exc)
         self._owner.on_lost()
+
+    def eof_received(self) -> None:
+        super().eof_received()
+        self._leave()  # asyncio closes the transport now
 
     def data_received(self, data: bytes) -> None:
         before = self._messages
         super().data_received(data)
+        if self.transport.is_closing():
+            self._leave()  # it was no HTTP
         # Bytes of a head, or before one; not the end of a body.
         if not self._head_done and (self._head_begun or self._messages == before):
             self._head_size += len(data)
@@ -180,12 +191,30 @@ class _Http(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_done = True
         self._stop_head_timer()
+        before = cast(RequestResponseCycle | None, self.cycle)  # None at first
         super().on_headers_complete()
+        if before is None or before.response_complete:
+            self._answering = self.cycle
+
+    def on_response_complete(self) -> None:
+        self._answering = self.pipeline[-1][0] if self.pipeline else None
+        super().on_response_complete()
+        if self._head_done and self.cycle.response_complete:
+            self._start_head_timer()  # for the rest of a body that was refused
 
     def on_message_complete(self) -> None:
+        if self._head_done:
+            self._stop_head_timer()
         self._messages += 1
         self._head_begun = self._head_done = False
         super().on_message_complete()
+
+    def _leave(self) -> None:
+        """Tell the app that the client has left. uvicorn tells only the last of several requests, and that late."""
+        cycle = self._answering
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def handle_websocket_upgrade(self) -> None:
         self._stop_head_timer()

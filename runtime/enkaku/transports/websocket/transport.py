@@ -138,7 +138,7 @@ class WebSocketTransport(CoalescingWriter):
     def __init__(
         self, frames: Frames, *, peer: str, end_code: int, request: HttpRequest | None = None
     ) -> None:
-        super().__init__(asyncio.get_running_loop())
+        super().__init__(asyncio.get_running_loop(), terminator=b"")
         keep_heap()
         self._frames: Final = frames
         self._peer: Final = peer
@@ -290,10 +290,18 @@ class WebSocketTransport(CoalescingWriter):
     @override
     def _flush(self) -> None:
         pending, size = self._pending, self._pending_size
-        self._pending, self._pending_size = [], 0
-        if not pending or self._ending or self._lost.done():
+        if pending:
+            super()._discard()
+            self._send_frames(pending, size)
+
+    @override
+    def _send_messages(self, data: bytes) -> None:
+        self._send_frames((data,), len(data))  # one message, that is
+
+    def _send_frames(self, messages: Sequence[bytes], size: int) -> None:
+        if self._ending or self._lost.done():
             return
-        self._queue.extend(pending)
+        self._queue.extend(messages)
         self._size += size
         if self._writer_idle and self._writer is not None:
             self._send_queued(self._writer)
