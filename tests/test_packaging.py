@@ -91,6 +91,7 @@ def test_wheel_contains_three_packages_and_their_data(dist: Path) -> None:
     for package in ("enkaku", "enkaku_codegen", "enkaku_templates"):
         assert f"{package}/py.typed" in names
     assert "enkaku_codegen/protocol.schema.json" in names
+    assert {"enkaku/web/enkaku.js", "enkaku/web/enkaku.d.ts"} <= set(names)
     for template in (ROOT / "templates" / "enkaku_templates").glob("*.jinja"):
         assert f"enkaku_templates/{template.name}" in names
 

@@ -1,0 +1,789 @@
+/**
+ * Enkaku clients for browsers and Node, over WebSocket, or HTTP with server-sent events. enkaku.d.ts describes the interface.
+ *
+ * A `Connection` keeps one transport at a time; each `Call` belongs to the one that carries it. A window bounds what the
+ * server sends for a call before the reader takes it, and credits of the server bound what is sent to it.
+ */
+
+const WINDOW = 256 * 1024 // bytes of items of a call that the server may send before they are read
+const UNGRANTED = 64 * 1024 // bytes of items that are sent before the server's first credit
+const UNREAD_MAX = 16 * 1024 * 1024 // bytes of unread items of a call, from a server without flow control
+const BATCH_MAX = 1_000 // messages in a POST
+const CREDIT_AFTER = 20 // ms that a reader waits before it grants less
+const FLOW_TIME = 5_000 // ms without a message: the server has no flow control
+const OPEN_TIME = 10_000 // ms to connect
+const PING_AFTER = 30_000 // ms of silence with open calls
+const FEED_SILENCE = 45_000 // ms; the server sends a comment every 15 s
+const FEED_REST = 60_000 // ms without a call, after which a feed is closed
+const PAUSES = { first: 100, factor: 2, longest: 30_000 } // ms
+const TRANSPORTS = ["auto", "websocket", "http"]
+const FEED = "text/event-stream"
+const EXTENSIONS = { ext: ["credit", "leaving"] }
+
+export class CallError extends Error {
+	constructor(code, message, data = {}) {
+		super(message)
+		this.name = new.target.name
+		this.code = code
+		this.data = data
+	}
+}
+
+/** An error that the protocol declares. Generated code has a subclass for each, with a static `code`. */
+export class DeclaredError extends CallError {
+	constructor(message, data) {
+		super(new.target.code, message, data)
+	}
+}
+
+export class DeadlineExceeded extends CallError {
+	constructor(message = "The deadline has passed") {
+		super("EK05", message)
+	}
+}
+
+export class ConnectionLost extends Error {
+	constructor(message, cause) {
+		super(message, { cause })
+		this.name = "ConnectionLost"
+	}
+}
+
+export function connect(url, options) {
+	return new Connection(url, options)
+}
+
+const ignore = () => {}
+const lost = (message, cause) => new ConnectionLost(message, cause)
+const closed = () => lost("the connection is closed")
+const invalid = () => new CallError("EK08", "The server sent an invalid message")
+const utf8 = new TextEncoder()
+const sizeOf = (text) => utf8.encode(text).length + 1 // as over a socket, with its newline
+
+/** Start a timer that does not keep a Node process alive. */
+function later(time, callback, start = setTimeout) {
+	const timer = start(callback, time)
+	timer.unref?.()
+	return timer
+}
+
+/** Return a promise with its `resolve`. */
+function latch() {
+	let resolve
+	return Object.assign(new Promise((each) => (resolve = each)), { resolve })
+}
+
+/** Encode a message; `json` becomes the property `key` of the payload. */
+function encode(payload, key, json, header) {
+	let text = JSON.stringify(payload)
+	if (json !== undefined) text = `${text.slice(0, -1)},"${key}":${json}}`
+	return `{"header":${JSON.stringify({ typ: "JWT", alg: "none", ...header })},"payload":${text}}`
+}
+
+/** The calls of a connection, by their ids. By itself, it holds those that wait for a connection. */
+class Transport {
+	calls = new Map()
+	flow // whether the server supports flow control; undefined is unknown
+	down = latch() // resolves with an error when new calls need another connection
+	#onLeaving
+
+	constructor(onLeaving) {
+		this.#onLeaving = onLeaving
+	}
+
+	open(call) {
+		call.transport = this
+		this.calls.set(call.rid, call)
+	}
+
+	release(call) {
+		this.calls.delete(call.rid)
+	}
+
+	write() {}
+
+	receive(text) {
+		let payload
+		try {
+			payload = JSON.parse(text).payload
+		} catch {
+			// it names no call that it could end
+		}
+		if (typeof payload !== "object" || payload === null) return
+		if (payload.typ === "leaving") this.#onLeaving(this)
+		// A server with flow control begins with a credit.
+		if (payload.typ === "credit") this.flow = true
+		else if (this.flow === undefined) this.setFlow(false)
+		this.calls.get(payload.rid)?.receive(payload, text)
+	}
+
+	setFlow(flow) {
+		this.flow = flow
+		for (const call of this.calls.values()) call.wake()
+	}
+
+	endCalls(error) {
+		for (const call of [...this.calls.values()]) call.end(error)
+	}
+}
+
+class Connection {
+	#url
+	#options
+	#state = "connecting"
+	#listeners = new Set()
+	#waiting = new Transport()
+	#transport
+	#http
+	#count = 0
+	// TypeScript servers need ids that are unique among all clients.
+	#prefix = Math.random().toString(36).slice(2, 12)
+	#closing = latch()
+	#ended
+
+	constructor(url, options = {}) {
+		const { transport = "auto", reconnect = true, timeout = 60_000, headers, onState } = options
+		if (!TRANSPORTS.includes(transport)) throw new TypeError(`connect: unknown transport ${transport}`)
+		const automatic = transport === "auto" && !headers && typeof WebSocket !== "undefined"
+		const pauses = { ...PAUSES, ...(reconnect === true ? {} : reconnect) }
+		this.#url = new URL(url, globalThis.location?.href)
+		this.#url.protocol = this.#url.protocol.replace("ws", "http")
+		this.#options = { transport, automatic, timeout, headers, pauses, reconnect: reconnect !== false }
+		if (onState) this.#listeners.add(onState)
+		this.#ended = this.#run()
+	}
+
+	get state() {
+		return this.#state
+	}
+
+	onState(listener) {
+		this.#listeners.add(listener)
+		return () => this.#listeners.delete(listener)
+	}
+
+	async close() {
+		this.#closing.resolve()
+		await this.#ended
+	}
+
+	request(procedure, param, options) {
+		return this.#call(procedure, param, { timeout: this.#options.timeout, ...options }).outcome
+	}
+
+	event(...call) {
+		return this.request(...call)
+	}
+
+	stream(...call) {
+		return new Stream(this.#call(...call))
+	}
+
+	channel(...call) {
+		return new Channel(this.#call(...call))
+	}
+
+	#call(procedure, param, options) {
+		const call = new Call(`${this.#prefix}-${++this.#count}`, procedure, param, options)
+		if (this.#state === "closed") call.end(closed())
+		if (!call.ended) (this.#state === "open" ? this.#transport : this.#waiting).open(call)
+		return call
+	}
+
+	#enter(state) {
+		if (state === this.#state) return
+		this.#state = state
+		// An exception of a listener breaks nothing here.
+		for (const listener of this.#listeners) queueMicrotask(() => listener(state))
+	}
+
+	/** Connect, again and again, until the connection is closed. */
+	async #run() {
+		const { pauses, reconnect } = this.#options
+		let bound = pauses.first
+		let ended = false
+		let error
+		this.#closing.then(() => (ended = true))
+		for (;;) {
+			const opening = this.#connect()
+			try {
+				const transport = await Promise.race([opening, this.#closing])
+				if (ended) opening.then((late) => late.close(), ignore)
+				else {
+					const since = Date.now()
+					this.#transport = transport
+					this.#enter("open")
+					for (const call of this.#waiting.calls.values()) transport.open(call)
+					this.#waiting.calls.clear()
+					error = await Promise.race([transport.down, this.#closing])
+					if (Date.now() - since > bound) bound = pauses.first
+				}
+			} catch (failure) {
+				error = failure
+			}
+			if (ended || !reconnect) break
+			this.#enter("connecting")
+			const pause = latch()
+			const timer = setTimeout(pause.resolve, Math.random() * bound) // full jitter
+			await Promise.race([pause, this.#closing])
+			clearTimeout(timer)
+			if (ended) break
+			bound = Math.min(pauses.longest, bound * pauses.factor)
+		}
+		this.#enter("closed")
+		this.#waiting.endCalls(ended ? closed() : error)
+		await Promise.all([this.#transport?.close(), this.#http?.close()])
+	}
+
+	async #connect() {
+		const { transport, headers, reconnect, automatic } = this.#options
+		if (transport === "websocket" || automatic) {
+			const socket = new WebSocketTransport(this.#onLeaving, this.#url)
+			try {
+				await socket.connect()
+				return socket
+			} catch (error) {
+				if (!automatic) throw error // else HTTP may get through a proxy
+			}
+		}
+		// One for all: its calls may outlive a loss.
+		this.#http ??= new HttpTransport(this.#onLeaving, this.#url, headers, reconnect)
+		await this.#http.connect()
+		return this.#http
+	}
+
+	/** Let new calls wait for the next connection: the server of this one accepts none. */
+	#onLeaving = (transport) => {
+		for (const call of transport.calls.values()) call.onLeaving()
+		if (this.#options.reconnect && transport === this.#transport && this.#state === "open") this.#enter("connecting")
+	}
+}
+
+/** A call, from its opening to its end, on any transport. */
+class Call {
+	ended = false
+	iterated = false
+	transport
+	opened = latch()
+	outcome = latch() // the result, or a rejected promise
+	#error
+	#signal
+	#timer
+	#due
+	#param
+	// Received items; counts are bytes
+	#items = []
+	#unread = 0
+	#taken = 0 // for which no credit was sent
+	#dropping = false
+	#readers = []
+	#creditTimer
+	// Sent items
+	#sent = 0
+	#granted = UNGRANTED
+	#window = UNGRANTED
+	#limited = false // whether the server has sent a credit
+	#sending = Promise.resolve()
+	#changed = latch()
+	#closed // why further items are rejected
+	#hurried = false // so are those that wait for credit
+
+	constructor(rid, procedure, param, { timeout, signal } = {}) {
+		this.rid = rid
+		this.procedure = procedure
+		this.streaming = procedure.kind === "stream" || procedure.kind === "channel"
+		this.outcome.catch(ignore) // what the program does not await is no unhandled rejection
+		this.#param = JSON.stringify(param)
+		this.#signal = signal
+		signal?.addEventListener("abort", this.#onSignal)
+		if (signal?.aborted) this.end(signal.reason)
+		else if (timeout != null && timeout !== Infinity) {
+			this.#due = Date.now() + timeout
+			const time = Math.min(timeout, 2 ** 31 - 1)
+			this.#timer = setTimeout(() => this.abort(new DeadlineExceeded(), "Timeout"), time)
+		}
+	}
+
+	opening(header) {
+		const { rid, streaming } = this
+		const { name: prc, kind: typ } = this.procedure
+		if (typ === "event") return encode({ typ, prc }, "data", this.#param, header)
+		const win = streaming ? WINDOW : undefined
+		const ttl = this.#due && Math.max(0, this.#due - Date.now())
+		return encode({ typ, rid, prc }, "prm", this.#param, { ...header, win, ttl })
+	}
+
+	receive(payload, text) {
+		const { typ, val, n } = payload
+		if (typ === "result") {
+			this.outcome.resolve(val)
+			this.end()
+		} else if (typ === "receive" && val !== undefined && this.streaming) this.#onItem(val, sizeOf(text))
+		else if (typ === "credit" && Number.isFinite(n)) this.#onCredit(n)
+		else if (typ === "error" && typeof payload.code === "string") this.#onError(payload)
+		else if (["receive", "credit", "error"].includes(typ)) this.abort(invalid())
+	}
+
+	#onError({ code, msg, data }) {
+		const { errors } = this.procedure
+		if (code === "EK08" && this.#sent > 0) this.#write("abort") // after an invalid item, the handler goes on
+		if (errors && Object.hasOwn(errors, code)) this.end(new errors[code](msg, data))
+		else this.end(code === "EK05" ? new DeadlineExceeded(msg) : new CallError(code, msg, data))
+	}
+
+	end(error) {
+		if (this.ended) return
+		this.ended = true
+		this.#error = error
+		if (error !== undefined) this.outcome.resolve(Promise.reject(error))
+		clearTimeout(this.#timer)
+		clearTimeout(this.#creditTimer)
+		this.#signal?.removeEventListener("abort", this.#onSignal)
+		this.opened.resolve()
+		this.wake()
+		for (const reader of this.#readers.splice(0)) reader.resolve(this.next())
+		this.transport?.release(this)
+	}
+
+	/** End the call and its handler. */
+	abort(error, reason) {
+		if (this.ended) return
+		if (this.procedure.kind !== "event") this.#write("abort", "rsn", JSON.stringify(reason?.slice(0, 1024)))
+		this.#items = []
+		this.end(error)
+	}
+
+	#onSignal = () => this.abort(this.#signal.reason, "Cancelled")
+
+	close() {
+		this.dropExcess()
+		this.#stopSending("closed", () => this.#write("abort", "rsn", '"Close"'))
+	}
+
+	/** Write a message after the items that can be sent now; fail the others. */
+	#stopSending(reason, write) {
+		if (this.ended || this.#hurried) return
+		this.#closed = reason
+		this.#hurried = true
+		this.wake()
+		this.#inOrder(() => this.ended || write())
+	}
+
+	#write(typ, key, json) {
+		this.transport?.write(this, encode({ typ, rid: this.rid }, key, json))
+	}
+
+	wake() {
+		this.#changed.resolve()
+		this.#changed = latch()
+	}
+
+	#onItem(val, size) {
+		if (this.#unread > (this.transport.flow ? 2 * WINDOW : UNREAD_MAX)) {
+			this.abort(new CallError("EKP02", "Too many unread items"))
+		} else if (this.#readers.length > 0) {
+			this.#take(size)
+			this.#readers.shift().resolve({ done: false, value: val })
+		} else if (this.#dropping && this.#unread + size > WINDOW) {
+			this.#take(size)
+		} else {
+			this.#items.push({ val, size })
+			this.#unread += size
+		}
+	}
+
+	next() {
+		const item = this.#items.shift()
+		if (item !== undefined) {
+			this.#unread -= item.size
+			this.#take(item.size)
+			return Promise.resolve({ done: false, value: item.val })
+		}
+		if (!this.ended) {
+			// The next item may need the whole window.
+			this.#creditTimer ??= later(CREDIT_AFTER, () => this.#credit())
+			return new Promise((resolve) => this.#readers.push({ resolve }))
+		}
+		const error = this.#error
+		this.#error = undefined // it is raised once
+		return error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(error)
+	}
+
+	#take(size) {
+		this.#taken += size
+		if (this.#taken >= WINDOW / 2) this.#credit()
+	}
+
+	#credit() {
+		clearTimeout(this.#creditTimer)
+		this.#creditTimer = undefined
+		if (this.ended || !this.transport.flow || this.#taken === 0) return
+		this.#write("credit", "n", this.#taken)
+		this.#taken = 0
+	}
+
+	/** Drop items that do not fit the window: the result comes after them, and they have no reader. */
+	dropExcess() {
+		if (this.#dropping || this.ended) return
+		this.#dropping = true
+		this.opened.then(() => this.#take(WINDOW))
+	}
+
+	send(item) {
+		const json = JSON.stringify(item)
+		const text = encode({ typ: "send", prc: this.procedure.name, rid: this.rid }, "val", json)
+		const size = sizeOf(text)
+		const refused = this.#closed
+		return this.#inOrder(async () => {
+			if (json === undefined) throw new TypeError("send: an item must be a JSON value")
+			await this.opened
+			while (!this.ended && !refused) {
+				if (this.#mayHave(size)) {
+					this.#sent += size
+					return this.transport.write(this, text)
+				}
+				if (this.#hurried) break
+				await this.#changed
+			}
+			throw this.#error ?? new Error(`send: the channel is ${this.#closed ?? "ended"}`)
+		})
+	}
+
+	endSending() {
+		const refused = this.#closed
+		this.#closed ??= "half-closed"
+		return this.#inOrder(async () => {
+			await this.opened
+			while (!this.ended && this.transport.flow === undefined) await this.#changed
+			if (this.ended || refused || this.#hurried) return
+			if (!this.transport.flow) throw new Error("end: the server does not support half-close")
+			this.#write("end")
+		})
+	}
+
+	/** The server stops: it takes the items that were sent, and no others. */
+	onLeaving() {
+		if (this.procedure.kind === "channel") this.#stopSending("left by the server", () => this.#write("end"))
+	}
+
+	#inOrder(step) {
+		const done = this.#sending.then(step)
+		this.#sending = done.catch(ignore)
+		return done
+	}
+
+	#mayHave(size) {
+		const free = this.#granted - this.#sent
+		return size <= free || free >= this.#window || this.transport.flow === false
+	}
+
+	#onCredit(n) {
+		if (this.#limited || this.procedure.kind !== "channel") this.#granted += n
+		else this.#granted = this.#window = n
+		this.#limited = true
+		this.wake()
+	}
+}
+
+class Stream {
+	#call
+
+	constructor(call) {
+		this.#call = call
+	}
+
+	[Symbol.asyncIterator]() {
+		this.#call.iterated = true
+		const leave = async (value) => {
+			this.abort()
+			return { done: true, value }
+		}
+		return { next: () => this.#call.next(), return: leave }
+	}
+
+	result() {
+		if (!this.#call.iterated) this.#call.dropExcess()
+		return this.#call.outcome
+	}
+
+	close() {
+		this.#call.close()
+		return this.#call.outcome
+	}
+
+	abort(reason) {
+		this.#call.abort(new DOMException("The call was aborted", "AbortError"), reason)
+	}
+}
+
+class Channel extends Stream {
+	constructor(call) {
+		super(call)
+		this.send = (item) => call.send(item)
+		this.end = () => call.endSending()
+	}
+}
+
+class WebSocketTransport extends Transport {
+	#socket
+	#url
+	#closed = latch()
+	#heard = true
+	#pinged = false
+	#pinging
+	#header = EXTENSIONS // of the first message
+
+	constructor(onLeaving, url) {
+		super(onLeaving)
+		this.#url = new URL(url)
+		this.#url.protocol = url.protocol.replace("http", "ws")
+	}
+
+	async connect() {
+		const socket = (this.#socket = new WebSocket(this.#url, ["enkaku.v1"]))
+		const opened = latch()
+		const timer = setTimeout(() => this.#end("it took too long to connect"), OPEN_TIME)
+		socket.onopen = () => opened.resolve()
+		socket.onerror = ignore // a close follows
+		socket.onclose = ({ code, reason }) => this.#end(`the WebSocket was closed with code ${code} ${reason}`.trim())
+		socket.onmessage = ({ data }) => {
+			this.#heard = true
+			if (typeof data === "string") this.receive(data)
+		}
+		const error = await Promise.race([opened, this.down])
+		clearTimeout(timer)
+		if (error) throw error
+		this.#pinging = later(PING_AFTER, () => this.#ping(), setInterval)
+	}
+
+	open(call) {
+		super.open(call)
+		this.write(call, call.opening(this.#header))
+		if (this.#header) later(FLOW_TIME, () => this.flow ?? this.setFlow(false))
+		this.#header = undefined
+		call.opened.resolve()
+		if (call.procedure.kind === "event") call.receive({ typ: "result" })
+	}
+
+	write(_, text) {
+		if (this.#socket.readyState === 1) this.#socket.send(text)
+	}
+
+	async close() {
+		this.#end("the connection is closed")
+		await this.#closed
+	}
+
+	/** Notice a server that has gone without a word. */
+	#ping() {
+		if (!this.#heard && this.#pinged) this.#end("the server does not answer")
+		this.#pinged = !this.#heard && this.flow === true && this.calls.size > 0
+		if (this.#pinged) this.write(undefined, encode({ typ: "request", rid: "alive?", prc: "enkaku:alive?" }))
+		this.#heard = false
+	}
+
+	#end(reason) {
+		const error = lost(reason)
+		const socket = this.#socket
+		clearInterval(this.#pinging)
+		if (socket.readyState === 3) this.#closed.resolve()
+		else {
+			socket.onclose = this.#closed.resolve
+			later(1_000, this.#closed.resolve) // without an answer to the close
+			socket.close(1000)
+		}
+		this.down.resolve(error)
+		this.endCalls(error)
+	}
+}
+
+/** POSTs: a request is one; streams and channels share a feed of server-sent events. */
+class HttpTransport extends Transport {
+	#url
+	#headers
+	#reconnect
+	#feed
+
+	constructor(onLeaving, url, headers, reconnect) {
+		super(onLeaving)
+		this.#url = url
+		this.#headers = headers
+		this.#reconnect = reconnect
+	}
+
+	/** Ask whether the server is there: abort a call that does not exist. */
+	async connect() {
+		this.down = latch()
+		const { headers } = await this.#post(encode({ typ: "abort", rid: "alive?" }), { signal: AbortSignal.timeout(OPEN_TIME) })
+		this.flow = headers.has("enkaku-ext")
+	}
+
+	open(call) {
+		super.open(call)
+		const opening = call.streaming ? this.#openStream(call) : this.#request(call)
+		opening.catch((error) => call.end(error))
+	}
+
+	release(call) {
+		super.release(call)
+		call.controller?.abort()
+		const { feed } = call
+		if (feed?.calls.delete(call) && feed.calls.size === 0) feed.rest = later(FEED_REST, () => this.#drop(feed))
+	}
+
+	/** Send a message to a call. Without flow control, return a promise of its POST. */
+	write({ feed, held }, text) {
+		if (held) held.push(text)
+		else if (feed && !feed.dropped) {
+			feed.outbox.push(text)
+			feed.flushed ??= this.#flush(feed)
+			return this.flow ? undefined : feed.flushed
+		}
+	}
+
+	async close() {
+		const error = closed()
+		this.endCalls(error)
+		this.#drop(this.#feed, error)
+	}
+
+	async #post(body, { feed, accept = "application/json", type = "application/json", signal }) {
+		const headers = { ...this.#headers, accept, "content-type": type, "enkaku-ext": "1" }
+		if (feed?.session) headers["enkaku-session-id"] = feed.session
+		let response
+		let text
+		try {
+			response = await fetch(this.#url, { method: "POST", headers, body, signal })
+			if (response.ok && accept === FEED) return response
+			text = await response.text()
+		} catch (failure) {
+			const error = lost("the server cannot be reached", failure)
+			if (!signal?.aborted) this.#fail(error)
+			throw error
+		}
+		const { ok, status } = response
+		if (ok) return { headers: response.headers, text }
+		const message = `The server answered with status ${status}: ${text.slice(0, 200)}`
+		if (status !== 503 || !this.#reconnect) throw new CallError("EK_HTTP_REQUEST_FAILED", message, { status })
+		const error = lost(message)
+		this.#fail(error)
+		throw error
+	}
+
+	/** Let new calls wait until the server can be reached again. */
+	#fail(error) {
+		if (this.#reconnect) this.down.resolve(error)
+	}
+
+	async #request(call) {
+		call.controller = new AbortController()
+		const { text } = await this.#post(call.opening(), call.controller)
+		if (call.procedure.kind === "event") call.receive({ typ: "result" })
+		else this.receive(text)
+		call.end(invalid()) // unless it was answered
+	}
+
+	async #openStream(call) {
+		call.held = [] // what is written before the opening was answered
+		while (!call.ended) {
+			const feed = this.#feed
+			if (feed === undefined) return this.#openFeed(call)
+			await feed.ready
+			if (call.ended || feed.dropped) continue
+			this.#carry(feed, call)
+			try {
+				await this.#post(call.opening(), { feed })
+				return this.#onOpened(feed, call)
+			} catch (error) {
+				if (!error.message.includes("Invalid session ID")) throw error
+				feed.calls.delete(call) // the opening was not executed
+				this.#drop(feed, lost("the server does not know the feed"))
+			}
+		}
+	}
+
+	#carry(feed, call) {
+		clearTimeout(feed.rest)
+		call.feed = feed
+		feed.calls.add(call)
+	}
+
+	#onOpened(feed, call) {
+		const { held } = call
+		call.held = undefined
+		for (const text of held) this.write(call, text) // an abort, too
+		call.opened.resolve()
+		feed.ready.resolve()
+	}
+
+	/** Open a feed by a call, and receive its events. */
+	async #openFeed(call) {
+		const feed = { calls: new Set(), outbox: [], ready: latch(), controller: new AbortController(), heard: Date.now() }
+		this.#feed = feed
+		this.#carry(feed, call)
+		const check = () => this.flow && Date.now() - feed.heard > FEED_SILENCE && this.#drop(feed, lost("the server is silent"))
+		feed.watch = later(FEED_SILENCE / 3, check, setInterval)
+		let error = lost("the feed has ended")
+		try {
+			const { signal } = feed.controller
+			const response = await this.#post(call.opening(EXTENSIONS), { feed, accept: FEED, signal })
+			feed.session = response.headers.get("enkaku-session-id")
+			this.#onOpened(feed, call)
+			await this.#read(feed, response.body.getReader())
+		} catch (failure) {
+			error = failure instanceof CallError ? failure : lost("the feed broke off", failure)
+		}
+		this.#drop(feed, error)
+	}
+
+	async #read(feed, reader) {
+		const decoder = new TextDecoder()
+		let text = ""
+		for (;;) {
+			const { done, value } = await reader.read()
+			if (done) return
+			feed.heard = Date.now()
+			text += decoder.decode(value, { stream: true })
+			if (!value.includes(10)) continue // no event has ended
+			const events = text.split(/\r?\n\r?\n/)
+			text = events.pop()
+			for (const event of events) {
+				const lines = event.match(/^data:.*/gm) ?? [] // others are comments
+				this.receive(lines.map((line) => line.slice(5)).join("\n"))
+			}
+		}
+	}
+
+	/** End a feed, and its calls with an error. */
+	#drop(feed, error) {
+		if (feed === undefined || feed.dropped) return
+		feed.dropped = true
+		if (this.#feed === feed) this.#feed = undefined
+		clearInterval(feed.watch)
+		feed.controller.abort()
+		feed.ready.resolve()
+		for (const call of [...feed.calls]) call.end(error)
+		clearTimeout(feed.rest)
+		if (error instanceof ConnectionLost) this.#fail(error)
+	}
+
+	/** Send what is written: one POST after the other, so that it keeps its order. */
+	async #flush(feed) {
+		await undefined // what is written at once leaves at once
+		while (feed.outbox.length > 0 && !feed.dropped) {
+			let size = 0
+			let count = 0
+			do size += feed.outbox[count++].length
+			while (this.flow && count < feed.outbox.length && count < BATCH_MAX && size < WINDOW)
+			const batch = feed.outbox.splice(0, count)
+			try {
+				const type = count > 1 ? "application/x-ndjson" : undefined
+				const { text } = await this.#post(batch.join("\n"), { feed, type })
+				if (text) text.split("\n").forEach((line) => this.receive(line))
+			} catch (error) {
+				for (const text of batch) this.calls.get(JSON.parse(text).payload.rid)?.end(error)
+			}
+		}
+		feed.flushed = undefined
+	}
+}

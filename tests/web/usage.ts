@@ -1,0 +1,37 @@
+// What "tsc --strict" checks: the types of the runtime, used as generated code and its users use them.
+import { type CallError, type ChannelProcedure, connect, ConnectionLost, DeclaredError } from "../../runtime/enkaku/web/enkaku.js"
+import type { Event, Request, StreamProcedure } from "../../runtime/enkaku/web/enkaku.js"
+
+class OutOfStock extends DeclaredError<{ missing: number }> {
+  static readonly code = "OUT_OF_STOCK"
+}
+
+const ASK: Request<number, string> = { name: "ask", kind: "request", errors: { OUT_OF_STOCK: OutOfStock } }
+const TELL: Event<number> = { name: "tell", kind: "event" }
+const WATCH: StreamProcedure<number, boolean, string> = { name: "watch", kind: "stream" }
+const TALK: ChannelProcedure<null, number, string, void> = { name: "talk", kind: "channel" }
+
+export async function use(): Promise<string> {
+  const connection = connect("/rpc/", { reconnect: { first: 50 }, timeout: null, onState: (state) => state.length })
+  try {
+    const answer: string = await connection.request(ASK, 1, { timeout: 100, signal: AbortSignal.timeout(5) })
+    await connection.event(TELL, 1)
+    const stream = connection.stream(WATCH, 1)
+    for await (const item of stream) if (item satisfies boolean) break
+    const channel = connection.channel(TALK, null)
+    await channel.send(1)
+    // @ts-expect-error: an item is a number
+    await channel.send("1")
+    // @ts-expect-error: a param is a number
+    connection.stream(WATCH, "1")
+    await channel.end()
+    await channel.result()
+    return answer + (await stream.close())
+  } catch (error) {
+    if (error instanceof OutOfStock) return `${error.data.missing.toFixed()} ${error.code}`
+    if (error instanceof ConnectionLost) return error.message
+    return (error as CallError).code
+  } finally {
+    await connection.close()
+  }
+}
