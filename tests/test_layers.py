@@ -27,7 +27,7 @@ DRAWN = {
         procedures limits generated
         values flow transports event_loop
         wire
-        _json _checks _version _log_limit
+        _json _checks _version _log_limit web
         errors _lazy
     """,
     CODEGEN: """

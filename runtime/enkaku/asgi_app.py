@@ -23,6 +23,7 @@ from enkaku.transports.websocket.transport import (
 from .http_app import HttpApp
 from .options import ServerOptions, check_server
 from .preparation import prepare_large
+from .web.files import SCRIPT
 
 __all__ = ["AsgiApp", "asgi"]
 
@@ -38,6 +39,7 @@ class AsgiApp:
         handler: Serves the calls of every connection.
         origins: See ``asgi``.
         hosts: See ``asgi``.
+        script: See ``asgi``.
         options: See ``ServerOptions``.
     """
 
@@ -47,6 +49,7 @@ class AsgiApp:
         *,
         origins: Sequence[str] | Literal["*", "same"] | None = (),
         hosts: Sequence[str] | None = None,
+        script: bool = False,
         **options: Unpack[ServerOptions],
     ) -> None:
         require_instances("handler", [handler], Handler)
@@ -54,6 +57,7 @@ class AsgiApp:
         routes_of(handler)
         self._handler: Final = handler
         self._access: Final = Access(origins, hosts)
+        self._script: Final = SCRIPT.read_bytes() if script else None
         self._options: Final = options
         self._server: Server | None = None
         self._http: HttpApp | None = None
@@ -100,7 +104,7 @@ class AsgiApp:
         loop = asyncio.get_running_loop()
         if self._server is None or self._loop is not loop:
             self._server, self._loop = Server(self._handler, **self._options), loop
-            self._http = HttpApp(self._server, self._access)
+            self._http = HttpApp(self._server, self._access, self._script)
             self._prepared = loop.create_task(prepare_large(self._handler))
         if self._prepared is not None and not self._prepared.done():
             await asyncio.shield(self._prepared)
@@ -163,6 +167,7 @@ def asgi(
     *,
     origins: Sequence[str] | Literal["*", "same"] | None = (),
     hosts: Sequence[str] | None = None,
+    script: bool = False,
     **options: Unpack[ServerOptions],
 ) -> AsgiApp:
     """Return an ASGI app that serves a handler over WebSockets (``connect_ws``) and HTTP (``connect_http``), at any path.
@@ -176,9 +181,10 @@ def asgi(
         hosts: The host names by which clients may reach the app, such as ``"example.com"`` for any port, or
             ``"localhost:8000"``; None is any. It protects an app of this machine against pages of other names that point to
             it (DNS rebinding).
+        script: Whether a GET of ``/enkaku.js``, below the app's mount, returns the runtime of clients in a browser.
         options: See ``ServerOptions``.
 
     Raises:
         UsageError: The handler, ``origins``, ``hosts`` or an option is not valid.
     """
-    return AsgiApp(handler, origins=origins, hosts=hosts, **options)
+    return AsgiApp(handler, origins=origins, hosts=hosts, script=script, **options)

@@ -9,6 +9,7 @@ only, so that their other messages are matched by the id of the call.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, TypeVar
 from uuid import uuid4
 
@@ -42,6 +43,8 @@ _EXTENSIONS: Final[Header] = (b"enkaku-ext", b"1")
 _SESSION: Final = b"enkaku-session-id"
 _RETRY: Final[Header] = (b"retry-after", b"1")
 _JSON: Final[Header] = (b"content-type", b"application/json")
+_JAVASCRIPT: Final[Header] = (b"content-type", b"text/javascript; charset=utf-8")
+_SCRIPT: Final = "/enkaku.js"
 _BATCH: Final = b"application/x-ndjson"
 _BATCH_MAX: Final = 10_000  # messages: to look at their heads takes 10 ms
 _REPLACED: Final = 1024 * 1024  # bytes of a body with invalid UTF-8; larger ones are rejected
@@ -85,11 +88,13 @@ class HttpApp:
     Args:
         server: Serves the handler.
         access: The web pages and host names that are allowed.
+        script: ``enkaku.js``, which a GET of it returns; None for none.
     """
 
-    def __init__(self, server: Server, access: Access) -> None:
+    def __init__(self, server: Server, access: Access, script: bytes | None = None) -> None:
         self._server: Final = server
         self._access: Final = access
+        self._script: Final = script
         self._feeds: Final[dict[str, _Feed]] = {}
         self._posts: Final[dict[str, list[tuple[PostTransport, Session]]]] = {}  # by rid
         self._answered: asyncio.Future[None] | None = None  # while feeds wait for their end
@@ -100,7 +105,9 @@ class HttpApp:
         """Answer one request."""
         exchange = Exchange(scope, receive, send)
         try:
-            if await self._admit(exchange):
+            if self._script is not None and _asks_for_script(exchange, scope):
+                await _answer_script(exchange, self._script)
+            elif await self._admit(exchange):
                 body = await self._read(exchange)
                 if body is not None:
                     await self._handle(exchange, scope, body)
@@ -381,6 +388,23 @@ class HttpApp:
                 await exchange.answer(204)
             else:
                 await exchange.refuse(400, "Invalid session ID")
+
+
+def _asks_for_script(exchange: Exchange, scope: Scope) -> bool:
+    path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
+    return exchange.method == "GET" and path == _SCRIPT
+
+
+async def _answer_script(exchange: Exchange, script: bytes) -> None:
+    """Send the script, or that the client has it already."""
+    etag = b'"%b"' % sha256(script).hexdigest()[:32].encode()
+    headers: list[Header] = [(b"etag", etag), (b"cache-control", b"no-cache")]
+    if exchange.headers.get(b"if-none-match", b"").removeprefix(b"W/") == etag:
+        await exchange.answer(304, headers=headers)
+        return
+    size = (b"content-length", b"%d" % len(script))
+    await exchange.start(200, (_JAVASCRIPT, size, *headers))
+    await exchange.finish(script)
 
 
 def _is_batched(message: bytes) -> bool:

@@ -167,6 +167,7 @@ async def serve_http(
     *,
     origins: Sequence[str] | Literal["*", "same"] | None = (),
     hosts: Sequence[str] | None = None,
+    script: bool = False,
     ssl: tls.SSLContext | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Server, None]:
@@ -181,6 +182,7 @@ async def serve_http(
         port: The port; 0 chooses a free one, which ``server.port`` has.
         origins: The origins of web pages that may connect, as for ``asgi``; none by default.
         hosts: The host names by which clients may reach the server, as for ``asgi``; any by default.
+        script: Whether a GET of ``/enkaku.js`` returns the runtime of clients in a browser, as for ``asgi``.
         ssl: The certificate, for HTTPS: a context, or the files of the certificate and of its key; None for HTTP.
         options: See ``ServerOptions``.
 
@@ -194,9 +196,9 @@ async def serve_http(
         from enkaku.transports.http.uvicorn_server import UvicornServer  # noqa: PLC0415 # optional
     except ModuleNotFoundError as error:
         raise MissingExtra("serve_http needs uvicorn: pip install 'enkaku[serve]'") from error
-    check_server(options, ("hosts", "origins", "ssl"))
+    check_server(options, ("hosts", "origins", "script", "ssl"))
     context = None if ssl is None else server_context(ssl)
-    app = AsgiApp(handler, origins=origins, hosts=hosts, **options)
+    app = AsgiApp(handler, origins=origins, hosts=hosts, script=script, **options)
     server = await app.start()
     limits = options.get("limits") or Limits()
     # A client has its feed and its requests on connections of their own.

@@ -51,6 +51,9 @@ test("stream ends with its items and result", () =>
     assert.deepEqual(await all(stream), [0, 1, 2])
     assert.equal(await stream.result(), 3)
     assert.equal(await connection.stream(WATCH, 20_000).result(), 20_000)
+    const both = connection.stream(WATCH, 20_000)
+    const [result, items] = await Promise.all([both.result(), all(both)])
+    assert.equal(items.length, result)
   }))
 
 test("items as large as the window arrive", () =>

@@ -10,12 +10,12 @@ from typing import Final
 
 from enkaku_codegen.errors import CodegenError
 
-from . import check, generate
+from . import check, generate, javascript
 from .command import Command
 
 __all__ = ["COMMANDS", "run"]
 
-COMMANDS: Final = (generate.COMMAND, check.COMMAND)
+COMMANDS: Final = (generate.COMMAND, check.COMMAND, javascript.COMMAND)
 """Every command, in the order of the help."""
 
 

@@ -106,9 +106,7 @@ class Transport {
 		let payload
 		try {
 			payload = JSON.parse(text).payload
-		} catch {
-			// it names no call that it could end
-		}
+		} catch {}
 		if (typeof payload !== "object" || payload === null) return
 		if (payload.typ === "leaving") this.#onLeaving(this)
 		// A server with flow control begins with a credit.
@@ -193,7 +191,6 @@ class Connection {
 	#enter(state) {
 		if (state === this.#state) return
 		this.#state = state
-		// An exception of a listener breaks nothing here.
 		for (const listener of this.#listeners) queueMicrotask(() => listener(state))
 	}
 
@@ -384,7 +381,7 @@ class Call {
 		} else if (this.#readers.length > 0) {
 			this.#take(size)
 			this.#readers.shift().resolve({ done: false, value: val })
-		} else if (this.#dropping && this.#unread + size > WINDOW) {
+		} else if (this.#dropping && (this.#hurried || !this.iterated) && this.#unread + size > WINDOW) {
 			this.#take(size)
 		} else {
 			this.#items.push({ val, size })
@@ -422,7 +419,7 @@ class Call {
 		this.#taken = 0
 	}
 
-	/** Drop items that do not fit the window: the result comes after them, and they have no reader. */
+	/** Drop items that do not fit the window: they have no reader, and the result comes after them. */
 	dropExcess() {
 		if (this.#dropping || this.ended) return
 		this.#dropping = true
@@ -621,7 +618,10 @@ class HttpTransport extends Transport {
 	open(call) {
 		super.open(call)
 		const opening = call.streaming ? this.#openStream(call) : this.#request(call)
-		opening.catch((error) => call.end(error))
+		opening.catch((error) => {
+			call.held = undefined
+			call.abort(error) // its handler may run
+		})
 	}
 
 	release(call) {
@@ -680,7 +680,7 @@ class HttpTransport extends Transport {
 		const { text } = await this.#post(call.opening(), call.controller)
 		if (call.procedure.kind === "event") call.receive({ typ: "result" })
 		else this.receive(text)
-		call.end(invalid()) // unless it was answered
+		call.end(invalid())
 	}
 
 	async #openStream(call) {
@@ -781,7 +781,7 @@ class HttpTransport extends Transport {
 				const { text } = await this.#post(batch.join("\n"), { feed, type })
 				if (text) text.split("\n").forEach((line) => this.receive(line))
 			} catch (error) {
-				for (const text of batch) this.calls.get(JSON.parse(text).payload.rid)?.end(error)
+				for (const text of batch) this.calls.get(JSON.parse(text).payload.rid)?.abort(error)
 			}
 		}
 		feed.flushed = undefined
