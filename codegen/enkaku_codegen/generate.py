@@ -1,15 +1,18 @@
 """Code generation as a pure function: a protocol in, the files of a package out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from enkaku_codegen.fingerprint import LINE_LENGTH
+from enkaku_codegen.errors import Issue
+from enkaku_codegen.fingerprint import LINE_LENGTH, Language
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.proving.checks import Checks, make_checks
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.writing.format import format_source
 from enkaku_codegen.writing.render import render
+from enkaku_codegen.writing.typescript import render_typescript
 
-__all__ = ["generate", "generate_with_checks"]
+__all__ = ["generate", "generate_typescript", "generate_with_checks"]
 
 
 def generate(
@@ -18,6 +21,7 @@ def generate(
     source: str,
     templates: Path | None = None,
     line_length: int = LINE_LENGTH,
+    language: Language = "python",
 ) -> dict[str, str]:
     """Generate the package for a protocol.
 
@@ -26,17 +30,41 @@ def generate(
         source: The protocol file's name without directories, for the header of each file.
         templates: A directory whose templates take precedence over the built-in ones.
         line_length: The greatest length of a line of code, in characters.
+        language: The language of the code.
 
     Returns:
         The text of each file by its name.
 
     Raises:
-        ProtocolError: Two names of the protocol are the same in Python.
+        ProtocolError: Two names of the protocol are the same in generated code.
         TemplateError: A template can't be found, read or rendered, or its output is not Python.
     """
+    if language == "typescript":
+        return generate_typescript(
+            protocol, source=source, templates=templates, line_length=line_length
+        )[0]
     return generate_with_checks(
         protocol, source=source, templates=templates, line_length=line_length
     )[0]
+
+
+def generate_typescript(
+    protocol: Protocol,
+    *,
+    source: str,
+    templates: Path | None = None,
+    line_length: int = LINE_LENGTH,
+) -> tuple[dict[str, str], Checks, Sequence[Issue]]:
+    """Generate the client in TypeScript, and return what the TypeScript implementation does not support as well.
+
+    The checks have only the schemas whose types became ``unknown``: a client in TypeScript validates nothing.
+    """
+    plan = make_plan(protocol)
+    files, warnings = render_typescript(
+        plan, protocol, source=source, templates=templates, line_length=line_length
+    )
+    checks = Checks({}, {}, sum(len(each.slots) for each in plan.procedures), {}, plan.widened)
+    return files, checks, warnings
 
 
 def generate_with_checks(

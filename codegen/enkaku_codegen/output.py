@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from .errors import OutputError
-from .fingerprint import ABOUT, FINGERPRINT_FILE
+from .fingerprint import ABOUT, FINGERPRINT_FILE, MARKERS, Language, generated_files
 
-__all__ = ["Changes", "changes", "require_importable", "write"]
+__all__ = ["Changes", "changes", "require_importable", "require_language", "write"]
 
 _LARGEST: Final = 256 * 1024 * 1024
 _OWN: Final = frozenset({"enkaku", "enkaku_codegen", "enkaku_templates"})
@@ -37,6 +37,7 @@ _IMPORTED: Final = frozenset(
         "uvloop",
     ]
 )
+_LANGUAGES: Final[Mapping[Language, str]] = {"python": "Python", "typescript": "TypeScript"}
 _SHADOWED: Final = _OWN | _IMPORTED | sys.stdlib_module_names
 
 
@@ -104,8 +105,37 @@ def _lines(text: str | None) -> list[str]:
     return [f"{line}\n" for line in (text or "").split("\n")[:-1]]
 
 
+def require_language(directory: Path, language: Language) -> None:
+    """Raise an error if a directory has a package in another language.
+
+    Raises:
+        OutputError: It has one, or can't be read.
+    """
+    try:
+        if language != "python" and (directory / "__init__.py").exists():
+            raise _other_language(directory, "Python")
+        for other, marker in MARKERS.items():
+            if other != language and any(
+                (_read(path) or "").startswith(marker) for path in generated_files(directory, other)
+            ):
+                raise _other_language(directory, _LANGUAGES[other])
+    except OSError as error:
+        raise OutputError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _other_language(directory: Path, language: str) -> OutputError:
+    return OutputError(
+        f"{directory}: a package in {language} is there: nothing is written; "
+        "choose another directory, or another --language"
+    )
+
+
 def changes(
-    files: Mapping[str, str], directory: Path, marker: str, fingerprint: str | None = None
+    files: Mapping[str, str],
+    directory: Path,
+    marker: str,
+    fingerprint: str | None = None,
+    language: Language = "python",
 ) -> Changes:
     """Compare files with a directory.
 
@@ -114,8 +144,9 @@ def changes(
     Args:
         files: The text of each file by its name.
         directory: The package's directory; it may be missing.
-        marker: The first characters of each generated Python file; other files are never changed.
+        marker: The first characters of each generated file; other files are never changed.
         fingerprint: The text of the package's fingerprint, if there is one.
+        language: The language of the files.
 
     Raises:
         OutputError: A file that enkaku did not generate is in the way, or the directory can't be read.
@@ -128,7 +159,7 @@ def changes(
         before = {name: _read(directory / name) for name in files}
         stale = {
             path.name: text
-            for path in sorted(directory.glob("*.py"))
+            for path in generated_files(directory, language)
             if path.name not in files
             and (text := _read(path)) is not None
             and text.startswith(marker)

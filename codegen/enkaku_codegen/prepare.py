@@ -1,5 +1,6 @@
 """Steps that generate and check share: read the protocol, generate the package, compare it with its directory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from enkaku_codegen.reading.definition import Protocol, read_protocol
 from enkaku_codegen.reading.load import load
 
 from .errors import Issue, ProtocolError, in_order
-from .fingerprint import MARKER, Request, fingerprint
-from .generate import generate_with_checks
-from .output import Changes, changes
+from .fingerprint import MARKERS, Request, fingerprint
+from .generate import generate_typescript, generate_with_checks
+from .output import Changes, changes, require_language
 
 __all__ = ["Prepared", "prepare"]
 
@@ -41,18 +42,21 @@ def prepare(request: Request, out: Path) -> Prepared:
     Raises:
         CodegenError: The package can't be generated, or the directory can't be read.
     """
+    require_language(out, request.language)
     try:
         protocol = read_protocol(request.protocol, request.name)
-        files, checks = _generated(protocol, request)
+        files, checks, others = _generated(protocol, request)
     except RecursionError:
         # The nesting of each file is limited, but a chain of thousands of references is not.
         message = "the schemas are nested too deeply through their references"
         raise ProtocolError([Issue(str(request.protocol), None, "", message)]) from None
     new_fingerprint = fingerprint(request, protocol.sources, files)
-    warnings = [*protocol.warnings, *_unenforced(checks, protocol, request.protocol)]
+    warnings = [*protocol.warnings, *others, *_unenforced(checks, protocol, request.protocol)]
     if checks.ambiguous:
         warnings += load(request.protocol).locate(ProtocolError(checks.ambiguous)).issues
-    return Prepared(changes(files, out, MARKER, new_fingerprint), checks, in_order(warnings))
+    marker = MARKERS[request.language]
+    todo = changes(files, out, marker, new_fingerprint, request.language)
+    return Prepared(todo, checks, in_order(warnings))
 
 
 def _unenforced(checks: Checks, protocol: Protocol, path: Path) -> tuple[Issue, ...]:
@@ -64,15 +68,24 @@ def _unenforced(checks: Checks, protocol: Protocol, path: Path) -> tuple[Issue, 
     return load(path).locate(protocol.located(ProtocolError(issues))).issues
 
 
-def _generated(protocol: Protocol, request: Request) -> tuple[dict[str, str], Checks]:
-    path = request.protocol
+def _generated(
+    protocol: Protocol, request: Request
+) -> tuple[dict[str, str], Checks, Sequence[Issue]]:
+    """Return the files, the checks, and warnings about what the language does not support."""
+    path, templates, length = request.protocol, request.templates, request.line_length
     try:
-        return generate_with_checks(
-            protocol,
-            source=path.name,
-            templates=request.templates,
-            line_length=request.line_length,
-        )
+        if request.language == "typescript":
+            files, checks, issues = generate_typescript(
+                protocol, source=path.name, templates=templates, line_length=length
+            )
+            found = protocol.located(ProtocolError(issues))
+            warnings = load(path).locate(found).issues if issues else ()
+        else:
+            warnings = ()
+            files, checks = generate_with_checks(
+                protocol, source=path.name, templates=templates, line_length=length
+            )
     except ProtocolError as error:
         # The generator knows JSON pointers only. The file has their lines.
         raise load(path).locate(protocol.located(error)) from None
+    return files, checks, warnings

@@ -105,6 +105,7 @@ COMMAND: Final = Command(
     examples=(
         "enkaku generate protocol.yaml --out src/app/protocol",
         "enkaku generate protocol.json --out bindings --name Dashboard",
+        "enkaku generate protocol.yaml --out web --language typescript",
     ),
     add_arguments=_add_arguments,
     run=_run,

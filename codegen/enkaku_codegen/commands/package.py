@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from enkaku_codegen.fingerprint import LINE_LENGTH, Request
+from enkaku_codegen.fingerprint import LANGUAGES, LINE_LENGTH, Request
 from enkaku_codegen.output import require_importable
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--name",
         type=_name,
         help="what the classes are named after; else the name in the file, else the file's name",
+    )
+    parser.add_argument(
+        "--language",
+        choices=LANGUAGES,
+        default=LANGUAGES[0],
+        help=f"the language of the code; by default {LANGUAGES[0]}",
     )
     parser.add_argument(
         "--templates",
@@ -68,8 +74,11 @@ def request(options: argparse.Namespace) -> Request:
     Raises:
         OutputError: Python could not import the package from its directory.
     """
-    require_importable(options.out)
-    return Request(options.protocol, options.name, options.templates, options.line_length)
+    if options.language == "python":
+        require_importable(options.out)
+    return Request(
+        options.protocol, options.name, options.templates, options.line_length, options.language
+    )
 
 
 def prepared(options: argparse.Namespace) -> "Prepared":

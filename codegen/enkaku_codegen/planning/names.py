@@ -55,9 +55,23 @@ __all__ = [
     "method_name",
     "own_class_name",
     "pascal",
+    "typescript_method_name",
     "words",
 ]
 
+# What every object of JavaScript has, and "then": "await" would call it, as that of a promise.
+_OF_OBJECTS: Final = frozenset(
+    {
+        "constructor",
+        "hasOwnProperty",
+        "isPrototypeOf",
+        "propertyIsEnumerable",
+        "then",
+        "toLocaleString",
+        "toString",
+        "valueOf",
+    }
+)
 # Names in annotations. An attribute of the same name would shadow them within its class.
 _IN_ANNOTATIONS: Final = frozenset(
     {"bool", "dict", "float", "int", "list", "object", "str", "tuple"}
@@ -232,6 +246,16 @@ def is_attribute_name(name: str, reserved: frozenset[str] = frozenset()) -> bool
 def method_name(name: str, reserved: frozenset[str] = frozenset()) -> str:
     """Name the method for a procedure."""
     return _snake(_words_of_path(name), _METHODS | reserved)
+
+
+def typescript_method_name(name: str) -> str:
+    """Name the method for a procedure in ``camelCase``; ``_`` separates a word that has no capital, as in ``v_2``."""
+    first, *others = _words_of_path(name)
+    joined = first.lower()
+    for each in others:
+        word = each.capitalize()
+        joined += word if _is_upper(word) else f"_{word}"
+    return _finish(joined, "x", _OF_OBJECTS)
 
 
 def constant_name(name: str) -> str:

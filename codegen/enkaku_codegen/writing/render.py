@@ -1,24 +1,17 @@
-"""Renders the files of a package from Jinja templates.
+"""Renders the files of a Python package from templates.
 
-Names and annotations are strings that are safe in code. All text of a protocol is ``Text``, which needs one of the
-filters of ``escaping``. A directory of the user's own templates takes precedence over the built-in ones.
+Names and annotations are strings that are safe in code. All text of a protocol is ``Text``.
 """
 
-import traceback
-from collections.abc import Callable, Mapping
-from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-import jinja2
-
-from enkaku_codegen.errors import TemplateError
 from enkaku_codegen.fingerprint import LINE_LENGTH, MARKER
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.proving.checks import Checks
 
-from .escaping import Text, comment, docstring, pyrepr
+from .environment import environment, rendered
+from .escaping import Text
 from .imports import exports, imports
 from .models import make_types
 from .template_context import error_view, procedure_view, schema_views
@@ -78,63 +71,15 @@ def render(
         "schemas": schema_views(checks),
         "exports": exports(plan),
     }
-    environment = _environment(templates, line_length)
+    known = ("header.jinja", *(f"{name}.jinja" for name in _FILES))
+    found = environment(templates, line_length, known)
     return {
-        name: _rendered(environment, name, shared | {"imports": statements.get(name, [])})
+        name: rendered(
+            found,
+            f"{name}.jinja",
+            shared | {"imports": statements.get(name, [])},
+            MARKER if name.endswith(".py") else "",
+        )
         for name in (_FILES if plan.procedures else _FILES_OF_TYPES)
         if name != _SCHEMAS or checks.slots
     }
-
-
-def _built_in(name: str) -> tuple[str, str, Callable[[], bool]] | None:
-    """Return the text and the location of a template of the package, which may be in a zip archive; None if it has none."""
-    file = files("enkaku_templates").joinpath(name)
-    return (file.read_text("utf-8"), str(file), lambda: True) if file.is_file() else None
-
-
-def _environment(templates: Path | None, line_length: int) -> jinja2.Environment:
-    loaders: list[jinja2.BaseLoader] = [jinja2.FunctionLoader(_built_in)]
-    if templates is not None:
-        if not templates.is_dir():
-            raise TemplateError(f"{templates}: no such directory of templates")
-        known = [f"{name}.jinja" for name in _FILES]
-        if not any((templates / name).exists() for name in ("header.jinja", *known)):
-            raise TemplateError(
-                f"{templates}: no template there; expected at least one of {', '.join(known)}"
-            )
-        loaders.insert(0, jinja2.FileSystemLoader(templates))
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(loaders),
-        autoescape=False,  # noqa: S701 # Python is written, not HTML; the filters escape
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        lstrip_blocks=True,
-        trim_blocks=True,
-    )
-    environment.filters |= {
-        "comment": comment,
-        "docstring": partial(docstring, line_length=line_length),
-        "pyrepr": pyrepr,
-    }
-    return environment
-
-
-def _location(error: Exception, name: str) -> str:
-    """Return file and line of the innermost template that raised an error."""
-    frames = traceback.extract_tb(error.__traceback__)
-    locations = [
-        f"{each.filename}:{each.lineno}" for each in frames if each.filename.endswith(".jinja")
-    ]
-    return locations[-1] if locations else f"{name}.jinja"
-
-
-def _rendered(environment: jinja2.Environment, name: str, context: Mapping[str, object]) -> str:
-    try:
-        text = environment.get_template(f"{name}.jinja").render(context)
-    except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from error
-    except Exception as error:  # a template may raise any exception
-        raise TemplateError(f"{_location(error, name)}: {error}") from error
-    if name.endswith(".py") and not text.startswith(MARKER):
-        raise TemplateError(f"{name}.jinja: the first line must begin with {MARKER!r}")
-    return text

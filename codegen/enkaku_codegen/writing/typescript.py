@@ -1,0 +1,208 @@
+"""Renders the files of a client in TypeScript: ``client.js`` with its types, and ``protocol.ts``.
+
+JavaScript and declarations are written, so that nobody has to compile them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from enkaku_codegen.errors import Issue
+from enkaku_codegen.fingerprint import LINE_LENGTH, MARKERS
+from enkaku_codegen.planning.plan import ErrorPlan, Plan, ProcedurePlan
+from enkaku_codegen.planning.typescript import method_names
+from enkaku_codegen.reading.definition import Kind, Protocol
+
+from .environment import environment, rendered
+from .escaping import Tag, Text, tskey
+from .typescript_protocol import ProtocolWriter
+from .typescript_types import expression, types
+from .typescript_values import Constant, Value, literal
+
+__all__ = ["render_typescript"]
+
+_FOLDER: Final = "typescript"
+_TYPES: Final = "client.d.ts"
+_FILES: Final = ("client.js", _TYPES, "protocol.ts")
+_IDEMPOTENT: Final = "Idempotent: it may be sent again if its reply was lost with the connection."
+_NOTHING: Final = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """A declared error for the templates.
+
+    Attributes:
+        code: None if the declaration leaves it open.
+        data: The type of its data, None if it has none.
+    """
+
+    name: str
+    code: Text | None
+    data: str | None
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class _Procedure:
+    """A procedure for the templates.
+
+    Attributes:
+        errors: Those with a code.
+        other: The error with any other code, None if there is none.
+        input: The parameter's name, or None if it takes none.
+        signature: The signature of its method, from the parentheses on.
+        definition: Its definition for the TypeScript implementation, as source.
+    """
+
+    name: Text
+    kind: Kind
+    constant: str
+    method: str
+    text: Text
+    tags: Sequence[Tag]
+    errors: Sequence[_Error]
+    other: _Error | None
+    input: str | None
+    signature: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    name: str
+    value: str
+
+
+def render_typescript(
+    plan: Plan,
+    protocol: Protocol,
+    *,
+    source: str,
+    templates: Path | None = None,
+    line_length: int = LINE_LENGTH,
+) -> tuple[dict[str, str], Sequence[Issue]]:
+    """Render the files, formatted, and return what the TypeScript implementation does not support as well.
+
+    Args:
+        plan: The plan of the package.
+        protocol: The protocol.
+        source: The protocol file's name, for the header.
+        templates: The directory of the user's own templates, which take precedence.
+        line_length: The greatest length of a line of documentation, and of a union or value on one line.
+
+    Raises:
+        ProtocolError: Two procedures have one name in TypeScript.
+        TemplateError: A template can't be found, read or rendered.
+    """
+    errors = {each.name: _error(each) for each in plan.errors}
+    methods = method_names(plan)
+    taken = {each.name for each in plan.types} | errors.keys() | {plan.client}
+    promise = "globalThis.Promise" if "Promise" in taken else "Promise"
+    writer = ProtocolWriter(protocol, plan)
+    constants = [
+        _Constant(name, _constant(value, line_length, len(f"const {name} =  as const;")))
+        for name, value in writer.constants()
+    ]
+    marker = MARKERS["typescript"]
+    context: dict[str, object] = {
+        "title": Text(protocol.name),
+        "text": Text(plan.description),
+        "source": Text(source),
+        "marker": marker,
+        "client": plan.client,
+        "types": types(plan, line_length),
+        "errors": [*errors.values()],
+        "constants": constants,
+        "procedures": [
+            _procedure(each, methods[each.constant], errors, writer, promise, line_length)
+            for each in plan.procedures
+        ],
+    }
+    paths = {name: f"{_FOLDER}/{name}.jinja" for name in _FILES}
+    found = environment(templates, line_length, (f"{_FOLDER}/header.jinja", *paths.values()))
+    files = {
+        name: rendered(found, paths[name], context, marker)
+        for name in (_FILES if plan.procedures else [_TYPES])
+    }
+    return files, writer.warnings
+
+
+def _constant(value: Value, line_length: int, taken: int) -> str:
+    """Return the value of a constant, which is another constant or a literal."""
+    made = literal(value, line_length, taken)
+    return made if isinstance(value, Constant) else f"{made} as const"
+
+
+def _error(error: ErrorPlan) -> _Error:
+    text = error.text.strip() or (
+        f"The error {error.code}." if error.code else "An error with any code."
+    )
+    return _Error(
+        error.name,
+        None if error.code is None else Text(error.code),
+        None if error.data is None else expression(error.data),
+        Text(text),
+    )
+
+
+def _procedure(
+    plan: ProcedurePlan,
+    method: str,
+    errors: Mapping[str, _Error],
+    writer: ProtocolWriter,
+    promise: str,
+    line_length: int,
+) -> _Procedure:
+    procedure = plan.procedure
+    raised = [errors[name] for name in plan.errors]
+    given = "data" if procedure.kind == "event" else "param"
+    taken = len(f"{tskey(procedure.name)}: ,")
+    definition = literal(writer.procedure(procedure), line_length - 2, taken)
+    return _Procedure(
+        name=Text(procedure.name),
+        kind=procedure.kind,
+        constant=plan.constant,
+        method=method,
+        text=_text(plan),
+        tags=[
+            Tag(f"@throws {{{each.name}}}", Text(each.text.value.strip().splitlines()[0]))
+            for each in raised
+        ],
+        errors=[each for each in raised if each.code is not None],
+        other=next((each for each in raised if each.code is None), None),
+        input=given if given in plan.slots else None,
+        signature=_signature(plan, given, promise, line_length - len(f"  {method};")),
+        definition=definition,
+    )
+
+
+def _text(plan: ProcedurePlan) -> Text:
+    procedure = plan.procedure
+    text = procedure.description.strip()
+    if procedure.idempotent:
+        text = f"{text or f'The {procedure.kind} {procedure.name}.'}\n\n{_IDEMPOTENT}"
+    elif plan.errors:
+        text = text or f"The {procedure.kind} {procedure.name}."
+    return Text(text)
+
+
+def _signature(plan: ProcedurePlan, given: str, promise: str, width: int) -> str:
+    kind = plan.procedure.kind
+    slots = {slot: expression(schema) for slot, schema in plan.slots.items()}
+    result = slots.get("result", _NOTHING)
+    if kind == "stream":
+        returned = f"enkaku.Stream<{slots['receive']}, {result}>"
+    elif kind == "channel":
+        returned = f"enkaku.Channel<{slots['send']}, {slots['receive']}, {result}>"
+    else:
+        returned = f"{promise}<{result}>"
+    options = "CallOptions" if kind in {"event", "request"} else "StreamOptions"
+    parameters = [f"{given}: {slots[given]}"] if given in slots else []
+    parameters.append(f"options?: enkaku.{options}")
+    flat = f"({', '.join(parameters)}): {returned}"
+    if len(flat) <= width:
+        return flat
+    lines = "".join(f"    {each},\n" for each in parameters)
+    return f"(\n{lines}  ): {returned}"
