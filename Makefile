@@ -5,6 +5,9 @@ VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Packages of npm that tests need, by the lock in tests/web.
+WEB := tests/web/node_modules/.package-lock.json
+
 # Tests run in parallel, on as many processes as there are cores; WORKERS=0 runs them in one.
 WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
@@ -36,10 +39,14 @@ $(READY): requirements-dev.txt pyproject.toml
 	@$(call install-locked,$(VENV))
 	@touch $@
 
+$(WEB): tests/web/package.json tests/web/package-lock.json
+	cd tests/web && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and over TCP
 	@$(BIN)/python examples/dashboard/demo.py
 
-test: $(READY)  ## run the tests, without the slow ones; takes three minutes
+test: $(READY) $(WEB)  ## run the tests, without the slow ones; takes three minutes
 	$(PYTEST) -m "not slow and not hostile"
 
 .PHONY: nginx
@@ -48,7 +55,7 @@ nginx:  ## install nginx, which one test of test-all needs
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light; } >/dev/null 2>&1 || \
 	  echo "nginx cannot be installed: one test of test-all fails without it." >&2
 
-test-all: $(READY) nginx  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
+test-all: $(READY) $(WEB) nginx  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
 	$(PYTEST) -m "not hostile"
 
 .PHONY: test-hostile

@@ -92,8 +92,9 @@ def test_wheel_contains_three_packages_and_their_data(dist: Path) -> None:
         assert f"{package}/py.typed" in names
     assert "enkaku_codegen/protocol.schema.json" in names
     assert {"enkaku/web/enkaku.js", "enkaku/web/enkaku.d.ts"} <= set(names)
-    for template in (ROOT / "templates" / "enkaku_templates").glob("*.jinja"):
-        assert f"enkaku_templates/{template.name}" in names
+    templates = ROOT / "templates" / "enkaku_templates"
+    for template in templates.rglob("*.jinja"):
+        assert f"enkaku_templates/{template.relative_to(templates).as_posix()}" in names
 
 
 def test_sdist_builds_same_wheel(dist: Path, tmp_path: Path) -> None:

@@ -7,8 +7,16 @@ from enkaku_codegen.generate import generate
 from enkaku_codegen.reading.definition import read_protocol
 
 HERE = Path(__file__).parent
+EXAMPLES = HERE.parent.parent / "examples"
 PROTOCOLS = sorted((HERE / "protocols").iterdir())
 PACKAGES = HERE / "packages"
+CLIENTS = HERE / "typescript"
+WITH_CLIENTS = {
+    "counter": EXAMPLES / "counter" / "protocol.json",
+    "dashboard": EXAMPLES / "dashboard" / "protocol.yaml",
+    **{path.stem: path for path in PROTOCOLS if path.stem in {"errors", "names", "values"}},
+}
+"""The protocols whose clients in TypeScript are here, too, by the names of their directories."""
 
 
 def generated(protocol: Path) -> dict[str, str]:
@@ -16,14 +24,25 @@ def generated(protocol: Path) -> dict[str, str]:
     return generate(read_protocol(protocol), source=protocol.name)
 
 
+def client(protocol: Path) -> dict[str, str]:
+    """Generate the client in TypeScript for one of the protocols."""
+    return generate(read_protocol(protocol), source=protocol.name, language="typescript")
+
+
 def refresh() -> None:
-    """Replace all packages."""
+    """Replace all packages and clients."""
     shutil.rmtree(PACKAGES, ignore_errors=True)
+    shutil.rmtree(CLIENTS, ignore_errors=True)
     for protocol in PROTOCOLS:
-        directory = PACKAGES / protocol.stem
-        directory.mkdir(parents=True)
-        for name, text in generated(protocol).items():
-            (directory / name).write_text(text, encoding="utf-8")
+        _write(PACKAGES / protocol.stem, generated(protocol))
+    for name, protocol in WITH_CLIENTS.items():
+        _write(CLIENTS / name, client(protocol))
+
+
+def _write(directory: Path, files: dict[str, str]) -> None:
+    directory.mkdir(parents=True)
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

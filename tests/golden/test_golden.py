@@ -7,14 +7,28 @@ from pathlib import Path
 import pytest
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import unformatted
-from golden.refresh import PACKAGES, PROTOCOLS, generated
+from golden.refresh import CLIENTS, PACKAGES, PROTOCOLS, WITH_CLIENTS, client, generated
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda path: path.stem)
 def test_golden_package_is_unchanged(protocol: Path) -> None:
     directory = PACKAGES / protocol.stem
-    there = {path.name: path.read_text(encoding="utf-8") for path in directory.iterdir() if path.is_file()}
+    there = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in directory.iterdir()
+        if path.is_file()
+    }
     assert generated(protocol) == there, "if that is right: python tests/golden/refresh.py"
+
+
+@pytest.mark.parametrize("name", WITH_CLIENTS)
+def test_golden_client_is_unchanged(name: str) -> None:
+    there = {path.name: path.read_text(encoding="utf-8") for path in (CLIENTS / name).iterdir()}
+    assert client(WITH_CLIENTS[name]) == there, "if that is right: python tests/golden/refresh.py"
+
+
+def test_golden_clients_match_protocols() -> None:
+    assert {path.name for path in CLIENTS.iterdir()} == WITH_CLIENTS.keys()
 
 
 def test_golden_packages_match_protocols() -> None:

@@ -1,0 +1,40 @@
+"""The compiler accepts generated clients at its strictest, and finds mistakes of users."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from enkaku_codegen.generate import generate
+from enkaku_codegen.reading.definition import read_protocol
+from golden.refresh import CLIENTS, PROTOCOLS, client
+from slow import slow_but
+from typescript.compiling import HERE, compiled, put_client
+
+pytestmark = pytest.mark.timeout(600)
+REAL = HERE.parent / "real" / "protocols"
+
+
+def test_tsc_accepts_golden_protocols(tmp_path: Path) -> None:
+    for each in PROTOCOLS:
+        put_client(client(each), tmp_path / each.stem)
+    for directory in CLIENTS.iterdir():
+        shutil.copytree(
+            directory, put_client({}, tmp_path / f"golden-{directory.name}"), dirs_exist_ok=True
+        )
+    assert compiled(tmp_path) == ""
+
+
+def test_tsc_accepts_use_and_finds_mistakes(tmp_path: Path) -> None:
+    put_client(client(HERE.parent.parent / "examples" / "dashboard" / "protocol.yaml"), tmp_path)
+    for name in ("correct.ts", "mistakes.ts"):
+        shutil.copy(HERE / name, tmp_path)
+    assert compiled(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    "name", slow_but({"debug"}, sorted(path.stem for path in REAL.glob("*.json")))
+)
+def test_tsc_accepts_real_protocol(name: str, tmp_path: Path) -> None:
+    protocol = read_protocol(REAL / f"{name}.json")
+    files = generate(protocol, source=f"{name}.json", language="typescript")
+    assert compiled(put_client(files, tmp_path)) == ""
