@@ -84,7 +84,7 @@ def test_generate_removes_files_no_longer_generated(tmp_path: Path) -> None:
     protocol_file(tmp_path)
     command("generate", tmp_path)
     (tmp_path / "web" / "own.js").write_text("export {};\n")
-    protocol_file(tmp_path, {**PROTOCOL, "procedures": {}})
+    protocol_file(tmp_path, {"name": "Shop", "$defs": PROTOCOL["$defs"]})
     assert command("check", tmp_path) == 1
     assert command("generate", tmp_path) == 0
     assert names(tmp_path / "web") == {"client.d.ts", "own.js"}

@@ -335,3 +335,37 @@ def test_protocol_definition_says_types_and_stands_alone(tmp_path: Path) -> None
         "joined": {"type": "object", "allOf": [whole], "minProperties": 1},
     }
     assert made["nothing"]["anyOf"][0]["not"] == {}
+
+
+def test_protocol_name_with_surrogate_gives_uri() -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
+    procedures = {"echo": {"type": "request", "param": {"$ref": "#/$defs/Node"}}}
+    protocol = make_protocol(procedures, {"Node": node}, name="a \ud800/")
+    assert '$id: "urn:enkaku:a%20%5Cud800%2F:Node"' in client_of(protocol)["protocol.ts"]
+
+
+def test_types_without_procedures_are_accepted(tmp_path: Path) -> None:
+    closed = {"type": "object", "additionalProperties": False}
+    files = client_of(make_protocol({}, {"Nothing": closed, "Any": True}))
+    assert [*files] == ["client.d.ts"]
+    assert "export type Nothing = { readonly [key: string]: never };" in files["client.d.ts"]
+    assert compiled(put_client(files, tmp_path)) == ""
+
+
+def test_two_definitions_that_refer_to_each_other_stand_alone(tmp_path: Path) -> None:
+    leaf = {"type": "string"}
+    definitions = {
+        "A": {"type": "object", "properties": {"b": {"$ref": "#/$defs/B"}}},
+        "B": {"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/C"}]}},
+        "C": leaf,
+    }
+    procedures = {"get": {"type": "request", "param": {"$ref": "#/$defs/A"}}}
+    made = definition(make_protocol(procedures, definitions), tmp_path)["get"]["param"]
+    assert made == {
+        "$id": "urn:enkaku:Test:A",
+        **definitions["A"],
+        "$defs": {
+            "A": definitions["A"],
+            "B": {"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/A"}, leaf]}},
+        },
+    }

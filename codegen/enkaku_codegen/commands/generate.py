@@ -63,7 +63,7 @@ def _report(checks: "Checks", *, verbose: bool) -> None:
             f"{count} of {every} slots {need} a JSON Schema validator at run time: "
             f"pip install 'enkaku[exact]'{hint}"
         )
-    elif verbose:
+    elif verbose and every:
         print(f"0 of {every} slots need a JSON Schema validator at run time")
     if checks.formats:
         reject = "rejects" if len(checks.formats) == 1 else "reject"

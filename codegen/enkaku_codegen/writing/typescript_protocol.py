@@ -117,7 +117,7 @@ class ProtocolWriter:
         made = self._schema(definitions[name], cycle)
         if cycle and isinstance(made, dict):
             own: dict[str, Value] = {
-                "$id": f"urn:enkaku:{quote(self._protocol.name)}:{quote(self._types[name])}"
+                "$id": f"urn:enkaku:{_quoted(self._protocol.name)}:{_quoted(self._types[name])}"
             }
             inner = {
                 self._types[each]: self._schema(definitions[each], cycle) for each in sorted(cycle)
@@ -148,7 +148,7 @@ class ProtocolWriter:
         if name is None or name not in self._types:
             return made
         if name in cycle:
-            return made | {"$ref": f"#/$defs/{quote(self._types[name])}"}
+            return made | {"$ref": f"#/$defs/{_quoted(self._types[name])}"}
         constant = self._constant(name)
         del made["$ref"]
         if not made:
@@ -285,3 +285,8 @@ def _data(procedure: Procedure) -> Iterator[Schema]:
     for error in procedure.errors:
         if error.data is not None:
             yield error.data
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a part of a URI; a lone surrogate, which UTF-8 can't encode, is escaped."""
+    return quote(text, safe="", errors="backslashreplace")
