@@ -38,7 +38,7 @@ export async function use(connection: Connection, signal: AbortSignal): Promise<
     }
     same<typeof SystemRestartUnknownService.code, "UNKNOWN_SERVICE">(true);
     if (error instanceof DeclaredError) {
-      same<typeof error.data, unknown>(true);
+      same<typeof error.code, string>(true);
     }
   }
 }

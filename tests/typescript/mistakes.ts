@@ -34,7 +34,7 @@ export async function use(connection: Connection): Promise<void> {
   result.total_samples;
   // @ts-expect-error: a literal type
   const level: LogLevel = "trace";
-  const error = new SystemRestartUnknownService();
+  const error = new SystemRestartUnknownService("none");
   // @ts-expect-error: the code is a literal
   error.code === "OTHER";
   // @ts-expect-error: arrays are read-only

@@ -101,9 +101,10 @@ def render_typescript(
     taken = {each.name for each in plan.types} | errors.keys() | {plan.client}
     promise = "globalThis.Promise" if "Promise" in taken else "Promise"
     writer = ProtocolWriter(protocol, plan)
+    definitions, procedures = writer.write()
     constants = [
         _Constant(name, _constant(value, line_length, len(f"const {name} =  as const;")))
-        for name, value in writer.constants()
+        for name, value in definitions.items()
     ]
     marker = MARKERS["typescript"]
     context: dict[str, object] = {
@@ -116,7 +117,7 @@ def render_typescript(
         "errors": [*errors.values()],
         "constants": constants,
         "procedures": [
-            _procedure(each, methods[each.constant], errors, writer, promise, line_length)
+            _procedure(each, methods[each.constant], errors, procedures, promise, line_length)
             for each in plan.procedures
         ],
     }
@@ -151,7 +152,7 @@ def _procedure(
     plan: ProcedurePlan,
     method: str,
     errors: Mapping[str, _Error],
-    writer: ProtocolWriter,
+    definitions: Mapping[str, Value],
     promise: str,
     line_length: int,
 ) -> _Procedure:
@@ -159,7 +160,7 @@ def _procedure(
     raised = [errors[name] for name in plan.errors]
     given = "data" if procedure.kind == "event" else "param"
     taken = len(f"{tskey(procedure.name)}: ,")
-    definition = literal(writer.procedure(procedure), line_length - 2, taken)
+    definition = literal(definitions[procedure.name], line_length - 2, taken)
     return _Procedure(
         name=Text(procedure.name),
         kind=procedure.kind,
@@ -198,9 +199,8 @@ def _signature(plan: ProcedurePlan, given: str, promise: str, width: int) -> str
         returned = f"enkaku.Channel<{slots['send']}, {slots['receive']}, {result}>"
     else:
         returned = f"{promise}<{result}>"
-    options = "CallOptions" if kind in {"event", "request"} else "StreamOptions"
     parameters = [f"{given}: {slots[given]}"] if given in slots else []
-    parameters.append(f"options?: enkaku.{options}")
+    parameters.append("options?: enkaku.CallOptions")
     flat = f"({', '.join(parameters)}): {returned}"
     if len(flat) <= width:
         return flat

@@ -50,8 +50,21 @@ class ProtocolWriter:
         }
         self._written: dict[str, Value] = {}
 
-    def constants(self) -> Iterator[tuple[str, Value]]:
-        """Yield the name and the schema of each definition that a procedure needs, after those in it."""
+    def write(self) -> tuple[Mapping[str, Value], Mapping[str, Value]]:
+        """Return the schemas of the definitions that are used, by constant, and the procedures, by name."""
+        made = dict(self._constants())
+        procedures = {each.name: self._procedure(each) for each in self._protocol.procedures}
+        used: set[str] = set()
+        waiting = [*procedures.values()]
+        while waiting:
+            for name in _constants_in(waiting.pop()):
+                if name not in used:
+                    used.add(name)
+                    waiting.append(made[name])
+        return {name: value for name, value in made.items() if name in used}, procedures
+
+    def _constants(self) -> Iterator[tuple[str, Value]]:
+        """Yield the constant and the schema of each definition that a procedure needs, after those in it."""
         used: set[str] = set()
         for procedure in self._protocol.procedures:
             for schema in (*procedure.slots.values(), *_data(procedure)):
@@ -63,7 +76,7 @@ class ProtocolWriter:
                     done.add(name)
                     yield self._constant(name).name, self._definition(name)
 
-    def procedure(self, procedure: Procedure) -> Value:
+    def _procedure(self, procedure: Procedure) -> Value:
         """Return the definition of a procedure."""
         value: dict[str, Value] = {"type": procedure.kind}
         if procedure.description:
@@ -279,6 +292,24 @@ class ProtocolWriter:
             "required": required,
             "additionalProperties": False,
         }
+
+
+def _constants_in(value: Value) -> Iterator[str]:
+    """Yield the names of the constants in a value, at any depth."""
+    parts: list[Value] = [value]
+    while parts:
+        match parts.pop():
+            case Constant(name=name):
+                yield name
+            case Spread(constant=constant, others=others):
+                yield constant.name
+                parts += others.values()
+            case Mapping() as mapping:
+                parts += mapping.values()
+            case list() | tuple() as listed:
+                parts += listed
+            case _:
+                pass
 
 
 def _data(procedure: Procedure) -> Iterator[Schema]:

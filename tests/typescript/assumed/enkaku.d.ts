@@ -5,8 +5,6 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-export interface StreamOptions extends CallOptions {}
-
 export interface Stream<Item, Result> extends AsyncIterable<Item> {
   close(): Promise<Result>;
   result(): Promise<Result>;
@@ -21,11 +19,14 @@ export interface Connection {
   readonly closed: boolean;
 }
 
-export class CallError extends Error {
+export class CallError<Data = unknown> extends Error {
+  constructor(code: string, message: string, data?: Data);
   readonly code: string;
-  readonly data: unknown;
+  readonly data: Data;
 }
 
-export class DeclaredError extends CallError {}
+export class DeclaredError<Data = unknown> extends CallError<Data> {
+  constructor(message: string, data?: Data);
+}
 
-export function connect(url: string): Promise<Connection>;
+export function connect(url: string): Connection;

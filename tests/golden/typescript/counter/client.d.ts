@@ -21,7 +21,7 @@ export class CounterClient {
   /** Count from 1 to max. */
   counter(
     param: CounterParam,
-    options?: enkaku.StreamOptions,
+    options?: enkaku.CallOptions,
   ): enkaku.Stream<CounterReceive, CounterResult>;
   #private;
 }

@@ -73,13 +73,13 @@ export class DashboardClient {
   /** Watch the server's own log; what the client sends changes the level from then on. */
   logsWatch(
     param: LogsWatchParam,
-    options?: enkaku.StreamOptions,
+    options?: enkaku.CallOptions,
   ): enkaku.Channel<LogsWatchSend, LogsWatchReceive, LogsWatchResult>;
 
   /** Stream cpu and memory figures of the server's machine until the client closes. */
   metricsStream(
     param: MetricsStreamParam,
-    options?: enkaku.StreamOptions,
+    options?: enkaku.CallOptions,
   ): enkaku.Stream<MetricsStreamReceive, MetricsStreamResult>;
 
   /**

@@ -57,7 +57,7 @@ export class ErrorsClient {
    *
    * @throws {ItemWatchError} An error with any code.
    */
-  itemWatch(options?: enkaku.StreamOptions): enkaku.Stream<string, void>;
+  itemWatch(options?: enkaku.CallOptions): enkaku.Stream<string, void>;
 
   /**
    * Write an item.

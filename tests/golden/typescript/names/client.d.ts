@@ -91,7 +91,7 @@ export class AwkwardNamesClient {
 
   str(param: string, options?: enkaku.CallOptions): Promise<string>;
 
-  unpack(param: UnpackParam, options?: enkaku.StreamOptions): enkaku.Stream<Unpack_, void>;
+  unpack(param: UnpackParam, options?: enkaku.CallOptions): enkaku.Stream<Unpack_, void>;
 
   userGetByIdV2(param: number, options?: enkaku.CallOptions): Promise<void>;
 

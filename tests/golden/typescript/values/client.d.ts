@@ -132,7 +132,7 @@ export class ValuesClient {
   /** Objects within objects, named by their path. */
   nestedDeep(param: NestedDeepParam, options?: enkaku.CallOptions): Promise<void>;
 
-  recursiveTree(param: Tree, options?: enkaku.StreamOptions): enkaku.Stream<Json, readonly Tree[]>;
+  recursiveTree(param: Tree, options?: enkaku.CallOptions): enkaku.Stream<Json, readonly Tree[]>;
 
   scalarBounded(param: ScalarBoundedParam, options?: enkaku.CallOptions): Promise<void>;
 
