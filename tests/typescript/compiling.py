@@ -37,7 +37,7 @@ def put_client(files: Mapping[str, str], directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
-    shutil.copy(HERE / "assumed" / "enkaku.d.ts", directory)
+    shutil.copy(_ROOT / "runtime" / "enkaku" / "web" / "enkaku.d.ts", directory)
     (directory / "enkaku.js").write_text(RUNTIME_FOR_NODE, encoding="utf-8")
     return directory
 

@@ -41,9 +41,9 @@ from .unions import Alternatives, Routed, TooManyAttempts, costly
 
 __all__ = ["MemoizedValidator"]
 
-_STEPS: Final = 2_200  # that ambiguous parts of a small value may take, of about 8 us each
+_STEPS: Final = 1_800  # that ambiguous parts of a small value may take, of about 8 us each
 _STEP_BYTES: Final = 1_000  # of a large value, for each step more
-_PARTS: Final = 20_000  # that a small value may have
+_PARTS: Final = 15_000  # that a small value may have, of about 12 us each
 _PART_BYTES: Final = 1_000  # of a large value, for each part more
 _STEP: Final = 500  # bytes that pydantic validates in one step
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full

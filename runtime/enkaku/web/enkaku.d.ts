@@ -14,7 +14,7 @@ export class CallError<Data = unknown> extends Error {
 
 /** An error that the protocol declares. Generated code has a subclass for each, with a static `code`. */
 export class DeclaredError<Data = unknown> extends CallError<Data> {
-  constructor(message: string, data?: Data)
+  constructor(message: string, data?: Data, code?: string)
 }
 
 /** The timeout of the call has passed, here or at the server. */
@@ -33,6 +33,11 @@ export interface ErrorClass {
   readonly code: string
 }
 
+/** The class of declared errors with any code. */
+export interface OtherErrorClass {
+  new (message: string, data: any, code: string): DeclaredError<any>
+}
+
 /** A procedure, which generated code holds. The types are those of its values. */
 export interface Event<Data> {
   readonly name: string
@@ -46,6 +51,7 @@ export interface Request<Param, Result> {
   readonly name: string
   readonly kind: "request"
   readonly errors?: Readonly<Record<string, ErrorClass>>
+  readonly otherError?: OtherErrorClass
   readonly types?: (param: Param) => Result
 }
 
@@ -53,6 +59,7 @@ export interface StreamProcedure<Param, Receive, Result> {
   readonly name: string
   readonly kind: "stream"
   readonly errors?: Readonly<Record<string, ErrorClass>>
+  readonly otherError?: OtherErrorClass
   readonly types?: (param: Param) => [Receive, Result]
 }
 
@@ -60,6 +67,7 @@ export interface ChannelProcedure<Param, Send, Receive, Result> {
   readonly name: string
   readonly kind: "channel"
   readonly errors?: Readonly<Record<string, ErrorClass>>
+  readonly otherError?: OtherErrorClass
   readonly types?: (param: Param, item: Send) => [Receive, Result]
 }
 

@@ -7,14 +7,14 @@
 
 const WINDOW = 256 * 1024 // bytes of items of a call that the server may send before they are read
 const UNGRANTED = 64 * 1024 // bytes of items that are sent before the server's first credit
-const UNREAD_MAX = 16 * 1024 * 1024 // bytes of unread items of a call, from a server without flow control
+const UNREAD_MAX = 16 * 1024 * 1024 // bytes of unread items, from a server without flow control
 const BATCH_MAX = 1_000 // messages in a POST
 const CREDIT_AFTER = 20 // ms that a reader waits before it grants less
 const FLOW_TIME = 5_000 // ms without a message: the server has no flow control
 const OPEN_TIME = 10_000 // ms to connect
 const PING_AFTER = 30_000 // ms of silence with open calls
 const FEED_SILENCE = 45_000 // ms; the server sends a comment every 15 s
-const FEED_REST = 60_000 // ms without a call, after which a feed is closed
+const FEED_REST = 60_000 // ms without a call, until a feed is closed
 const PAUSES = { first: 100, factor: 2, longest: 30_000 } // ms
 const TRANSPORTS = ["auto", "websocket", "http"]
 const FEED = "text/event-stream"
@@ -29,10 +29,10 @@ export class CallError extends Error {
 	}
 }
 
-/** An error that the protocol declares. Generated code has a subclass for each, with a static `code`. */
+/** An error that the protocol declares. Generated code has subclasses with a static `code`. */
 export class DeclaredError extends CallError {
-	constructor(message, data) {
-		super(new.target.code, message, data)
+	constructor(message, data, code = new.target.code) {
+		super(code, message, data)
 	}
 }
 
@@ -322,9 +322,10 @@ class Call {
 	}
 
 	#onError({ code, msg, data }) {
-		const { errors } = this.procedure
+		const { errors = {}, otherError: Other } = this.procedure
 		if (code === "EK08" && this.#sent > 0) this.#write("abort") // after an invalid item, the handler goes on
-		if (errors && Object.hasOwn(errors, code)) this.end(new errors[code](msg, data))
+		if (Object.hasOwn(errors, code)) this.end(new errors[code](msg, data))
+		else if (Other && !/^EKP?\d\d$/.test(code)) this.end(new Other(msg, data, code))
 		else this.end(code === "EK05" ? new DeadlineExceeded(msg) : new CallError(code, msg, data))
 	}
 

@@ -305,6 +305,8 @@ class WebSocketTransport(CoalescingWriter):
         self._size += size
         if self._writer_idle and self._writer is not None:
             self._send_queued(self._writer)
+        else:
+            self._flushed.clear()  # the writer sends it, also where it has not begun yet
         if self._size > _HIGH_WATER and self._write_queue.writable:
             self._write_queue.mark_full()
 
