@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import enkaku
 import pytest
 from rawhttp import Feed, Site, message, site
 
@@ -76,15 +77,12 @@ async def process(argv: Sequence[str | Path], folder: Path) -> AsyncGenerator[No
         await started.wait()
 
 
-async def answering(made: Site) -> None:
-    """Wait until a server answers; it says so itself by nothing else."""
-    while True:
-        try:
-            if (await made.post(b"", "GET")).status == 405:
-                return
-        except OSError:
-            pass
-        await asyncio.sleep(0.02)
+async def answering(port: int) -> None:
+    """Wait until a server answers: by connecting again and again, as a client does that reconnects."""
+    url = f"http://127.0.0.1:{port}/"
+    reconnect = enkaku.Reconnect(longest=0.2)
+    async with enkaku.connect_http(url, reconnect=reconnect, connect_timeout=20):
+        pass
 
 
 async def ask(made: Site, number: int) -> int:
@@ -120,7 +118,7 @@ async def serving(name: str, folder: Path, port: int) -> AsyncGenerator[Site, No
     (folder / "program.py").write_text(PROGRAM.format(tests=str(Path(__file__).parents[1])))
     argv = (sys.executable, "-m", *SERVERS[name], "--port", str(port))
     async with process(argv, folder), site(port) as made:
-        await answering(made)
+        await answering(made.port)
         yield made
 
 
@@ -142,5 +140,5 @@ async def test_http_behind_nginx(tmp_path: Path, unused_tcp_port_factory: object
     conf.write_text(NGINX.format(folder=tmp_path, port=port, upstream=upstream))
     async with serving("uvicorn, uvloop", tmp_path, upstream):
         async with process((nginx, "-c", conf, "-p", tmp_path), tmp_path), site(port) as made:
-            await answering(made)
+            await answering(made.port)
             await exercise(made)

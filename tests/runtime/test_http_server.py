@@ -678,7 +678,7 @@ async def serving_slowly(app: enkaku.AsgiApp) -> AsyncGenerator[Site, None]:
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         async def send_slowly(event: Any) -> None:
             await send(event)
-            await asyncio.sleep(0.005)
+            await turns(50)  # in which the client has it, and sends more
 
         await app(scope, receive, send_slowly if scope["type"] == "http" else send)
 
@@ -867,16 +867,21 @@ async def test_reply_that_nobody_reads_is_counted_then_dropped() -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_large_reply_arrives_whole(late: bool) -> None:
+    release = asyncio.Event()
+
     async def delayed(text: str) -> str:
         if late:
-            await asyncio.sleep(0.03)
+            await release.wait()
         return text
 
     async with serving(Serving(echo=delayed)) as (app, made):
         text = "x" * 3_000_000
-        response = await made.post(message(typ="request", rid="1", prc="echo", prm=text))
-        assert response.payload["val"] == text
-        assert ("content-length" in response.headers) is not late
+        exchange = await made.connect()
+        exchange.start(message(typ="request", rid="1", prc="echo", prm=text))
+        _, headers = await exchange.head()  # early, if the reply is late
+        release.set()
+        assert json.loads(await exchange.rest())["payload"]["val"] == text
+        assert ("content-length" in headers) is not late
         await until(lambda: connections(app) == 0)
 
 

@@ -5,6 +5,7 @@ the response. ``feed.FeedTransport`` is a session.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,7 +22,7 @@ PART: Final = 64 * 1024
 """Bytes of a reply that are sent at once."""
 
 
-class Posted:
+class Posted(ABC):
     """What both kinds of transports have in common: how messages are delivered, and the end.
 
     Args:
@@ -123,8 +124,9 @@ class Posted:
                 self._ended = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._ended)
 
+    @abstractmethod
     def _end_response(self) -> None:
-        raise NotImplementedError
+        """Let the task that sends the response end it."""
 
     def _release(self) -> None:
         resumed, self._resumed = self._resumed, None
