@@ -209,14 +209,18 @@ class HttpApp:
 
     async def _report(self, scope: Scope, body: bytes) -> None:
         """Report a message that is none, as over other transports."""
-        transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
-        if self._server.admit(transport, brief=True) is not None:
+        transport, session = self._connect(scope)
+        if session is not None:
             await transport.deliver((body,))
             transport.lose()
 
-    async def _request(self, exchange: Exchange, scope: Scope, body: bytes, rid: str) -> None:
+    def _connect(self, scope: Scope) -> tuple[PostTransport, Session | None]:
+        """Return the connection of a POST that belongs to no session; it has none of its own while the server stops."""
         transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
-        session = self._server.admit(transport, brief=True)
+        return transport, self._server.admit(transport, brief=True)
+
+    async def _request(self, exchange: Exchange, scope: Scope, body: bytes, rid: str) -> None:
+        transport, session = self._connect(scope)
         if session is None:
             await _refuse_stopping(exchange)
             return
@@ -255,8 +259,7 @@ class HttpApp:
             await asyncio.shield(self._answered)
 
     async def _event(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
-        transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
-        session = self._server.admit(transport, brief=True)
+        transport, session = self._connect(scope)
         if session is None:
             await _refuse_stopping(exchange)
             return

@@ -8,8 +8,8 @@ from unittest import mock
 
 import enkaku
 import pytest
-from enkaku.transports.sockets import coalescing
-from enkaku.transports.sockets.coalescing import CoalescingWriter
+from enkaku.transports import coalescing
+from enkaku.transports.coalescing import CoalescingWriter
 from enkaku.transports.sockets.transport import SocketTransport
 from support import ECHO, POUR, Serving, turns
 

@@ -19,6 +19,7 @@ __all__ = [
     "Listening",
     "Oversized",
     "PeerCredentials",
+    "PeerInfo",
     "Receiver",
     "SeparateCalls",
     "Transport",
@@ -153,6 +154,20 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """End at once; written bytes that were not sent are lost."""
+
+
+class PeerInfo:
+    """Base of transports: what is known of the other end, which by default is nothing but its name.
+
+    Attributes:
+        peer: The other end, for log lines and error messages.
+        credentials: The process at the other end of a Unix socket; None if it is not known.
+        request: The HTTP request by which the client has reached this server; None without HTTP.
+    """
+
+    peer: str
+    credentials: PeerCredentials | None = None
+    request: HttpRequest | None = None
 
 
 class SeparateCalls(ABC):

@@ -13,7 +13,7 @@ from typing import Final
 
 from enkaku.errors import ConnectionLost
 
-from .base import Oversized, PeerCredentials, Receiver
+from .base import Oversized, PeerCredentials, PeerInfo, Receiver
 from .lines import Framing
 from .write_queue import WriteQueue, WriteTimeout
 
@@ -87,7 +87,7 @@ class _Pipe:
             self.on_write_timeout(error)
 
 
-class MemoryTransport:
+class MemoryTransport(PeerInfo):
     """One end of a connection inside a process; messages arrive in a later event-loop iteration.
 
     Args:
@@ -104,7 +104,9 @@ class MemoryTransport:
         outgoing: _Pipe,
         framing: type[Framing] | None = None,
     ) -> None:
-        self._peer = peer
+        self.peer = peer
+        # This process has both ends.
+        self.credentials = PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
         self._incoming = incoming
         self._outgoing = outgoing
         outgoing.on_write_timeout = self._fail
@@ -115,21 +117,6 @@ class MemoryTransport:
         self._ending = False
         self._unfinished = 0
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def peer(self) -> str:
-        """The other end, for log lines and error messages."""
-        return self._peer
-
-    @property
-    def credentials(self) -> PeerCredentials:
-        """This process, which has both ends."""
-        return PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
-
-    @property
-    def request(self) -> None:
-        """None: there is no HTTP."""
-        return None
 
     @property
     def buffered(self) -> int:
@@ -177,7 +164,7 @@ class MemoryTransport:
         """
         await self._outgoing.write_queue.wait()
         if self._lost.done():
-            raise ConnectionLost(f"the connection to {self._peer} has ended") from self._error
+            raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
 
     def pause_reading(self) -> None:
         """Deliver nothing until ``resume_reading``. No effect while this end closes: it needs the peer's end."""

@@ -20,8 +20,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Final, TypeVar
 
 from enkaku.errors import CallError, ConnectionLost, EnkakuError, InvalidMessage, MessageTooLarge
-from enkaku.transports.base import Oversized, PeerCredentials, Receiver, SeparateCalls
-from enkaku.transports.request import HttpRequest
+from enkaku.transports.base import Oversized, PeerInfo, Receiver, SeparateCalls
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 from enkaku.wire.messages import BOM, CLOSE, encode_abort, peek, read_ids
 
@@ -53,7 +52,7 @@ _LONGEST_PAUSE: Final = 10.0
 T = TypeVar("T")
 
 
-class HttpTransport(SeparateCalls):
+class HttpTransport(PeerInfo, SeparateCalls):
     """Adapts HTTP to the ``Transport`` interface.
 
     Args:
@@ -76,7 +75,7 @@ class HttpTransport(SeparateCalls):
         super().__init__(call_prefix=f"{secrets.token_urlsafe(12)}.", flow_control=flow_control)
         self._http: Final = requests
         self._ordered: Final = ordered
-        self._peer: Final = peer
+        self.peer = peer
         self._replaceable: Final = replaceable
         self._loop: Final = asyncio.get_running_loop()
         self._receiver: Receiver | None = None
@@ -96,21 +95,6 @@ class HttpTransport(SeparateCalls):
         self._write_queue: Final = WriteQueue(self._write_timeout)
         self._error: Exception | None = None
         self._finish: asyncio.Task[None] | None = None
-
-    @property
-    def peer(self) -> str:
-        """The other end, for log lines and error messages."""
-        return self._peer
-
-    @property
-    def credentials(self) -> PeerCredentials | None:
-        """None: nothing is known of the process at the other end."""
-        return None
-
-    @property
-    def request(self) -> HttpRequest | None:
-        """None: this is the client's end."""
-        return None
 
     @property
     def buffered(self) -> int:
@@ -176,7 +160,7 @@ class HttpTransport(SeparateCalls):
                 if error is not None:
                     raise error
                 return
-        raise ConnectionLost(f"the connection to {self._peer} has ended") from self._error
+        raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
 
     async def drain(self) -> None:
         """Wait until this end is writable.
@@ -186,7 +170,7 @@ class HttpTransport(SeparateCalls):
         """
         await self._write_queue.wait()
         if self._finish is not None:
-            raise ConnectionLost(f"the connection to {self._peer} has ended") from self._error
+            raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
 
     def pause_reading(self) -> None:
         """Do not read the feed until ``resume_reading``."""
@@ -271,7 +255,7 @@ class HttpTransport(SeparateCalls):
     async def _send_event(self, message: bytes) -> None:
         error = await self._post_event(message)
         if error is not None:
-            logger.warning("%s: an event was not sent: %s", self._peer, error)
+            logger.warning("%s: an event was not sent: %s", self.peer, error)
 
     def _abort_request(self, rid: str, message: bytes) -> None:
         """End the POST of a request, which a server of this library takes as an abort; others get one, too."""
@@ -283,7 +267,7 @@ class HttpTransport(SeparateCalls):
         try:
             await read_body(await self._ordered.send("POST", _POST, message), self._message_size)
         except HttpFailure as failure:
-            logger.debug("%s: an abort was not sent: %s", self._peer, failure)
+            logger.debug("%s: an abort was not sent: %s", self.peer, failure)
 
     # Streams and channels
 
@@ -479,7 +463,7 @@ class HttpTransport(SeparateCalls):
         for rid in {written.rid for written in batch}:
             stream = self._streams.get(rid)
             if stream is None:
-                logger.debug("%s: an abort was not sent: %s", self._peer, error)
+                logger.debug("%s: an abort was not sent: %s", self.peer, error)
                 continue
             self._fail_stream(stream, error)
             if not feed.ended:
@@ -540,7 +524,7 @@ class HttpTransport(SeparateCalls):
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             error = task.exception()
-            logger.error("%s: the connection is ended by an error", self._peer, exc_info=error)
+            logger.error("%s: the connection is ended by an error", self.peer, exc_info=error)
             self._end(error if isinstance(error, Exception) else None)
 
     def _end(self, error: Exception | None) -> None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
-from enkaku.transports.base import PeerCredentials, Receiver
+from enkaku.transports.base import PeerInfo, Receiver
 from enkaku.transports.request import HttpRequest
 from enkaku.transports.write_queue import WriteTimeout
 from enkaku.wire.messages import HELLO
@@ -22,7 +22,7 @@ PART: Final = 64 * 1024
 """Bytes of a reply that are sent at once."""
 
 
-class Posted(ABC):
+class Posted(PeerInfo, ABC):
     """What both kinds of transports have in common: how messages are delivered, and the end.
 
     Args:
@@ -30,15 +30,13 @@ class Posted(ABC):
         peer: The client, for log lines and error messages.
 
     Attributes:
-        request: The first POST.
-        peer: The client.
         aborted: Whether it was ended at once.
         paused: Whether nothing is delivered.
     """
 
     def __init__(self, request: HttpRequest, peer: str) -> None:
-        self.request: Final = request
-        self.peer: Final = peer
+        self.request = request
+        self.peer = peer
         self.aborted = False
         self.paused = False
         self._receiver: Receiver | None = None
@@ -46,11 +44,6 @@ class Posted(ABC):
         self._ending = False
         self._ended: asyncio.Future[None] | None = None  # while somebody waits for the end
         self._error: Exception | None = None
-
-    @property
-    def credentials(self) -> PeerCredentials | None:
-        """None: nothing is known of the process at the other end."""
-        return None
 
     def start(
         self,
@@ -152,7 +145,7 @@ class PostTransport(Posted):
         self._unsent = 0  # bytes of a large reply
         self._sent: asyncio.Future[None] | None = None  # while ``drain`` waits for that
         self._sending: asyncio.Task[None] | None = None
-        self._timeout: Final = WriteTimeout(lambda: -self._unsent, lambda _: self.abort())
+        self._unread_time: float | None = None
 
     def start(
         self,
@@ -164,7 +157,7 @@ class PostTransport(Posted):
     ) -> None:
         """Keep the receiver. Bodies are limited where they are read."""
         super().start(receiver, message_size=message_size, message_time=message_time)
-        self._timeout.seconds = unread_time
+        self._unread_time = unread_time
 
     @property
     def buffered(self) -> int:
@@ -199,14 +192,16 @@ class PostTransport(Posted):
     async def send_parts(self, response: Exchange, reply: bytes) -> None:
         """Send a large reply in parts, each when the client has read most of those before, until that takes too long."""
         self._sending = asyncio.create_task(self._send_parts(response, reply))
-        self._timeout.start()
+        timeout = WriteTimeout(lambda: -self._unsent, lambda _: self.abort())
+        timeout.seconds = self._unread_time
+        timeout.start()
         try:
             await asyncio.wait({self._sending})
             if not self._sending.cancelled():
                 self._sending.result()
         finally:
             self._sending.cancel()
-            self._timeout.stop()
+            timeout.stop()
 
     def lose(self) -> None:
         """Report the end: the response is complete, or the client has left."""

@@ -20,12 +20,12 @@ from typing import Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from enkaku.errors import ConnectionLost
-from enkaku.transports.base import PeerCredentials, Receiver
+from enkaku.transports.base import PeerInfo, Receiver
+from enkaku.transports.coalescing import CoalescingWriter
 from enkaku.transports.heap import keep_heap
 from enkaku.transports.lines import Framing, Lines
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 
-from .coalescing import CoalescingWriter
 from .fork import close_in_children
 from .options import describe_address, peer_credentials, set_keepalive
 from .tls import Tls
@@ -57,6 +57,7 @@ _READING: Final = (State.OPEN, State.ENDING)
 _CLOSED: Final = (State.ENDED, State.LOST)
 
 
+_UNCONNECTED: Final = "an unconnected peer"
 _READ_SIZE: Final = 256 * 1024  # bytes, the size of asyncio's own reads
 _LONG_READ: Final = 4096  # bytes, from which lines are copied out of the buffer one by one
 
@@ -78,7 +79,7 @@ def shared_buffer(loop: asyncio.AbstractEventLoop) -> bytearray:
 _TLS_REPLIES_MAX: Final = 64 * 1024  # unread bytes of TLS itself, such as replies to key updates
 
 
-class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtocol):
+class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtocol):
     """Adapts an asyncio transport to the ``Transport`` interface.
 
     It implements both protocol interfaces of asyncio. asyncio prefers ``BufferedProtocol`` and reads into the shared buffer;
@@ -108,7 +109,7 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
     ) -> None:
         super().__init__(asyncio.get_running_loop(), framing.terminator)
         self._on_open: OnOpen | None = on_open
-        self._peer = peer
+        self.peer = peer or _UNCONNECTED
         self._tls = tls
         self._keepalive = keepalive
         self._framing: Framing = framing(0)
@@ -122,7 +123,6 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         self._view = memoryview(self._buffer)
         self._write_timeout = WriteTimeout(self._count_sent, self._fail)
         self._write_queue = WriteQueue(self._write_timeout)
-        self._credentials: PeerCredentials | None = None
         self._receiver: Receiver | None = None
         self._reading_paused = False
         self._early_data = b""
@@ -130,21 +130,6 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
         self._message_time: float | None = None
         self._message_left = 0.0  # seconds of it, when reading was paused
         self._message_timer: asyncio.TimerHandle | None = None
-
-    @property
-    def peer(self) -> str:
-        """The other end, for log lines and error messages."""
-        return self._peer or "an unconnected peer"
-
-    @property
-    def credentials(self) -> PeerCredentials | None:
-        """The process at the other end of a Unix socket; None for TCP, or if the operating system does not report it."""
-        return self._credentials
-
-    @property
-    def request(self) -> None:
-        """None: there is no HTTP."""
-        return None
 
     @property
     def buffered(self) -> int:
@@ -319,9 +304,9 @@ class SocketTransport(CoalescingWriter, asyncio.Protocol, asyncio.BufferedProtoc
 
     def _inspect_socket(self) -> None:
         sock = self._transport.get_extra_info("socket")
-        if self._peer is None:
-            self._peer = describe_address(self._transport.get_extra_info("peername"))
-        self._credentials = peer_credentials(sock)
+        if self.peer is _UNCONNECTED:
+            self.peer = describe_address(self._transport.get_extra_info("peername"))
+        self.credentials = peer_credentials(sock)
         if self._keepalive is not None:
             set_keepalive(sock, self._keepalive)
 

@@ -16,10 +16,10 @@ from typing import Final, Protocol
 from typing_extensions import override
 
 from enkaku.errors import ConnectionLost
-from enkaku.transports.base import PeerCredentials, Receiver
+from enkaku.transports.base import PeerInfo, Receiver
+from enkaku.transports.coalescing import CoalescingWriter
 from enkaku.transports.heap import keep_heap
 from enkaku.transports.request import HttpRequest
-from enkaku.transports.sockets.coalescing import CoalescingWriter
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 
 __all__ = [
@@ -125,7 +125,7 @@ class _Begun:
         self._coroutine.close()
 
 
-class WebSocketTransport(CoalescingWriter):
+class WebSocketTransport(PeerInfo, CoalescingWriter):
     """Adapts a WebSocket to the ``Transport`` interface.
 
     Args:
@@ -141,9 +141,9 @@ class WebSocketTransport(CoalescingWriter):
         super().__init__(asyncio.get_running_loop(), terminator=b"")
         keep_heap()
         self._frames: Final = frames
-        self._peer: Final = peer
+        self.peer = peer
         self._end_code: Final = end_code
-        self._request: Final = request
+        self.request = request
         self._receiver: Receiver | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -162,21 +162,6 @@ class WebSocketTransport(CoalescingWriter):
         self._ending = False
         self._error: Exception | None = None
         self._lost: Final[asyncio.Future[None]] = self._loop.create_future()
-
-    @property
-    def peer(self) -> str:
-        """The other end, for log lines and error messages."""
-        return self._peer
-
-    @property
-    def credentials(self) -> PeerCredentials | None:
-        """None: nothing is known of the process at the other end."""
-        return None
-
-    @property
-    def request(self) -> HttpRequest | None:
-        """The client's handshake; None at the client."""
-        return self._request
 
     @property
     def buffered(self) -> int:
@@ -218,7 +203,7 @@ class WebSocketTransport(CoalescingWriter):
         await self._write_queue.wait()
         if self._ending or self._lost.done():
             await asyncio.shield(self._lost)
-            raise ConnectionLost(f"the connection to {self._peer} has ended") from self._error
+            raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
 
     def pause_reading(self) -> None:
         """Deliver nothing until ``resume_reading``. No effect while this end closes: it needs the peer's end."""
