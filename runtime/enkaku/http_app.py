@@ -72,11 +72,13 @@ class _Feed:
     """A session of a client.
 
     Attributes:
+        name: Its id, which only its client knows.
         transport: Carries its messages.
         session: Serves it.
         named: Whether its client names the session in every message to its calls.
     """
 
+    name: str
     transport: FeedTransport
     session: Session
     named: bool = False
@@ -103,26 +105,36 @@ class HttpApp:
 
     async def serve(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send)
+        feed = await self._answer(Exchange(scope, receive, send), scope)
+        if feed is not None:
+            # Here, and not where it was opened: it lasts long, and needs nothing of the request.
+            try:
+                await feed.transport.run(send)
+            finally:
+                await self._end_feed(feed)
+
+    async def _answer(self, exchange: Exchange, scope: Scope) -> _Feed | None:
+        """Answer one request; return the feed that its response is to carry on."""
         try:
-            if self._script is not None and _asks_for_script(exchange, scope):
-                await _answer_script(exchange, self._script)
-            elif await self._admit(exchange):
+            if await self._admit(exchange, scope):
                 body = await self._read(exchange)
                 if body is not None:
-                    await self._handle(exchange, scope, body)
+                    return await self._handle(exchange, scope, body)
         except _Full:
             await exchange.refuse(503, "Messages that wait use too much memory", (_RETRY,))
         except OSError:
             pass  # the client has left: there is nobody to answer
+        return None
 
-    async def _admit(self, exchange: Exchange) -> bool:
+    async def _admit(self, exchange: Exchange, scope: Scope) -> bool:
         """Answer what is no POST of an allowed page; return whether the body is to be read."""
         exchange.answer_headers = (_EXTENSIONS,)
         headers, access = exchange.headers, self._access
         origin, host = headers.get(b"origin"), headers.get(b"host")
         if not access.allows_host(host):
             await exchange.refuse(403, "Host not allowed")
+        elif self._script is not None and _asks_for_script(exchange, scope):
+            await _answer_script(exchange, self._script)
         elif exchange.method not in ("POST", "OPTIONS"):
             if self._server.stopping:
                 await _refuse_stopping(exchange)
@@ -181,59 +193,67 @@ class HttpApp:
             return bytes(body)
         return None
 
-    async def _handle(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
-        """Answer a POST whose body was read."""
+    async def _handle(self, exchange: Exchange, scope: Scope, body: bytes) -> _Feed | None:
+        """Answer a POST whose body was read; return the feed that it has opened."""
         if exchange.headers.get(b"content-type", b"").startswith(_BATCH):
             await self._deliver_batch(exchange, body)
-            return
+            return None
         body = _decodable(body)
         try:
             head = read_head(body)
         except ValueError:
-            await self._report(scope, body)
+            await self._report(exchange, scope, body)
             await exchange.refuse(400, "Invalid request")
-            return
+            return None
         typ, rid = ("", None) if head is None else head
         if typ == "request" and rid is not None:
             await self._request(exchange, scope, body, rid)
         elif typ == "event":
             await self._event(exchange, scope, body)
         elif typ in _OPENINGS and rid is not None:
-            await self._open(exchange, scope, body, rid)
+            name = exchange.headers.get(_SESSION)
+            if name is None:
+                return await self._open_feed(exchange, scope, body)
+            await self._open(exchange, name.decode("latin-1"), body, rid)
         elif typ in (_OURS_TO_CALLS if b"enkaku-ext" in exchange.headers else _TO_CALLS):
             await self._to_call(exchange, typ, body, rid)
         else:
-            await self._report(scope, body)
+            await self._report(exchange, scope, body)
             unnamed = typ == "request" or typ in _OPENINGS
             await exchange.refuse(400, "Invalid request" if unnamed else "Invalid message type")
+        return None
 
-    async def _report(self, scope: Scope, body: bytes) -> None:
-        """Report a message that is none, as over other transports."""
-        transport, session = self._connect(scope)
-        if session is not None:
-            await transport.deliver((body,))
-            transport.lose()
-
-    def _connect(self, scope: Scope) -> tuple[PostTransport, Session | None]:
-        """Return the connection of a POST that belongs to no session; it has none of its own while the server stops."""
+    def _connect(self, exchange: Exchange, scope: Scope) -> tuple[PostTransport, Session | None]:
+        """Return a connection for one POST, and its session, unless the server stops. The caller finishes the transport."""
         transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
-        return transport, self._server.admit(transport, brief=True)
+        session = self._server.admit(transport, brief=True)
+        if transport.paused:  # a lifespan has begun, which may take long
+            transport.watch(exchange)
+        return transport, session
+
+    async def _report(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
+        """Report a message that is none, as over other transports."""
+        transport, session = self._connect(exchange, scope)
+        if session is not None:
+            try:
+                await transport.deliver((body,))
+            finally:
+                await transport.finish()
 
     async def _request(self, exchange: Exchange, scope: Scope, body: bytes, rid: str) -> None:
-        transport, session = self._connect(scope)
+        transport, session = self._connect(exchange, scope)
         if session is None:
             await _refuse_stopping(exchange)
             return
         entry = (transport, session)
         entries = self._posts.setdefault(rid, [])
         entries.append(entry)
-        watch = _watch(exchange, transport) if transport.paused else None
         try:
             if not await transport.deliver((body,)):
                 await _refuse(exchange, session)
                 return
             if not await transport.wait(_QUICK):
-                watch = watch or _watch(exchange, transport)
+                transport.watch(exchange)
                 await exchange.start(200, (_JSON, _UNBUFFERED))
                 await exchange.write(
                     b" "
@@ -248,8 +268,7 @@ class HttpApp:
             if not self._posts and self._answered is not None:
                 self._answered.set_result(None)
                 self._answered = None
-            transport.lose()
-            await _end(watch)
+            await transport.finish()
 
     async def _wait_answered(self) -> None:
         """Wait until no request is being answered."""
@@ -259,7 +278,7 @@ class HttpApp:
             await asyncio.shield(self._answered)
 
     async def _event(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
-        transport, session = self._connect(scope)
+        transport, session = self._connect(exchange, scope)
         if session is None:
             await _refuse_stopping(exchange)
             return
@@ -271,15 +290,11 @@ class HttpApp:
             else:
                 await exchange.refuse(503, "Too many events wait for a handler", (_RETRY,))
         finally:
-            transport.lose()
+            await transport.finish()
 
-    async def _open(self, exchange: Exchange, scope: Scope, body: bytes, rid: str) -> None:
-        """Open a stream or channel: on the feed of its session, or on a new one, which is the response."""
-        name = exchange.headers.get(_SESSION)
-        if name is None:
-            await self._open_feed(exchange, scope, body)
-            return
-        feed = self._feeds.get(name.decode("latin-1"))
+    async def _open(self, exchange: Exchange, name: str, body: bytes, rid: str) -> None:
+        """Open a stream or channel on the feed of a session."""
+        feed = self._feeds.get(name)
         if feed is not None and feed.session.has_call(rid):
             await exchange.refuse(409, "Duplicate request ID")
         elif feed is None or not await self._deliver(exchange, feed, (body,)):
@@ -287,7 +302,8 @@ class HttpApp:
         else:
             await exchange.answer(204)
 
-    async def _open_feed(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
+    async def _open_feed(self, exchange: Exchange, scope: Scope, body: bytes) -> _Feed | None:
+        """Open a session by its first stream or channel; return its feed, whose headers are sent, or None if it was refused."""
         ours = b"enkaku-ext" in exchange.headers
         transport = FeedTransport(
             HttpRequest(scope),
@@ -301,21 +317,26 @@ class HttpApp:
                 await _refuse_stopping(exchange)
             else:
                 await exchange.refuse(503, "Session limit reached", (_RETRY,))
-            return
-        watch = _watch(exchange, transport)
-        name = str(uuid4())
+            return None
+        transport.watch(exchange)
+        feed = _Feed(str(uuid4()), transport, session)
+        opened = False
         try:
             if not await transport.readable():  # a lifespan may reject the connection
                 await _refuse(exchange, session)
-                return
-            self._feeds[name] = _Feed(transport, session)
+                return None
+            self._feeds[feed.name] = feed
             await transport.deliver((body,))  # before the client learns the id, and sends more
-            await exchange.start(200, (*_FEED, (_SESSION, name.encode())))
-            await transport.run(exchange, watch)
+            await exchange.start(200, (*_FEED, (_SESSION, feed.name.encode())))
+            opened = True
         finally:
-            self._feeds.pop(name, None)
-            transport.lose()
-            await _end(watch)
+            if not opened:
+                await self._end_feed(feed)
+        return feed
+
+    async def _end_feed(self, feed: _Feed) -> None:
+        self._feeds.pop(feed.name, None)
+        await feed.transport.finish()
 
     async def _to_call(self, exchange: Exchange, typ: str, body: bytes, rid: str | None) -> None:
         """Deliver a message to an open call, whatever it is; an unknown call is no error."""
@@ -438,17 +459,9 @@ def _decodable(body: bytes) -> bytes:
     return body
 
 
-def _watch(exchange: Exchange, transport: PostTransport | FeedTransport) -> asyncio.Task[None]:
-    """Abort the transport when the client has left."""
-    task = asyncio.get_running_loop().create_task(exchange.disconnected())
-    task.add_done_callback(lambda _: transport.abort())
-    return task
-
-
-async def _end(task: asyncio.Task[T] | None) -> None:
-    if task is not None:
-        task.cancel()
-        await asyncio.wait({task})
+async def _end(task: asyncio.Task[T]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def _reply(exchange: Exchange, transport: PostTransport, session: Session, rid: str) -> None:

@@ -578,6 +578,38 @@ async def test_lifespan_sees_request_and_may_reject_it() -> None:
         await until(lambda: connections(app) == 0)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        message(typ="event", prc="tell", data="x"),
+        message(typ="request", rid="1", prc="ask", prm=1),
+        message(typ="stream", rid="1", prc="watch", prm=1),
+        message(typ="none"),
+        b"{",
+    ],
+    ids=["event", "request", "stream", "unknown type", "no JSON"],
+)
+async def test_client_that_leaves_ends_slow_lifespan(body: bytes) -> None:
+    entered, left = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(info: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+        yield
+
+    async with serving(lifespan=lifespan) as (app, made):
+        exchange = await made.connect()
+        exchange.start(body)
+        await soon(entered)
+        await exchange.close()
+        await soon(left)
+        await until(lambda: connections(app) == 0)
+
+
 async def test_stop_answers_every_call_then_feeds_end() -> None:
     life = Lifetime()
     wait, began = asyncio.Event(), asyncio.Event()

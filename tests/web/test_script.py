@@ -49,6 +49,13 @@ async def test_script_by_default_is_not_served() -> None:
         assert (await get(f"http://127.0.0.1:{server.port}/enkaku.js"))[0] == 405
 
 
+async def test_script_for_unknown_host_name_is_answered_403() -> None:
+    async with enkaku.serve_http(handler(), script=True, hosts=["localhost"]) as server:
+        url = f"http://127.0.0.1:{server.port}/enkaku.js"
+        assert (await get(url))[0] == 403
+        assert (await get(url, host="localhost"))[0] == 200
+
+
 @pytest.mark.parametrize("directory", ["out", "a/new/one"])
 def test_command_javascript_copies_both_files(tmp_path: Path, directory: str) -> None:
     command = (sys.executable, "-m", "enkaku_codegen", "javascript", "--out", directory)

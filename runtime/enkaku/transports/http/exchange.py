@@ -21,6 +21,7 @@ class Exchange:
         send: Sends an event.
 
     Attributes:
+        receive: Waits for the next event.
         method: The method of the request.
         headers: Its headers, by names in lower case.
         answer_headers: Headers of every response, whatever it is.
@@ -28,7 +29,7 @@ class Exchange:
         started: Whether the response has begun.
     """
 
-    __slots__ = ("_receive", "_send", "answer_headers", "headers", "method", "secure", "started")
+    __slots__ = ("_send", "answer_headers", "headers", "method", "receive", "secure", "started")
 
     def __init__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         self.method: Final = cast(str, scope["method"])
@@ -38,7 +39,7 @@ class Exchange:
         self.secure: Final = scope.get("scheme") == "https"
         self.answer_headers: Sequence[Header] = ()
         self.started = False
-        self._receive: Final = receive
+        self.receive: Final = receive
         self._send: Final = send
 
     def announced_size(self) -> int:
@@ -55,14 +56,14 @@ class Exchange:
         Raises:
             ConnectionResetError: The client has left.
         """
-        event = await self._receive()
+        event = await self.receive()
         if event["type"] != "http.request":
             raise ConnectionResetError("the client has left before its request was complete")
         return cast(bytes, event.get("body", b"")), bool(event.get("more_body", False))
 
     async def disconnected(self) -> None:
         """Wait until the client has left."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
 
     async def start(self, status: int, headers: Iterable[Header] = ()) -> None:

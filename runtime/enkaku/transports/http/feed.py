@@ -1,21 +1,21 @@
 """The feed as the server has it: the endless response that carries what a session's calls are sent.
 
-The client's POSTs to its session are delivered by the tasks of their requests; a task of the feed itself sends what the server
-writes, many events at a time. Its queue is full above a high-water mark, so that handlers wait for a client that reads slowly.
+The client's POSTs to its session are delivered by the tasks of their requests. The task of the POST that has opened the session
+sends what the server writes, many events at a time. Its queue is full above a high-water mark, so that handlers wait for a client that reads slowly.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 from enkaku.errors import ConnectionLost
+from enkaku.transports.asgi import AsgiSend
 from enkaku.transports.base import Receiver
 from enkaku.transports.request import HttpRequest
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 from enkaku.wire.messages import HELLO
 
-from .exchange import Exchange
 from .posted import Posted
 
 __all__ = ["FeedTransport"]
@@ -39,13 +39,13 @@ class _Queue:
         timeout: The write timeout; see ``WriteTimeout``.
     """
 
-    __slots__ = ("_messages", "_sent", "_waiter", "_writers", "size", "timeout")
+    __slots__ = ("_changed", "_messages", "_sent", "_writers", "size", "timeout")
 
     def __init__(self, on_timeout: Callable[[Exception], None]) -> None:
         self.size = 0
         self._messages: list[bytes] = []
         self._sent = 0
-        self._waiter: asyncio.Future[None] | None = None  # of the task that sends
+        self._changed: asyncio.Future[None] | None = None
         self.timeout: Final = WriteTimeout(lambda: self._sent, on_timeout)
         self._writers: Final = WriteQueue(self.timeout)
 
@@ -69,18 +69,16 @@ class _Queue:
         self.wake()
 
     def wake(self) -> None:
-        """Let ``wait`` return."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        """Complete the future of ``changed``."""
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait until there is a message, or for ``wake``."""
-        if not self._messages:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+    def changed(self) -> asyncio.Future[None]:
+        """Return a future that is done when there is a message, or at the next ``wake``."""
+        changed = self._changed = asyncio.get_running_loop().create_future()
+        if self._messages:
+            changed.set_result(None)
+        return changed
 
     def take(self) -> list[bytes]:
         """Return the messages that wait, which the task is about to send."""
@@ -130,7 +128,8 @@ class FeedTransport(Posted):
         self._answered: Final = answered
         self._delay: Final = delay
         self._queue: Final = _Queue(self._on_write_timeout)
-        self._sending: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[object] | None = None
+        self._interrupted = False
         self._blocked = False  # while the ASGI server sends
 
     @property
@@ -176,27 +175,23 @@ class FeedTransport(Posted):
             await self._wait_ended()  # before that, the session would take the error for the handler's own
             raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
 
-    async def run(
-        self,
-        response: Exchange,
-        left: asyncio.Task[None],
-    ) -> None:
+    async def run(self, send: AsgiSend) -> None:
         """Send events until the session ends, or the client leaves.
 
         Args:
-            response: The feed; its headers are sent already.
-            left: Ends when the client has left.
+            send: Sends an event of ASGI. The headers of the feed are sent already.
         """
-        sending = self._sending = asyncio.create_task(self._send_events(response))
+        task = self._sending = cast(asyncio.Task[object], asyncio.current_task())
         try:
-            await asyncio.wait({sending, left}, return_when=asyncio.FIRST_COMPLETED)
+            await self._send_events(send)
+        except asyncio.CancelledError:
+            if not self._interrupted or task.uncancel():
+                raise
+        except Exception as error:  # noqa: BLE001 # whatever the ASGI server raises
+            self._error = self._error or error
         finally:
-            sending.cancel()
-            await asyncio.wait({sending})
+            self._sending = None
             self._queue.clear()
-            if not sending.cancelled() and self._error is None:
-                error = sending.exception()
-                self._error = error if isinstance(error, Exception) else None
 
     async def close(self, *, within: float) -> None:
         """Let the feed end after the answers to other requests, and wait for that; abort after a timeout from then on."""
@@ -211,44 +206,52 @@ class FeedTransport(Posted):
         """End at once; what was not sent is lost."""
         self._queue.clear()
         super().abort()
-        if self._blocked and self._sending is not None:
-            self._sending.cancel()  # else it would wait for a client that reads nothing
+        if self._blocked:
+            self._interrupt()  # else it would wait for a client that reads nothing
 
-    async def _send_events(self, response: Exchange) -> None:
+    def leave(self) -> None:
+        """Handle that the client has left."""
+        super().leave()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """End ``run`` where it waits."""
+        if self._sending is not None and not self._interrupted:
+            self._interrupted = True
+            self._sending.cancel()
+
+    async def _send_events(self, send: AsgiSend) -> None:
         queue, loop = self._queue, asyncio.get_running_loop()
         last = loop.time()
-        await self._send(response.write(_COMMENT))
+        await self._send(send, _COMMENT)
         silence = loop.call_later(_SILENCE, queue.wake)
         try:
             while True:
-                await queue.wait()
+                await queue.changed()
                 for chunk in _chunks(queue.take()):
                     data = b"".join([_EVENT % message for message in chunk])
-                    await self._send(response.write(data))
+                    await self._send(send, data)
                     queue.sent(chunk)
                     last = loop.time()
                 if self._ending and not queue.waiting:
                     break
                 if loop.time() >= silence.when():
                     if loop.time() - last >= _SILENCE:
-                        await self._send(response.write(_COMMENT))
+                        await self._send(send, _COMMENT)
                         last = loop.time()
                     silence = loop.call_at(last + _SILENCE, queue.wake)
         finally:
             silence.cancel()
-        await self._send(self._finish(response))
-
-    async def _finish(self, response: Exchange) -> None:
         if not self.aborted:
             await asyncio.sleep(self._delay)
         with suppress(TimeoutError):
             async with asyncio.timeout(_AT_ONCE if self.aborted else None):
-                await response.finish()
+                await self._send(send, b"", more=False)
 
-    async def _send(self, sending: Awaitable[None]) -> None:
+    async def _send(self, send: AsgiSend, data: bytes, *, more: bool = True) -> None:
         self._blocked = True
         try:
-            await sending
+            await send({"type": "http.response.body", "body": data, "more_body": more})
         finally:
             self._blocked = False
 

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
+from enkaku.transports.asgi import AsgiReceive
 from enkaku.transports.base import PeerInfo, Receiver
 from enkaku.transports.request import HttpRequest
 from enkaku.transports.write_queue import WriteTimeout
@@ -44,6 +45,7 @@ class Posted(PeerInfo, ABC):
         self._ending = False
         self._ended: asyncio.Future[None] | None = None  # while somebody waits for the end
         self._error: Exception | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def start(
         self,
@@ -65,6 +67,22 @@ class Posted(PeerInfo, ABC):
         """Deliver again."""
         self.paused = False
         self._release()
+
+    def watch(self, exchange: Exchange) -> None:
+        """Abort when the client has left; may be repeated."""
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(exchange.receive))
+
+    async def _watch(self, receive: AsgiReceive) -> None:
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Handle that the client has left."""
+        self.abort()
 
     async def readable(self) -> bool:
         """Wait while reading is paused; return whether the transport is open."""
@@ -90,6 +108,13 @@ class Posted(PeerInfo, ABC):
             receiver.connection_lost(self._error)
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
+
+    async def finish(self) -> None:
+        """Report the end, as ``lose`` does, and watch the client no longer."""
+        self.lose()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
 
     async def close(self, *, within: float) -> None:
         """Let the response end, and wait for that; abort after a timeout."""
