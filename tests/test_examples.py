@@ -65,12 +65,11 @@ async def running(script: Path, *options: str, **how: Any) -> AsyncGenerator[Pro
 
 
 @asynccontextmanager
-async def serving(*options: str) -> AsyncGenerator[tuple[Process, list[str]], None]:
-    """Run the dashboard's server; give the options that lead a client to it."""
+async def serving(*options: str) -> AsyncGenerator[tuple[Process, str], None]:
+    """Run the dashboard's server; give its address."""
     async with running(DASHBOARD / "server.py", *options) as server:
         line = await first_line(server, "listening at ")
-        kind, _, where = line.split()[-1].partition(":")
-        yield server, [f"--{kind}", where]
+        yield server, line.split()[-1]
 
 
 def watching(*options: str, **how: Any) -> AbstractAsyncContextManager[Process]:
@@ -107,8 +106,8 @@ async def test_demo_shows_whole_dashboard_over_both_sockets() -> None:
         out, err = await rest(demo)
     assert (demo.returncode, err) == (0, "")
     _, over_unix, over_tcp = out.split("\n$ python client.py ")
-    assert over_unix.startswith("--unix /")
-    assert over_tcp.startswith("--tcp 127.0.0.1:")
+    assert over_unix.startswith("unix:/")
+    assert over_tcp.startswith("tcp:127.0.0.1:")
     for part in (over_unix, over_tcp):
         check_whole_story(part)
 
@@ -168,7 +167,7 @@ async def test_client_draws_in_terminal_and_restores_it(socket_path: Path) -> No
     before = termios.tcgetattr(theirs)
     async with serving("--unix", str(socket_path)) as (_, address):
         terminal = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-        async with watching(*address, "--seconds", "1", **terminal) as client:
+        async with watching(address, "--seconds", "1", **terminal) as client:
             reading = asyncio.create_task(asyncio.to_thread(read_terminal, ours))
             await client.wait()
             after = termios.tcgetattr(theirs)
@@ -208,13 +207,14 @@ def read_terminal(descriptor: int) -> str:
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        (["--unix", "/nowhere/dashboard.sock"], "is the server running?"),
-        (["--tcp", "127.0.0.1:1"], "tcp:127.0.0.1:1: "),
+        ("/nowhere/dashboard.sock", "is the server running?"),
+        ("tcp:127.0.0.1:1", "tcp:127.0.0.1:1: "),
+        ("dashboard.sock", "no address begins with 'dashboard.sock'"),
     ],
-    ids=["unix", "tcp"],
+    ids=["unix", "tcp", "neither"],
 )
-async def test_client_without_server_prints_error(address: list[str], said: str) -> None:
-    async with watching(*address) as client:
+async def test_client_without_server_prints_error(address: str, said: str) -> None:
+    async with watching(address) as client:
         out, err = await rest(client)
     assert (client.returncode, out) == (1, "")
     assert err.startswith("no dashboard: ")
@@ -232,7 +232,7 @@ async def test_server_that_cannot_listen_prints_error() -> None:
 
 async def test_client_gets_results_when_server_stops(server_options: list[str]) -> None:
     async with serving(*server_options) as (server, address):
-        async with watching(*address) as client:
+        async with watching(address) as client:
             seen = await first_line(client, "metrics")
             server.terminate()
             out, err = await rest(client)
@@ -244,11 +244,11 @@ async def test_client_gets_results_when_server_stops(server_options: list[str]) 
         0,
         "INFO    server: stopped",
     )
-    assert not exists(address[1])
+    assert not exists(address.removeprefix("unix:"))
 
 
 async def test_client_of_killed_server_prints_error(server_options: list[str]) -> None:
-    async with serving(*server_options) as (server, address), watching(*address) as client:
+    async with serving(*server_options) as (server, address), watching(address) as client:
         await first_line(client, "metrics")
         server.kill()
         out, err = await rest(client)
@@ -261,7 +261,7 @@ async def test_client_of_killed_server_prints_error(server_options: list[str]) -
 async def test_sigint_ends_only_client(server_options: list[str]) -> None:
     async with serving(*server_options) as (server, address):
         for _ in range(2):
-            async with watching(*address) as client:
+            async with watching(address) as client:
                 await first_line(client, "metrics")
                 client.send_signal(signal.SIGINT)
                 out, err = await rest(client)
@@ -273,7 +273,7 @@ async def test_sigint_ends_only_client(server_options: list[str]) -> None:
 @pytest.mark.slow
 async def test_sigint_ends_client_of_stopped_server_process(socket_path: Path) -> None:
     unix = ("--unix", str(socket_path))
-    async with serving(*unix) as (server, address), watching(*address) as client:
+    async with serving(*unix) as (server, address), watching(address) as client:
         await first_line(client, "metrics")
         server.send_signal(signal.SIGSTOP)
         client.send_signal(signal.SIGINT)
@@ -285,7 +285,7 @@ async def test_sigint_ends_client_of_stopped_server_process(socket_path: Path) -
 async def test_client_with_closed_stdout_ends(socket_path: Path) -> None:
     reading, writing = os.pipe()
     unix = ("--unix", str(socket_path))
-    async with serving(*unix) as (_, address), watching(*address, stdout=writing) as client:
+    async with serving(*unix) as (_, address), watching(address, stdout=writing) as client:
         os.close(writing)
         await asyncio.to_thread(os.read, reading, 1)
         os.close(reading)

@@ -23,7 +23,8 @@ def test_import_loads_only_what_generated_code_needs() -> None:
     late = {
         f"enkaku.{name}"
         for name in (
-            "connect",
+            "addresses",
+            "connections",
             "serve",
             "server.broadcast",
             "server.server",

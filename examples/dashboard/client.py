@@ -5,8 +5,8 @@ Start the server first; Ctrl-C closes the calls and prints their results::
     python examples/dashboard/server.py
     python examples/dashboard/client.py
 
-Both take ``--unix PATH`` or ``--tcp HOST:PORT``. The level of the log changes by itself: everything at first,
-then warnings, then the middle.
+The client takes another address than ``unix:dashboard.sock``, such as ``tcp:localhost:8000``. The level of the log changes by
+itself: everything at first, then warnings, then the middle.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-import addresses
 import enkaku
 from dashboard_protocol import (
     DashboardClient,
@@ -118,9 +117,9 @@ async def until_asked_to_stop() -> None:
     await asked.wait()
 
 
-async def main(address: addresses.Address, *, seconds: float | None, plain: bool) -> None:
+async def main(address: str, *, seconds: float | None, plain: bool) -> None:
     """Connect, show the dashboard, and print the results of the calls."""
-    async with addresses.connect(address) as connection:
+    async with enkaku.connect(address) as connection:
         with open_display(connection.peer, plain=plain) as display:
             why, *results = await watch(DashboardClient(connection), display, seconds)
     print(f"{why}:", *map(repr, results), sep="\n  ")
@@ -128,7 +127,12 @@ async def main(address: addresses.Address, *, seconds: float | None, plain: bool
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="The dashboard's client.")
-    addresses.add_options(parser)
+    parser.add_argument(
+        "address",
+        nargs="?",
+        default="unix:dashboard.sock",
+        help="where the server listens (default: %(default)s)",
+    )
     parser.add_argument("--seconds", type=float, help="when to end; by default, at Ctrl-C")
     parser.add_argument(
         "--plain", action="store_true", help="print lines, as into a file or a pipe"

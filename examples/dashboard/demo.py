@@ -33,7 +33,7 @@ async def main(seconds: float) -> int:
             async with running_server(*options, log=Path(folder, "server.log")) as address:
                 if interrupted.is_set():
                     return 130
-                code = await run_client(*address, "--seconds", f"{seconds:g}")
+                code = await run_client(address, "--seconds", f"{seconds:g}")
             if interrupted.is_set():
                 return 130
             if code:
@@ -56,8 +56,8 @@ def watch_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def running_server(*options: str, log: Path) -> AsyncGenerator[tuple[str, str], None]:
-    """Run a server, and stop it with the block; give the client's options that lead to it."""
+async def running_server(*options: str, log: Path) -> AsyncGenerator[str, None]:
+    """Run a server, and stop it with the block; give its address."""
     announce("server.py", *options)
     with log.open("w") as file:
         server = await asyncio.create_subprocess_exec(
@@ -76,7 +76,7 @@ async def running_server(*options: str, log: Path) -> AsyncGenerator[tuple[str, 
         raise DemoFailed(f"the server ended with exit code {code}", log)
 
 
-async def read_address(server: asyncio.subprocess.Process, log: Path) -> tuple[str, str]:
+async def read_address(server: asyncio.subprocess.Process, log: Path) -> str:
     """Wait until the server says where it listens, which is when it does."""
     if server.stdout is None:
         raise DemoFailed("the server's output is not to be had")
@@ -87,8 +87,7 @@ async def read_address(server: asyncio.subprocess.Process, log: Path) -> tuple[s
         raise DemoFailed("the server does not say where it listens", log) from None
     if not line:
         raise DemoFailed("the server did not start", log)
-    kind, _, where = line.decode().split()[-1].partition(":")
-    return f"--{kind}", where
+    return line.decode().split()[-1]
 
 
 async def run_client(*options: str) -> int:

@@ -5,15 +5,16 @@ Run it, and the client in another terminal; Ctrl-C stops it gracefully::
     python examples/dashboard/server.py
     python examples/dashboard/client.py
 
-Both take ``--unix PATH`` or ``--tcp HOST:PORT``.
+It takes ``--unix PATH`` or ``--tcp HOST:PORT``, and prints the address for the client.
 """
 
 import argparse
 import asyncio
 import logging
 import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
-import addresses
 import enkaku
 from dashboard_protocol import (
     DashboardHandler,
@@ -86,16 +87,33 @@ async def follow_levels(
             await channel.send(make_entry("info", f"log: shown from {update.level} on"))
 
 
-async def main(address: addresses.Address) -> None:
+async def main(address: Path | tuple[str, int]) -> None:
     """Serve until Ctrl-C, or SIGTERM."""
     feed = start_logging()
     sampler = Sampler()
     watchdog = Watchdog(sampler)
     dashboard = Dashboard(feed, sampler, watchdog)
-    async with sampler, watchdog, addresses.serve(dashboard, address) as server:
+    async with sampler, watchdog, serve(dashboard, address) as server:
         print("listening at", *server.addresses, flush=True)
         await server.serve_forever()
     logger.info("server: stopped")
+
+
+def serve(
+    handler: enkaku.Handler, address: Path | tuple[str, int]
+) -> AbstractAsyncContextManager[enkaku.Server]:
+    """Serve a handler; the server stops with the block."""
+    if isinstance(address, Path):
+        return enkaku.serve_unix(handler, address)
+    return enkaku.serve_tcp(handler, *address)
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Split ``HOST:PORT``."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and port.isdecimal() and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"HOST:PORT is wanted, such as 127.0.0.1:8000: {text!r}")
+    return host.strip("[]"), int(port)  # an IPv6 address stands in brackets
 
 
 def start_logging() -> LogFeed:
@@ -114,7 +132,18 @@ def start_logging() -> LogFeed:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="The dashboard's server.")
-    addresses.add_options(parser)
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--unix",
+        dest="address",
+        metavar="PATH",
+        type=Path,
+        default=Path("dashboard.sock"),
+        help="a Unix socket (default: %(default)s)",
+    )
+    either.add_argument(
+        "--tcp", dest="address", metavar="HOST:PORT", type=host_and_port, help="a TCP port"
+    )
     try:
         asyncio.run(main(parser.parse_args().address))
     except enkaku.TransportError as error:

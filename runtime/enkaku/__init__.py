@@ -58,8 +58,9 @@ if _typing.TYPE_CHECKING:
     from enkaku.testing.memory import connect_memory
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
 
+    from .addresses import ConnectOptions, connect
     from .asgi_app import AsgiApp, asgi
-    from .connect import (
+    from .connections import (
         connect_http,
         connect_process,
         connect_socket,
@@ -76,9 +77,10 @@ else:
     __getattr__ = _load_later(
         __name__,
         {
+            "addresses": ("ConnectOptions", "connect"),
             "asgi_app": ("AsgiApp", "asgi"),
             "client.reopening": ("Gap", "Reopening", "reopening"),
-            "connect": (
+            "connections": (
                 "connect_http",
                 "connect_process",
                 "connect_socket",
@@ -113,6 +115,7 @@ __all__ = [
     "ClientChannel",
     "ClientStream",
     "ConnectFailed",
+    "ConnectOptions",
     "Connection",
     "ConnectionInfo",
     "ConnectionLost",
@@ -166,6 +169,7 @@ __all__ = [
     "UsageError",
     "WhenFull",
     "asgi",
+    "connect",
     "connect_http",
     "connect_memory",
     "connect_process",

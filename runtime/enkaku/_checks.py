@@ -109,7 +109,11 @@ class _Block(AsyncBlock, AbstractAsyncContextManager[_T]):
         return self._name
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{self._name} has no {name!r}: 'async with {self._name} as' has it")
+        block = self._name.replace("()", "(...)")
+        raise AttributeError(
+            f"{self._name} has no {name!r} before it is entered: write 'async with {block} as opened:', "
+            f"and use opened.{name}"
+        )
 
     async def __aenter__(self) -> _T:
         if self._entered:

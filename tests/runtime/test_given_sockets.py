@@ -10,7 +10,7 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from enkaku.connect import connect_socket
+from enkaku.connections import connect_socket
 from enkaku.serve import serve_socket
 from support import ECHO, VOID, WITHIN, Lifetime, Serving, line, soon, tcp_port, until
 

@@ -16,7 +16,7 @@ import enkaku
 import pytest
 from enkaku.client.connection import Connection
 from enkaku.client.reconnect import Connector
-from enkaku.connect import connect_socket
+from enkaku.connections import connect_socket
 from enkaku.testing.faults import Faults
 from enkaku.transports.base import Oversized, Transport
 from enkaku.transports.memory import memory_pair

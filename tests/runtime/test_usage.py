@@ -608,7 +608,9 @@ async def test_block_used_without_async_raises_usage_error(
     with ours, theirs:
         blocks: list[Any] = [
             enkaku.connect_unix(socket_path),
+            enkaku.connect(f"unix:{socket_path}"),
             enkaku.connect_tcp("127.0.0.1", 1),
+            enkaku.connect_process(["false"]),
             enkaku.connect_socket(ours),
             enkaku.connect_memory(serving()),
             enkaku.serve_unix(serving(), socket_path),
@@ -616,7 +618,7 @@ async def test_block_used_without_async_raises_usage_error(
             enkaku.serve_socket(serving(), ours),
         ]
         for block in blocks:
-            with pytest.raises(enkaku.UsageError, match=rf"^(connect|serve)_\w+\(\): use {told}$"):
+            with pytest.raises(enkaku.UsageError, match=rf"^(connect|serve)\w*\(\): use {told}$"):
                 await use(block)
     assert not socket_path.exists()
 
@@ -652,7 +654,11 @@ async def test_server_channel_used_with_for_names_async_for(
 
 async def test_block_used_before_async_with_names_it(socket_path: Path) -> None:
     connection: Any = enkaku.connect_unix(socket_path)
-    with pytest.raises(AttributeError, match=r"^connect_unix\(\) has no 'request': 'async with"):
+    told = (
+        "connect_unix() has no 'request' before it is entered: write 'async with connect_unix(...) as opened:', "
+        "and use opened.request"
+    )
+    with pytest.raises(AttributeError, match=f"^{re.escape(told)}$"):
         await connection.request(ASK, 1)
     assert not hasattr(copy.copy(connection), "request")
 

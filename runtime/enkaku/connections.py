@@ -269,7 +269,7 @@ async def connect_http(  # noqa: PLR0913 # the parameters of HTTP, by name
         yield connection
 
 
-@asynccontextmanager
+@async_block
 async def connect_process(
     argv: Sequence[str | os.PathLike[str]],
     *,
