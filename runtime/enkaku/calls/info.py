@@ -182,8 +182,15 @@ class Call(Watched):
         return (time.monotonic() if self.ended is None else self.ended) - self.started
 
     def __repr__(self) -> str:
-        how = "running" if self.outcome is None else f"{self.outcome} {self.code}".rstrip()
-        return f"<{self.kind} {self.procedure.name} of {self.peer}: {how}, {self.duration:.3f} s>"
+        return self.describe("running")
+
+    def describe(self, state: str) -> str:
+        """Return its ``repr``, with a word for where it stands while it is open."""
+        how = state if self.outcome is None else f"{self.outcome} {self.code}".rstrip()
+        items = ""
+        if self.kind in ("stream", "channel"):
+            items = f", {self.items_sent} items sent, {self.items_received} received"
+        return f"<{self.kind} {self.procedure.name} of {self.peer}: {how}{items}, {self.duration:.3f} s>"
 
     def record_end(self, outcome: Outcome, code: str = "") -> None:
         """Record how it ended; the first end counts. Called by the session."""

@@ -78,7 +78,7 @@ class Observer:
         """A handler ignores its cancellation; its call still counts against the limits."""
 
     def draining(self, connections: int, calls: int) -> None:
-        """The server is stopping; so many connections and calls are left. Called first, and then for each that ends."""
+        """The server stops, or drains; so many connections and calls are left. Called first, and then for each that ends."""
 
 
 _METHODS: Final = tuple(name for name in vars(Observer) if not name.startswith("_"))

@@ -94,6 +94,9 @@ class Connection:
         self._interceptors: Sequence[Interceptor] = tuple(options.get("interceptors", ()))
         self._sessions = Sessions(transport, connector, limits, observers)
 
+    def __repr__(self) -> str:
+        return f"<connection to {self.peer}: {self.state}, {len(self.calls)} open calls>"
+
     @property
     def peer(self) -> str:
         """The server's address."""

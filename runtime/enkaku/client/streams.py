@@ -297,7 +297,9 @@ class ClientStream(AsyncBlock, AsyncItems, Generic[_Receive, _Result]):
         self._stack = AsyncExitStack()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.procedure.name!r})"
+        if self._opened is None:
+            return f"<{self.procedure.kind} {self.procedure.name}: not open>"
+        return self.call.describe(self._opened.state.name.lower().replace("_", "-"))
 
     @property
     def call(self) -> Call:

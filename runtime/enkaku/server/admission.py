@@ -42,7 +42,7 @@ def check(
         return Rejection(INVALID, f"the rid {message.rid!r} is in use")
     if route is None or route.procedure.kind != kind:
         return _unknown(message, kind, route)
-    if runner.stopping:
+    if runner.draining:
         return Rejection(STOPPING)
     if header.ttl == 0.0:
         return Rejection(_EXPIRED)

@@ -156,6 +156,9 @@ class ServerCall(Call):
         self.context: Final = context
         self.answered: Final = answered
 
+    def __repr__(self) -> str:
+        return self.describe(self.state.name.lower().replace("_", "-"))
+
     @property
     def closed(self) -> bool:
         """Whether the handler is asked to finish: the client has closed the call, or the server stops."""

@@ -40,6 +40,9 @@ class ServerStream(Generic[Receive]):
         self._call = call
         self._receive = receive
 
+    def __repr__(self) -> str:
+        return repr(self._call)
+
     @property
     def call(self) -> StreamCall:
         """The call that the stream is part of."""
@@ -101,9 +104,6 @@ class ServerChannel(AsyncItems, ServerStream[Receive], Generic[Send, Receive]):
     ) -> None:
         super().__init__(call, receive)
         self._inbox = inbox
-
-    def __repr__(self) -> str:
-        return f"ServerChannel({self.call.procedure.name!r})"
 
     def __aiter__(self) -> AsyncIterator[Send]:
         return self

@@ -69,7 +69,8 @@ class Runner:
         capacity: What the connection uses.
         requests: Requests that wait for a free handler.
         events: Events that wait for a free handler.
-        stopping: Whether new calls are rejected.
+        draining: Whether new calls are rejected.
+        stopping: Whether, besides, the handlers were asked to finish.
         cancelled: Whether every handler was cancelled, so that events are dropped, too.
     """
 
@@ -89,6 +90,7 @@ class Runner:
         "by_rid",
         "cancelled",
         "capacity",
+        "draining",
         "events",
         "requests",
         "running",
@@ -127,6 +129,7 @@ class Runner:
         self._on_event_start = on_event_start
         self.running: dict[ServerCall, None] = {}
         self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
+        self.draining = False
         self.stopping = False
         self.cancelled = False
 
@@ -203,7 +206,7 @@ class Runner:
 
     def cancel_all(self) -> None:
         """Cancel every handler, and start no more; each caller gets the error that the server stops."""
-        self.stopping = self.cancelled = True
+        self.draining = self.stopping = self.cancelled = True
         for call in tuple(self.running):
             self._cancel(call)
 
@@ -214,7 +217,7 @@ class Runner:
             grace: How long handlers may go on, in seconds.
             leaving: Whether the client knows that the server stops. It will say when it has sent its last item.
         """
-        self.stopping = True
+        self.draining = self.stopping = True
         for call in tuple(self.running):
             call.stopping = True
             call.step(Step.STOP)

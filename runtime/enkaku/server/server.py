@@ -6,7 +6,7 @@ It does not know where its connections come from: a listener calls ``connected()
 import asyncio
 import heapq
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from operator import itemgetter
@@ -31,7 +31,7 @@ from .session import Session
 from .shared import Policy
 from .signals import on_stop_signal
 
-__all__ = ["Listening", "Server"]
+__all__ = ["Draining", "Listening", "Server"]
 
 _AT_ONCE: Final = 1.0  # seconds that handlers may still clean up after abort()
 _SILENT: Final = 64  # connections that one search finds
@@ -43,6 +43,47 @@ class Listening(Protocol):
 
     def close(self) -> None:
         """Accept no more."""
+
+
+class Draining:
+    """The end of a server's open calls: await it, or iterate over how many are left.
+
+    The iterator yields the number as it is now, then again when it has changed, and ends after 0.
+
+    Args:
+        count: Returns how many calls are open.
+    """
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._told: int | None = None
+        self._changed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<draining: {self._count()} open calls>"
+
+    def __await__(self) -> Generator[None, None, None]:
+        return self._end().__await__()
+
+    def __aiter__(self) -> "Draining":
+        return self
+
+    async def __anext__(self) -> int:
+        while (left := self._count()) == self._told:
+            if left == 0:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        self._told = left
+        return left
+
+    def update(self) -> None:
+        """Count again. Called by the server."""
+        self._changed.set()
+
+    async def _end(self) -> None:
+        async for _ in self:
+            pass
 
 
 class Server:
@@ -79,6 +120,14 @@ class Server:
         self._stop_wanted = asyncio.Event()
         self._aborted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
+        self._draining: list[Draining] = []
+
+    def __repr__(self) -> str:
+        if self.stopping:
+            state = "stopping" if self._stop_wanted.is_set() else "draining"
+        else:
+            state = ", ".join(self._addresses) or "no address"
+        return f"<server: {state}, {len(self._sessions)} connections, {self._count_calls()} open calls>"
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -106,8 +155,8 @@ class Server:
 
     @property
     def stopping(self) -> bool:
-        """Whether no new connections are served."""
-        return self._stop_wanted.is_set()
+        """Whether no new connections are served: the server stops, or drains."""
+        return self._stop_wanted.is_set() or bool(self._draining)
 
     @property
     def aborted(self) -> bool:
@@ -144,6 +193,26 @@ class Server:
             await self._stop_wanted.wait()
             await self.stop(grace=grace)
 
+    def drain(self) -> Draining:
+        """Take no new connections and calls; running calls go on for as long as they take, and connections stay open.
+
+        ``await server.drain()`` waits until the last open call has ended; ``async for left in server.drain()`` also shows how
+        many are left. New calls get ``EKP01``; over HTTP, the status 503. Nobody is asked to finish: ``stop()`` does
+        that, and ends the server.
+
+        Raises:
+            UsageError: A handler of this server calls it, and would wait for itself, or the server belongs to another event
+                loop.
+        """
+        self._require_outside("drain")
+        draining = Draining(self._count_calls)
+        self._draining.append(draining)
+        self._close_listener()
+        for session in self._sessions:
+            session.drain()
+        self._report_progress()
+        return draining
+
     async def stop(self, *, grace: float = 10.0) -> None:
         """Take no new connections and calls, let running handlers finish, answer every call, then end.
 
@@ -159,12 +228,7 @@ class Server:
                 server. Or ``grace`` is no time, or the server belongs to another event loop.
         """
         require_seconds("grace", grace)
-        require_loop(self._loop, "the server")
-        task = asyncio.current_task()
-        if any(session.is_served_by(task) for session in self._sessions):
-            raise UsageError(
-                "stop(): a handler cannot wait for its own server to end; start a task that stops it"
-            )
+        self._require_outside("stop")
         self._stop_wanted.set()
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop(grace))
@@ -198,7 +262,7 @@ class Server:
         """
         most = self._limits.connections
         lasting = len(self._sessions) - self._brief
-        if self._stop_wanted.is_set():
+        if self.stopping:
             transport.abort()
         elif (
             not brief
@@ -311,13 +375,30 @@ class Server:
         self._report_progress()
 
     def _report_progress(self) -> None:
-        if self._stopping is not None:
-            capacity = self._policy.capacity
-            self._policy.observers.draining(len(self._sessions), capacity.open + capacity.events)
+        if self.stopping:
+            for draining in self._draining:
+                draining.update()
+            self._policy.observers.draining(len(self._sessions), self._count_calls())
 
-    async def _stop(self, grace: float) -> None:
+    def _count_calls(self) -> int:
+        capacity = self._policy.capacity
+        return capacity.open + capacity.events
+
+    def _require_outside(self, method: str) -> None:
+        """Raise UsageError in a handler of this server, or in another event loop."""
+        require_loop(self._loop, "the server")
+        task = asyncio.current_task()
+        if any(session.is_served_by(task) for session in self._sessions):
+            raise UsageError(
+                f"{method}(): a handler cannot wait for its own server to end; start a task that waits"
+            )
+
+    def _close_listener(self) -> None:
         if self._listener is not None and not self._until_answered:
             self._listener.close()
+
+    async def _stop(self, grace: float) -> None:
+        self._close_listener()
         self._report_progress()
         loop = asyncio.get_running_loop()
         ending = loop.create_task(self._end_sessions(grace))

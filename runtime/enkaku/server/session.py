@@ -330,6 +330,10 @@ class Session:
         self._runner.abort_all()
         self._lifecycle.on_connection_lost(error)
 
+    def drain(self) -> None:
+        """Reject new calls."""
+        self._runner.draining = True
+
     async def stop(self, *, grace: float) -> None:
         """Reject new calls, ask the running handlers to finish, reply to every call, close the transport.
 
@@ -645,7 +649,7 @@ class Session:
             self._on_taken()
         if not self._transport.writable and not self._lifecycle.lost:
             self._lifecycle.check_backlog()
-        if self._runner.stopping:
+        if self._runner.draining:
             self._on_call_end()
         if self._intake is not _ACCEPTS_EVENTS:
             self._check_intake()
