@@ -54,7 +54,6 @@ class Attack:
         make: Makes what attacks.
         over_tcp: Whether it is run over TCP, too.
         settles: How many seconds the server may take to return memory.
-        known: Seconds of CPU that a callback is known to use, if that is more than the bound; see docs/security.md.
         keeps: By how many bytes memory may have grown afterwards.
     """
 
@@ -62,7 +61,6 @@ class Attack:
     make: Callable[[], Run]
     over_tcp: bool = False
     settles: float = 8.0
-    known: float = 0.0
     keeps: int = 32 * _MIB
 
 
@@ -260,11 +258,11 @@ def wide_object() -> str:
 
 
 def values(
-    name: str, prc: str, param: Callable[[], str], *, known: float = 0.0, keeps: int = 32 * _MIB
+    name: str, prc: str, param: Callable[[], str], *, keeps: int = 32 * _MIB
 ) -> Attack:
     """Return the attack with a request of a large value."""
     run = lambda: flood(request(prc, param()))  # noqa: E731 # a function for one line
-    return Attack(f"{prc}: {name}", run, known=known, keeps=keeps)
+    return Attack(f"{prc}: {name}", run, keeps=keeps)
 
 
 LONE: Final = "\\ud800"
@@ -286,7 +284,7 @@ def _values() -> Iterable[Attack]:
     yield values("numbers of 31 digits", "numbers", lambda: array(_DIGITS))
     yield values("integers", "numbers", lambda: array("12345678901234567890123"))
     yield values("wrong types", "numbers", lambda: array('"a"'))
-    yield values("multiples of a tenth", "tenths", lambda: numbered("#.1"), known=0.2)
+    yield values("multiples of a tenth", "tenths", lambda: numbered("#.1"))
     yield values(
         "multiples of many digits", "tenths", lambda: numbered("#.10000000000000000000000000000001")
     )
@@ -298,9 +296,9 @@ def _values() -> Iterable[Attack]:
     yield values("nested tagged union", "shapes", lambda: array(group(60)))
     yield values("wrong tags", "shapes", lambda: array('{"kind":"x","radius":1}'))
     yield values("deep and ambiguous", "trees", lambda: tree(150, 36))
-    yield values("wide and ambiguous", "trees", lambda: tree(1, 4_500), known=0.08)
+    yield values("wide and ambiguous", "trees", lambda: tree(1, 4_500))
     yield values("ambiguous and wrong", "trees", lambda: tree(20, 270).replace("1", '"x"'))
-    yield values("nested arrays", "trees", lambda: array(nested(29)), known=0.25)
+    yield values("nested arrays", "trees", lambda: array(nested(29)))
     yield values("small and ambiguous", "trees", lambda: tree(12, 1))
     yield values("numbers", "unique", lambda: numbered("#"))
     yield values("large numbers", "unique", lambda: numbered("#000000000000000000000001"))
@@ -321,7 +319,6 @@ def _texts() -> Iterable[Attack]:
         "10 MiB of escapes",
         "text",
         lambda: f'"{(chr(92) + "n") * ESCAPES}{"a" * (size - 2 * ESCAPES)}"',
-        known=0.07,
         keeps=_KEPT,
     )
     commas = "," * (VALUES + 200)

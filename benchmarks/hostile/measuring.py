@@ -16,14 +16,14 @@ from typing import IO, Final, cast
 
 from hostile.attacks import Aim, Attack
 
-__all__ = ["CALIBRATION", "HOLD_MAX", "LOG_MAX", "Cost", "measure"]
+__all__ = ["HOLD_MAX", "LOG_MAX", "REFERENCE", "Cost", "measure"]
 
 HOLD_MAX: Final = 0.050
-"""Seconds of CPU time that one callback may use."""
+"""Seconds of CPU time that one callback may use, on a machine that takes ``REFERENCE`` for the reference."""
 LOG_MAX: Final = 20 * 1024
 """Bytes that one attack may log."""
-CALIBRATION: Final = 0.0135
-"""Seconds of the calibration on the machine that ``HOLD_MAX`` is for."""
+REFERENCE: Final = 0.010
+"""Seconds of CPU time that ``server.reference()`` takes on the machine that ``HOLD_MAX`` is for."""
 
 _FOLDER: Final = Path(__file__).parent
 
@@ -35,12 +35,12 @@ class Cost:
     Attributes:
         sent: Bytes that were sent.
         cpu: Seconds of the server.
-        hold: Seconds of CPU of the longest callback; on uvloop of the longest iteration.
+        hold: Seconds of CPU of the longest callback, and on uvloop of the longest iteration, on the machine that
+            ``HOLD_MAX`` is for.
         what: That callback.
         iteration: Seconds of CPU of the longest event-loop iteration.
         collection: Seconds of the longest garbage collection, which ``hold`` excludes.
         garbage: Unreachable objects that were left to the garbage collector.
-        slowness: How much slower this machine is than the one that the bound is for; at least 1.
         before: Resident bytes before the attack.
         peak: The most resident bytes.
         after: Resident bytes after the attack and a garbage collection.
@@ -56,7 +56,6 @@ class Cost:
     iteration: float
     collection: float
     garbage: int
-    slowness: float
     before: int
     peak: int
     after: int
@@ -64,10 +63,10 @@ class Cost:
     alone: float
     under_attack: float
 
-    def broken(self, attack: Attack, tolerance: float = 1.0) -> list[str]:
-        """Return the bounds that it broke; on a busy machine, the CPU time of a callback varies by some tolerance."""
+    def broken(self, attack: Attack) -> list[str]:
+        """Return the bounds that it broke."""
         found = list[str]()
-        if self.hold > max(attack.known, HOLD_MAX) * self.slowness * tolerance:
+        if self.hold > HOLD_MAX:
             found.append(f"a callback used {self.hold * 1e3:.0f} ms of CPU: {self.what}")
         if self.after - self.before > attack.keeps:
             found.append(f"memory grew by {(self.after - self.before) / 2**20:.0f} MiB")
@@ -198,7 +197,6 @@ def _attack(attack: Attack, server: _Server, address: str, seconds: float, alone
         iteration=float(costs["iteration"]),
         collection=float(costs["collection"]),
         garbage=int(costs["garbage"]),
-        slowness=max(1.0, float(costs["calibration"]) / CALIBRATION),
         before=before,
         peak=server.memory("VmHWM"),
         after=after,

@@ -264,16 +264,41 @@ def test_ambiguous_union_is_rejected_beyond_budget(monkeypatch: pytest.MonkeyPat
         slot.decode(text)
     assert time.thread_time() - since < _SECONDS
     monkeypatch.setattr(memoized, "_STEPS", 10**9)
-    monkeypatch.setattr(memoized, "_PARTS", 10**9)
     assert len(slot.decode(text)) == 100
 
 
-def test_unambiguous_nested_union_has_no_budget() -> None:
+def test_unambiguous_nested_union_is_read_in_parts() -> None:
     slot = Slot[Any]("slot", list[Each])
-    text = json.dumps([nested(150, lambda v: {"a": v, "k": 2})] * 100).encode()
+    text = json.dumps([nested(150, lambda v: {"a": v, "k": 2})] * 8).encode()
     before = costly.reads
-    assert len(slot.decode(text)) == 100
+    assert len(slot.decode(text)) == 8
     assert costly.reads > before
+
+
+@pytest.mark.parametrize("strings", [b"x" * 1_000, b"x" * 9_000_000], ids=["short", "long"])
+def test_ambiguous_union_beyond_budget_tries_little(
+    strings: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = Slot[Any]("slot", list[Each])
+    compared = 0
+    may_match = unions.Shape.may_match
+
+    def count(self: Any, properties: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return may_match(self, properties)
+
+    monkeypatch.setattr(unions.Shape, "may_match", count)
+    text = b'[{"z":"%b","a":1},%b]' % (strings, b",".join([b'{"a":{"a":{"a":1}}}'] * 2_000))
+    with pytest.raises(DecodeError, match="within the validation budget"):
+        slot.decode(text)
+    assert compared < 30_000  # each takes less than 1 us
+
+
+def test_union_with_long_string_is_read_within_two_others() -> None:
+    slot = Slot[Any]("slot", list[Each])
+    text = b'[{"k":1,"a":{"k":2,"a":1,"z":"%b"}}]' % (b"x" * 9_000_000)
+    assert slot.decode(text)[0].a.k == 2
 
 
 def test_wide_union_is_told_apart_by_constant() -> None:

@@ -41,11 +41,11 @@ from .unions import Alternatives, Routed, TooManyAttempts, costly
 
 __all__ = ["MemoizedValidator"]
 
-_STEPS: Final = 1_800  # that ambiguous parts of a small value may take, of about 8 us each
-_STEP_BYTES: Final = 1_000  # of a large value, for each step more
-_PARTS: Final = 15_000  # that a small value may have, of about 12 us each
-_PART_BYTES: Final = 1_000  # of a large value, for each part more
-_STEP: Final = 500  # bytes that pydantic validates in one step
+_STEPS: Final = 3_000  # that a value may take, of about 8 us each
+_STEPS_OF_LARGE: Final = 800  # the same for a large value, with which pydantic has spent more time before
+_LESS: Final = 16  # bytes of a value, for each step less
+_STEP: Final = 500  # bytes that are read in one step
+_COMPARED: Final = 16  # alternatives that are compared with an object in one step
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
 _REJECTED: Final = 1_000  # parts that are explained
 _FAULTS: Final = 5  # of one part that are reported
@@ -71,12 +71,12 @@ class MemoizedValidator:
             ValidationError: The type rejects the value.
             TooManyAttempts: The value has more parts than may be told apart.
         """
+        costly.reads += 1
+        run = _Run(settings, len(data))
         value = from_json(data)
         self._attempts.begin(len(data))
-        costly.reads += 1
         results = self._pieces.results
         before = results.by_number
-        run = _Run(settings, len(data))
         results.by_number = run.results
         try:
             root = run.validate(value, self._root)
@@ -148,6 +148,13 @@ class _Part:
 class _Run:
     """Validates one value.
 
+    Args:
+        settings: See below.
+        size: The bytes of the value.
+
+    Raises:
+        TooManyAttempts: The value is too large.
+
     Attributes:
         settings: The settings of pydantic's validators.
         results: What was read, by the numbers of the parts.
@@ -158,10 +165,10 @@ class _Run:
         self.settings: Final[Any] = settings
         self.results: Final[list[object]] = []
         self.explained = _EXPLAINED
-        self._steps = _STEPS + size // _STEP_BYTES
-        self._parts = _PARTS + size // _PART_BYTES
+        self._steps = max(_STEPS - size // _LESS, _STEPS_OF_LARGE)
         self._known: Final[dict[tuple[int, int], _Part]] = {}
         self._rejected: Final[list[_Part]] = []
+        self.spend(size // _STEP)
 
     def spend(self, steps: int) -> None:
         """Take steps from the budget.
@@ -189,11 +196,7 @@ class _Run:
         return self._known[key]
 
     def _make(self, value: object, piece: "_Piece", parent: _Part | None, steps: Path) -> _Part:
-        if not piece.needs_all:
-            self.spend(1)
-        self._parts -= 1
-        if self._parts < 0:
-            raise TooManyAttempts
+        self.spend(1)
         part = _Part(value, piece, len(self.results), parent, steps)
         self.results.append(None)
         return part
@@ -337,17 +340,17 @@ class _Union(_Piece):
         return self._pieces.alternatives(self.choices)
 
     def only(self, value: object) -> _Piece | None:
-        chosen = self._alternatives.likely(value)
+        chosen, _ = self._alternatives.likely(value)
         return self._pieces.of(self.choices[chosen[0]]) if len(chosen) == 1 else None
 
     def cut(self, part: _Part, run: _Run) -> None:
-        chosen = self._alternatives.likely(part.value)
+        chosen, compared = self._alternatives.likely(part.value)
         if not chosen:
             run.explained -= 1
-            chosen = self._alternatives.of_type(part.value) or [*range(len(self.choices))]
+            chosen = self._alternatives.of_type(part.value)
             if run.explained < 0:
                 chosen = chosen[:1]
-        run.spend(len(chosen))
+        run.spend(compared // _COMPARED)
         part.parts = [
             run.part(part.value, self._pieces.of(self.choices[each]), part, ()) for each in chosen
         ]

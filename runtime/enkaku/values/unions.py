@@ -8,10 +8,11 @@ read by ``memoized``, which validates no part of a value twice with the same typ
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from marshal import dumps
 from typing import Any, Final, NamedTuple, cast
 
-from pydantic_core import CoreSchema, SchemaValidator, to_json
+from pydantic_core import CoreSchema, SchemaValidator
 
 from .exact import CHOICE
 from .pydantic_internals import (
@@ -38,12 +39,17 @@ _REQUIRED: Final = frozenset(
     {*JSON_TYPES, "definition-ref", "json-or-python", "literal", "nullable", "union"}
 )
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
-_BUDGET: Final = 10_000  # bytes of JSON that unions may validate for a small value
-_CHEAP: Final = 5_000  # what is left of it after a value that was read fast
-_LEVELS: Final = 16  # how many nested unions may validate all of a value of some 70 KB
-_LARGE: Final = 1_000_000  # bytes more than two nested unions of a larger value may validate
-_CALL: Final = 16  # what a choice costs at least, in bytes
-_TRY: Final = 300  # what an alternative costs at least that is tried with other unions within it
+# What unions cost, in units of about 20 ns.
+_BUDGET: Final = 10_000  # for a small value
+_LEVELS: Final = 32  # for each byte of a larger one: about half as many nested unions may validate all of it
+_LARGE: Final = 900_000  # the most for the bytes of a large one: about 20 ms
+_CHEAP: Final = 5_000  # for a value that does not end the slice of its message
+_COPIED: Final = 100_000  # bytes of a value that are copied to measure its parts
+_STRING: Final = 40  # bytes of a string of a larger one, for a unit
+_PART: Final = 10  # another part of it, since it is measured by Python code
+_CALL: Final = 20  # a choice
+_COMPARED: Final = 15  # an alternative that is compared with the properties of an object
+_TRIED: Final = 250  # an alternative that pydantic tries, besides others
 
 
 class TooManyAttempts(Exception):
@@ -69,19 +75,51 @@ class Attempts(threading.local):
 
     explained = 0
     budget = 0
+    _copies = True
 
     def begin(self, size: int) -> None:
         """Set the budget for another value, by its size in bytes."""
-        self.explained, self.budget = _EXPLAINED, _BUDGET + _for_size(size)
+        self.explained, self.budget = _EXPLAINED, _budget_for(size)
+        self._copies = size <= _COPIED
+
+    def spend(self, value: object, compared: int, tried: int) -> None:
+        """Take from the budget what it costs to choose the alternatives of a value.
+
+        Args:
+            value: The value. pydantic has made a Python object of it.
+            compared: How many alternatives were compared with its properties.
+            tried: How many of them may accept it, so that pydantic validates it with each.
+
+        Raises:
+            TooManyAttempts: So much is not left.
+        """
+        # dumps() is the fastest measure of a structure, but copies long strings.
+        cost = len(dumps(value)) if self._copies else _cost_of(value)
+        self.budget -= _CALL + cost + compared * _COMPARED
+        if tried > 1:
+            self.budget -= (_TRIED + cost) * tried
+        if self.budget < 0:
+            raise TooManyAttempts
 
     def end(self, size: int) -> None:
         """Report a value that was costly."""
-        if self.budget < _CHEAP + _for_size(size):
+        if _budget_for(size) - self.budget > _CHEAP:
             costly.reads += 1
 
 
-def _for_size(size: int) -> int:
-    return min(_LEVELS * size, _LARGE + 2 * size)
+def _budget_for(size: int) -> int:
+    return _BUDGET + min(_LEVELS * size, _LARGE)
+
+
+def _cost_of(value: object) -> int:
+    """Return about what pydantic takes to make a Python object of a value with long strings, and this to measure it."""
+    if isinstance(value, str):
+        return _PART + len(value) // _STRING
+    if isinstance(value, dict):
+        return _PART + sum(map(_cost_of, cast(Properties, value).values()))
+    if isinstance(value, list):
+        return _PART + sum(map(_cost_of, cast(list[object], value)))
+    return _PART
 
 
 class Routed(NamedTuple):
@@ -275,13 +313,9 @@ class _Alternative(NamedTuple):
     types: frozenset[str]
     shape: Shape | None
 
-    def may_match(self, value: object, json_type: str) -> bool:
-        """Return whether the alternative may accept a value, by its type and the types of its properties."""
-        if json_type not in self.types:
-            return False
-        if self.shape is None or json_type != "object":
-            return True
-        return self.shape.may_match(cast(Properties, value))
+    def may_match(self, value: Properties) -> bool:
+        """Return whether the alternative may accept an object, by the types of its properties."""
+        return "object" in self.types and (self.shape is None or self.shape.may_match(value))
 
 
 class Alternatives:
@@ -297,6 +331,10 @@ class Alternatives:
         self._key: Final = _most_constant(alternatives)
         self._by_constant: Final[dict[tuple[type, object], list[_Alternative]]] = {}
         self._others: Final[list[_Alternative]] = []
+        self._of_type: Final = {
+            each: [other.number for other in alternatives if name in other.types]
+            for each, name in _TYPES.items()
+        }
         self._index()
 
     def _index(self) -> None:
@@ -310,25 +348,31 @@ class Alternatives:
             if not own:
                 self._others.append(alternative)
 
-    def likely(self, value: object) -> list[int]:
-        """Return the numbers of the alternatives that may accept a value, by its first level."""
-        json_type = _TYPES[type(value)]
-        candidates = self._all
-        if json_type == "object" and self._by_constant:
-            constant = cast(Properties, value).get(self._key, _NOTHING)
+    def likely(self, value: object) -> tuple[list[int], int]:
+        """Find the alternatives that may accept a value, by its first level.
+
+        Returns:
+            Their numbers, and how many alternatives were compared with the properties of an object.
+        """
+        if type(value) is not dict:
+            return self._of_type[type(value)], 0
+        properties, candidates = cast(Properties, value), self._all
+        if self._by_constant:
+            constant = properties.get(self._key, _NOTHING)
             if constant is _NOTHING:
                 candidates = self._others
             elif type(constant) in _INDEXED:
                 candidates = self._by_constant.get((type(constant), constant), self._others)
-        return [each.number for each in candidates if each.may_match(value, json_type)]
+        likely = [each.number for each in candidates if each.may_match(properties)]
+        return likely, len(candidates)
 
     def of_type(self, value: object) -> list[int]:
-        """Return the numbers of the alternatives that accept values of a value's type."""
-        json_type = _TYPES[type(value)]
-        return [each.number for each in self._all if json_type in each.types]
+        """Return the numbers of the alternatives that accept values of a value's type; all numbers if there is none."""
+        return self._of_type[type(value)] or [*range(len(self.labels))]
 
 
 _NOTHING: Final = object()
+_CONTAINERS: Final = frozenset({dict, list})
 _INDEXED: Final = frozenset({bool, int, str})  # 1.0 equals the constant 1: the validator decides
 
 
@@ -352,33 +396,19 @@ def _constants_of(alternative: _Alternative, name: str) -> frozenset[tuple[type,
     return (field.required and field.constants) or frozenset()
 
 
-def _is_nested(value: object) -> bool:
-    """Return whether an array or object contains another, in which there may be unions."""
-    inner: Collection[object] = ()
-    if isinstance(value, dict):
-        inner = cast(Properties, value).values()
-    elif isinstance(value, list):
-        inner = cast(list[object], value)
-    return any(isinstance(each, dict | list) for each in inner)
-
-
 def _discriminator(alternatives: Alternatives, attempts: Attempts) -> Callable[[Any], str]:
     labels = alternatives.labels
 
     def choose(value: object) -> str:
-        # pydantic has made Python objects of the value for this call: its size is what the call costs.
-        chosen = alternatives.likely(value)
+        chosen, compared = alternatives.likely(value)
+        if len(chosen) == 1 and type(value) not in _CONTAINERS:
+            return labels[chosen[0]]
         if not chosen:
             attempts.explained -= 1
             chosen = alternatives.of_type(value)
             if attempts.explained < 0:
                 chosen = chosen[:1]
-        size = len(to_json(value))
-        attempts.budget -= _CALL + size
-        if len(chosen) > 1 and _is_nested(value):
-            attempts.budget -= (_TRY + size) * len(chosen)
-        if attempts.budget < 0:
-            raise TooManyAttempts
+        attempts.spend(value, compared, len(chosen))
         return labels[chosen[0]] if len(chosen) == 1 else _ALL
 
     return choose
