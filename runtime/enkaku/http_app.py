@@ -7,7 +7,7 @@ only, so that their other messages are matched by the id of the call.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -25,6 +25,7 @@ from enkaku.wire.error_codes import FAILED, ErrorCode
 from enkaku.wire.messages import (
     BOM,
     CLOSE,
+    RID_MAX,
     Abort,
     decode_client_message,
     encode_error,
@@ -55,6 +56,7 @@ _FEED: Final = (
     _UNBUFFERED,
 )
 _POST_SIZE: Final = 8 * 1024  # bytes that the server holds for a POST, besides its body; about
+_INDEX_MIN: Final = 1000  # ids of calls
 _OPENINGS: Final = frozenset({"stream", "channel"})
 _TO_CALLS: Final = frozenset({"send", "abort"})
 _OURS_TO_CALLS: Final = frozenset({"send", "abort", "credit", "end"})
@@ -84,6 +86,42 @@ class _Feed:
     named: bool = False
 
 
+class _CallIndex:
+    """Finds the open calls of clients that do not name their session.
+
+    Nothing reports the end of a call. So the ids of ended ones are removed whenever the index has doubled.
+
+    Args:
+        feeds: The sessions, by their names.
+    """
+
+    def __init__(self, feeds: Mapping[str, _Feed]) -> None:
+        self._feeds: Final = feeds
+        self._names: dict[str, frozenset[str]] = {}  # of sessions, by the ids of calls
+        self._most = _INDEX_MIN
+
+    def add(self, rid: str, name: str) -> None:
+        """Record that a session is about to get a call."""
+        if len(rid) > RID_MAX:
+            return  # such a call is not opened
+        if len(self._names) >= self._most:
+            found = {each: self._may_have(each) for each in self._names}
+            self._names = {each: names for each, names in found.items() if names}
+            self._most = max(_INDEX_MIN, 2 * len(self._names))
+        self._names[rid] = self._may_have(rid) | {name}
+
+    def find(self, rid: str) -> list[_Feed]:
+        """Return the sessions in which a call with this id is open."""
+        feeds = [self._feeds[name] for name in self._may_have(rid)]
+        return [feed for feed in feeds if feed.session.has_call(rid)]
+
+    def _may_have(self, rid: str) -> frozenset[str]:
+        names, feeds = self._names.get(rid, frozenset[str]()), self._feeds
+        return frozenset(
+            name for name in names if name in feeds and feeds[name].session.may_have_call(rid)
+        )
+
+
 class HttpApp:
     """Answers the requests of clients.
 
@@ -98,6 +136,7 @@ class HttpApp:
         self._access: Final = access
         self._script: Final = script
         self._feeds: Final[dict[str, _Feed]] = {}
+        self._calls: Final = _CallIndex(self._feeds)
         self._posts: Final[dict[str, list[tuple[PostTransport, Session]]]] = {}  # by rid
         self._answered: asyncio.Future[None] | None = None  # while feeds wait for their end
         self._bodies: Final = server.new_capacity()  # of those that are incomplete
@@ -213,7 +252,7 @@ class HttpApp:
         elif typ in _OPENINGS and rid is not None:
             name = exchange.headers.get(_SESSION)
             if name is None:
-                return await self._open_feed(exchange, scope, body)
+                return await self._open_feed(exchange, scope, body, rid)
             await self._open(exchange, name.decode("latin-1"), body, rid)
         elif typ in (_OURS_TO_CALLS if b"enkaku-ext" in exchange.headers else _TO_CALLS):
             await self._to_call(exchange, typ, body, rid)
@@ -300,9 +339,12 @@ class HttpApp:
         elif feed is None or not await self._deliver(exchange, feed, (body,)):
             await exchange.refuse(400, "Invalid session ID")
         else:
+            self._calls.add(rid, name)
             await exchange.answer(204)
 
-    async def _open_feed(self, exchange: Exchange, scope: Scope, body: bytes) -> _Feed | None:
+    async def _open_feed(
+        self, exchange: Exchange, scope: Scope, body: bytes, rid: str
+    ) -> _Feed | None:
         """Open a session by its first stream or channel; return its feed, whose headers are sent, or None if it was refused."""
         ours = b"enkaku-ext" in exchange.headers
         transport = FeedTransport(
@@ -327,6 +369,7 @@ class HttpApp:
                 return None
             self._feeds[feed.name] = feed
             await transport.deliver((body,))  # before the client learns the id, and sends more
+            self._calls.add(rid, feed.name)
             await exchange.start(200, (*_FEED, (_SESSION, feed.name.encode())))
             opened = True
         finally:
@@ -349,7 +392,7 @@ class HttpApp:
         if named is not None and named.session.has_call(rid):
             feeds, posts = [named], ()
         else:
-            feeds = [feed for feed in self._feeds.values() if feed.session.has_call(rid)]
+            feeds = self._calls.find(rid)
         if name is not None and named is None and not posts:
             await exchange.refuse(400, "Invalid session ID")
             return

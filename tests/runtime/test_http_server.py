@@ -435,6 +435,24 @@ async def test_send_that_fits_two_sessions_is_answered_409() -> None:
         assert response.status == 409
 
 
+async def test_send_without_session_finds_call_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_app, "_INDEX_MIN", 4)
+    async with serving() as (app, made):
+        first = await made.feed(message(typ="channel", rid="c1", prc="talk", prm=10))
+        for number in range(20):
+            opening = message(typ="stream", rid=f"s{number}", prc="watch", prm=0)
+            assert (await made.post(opening, enkaku_session_id=first.id)).status == 204
+            assert (await first.message())["rid"] == f"s{number}"
+        dropped = await made.feed(message(typ="channel", rid="c1", prc="talk", prm=1000))
+        await dropped.close()
+        await until(lambda: connections(app) == 1)
+        send = message(typ="send", prc="talk", rid="c1", val=1)
+        assert (await made.post(send)).status == 204
+        assert (await first.message())["val"] == 10
+        send = message(typ="send", prc="talk", rid="s1", val=1)
+        assert (await made.post(send)).status == 204  # an unknown call
+
+
 async def test_batch_is_delivered_in_order() -> None:
     got: list[int] = []
 

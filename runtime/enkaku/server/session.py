@@ -235,6 +235,10 @@ class Session:
         """Return whether a call with this id is open."""
         return rid in self._runner.by_rid
 
+    def may_have_call(self, rid: str) -> bool:
+        """Return whether a call with this id is open, or may be opened by a message that waits to be handled."""
+        return rid in self._runner.by_rid or self._slices.waiting
+
     async def taken_up(self, *, within: float | None) -> bool:
         """Wait until what was received is handled, and no event waits for a free handler; return whether that is so.
 

@@ -24,6 +24,7 @@ __all__ = [
     "HELLO",
     "LEAVING",
     "NEWLINE_SIZE",
+    "RID_MAX",
     "Abort",
     "CallMessage",
     "ClientEnvelope",
@@ -112,8 +113,11 @@ Both sides have to count the same, and the first transports ended each message w
 ALIVE: Final = "enkaku:alive?"
 """The procedure of a ping. No protocol has it, so that the server answers with an error, which is the pong."""
 
+RID_MAX: Final = 128
+"""How many characters the id of a call may have."""
+
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=EXACT_INTEGER_MAX)]
-_ID: TypeAlias = Annotated[str, Meta(max_length=128)]
+_ID: TypeAlias = Annotated[str, Meta(max_length=RID_MAX)]
 _REASON_MAX: Final = 1024
 _PEEKED: Final = (
     4096  # bytes at the beginning of a message; every known peer writes typ and rid in them
