@@ -32,6 +32,7 @@ __all__ = [
     "require_loop",
     "require_one_of",
     "require_seconds",
+    "require_strings",
     "require_text",
     "require_whole",
 ]
@@ -213,6 +214,16 @@ def require_headers(headers: object) -> None:
             raise UsageError(
                 f"headers: the value of {name!r} must be a string without newlines and other control characters"
             )
+
+
+def require_strings(name: str, values: object) -> None:
+    """Raise UsageError unless a value maps strings to strings. They may be secrets, so no error shows them."""
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{name} must map names to values; got a {type(values).__name__}")
+    for key, value in cast(Mapping[object, object], values).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            kinds = f"{type(key).__name__} and {type(value).__name__}"
+            raise UsageError(f"{name}: names and values must be strings; got {kinds}")
 
 
 def require_bytes(name: str, value: object) -> None:

@@ -18,7 +18,14 @@ from enkaku.transports.sockets.options import KEEPALIVE
 from enkaku.transports.stdio.dial import ProcessDialer
 from enkaku.transports.stdio.process import Command, Stderr
 
-from ._checks import async_block, require_headers, require_seconds
+from ._checks import (
+    async_block,
+    require_headers,
+    require_instances,
+    require_seconds,
+    require_strings,
+    require_text,
+)
 from .errors import MissingExtra, UsageError
 from .limits import Limits
 from .options import ConnectionOptions, check_connection
@@ -182,7 +189,7 @@ async def connect_ws(
     Raises:
         ConnectFailed: No server answers at the address within the timeout, or it rejects the connection.
         MissingExtra: The library websockets is not installed; ``pip install 'enkaku[ws]'`` installs it.
-        UsageError: The URL or a header is not valid.
+        UsageError: The URL, a header or another argument is not valid.
     """
     try:
         from enkaku.transports.websocket.dial import WebSocketDialer  # noqa: PLC0415 # optional
@@ -190,7 +197,7 @@ async def connect_ws(
         raise MissingExtra(
             "connect_ws needs the library websockets: pip install 'enkaku[ws]'"
         ) from error
-    _check_headers(headers, origin)
+    _check_web(url, headers, origin, ssl, proxy)
     limits = options.get("limits") or Limits()
     dial = WebSocketDialer(
         url,
@@ -242,7 +249,7 @@ async def connect_http(  # noqa: PLR0913 # the parameters of HTTP, by name
     Raises:
         ConnectFailed: No server answers at the address within the timeout, or what answers is no Enkaku server.
         MissingExtra: The library aiohttp is not installed; ``pip install 'enkaku[http]'`` installs it.
-        UsageError: The URL, a header, or ``max_connections`` is not valid.
+        UsageError: The URL, a header or another argument is not valid.
     """
     try:
         from enkaku.transports.http.dial import HttpDialer  # noqa: PLC0415 # optional
@@ -251,7 +258,8 @@ async def connect_http(  # noqa: PLR0913 # the parameters of HTTP, by name
         raise MissingExtra(
             "connect_http needs the library aiohttp: pip install 'enkaku[http]'"
         ) from error
-    _check_headers(headers, origin)
+    _check_web(url, headers, origin, ssl, proxy)
+    require_strings("cookies", {} if cookies is None else cookies)
     dial = HttpDialer(
         PoolOptions(
             url,
@@ -334,6 +342,11 @@ async def _connect(
         await connection.close(within=close_timeout)
 
 
-def _check_headers(headers: Mapping[str, str] | None, origin: str | None) -> None:
+def _check_web(url: object, headers: object, origin: object, ssl: object, proxy: object) -> None:
+    """Check the arguments of HTTP and WebSocket."""
+    require_text("url", url)
     require_headers({} if headers is None else headers)
     require_headers({} if origin is None else {"origin": origin})
+    require_instances("ssl", [] if ssl is None else [ssl], tls.SSLContext)
+    if proxy is not None and proxy is not True:
+        require_text("proxy", proxy)

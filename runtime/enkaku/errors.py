@@ -332,3 +332,7 @@ class ConnectFailed(TransportError):
 
 class ConnectionLost(TransportError):
     """The connection ended, on either side, while a call needed it."""
+
+
+class NotSent(ConnectionLost):
+    """The connection ended before anything of the call was sent. With ``reconnect``, the next one sends it."""

@@ -1138,6 +1138,28 @@ async def test_http_errors_hide_query() -> None:
 
 @pytest.mark.parametrize("connect", [enkaku.connect_http, enkaku.connect_ws])
 @pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"url": 5}, "url must be a string; got 5"),
+        ({"url": None}, "url must be a string; got None"),
+        ({"proxy": 5}, "proxy must be a string; got 5"),
+        ({"ssl": 5}, "ssl must be an instance of SSLContext; got 5"),
+        ({"cookies": 5}, "cookies must map names to values; got a int"),
+        ({"cookies": {"a": 5}}, "cookies: names and values must be strings; got str and int"),
+    ],
+)
+async def test_connect_rejects_argument_of_other_type(
+    connect: Any, arguments: dict[str, Any], text: str
+) -> None:
+    if connect is enkaku.connect_ws and "cookies" in arguments:
+        text = "no option 'cookies'"
+    with pytest.raises(enkaku.UsageError, match=text):
+        async with connect(**{"url": "http://127.0.0.1:1/"} | arguments):
+            pass
+
+
+@pytest.mark.parametrize("connect", [enkaku.connect_http, enkaku.connect_ws])
+@pytest.mark.parametrize(
     "headers",
     [
         {"authorization": "Bearer secret\n"},
@@ -1235,22 +1257,60 @@ RECONNECT = enkaku.Reconnect(first=0.001, longest=0.01)
 REPEAT = enkaku.Request[int, int]("ask", param=int, result=int, idempotent=True)
 
 
-async def test_http_reconnects_when_server_is_back() -> None:
+async def test_http_unsent_calls_wait_until_server_is_back() -> None:
     async with facing_http(reconnect=RECONNECT) as (connection, server):
         await next_request_works(connection, server)
         await server.close()
         await turns(50)  # the pool sees that its connection is closed
-        with pytest.raises(enkaku.ConnectionLost):
-            await connection.request(ASK, 1)
-        assert connection.state == "connecting"
-        asking = ask(connection)
-        repeating = asyncio.create_task(connection.request(REPEAT, 1))
+        calls = [ask(connection) for _ in range(5)]
+        calls.append(asyncio.create_task(connection.request(REPEAT, 1)))
+        events = [asyncio.create_task(connection.event(TELL, 1)) for _ in range(3)]
+        states = connection.states()
+        assert [await anext(states), await anext(states)] == ["open", "connecting"]
+        late = ask(connection)
         await turns(20)
+        assert not any(task.done() for task in (*calls, *events, late))
         await server.open()
-        for _ in range(2):
-            (await server.next()).result(3)
-        assert await asking == await repeating == 3
+        for _ in range(10):
+            post = await server.next()
+            if post.typ == "event":
+                post.answer(204)
+            else:
+                post.result(3)
+        assert await asyncio.gather(*calls, late, *events) == [*[3] * 7, *[None] * 3]
         await stream_works(connection, server)
+
+
+async def test_http_unsent_request_waits_until_its_deadline() -> None:
+    async with facing_http(reconnect=RECONNECT) as (connection, server):
+        await server.close()
+        await turns(50)
+        with pytest.raises(enkaku.DeadlineExceeded):
+            await connection.request(ASK, 1, timeout=0.05)
+        assert connection.state == "connecting"
+
+
+async def test_http_unsent_request_fails_when_reconnecting_does() -> None:
+    once = enkaku.Reconnect(first=0.001, longest=0.001, attempts=1)
+    async with facing_http(reconnect=once) as (connection, server):
+        await server.close()
+        await turns(50)
+        with pytest.raises(enkaku.ConnectionLost, match="reconnecting failed"):
+            await connection.request(ASK, 1)
+
+
+async def test_http_request_that_may_have_run_is_not_repeated() -> None:
+    async with facing_http(reconnect=RECONNECT) as (connection, server):
+        repeating = asyncio.create_task(connection.request(REPEAT, 1))
+        asking = ask(connection)
+        posts = [await server.next(), await server.next()]
+        await server.close()
+        assert type(await ended(asking)) is enkaku.ConnectionLost
+        await server.open()
+        again = await server.next()
+        assert again.rid not in {post.rid for post in posts}
+        again.result(5)
+        assert await repeating == 5
 
 
 @pytest.mark.parametrize("status", [502, 503])

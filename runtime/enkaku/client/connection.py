@@ -15,7 +15,7 @@ from enkaku._checks import require_loop, require_seconds
 from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Interceptor, Observers, enter_all, run_inside
-from enkaku.errors import CallError, ConnectionLost, EncodeError, Problem, UsageError
+from enkaku.errors import CallError, ConnectionLost, EncodeError, NotSent, Problem, UsageError
 from enkaku.limits import Limits
 from enkaku.options import CallOptions, ConnectionOptions, StreamOptions, check_call, check_stream
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
@@ -146,12 +146,18 @@ class Connection:
         self._require_size(procedure, message)
         now = time.monotonic()
         due = self._due(procedure, options, now)
-        session = await self._sessions.ready(procedure, due)
-        call = Call(procedure, session.info, now, due)
-        call.param = data
-        async with AsyncExitStack() as stack:
-            await enter_all(stack, self._interceptors, call)
-            await send_event(session, call, message)
+        while True:
+            session = await self._sessions.ready(procedure, due)
+            call = Call(procedure, session.info, now, due)
+            call.param = data
+            try:
+                async with AsyncExitStack() as stack:
+                    await enter_all(stack, self._interceptors, call)
+                    await send_event(session, call, message)
+                    return
+            except NotSent:
+                if not self._sessions.reconnects:
+                    raise
 
     async def request(
         self,
@@ -198,8 +204,9 @@ class Connection:
                 if isinstance(reply, bytes) and procedure.result.declared:
                     return procedure.result.decode(reply)
                 return decode_reply(procedure.result, reply)
-            except ConnectionLost:
-                if not (procedure.idempotent and self._sessions.reconnects):
+            except ConnectionLost as error:
+                repeatable = procedure.idempotent or isinstance(error, NotSent)
+                if not (repeatable and self._sessions.reconnects):
                     raise
                 if (
                     session.is_open

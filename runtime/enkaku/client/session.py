@@ -370,7 +370,7 @@ class ClientSession:
             return error
         if not isinstance(error, ConnectionLost):
             return error
-        named = ConnectionLost(f"{procedure.name}: {error} ({self.info.peer})")
+        named = type(error)(f"{procedure.name}: {error} ({self.info.peer})")
         named.__cause__ = error.__cause__
         return named
 

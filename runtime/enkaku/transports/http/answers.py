@@ -1,5 +1,6 @@
 """What the client's transport needs of an HTTP library, and what an answer without a message means."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -66,13 +67,28 @@ class HttpClient(Protocol):
     """A pool of connections to one URL."""
 
     async def send(
-        self, method: str, headers: Mapping[str, str], body: bytes | None = None
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        ordered: bool = False,
     ) -> Answer:
         """Send a request; wait for the head of the answer, however long that takes.
+
+        Args:
+            method: The method.
+            headers: The headers.
+            body: The body; None for none.
+            ordered: Whether it is one of those that wait for no others: a feed, and what is written to its calls.
 
         Raises:
             HttpFailure: None came.
         """
+        ...
+
+    def is_unsent(self, task: asyncio.Task[object]) -> bool:
+        """Return whether a task waits for a connection, so that nothing of its request was sent."""
         ...
 
     async def close(self) -> None:

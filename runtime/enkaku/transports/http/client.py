@@ -9,7 +9,8 @@ feed is opened with it.
 
 *A failure ends one call*: a status without a message, an answer that is none, a lost connection. The end of the feed ends its
 streams and channels. The transport itself goes on: the next call tries again. But if another transport can replace this one
-(``reconnect``), an unreachable or stopping server ends it, so that calls wait for the backoff.
+(``reconnect``), an unreachable or stopping server ends it, so that calls wait for the backoff, as do requests and events that
+were not sent yet.
 """
 
 import asyncio
@@ -19,7 +20,14 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Final, TypeVar
 
-from enkaku.errors import CallError, ConnectionLost, EnkakuError, InvalidMessage, MessageTooLarge
+from enkaku.errors import (
+    CallError,
+    ConnectionLost,
+    EnkakuError,
+    InvalidMessage,
+    MessageTooLarge,
+    NotSent,
+)
 from enkaku.transports.base import Oversized, PeerInfo, Receiver, SeparateCalls
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
 from enkaku.wire.messages import BOM, CLOSE, encode_abort, peek, read_ids
@@ -56,8 +64,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
     """Adapts HTTP to the ``Transport`` interface.
 
     Args:
-        requests: Connections for requests, events, and for the openings of streams.
-        ordered: Connections for the feed and for what is written to its calls, which so wait for no request.
+        http: The connections.
         peer: The other end, for log lines and error messages.
         flow_control: Whether the server is one of this library, which supports every extension.
         replaceable: Whether another transport follows when this one ends.
@@ -65,16 +72,14 @@ class HttpTransport(PeerInfo, SeparateCalls):
 
     def __init__(
         self,
-        requests: HttpClient,
-        ordered: HttpClient,
+        http: HttpClient,
         *,
         peer: str,
         flow_control: bool,
         replaceable: bool,
     ) -> None:
         super().__init__(call_prefix=f"{secrets.token_urlsafe(12)}.", flow_control=flow_control)
-        self._http: Final = requests
-        self._ordered: Final = ordered
+        self._http: Final = http
         self.peer = peer
         self._replaceable: Final = replaceable
         self._loop: Final = asyncio.get_running_loop()
@@ -82,6 +87,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
         self._message_size = 0
         self._message_time: float | None = None
         self._tasks: Final[set[asyncio.Task[object]]] = set()
+        self._unsent: set[asyncio.Task[object]] = set()  # when the transport ended
         self._requests: Final[dict[str, asyncio.Task[None]]] = {}
         self._streams: Final[dict[str, OpenStream]] = {}
         self._feed: ClientFeed | None = None
@@ -160,6 +166,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
                 if error is not None:
                     raise error
                 return
+            if task in self._unsent:
+                raise NotSent("the connection was lost before the event was sent")
         raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
 
     async def drain(self) -> None:
@@ -237,10 +245,10 @@ class HttpTransport(PeerInfo, SeparateCalls):
         """Return the error of a call that got no answer; end the transport if no call would get any."""
         if isinstance(failure, BodyTooLarge):
             return MessageTooLarge(str(failure))
-        error = ConnectionLost(f"the connection was lost: {failure}")
         if failure.unreachable and self._replaceable:
-            self._end(ConnectionLost(str(failure)))
-        return error
+            self._loop.call_soon(self._end, ConnectionLost(str(failure)))  # the call ends first
+            return NotSent(str(failure))
+        return ConnectionLost(f"the connection was lost: {failure}")
 
     async def _post_event(self, message: bytes) -> EnkakuError | None:
         try:
@@ -265,7 +273,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
 
     async def _post_abort(self, message: bytes) -> None:
         try:
-            await read_body(await self._ordered.send("POST", _POST, message), self._message_size)
+            answer = await self._http.send("POST", _POST, message, ordered=True)
+            await read_body(answer, self._message_size)
         except HttpFailure as failure:
             logger.debug("%s: an abort was not sent: %s", self.peer, failure)
 
@@ -326,7 +335,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
         try:
             if self._pause:
                 await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311 # no secret
-            answer = await self._ordered.send("POST", _OPEN, message)
+            answer = await self._http.send("POST", _OPEN, message, ordered=True)
             try:
                 if _is_feed(answer):
                     self._on_head(feed, answer.header(_SESSION))
@@ -474,9 +483,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
         if self.flow_control:
             headers = headers | {_SESSION: feed.session_id}
         try:
-            answer = await self._ordered.send(
-                "POST", headers, b"\n".join(part.message for part in batch)
-            )
+            data = b"\n".join(part.message for part in batch)
+            answer = await self._http.send("POST", headers, data, ordered=True)
             body = await read_body(answer, self._message_size)
         except HttpFailure as failure:
             return self._explain(failure)
@@ -536,6 +544,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.close()
+        self._unsent = {task for task in self._tasks if self._http.is_unsent(task)}
+        unsent = [rid for rid, task in self._requests.items() if task in self._unsent]
         self._requests.clear()
         self._streams.clear()
         current = asyncio.current_task()
@@ -543,6 +553,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
             if task is not current:
                 task.cancel()
         self._write_queue.release_all()
+        for rid in unsent:
+            self.fail_call(rid, NotSent("the connection was lost before the request was sent"))
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.connection_lost(error)
@@ -551,7 +563,6 @@ class HttpTransport(PeerInfo, SeparateCalls):
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
         await self._http.close()
-        await self._ordered.close()
 
 
 def _is_feed(answer: Answer) -> bool:

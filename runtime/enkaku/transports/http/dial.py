@@ -19,7 +19,6 @@ _METHOD_NOT_ALLOWED: Final = 405
 _UNAVAILABLE: Final = frozenset({502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SHOWN: Final = 200  # characters of a URL that the server chose
-_ORDERED: Final = 8  # connections: the feed, what is written to its calls, and aborts
 _BODY: Final = 64 * 1024
 _TOO_OLD: Final = "its release is older than 0.14.1, which is not supported"
 
@@ -70,21 +69,20 @@ class HttpDialer:
         Raises:
             ConnectFailed: No server answers within the timeout, or it is none that this client can use.
         """
-        requests = ConnectionPool(self.options, self.max_connections)
+        pool = ConnectionPool(self.options, self.max_connections)
         try:
             async with asyncio.timeout(self.timeout):
-                flow_control = await self._ask(requests)
+                flow_control = await self._ask(pool)
         except TimeoutError:
-            await requests.close()
+            await pool.close()
             raise ConnectFailed(
                 f"{self.where}: no server answered within {self.timeout:g} s"
             ) from None
         except BaseException:
-            await requests.close()
+            await pool.close()
             raise
         return HttpTransport(
-            requests,
-            ConnectionPool(self.options, _ORDERED, shared=requests),
+            pool,
             peer=self.where,
             flow_control=flow_control,
             replaceable=self.replaceable,

@@ -1,13 +1,15 @@
 """The HTTP library, aiohttp, behind the interface of ``answers``. No other module imports it."""
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from ssl import SSLContext
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
+from typing_extensions import override
 from yarl import URL
 
 from enkaku.errors import UsageError
@@ -19,6 +21,7 @@ __all__ = ["ConnectionPool", "PoolOptions"]
 
 # Seconds. Servers keep idle connections for 5 and longer; on one that the server has just closed, a POST would be lost.
 _KEEPALIVE: Final = 4.0
+_ORDERED: Final = 8  # the feed, what is written to its calls, and aborts
 _LARGE: Final = (
     256 * 1024
 )  # bytes of a body that is written in pieces, between which other tasks run
@@ -90,43 +93,65 @@ class ConnectionPool:
 
     Args:
         options: How the server is reached.
-        size: How many connections may be open at the same time; further requests wait.
-        shared: Another pool, whose cookies this one has, too.
-
-    Attributes:
-        cookies: Those that the server has set.
+        size: How many requests may be on their way at the same time; others wait. Ordered ones have a limit of their own.
     """
 
-    def __init__(
-        self, options: PoolOptions, size: int, *, shared: "ConnectionPool | None" = None
-    ) -> None:
+    def __init__(self, options: PoolOptions, size: int) -> None:
         self._url: Final = options.parse_url()
         self._proxy: Final = options.proxy if isinstance(options.proxy, str) else None
-        self.cookies: Final[aiohttp.CookieJar] = (
-            aiohttp.CookieJar(unsafe=True) if shared is None else shared.cookies
+        self._requests: Final = asyncio.Semaphore(size)
+        self._ordered: Final = asyncio.Semaphore(_ORDERED)
+        cookies = aiohttp.CookieJar(unsafe=True)
+        if options.cookies:
+            cookies.update_cookies(dict(options.cookies), self._url)
+        connector = _Connector(
+            limit=0,
+            keepalive_timeout=_KEEPALIVE,
+            ssl=True if options.ssl is None else options.ssl,
+            socket_factory=_make_socket,
         )
-        if shared is None and options.cookies:
-            self.cookies.update_cookies(dict(options.cookies), self._url)
+        self._unsent: Final[set[asyncio.Task[object] | None]] = set()
+        connector.unsent = self._unsent
         self._session: Final = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=size,
-                keepalive_timeout=_KEEPALIVE,
-                ssl=True if options.ssl is None else options.ssl,
-                socket_factory=_make_socket,
-            ),
+            connector=connector,
             headers={"accept-encoding": "identity"} | dict(options.headers),
-            cookie_jar=self.cookies,
+            cookie_jar=cookies,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout),
             trust_env=options.proxy is True,
             auto_decompress=False,
         )
 
     async def send(
-        self, method: str, headers: Mapping[str, str], body: bytes | None = None
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        ordered: bool = False,
     ) -> Answer:
         """Send a request; wait for the head of the answer, however long that takes."""
+        free = self._ordered if ordered else self._requests
+        task = asyncio.current_task()
+        self._unsent.add(task)
         try:
-            response = await self._session.request(
+            await free.acquire()
+            try:
+                return _Response(await self._send(method, headers, body), free.release)
+            except BaseException:
+                free.release()
+                raise
+        finally:
+            self._unsent.discard(task)
+
+    def is_unsent(self, task: asyncio.Task[object]) -> bool:
+        """Return whether a task waits for a connection, so that nothing of its request was sent."""
+        return task in self._unsent
+
+    async def _send(
+        self, method: str, headers: Mapping[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await self._session.request(
                 method,
                 self._url,
                 data=body if body is None or len(body) <= _LARGE else BytesIO(body),
@@ -138,18 +163,35 @@ class ConnectionPool:
             raise HttpFailure(_describe(error), unreachable=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise HttpFailure(_describe(error)) from error
-        return _Response(response)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Removes each task that gets a connection from ``unsent``."""
+
+    unsent: set[asyncio.Task[object] | None]
+
+    @override
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        self.unsent.discard(asyncio.current_task())
+        return connection
+
+
 class _Response:
     """An ``Answer``."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, release: Callable[[], None]) -> None:
         self._response: Final = response
+        self._release: Callable[[], None] | None = release
         self.status: Final = response.status
 
     def header(self, name: str) -> str:
@@ -164,6 +206,9 @@ class _Response:
 
     async def close(self) -> None:
         self._response.close()  # the connection, too, unless the answer was complete
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
 
 def _make_socket(address: _Address) -> socket.socket:
