@@ -55,7 +55,7 @@ class Limits(KeywordOptions):
         values: JSON values in a message; 50,000 by default. An object counts as eight, since it takes as long, and so
             does the escape of a lone surrogate; an array counts as four, a number with an exponent as three, and each 24
             digits of a longer number as five. A message with more gets ``EK06`` without being decoded, and so does one with
-            more than six backslashes for each of so many values. Larger limits allow a client to hold the event loop
+            more than six backslashes for each of so many values (the escape of a character by its number counts as two). Larger limits allow a client to hold the event loop
             for longer; see docs/security.md.
         calls: Open calls of one connection, including those that wait for a handler; 10,000 by default. One more gets
             ``EK03``.

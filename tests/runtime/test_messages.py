@@ -432,8 +432,9 @@ def test_tally_rejects_much_white_space() -> None:
     assert tally(b"[1,%b1]" % (b" " * 480), 6) is None
 
 
-def test_tally_counts_six_escapes_as_value() -> None:
-    text = rb'"%b"' % (rb"\n" * 60)
+@pytest.mark.parametrize(("escape", "count"), [(rb"\n", 60), (rb"\u00e9", 30)])
+def test_tally_bounds_escapes_by_values(escape: bytes, count: int) -> None:
+    text = rb'"%b"' % (escape * count)
     assert tally(text, 10) is not None
     assert tally(text, 9) is None
 

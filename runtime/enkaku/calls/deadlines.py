@@ -19,6 +19,7 @@ from math import inf
 from typing import Final, Protocol
 
 from enkaku._checks import require_seconds
+from enkaku.flow.fairness import SLICE
 
 __all__ = [
     "Block",
@@ -182,14 +183,19 @@ class Deadlines:
                 self.wake_at(first)
 
     def _end_late(self, now: float) -> float:
-        """End the calls whose deadlines have passed; return the earliest deadline of the others."""
-        first = inf
+        """End the calls whose deadlines have passed; return the earliest deadline of the others.
+
+        If many have passed, it ends as many of them as there is time for in one iteration of the event loop.
+        """
+        first, ends = inf, now + SLICE
         for call in tuple(self._list_calls()):
             due = call.due
             if due is None:
                 continue
             if due <= now:
                 call.on_deadline()
+                if time.monotonic() > ends:
+                    return now
             elif due < first:
                 first = due
         return first

@@ -11,13 +11,14 @@ connections cannot hold the loop for longer than one.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["CHUNK", "SLICE", "STREAK", "Fairness", "TimeSlices"]
+__all__ = ["CHUNK", "SLICE", "STREAK", "Fairness", "TimeSlices", "free"]
 
 STREAK: Final = 64
 """How many items a task may send or take without yielding."""
@@ -53,6 +54,19 @@ SLICE: Final = 0.005
 """How many seconds the messages of large reads may take in one iteration of the event loop."""
 
 T = TypeVar("T")
+
+
+def free(values: list[Any] | deque[Any]) -> None:
+    """Remove values from their container, the last first: some in each iteration of the event loop, if that takes long.
+
+    A peer can make this side hold millions of small values. To free all of them takes as long as to read them did.
+    """
+    ends = monotonic() + SLICE
+    while values:
+        values.pop()
+        if monotonic() > ends:
+            asyncio.get_running_loop().call_soon(free, values)
+            return
 
 
 class _Rotation:

@@ -7,6 +7,8 @@ Receive buffers, a handler's send buffer, and the queue of a broadcast's subscri
 from collections import deque
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
 
+from .fairness import free
+
 __all__ = ["POLICIES", "BoundedQueue", "WhenFull"]
 
 WhenFull: TypeAlias = Literal["wait", "latest", "drop_oldest"]
@@ -65,7 +67,8 @@ class BoundedQueue(Generic[T]):
 
     def clear(self) -> int:
         """Drop every item; return how many there were."""
-        dropped = len(self.items)
-        self.items.clear()
+        dropped, items = len(self.items), self.items
+        self.items = deque()
         self.size = 0
+        free(items)
         return dropped

@@ -15,6 +15,7 @@ from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Outcome
 from enkaku.calls.observers import run_inside
 from enkaku.calls.states import SERVER, ServerState, Step
+from enkaku.flow.fairness import SLICE
 from enkaku.transports.base import Transport
 from enkaku.wire.error_codes import DEADLINE_PASSED, FAILED, STOPPING, ErrorReply
 from enkaku.wire.messages import NEWLINE_SIZE, encode_error, encode_result
@@ -37,9 +38,6 @@ _AFTER_SUCCESS: Final = {
     state: then for (state, step), then in SERVER.items() if step is Step.SUCCEED
 }
 _RELEASED: Final = ServerState.RELEASED
-
-
-_CANCELLED: Final = 1_000  # calls in one iteration of the event loop, which takes 10 ms
 
 
 class _Pause:
@@ -192,17 +190,25 @@ class Runner:
         for call in lost:  # all of them now: a handler that ends with ConnectionLost is no failure
             if call.step(_FINISH):
                 call.record_end("lost")
-        lost.sort(
-            key=lambda call: call.task is not None
-        )  # those that wait first: none of them may begin
-        self._cancel_some(lost)
+            if call.task is None:  # it must not begin when a handler becomes free
+                self.requests.discard(call)
+        self._end_lost(lost)
 
-    def _cancel_some(self, calls: list[ServerCall]) -> None:
-        """Cancel calls, some in each iteration of the event loop."""
-        for call in calls[:_CANCELLED]:
+    def _end_lost(self, calls: list[ServerCall]) -> None:
+        """End calls, the last first: some in each iteration of the event loop, since to free their values takes long."""
+        ends = time.monotonic() + SLICE
+        while calls:
+            self._end_one(calls.pop())
+            if time.monotonic() > ends:
+                self._loop.call_soon(self._end_lost, calls)
+                return
+
+    def _end_one(self, call: ServerCall) -> None:
+        if call.task is not None:
             self._cancel(call)
-        if len(calls) > _CANCELLED:
-            self._loop.call_soon(self._cancel_some, calls[_CANCELLED:])
+        elif call in self.running:
+            self._end(call)
+            self._on_end()
 
     def cancel_all(self) -> None:
         """Cancel every handler, and start no more; each caller gets the error that the server stops."""

@@ -4,7 +4,7 @@ JSON need not be parsed for that. Without its strings, a message has a comma bet
 and object. So counting takes some passes over the bytes, each a function of C.
 """
 
-from itertools import product
+import re
 from typing import Final, NamedTuple
 
 __all__ = ["VALUES_MAX", "Tally", "tally"]
@@ -16,13 +16,10 @@ _DIGITS: Final = 5  # the same; no float has so many
 _LONG_NUMBER: Final = 24 * b"0"
 _ALIKE: Final = bytes.maketrans(b"123456789.", b"0000000000")
 _VALUE_MAX: Final = 80  # bytes of a number, with the white space around it, on average
-_ESCAPES: Final = 6  # how many of them count as a value
-_QUOTE: Final = ord('"')
-_U: Final = ord("u")
-_HIGH: Final = frozenset(
-    b"%c%c" % each for each in product(b"dD", b"89abAB")
-)  # of a pair of surrogates
-_LOW: Final = frozenset(b"%c%c" % each for each in product(b"dD", b"cdefCDEF"))
+_ESCAPES: Final = 6  # how many of them a message may have for each value; one by number counts as two
+# The hexadecimal digits that tell the halves of a pair of surrogates: 8 stands for a high half, c and d for a low one.
+_HALVES: Final = bytes.maketrans(b"D9abABcefCEF", b"d" + b"8" * 5 + b"c" * 6)
+_PAIR: Final = re.compile(rb"\\ud8..\\ud[cd]")
 VALUES_MAX: Final = 3
 """How many values a byte of a message has at most: an object and a comma in three bytes."""
 
@@ -68,9 +65,16 @@ def tally(raw: bytes, most: int) -> Tally | None:
     """
     surrogates, escapes = 0, False
     if b"\\" in raw:
-        if raw.count(b"\\") > most * _ESCAPES:
+        left = most * _ESCAPES - raw.count(b"\\")
+        if left < 0:
             return None
-        raw, surrogates, escapes = _without_escapes(raw)
+        # A run of backslashes begins with an escape, so that the first two of them are one.
+        raw = raw.replace(rb"\\", b"_").replace(rb"\"", b"_")
+        by_number = raw.count(rb"\u")
+        if by_number > left:
+            return None
+        escapes = by_number > 0
+        surrogates = _lone_surrogates(raw) if escapes else 0
     # Each string is a value, or the name of one. Without so many, the message is split at them fast.
     if raw.count(b'"') > 4 * most + 2:
         return None
@@ -85,24 +89,10 @@ def tally(raw: bytes, most: int) -> Tally | None:
     return None if found.values > most else found
 
 
-def _without_escapes(raw: bytes) -> tuple[bytes, int, bool]:
-    """Return a message without escaped quotes and backslashes, its escapes of lone surrogates, and whether it has any by number."""
-    surrogates, escapes, follows_high = 0, False, False
-    first, *pieces = raw.split(b"\\")
-    kept, rest = [first], iter(pieces)
-    for piece in rest:
-        high, follows_high = follows_high, False
-        if not piece:  # an escaped backslash
-            kept.append(next(rest, b""))
-        elif piece[0] == _QUOTE:
-            kept.append(piece[1:])
-        else:
-            kept.append(piece)
-            if piece[0] == _U:
-                escapes = True
-                if piece[1:3] in _HIGH:
-                    surrogates += 1
-                    follows_high = len(piece) == len(b"ud83d")  # another escape follows at once
-                elif piece[1:3] in _LOW:
-                    surrogates += -1 if high else 1
-    return b"".join(kept), surrogates, escapes
+def _lone_surrogates(raw: bytes) -> int:
+    """Return how many escapes of lone surrogates a message has, whose escaped backslashes were replaced."""
+    if rb"\ud" not in raw and rb"\uD" not in raw:
+        return 0
+    halves = raw.translate(_HALVES)
+    found = sum(map(halves.count, (rb"\ud8", rb"\udc", rb"\udd")))
+    return found - 2 * len(_PAIR.findall(halves)) if found else 0
