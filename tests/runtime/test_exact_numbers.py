@@ -118,6 +118,19 @@ def test_multiple_of_is_exact(step: float) -> None:
         assert expected or not any(accepts(slot, text) for slot in slots), text
 
 
+@given(
+    st.sampled_from(["0.1", "0.25", "0.01", "0.7", "2.5", "1e-5", "1e-22", "1e-23", "12.34"]),
+    st.integers(-(10**18), 10**18) | st.integers(-(10**6), 10**6),
+    st.sampled_from([0, 0, 1, -1]),
+    st.integers(0, 25),
+)
+def test_multiple_of_fraction_is_exact(step: str, times: int, beside: int, digits: int) -> None:
+    number = Decimal(step) * times + Decimal(beside).scaleb(-digits)
+    for text in (str(number), repr(float(number)), str(times)):
+        slot: Slot[Any] = Slot("checked", Checked(float, {"multipleOf": float(step)}))
+        assert accepts(slot, text) is ((Fraction(text) / Fraction(step)).denominator == 1), text
+
+
 def test_integer_with_digits_beyond_float_is_exact() -> None:
     slots: list[Slot[Any]] = [
         Slot("typed", int),

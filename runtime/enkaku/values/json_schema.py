@@ -4,6 +4,7 @@ jsonschema-rs validates. It explains every alternative of a union, which can tak
 first error only, by a copy of the schema whose unions are hidden from the explanation.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
@@ -101,6 +102,28 @@ class MultipleOf(_Limit):
 
     text = "a multiple of {}"
 
+    def __init__(self, parent: Mapping[str, object], value: object, path: list[object]) -> None:
+        super().__init__(parent, value, path)
+        digits = max(-cast(int, self._limit.as_tuple().exponent), 0)
+        self._scale = 10**digits
+        self._units = int(self._limit.scaleb(digits, _WIDE))
+        self._is_exact = digits <= _EXACT_SCALE
+
+    def validate(self, instance: object) -> None:
+        """Raise ValueError if a number is no multiple: for most numbers in a quarter of the time of jsonschema-rs."""
+        if type(instance) is int:
+            if instance * self._scale % self._units:
+                raise ValueError(self._text)
+        elif type(instance) is not float:
+            super().validate(instance)
+        elif self._is_exact and abs(instance) * self._scale < _EXACT:
+            # The quotient is the float of a decimal of at most 14 digits, which no other such decimal has.
+            number = round(instance * self._scale)
+            if number / self._scale != instance or number % self._units:
+                raise ValueError(self._text)
+        elif not is_multiple(Decimal(repr(instance)), self._limit):
+            raise ValueError(self._text)
+
     def _fits(self, number: Decimal, limit: Decimal) -> bool:
         return is_multiple(number, limit)
 
@@ -135,6 +158,8 @@ def _normalized(value: Any) -> Any:  # noqa: ANN401 # any JSON value
     return value
 
 
+_EXACT_SCALE: Final = 22  # digits of the largest power of ten that is a float
+_EXACT: Final = 1e14  # below this, the product of a float and a power of ten rounds to the right integer
 _WIDE: Final = Context(prec=10_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _UNIONS: Final = ("anyOf", "oneOf")
 _VALUES: Final = frozenset({"const", "default", "enum", "examples"})
@@ -225,6 +250,8 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 _KEYWORDS: Final[dict[str, Any]] = {"uniqueItems": UniqueItems}
+_FRACTION_KEYWORDS: Final[dict[str, Any]] = {**_KEYWORDS, "multipleOf": MultipleOf}
+_FRACTION: Final = re.compile(r'"multipleOf":-?\d+[.eE]')
 _DECIMAL_KEYWORDS: Final[dict[str, Any]] = {
     **_KEYWORDS,
     "exclusiveMaximum": ExclusiveMaximum,
@@ -300,12 +327,13 @@ class CompiledSchema:
     ) -> Any:  # noqa: ANN401 # jsonschema_rs is imported at the first use
         from jsonschema_rs import ValidationError, validator_for  # noqa: PLC0415 # takes 40 ms
 
+        keywords = _FRACTION_KEYWORDS if _FRACTION.search(text) else _KEYWORDS
         try:
             return validator_for(
                 cast(Any, as_written(load_text(text))),
                 validate_formats=False,
                 offline=True,
-                keywords=_DECIMAL_KEYWORDS if decimals else _KEYWORDS,
+                keywords=_DECIMAL_KEYWORDS if decimals else keywords,
             )
         except (ValidationError, ValueError) as error:
             reason = str(error).partition("\n")[0]

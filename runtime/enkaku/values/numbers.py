@@ -7,7 +7,7 @@ bound, or is large, has a validator of its own, because digits that it lost may 
 import math
 import sys
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Final, cast
 
@@ -24,6 +24,7 @@ _Bounds = dict[str, int | float]
 
 _NATIVE: Final = core_schema.simple_ser_schema("any")
 _LARGE: Final = float(EXACT_INTEGER_MAX)
+_WIDE: Final = Context(prec=10_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _BOUND_TEXTS: Final = {
     "ge": "{} or more",
     "gt": "more than {}",
@@ -243,9 +244,12 @@ def _multiple_schema(schema: CoreSchema, bounds: _Bounds) -> CoreSchema:
 
 def is_multiple(number: Decimal, step: Decimal) -> bool:
     """Return whether a number is a multiple of another, to the last digit."""
-    if not number or abs(number) < abs(step):
+    if not number or number.copy_abs() < step.copy_abs():
         return not number  # as fractions, tiny numbers would be very long
-    return Fraction(number) % Fraction(step) == 0
+    try:
+        return not _WIDE.remainder(number, step)
+    except InvalidOperation:  # the quotient has more digits
+        return Fraction(number) % Fraction(step) == 0
 
 
 def _to_integer(value: float) -> int:
