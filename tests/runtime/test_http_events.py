@@ -1,7 +1,13 @@
 """Server-sent events: what an event stream delivers, however it is cut."""
 
+import asyncio
+import tracemalloc
+from collections.abc import AsyncIterator, Sequence
+
+import enkaku
 import pytest
 from enkaku.transports.base import Oversized
+from enkaku.transports.http.client_feed import ClientFeed
 from enkaku.transports.http.events import EventStream
 
 LIMIT = 100
@@ -122,3 +128,70 @@ def test_event_stream_of_shortest_messages_is_none() -> None:
     assert len(events.split(event * 10_000)) == 10_000
     assert len(events.split(event * 10_000 + b":\n\n")) == 10_000
     assert not events.violation
+
+
+def test_event_of_many_short_lines_takes_little_memory() -> None:
+    events = EventStream(10**6)
+    events.split(b":\n\n")
+    piece = b"data:aaaa\n" * 6_000
+    tracemalloc.start()
+    try:
+        for _ in range(30):
+            assert events.split(piece) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000
+    assert events.split(b"\n") == [b"\n".join([b"aaaa"] * 180_000)]
+
+
+class Owner:
+    """A transport that reads on, whatever comes."""
+
+    def __init__(self) -> None:
+        self.readable = asyncio.Event()
+        self.readable.set()
+        self.messages: list[bytes | Oversized] = []
+
+    def on_messages(self, messages: Sequence[bytes | Oversized]) -> None:
+        self.messages += messages
+
+    def on_growing(self, size: int) -> None:
+        pass
+
+    def end_feed(self, feed: ClientFeed, error: enkaku.ConnectionLost | None) -> None:
+        pass
+
+
+class OneChunk:
+    """An answer that comes in one piece."""
+
+    status = 200
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def header(self, name: str) -> str:
+        return name
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._data
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("gap", [b"\n", b""], ids=["events", "lines"])
+async def test_feed_with_large_read_lets_others_run(gap: bytes) -> None:
+    item = b'data:{"payload":{"typ":"receive","rid":"r","val":1}}\n' + gap
+    owner, count = Owner(), 5_000
+    feed = ClientFeed(owner, message_size=10**6, message_time=None, silence=None)
+    reading = asyncio.create_task(feed.read(OneChunk(b":\n\n" + item * count + b"\n")))
+    iterations = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        iterations += 1
+    await reading
+    feed.close()
+    assert len(owner.messages) == (count if gap else 1)
+    assert iterations > 4  # of the event loop: in each, a part was read

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from enkaku.errors import ConnectionLost
@@ -19,6 +19,7 @@ __all__ = ["REST", "SILENCE", "ClientFeed", "FeedOwner", "OpenStream"]
 
 SILENCE: Final = 45.0  # seconds; a server of this library sends something each 15
 REST: Final = 60.0  # seconds without a call, after which the client closes the feed
+_PART: Final = 64 * 1024  # bytes that are read in one iteration of the event loop; short lines take 6 ms
 _RECEIVE: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"receive"'
 _ENDS: Final = frozenset({"result", "error"})
 _TYPES: Final = _ENDS | {"receive", "credit"}
@@ -57,6 +58,17 @@ class FeedOwner(Protocol):
 
     def end_feed(self, feed: "ClientFeed", error: ConnectionLost | None) -> None:
         """End the feed; its calls, too, with an error."""
+
+
+def _parts(chunk: bytes) -> Iterator[bytes]:
+    """Cut what was received into parts, behind events: a server may send lines of which each byte takes long to read."""
+    start = 0
+    while len(chunk) - start > _PART:
+        end = chunk.rfind(b"\n\n", start, start + _PART) + 2
+        end = end if end > start + 1 else start + _PART
+        yield chunk[start:end]
+        start = end
+    yield chunk[start:] if start else chunk
 
 
 class ClientFeed:
@@ -144,19 +156,22 @@ class ClientFeed:
             self._start("silence", self._silence, self._on_silence)
         async for chunk in answer.chunks():
             self._last = self._loop.time()
-            messages = events.split(chunk)
-            ended: list[str] = []
-            # Without a message, too: a comment shows that the server is alive.
-            owner.on_messages([each for each in messages if self._is_known(each, ended)])
-            for rid in ended:
-                self.remove(rid)
-            if events.unfinished or "message" in self._timers:
-                self._on_unfinished()
-            if events.violation:
-                raise ConnectionLost(events.violation)
-            if not readable.is_set():
-                await readable.wait()
-                self._last = self._loop.time()
+            for part in _parts(chunk):
+                messages = events.split(part)
+                ended: list[str] = []
+                # Without a message, too: a comment shows that the server is alive.
+                owner.on_messages([each for each in messages if self._is_known(each, ended)])
+                for rid in ended:
+                    self.remove(rid)
+                if events.unfinished or "message" in self._timers:
+                    self._on_unfinished()
+                if events.violation:
+                    raise ConnectionLost(events.violation)
+                if not readable.is_set():
+                    await readable.wait()
+                    self._last = self._loop.time()
+                elif len(part) < len(chunk):
+                    await asyncio.sleep(0)
 
     def _is_known(self, message: bytes | Oversized, ended: list[str]) -> bool:
         """Return whether a message is of a known type, or none at all; add the call that it ends to a list."""

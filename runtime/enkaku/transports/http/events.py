@@ -46,9 +46,9 @@ class EventStream:
         "_data",
         "_discarded",
         "_line",
+        "_lines",
         "_max_size",
         "_reported",
-        "_size",
         "_skip_newline",
         "_started",
         "unfinished",
@@ -58,8 +58,8 @@ class EventStream:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._line = bytearray()  # the current line, without its end
-        self._data: list[bytes] = []  # of the lines of the current event
-        self._size = 0  # bytes of them
+        self._data = bytearray()  # of the current event; one, since a list of short lines would take much memory and time
+        self._lines = 0  # of that data
         self._discarded = 0  # bytes of an event, or of a comment, that is too large
         self._reported = False  # as too large; this event delivers nothing more
         self._skip_newline = False  # the last read ended with CR
@@ -70,7 +70,7 @@ class EventStream:
     def split(self, data: bytes, /) -> Sequence[bytes | Oversized]:
         """Return the messages that the next bytes complete, in order."""
         if self._started and not (
-            self._line or self._data or self._discarded or self._reported or self._skip_newline
+            self._line or self._lines or self._discarded or self._reported or self._skip_newline
         ):
             messages = _split_usual(data, self._max_size)
             if messages is not None:
@@ -86,7 +86,7 @@ class EventStream:
             self._end_line(found)
         if rest:
             self._add(rest, found)
-        size = self._discarded or len(self._line) + self._size
+        size = self._discarded or len(self._line) + len(self._data)
         self.unfinished = size if size >= _UNFINISHED else 0
         if self._discarded > _ENDLESS * self._max_size:
             self.violation = _TOO_LONG
@@ -109,25 +109,24 @@ class EventStream:
 
     def _add(self, piece: bytes, found: list[bytes | Oversized]) -> None:
         """Add bytes to the current line, unless it exceeds the limit."""
-        line = self._line
+        line, before = self._line, len(self._data)
         if self._discarded:
             self._discarded += len(piece)
-        elif self._size + len(line) + len(piece) <= self._max_size + _SLACK:
+        elif before + len(line) + len(piece) <= self._max_size + _SLACK:
             line += piece
         else:
-            self._discarded = self._size + len(line) + len(piece)
+            self._discarded = before + len(line) + len(piece)
             line += piece[: _HEAD_SIZE + _SLACK]
             value = _value(line)
-            if not self._reported and (value is not None or self._data):
+            if not self._reported and (value is not None or self._lines):
                 self._report(value or b"", found)
             line.clear()
 
     def _report(self, value: bytes, found: list[bytes | Oversized]) -> None:
-        head = b"\n".join([*self._data, value])[:_HEAD_SIZE]
-        found.append(Oversized(head))
+        self._append(value[:_HEAD_SIZE])
+        found.append(Oversized(bytes(self._data[:_HEAD_SIZE])))
         self._reported = True
-        self._data.clear()
-        self._size = 0
+        self._drop_data()
 
     def _end_line(self, found: list[bytes | Oversized]) -> None:
         """Handle the line, which is complete."""
@@ -139,23 +138,31 @@ class EventStream:
         elif line:
             value = _value(line)
             if value is not None and not self._reported:
-                if self._size + len(value) > self._max_size:
+                if len(self._data) + (self._lines > 0) + len(value) > self._max_size:
                     self._report(value, found)
                 else:
-                    self._data.append(value)
-                    self._size += len(value) + 1
+                    self._append(value)
             line.clear()
         else:
             self._end_event(found)
 
     def _end_event(self, found: list[bytes | Oversized]) -> None:
-        if self._data:
-            message = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        if self._lines:
+            message = bytes(self._data)
             if message and not message.isspace():
                 found.append(message)
-            self._data.clear()
-        self._size = 0
+            self._drop_data()
         self._reported = False
+
+    def _append(self, value: bytes) -> None:
+        """Add the value of a line to the data."""
+        if self._lines:
+            self._data += b"\n"
+        self._data += value
+        self._lines += 1
+
+    def _drop_data(self) -> None:
+        self._data, self._lines = bytearray(), 0
 
 
 def _split_usual(data: bytes, max_size: int) -> Sequence[bytes] | None:
