@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final, TypeVar
 from uuid import uuid4
 
+from enkaku.server.posts import POST_SIZE
 from enkaku.server.server import Server
 from enkaku.server.session import Session
 from enkaku.transports.asgi import AsgiReceive, AsgiSend, Header, Scope, peer_of
@@ -55,7 +56,6 @@ _FEED: Final = (
     (b"cache-control", b"no-store"),
     _UNBUFFERED,
 )
-_POST_SIZE: Final = 8 * 1024  # bytes that the server holds for a POST, besides its body; about
 _INDEX_MIN: Final = 1000  # ids of calls
 _OPENINGS: Final = frozenset({"stream", "channel"})
 _TO_CALLS: Final = frozenset({"send", "abort"})
@@ -419,7 +419,7 @@ class HttpApp:
         """
         if not feed.transport.paused:
             return await feed.transport.deliver(messages)
-        size = _POST_SIZE + sum(map(len, messages))
+        size = POST_SIZE + sum(map(len, messages))
         if self._waiting + size > self._server.limits.memory:
             raise _Full
         self._waiting += size

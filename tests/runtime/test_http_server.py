@@ -13,6 +13,7 @@ import pytest
 from enkaku import http_app
 from enkaku.transports.http import feed as feeds
 from rawhttp import Feed, Response, Site, message, site
+from support import ASK as ASK_OTHER
 from support import WITHIN, Lifetime, Serving, Tired, soon, turns, until
 from webserver import serving_app
 
@@ -958,3 +959,47 @@ async def test_client_that_left_ends_app_without_error() -> None:
         raise OSError("the client has left")  # as ASGI 2.4 says
 
     await enkaku.asgi(Serving(ask=double))({"type": "http", "method": "POST"}, receive, send)
+
+
+async def test_posts_of_address_leave_handlers_for_others() -> None:
+    wait, began = asyncio.Event(), list[int]()
+
+    async def ask(number: int) -> int:
+        began.append(number)
+        await wait.wait()
+        return number
+
+    limits = enkaku.Limits(server_handlers=10, server_calls=20)
+    async with serving(Serving(ask=ask), limits=limits) as (app, made):
+        exchanges = [await made.connect() for _ in range(12)]
+        for number, each in enumerate(exchanges):
+            each.start(message(typ="request", rid=str(number), prc="ask", prm=number))
+        await until(lambda: connections(app) == 12)
+        await turns(5)
+        assert sorted(began) == [*range(9)]
+        async with enkaku.connect_ws(f"ws://127.0.0.1:{made.port}/") as connection:
+            other = asyncio.create_task(connection.request(ASK_OTHER, 100))
+            await until(lambda: 100 in began)
+            wait.set()
+            assert await other == 100
+        assert [(await each.response()).payload["val"] for each in exchanges] == [*range(12)]
+
+
+async def test_post_counts_memory_of_its_connection() -> None:
+    wait, began = asyncio.Event(), asyncio.Event()
+
+    async def tell(number: int) -> None:
+        began.set()
+        await wait.wait()
+
+    async with serving(Serving(tell=tell)) as (app, made):
+        assert app.server is None or not app.server.connections
+        exchange = await made.connect()
+        exchange.start(message(typ="event", prc="tell", data=1))
+        await soon(began)
+        assert app.server is not None
+        capacity = app.server._policy.capacity
+        assert capacity.held > 11_000
+        wait.set()
+        assert (await exchange.response()).status == 204
+        await until(lambda: capacity.held == 0)

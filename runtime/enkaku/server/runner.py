@@ -24,6 +24,7 @@ from .call import ServerCall, StreamCall
 from .capacity import Capacity
 from .handler import Route
 from .handler_pool import HandlerQueue
+from .posts import Posts
 from .replies import describe, log_failure
 from .shared import Policy
 
@@ -60,6 +61,7 @@ class Runner:
         capacity: What the connection uses.
         on_end: Called whenever a handler has ended.
         on_event_start: Called whenever the handler of an event begins that had to wait.
+        posts: What the session has in common with others, if it is one POST.
 
     Attributes:
         by_rid: The calls that were not replied to yet.
@@ -103,6 +105,7 @@ class Runner:
         *,
         on_end: Callable[[], None],
         on_event_start: Callable[[], None],
+        posts: Posts | None = None,
     ) -> None:
         limits = policy.limits
         self._loop = asyncio.get_running_loop()
@@ -115,8 +118,12 @@ class Runner:
         self.by_rid: dict[str, ServerCall] = {}
         self.capacity: Final = capacity
         most, waiting = limits.handlers, limits.buffered
-        self.requests: Final = HandlerQueue(policy.requests, most, capacity=waiting)
-        self.events: Final = HandlerQueue(policy.events, most, capacity=waiting)
+        self.requests: Final = (
+            HandlerQueue(policy.requests, most, capacity=waiting) if posts is None else posts.requests
+        )
+        self.events: Final = (
+            HandlerQueue(policy.events, most, capacity=waiting) if posts is None else posts.events
+        )
         self._emptied: asyncio.Future[None] | None = None  # done when no handler runs
         self._close_timeout = policy.close_timeout
         self._cleanup = limits.cleanup
@@ -134,6 +141,10 @@ class Runner:
     def runs_in(self, task: asyncio.Task[object] | None) -> bool:
         """Return whether a handler runs in a task."""
         return task is not None and any(call.task is task for call in self.running)
+
+    def has_waiting_event(self) -> bool:
+        """Return whether an event waits for a free handler."""
+        return any(call.task is None and not call.answered for call in self.running)
 
     def start(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         """Run the handler of a call, or of an event, which ``capacity`` has counted; let it wait where none is free."""

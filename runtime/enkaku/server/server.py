@@ -27,6 +27,7 @@ from .call import ServerCall
 from .capacity import Capacity, ServerCapacity, kept
 from .handler import Handler, routes_of
 from .handler_pool import HandlerPool
+from .posts import Posts
 from .session import Session
 from .shared import Policy
 from .signals import on_stop_signal
@@ -111,6 +112,7 @@ class Server:
         )
         self._sessions: dict[Session, None] = {}
         self._brief = 0  # how many of them last for one message
+        self._posts: dict[str, Posts] = {}  # these, by their addresses
         self._silent: list[tuple[Session, float]] = []  # since a time; the longest is the last
         self._search_from = 0.0
         self._alone = False
@@ -274,13 +276,31 @@ class Server:
             self._policy.observers.overloaded(info, "", problem)
             transport.abort()
         else:
-            session = Session(transport, self._policy, on_call_end=self._report_progress)
+            posts = self._posts_of(transport) if brief else None
+            session = Session(
+                transport, self._policy, on_call_end=self._report_progress, posts=posts
+            )
             self._sessions[session] = None
-            self._brief += brief
-            session.ended.add_done_callback(partial(self._disconnected, session, int(brief)))
+            session.ended.add_done_callback(partial(self._disconnected, session))
+            if posts is not None:
+                self._brief += 1
+                posts.connections += 1
+                session.ended.add_done_callback(partial(self._posted, _host_of(transport), posts))
             session.start()
             return session
         return None
+
+    def _posts_of(self, transport: Transport) -> Posts:
+        host = _host_of(transport)
+        if host not in self._posts:
+            self._posts[host] = Posts(self._policy)
+        return self._posts[host]
+
+    def _posted(self, host: str, posts: Posts, _: asyncio.Future[None]) -> None:
+        self._brief -= 1
+        posts.connections -= 1
+        if not posts.connections:
+            del self._posts[host]
 
     def new_capacity(self) -> Capacity:
         """Return what counts memory that belongs to no connection yet. It is ``paused`` while too much is held."""
@@ -366,9 +386,8 @@ class Server:
     def _list_open_calls(self) -> Iterable[ServerCall]:
         return (call for session in self._sessions for call in session.running)
 
-    def _disconnected(self, session: Session, brief: int, _: asyncio.Future[None]) -> None:
+    def _disconnected(self, session: Session, _: asyncio.Future[None]) -> None:
         del self._sessions[session]
-        self._brief -= brief
         self._policy.observers.connection_lost(session.info, session.reason)
         if self._alone:
             self._stop_wanted.set()
@@ -428,3 +447,9 @@ class Server:
         if self._stop_wanted.is_set():
             self.abort()
         self._stop_wanted.set()
+
+
+def _host_of(transport: Transport) -> str:
+    """Return the address of the client of a POST, without its port; ``""`` if it is unknown."""
+    client = None if transport.request is None else transport.request.client
+    return "" if client is None else client[0]

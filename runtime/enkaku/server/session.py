@@ -53,6 +53,7 @@ from .call import Context, ServerCall, StreamCall
 from .capacity import CALL_SIZE, PER_BYTE, SMALL, Capacity, decoded_size
 from .handler import Route
 from .lifecycle import Lifecycle, Pause
+from .posts import POST_SIZE, PostCapacity, Posts
 from .replies import ErrorReplies
 from .runner import Runner
 from .shared import Policy
@@ -102,6 +103,7 @@ class Session:
         transport: Carries the messages; not started yet.
         policy: The options and limits of the server.
         on_call_end: Called whenever a handler has ended while the session stops.
+        posts: Those of its address, if the connection is one POST.
     """
 
     __slots__ = (
@@ -132,7 +134,12 @@ class Session:
     )
 
     def __init__(
-        self, transport: Transport, policy: Policy, *, on_call_end: Callable[[], None]
+        self,
+        transport: Transport,
+        policy: Policy,
+        *,
+        on_call_end: Callable[[], None],
+        posts: Posts | None = None,
     ) -> None:
         limits = policy.limits
         self._loop = asyncio.get_running_loop()
@@ -140,7 +147,11 @@ class Session:
         self._policy = policy
         self._limits = limits
         self._on_call_end = on_call_end
-        self._capacity = Capacity(policy.capacity, calls=limits.calls, on_change=self._on_memory)
+        self._capacity = (
+            Capacity(policy.capacity, calls=limits.calls, on_change=self._on_memory)
+            if posts is None
+            else PostCapacity(posts, policy, on_change=self._on_memory)
+        )
         self._lifecycle = Lifecycle(
             transport,
             limits,
@@ -156,6 +167,7 @@ class Session:
             self._capacity,
             on_end=self._on_handler_end,
             on_event_start=self._on_event_start,
+            posts=posts,
         )
         self._context = Context(
             connection=self._lifecycle.info,
@@ -180,6 +192,8 @@ class Session:
         self._is_first = True  # the next message that is valid
         self._client: frozenset[str] = frozenset()  # the extensions that it supports
         self._taken: asyncio.Future[None] | None = None  # while somebody waits for ``taken_up``
+        if posts is not None:
+            self._capacity.hold(POST_SIZE)
 
     @property
     def info(self) -> ConnectionInfo:
@@ -245,11 +259,13 @@ class Session:
         Args:
             within: How long, in seconds; then what waits is dropped. None means no timeout.
         """
-        if not self._slices.waiting and not self._runner.events.size:
+        if not self._slices.waiting and not self._runner.has_waiting_event():
             return True
         try:
             async with asyncio.timeout(within):
-                while (self._slices.waiting or self._runner.events.size) and not self._lost:
+                while not self._lost and (
+                    self._slices.waiting or self._runner.has_waiting_event()
+                ):
                     if self._taken is None:
                         self._taken = self._loop.create_future()
                     await asyncio.shield(self._taken)
