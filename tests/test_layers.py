@@ -21,7 +21,7 @@ DRAWN = {
         connections serve
         asgi_app
         http_app
-        preparation
+        preparation composition
         client server
         options
         calls

@@ -22,6 +22,7 @@ from enkaku.values.model import Model
 from enkaku.values.slot import Slot
 
 from ._version import VERSION, require_runtime
+from .composition import compose, prefixed
 from .errors import (
     AddressInUse,
     CallClosed,
@@ -169,6 +170,7 @@ __all__ = [
     "UsageError",
     "WhenFull",
     "asgi",
+    "compose",
     "connect",
     "connect_http",
     "connect_memory",
@@ -179,6 +181,7 @@ __all__ = [
     "connect_ws",
     "current_call",
     "deadline",
+    "prefixed",
     "prepare",
     "reopening",
     "require_runtime",

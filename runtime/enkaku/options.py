@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 from enkaku.calls.observers import (
     Interceptor,
@@ -40,6 +40,7 @@ __all__ = [
     "check_connection",
     "check_server",
     "check_stream",
+    "lifespans_of",
 ]
 
 
@@ -140,7 +141,7 @@ class ServerOptions(TypedDict, total=False):
         observers: Notified of calls and connections.
         interceptors: Wrap each handler; the first is outermost.
         lifespan: Wraps each connection, unlike the lifespan of ASGI, which wraps the application: code to run when a
-            connection opens and when it ends.
+            connection opens and when it ends. Several, in a list, wrap it together; the first is outermost.
     """
 
     limits: Limits | None
@@ -148,7 +149,7 @@ class ServerOptions(TypedDict, total=False):
     explain_refusals: bool
     observers: Sequence[Observer]
     interceptors: Sequence[Interceptor]
-    lifespan: Lifespan | None
+    lifespan: Lifespan | Sequence[Lifespan] | None
 
 
 _NAMES: Final[Mapping[str, Collection[str]]] = {
@@ -197,9 +198,16 @@ def check_server(options: ServerOptions, own: Collection[str] = ()) -> None:
         options.get("limits"), options.get("observers", ()), options.get("interceptors", ())
     )
     require_seconds("close_timeout", options.get("close_timeout", 0))
-    lifespan = options.get("lifespan")
-    if lifespan is not None:
+    for lifespan in lifespans_of(options):
         require_block_maker("a lifespan", lifespan)
+
+
+def lifespans_of(options: ServerOptions) -> tuple[Lifespan, ...]:
+    """Return the lifespans of a server's connections, the outermost first."""
+    given: object = options.get("lifespan")
+    if given is None:
+        return ()
+    return tuple(cast(Sequence[Lifespan], given if isinstance(given, Sequence) else [given]))
 
 
 def _require_common(

@@ -3,8 +3,9 @@
 Generated code declares one procedure after the other; the clients and handlers in it use these objects. Nothing here does I/O.
 """
 
+import copy
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar, Final, Generic, TypeVar, cast
 
 from typing_extensions import TypeForm
@@ -23,7 +24,10 @@ __all__ = [
     "Procedure",
     "Request",
     "Stream",
+    "with_prefix",
 ]
+
+_PREFIXED: Final = 10_000  # prefixed procedures that are kept
 
 _Data_co = TypeVar("_Data_co", covariant=True)
 
@@ -121,6 +125,7 @@ class Procedure:
     """
 
     kind: ClassVar[str]
+    _original: "Procedure | None" = None
 
     def __init__(self, name: str, errors: Sequence[type[DeclaredError]] = ()) -> None:
         self.name: Final = name
@@ -128,6 +133,11 @@ class Procedure:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def original(self) -> "Procedure":
+        """The constant of the generated package, if this is a copy under a prefix; else the procedure itself."""
+        return self._original or self
 
     @cached_property
     def error_slots(self) -> dict[type[DeclaredError], Slot[object]]:
@@ -173,6 +183,28 @@ class Procedure:
             return error
         kind = DeadlineExceeded if code == ErrorCode.DEADLINE_PASSED else CallError
         return kind(code, message, _ANY_OBJECT.decode(data), procedure=self.name)
+
+
+_Procedure = TypeVar("_Procedure", bound=Procedure)
+
+
+def with_prefix(procedure: _Procedure, prefix: str) -> _Procedure:
+    """Return a copy of a procedure whose name begins with a prefix; the same copy each time."""
+    return cast(_Procedure, _with_prefix(procedure, prefix))
+
+
+@lru_cache(_PREFIXED)
+def _with_prefix(procedure: Procedure, prefix: str) -> Procedure:
+    prefixed = copy.copy(procedure)
+    attributes = vars(prefixed)
+    attributes.pop("error_slots", None)
+    attributes |= {
+        name: slot.relabeled(prefix + slot.label)
+        for name, slot in attributes.items()
+        if isinstance(slot, Slot) and slot.declared
+    }
+    attributes |= {"name": prefix + procedure.name, "_original": procedure.original}
+    return prefixed
 
 
 def slots_of(procedure: Procedure) -> list[Slot[object]]:

@@ -218,7 +218,8 @@ async def test_connection_option_invalid_raises_usage_error(
         ({"close_timeout": None}, "close_timeout must be a number of seconds, such as 5.0; got None"),
         ({"close_timeout": -1}, "close_timeout must be 0 seconds or more"),
         ({"lifespan": plain}, "a lifespan plain must return an async context manager"),
-        ({"lifespan": [with_return]}, "a lifespan must be a function"),
+        ({"lifespan": 3}, "a lifespan must be a function"),
+        ({"lifespan": [with_return, "x"]}, "a lifespan must be a function .* got 'x'"),
     ],
 )  # fmt: skip
 async def test_server_option_invalid_raises_usage_error(

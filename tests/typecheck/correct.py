@@ -57,6 +57,16 @@ async def call(client: DashboardClient) -> None:
     await client.note({})
 
 
+def compose(
+    handler: DashboardHandler, others: ErrorsHandler, connection: enkaku.Connection
+) -> None:
+    composed = enkaku.compose(handler, enkaku.prefixed("errors/", others))
+    assert_type(composed, enkaku.Handler)
+    assert_type(enkaku.prefixed("errors/", connection), enkaku.Connection)
+    ErrorsClient(connection, prefix="errors/")
+    enkaku.connect_memory(composed)
+
+
 async def reopening(client: DashboardClient) -> None:
     param = MetricsStreamParam(interval=1)
     async with enkaku.reopening(lambda: client.metrics_stream(param)) as items:

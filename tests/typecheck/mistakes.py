@@ -57,6 +57,12 @@ async def call(client: DashboardClient, shape: Shape) -> None:
         await stream.send(1)  # told: AttributeAccessIssue, attr-defined
 
 
+def compose(handler: DashboardHandler, connection: enkaku.Connection) -> None:
+    enkaku.compose(connection)  # told: ArgumentType, arg-type
+    enkaku.prefixed(1, handler)  # told: CallIssue, call-overload
+    DashboardClient(connection, "v2/")  # told: CallIssue, call-arg
+
+
 async def reopening(client: DashboardClient) -> None:
     param = MetricsStreamParam(interval=1)
     enkaku.reopening(client.metrics_stream(param))  # told: ArgumentType, arg-type

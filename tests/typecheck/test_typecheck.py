@@ -6,8 +6,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from commands import enkaku
 from once import shared_directory
 from slow import slow_but
+from test_docs import ROOT, fences
 from typecheck.checkers import CHECKERS, Findings, check
 from typecheck.packages import GOLDENS, QUICK, WRITERS
 
@@ -15,6 +17,7 @@ from typecheck.packages import GOLDENS, QUICK, WRITERS
 pytestmark = [pytest.mark.xdist_group("typecheck"), pytest.mark.timeout(600)]
 
 HERE = Path(__file__).parent
+PAGE = ROOT / "docs" / "composition.md"
 COMMENT = re.compile(r"# told: (?P<pyright>\w+), (?P<mypy>[\w-]+)$")
 
 
@@ -27,11 +30,22 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for name in WRITERS:
         if name in asked or name in GOLDENS:
             WRITERS[name](directory / name, shared)
+    _write_page(directory)
     for path in directory.rglob("__pycache__"):
         shutil.rmtree(path)
     for name in ("correct.py", "mistakes.py"):
         shutil.copy(HERE / name, directory)
     return directory
+
+
+def _write_page(directory: Path) -> None:
+    """Write the programs of a document, and the packages that they import."""
+    for fence in fences(PAGE):
+        if fence.mark == "file":
+            (directory / fence.name).write_text(fence.body)
+        for line in fence.body.splitlines():
+            if line.startswith("$ enkaku generate"):
+                assert enkaku(*line.split()[2:], cwd=directory).returncode == 0
 
 
 def _package(item: pytest.Item) -> str | None:
@@ -64,6 +78,16 @@ def test_type_checker_reads_every_file(findings: Findings, project: Path) -> Non
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_correct_usage_passes_type_checker(findings: Findings, checker: str) -> None:
     assert findings.of(checker, "correct.py") == []
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+@pytest.mark.parametrize(
+    "program", [each.name for each in fences(PAGE) if each.name.endswith(".py")]
+)
+def test_program_of_document_passes_type_checker(
+    findings: Findings, program: str, checker: str
+) -> None:
+    assert findings.of(checker, program) == []
 
 
 @pytest.mark.parametrize("checker", CHECKERS)

@@ -12,8 +12,8 @@ from .procedures import ECHO, ECHOES, SAMPLES
 class BenchClient:
     """What the comparison asks of every peer."""
 
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     async def echo(self, param: Sample, **options: Unpack[enkaku.CallOptions]) -> Sample:
         """Give a sample back."""

@@ -30,8 +30,8 @@ class TargetClient:
     nothing.
     """
 
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     async def any(self, param: object, **options: Unpack[enkaku.CallOptions]) -> int:
         return await self._connection.request(ANY, param, **options)

@@ -10,8 +10,8 @@ from .procedures import COUNTER
 
 
 class CounterClient:
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     def counter(
         self, param: CounterParam, **options: Unpack[enkaku.StreamOptions]

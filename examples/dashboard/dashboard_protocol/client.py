@@ -22,8 +22,8 @@ from .procedures import LOGS_WATCH, METRICS_STREAM, SYSTEM_RESTART
 class DashboardClient:
     """What a machine does, what its server logs, and a lever to pull."""
 
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     def logs_watch(
         self, param: LogsWatchParam, **options: Unpack[enkaku.StreamOptions]

@@ -321,7 +321,7 @@ class Broadcast(Generic[T]):
                 another event loop than the other subscribers.
         """
         require_one_of("when_full", when_full, (*POLICIES, "disconnect"))
-        if stream.call.procedure is not self._procedure:
+        if stream.call.procedure.original is not self._procedure.original:
             raise UsageError(
                 f"a broadcast of {self._procedure.name} cannot serve a call of {stream.call.procedure.name}"
             )

@@ -11,7 +11,7 @@ the memory of the server is used up. It resumes when none is left.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from enum import IntEnum, auto
 from typing import Final
@@ -87,7 +87,7 @@ class Lifecycle:
         transport: Carries the messages; not started yet.
         limits: Bound what is buffered, and how long the connection may be idle.
         capacity: What the connection uses.
-        lifespan: A context manager that the connection lives in, if there is one.
+        lifespans: The context managers that the connection lives in; the first is outermost.
         observers: Their ``log`` limits what is logged.
         list_calls: Returns the calls whose handlers run.
 
@@ -108,7 +108,7 @@ class Lifecycle:
         "_finishing",
         "_heard",
         "_left",
-        "_lifespan",
+        "_lifespans",
         "_limits",
         "_list_calls",
         "_living",
@@ -133,7 +133,7 @@ class Lifecycle:
         limits: Limits,
         capacity: Capacity,
         *,
-        lifespan: Lifespan | None,
+        lifespans: Sequence[Lifespan],
         observers: Observers,
         list_calls: Callable[[], Collection[Call]],
     ) -> None:
@@ -152,7 +152,7 @@ class Lifecycle:
         self._transport = transport
         self._limits = limits
         self._capacity = capacity
-        self._lifespan = lifespan
+        self._lifespans = lifespans
         self._log = observers.log
         self._list_calls = list_calls
         self.idle: Final = IdleTimer(self._on_idle)
@@ -173,12 +173,12 @@ class Lifecycle:
             message_time=limits.message_time,
             unread_time=limits.unread_time,
         )
-        if self._lifespan is None:
+        if not self._lifespans:
             self._step(_Event.ENTERED)
         else:
             self.pause(Pause.LIFESPAN)
             self._left = asyncio.Event()
-            living = self._live(self._lifespan, self._left)
+            living = self._live(self._left)
             self._living = asyncio.get_running_loop().create_task(living)
             # Not in the task itself: one that is cancelled before its first step runs none of its code.
             self._living.add_done_callback(self._on_lifespan_end)
@@ -280,11 +280,12 @@ class Lifecycle:
         if not self._list_calls() and self._pauses.isdisjoint(_UNHANDLED):
             self.drop("the client was silent for too long")
 
-    async def _live(self, lifespan: Lifespan, left: asyncio.Event) -> None:
+    async def _live(self, left: asyncio.Event) -> None:
         scope.set(None)  # a deadline() around the server's start ends before its connections
         try:
             async with AsyncExitStack() as stack:
-                await enter_block(stack, lifespan, self.info, "the lifespan")
+                for lifespan in self._lifespans:
+                    await enter_block(stack, lifespan, self.info, "the lifespan")
                 self._step(_Event.ENTERED)
                 self.resume(Pause.LIFESPAN)
                 await left.wait()

@@ -20,7 +20,7 @@ from enkaku.calls.observers import Observers
 from enkaku.errors import UsageError
 from enkaku.flow.fairness import Fairness
 from enkaku.limits import Limits
-from enkaku.options import ServerOptions, check_server
+from enkaku.options import ServerOptions, check_server, lifespans_of
 from enkaku.transports.base import Transport
 
 from .call import ServerCall
@@ -108,7 +108,7 @@ class Server:
             explain_refusals=options.get("explain_refusals", False),
             observers=Observers(options.get("observers", ())),
             interceptors=tuple(options.get("interceptors", ())),
-            lifespan=options.get("lifespan"),
+            lifespans=lifespans_of(options),
         )
         self._sessions: dict[Session, None] = {}
         self._brief = 0  # how many of them last for one message

@@ -156,7 +156,7 @@ class Session:
             transport,
             limits,
             self._capacity,
-            lifespan=policy.lifespan,
+            lifespans=policy.lifespans,
             observers=policy.observers,
             list_calls=self._list_calls,
         )

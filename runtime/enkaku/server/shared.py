@@ -32,7 +32,7 @@ class Policy:
         explain_refusals: Whether a client gets the validation error of a value that was rejected.
         observers: Are notified of what happens.
         interceptors: Each handler runs inside of them.
-        lifespan: Each connection lives in it.
+        lifespans: Each connection lives in them; the first is outermost.
     """
 
     routes: Mapping[str, Route]
@@ -46,4 +46,4 @@ class Policy:
     explain_refusals: bool
     observers: Observers
     interceptors: Sequence[Interceptor]
-    lifespan: Lifespan | None
+    lifespans: Sequence[Lifespan]

@@ -163,6 +163,10 @@ class Slot(Generic[T]):
         form = self._checked or self.type_form
         return partial(Slot, self.label, form, declared=self.declared), ()
 
+    def relabeled(self, label: str) -> "Slot[T]":
+        """Return the same slot with another label."""
+        return Slot(label, self._checked or self.type_form, declared=self.declared)
+
     @property
     def schema(self) -> Mapping[str, object] | bool | None:
         """The JSON Schema that validates values, or None if the type alone enforces it."""

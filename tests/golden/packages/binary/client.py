@@ -10,8 +10,8 @@ from .procedures import BINARY_PUT, BINARY_SIZED, BYTES
 
 
 class BinaryClient:
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     async def binary_put(
         self, param: BinaryPutParam, **options: Unpack[enkaku.CallOptions]

@@ -57,8 +57,8 @@ from .procedures import (
 
 
 class DashboardClient:
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     async def aborts_list(self, **options: Unpack[enkaku.CallOptions]) -> dict[str, object]:
         return await self._connection.request(ABORTS_LIST, None, **options)

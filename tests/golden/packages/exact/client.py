@@ -11,8 +11,8 @@ from .procedures import EXACT_ECHO, EXACT_NONE, EXACT_SHAPES
 
 
 class ExactClient:
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     async def exact_echo(
         self, param: ExactEchoParam, **options: Unpack[enkaku.CallOptions]

@@ -36,8 +36,8 @@ class KindsClient:
     The second paragraph is here to be kept.
     """
 
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     def channel_all(
         self, param: ChannelAllParam, **options: Unpack[enkaku.StreamOptions]

@@ -25,8 +25,8 @@ from .procedures import (
 class AwkwardNamesClient:
     """Ends in a backslash and a quote: \\\" """
 
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     async def x2d_render(self, **options: Unpack[enkaku.CallOptions]) -> HTTPError:
         return await self._connection.request(X2D_RENDER, None, **options)

@@ -10,8 +10,8 @@ from .procedures import LOGIN, NAMES
 
 
 class SecretsClient:
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     async def login(self, param: LoginParam, **options: Unpack[enkaku.CallOptions]) -> Code:
         return await self._connection.request(LOGIN, param, **options)

@@ -41,8 +41,8 @@ from .procedures import (
 
 
 class ValuesClient:
-    def __init__(self, connection: enkaku.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     async def anything(self, param: object, **options: Unpack[enkaku.CallOptions]) -> object:
         return await self._connection.request(ANYTHING, param, **options)
