@@ -16,7 +16,7 @@ CODEGEN = ROOT / "codegen" / "enkaku_codegen"
 DRAWN = {
     RUNTIME: """
         pytest_plugin
-        testing
+        testing sync
         addresses
         connections serve
         asgi_app

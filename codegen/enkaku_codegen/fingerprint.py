@@ -85,6 +85,7 @@ class Request:
         templates: The user's own templates, or None.
         line_length: The greatest length of a line of code, in characters.
         language: The language of the code.
+        sync: Whether the package has a synchronous client, too.
     """
 
     protocol: Path
@@ -92,6 +93,7 @@ class Request:
     templates: Path | None
     line_length: int = LINE_LENGTH
     language: Language = "python"
+    sync: bool = False
 
 
 class _Unknown(Exception):
@@ -144,6 +146,7 @@ def _text(request: Request, sources: Mapping[str, str], files: Mapping[str, str]
         "protocol": request.protocol.name,
         "name": request.name,
         "language": request.language,
+        "sync": request.sync,
         "sources": dict(sorted(sources.items())),
         "templates": None if own is None else dict(_tree(own, None)),
         "line length": request.line_length,

@@ -22,6 +22,7 @@ def generate(
     templates: Path | None = None,
     line_length: int = LINE_LENGTH,
     language: Language = "python",
+    sync: bool = False,
 ) -> dict[str, str]:
     """Generate the package for a protocol.
 
@@ -31,6 +32,7 @@ def generate(
         templates: A directory whose templates take precedence over the built-in ones.
         line_length: The greatest length of a line of code, in characters.
         language: The language of the code.
+        sync: Whether to generate a synchronous client, too.
 
     Returns:
         The text of each file by its name.
@@ -44,7 +46,7 @@ def generate(
             protocol, source=source, templates=templates, line_length=line_length
         )[0]
     return generate_with_checks(
-        protocol, source=source, templates=templates, line_length=line_length
+        protocol, source=source, templates=templates, line_length=line_length, sync=sync
     )[0]
 
 
@@ -73,6 +75,7 @@ def generate_with_checks(
     source: str,
     templates: Path | None = None,
     line_length: int = LINE_LENGTH,
+    sync: bool = False,
 ) -> tuple[dict[str, str], Checks]:
     """Generate the package, and return the slots that need a validator as well."""
     plan = make_plan(protocol)
@@ -84,6 +87,7 @@ def generate_with_checks(
         source=source,
         templates=templates,
         line_length=line_length,
+        sync=sync,
     )
     formatted = {
         name: format_source(text, name, line_length) if name.endswith(".py") else text

@@ -83,7 +83,11 @@ def _generated(
         else:
             warnings = ()
             files, checks = generate_with_checks(
-                protocol, source=path.name, templates=templates, line_length=length
+                protocol,
+                source=path.name,
+                templates=templates,
+                line_length=length,
+                sync=request.sync,
             )
     except ProtocolError as error:
         # The generator knows JSON pointers only. The file has their lines.

@@ -59,6 +59,7 @@ if _typing.TYPE_CHECKING:
     from enkaku.testing.memory import connect_memory
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
 
+    from . import sync as sync
     from .addresses import ConnectOptions, connect
     from .asgi_app import AsgiApp, asgi
     from .connections import (
@@ -93,6 +94,7 @@ else:
             "serve": ("serve_http", "serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
             "server.broadcast": ("Broadcast",),
             "server.server": ("Server",),
+            "sync": ("sync",),
             "testing.memory": ("connect_memory",),
             "transports.sockets.systemd": ("PassedSocket", "systemd_sockets"),
         },
@@ -191,6 +193,7 @@ __all__ = [
     "serve_stdio",
     "serve_tcp",
     "serve_unix",
+    "sync",
     "systemd_sockets",
 ]
 

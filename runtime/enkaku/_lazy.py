@@ -12,7 +12,8 @@ def load_later(package: str, modules: Mapping[str, tuple[str, ...]]) -> Callable
 
     Args:
         package: The name of the package.
-        modules: Modules of the package, each with the names that the package takes from it.
+        modules: Modules of the package, each with the names that the package takes from it; the module's own name
+            stands for the module.
     """
     module_of = {name: module for module, names in modules.items() for name in names}
 
@@ -20,7 +21,7 @@ def load_later(package: str, modules: Mapping[str, tuple[str, ...]]) -> Callable
         if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
         module = importlib.import_module(f"{package}.{module_of[name]}")
-        value: object = getattr(module, name)
+        value: object = module if module_of[name] == name else getattr(module, name)
         setattr(
             sys.modules[package], name, value
         )  # from now on, Python finds the name without calling __getattr__

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from .errors import UsageError
 
-__all__ = ["run"]
+__all__ = ["loop_factory", "run"]
 
 T = TypeVar("T")
 
@@ -35,11 +35,12 @@ def run(main: Coroutine[object, object, T], *, debug: bool | None = None) -> T:
         raise UsageError(
             "run(): an event loop runs in this thread already; await the coroutine instead, or start a task for it"
         )
-    with asyncio.Runner(debug=debug, loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(debug=debug, loop_factory=loop_factory()) as runner:
         return runner.run(main)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the function that makes uvloop's event loops, or None if uvloop is not installed."""
     try:
         from uvloop import new_event_loop  # noqa: PLC0415 # an extra, and slow to load
     except ModuleNotFoundError:

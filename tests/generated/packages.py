@@ -71,10 +71,11 @@ def put(files: Mapping[str, str], directory: Path) -> Path:
     return directory
 
 
-def unformatted(protocol: Protocol, *, source: str) -> dict[str, str]:
+def unformatted(protocol: Protocol, *, source: str, sync: bool = False) -> dict[str, str]:
     """Generate a package and leave out black, which takes more than half of the time."""
     plan = make_plan(protocol)
-    return render(plan, make_checks(plan, protocol), title=protocol.name, source=source)
+    checks = make_checks(plan, protocol)
+    return render(plan, checks, title=protocol.name, source=source, sync=sync)
 
 
 @contextmanager

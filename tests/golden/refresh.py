@@ -19,9 +19,15 @@ WITH_CLIENTS = {
 """The protocols whose clients in TypeScript are here, too, by the names of their directories."""
 
 
+WITH_SYNC = {"dashboard"}
+"""The protocols whose packages have a synchronous client, too."""
+
+
 def generated(protocol: Path) -> dict[str, str]:
     """Generate the package for one of the protocols."""
-    return generate(read_protocol(protocol), source=protocol.name)
+    return generate(
+        read_protocol(protocol), source=protocol.name, sync=protocol.stem in WITH_SYNC
+    )
 
 
 def client(protocol: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import unformatted
-from golden.refresh import CLIENTS, PACKAGES, PROTOCOLS, WITH_CLIENTS, client, generated
+from golden.refresh import CLIENTS, PACKAGES, PROTOCOLS, WITH_CLIENTS, WITH_SYNC, client, generated
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda path: path.stem)
@@ -37,7 +37,9 @@ def test_golden_packages_match_protocols() -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda path: path.stem)
 def test_formatting_preserves_program(protocol: Path) -> None:
-    files = unformatted(read_protocol(protocol), source=protocol.name)
+    files = unformatted(
+        read_protocol(protocol), source=protocol.name, sync=protocol.stem in WITH_SYNC
+    )
     for name in files.keys() - {"py.typed"}:
         formatted = (PACKAGES / protocol.stem / name).read_text(encoding="utf-8")
         assert program(files[name]) == program(formatted)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from enkaku_codegen.errors import OutputError
 from enkaku_codegen.fingerprint import LANGUAGES, LINE_LENGTH, Request
 from enkaku_codegen.output import require_importable
 
@@ -33,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=LANGUAGES,
         default=LANGUAGES[0],
         help=f"the language of the code; by default {LANGUAGES[0]}",
+    )
+    parser.add_argument(
+        "--sync",
+        action="store_true",
+        help="write a synchronous client, too, for code without asyncio",
     )
     parser.add_argument(
         "--templates",
@@ -72,12 +78,19 @@ def request(options: argparse.Namespace) -> Request:
     """Return what the arguments ask to generate.
 
     Raises:
-        OutputError: Python could not import the package from its directory.
+        OutputError: Python could not import the package from its directory, or the language has no synchronous client.
     """
     if options.language == "python":
         require_importable(options.out)
+    elif options.sync:
+        raise OutputError(f"--sync is for Python; got --language {options.language}")
     return Request(
-        options.protocol, options.name, options.templates, options.line_length, options.language
+        options.protocol,
+        options.name,
+        options.templates,
+        options.line_length,
+        options.language,
+        options.sync,
     )
 
 

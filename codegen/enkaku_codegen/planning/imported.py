@@ -30,6 +30,7 @@ IMPORTED: Final[Mapping[str, str]] = {
     "abstractmethod": "from abc",
     "dt": "import datetime as dt",
     "enkaku": "import enkaku",
+    "enkaku.sync": "import enkaku.sync",
 }
 """How each name is imported: the statement for a whole module, or the start of the statement for a name from one."""
 

@@ -116,6 +116,7 @@ class Plan:
     """
 
     client: str
+    sync_client: str
     handler: str
     description: str
     types: tuple[TypePlan, ...]

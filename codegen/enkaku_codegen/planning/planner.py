@@ -49,8 +49,11 @@ class _Planner:
     def plan(self) -> Plan:
         prefix = own_class_name(self.protocol.name, 1)
         client, handler = f"{prefix}Client", f"{prefix}Handler"
+        sync_client = f"{prefix}SyncClient"
         if self.protocol.procedures:
             self.schemas.reserve(self.schemas.package, client, "the client class", "")
+            # Also where it is not generated: other names must not change when it is.
+            self.schemas.reserve(self.schemas.package, sync_client, "the synchronous client", "")
             self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
         for name in in_order(self.protocol.definitions):
             self.definition(name, self.protocol.definitions[name])
@@ -59,6 +62,7 @@ class _Planner:
             raise ProtocolError(self.schemas.issues)
         return Plan(
             client=client,
+            sync_client=sync_client,
             handler=handler,
             description=self.protocol.description,
             types=without_loops(tuple(self.schemas.types.values())),

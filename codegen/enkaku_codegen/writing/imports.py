@@ -20,15 +20,17 @@ _LATE: Final = frozenset({"TYPE_CHECKING", "TypeAliasType"})
 _BUILTIN: Final = frozenset(dir(builtins))
 
 
-def exports(plan: Plan) -> list[str]:
+def exports(plan: Plan, *, sync: bool) -> list[str]:
     """Return the names that the package exports, in isort's order."""
     ends = [plan.client, plan.handler] if plan.procedures else []
+    if plan.procedures and sync:
+        ends.append(plan.sync_client)
     names = [each.name for each in (*plan.types, *plan.errors)]
     constants = [each.constant for each in plan.procedures]
     return sorted([*names, *constants, *ends], key=_constants_first)
 
 
-def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
+def imports(plan: Plan, types: Types, checks: Checks, *, sync: bool) -> dict[str, list[str]]:
     """Return the import statements of each module, with empty lines between their groups."""
     named = {each.name for each in plan.types}
     slots = [annotation for each in types.slots.values() for annotation in each.values()]
@@ -38,7 +40,9 @@ def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
         *_import("from .models", _used(slots) & named),
         *_import("from .procedures", constants),
     ]
-    methods = {"enkaku"} | (_used(slots) - named)
+    in_methods = _used(slots) - named
+    methods = {"enkaku"} | in_methods
+    unpack = {"Unpack"} if constants else set[str]()
     return {
         "__init__.py": _groups(
             [
@@ -46,9 +50,12 @@ def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
                 *_import("from .models", named),
                 *_import("from .procedures", constants | {each.name for each in plan.errors}),
                 *_import("from .server", {plan.handler} if plan.procedures else ()),
+                *_import(
+                    "from .sync_client", {plan.sync_client} if plan.procedures and sync else ()
+                ),
             ]
         ),
-        "client.py": _groups(*_outside(methods, {"Unpack"} if constants else set()), of_methods),
+        "client.py": _groups(*_outside(methods, unpack), of_methods),
         "models.py": _of_models(types, named),
         "procedures.py": _groups(
             *_outside({"enkaku"} | (in_slots - named), {"Final"} if constants else set()),
@@ -63,6 +70,7 @@ def imports(plan: Plan, types: Types, checks: Checks) -> dict[str, list[str]]:
         "server.py": _groups(
             *_outside(methods, {"abstractmethod"} if constants else set()), of_methods
         ),
+        "sync_client.py": _groups(*_outside({"enkaku.sync"} | in_methods, unpack), of_methods),
     }
 
 

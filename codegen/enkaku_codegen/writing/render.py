@@ -20,6 +20,7 @@ __all__ = ["render"]
 
 _OLDEST_RUNTIME: Final = "0.1"
 _SCHEMAS: Final = "schemas.py"
+_SYNC_CLIENT: Final = "sync_client.py"
 _FILES: Final = (
     "__init__.py",
     "client.py",
@@ -28,6 +29,7 @@ _FILES: Final = (
     "py.typed",
     _SCHEMAS,
     "server.py",
+    _SYNC_CLIENT,
 )
 _FILES_OF_TYPES: Final = ("__init__.py", "models.py", "py.typed")
 
@@ -40,6 +42,7 @@ def render(
     source: str,
     templates: Path | None = None,
     line_length: int = LINE_LENGTH,
+    sync: bool = False,
 ) -> dict[str, str]:
     """Render the files of a package, not formatted yet.
 
@@ -50,12 +53,13 @@ def render(
         source: The protocol file's name, for the header.
         templates: The directory of the user's own templates, which take precedence.
         line_length: The greatest length of a line of a docstring, in characters.
+        sync: Whether to render the synchronous client, too.
 
     Raises:
         TemplateError: A template can't be found, read or rendered.
     """
     types = make_types(plan)
-    statements = imports(plan, types, checks)
+    statements = imports(plan, types, checks, sync=sync)
     errors = {each.name: error_view(each, types, checks) for each in plan.errors}
     shared: dict[str, object] = {
         "title": Text(title),
@@ -64,12 +68,13 @@ def render(
         "marker": MARKER,
         "runtime": _OLDEST_RUNTIME,
         "client": plan.client,
+        "sync_client": plan.sync_client,
         "handler": plan.handler,
         "types": types.named,
         "errors": [*errors.values()],
         "procedures": [procedure_view(each, types, errors, checks) for each in plan.procedures],
         "schemas": schema_views(checks),
-        "exports": exports(plan),
+        "exports": exports(plan, sync=sync),
     }
     known = ("header.jinja", *(f"{name}.jinja" for name in _FILES))
     found = environment(templates, line_length, known)
@@ -81,5 +86,5 @@ def render(
             MARKER if name.endswith(".py") else "",
         )
         for name in (_FILES if plan.procedures else _FILES_OF_TYPES)
-        if name != _SCHEMAS or checks.slots
+        if (name != _SCHEMAS or checks.slots) and (name != _SYNC_CLIENT or sync)
     }

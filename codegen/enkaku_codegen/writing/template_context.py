@@ -70,6 +70,7 @@ class ProcedureView:
         options: The type of the keyword arguments of a call, such as ``enkaku.CallOptions``.
         result: The return type of the handler's method.
         returned: The return type of the client's method.
+        returned_sync: The same of the synchronous client.
         awaited: Whether the client's method is a coroutine function.
         idempotent: Whether a client may repeat the request.
     """
@@ -88,6 +89,7 @@ class ProcedureView:
     options: str
     result: str
     returned: str
+    returned_sync: str
     awaited: bool
     idempotent: bool
 
@@ -152,13 +154,13 @@ def procedure_view(
     given: SlotName = "data" if kind == "event" else "param"
     result = types_of.get("result", "None")
     awaited = kind in {"event", "request"}
-    writer, returned = "", result
+    writer, returned, returned_sync = "", result, result
     if kind == "stream":
         writer = f", stream: enkaku.ServerStream[{arguments[1]}]"
-        returned = f"enkaku.ClientStream[{', '.join(arguments[1:])}]"
+        returned, returned_sync = _returned("ClientStream", arguments[1:])
     elif kind == "channel":
         writer = f", channel: enkaku.ServerChannel[{', '.join(arguments[1:3])}]"
-        returned = f"enkaku.ClientChannel[{', '.join(arguments[1:])}]"
+        returned, returned_sync = _returned("ClientChannel", arguments[1:])
     return ProcedureView(
         name=Text(procedure.name),
         kind=kind,
@@ -178,9 +180,16 @@ def procedure_view(
         options="enkaku.CallOptions" if awaited else "enkaku.StreamOptions",
         result=result,
         returned=returned,
+        returned_sync=returned_sync,
         awaited=awaited,
         idempotent=procedure.idempotent,
     )
+
+
+def _returned(name: str, arguments: Sequence[str]) -> tuple[str, str]:
+    """Return the type of an open call, of the asynchronous and of the synchronous client."""
+    generic = f"{name}[{', '.join(arguments)}]"
+    return f"enkaku.{generic}", f"enkaku.sync.{generic}"
 
 
 def _method_text(procedure: Procedure, errors: Sequence[ErrorView]) -> Text:

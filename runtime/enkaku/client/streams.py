@@ -10,7 +10,7 @@ session delivers to: its state, its inbox, and for a channel its send window.
 import asyncio
 import time
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -366,6 +366,20 @@ class ClientStream(AsyncBlock, AsyncItems, Generic[_Receive, _Result]):
             return self._receive.decode(encoded)
         except DecodeError as error:
             return self._decode_again(opened, encoded, error)
+
+    def ready(self) -> Iterator[_Receive]:
+        """Iterate over items that need not be waited for, as far as no other task has to run. For ``enkaku.sync``.
+
+        With another overflow policy than ``"wait"``, there are none: an item is taken as late as possible.
+        """
+        opened = self._require_opened()
+        if self._prepared.when_full != "wait":
+            return
+        while (encoded := opened.inbox.get_nowait()) is not NOTHING:
+            try:
+                yield self._receive.decode(encoded)
+            except DecodeError as error:
+                yield self._decode_again(opened, encoded, error)
 
     def _decode_again(self, opened: _OpenStream, encoded: bytes, error: DecodeError) -> _Receive:
         """Decode a value that further properties follow; if none follow, end the call."""

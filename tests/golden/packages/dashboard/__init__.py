@@ -54,6 +54,7 @@ from .procedures import (
     VOID,
 )
 from .server import DashboardHandler
+from .sync_client import DashboardSyncClient
 
 __all__ = [
     "ABORTS_LIST",
@@ -84,6 +85,7 @@ __all__ = [
     "CounterResult",
     "DashboardClient",
     "DashboardHandler",
+    "DashboardSyncClient",
     "FailParam",
     "FloodParam",
     "FloodResult",
