@@ -26,7 +26,7 @@ class Sent(CoalescingWriter):
         return self._pending_size
 
     def arrive(self) -> None:
-        self._replying = True
+        self._replying = self._alone
 
     def discard(self) -> None:
         self._discard()

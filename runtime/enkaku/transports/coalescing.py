@@ -31,8 +31,9 @@ class CoalescingWriter(ABC):
     Attributes:
         _pending: The buffered messages.
         _pending_size: Their size in bytes, without terminators.
-        _replying: Whether the transport has read since the last flush, so that the next write may be the reply. The
-            transport sets it.
+        _alone: Whether the last iterations had one write each.
+        _replying: Whether the next write is the only reply to the last read, as far as can be known. The transport sets
+            it to ``_alone`` when it reads.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, terminator: bytes) -> None:
@@ -40,33 +41,31 @@ class CoalescingWriter(ABC):
         self._terminator: Final = terminator
         self._pending: list[bytes] = []
         self._pending_size = 0
+        self._alone = True
         self._replying = True
         self._scheduled = False
         self._single_writes = _SINGLE_WRITES
-        self._written_at = 0.0
+        self._joined_until = 0.0  # writes before this time join others
 
     def write(self, message: bytes) -> None:
         """Send a message: now, or together with the other writes of this event-loop iteration."""
         now = monotonic()
-        size = self._pending_size + len(message)
-        if size < _FLUSH_SIZE and now - self._written_at < _PAUSE:
-            if self._scheduled:
-                self._pending.append(message)
-                self._pending_size = size
-                return
-            if self._single_writes < _SINGLE_WRITES or not self._replying:
-                self._pending.append(message)
-                self._pending_size = size
-                self._scheduled = True
-                self._loop.call_soon(self._end_iteration)
-                return
-        self._replying = False
-        self._written_at = now
-        if self._pending:
-            self._pending.append(message)
-            self._flush()
-        else:
+        if self._replying and not self._scheduled and not self._pending:
+            self._replying = False
+            self._joined_until = now + _PAUSE
             self._send_messages(message + self._terminator)
+            return
+        size = self._pending_size + len(message)
+        self._pending.append(message)
+        if size >= _FLUSH_SIZE or now >= self._joined_until:
+            self._replying = False
+            self._joined_until = now + _PAUSE
+            self._flush()
+            return
+        self._pending_size = size
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._end_iteration)
 
     def write_all(self, messages: Sequence[bytes]) -> None:
         """Send one or more messages, as ``write`` does."""
@@ -95,6 +94,7 @@ class CoalescingWriter(ABC):
         self._scheduled = False
         pending = self._pending
         self._single_writes = self._single_writes + 1 if len(pending) <= 1 else 0
+        self._alone = self._single_writes >= _SINGLE_WRITES
         if pending:
-            self._written_at = monotonic()
+            self._joined_until = monotonic() + _PAUSE
             self._flush()

@@ -31,6 +31,8 @@ class Framing(Protocol):
 
     terminator: ClassVar[bytes]
     """The bytes that end a message."""
+    changed: bool
+    """Whether ``unfinished`` or ``violation`` has changed since the transport has set this to False."""
 
     def __init__(self, max_size: int, /) -> None: ...
 
@@ -63,6 +65,7 @@ class Lines:
     Attributes:
         terminator: A newline.
         unfinished: How many bytes of the current line were received; 0 for less than 4 KiB.
+        changed: Whether it, or ``violation``, has changed since the transport has set this to False.
         violation: Why the connection must end: the current line exceeds four times the limit, or the last lines were too
             short for messages; ``""`` if it need not.
     """
@@ -74,6 +77,7 @@ class Lines:
         "_max_size",
         "_rest",
         "_small",
+        "changed",
         "unfinished",
         "violation",
     )
@@ -85,6 +89,7 @@ class Lines:
         self._rest: bytes | bytearray = b""
         self._discarded = 0
         self.unfinished = 0
+        self.changed = False
         self.violation = ""
 
     def split(self, data: bytes, /) -> Sequence[bytes | Oversized]:
@@ -114,7 +119,7 @@ class Lines:
         self._rest = lines.pop()
         self._count_unfinished()
         if len(lines) * _SHORTEST > size >= _LONG:
-            self.violation = _TOO_SHORT
+            self._violate(_TOO_SHORT)
             return []
         return [line for line in lines if line and not line.isspace()]
 
@@ -152,7 +157,7 @@ class Lines:
         found: list[bytes | Oversized] = []
         *ends, tail = data.split(b"\n")
         if len(ends) * _SHORTEST > len(data) >= _LONG:
-            self.violation = _TOO_SHORT
+            self._violate(_TOO_SHORT)
             return []
         for end in ends:
             self._add(end, found)
@@ -183,9 +188,16 @@ class Lines:
 
     def _count_unfinished(self) -> None:
         size = self._discarded or len(self._rest)
-        self.unfinished = size if size >= _UNFINISHED else 0
+        unfinished = size if size >= _UNFINISHED else 0
+        if unfinished != self.unfinished:
+            self.unfinished = unfinished
+            self.changed = True
         if self._discarded > _ENDLESS * self._max_size:
-            self.violation = _TOO_LONG
+            self._violate(_TOO_LONG)
+
+    def _violate(self, reason: str) -> None:
+        self.violation = reason
+        self.changed = True
 
     def _keep(self, piece: bytes | memoryview) -> None:
         if isinstance(self._rest, bytes):

@@ -117,13 +117,14 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         self._error: Exception | None = None
         self._tls_replies = 0
         self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._written = 0
+        self._written = 0  # bytes, while not writable
         self.writable = False
         self._buffer = shared_buffer(self._loop)
         self._view = memoryview(self._buffer)
         self._write_timeout = WriteTimeout(self._count_sent, self._fail)
         self._write_queue = WriteQueue(self._write_timeout)
         self._receiver: Receiver | None = None
+        self._direct: Receiver | None = None  # gets what is read at once; see _update_direct()
         self._reading_paused = False
         self._early_data = b""
         self._unfinished = 0  # bytes of a message, as the receiver knows
@@ -164,9 +165,9 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
     def buffer_updated(self, nbytes: int) -> None:
         """Part of asyncio's protocol."""
         # The body of data_received(), repeated: one call fewer for each read.
-        self._replying = True
-        receiver = self._receiver
-        if receiver is None or self._reading_paused or self._early_data or self._tls is not None:
+        self._replying = self._alone
+        receiver = self._direct
+        if receiver is None:
             self._on_unusual_data(self._view[:nbytes].tobytes())
             return
         framing = self._framing
@@ -174,20 +175,25 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
             receiver.messages_received(framing.split(self._view[:nbytes].tobytes()))
         else:
             receiver.messages_received(framing.split_buffer(self._buffer, nbytes))
-        if framing.unfinished or self._unfinished or framing.violation:
+        if framing.changed:
             self._on_unfinished(receiver)
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's protocol."""
-        self._replying = True
-        receiver = self._receiver
-        if receiver is None or self._reading_paused or self._early_data or self._tls is not None:
+        self._replying = self._alone
+        receiver = self._direct
+        if receiver is None:
             self._on_unusual_data(data)
             return
         framing = self._framing
         receiver.messages_received(framing.split(data))
-        if framing.unfinished or self._unfinished or framing.violation:
+        if framing.changed:
             self._on_unfinished(receiver)
+
+    def _update_direct(self) -> None:
+        """Let the receiver get what is read at once; not while reading is paused or earlier data waits, nor with TLS."""
+        delayed = self._reading_paused or self._early_data or self._tls is not None
+        self._direct = None if delayed else self._receiver
 
     def _on_unusual_data(self, data: bytes) -> None:
         """Handle data over TLS, before ``start``, or while reading is paused."""
@@ -258,6 +264,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
             self._loop.call_soon(receiver.connection_lost, self._error)
             return
         self._receiver = receiver
+        self._update_direct()
         self.resume_reading()
 
     async def drain(self) -> None:
@@ -317,6 +324,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
 
     def _pause_reading(self) -> None:
         self._reading_paused = True
+        self._direct = None
         if self._message_timer is not None:  # the peer cannot send
             self._message_left = max(self._message_timer.when() - self._loop.time(), 0.0)
             self._stop_message_timer()
@@ -325,6 +333,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
     def _resume_reading(self) -> None:
         if self._reading_paused:
             self._reading_paused = False
+            self._update_direct()
             self._start_message_timer()
             self._transport.resume_reading()
             # TLS may have buffered data that arrived with the last bytes of the handshake.
@@ -334,16 +343,17 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
     def _deliver(self, receiver: Receiver, data: bytes) -> None:
         framing = self._framing
         receiver.messages_received(framing.split(data))
-        if framing.unfinished or self._unfinished or framing.violation:
+        if framing.changed:
             self._on_unfinished(receiver)
 
     def _on_unfinished(self, receiver: Receiver) -> None:
         framing = self._framing
+        framing.changed = False
         if self._current_state() in _CLOSED:
             return
         if framing.violation:
             self._fail(ConnectionAbortedError(framing.violation))
-        elif framing.unfinished != self._unfinished:
+        else:
             if framing.unfinished < self._unfinished:  # it is another message
                 self._stop_message_timer()
                 self._message_left = self._message_time or 0.0
@@ -370,7 +380,8 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         if self._state is not _OPEN or self._transport.is_closing():
             return
         if self._tls is None:
-            self._written += len(data)
+            if not self.writable:
+                self._written += len(data)
             self._transport.write(data)
             return
         try:
@@ -384,7 +395,8 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         return self._written - self._transport.get_write_buffer_size()
 
     def _send(self, data: bytes) -> None:
-        self._written += len(data)
+        if not self.writable:
+            self._written += len(data)
         self._transport.write(data)
 
     def _report_open(self, error: Exception | None) -> None:
@@ -465,6 +477,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
     def _deliver_early_data(self) -> None:
         if self._early_data and self._receiver is not None:
             data, self._early_data = self._early_data, b""
+            self._update_direct()
             self._deliver(self._receiver, data)
 
     def _report_lost(self, error: Exception | None) -> None:
@@ -473,6 +486,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         # An unfinished message goes now, and not when the garbage collector frees this transport.
         self._framing, self._early_data = type(self._framing)(0), b""
         receiver, self._receiver = self._receiver, None
+        self._direct = None
         if receiver is not None:
             receiver.connection_lost(error)
 

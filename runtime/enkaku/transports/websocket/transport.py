@@ -252,7 +252,7 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
             await asyncio.wait(tasks)
 
     def _deliver(self, messages: Sequence[bytes]) -> None:
-        self._replying = True
+        self._replying = self._alone
         if self._receiver is not None:
             self._receiver.messages_received(messages)
 
