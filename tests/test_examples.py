@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import aiohttp
 import enkaku
 import pytest
 import yaml
@@ -62,6 +63,14 @@ async def running(script: Path, *options: str, **how: Any) -> AsyncGenerator[Pro
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+@asynccontextmanager
+async def serving_page() -> AsyncGenerator[tuple[Process, str, aiohttp.ClientSession], None]:
+    """Run the dashboard's server for its page; give the page's address, too."""
+    async with serving("--http", "127.0.0.1:0") as (server, url):
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN)) as session:
+            yield server, url, session
 
 
 @asynccontextmanager
@@ -143,12 +152,21 @@ def check_whole_story(out: str) -> None:
     assert (why, int(samples), int(logs)) == ("closed", len(metrics), len(log))
 
 
+async def test_demo_serves_page_while_it_runs() -> None:
+    async with running(DASHBOARD / "demo.py", "--seconds", "1") as demo:
+        url = (await first_line(demo, "In a browser, for 2 seconds: ")).split()[-1]
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
+        await rest(demo)
+    assert demo.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
 )
 async def test_demo_interrupted_cleans_up(number: signal.Signals, code: int) -> None:
     async with running(DASHBOARD / "demo.py", start_new_session=True) as demo:
-        path = (await first_line(demo, "$ python server.py")).split()[-1]
+        path = (await first_line(demo, "$ python server.py --unix ")).split()[4]
         await first_line(demo, "metrics")
         assert exists(path)
         if number is signal.SIGINT:
@@ -293,6 +311,84 @@ async def test_client_with_closed_stdout_ends(socket_path: Path) -> None:
     assert (client.returncode, err) == (1, "")
 
 
+async def test_page_is_served_with_all_that_it_loads() -> None:
+    async with serving_page() as (_, url, session):
+        async with session.get(url) as answer:
+            html = await answer.text()
+            policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        loaded = {"enkaku.js", *re.findall(r'(?:src|href)="([^"?]+)"', html)}
+        unread = sorted(loaded)
+        while unread:
+            async with session.get(url + unread.pop()) as answer:
+                assert answer.status == 200
+                if answer.content_type == "text/javascript":
+                    new = set(
+                        re.findall(r'^import .*?"\./(.+?)"', await answer.text(), re.MULTILINE)
+                    )
+                    unread += sorted(new - loaded)
+                    loaded |= new
+        assert {"main.js", "client.js", "style.css", "icon.svg"} <= loaded
+        async with session.head(url) as answer:
+            assert (answer.status, answer.headers["content-length"]) == (
+                200,
+                str(len(html.encode())),
+            )
+        for path in ("jsconfig.json", "protocol.ts", "../server.py", "%2e%2e/server.py"):
+            async with session.get(url + path) as answer:
+                assert answer.status == 405
+
+
+def test_page_has_no_inline_script_and_no_foreign_address() -> None:
+    html = (DASHBOARD / "web" / "index.html").read_text()
+    assert re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL) == [""]
+    assert re.search(r"<style|\sstyle=|\son\w+=|javascript:", html) is None
+    for file in (DASHBOARD / "web").iterdir():
+        text = file.read_text().replace("http://www.w3.org/2000/svg", "")  # a name, not an address
+        assert re.search(r"https?://|[\"'(]//", text) is None, file.name
+
+
+@pytest.mark.parametrize(
+    "headers", [{"origin": "http://elsewhere.example"}, {"host": "rebound.example"}]
+)
+async def test_page_server_rejects_other_pages(headers: dict[str, str]) -> None:
+    async with serving_page() as (_, url, session):
+        async with session.post(f"{url}rpc", json={}, headers=headers) as answer:
+            assert answer.status == 403
+
+
+async def test_page_server_answers_calls_before_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(DASHBOARD)
+    protocol = importlib.import_module("dashboard_protocol")
+    async with serving_page() as (server, url, _):
+        async with enkaku.connect(f"{url.replace('http', 'ws')}rpc") as connection:
+            client = protocol.DashboardClient(connection)
+            async with client.logs_watch(protocol.LogsWatchParam(level="warn")) as logs:
+                param = protocol.SystemRestartParam(service="sampler")  # it takes 250 ms
+                restart = asyncio.create_task(client.system_restart(param))
+                while (await anext(logs)).message != "sampler: stopping for a restart":
+                    pass
+                server.send_signal(signal.SIGINT)
+                assert (await restart).success
+                assert (await logs.result()).total_logs >= 1
+        _, log = await rest(server)
+    assert (server.returncode, log.splitlines()[-1].endswith("INFO    server: stopped")) == (
+        0,
+        True,
+    )
+
+
+async def test_page_server_at_busy_port_prints_error() -> None:
+    async with serving_page() as (_, url, _):
+        async with running(DASHBOARD / "server.py", "--http", url[len("http://") : -1]) as second:
+            out, err = await rest(second)
+    assert (second.returncode, out) == (1, "")
+    assert err.splitlines()[-1].startswith(f"cannot listen at {url}: another program listens there")
+    assert "Traceback" not in err
+
+
 @pytest.fixture
 def log_feed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The dashboard's module of that name, imported as its scripts do."""
@@ -411,11 +507,12 @@ def test_counter_example_prints_result() -> None:
     ("protocol", "package"),
     [
         ("dashboard/protocol.yaml", "dashboard/dashboard_protocol"),
+        ("dashboard/protocol.yaml", "dashboard/web --language typescript"),
         ("counter/protocol.json", "counter/counter_protocol"),
     ],
 )
 def test_example_packages_are_up_to_date(protocol: str, package: str) -> None:
-    done = run_enkaku("check", protocol, "--out", package, cwd=EXAMPLES)
+    done = run_enkaku("check", protocol, "--out", *package.split(), cwd=EXAMPLES)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

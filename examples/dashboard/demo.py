@@ -1,4 +1,4 @@
-"""The whole dashboard in one go: a server and a client, over a Unix socket and then over TCP.
+"""The whole dashboard in one go: a server with its web page, and a client, over a Unix socket and then over TCP.
 
 Run it::
 
@@ -26,19 +26,20 @@ class DemoFailed(Exception):
 
 
 async def main(seconds: float) -> int:
-    """Show the dashboard twice; return the exit code."""
+    """Show the dashboard in a terminal, twice, and as a page meanwhile; return the exit code."""
     interrupted = watch_signals()
     with tempfile.TemporaryDirectory(prefix="enkaku-") as folder:
-        for options in (("--unix", f"{folder}/demo.sock"), ("--tcp", "127.0.0.1:0")):
-            async with running_server(*options, log=Path(folder, "server.log")) as address:
+        options = ("--unix", f"{folder}/demo.sock", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0")
+        async with running_server(*options, log=Path(folder, "server.log")) as addresses:
+            *sockets, page = addresses
+            print(f"\nIn a browser, for {len(sockets) * seconds:g} seconds: {page}", flush=True)
+            for address in sockets:
                 if interrupted.is_set():
                     return 130
                 code = await run_client(address, "--seconds", f"{seconds:g}")
-            if interrupted.is_set():
-                return 130
-            if code:
-                raise DemoFailed(f"the client ended with exit code {code}")
-    return 0
+                if code and not interrupted.is_set():
+                    raise DemoFailed(f"the client ended with exit code {code}")
+    return 130 if interrupted.is_set() else 0
 
 
 def watch_signals() -> asyncio.Event:
@@ -56,8 +57,8 @@ def watch_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def running_server(*options: str, log: Path) -> AsyncGenerator[str, None]:
-    """Run a server, and stop it with the block; give its address."""
+async def running_server(*options: str, log: Path) -> AsyncGenerator[list[str], None]:
+    """Run a server, and stop it with the block; give its addresses."""
     announce("server.py", *options)
     with log.open("w") as file:
         server = await asyncio.create_subprocess_exec(
@@ -69,14 +70,14 @@ async def running_server(*options: str, log: Path) -> AsyncGenerator[str, None]:
             process_group=0,  # Ctrl-C is for the client
         )
     try:
-        yield await read_address(server, log)
+        yield await read_addresses(server, log)
     finally:
         code = await end(server)
     if code:
         raise DemoFailed(f"the server ended with exit code {code}", log)
 
 
-async def read_address(server: asyncio.subprocess.Process, log: Path) -> str:
+async def read_addresses(server: asyncio.subprocess.Process, log: Path) -> list[str]:
     """Wait until the server says where it listens, which is when it does."""
     if server.stdout is None:
         raise DemoFailed("the server's output is not to be had")
@@ -87,7 +88,7 @@ async def read_address(server: asyncio.subprocess.Process, log: Path) -> str:
         raise DemoFailed("the server does not say where it listens", log) from None
     if not line:
         raise DemoFailed("the server did not start", log)
-    return line.decode().split()[-1]
+    return line.decode().split()[2:]
 
 
 async def run_client(*options: str) -> int:

@@ -5,15 +5,17 @@ Run it, and the client in another terminal; Ctrl-C stops it gracefully::
     python examples/dashboard/server.py
     python examples/dashboard/client.py
 
-It takes ``--unix PATH`` or ``--tcp HOST:PORT``, and prints the address for the client.
+It takes ``--unix PATH``, ``--tcp HOST:PORT`` and, for its web page, ``--http HOST:PORT``, and prints the addresses.
 """
 
 import argparse
 import asyncio
 import logging
 import sys
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import TypeAlias
 
 import enkaku
 from dashboard_protocol import (
@@ -31,7 +33,10 @@ from dashboard_protocol import (
     SystemRestartUnknownServiceData,
 )
 from log_feed import LogFeed, Threshold, make_entry
+from page import serve_page
 from services import SAMPLE_EVERY, Sampler, Service, Watchdog, one_in
+
+HostPort: TypeAlias = tuple[str, int]
 
 logger = logging.getLogger("dashboard")
 
@@ -87,20 +92,30 @@ async def follow_levels(
             await channel.send(make_entry("info", f"log: shown from {update.level} on"))
 
 
-async def main(address: Path | tuple[str, int]) -> None:
-    """Serve until Ctrl-C, or SIGTERM."""
+async def main(sockets: Sequence[Path | HostPort], page: HostPort | None = None) -> None:
+    """Serve one handler at every address until Ctrl-C, or SIGTERM."""
     feed = start_logging()
     sampler = Sampler()
     watchdog = Watchdog(sampler)
     dashboard = Dashboard(feed, sampler, watchdog)
-    async with sampler, watchdog, serve(dashboard, address) as server:
-        print("listening at", *server.addresses, flush=True)
-        await server.serve_forever()
+    servers: list[enkaku.Server] = []
+    found: list[str] = []
+    async with sampler, watchdog, AsyncExitStack() as stack:
+        for each in sockets:
+            server = await stack.enter_async_context(serve(dashboard, each))
+            servers.append(server)
+            found += server.addresses
+        if page is not None:
+            server, url = await stack.enter_async_context(serve_page(dashboard, *page))
+            servers.append(server)
+            found.append(url)
+        print("listening at", *found, flush=True)
+        await asyncio.gather(*(each.serve_forever() for each in servers))
     logger.info("server: stopped")
 
 
 def serve(
-    handler: enkaku.Handler, address: Path | tuple[str, int]
+    handler: enkaku.Handler, address: Path | HostPort
 ) -> AbstractAsyncContextManager[enkaku.Server]:
     """Serve a handler; the server stops with the block."""
     if isinstance(address, Path):
@@ -108,7 +123,7 @@ def serve(
     return enkaku.serve_tcp(handler, *address)
 
 
-def host_and_port(text: str) -> tuple[str, int]:
+def host_and_port(text: str) -> HostPort:
     """Split ``HOST:PORT``."""
     host, colon, port = text.rpartition(":")
     if not (colon and port.isdecimal() and int(port) < 65536):
@@ -132,19 +147,33 @@ def start_logging() -> LogFeed:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="The dashboard's server.")
-    either = parser.add_mutually_exclusive_group()
-    either.add_argument(
+    parser.add_argument(
         "--unix",
-        dest="address",
+        dest="sockets",
+        action="append",
         metavar="PATH",
         type=Path,
-        default=Path("dashboard.sock"),
-        help="a Unix socket (default: %(default)s)",
+        default=[],
+        help="a Unix socket (without any option: dashboard.sock)",
     )
-    either.add_argument(
-        "--tcp", dest="address", metavar="HOST:PORT", type=host_and_port, help="a TCP port"
+    parser.add_argument(
+        "--tcp",
+        dest="sockets",
+        action="append",
+        metavar="HOST:PORT",
+        type=host_and_port,
+        help="a TCP port; 0 is a free one",
     )
+    parser.add_argument(
+        "--http",
+        dest="page",
+        metavar="HOST:PORT",
+        type=host_and_port,
+        help="a port for the web page, HTTP and WebSocket",
+    )
+    options = parser.parse_args()
+    default = [] if options.page else [Path("dashboard.sock")]
     try:
-        asyncio.run(main(parser.parse_args().address))
+        asyncio.run(main(options.sockets or default, options.page))
     except enkaku.TransportError as error:
         sys.exit(f"cannot listen at {error}")
