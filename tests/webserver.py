@@ -10,15 +10,16 @@ import uvicorn
 
 
 @asynccontextmanager
-async def serving_app(app: Any, **options: Any) -> AsyncGenerator[int, None]:
-    """Serve an ASGI app at a free port of this machine, which is returned; stop it as a signal would."""
+async def serving_app(app: Any, *, port: int = 0, **options: Any) -> AsyncGenerator[int, None]:
+    """Serve an ASGI app at a port of this machine, by default a free one, which is returned; stop it as a signal would."""
     config = uvicorn.Config(
         app, lifespan="on", log_level="warning", ws="websockets-sansio", access_log=False, **options
     )
     server = uvicorn.Server(config)
     # With a protocol of 0, asyncio would leave Nagle's algorithm on, which delays each response by 40 ms.
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.bind(("127.0.0.1", 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[sock])
