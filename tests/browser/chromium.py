@@ -4,13 +4,14 @@ The browser is a process with an empty profile, and Playwright connects to it. W
 believe that it is visible, and none could be hidden.
 """
 
-import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,23 +37,6 @@ _START: Final = 30.0  # seconds
 _LISTENING: Final = "DevTools listening on "
 
 
-class Chromium:
-    """A running browser.
-
-    Attributes:
-        browser: What Playwright controls it by.
-    """
-
-    def __init__(self, browser: Browser, process: asyncio.subprocess.Process) -> None:
-        self.browser: Final = browser
-        self._process: Final = process
-
-    def kill(self) -> None:
-        """End all its processes at once."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-
 def find_chromium() -> str:
     """Return the path of Chromium: ``$CHROMIUM``, or one that is installed.
 
@@ -69,43 +53,61 @@ def find_chromium() -> str:
     )
 
 
-@asynccontextmanager
-async def running_chromium() -> AsyncGenerator[Chromium, None]:
+class Chromium:
+    """A running browser.
+
+    Attributes:
+        address: Where it is controlled.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", address: str) -> None:
+        self.address: Final = address
+        self._process: Final = process
+
+    def kill(self) -> None:
+        """End all its processes at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    @asynccontextmanager
+    async def controlled(self) -> AsyncGenerator[Browser, None]:
+        """Control it by Playwright, which the block ends."""
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.connect_over_cdp(self.address, no_defaults=True)
+            yield browser
+            await browser.close()  # its end alone
+
+
+@contextmanager
+def running_chromium() -> Generator[Chromium, None, None]:
     """Run Chromium with an empty profile; the block ends it."""
     with tempfile.TemporaryDirectory(prefix="enk-", ignore_cleanup_errors=True) as folder:
         log = Path(folder, "log")
-        with log.open("wb") as file:
-            process = await asyncio.create_subprocess_exec(
-                find_chromium(),
-                *_FLAGS,
-                *(() if os.getuid() else ("--no-sandbox",)),  # root cannot have it
-                f"--user-data-dir={folder}/profile",
-                "about:blank",
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=file,
-                process_group=0,
-            )
-        try:
-            address = await _address(process, log)
-            async with async_playwright() as playwright:
-                browser = await playwright.chromium.connect_over_cdp(address, no_defaults=True)
-                chromium = Chromium(browser, process)
-                yield chromium
-                await browser.close()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        command = (find_chromium(), *_FLAGS, f"--user-data-dir={folder}/profile", "about:blank")
+        sandbox = () if os.getuid() else ("--no-sandbox",)  # root cannot have it
+        # The log is a file, so that the browser never waits for a reader.
+        with (
+            log.open("wb") as file,
+            subprocess.Popen(
+                (*command, *sandbox), stdout=file, stderr=file, process_group=0
+            ) as process,
+        ):
+            try:
+                yield Chromium(process, _wait_for_address(process, log))
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
-async def _address(process: asyncio.subprocess.Process, log: Path) -> str:
-    """Wait for the address at which the browser is controlled, which it writes to its log."""
-    async with asyncio.timeout(_START):
-        # The log is a file, so that the browser never waits for a reader; a file has no event.
-        while process.returncode is None:
-            _, found, rest = log.read_text(errors="replace").partition(_LISTENING)
-            address, ended, _ = rest.partition("\n")
-            if found and ended:
-                return address.strip()
-            await asyncio.sleep(0.02)
-    raise RuntimeError(f"Chromium did not start:\n{log.read_text(errors='replace')}")
+def _wait_for_address(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Return the address at which the browser is controlled, which it writes to its log."""
+    end = time.monotonic() + _START
+    text = ""
+    while process.poll() is None and time.monotonic() < end:
+        text = log.read_text(errors="replace")
+        _, found, rest = text.partition(_LISTENING)
+        address, ended, _ = rest.partition("\n")
+        if found and ended:
+            return address.strip()
+        time.sleep(0.02)  # a file has no event
+    raise RuntimeError(f"Chromium did not start:\n{text}")

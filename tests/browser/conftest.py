@@ -1,6 +1,6 @@
 """Fixtures of tests in a browser."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, TypeAlias
 
 import pytest
@@ -8,11 +8,12 @@ from browser.chromium import Chromium, running_chromium
 from browser.tabs import Tab, open_tab
 
 Open: TypeAlias = Callable[..., Awaitable[Tab]]
+"""Opens a URL in a tab."""
 
 
-@pytest.fixture
-async def chromium() -> AsyncGenerator[Chromium, None]:
-    async with running_chromium() as running:
+@pytest.fixture(scope="session")
+def chromium() -> Generator[Chromium, None, None]:
+    with running_chromium() as running:
         yield running
 
 
@@ -21,11 +22,15 @@ async def open_url(chromium: Chromium) -> AsyncGenerator[Open, None]:
     """Open URLs in tabs, in which every error must be caught."""
     tabs: list[Tab] = []
 
-    async def open_and_watch(url: str, **context: Any) -> Tab:
-        tabs.append(await open_tab(chromium, url, **context))
-        return tabs[-1]
+    async with chromium.controlled() as browser:
 
-    yield open_and_watch
+        async def open_and_watch(url: str, **context: Any) -> Tab:
+            tabs.append(await open_tab(browser, url, **context))
+            return tabs[-1]
+
+        yield open_and_watch
+        for tab in tabs:
+            await tab.page.close()
     assert [each for tab in tabs for each in tab.uncaught] == []
 
 

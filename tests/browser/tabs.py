@@ -3,10 +3,8 @@
 import asyncio
 from typing import Any, Final
 
-from playwright.async_api import CDPSession, ConsoleMessage, Error, Page
+from playwright.async_api import Browser, CDPSession, ConsoleMessage, Error, Page
 from support import WITHIN
-
-from browser.chromium import Chromium
 
 __all__ = ["Tab", "open_tab"]
 
@@ -53,9 +51,8 @@ class Tab:
             self.complaints.append(message.text)
 
 
-async def open_tab(chromium: Chromium, url: str, **context: Any) -> Tab:
+async def open_tab(browser: Browser, url: str, **context: Any) -> Tab:
     """Open a URL in a tab; with options, such as a size, in a window of its own."""
-    browser = chromium.browser
     within = await browser.new_context(**context) if context else browser.contexts[0]
     tab = Tab(await within.new_page())
     await tab.page.goto(url)

@@ -56,7 +56,8 @@ def test_access_cors_headers_are_those_of_the_wire() -> None:
         ALLOW: A,
         b"access-control-allow-methods": b"POST, OPTIONS",
         b"access-control-allow-headers": (
-            b"Content-Type, enkaku-session-id, enkaku-ext, enkaku-resume, traceparent, tracestate"
+            b"Authorization, Content-Type, enkaku-session-id, enkaku-ext, enkaku-resume, "
+            b"traceparent, tracestate"
         ),
         b"access-control-expose-headers": b"enkaku-session-id, enkaku-ext, enkaku-resume",
         b"access-control-max-age": b"86400",

@@ -5,9 +5,9 @@
  * server sends for a call before the reader takes it, and credits of the server bound what is sent to it.
  */
 
-const WINDOW = 256 * 1024 // bytes of items of a call that the server may send before they are read
-const UNGRANTED = 64 * 1024 // bytes of items that are sent before the server's first credit
-const UNREAD_MAX = 16 * 1024 * 1024 // bytes of unread items, from a server without flow control
+const WINDOW = 256 * 1024 // bytes of unread items that the server may send for a call
+const UNGRANTED = 64 * 1024 // bytes that are sent before the server's first credit
+const UNREAD_MAX = 16 * 1024 * 1024 // bytes of unread items, without flow control
 const BATCH_MAX = 1_000 // messages in a POST
 const CREDIT_AFTER = 20 // ms that a reader waits before it grants less
 const FLOW_TIME = 5_000 // ms without a message: the server has no flow control
@@ -16,8 +16,8 @@ const PING_AFTER = 30_000 // ms of silence with open calls
 const FEED_SILENCE = 45_000 // ms; the server sends a comment every 15 s
 const FEED_REST = 60_000 // ms without a call, until a feed is closed
 const PAUSES = { first: 100, factor: 2, longest: 30_000 } // ms
-const TRANSPORTS = ["auto", "websocket", "http"]
 const FEED = "text/event-stream"
+const REFUSALS = [401, 403] // statuses that end a connection
 const EXTENSIONS = { ext: ["credit", "leaving"] }
 
 export class CallError extends Error {
@@ -29,7 +29,6 @@ export class CallError extends Error {
 	}
 }
 
-/** An error that the protocol declares. Generated code has subclasses with a static `code`. */
 export class DeclaredError extends CallError {
 	constructor(message, data, code = new.target.code) {
 		super(code, message, data)
@@ -107,7 +106,7 @@ class Transport {
 		try {
 			payload = JSON.parse(text).payload
 		} catch {}
-		if (typeof payload !== "object" || payload === null) return
+		if (!(payload instanceof Object)) return
 		if (payload.typ === "leaving") this.#onLeaving(this)
 		// A server with flow control begins with a credit.
 		if (payload.typ === "credit") this.flow = true
@@ -121,7 +120,7 @@ class Transport {
 	}
 
 	endCalls(error) {
-		for (const call of [...this.calls.values()]) call.end(error)
+		for (const call of this.calls.values()) call.end(error)
 	}
 }
 
@@ -138,16 +137,18 @@ class Connection {
 	#prefix = Math.random().toString(36).slice(2, 12)
 	#closing = latch()
 	#ended
+	#error // why it is closed
 
 	constructor(url, options = {}) {
 		const { transport = "auto", reconnect = true, timeout = 60_000, headers, onState } = options
-		if (!TRANSPORTS.includes(transport)) throw new TypeError(`connect: unknown transport ${transport}`)
-		const automatic = transport === "auto" && !headers && typeof WebSocket !== "undefined"
-		const pauses = { ...PAUSES, ...(reconnect === true ? {} : reconnect) }
+		if (!["auto", "websocket", "http"].includes(transport)) throw new TypeError(`connect: unknown transport ${transport}`)
+		const automatic = transport === "auto" && !headers && globalThis.WebSocket
+		const pauses = { ...PAUSES, ...reconnect }
 		this.#url = new URL(url, globalThis.location?.href)
 		this.#url.protocol = this.#url.protocol.replace("ws", "http")
-		this.#options = { transport, automatic, timeout, headers, pauses, reconnect: reconnect !== false }
+		this.#options = { transport, automatic, timeout, headers, pauses, reconnect }
 		if (onState) this.#listeners.add(onState)
+		globalThis.addEventListener?.("pagehide", this.#disconnect)
 		this.#ended = this.#run()
 	}
 
@@ -183,7 +184,7 @@ class Connection {
 
 	#call(procedure, param, options) {
 		const call = new Call(`${this.#prefix}-${++this.#count}`, procedure, param, options)
-		if (this.#state === "closed") call.end(closed())
+		if (this.#state === "closed") call.end(this.#error)
 		if (!call.ended) (this.#state === "open" ? this.#transport : this.#waiting).open(call)
 		return call
 	}
@@ -199,9 +200,8 @@ class Connection {
 		const { pauses, reconnect } = this.#options
 		let bound = pauses.first
 		let ended = false
-		let error
 		this.#closing.then(() => (ended = true))
-		for (;;) {
+		do {
 			const opening = this.#connect()
 			try {
 				const transport = await Promise.race([opening, this.#closing])
@@ -212,25 +212,29 @@ class Connection {
 					this.#enter("open")
 					for (const call of this.#waiting.calls.values()) transport.open(call)
 					this.#waiting.calls.clear()
-					error = await Promise.race([transport.down, this.#closing])
+					this.#error = await Promise.race([transport.down, this.#closing])
 					if (Date.now() - since > bound) bound = pauses.first
 				}
 			} catch (failure) {
-				error = failure
+				this.#error = failure
 			}
-			if (ended || !reconnect) break
+			if (ended || !reconnect || REFUSALS.includes(this.#error.data?.status)) break
 			this.#enter("connecting")
 			const pause = latch()
 			const timer = setTimeout(pause.resolve, Math.random() * bound) // full jitter
 			await Promise.race([pause, this.#closing])
 			clearTimeout(timer)
-			if (ended) break
 			bound = Math.min(pauses.longest, bound * pauses.factor)
-		}
+		} while (!ended)
+		if (ended) this.#error = closed()
 		this.#enter("closed")
-		this.#waiting.endCalls(ended ? closed() : error)
-		await Promise.all([this.#transport?.close(), this.#http?.close()])
+		this.#waiting.endCalls(this.#error)
+		globalThis.removeEventListener?.("pagehide", this.#disconnect)
+		await this.#disconnect()
 	}
+
+	/** End all calls; of a page that is left, too, which a browser may keep with its connections. */
+	#disconnect = () => Promise.all([this.#transport?.close(), this.#http?.close()])
 
 	async #connect() {
 		const { transport, headers, reconnect, automatic } = this.#options
@@ -294,10 +298,9 @@ class Call {
 		this.#signal = signal
 		signal?.addEventListener("abort", this.#onSignal)
 		if (signal?.aborted) this.end(signal.reason)
-		else if (timeout != null && timeout !== Infinity) {
+		else if (Number.isFinite(timeout)) {
 			this.#due = Date.now() + timeout
-			const time = Math.min(timeout, 2 ** 31 - 1)
-			this.#timer = setTimeout(() => this.abort(new DeadlineExceeded(), "Timeout"), time)
+			this.#timer = setTimeout(() => this.abort(new DeadlineExceeded(), "Timeout"), Math.min(timeout, 2 ** 31 - 1))
 		}
 	}
 
@@ -323,7 +326,7 @@ class Call {
 
 	#onError({ code, msg, data }) {
 		const { errors = {}, otherError: Other } = this.procedure
-		if (code === "EK08" && this.#sent > 0) this.#write("abort") // after an invalid item, the handler goes on
+		if (code === "EK08" && this.#sent) this.#write("abort") // after an invalid item, the handler goes on
 		if (Object.hasOwn(errors, code)) this.end(new errors[code](msg, data))
 		else if (Other && !/^EKP?\d\d$/.test(code)) this.end(new Other(msg, data, code))
 		else this.end(code === "EK05" ? new DeadlineExceeded(msg) : new CallError(code, msg, data))
@@ -379,7 +382,7 @@ class Call {
 	#onItem(val, size) {
 		if (this.#unread > (this.transport.flow ? 2 * WINDOW : UNREAD_MAX)) {
 			this.abort(new CallError("EKP02", "Too many unread items"))
-		} else if (this.#readers.length > 0) {
+		} else if (this.#readers.length) {
 			this.#take(size)
 			this.#readers.shift().resolve({ done: false, value: val })
 		} else if (this.#dropping && (this.#hurried || !this.iterated) && this.#unread + size > WINDOW) {
@@ -392,7 +395,7 @@ class Call {
 
 	next() {
 		const item = this.#items.shift()
-		if (item !== undefined) {
+		if (item) {
 			this.#unread -= item.size
 			this.#take(item.size)
 			return Promise.resolve({ done: false, value: item.val })
@@ -415,7 +418,7 @@ class Call {
 	#credit() {
 		clearTimeout(this.#creditTimer)
 		this.#creditTimer = undefined
-		if (this.ended || !this.transport.flow || this.#taken === 0) return
+		if (this.ended || !this.transport.flow || !this.#taken) return
 		this.#write("credit", "n", this.#taken)
 		this.#taken = 0
 	}
@@ -540,10 +543,10 @@ class WebSocketTransport extends Transport {
 	async connect() {
 		const socket = (this.#socket = new WebSocket(this.#url, ["enkaku.v1"]))
 		const opened = latch()
-		const timer = setTimeout(() => this.#end("it took too long to connect"), OPEN_TIME)
+		const timer = setTimeout(() => this.#end(lost("it took too long to connect")), OPEN_TIME)
 		socket.onopen = () => opened.resolve()
 		socket.onerror = ignore // a close follows
-		socket.onclose = ({ code, reason }) => this.#end(`the WebSocket was closed with code ${code} ${reason}`.trim())
+		socket.onclose = ({ code, reason }) => this.#end(lost(`the WebSocket was closed with code ${code} ${reason}`.trim()))
 		socket.onmessage = ({ data }) => {
 			this.#heard = true
 			if (typeof data === "string") this.receive(data)
@@ -568,20 +571,19 @@ class WebSocketTransport extends Transport {
 	}
 
 	async close() {
-		this.#end("the connection is closed")
+		this.#end(closed())
 		await this.#closed
 	}
 
-	/** Notice a server that has gone without a word. */
+	/** Notice a server that is gone. */
 	#ping() {
-		if (!this.#heard && this.#pinged) this.#end("the server does not answer")
-		this.#pinged = !this.#heard && this.flow === true && this.calls.size > 0
+		if (!this.#heard && this.#pinged) this.#end(lost("the server does not answer"))
+		this.#pinged = !this.#heard && this.flow && this.calls.size
 		if (this.#pinged) this.write(undefined, encode({ typ: "request", rid: "alive?", prc: "enkaku:alive?" }))
 		this.#heard = false
 	}
 
-	#end(reason) {
-		const error = lost(reason)
+	#end(error) {
 		const socket = this.#socket
 		clearInterval(this.#pinging)
 		if (socket.readyState === 3) this.#closed.resolve()
@@ -629,7 +631,7 @@ class HttpTransport extends Transport {
 		super.release(call)
 		call.controller?.abort()
 		const { feed } = call
-		if (feed?.calls.delete(call) && feed.calls.size === 0) feed.rest = later(FEED_REST, () => this.#drop(feed))
+		if (feed?.calls.delete(call) && !feed.calls.size) feed.rest = later(FEED_REST, () => this.#drop(feed))
 	}
 
 	/** Send a message to a call. Without flow control, return a promise of its POST. */
@@ -659,21 +661,19 @@ class HttpTransport extends Transport {
 			text = await response.text()
 		} catch (failure) {
 			const error = lost("the server cannot be reached", failure)
-			if (!signal?.aborted) this.#fail(error)
-			throw error
+			throw signal?.aborted ? error : this.#fail(error)
 		}
 		const { ok, status } = response
 		if (ok) return { headers: response.headers, text }
 		const message = `The server answered with status ${status}: ${text.slice(0, 200)}`
 		if (status !== 503 || !this.#reconnect) throw new CallError("EK_HTTP_REQUEST_FAILED", message, { status })
-		const error = lost(message)
-		this.#fail(error)
-		throw error
+		throw this.#fail(lost(message))
 	}
 
 	/** Let new calls wait until the server can be reached again. */
 	#fail(error) {
 		if (this.#reconnect) this.down.resolve(error)
+		return error
 	}
 
 	async #request(call) {
@@ -688,7 +688,7 @@ class HttpTransport extends Transport {
 		call.held = [] // what is written before the opening was answered
 		while (!call.ended) {
 			const feed = this.#feed
-			if (feed === undefined) return this.#openFeed(call)
+			if (!feed) return this.#openFeed(call)
 			await feed.ready
 			if (call.ended || feed.dropped) continue
 			this.#carry(feed, call)
@@ -757,13 +757,13 @@ class HttpTransport extends Transport {
 
 	/** End a feed, and its calls with an error. */
 	#drop(feed, error) {
-		if (feed === undefined || feed.dropped) return
+		if (!feed || feed.dropped) return
 		feed.dropped = true
 		if (this.#feed === feed) this.#feed = undefined
 		clearInterval(feed.watch)
 		feed.controller.abort()
 		feed.ready.resolve()
-		for (const call of [...feed.calls]) call.end(error)
+		for (const call of feed.calls) call.end(error)
 		clearTimeout(feed.rest)
 		if (error instanceof ConnectionLost) this.#fail(error)
 	}
@@ -771,7 +771,7 @@ class HttpTransport extends Transport {
 	/** Send what is written: one POST after the other, so that it keeps its order. */
 	async #flush(feed) {
 		await undefined // what is written at once leaves at once
-		while (feed.outbox.length > 0 && !feed.dropped) {
+		while (feed.outbox.length && !feed.dropped) {
 			let size = 0
 			let count = 0
 			do size += feed.outbox[count++].length
