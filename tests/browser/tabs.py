@@ -3,10 +3,12 @@
 import asyncio
 from typing import Any, Final
 
-from playwright.async_api import Browser, CDPSession, ConsoleMessage, Error, Page
+from playwright.async_api import Browser, CDPSession, ConsoleMessage, Error, Page, expect
 from support import WITHIN
 
 __all__ = ["Tab", "open_tab"]
+
+expect.set_options(timeout=WITHIN * 1000)
 
 
 class Tab:
