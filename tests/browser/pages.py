@@ -57,8 +57,8 @@ async def site(serving: enkaku.Handler | None = None, **options: Any) -> AsyncGe
 async def main(port: int) -> None:
     """Serve at a port until the process is killed."""
     rpc = enkaku.asgi(handler(), origins="same", script=True)
-    async with serving_app(website(rpc), port=port) as port:
-        print(port, flush=True)  # noqa: T201 # for the test that has started it
+    async with serving_app(website(rpc), port=port) as opened:
+        print(opened, flush=True)  # noqa: T201 # for the test that has started it
         await asyncio.Event().wait()
 
 

@@ -8,9 +8,11 @@ import re
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import enkaku
 import pytest
 from browser.conftest import Open
 from browser.tabs import Tab
@@ -24,14 +26,15 @@ MIB = 2**20
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
+@dataclass
 class Site:
-    """The dashboard's server in this process."""
+    """The dashboard's server in this process, its handlers, and the calls that watch its log."""
 
-    def __init__(self, url: str, example: Any, metrics: Lifetime, logs: Lifetime) -> None:
-        self.url = url
-        self.logger: logging.Logger = example.logger
-        self.metrics = metrics
-        self.logs = logs
+    url: str
+    logger: logging.Logger
+    metrics: Lifetime
+    logs: Lifetime
+    watched: list[enkaku.ServerCall]
 
 
 @pytest.fixture(params=["websocket", "sse"])
@@ -47,7 +50,7 @@ async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Site, None]:
     monkeypatch.setattr(example.logger, "level", logging.DEBUG)
     monkeypatch.setattr(example.logger, "handlers", [feed])
     monkeypatch.setattr(example.logger, "propagate", False)
-    metrics, logs = Lifetime(), Lifetime()
+    metrics, logs, watched = Lifetime(), Lifetime(), list[enkaku.ServerCall]()
 
     class Recorded(example.Dashboard):  # type: ignore[misc] # a script's class
         async def metrics_stream(self, *given: Any) -> Any:
@@ -55,6 +58,7 @@ async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Site, None]:
                 return await super().metrics_stream(*given)
 
         async def logs_watch(self, *given: Any) -> Any:
+            watched.append(enkaku.current_call())
             with logs:
                 return await super().logs_watch(*given)
 
@@ -63,7 +67,7 @@ async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Site, None]:
     async with sampler, watchdog:
         handler = Recorded(feed, sampler, watchdog)
         async with example.serve_page(handler, "127.0.0.1", 0) as (_, url):
-            yield Site(url, example, metrics, logs)
+            yield Site(url, example.logger, metrics, logs, watched)
 
 
 @asynccontextmanager
@@ -107,7 +111,7 @@ async def test_page_shows_moving_values(
     tab = await open_url(f"{site.url}?transport={transport}")
     await expect(tab.page.locator("#connection")).to_have_text("Connected")
     seen = await texts_of(tab, "#cpu-value", 4)
-    assert set(seen) - {"–", "0.0"} <= {"12.5", "37.5", "62.5", "87.5"}
+    assert len({"12.5", "37.5", "62.5", "87.5"}.intersection(seen)) >= 2
     await expect(tab.page.locator("#cpu-mean")).to_have_text(re.compile(r"\d+\.\d %"))
     assert 0 < float(str(await tab.page.locator("#memory-value").text_content())) <= 100
     line = tab.page.locator("#cpu-chart .line")
@@ -184,21 +188,20 @@ async def test_page_that_goes_ends_its_handlers(
 
 async def test_hidden_page_keeps_its_memory(open_url: Open, site: Site, transport: str) -> None:
     tab = await open_url(f"{site.url}?transport={transport}")
-    await texts_of(tab, SAMPLES, 3)
+    rows = tab.page.locator("#log li")
+    await expect(rows.first).to_be_visible()
     await open_url("about:blank")
     assert await tab.run("() => document.visibilityState") == "hidden"
-    received = tab.page.locator('tr[data-procedure="logs/watch"] .received')
-    drawn = await tab.page.locator("#log li").count(), await received.text_content()
+    drawn = await rows.count()
     before = await tab.used_heap()
-    for count in range(20_000):
-        site.logger.debug("%d of many records, which are of some length %s", count, "x" * 500)
-        if count % 100 == 0:
-            await asyncio.sleep(0)  # for others
-    assert await tab.used_heap() - before < 4 * MIB
-    assert (await tab.page.locator("#log li").count(), await received.text_content()) == drawn
+    async with asyncio.timeout(4 * WITHIN):
+        while site.watched[-1].items_sent < 10_000:
+            site.logger.debug("one of many records, which are of some length: %s", "x" * 500)
+            await asyncio.sleep(0)  # the feed drops records that the page is too slow for
+    assert await tab.used_heap() - before < 3 * MIB
+    assert await rows.count() == drawn
     await tab.page.bring_to_front()
-    await expect(tab.page.locator("#log li").last).to_be_visible()
-    assert await tab.page.locator("#log li").count() <= 500
+    await expect(rows).to_have_count(500)
     assert tab.complaints == []
 
 
