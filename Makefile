@@ -55,7 +55,7 @@ demo-web: $(READY)  ## serve the dashboard's page until Ctrl-C; PORT=8001 is ano
 	@$(BIN)/python examples/dashboard/server.py --http 127.0.0.1:$(PORT)
 
 test: $(READY) $(WEB)  ## run the tests, without the slow ones; takes three minutes
-	$(PYTEST) -m "not slow and not hostile"
+	$(PYTEST) -m "not slow and not hostile and not browser"
 
 .PHONY: nginx
 nginx:  ## install nginx, which one test of test-all needs
@@ -64,7 +64,23 @@ nginx:  ## install nginx, which one test of test-all needs
 	  echo "nginx cannot be installed: one test of test-all fails without it." >&2
 
 test-all: $(READY) $(WEB) nginx  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
-	$(PYTEST) -m "not hostile"
+	$(PYTEST) -m "not hostile and not browser"
+
+# CHROMIUM names another browser: make test-browser CHROMIUM=/opt/chromium/chrome
+.PHONY: chromium
+chromium:  ## install Chromium, which test-browser and screenshots need, if there is none
+	@test -n "$(CHROMIUM)" || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  command -v google-chrome >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 || \
+	  { echo "Chromium is not installed and cannot be: set CHROMIUM to the path of one." >&2; exit 1; }
+
+.PHONY: test-browser
+test-browser: $(READY) chromium  ## test enkaku.js and the dashboard's page in Chromium; takes a minute
+	$(PYTEST) tests/browser
+
+.PHONY: screenshots
+screenshots: $(READY) chromium  ## take the pictures of the dashboard's page in docs/images
+	PYTHONPATH=tests $(BIN)/python -m browser.screenshots docs/images
 
 .PHONY: test-hostile
 test-hostile: $(READY)  ## measure what attacks cost, and fail beyond the bounds; needs a quiet machine, takes five minutes

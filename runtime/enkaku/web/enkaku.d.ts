@@ -22,7 +22,7 @@ export class DeadlineExceeded extends CallError {
   constructor(message?: string)
 }
 
-/** The connection ended before the call, or there is none. Whether the handler has run is unknown. */
+/** The connection ended before the call, or there is none; or the page was left. Whether the handler has run is unknown. */
 export class ConnectionLost extends Error {
   constructor(message: string, cause?: unknown)
 }
@@ -104,6 +104,7 @@ export interface Options {
   /**
    * Whether to connect again: by default, after a random part of 100 ms, which doubles up to 30 s. Open calls reject with
    * `ConnectionLost`; new ones wait for the next connection until their timeout. `first` and `longest` are milliseconds.
+   * Status 401 or 403 ends the connection: then calls reject with a `CallError`, whose data has the status.
    */
   reconnect?: boolean | { first?: number; factor?: number; longest?: number }
   /** The timeout of requests and events in milliseconds: 60,000 by default; `null` is no limit. */
