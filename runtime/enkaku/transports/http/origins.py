@@ -24,8 +24,10 @@ _CORS: Final[tuple[Header, ...]] = (
     (b"access-control-allow-methods", b"POST, OPTIONS"),
     (
         b"access-control-allow-headers",
-        b"Authorization, Content-Type, enkaku-session-id, enkaku-ext, enkaku-resume, "
-        b"traceparent, tracestate",
+        (
+            b"Authorization, Content-Type, enkaku-session-id, enkaku-ext, enkaku-resume, "
+            b"traceparent, tracestate"
+        ),
     ),
     (b"access-control-expose-headers", b"enkaku-session-id, enkaku-ext, enkaku-resume"),
     (b"access-control-max-age", b"86400"),
