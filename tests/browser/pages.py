@@ -16,10 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
+from support import WITHIN
 from web.handler import handler
 from webserver import serving_app
 
-__all__ = ["site", "website"]
+__all__ = ["running", "site", "website"]
 
 _TESTS: Final = Path(__file__).parents[1]
 _BLANK: Final = Path(__file__).with_name("blank.html")
@@ -52,6 +53,26 @@ async def site(serving: enkaku.Handler | None = None, **options: Any) -> AsyncGe
             yield f"http://127.0.0.1:{port}"
         finally:
             await rpc.stop(grace=0)  # the server would wait for feeds
+
+
+@asynccontextmanager
+async def running(*arguments: str | Path) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+    """Run a Python program, from its first line of output on; the block kills it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *arguments),
+        cwd=_TESTS,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(WITHIN):
+            assert await process.stdout.readline()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def main(port: int) -> None:

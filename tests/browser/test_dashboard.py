@@ -5,9 +5,8 @@ import importlib
 import itertools
 import logging
 import re
-import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import enkaku
 import pytest
 from browser.conftest import Open
+from browser.pages import running
 from browser.tabs import Tab
 from playwright.async_api import expect
 from support import WITHIN, Lifetime, soon
@@ -70,23 +70,8 @@ async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Site, None]:
             yield Site(url, example.logger, metrics, logs, watched)
 
 
-@asynccontextmanager
-async def server_process(port: int) -> AsyncGenerator[asyncio.subprocess.Process, None]:
-    """Run the dashboard's server as a process, which the block kills."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, DASHBOARD / "server.py", "--http", f"127.0.0.1:{port}"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(WITHIN):
-            assert (await process.stdout.readline()).startswith(b"listening at ")
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+def server_process(port: int) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return running(DASHBOARD / "server.py", "--http", f"127.0.0.1:{port}")
 
 
 async def texts_of(tab: Tab, selector: str, count: int) -> list[str]:

@@ -1,23 +1,19 @@
 """The browser runtime in Chromium, over WebSocket and over HTTP with server-sent events."""
 
 import asyncio
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import enkaku
 import pytest
 from browser.chromium import running_chromium
 from browser.conftest import Open
-from browser.pages import site, website
+from browser.pages import running, site, website
 from browser.tabs import open_tab
 from starlette.responses import Response
-from support import WITHIN, Lifetime, Serving, soon
+from support import Lifetime, Serving, soon
 from webserver import serving_app
 
-TESTS = Path(__file__).parents[1]
 WINDOW = 256 * 1024
 MIB = 2**20
 
@@ -62,27 +58,12 @@ WAIT = """() => {
 }"""
 
 
-@asynccontextmanager
-async def server_process(port: int) -> AsyncGenerator[asyncio.subprocess.Process, None]:
-    """Run a site as a process, which the block kills."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "browser.pages", str(port)),
-        cwd=TESTS,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(WITHIN):
-            assert int(await process.stdout.readline()) == port
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+def server_process(port: int) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return running("-m", "browser.pages", str(port))
 
 
 async def test_calls_in_page_behave_as_in_node(open_url: Open, transport: str) -> None:
-    # test_slow_reader_of_a_hundred_thousand_items_is_bounded asks for more.
+    # test_slow_reader_of_many_items_is_bounded asks for more.
     left = "a hundred thousand items reach a slow reader in bounded memory"
     async with site() as origin:
         tab = await open_url(f"{origin}/?transport={transport}")
@@ -309,3 +290,33 @@ async def test_stream_in_hidden_tab_goes_on_in_bounded_memory(
         })""")
     assert outcome["read"] == 5_000
     assert outcome["most"] * 500 < 2 * WINDOW
+
+
+async def test_frozen_tab_holds_up_its_stream_and_goes_on(open_url: Open, transport: str) -> None:
+    flood, count = Flood(), 20_000
+    async with site(Serving(pour=flood.pour, ask=flood.ask)) as origin:
+        tab = await open_url(f"{origin}/?transport={transport}")
+        other = await open_url(f"{origin}/?transport={transport}")  # a visible tab is not frozen
+        await tab.run(
+            """(count) => {
+                globalThis.read = 0
+                globalThis.connection = connect(process.env.ENKAKU_URL, { transport, reconnect })
+                const reading = async () => { for await (const _ of connection.stream(POUR, count)) read++ }
+                globalThis.reading = reading().then(() => read, ({ name }) => name)
+                return until(() => read > 0)
+            }""",
+            count,
+        )
+        tools = await tab.tools()
+        await tools.send("Page.setWebLifecycleState", {"state": "frozen"})
+        frozen = flood.sent
+        await other.run("""() => connected(async (connection) => {
+            for (let count = 0; count < 300; count++) await connection.request(ASK, 0)
+        })""")
+        assert flood.sent < count
+        assert (flood.sent - frozen) * 500 < 2 * WINDOW
+        await tools.send("Page.setWebLifecycleState", {"state": "active"})
+        # Chromium closes the WebSockets of a tab that it freezes.
+        outcome = await tab.run("() => reading", within=30)
+        assert outcome == (count if transport == "http" else "ConnectionLost")
+        assert await tab.run("() => connection.request(ASK, 0)") <= count
