@@ -97,7 +97,7 @@ class _CallIndex:
 
     def __init__(self, feeds: Mapping[str, _Feed]) -> None:
         self._feeds: Final = feeds
-        self._names: dict[str, frozenset[str]] = {}  # of sessions, by the ids of calls
+        self._names: dict[str, tuple[str, ...]] = {}  # of sessions, by the ids of calls
         self._most = _INDEX_MIN
 
     def add(self, rid: str, name: str) -> None:
@@ -108,16 +108,17 @@ class _CallIndex:
             found = {each: self._may_have(each) for each in self._names}
             self._names = {each: names for each, names in found.items() if names}
             self._most = max(_INDEX_MIN, 2 * len(self._names))
-        self._names[rid] = self._may_have(rid) | {name}
+        others = (each for each in self._may_have(rid) if each != name)
+        self._names[rid] = (*others, name)
 
     def find(self, rid: str) -> list[_Feed]:
         """Return the sessions in which a call with this id is open."""
         feeds = [self._feeds[name] for name in self._may_have(rid)]
         return [feed for feed in feeds if feed.session.has_call(rid)]
 
-    def _may_have(self, rid: str) -> frozenset[str]:
-        names, feeds = self._names.get(rid, frozenset[str]()), self._feeds
-        return frozenset(
+    def _may_have(self, rid: str) -> tuple[str, ...]:
+        names, feeds = self._names.get(rid, ()), self._feeds
+        return tuple(
             name for name in names if name in feeds and feeds[name].session.may_have_call(rid)
         )
 

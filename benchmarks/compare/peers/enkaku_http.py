@@ -30,7 +30,7 @@ async def connect(path: str) -> AsyncGenerator[Client, None]:
 
 @asynccontextmanager
 async def hold(path: str) -> AsyncGenerator[None, None]:
-    """Open a session: a feed, with a channel, since a feed ends without calls."""
-    async with connect(path) as client, client.channel() as channel:
-        await channel.round_trip(make(0))
+    """Open a session: a feed, with a stream that sends one record, and no more."""
+    async with connect(path) as client, client.stream(0, 0) as records:
+        await anext(records)
         yield

@@ -1,5 +1,6 @@
 """Enkaku with a generated client and handler, an observer on each side, and the default options."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
@@ -51,6 +52,9 @@ class Bench(BenchHandler):
         """Send a number of records."""
         for number in range(param.count):
             await stream.send(make(number, param.label_size))
+        if not param.count:  # an idle stream
+            await stream.send(make(0))
+            await asyncio.Event().wait()
 
 
 class Channel:

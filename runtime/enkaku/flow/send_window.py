@@ -9,7 +9,6 @@ control it does not know yet.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -61,7 +60,7 @@ class Window:
         self.reserving = 0
         self._size = self.free  # what is free when nothing is outstanding
         self._lock: asyncio.Lock | None = None  # until a sender has to wait
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: list[asyncio.Future[None]] = []
 
     def fits(self, size: int) -> bool:
         """Return whether an item may be sent now. One larger than the window may if nothing is outstanding."""
@@ -120,7 +119,7 @@ class Window:
 
     def wake(self) -> None:
         """Wake all senders that wait: bytes were granted, or the call takes no more items."""
-        waiters, self._waiters = self._waiters, deque()
+        waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)

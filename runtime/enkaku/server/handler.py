@@ -179,24 +179,22 @@ class Route:
             stream = ServerStream[Any](call, self._receive)
         else:
             stream = ServerChannel[Any, Any](call, self._receive, call.inbox)
+        val: bytes | None = None
         try:
-            val = await self._run_stream(call, self.method(*arguments, stream))
+            try:
+                value = await self.method(*arguments, stream)
+                if self.result is not None:
+                    val = self.result.encode(value)
+            except (CallClosed, ExceptionGroup) as error:
+                # Without a result, a handler may be a loop that sends until the call is closed.
+                if self.result or not call.closed or not isinstance(sole(error), CallClosed):
+                    raise
             if call.send_buffer is not None:
                 await call.send_buffer.flush()
             return val
         finally:
             if call.send_buffer is not None:
                 await call.send_buffer.close()
-
-    async def _run_stream(self, call: StreamCall, returned: Awaitable[object]) -> bytes | None:
-        try:
-            value = await returned
-            return None if self.result is None else self.result.encode(value)
-        except (CallClosed, ExceptionGroup) as error:
-            # Without a result, a handler may be a loop that sends until the call is closed.
-            if self.result is None and call.closed and isinstance(sole(error), CallClosed):
-                return None
-            raise
 
     @overload
     @staticmethod

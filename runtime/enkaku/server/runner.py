@@ -7,7 +7,7 @@ the handler to finish within ``close_timeout`` and sends its result; *abort* can
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, cast
 
@@ -79,9 +79,9 @@ class Runner:
         "_close_timeout",
         "_deadlines",
         "_emptied",
+        "_has_factory",
         "_interceptors",
         "_loop",
-        "_new_task",
         "_observers",
         "_on_end",
         "_on_event_start",
@@ -110,10 +110,7 @@ class Runner:
         limits = policy.limits
         self._loop = asyncio.get_running_loop()
         # Task() itself is what create_task() calls without a factory, for half of the cost.
-        has_factory = self._loop.get_task_factory() is not None
-        self._new_task: Callable[[Coroutine[None, None, None]], asyncio.Task[None]] = (
-            self._loop.create_task if has_factory else partial(asyncio.Task, loop=self._loop)
-        )
+        self._has_factory = self._loop.get_task_factory() is not None
         self._transport = transport
         self.by_rid: dict[str, ServerCall] = {}
         self.capacity: Final = capacity
@@ -172,7 +169,8 @@ class Runner:
     def _begin(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         serving = self._serve(call, route, arguments)
         serving.send(None)  # as far as its pause
-        task = self._new_task(serving)
+        loop = self._loop
+        task = loop.create_task(serving) if self._has_factory else asyncio.Task(serving, loop=loop)
         if call.task is None and call in self.running:
             call.task = task
 

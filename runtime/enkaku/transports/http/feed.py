@@ -46,7 +46,7 @@ class _Queue:
         self._messages: list[bytes] = []
         self._sent = 0
         self._changed: asyncio.Future[None] | None = None
-        self.timeout: Final = WriteTimeout(lambda: self._sent, on_timeout)
+        self.timeout: Final = WriteTimeout(self._count_sent, on_timeout)
         self._writers: Final = WriteQueue(self.timeout)
 
     @property
@@ -92,6 +92,9 @@ class _Queue:
         self._sent += size
         if self.size <= _HIGH_WATER and not self._writers.writable:
             self._writers.mark_writable()
+
+    def _count_sent(self) -> int:
+        return self._sent
 
     async def drain(self) -> None:
         """Wait until it is not full; writers continue in order."""
@@ -182,16 +185,31 @@ class FeedTransport(Posted):
             send: Sends an event of ASGI. The headers of the feed are sent already.
         """
         task = self._sending = cast(asyncio.Task[object], asyncio.current_task())
+        queue, loop = self._queue, asyncio.get_running_loop()
+        last = loop.time()
+        silence = loop.call_later(_SILENCE, queue.wake)
         try:
-            await self._send_events(send)
+            await self._send(send, _COMMENT)
+            while queue.waiting or not self._ending:
+                await queue.changed()
+                if queue.waiting:
+                    await self._send_queued(send)
+                    last = loop.time()
+                elif loop.time() >= last + _SILENCE:
+                    await self._send(send, _COMMENT)
+                    last = loop.time()
+                if loop.time() >= silence.when():
+                    silence = loop.call_at(last + _SILENCE, queue.wake)
+            await self._finish(send)
         except asyncio.CancelledError:
             if not self._interrupted or task.uncancel():
                 raise
         except Exception as error:  # noqa: BLE001 # whatever the ASGI server raises
             self._error = self._error or error
         finally:
+            silence.cancel()
             self._sending = None
-            self._queue.clear()
+            queue.clear()
 
     async def close(self, *, within: float) -> None:
         """Let the feed end after the answers to other requests, and wait for that; abort after a timeout from then on."""
@@ -220,28 +238,12 @@ class FeedTransport(Posted):
             self._interrupted = True
             self._sending.cancel()
 
-    async def _send_events(self, send: AsgiSend) -> None:
-        queue, loop = self._queue, asyncio.get_running_loop()
-        last = loop.time()
-        await self._send(send, _COMMENT)
-        silence = loop.call_later(_SILENCE, queue.wake)
-        try:
-            while True:
-                await queue.changed()
-                for chunk in _chunks(queue.take()):
-                    data = b"".join([_EVENT % message for message in chunk])
-                    await self._send(send, data)
-                    queue.sent(chunk)
-                    last = loop.time()
-                if self._ending and not queue.waiting:
-                    break
-                if loop.time() >= silence.when():
-                    if loop.time() - last >= _SILENCE:
-                        await self._send(send, _COMMENT)
-                        last = loop.time()
-                    silence = loop.call_at(last + _SILENCE, queue.wake)
-        finally:
-            silence.cancel()
+    async def _send_queued(self, send: AsgiSend) -> None:
+        for chunk in _chunks(self._queue.take()):
+            await self._send(send, b"".join([_EVENT % message for message in chunk]))
+            self._queue.sent(chunk)
+
+    async def _finish(self, send: AsgiSend) -> None:
         if not self.aborted:
             await asyncio.sleep(self._delay)
         with suppress(TimeoutError):
