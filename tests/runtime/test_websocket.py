@@ -11,6 +11,7 @@ from typing import Any
 
 import enkaku
 import pytest
+from enkaku.transports.websocket.first_step import Rest, Writer, run_first_step
 from enkaku.transports.websocket.transport import WebSocketTransport
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -416,7 +417,11 @@ class FakeFrames:
     def resume(self) -> None:
         """Do nothing."""
 
-    async def send(self, messages: Sequence[bytes], /) -> None:
+    def send(self, messages: Sequence[bytes], writer: Writer, /) -> Rest | None:
+        sending = self._send(messages)
+        return sending if asyncio.current_task() is writer.task else run_first_step(sending, writer)
+
+    async def _send(self, messages: Sequence[bytes]) -> None:
         for message in messages:
             async with asyncio.timeout(WITHIN):  # of the current task, which must not change
                 self.tasks.append(asyncio.current_task())

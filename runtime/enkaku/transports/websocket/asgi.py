@@ -6,6 +6,7 @@ from typing import Final
 
 from enkaku.transports.asgi import AsgiReceive, AsgiSend
 
+from .first_step import Rest, Writer, run_first_step
 from .transport import BINARY, TOO_LARGE, describe_close
 
 __all__ = ["AsgiFrames"]
@@ -25,8 +26,7 @@ class AsgiFrames:
         self._receive: Final = receive
         self._send: Final = send
         self._closed = False
-        self._readable: Final = asyncio.Event()
-        self._readable.set()
+        self._resumed: asyncio.Future[None] | None = None  # while nothing is delivered
 
     async def receive(self, deliver: Callable[[Sequence[bytes]], None], message_size: int) -> None:
         """Deliver text frames until the WebSocket is closed."""
@@ -41,8 +41,8 @@ class AsgiFrames:
                 raise ConnectionAbortedError(
                     f"the peer sent a message of more than {message_size} bytes"
                 )
-            if not self._readable.is_set():
-                await self._readable.wait()
+            while self._resumed is not None:
+                await asyncio.shield(self._resumed)
             deliver((message,))
         self._closed = True
         code, reason = event.get("code"), event.get("reason")
@@ -52,14 +52,23 @@ class AsgiFrames:
 
     def pause(self) -> None:
         """Deliver nothing until ``resume``."""
-        self._readable.clear()
+        if self._resumed is None:
+            self._resumed = asyncio.get_running_loop().create_future()
 
     def resume(self) -> None:
         """Deliver again."""
-        self._readable.set()
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.set_result(None)
 
-    async def send(self, messages: Sequence[bytes], /) -> None:
-        """Send a text frame for each message."""
+    def send(self, messages: Sequence[bytes], writer: Writer, /) -> Rest | None:
+        """Send a text frame for each message, as far as that needs no waiting; return the rest."""
+        sending = self._send_all(messages)
+        if asyncio.current_task() is writer.task:
+            return sending
+        return run_first_step(sending, writer)
+
+    async def _send_all(self, messages: Sequence[bytes]) -> None:
         for message in messages:
             if self._closed:
                 raise ConnectionResetError("the WebSocket is closed")

@@ -25,6 +25,7 @@ from websockets.typing import Origin, Subprotocol
 from enkaku._checks import require_seconds
 from enkaku.errors import ConnectFailed, UsageError
 
+from .first_step import Rest, Writer
 from .transport import NORMAL, SUBPROTOCOL, WebSocketTransport, describe_close
 
 __all__ = ["WebSocketDialer"]
@@ -100,18 +101,19 @@ class _Connection(ClientConnection):
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
-    async def send_all(self, messages: Sequence[bytes]) -> None:
-        """Send a text frame for each message; wait while the peer does not read.
+    def send_all(self, messages: Sequence[bytes]) -> Rest | None:
+        """Send a text frame for each message; return what waits while the peer does not read, or None if it reads.
 
         Raises:
-            ConnectionClosed: The WebSocket is closed.
+            ConnectionResetError: The WebSocket is closed.
         """
-        if self.state is not State.OPEN:
-            await self.send(messages[0], text=True)  # raises the reason
+        protocol = self.protocol
+        if protocol.state is not State.OPEN:
+            raise ConnectionResetError("the WebSocket is closed")
         for message in messages:
-            self.protocol.send_text(message)
-        self.transport.write(b"".join(self.protocol.data_to_send()))
-        await self.drain()
+            protocol.send_text(message)
+        self.transport.write(b"".join(protocol.data_to_send()))
+        return self.drain() if self.paused else None
 
 
 class _ClientFrames:
@@ -142,11 +144,9 @@ class _ClientFrames:
     def resume(self) -> None:
         self._connection.resume_reading()
 
-    async def send(self, messages: Sequence[bytes], /) -> None:
-        try:
-            await self._connection.send_all(messages)
-        except ConnectionClosed as closed:
-            raise ConnectionResetError(str(closed)) from None
+    def send(self, messages: Sequence[bytes], writer: Writer, /) -> Rest | None:
+        del writer  # nothing here depends on the task
+        return self._connection.send_all(messages)
 
     async def close(self, code: int, /) -> None:
         await self._connection.close(code)

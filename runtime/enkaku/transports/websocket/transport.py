@@ -1,16 +1,13 @@
 """The WebSocket transport: a task that receives frames, and a task that sends them.
 
-``Frames`` is what a WebSocket library, or an ASGI server, has to offer: coroutines with backpressure of their own. One task runs
-the coroutine that delivers frames until the end; the other one sends the frames of a queue, which is full at its high-water mark.
-
-Usually sending does not wait. So where nothing is queued, ``_flush`` runs the first step of sending itself, and the writer
-goes on only where that step did not finish: to switch tasks takes as long as to send a small message.
+``Frames`` is what a WebSocket library, or an ASGI server, has to offer. One task runs the coroutine that delivers frames until the
+end. Frames are sent where they are written, as long as that does not wait. What waits is awaited by the other task, the writer;
+meanwhile further frames join a queue, which is full at its high-water mark.
 """
 
 import asyncio
 import contextvars
-from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from typing_extensions import override
@@ -21,6 +18,8 @@ from enkaku.transports.coalescing import CoalescingWriter
 from enkaku.transports.heap import keep_heap
 from enkaku.transports.request import HttpRequest
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
+
+from .first_step import Rest, Writer
 
 __all__ = [
     "BINARY",
@@ -87,8 +86,15 @@ class Frames(Protocol):
     def resume(self) -> None:
         """Deliver again; may be repeated."""
 
-    async def send(self, messages: Sequence[bytes], /) -> None:
-        """Send a text frame for each message; wait while the peer does not read.
+    def send(self, messages: Sequence[bytes], writer: Writer, /) -> Rest | None:
+        """Send a text frame for each message, as far as that needs no waiting.
+
+        Args:
+            messages: The messages.
+            writer: The task that awaits the rest. It may be the current one.
+
+        Returns:
+            What has to be awaited before anything else is sent; None where nothing has.
 
         Raises:
             OSError: It is closed.
@@ -99,30 +105,6 @@ class Frames(Protocol):
 
     def abort(self) -> None:
         """End it at once, if that is possible without waiting."""
-
-
-class _Begun:
-    """The rest of a coroutine whose first step has been run outside its task."""
-
-    def __init__(self, coroutine: Coroutine[object, object, None], waits_for: object) -> None:
-        self._coroutine: Final = coroutine
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[object, object, None]:
-        try:
-            while True:
-                try:
-                    value = yield self._waits_for
-                except BaseException as error:  # noqa: BLE001 # also a cancellation
-                    self._waits_for = self._coroutine.throw(error)
-                else:
-                    self._waits_for = self._coroutine.send(value)
-        except StopIteration:
-            return
-
-    def close(self) -> None:
-        """End it without the rest."""
-        self._coroutine.close()
 
 
 class WebSocketTransport(PeerInfo, CoalescingWriter):
@@ -146,15 +128,13 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         self.request = request
         self._receiver: Receiver | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._writer: asyncio.Task[None] | None = None
-        self._writer_context: Final = contextvars.copy_context()
-        self._writer_idle = False
-        self._begun: _Begun | None = None
-        self._begun_size = 0
-        self._queue: Final[deque[bytes]] = deque()
-        self._queued: Final = asyncio.Event()
-        self._flushed: Final = asyncio.Event()
-        self._flushed.set()
+        self._writer: Writer | None = None
+        self._idle: asyncio.Future[None] | None = None  # while the writer waits for something to do
+        self._rest: tuple[Rest, int] | None = (
+            None  # what the writer awaits, and the size of its messages
+        )
+        self._queue: list[bytes] = []
+        self._flushed: asyncio.Future[None] | None = None  # while ``close`` waits for that
         self._size = 0
         self._sent = 0
         self._write_timeout: Final = WriteTimeout(lambda: self._sent, self._fail)
@@ -189,10 +169,11 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         self._receiver = receiver
         self._write_timeout.seconds = unread_time
         self._reader = self._loop.create_task(self._frames.receive(self._deliver, message_size))
-        self._writer = self._loop.create_task(self._write(), context=self._writer_context)
+        context = contextvars.copy_context()
+        self._writer = Writer(self._loop.create_task(self._write(), context=context), context)
         # Not in the task itself: one that is cancelled before its first step runs none of its code.
         self._reader.add_done_callback(self._on_read)
-        self._writer.add_done_callback(self._on_written)
+        self._writer.task.add_done_callback(self._on_written)
 
     async def drain(self) -> None:
         """Wait until this end is writable.
@@ -224,7 +205,7 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
                     self._flush()
                     self._ending = True
                     self.resume_reading()
-                    await self._flushed.wait()
+                    await self._wait_flushed()
                     await self._frames.close(self._end_code)
                 await asyncio.shield(self._lost)
         except (TimeoutError, OSError):
@@ -247,9 +228,8 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
     async def wait_closed(self) -> None:
         """Wait until the connection has ended, and its tasks."""
         await asyncio.shield(self._lost)
-        tasks = [task for task in (self._reader, self._writer) if task is not None]
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._reader is not None and self._writer is not None:
+            await asyncio.wait((self._reader, self._writer.task))
 
     def _deliver(self, messages: Sequence[bytes]) -> None:
         self._replying = self._alone
@@ -258,19 +238,27 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
 
     async def _write(self) -> None:
         while True:
-            if self._begun is not None:
-                await self._begun
-                self._begun = None
-                self._on_sent(self._begun_size)
-            while self._queue:
-                messages, size = self._take_queued()
-                await self._frames.send(messages)
+            self._send_queued()
+            if self._rest is not None:
+                rest, size = self._rest
+                await rest
+                self._rest = None
                 self._on_sent(size)
-            self._flushed.set()
-            self._queued.clear()
-            self._writer_idle = True
-            await self._queued.wait()
-            self._writer_idle = False
+            else:
+                self._report_flushed()
+                self._idle = self._loop.create_future()
+                await self._idle
+
+    async def _wait_flushed(self) -> None:
+        while self._queue or self._rest is not None:
+            if self._flushed is None:
+                self._flushed = self._loop.create_future()
+            await asyncio.shield(self._flushed)
+
+    def _report_flushed(self) -> None:
+        flushed, self._flushed = self._flushed, None
+        if flushed is not None:
+            flushed.set_result(None)
 
     @override
     def _flush(self) -> None:
@@ -286,59 +274,39 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
     def _send_frames(self, messages: Sequence[bytes], size: int) -> None:
         if self._ending or self._lost.done():
             return
-        self._queue.extend(messages)
+        self._queue += messages
         self._size += size
-        if self._writer_idle and self._writer is not None:
-            self._send_queued(self._writer)
-        else:
-            self._flushed.clear()  # the writer sends it, also where it has not begun yet
+        idle = self._idle
+        if idle is not None and not idle.done():  # else the writer sends it
+            self._send_queued()
+            if self._rest is not None:
+                idle.set_result(None)
         if self._size > _HIGH_WATER and self._write_queue.writable:
             self._write_queue.mark_full()
 
-    def _send_queued(self, writer: asyncio.Task[None]) -> None:
-        """Send in the place of the idle writer, and wake it if sending waits."""
-        self._writer_idle = False  # what is written meanwhile joins the queue
-        while self._queue:
+    def _send_queued(self) -> None:
+        """Send what is queued, until sending has to wait."""
+        while self._queue and self._rest is None and self._writer is not None:
             messages, size = self._take_queued()
-            sending = self._frames.send(messages)
             try:
-                waits_for = self._step(sending, writer)
-            except StopIteration:
-                self._on_sent(size)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 # not the writer's
+                rest = self._frames.send(messages, self._writer)
+            except Exception as error:  # noqa: BLE001 # of the library, which ends the connection
                 self._on_send_error(error)
-            else:
-                self._begun, self._begun_size = _Begun(sending, waits_for), size
-                self._flushed.clear()
-                self._queued.set()
                 return
-        self._writer_idle = True
-
-    def _step(
-        self, coroutine: Coroutine[object, object, None], writer: asyncio.Task[None]
-    ) -> object:
-        """Run the first step of a coroutine as if the writer did: it is the current task, with its context."""
-        # asyncio documents both for whoever extends it.
-        enter = asyncio.tasks._enter_task  # noqa: SLF001 # see above
-        leave = asyncio.tasks._leave_task  # noqa: SLF001 # see above
-        task = asyncio.current_task(self._loop)
-        if task is not None:
-            leave(self._loop, task)
-        enter(self._loop, writer)
-        try:
-            return self._writer_context.run(coroutine.send, None)
-        finally:
-            leave(self._loop, writer)
-            if task is not None:
-                enter(self._loop, task)
+            if rest is None:
+                self._on_sent(size)
+            else:
+                self._rest = (rest, size)
 
     def _take_queued(self) -> tuple[list[bytes], int]:
         """Return the next messages, and their size."""
-        messages = [self._queue.popleft()]
-        size = len(messages[0])
-        while self._queue and size < _BATCH:
-            messages.append(self._queue.popleft())
-            size += len(messages[-1])
+        messages, self._queue = self._queue, []
+        size = 0
+        for count, message in enumerate(messages, 1):
+            size += len(message)
+            if size >= _BATCH:
+                self._queue = messages[count:]
+                return messages[:count], size
         return messages, size
 
     def _on_sent(self, size: int) -> None:
@@ -353,7 +321,7 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
             error = task.exception()
             self._error = self._error or (error if isinstance(error, Exception) else None)
         if self._writer is not None:
-            self._writer.cancel()
+            self._writer.task.cancel()
         self._discard()
         if not self._lost.done():
             self._lost.set_result(None)
@@ -362,8 +330,8 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
             receiver.connection_lost(self._error)
 
     def _on_written(self, task: asyncio.Task[None]) -> None:
-        if self._begun is not None:
-            self._begun.close()
+        if self._rest is not None:
+            self._rest[0].close()
         self._on_send_error(None if task.cancelled() else task.exception())
 
     def _on_send_error(self, error: BaseException | None) -> None:
@@ -375,9 +343,9 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
     @override
     def _discard(self) -> None:
         super()._discard()
-        self._queue.clear()
+        self._queue = []
         self._size = 0
-        self._flushed.set()
+        self._report_flushed()
         self._write_queue.release_all()
 
     def _fail(self, error: Exception) -> None:
