@@ -7,7 +7,8 @@ a signal interrupts that wait (Ctrl-C), which cancels the task. The task runs in
 The thread is a daemon: Python waits for all others before it runs the functions of ``atexit``, one of which ends the loop. It
 closes what is still open. From then on no waiting thread is woken: only daemons are left, which end with the process.
 
-A forked child does not have the thread. It starts another loop at its next use, and does not touch the inherited one.
+A forked child does not have the thread. It starts another loop at its next use, and does not touch the inherited one. While a
+process is forked, the thread of its loop pauses: else it could hold a lock, which no thread would release in the child.
 """
 
 import asyncio
@@ -28,16 +29,24 @@ _Close: TypeAlias = Callable[[], Coroutine[object, object, None]]
 
 _CLOSE_TIME: Final = 6.0  # seconds in which connections may close when the interpreter exits
 _EXIT_TIME: Final = 8.0  # seconds until it exits in any case
+_PAUSE_TIME: Final = (
+    1.0  # seconds that a fork waits for the thread; a blocking observer holds it up
+)
 
 
 class BackgroundLoop:
-    """An event loop in a thread, until the interpreter exits."""
+    """An event loop in a thread, until the interpreter exits.
+
+    Attributes:
+        inherited: Whether this process was forked from the one that has the thread.
+    """
 
     def __init__(self) -> None:
         self._closers: Final[dict[asyncio.Task[None], _Close]] = {}
-        self._inherited = False
+        self.inherited = False
         self._exiting = False
         self._exit: Final = asyncio.Event()
+        self._forks: Final[dict[int, threading.Event]] = {}  # by thread; set when the fork is done
         self._started: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._run, name="enkaku.sync", daemon=True)
         self._thread.start()
@@ -47,7 +56,7 @@ class BackgroundLoop:
     @property
     def is_usable(self) -> bool:
         """Whether it runs: the interpreter does not exit, and this is no child that was forked since it was started."""
-        return not (self._inherited or self._exiting)
+        return not (self.inherited or self._exiting)
 
     @property
     def is_current(self) -> bool:
@@ -72,7 +81,11 @@ class BackgroundLoop:
             self._loop.call_soon_threadsafe(job.cancel)
             raise
         try:
-            return job.result()
+            return job.task.result()
+        except asyncio.CancelledError:
+            raise ConnectionLost(
+                "the call was cancelled in the event loop of enkaku.sync"
+            ) from None
         finally:
             del job  # else its error and the traceback would form a cycle
 
@@ -99,12 +112,26 @@ class BackgroundLoop:
         self._closers[task] = close
         task.add_done_callback(self._closers.pop)
 
-    def inherit(self) -> None:
-        """Record that this process is a forked child."""
-        self._inherited = True
+    def before_fork(self) -> None:
+        """Pause its thread between two callbacks."""
+        if self.is_usable and not self.is_current:
+            paused, done = threading.Event(), threading.Event()
+            self._forks[threading.get_ident()] = done
+            self._loop.call_soon_threadsafe(_pause, paused, done)
+            paused.wait(_PAUSE_TIME)
+
+    def after_fork_in_parent(self) -> None:
+        """Let its thread go on."""
+        done = self._forks.pop(threading.get_ident(), None)
+        if done is not None:
+            done.set()
+
+    def after_fork_in_child(self) -> None:
+        """Record that it cannot be used in this process."""
+        self.inherited = True
 
     def _make_error(self) -> Exception:
-        if self._inherited:
+        if self.inherited:
             return UsageError(
                 "the connection belongs to the parent process, and this one was forked from it: "
                 "call enkaku.sync.connect() again in the child"
@@ -135,39 +162,36 @@ class BackgroundLoop:
             self._thread.join(_EXIT_TIME)
 
 
+def _pause(paused: threading.Event, done: threading.Event) -> None:
+    paused.set()
+    done.wait(_EXIT_TIME)
+
+
 class _Job(Generic[_T]):
     """A coroutine that a thread has handed to the loop.
 
     Attributes:
         ended: Released when the coroutine has ended.
+        task: Runs it, from ``start`` on.
     """
+
+    task: asyncio.Task[_T]
 
     def __init__(self, loop: BackgroundLoop, coroutine: Coroutine[object, object, _T]) -> None:
         self.ended: Final = threading.Lock()
         self.ended.acquire()
         self._loop: Final = loop
         self._coroutine: Final = coroutine
-        self._task: asyncio.Task[_T] | None = None
 
     def start(self) -> None:
         """Start the task. Called in the loop."""
-        self._task = asyncio.get_running_loop().create_task(self._coroutine)
-        self._task.add_done_callback(self._on_end)
+        self.task = asyncio.get_running_loop().create_task(self._coroutine)
+        self.task.add_done_callback(self._on_end)
 
     def cancel(self) -> None:
-        """Cancel the task. Called in the loop."""
-        if self._task is not None:
-            self._task.cancel()
-
-    def result(self) -> _T:
-        """Return the result of the task that has ended, or raise its error."""
-        assert self._task is not None  # noqa: S101 # it has ended
-        try:
-            return self._task.result()
-        except asyncio.CancelledError:
-            raise ConnectionLost(
-                "the call was cancelled in the event loop of enkaku.sync"
-            ) from None
+        """Cancel the task. Called in the loop, after ``start`` if that is called."""
+        if hasattr(self, "task"):
+            self.task.cancel()
 
     def _on_end(self, task: asyncio.Task[_T]) -> None:
         if not task.cancelled():
@@ -231,12 +255,26 @@ def background() -> BackgroundLoop:
         return _current
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    if _current is not None:
+        _current.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    if _current is not None:
+        _current.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
     global _current, _lock  # noqa: PLW0603 # there is one for the process
     _lock = threading.Lock()  # another thread of the parent may have held it
     if _current is not None:
-        _current.inherit()
+        _current.after_fork_in_child()
         _current = None
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

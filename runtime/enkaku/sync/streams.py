@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
@@ -95,13 +96,18 @@ class ClientStream(Generic[_Receive, _Result]):
         self._loop.finish(self._stream.__aexit__(kind, error, traceback))
 
     def __iter__(self) -> Iterator[_Receive]:
-        return self
+        # Another object than the stream: "yield from" calls the method close() of what it iterates over, if it has one.
+        while True:
+            try:
+                item = next(self)
+            except StopIteration:
+                return
+            yield item
 
     def __next__(self) -> _Receive:
-        try:
-            return self._items.popleft()
-        except IndexError:
-            pass
+        if self._items and not self._loop.inherited:
+            with suppress(IndexError):  # another thread may be faster
+                return self._items.popleft()
         try:
             return self._next(None)
         except _Ended:
@@ -128,7 +134,7 @@ class ClientStream(Generic[_Receive, _Result]):
 
     def opened(self, *, within: float = 5.0) -> None:
         """Wait until the server has accepted the call, as ``enkaku.ClientStream.opened`` does."""
-        self._run(self._stream.opened(within=within), "reply", None)
+        self._run(lambda: self._stream.opened(within=within), "reply", None)
 
     def result(self, *, timeout: float | None = None) -> _Result:
         """Wait until the server ends the call by itself, as ``enkaku.ClientStream.result`` does.
@@ -136,7 +142,7 @@ class ClientStream(Generic[_Receive, _Result]):
         Args:
             timeout: How long to wait, in seconds; None, the default, is without a timeout.
         """
-        return self._run(self._stream.result(), "result", timeout)
+        return self._run(self._stream.result, "result", timeout)
 
     def close(self, *, timeout: float | None = None) -> _Result:
         """Ask the handler to finish, and wait for its result, as ``enkaku.ClientStream.close`` does.
@@ -144,7 +150,7 @@ class ClientStream(Generic[_Receive, _Result]):
         Args:
             timeout: How long to wait, in seconds; None, the default, is without a timeout.
         """
-        return self._run(self._stream.close(), "result", timeout)
+        return self._run(self._stream.close, "result", timeout)
 
     def abort(self, reason: str | None = None) -> None:
         """Abort the call: the handler is cancelled, and nothing more is received. After the end, do nothing.
@@ -163,12 +169,12 @@ class ClientStream(Generic[_Receive, _Result]):
         if not self._receiving.acquire(timeout=-1 if timeout is None else timeout):
             raise self._make_timeout("item")  # while another thread waits for one
         try:
-            while not self._items:
+            while not self._items or self._loop.inherited:
                 if self._error is not None:
                     error, self._error = self._error, None
                     raise error
                 left = None if until is None else max(0.0, until - time.monotonic())
-                self._run(self._fetch(), "item", left)
+                self._run(self._fetch, "item", left)
             return self._items.popleft()
         finally:
             self._receiving.release()
@@ -182,11 +188,14 @@ class ClientStream(Generic[_Receive, _Result]):
             self._error = error
 
     def _run(
-        self, coroutine: Coroutine[object, object, _T], awaited: str, timeout: float | None
+        self,
+        function: Callable[[], Coroutine[object, object, _T]],
+        awaited: str,
+        timeout: float | None,
     ) -> _T:
-        if not self._opened:
-            coroutine.close()
-            self._require_opened()
+        self._require_opened()
+        require_seconds("timeout", timeout, optional=True)
+        coroutine = function()
         if timeout is not None:
             coroutine = self._within(coroutine, awaited, timeout)
         return self._loop.run(coroutine)
@@ -230,11 +239,11 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         Raises:
             TimeoutError: It could not be sent in time, and was not.
         """
-        self._run(self._channel.send(item), "space for the item", timeout)
+        self._run(lambda: self._channel.send(item), "space for the item", timeout)
 
     def end(self, *, within: float = 5.0) -> None:
         """Half-close: send no further items, as ``enkaku.ClientChannel.end`` does."""
-        self._run(self._channel.end(within=within), "end", None)
+        self._run(lambda: self._channel.end(within=within), "end", None)
 
 
 class _Ended(Exception):
@@ -290,6 +299,10 @@ def reopening(
     Args:
         opener: Returns a new stream for each opening. It runs in the event loop of ``enkaku.sync``, and must not wait.
     """
+    if not callable(opener):
+        raise UsageError(
+            f"reopening(): pass a function that returns a new stream, such as lambda: ...; got {opener!r}"
+        )
 
     def make() -> AsyncStream[_Receive, _Result]:
         stream = opener()
