@@ -39,6 +39,7 @@ from enkaku.wire.messages import (
     receive_head,
 )
 
+WATCH: Final = enkaku.Stream[int, Sample, None]("watch", param=int, receive=Sample)
 ROUNDS: Final = 7
 SAMPLE: Final = Sample(
     cpu=12.5, memory=123456789, timestamp=1764000000.123, label="host-0001 production eu-west"
@@ -195,6 +196,54 @@ async def loop_steps() -> dict[str, float]:
         other.close()
 
 
+class _Echo(enkaku.Handler):
+    async def echo(self, param: Sample) -> Sample:
+        """Return the value."""
+        return param
+
+    async def watch(self, param: int, stream: enkaku.ServerStream[Sample]) -> None:
+        """Send so many values."""
+        for _ in range(param):
+            await stream.send(SAMPLE)
+
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (enkaku.Route.request(ECHO, self.echo), enkaku.Route.stream(WATCH, self.watch))
+
+
+def whole_calls() -> dict[str, float]:
+    """Measure calls in memory, of both sides together, with an asynchronous and with a synchronous client."""
+
+    async def asynchronous(count: int) -> tuple[float, float]:
+        async with enkaku.connect_memory(_Echo()) as connection:
+            began = time.process_time_ns()
+            for _ in range(count):
+                await connection.request(ECHO, SAMPLE)
+            requests = time.process_time_ns()
+            async with connection.stream(WATCH, count) as stream:
+                async for _ in stream:
+                    pass
+            return (requests - began) / count, (time.process_time_ns() - requests) / count
+
+    def synchronous(count: int) -> tuple[float, float]:
+        with enkaku.sync.connect(enkaku.connect_memory(_Echo())) as connection:
+            began = time.process_time_ns()
+            for _ in range(count):
+                connection.request(ECHO, SAMPLE)
+            requests = time.process_time_ns()
+            with connection.stream(WATCH, count) as stream:
+                for _ in stream:
+                    pass
+            return (requests - began) / count, (time.process_time_ns() - requests) / count
+
+    rounds = [(enkaku.run(asynchronous(2000)), synchronous(2000)) for _ in range(ROUNDS)]
+    names = ("a request in memory", "an item of a stream in memory")
+    return {
+        f"{name}, {kind}": min(each[side][number] for each in rounds)
+        for number, name in enumerate(names)
+        for side, kind in enumerate(("asynchronous", "synchronous"))
+    }
+
+
 class _Counting(enkaku.Observer):
     """Counts the calls that ended."""
 
@@ -205,11 +254,15 @@ class _Counting(enkaku.Observer):
         self.ended += 1
 
 
-async def main() -> None:
-    """Measure, and print the figures."""
+async def single_steps() -> dict[str, float]:
+    """Measure all single steps."""
     steps = {**line_steps(), **call_steps()}
-    figures = {name: measure(step) for name, step in steps.items()}
-    figures |= await loop_steps()
+    return {name: measure(step) for name, step in steps.items()} | await loop_steps()
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    figures = asyncio.run(single_steps()) | whole_calls()
     version = sys.version.partition(" ")[0]
     print(f"nanoseconds of CPU time, Python {version}, best of {ROUNDS} rounds")
     for name, nanoseconds in figures.items():
@@ -217,4 +270,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -91,6 +91,26 @@ def test_generate_fresh_package_touches_nothing(copy: Path) -> None:
     } == before
 
 
+def test_generate_sync_adds_synchronous_client(copy: Path) -> None:
+    root = copy.parent
+    same = enkaku("generate", SEED, "--out", copy, "--sync", cwd=root)
+    assert same.stdout == f"{copy}: 2 written\n"
+    assert sorted(contents(copy)) == sorted([*FILES, "sync_client.py"])
+    assert "class DashboardSyncClient:" in (copy / "sync_client.py").read_text()
+    assert enkaku("check", SEED, "--out", copy, "--sync", cwd=root).returncode == 0
+    stale = enkaku("check", SEED, "--out", copy, cwd=root)
+    assert stale.returncode == 1
+    assert "--- bindings/sync_client.py" in stale.stdout.replace(f"{root}/", "")
+    assert enkaku("generate", SEED, "--out", copy, cwd=root).returncode == 0
+    assert sorted(contents(copy)) == FILES
+
+
+def test_generate_sync_in_typescript_is_rejected(tmp_path: Path) -> None:
+    out = ("--out", "web", "--language", "typescript")
+    ran = enkaku("generate", SEED, *out, "--sync", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "--sync is for Python; got --language typescript\n")
+
+
 def test_generate_name_option_overrides_protocol_name(tmp_path: Path) -> None:
     ran = enkaku("generate", SEED, "--out", "out", "--name", "my-board", cwd=tmp_path)
     assert ran.returncode == 0

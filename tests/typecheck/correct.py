@@ -8,6 +8,7 @@ import enkaku
 from dashboard import (
     DashboardClient,
     DashboardHandler,
+    DashboardSyncClient,
     LogsWatchParam,
     LogsWatchReceive,
     LogsWatchResult,
@@ -80,6 +81,44 @@ async def reopening(client: DashboardClient) -> None:
         assert_type(items.result, MetricsStreamResult)
     async with enkaku.reopening(lambda: client.logs_watch(LogsWatchParam(level="info"))) as logs:
         assert_type(logs, enkaku.Reopening[LogsWatchReceive, LogsWatchResult])
+
+
+async def connecting(path: str) -> None:
+    async with enkaku.connect(f"unix:{path}", timeout=5, connect_timeout=1) as connection:
+        assert_type(connection, enkaku.Connection)
+        DashboardClient(connection)
+    tls: enkaku.ConnectOptions = {"server_hostname": "example.com", "reconnect": None}
+    async with enkaku.connect("tls:127.0.0.1:8000", **tls):
+        pass
+
+
+def synchronous(handler: DashboardHandler) -> None:
+    with enkaku.sync.connect("unix:/run/dashboard.sock", timeout=5) as connection:
+        assert_type(connection, enkaku.sync.Connection)
+        client = DashboardSyncClient(connection)
+        with client.metrics_stream(MetricsStreamParam(interval=2000)) as stream:
+            assert_type(stream, enkaku.sync.ClientStream[MetricsStreamReceive, MetricsStreamResult])
+            for metric in stream:
+                assert_type(metric.cpu, float)
+            assert_type(stream.receive(timeout=1), MetricsStreamReceive)
+            assert_type(stream.result(timeout=1).total_samples, float)
+        with client.logs_watch(LogsWatchParam(level="info"), when_full="latest") as channel:
+            channel.send(LogsWatchSend(level="debug"))
+            assert_type(next(channel), LogsWatchReceive)
+            assert_type(channel.close(), LogsWatchResult)
+        divided = client.math_divide(MathDivideParam(numerator=1, denominator=2), timeout=1)
+        assert_type(divided, MathDivideResult)
+        client.void()
+        client.ping(timeout=None)
+        for state in connection.states():
+            assert_type(state, enkaku.ConnectionState)
+        param = MetricsStreamParam(interval=1)
+        with enkaku.sync.reopening(lambda: client.metrics_stream(param)) as items:
+            for item in items:
+                assert_type(item, MetricsStreamReceive | enkaku.Gap)
+            assert_type(items.result, MetricsStreamResult)
+    with enkaku.sync.connect(enkaku.connect_memory(handler)) as in_memory:
+        DashboardSyncClient(in_memory).note({})
 
 
 async def states(connection: enkaku.Connection) -> None:

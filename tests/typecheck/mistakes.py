@@ -12,6 +12,7 @@ from dashboard import (
     SYSTEM_RESTART,
     DashboardClient,
     DashboardHandler,
+    DashboardSyncClient,
     LogsWatchParam,
     MetricsStreamParam,
     MetricsStreamReceive,
@@ -117,6 +118,29 @@ async def connecting(handler: DashboardHandler, client: DashboardClient) -> None
     DashboardClient(enkaku.connect_unix("s"))  # told: ArgumentType, arg-type
     await enkaku.connect_unix("s")  # told: GeneralTypeIssues, misc
     await client.metrics_stream(MetricsStreamParam(interval=1))  # told: GeneralTypeIssues, misc
+
+
+async def addresses(handler: DashboardHandler, connection: enkaku.Connection) -> None:
+    enkaku.connect("unix:s", tmeout=1)  # told: CallIssue, call-arg
+    enkaku.connect("unix:s", headers=1)  # told: ArgumentType, arg-type
+    enkaku.connect(1)  # told: ArgumentType, arg-type
+    enkaku.sync.connect("unix:s", timeout="1")  # told: ArgumentType, call-overload
+    DashboardSyncClient(connection)  # told: ArgumentType, arg-type
+    DashboardClient(enkaku.sync.connect("unix:s"))  # told: ArgumentType, arg-type
+
+
+def synchronous(client: DashboardSyncClient) -> None:
+    param = MetricsStreamParam(interval=1)
+    client.metrics_streams(param)  # told: AttributeAccessIssue, attr-defined
+    client.void(1)  # told: CallIssue, call-arg
+    client.void(when_full="latest")  # told: CallIssue, call-arg
+    with client.logs_watch(LogsWatchParam(level="info")) as channel:
+        channel.send(param)  # told: ArgumentType, arg-type
+        channel.receive().text  # told: AttributeAccessIssue, attr-defined
+        channel.receive(timeout="1")  # told: ArgumentType, arg-type
+    with client.metrics_stream(param) as stream:
+        stream.send(1)  # told: AttributeAccessIssue, attr-defined
+    enkaku.sync.reopening(client.metrics_stream(param))  # told: ArgumentType, arg-type
 
 
 class Items(ErrorsHandler):
