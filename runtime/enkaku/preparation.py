@@ -9,7 +9,8 @@ An instance of a class within a type needs a validator of that class. For a clas
 type. So one class of each large cycle is built as well: from its schema, pydantic builds the others ten times as fast.
 
 Servers prepare the types of more than ``_LARGE`` classes, of at most ``_MOST`` classes in total: each type has a validator
-of its own for all of its classes, which takes a tenth of a megabyte for each.
+of its own for all of its classes, which takes a tenth of a megabyte for each. They also prepare their first type, whatever its
+size, because pydantic loads parts of itself for the first type of a program, which takes 40 ms.
 """
 
 import asyncio
@@ -110,7 +111,7 @@ def _plan(slots: Sequence[Slot[object]], *, skip_small: bool) -> _Plan:
         size = sizes.count(slot.type_form)
         if skip_small and size > _LARGE and total + size > _MOST:
             left.append((slot.label, size))
-        elif size > _LARGE or not skip_small:
+        elif size > _LARGE or not chosen or not skip_small:
             chosen[form] = size
             total += size
     for form in (form for form, size in chosen.items() if size > _LARGE):

@@ -12,7 +12,7 @@ from hostile.attacks import ATTACKS, Attack
 from hostile.measuring import measure
 from hostile.sizes import EXCEPTIONS, RATIOS, ratios
 
-_BUSY = 1.5  # other tests run at the same time, and the first values of a server are the slowest
+_RUNS = 5  # what disturbs one of them, such as another process, is not the attack's
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="memory is read from /proc"
@@ -24,9 +24,11 @@ needs_proc = pytest.mark.skipif(
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.name)
 def test_attack_stays_within_bounds(attack: Attack) -> None:
-    broken = measure(attack, "asyncio", seconds=0.3).broken(attack, _BUSY)
-    if broken:  # another process may have disturbed the measurement
-        broken = measure(attack, "asyncio", seconds=0.3).broken(attack, _BUSY)
+    broken: list[list[str]] = []
+    for _ in range(_RUNS):
+        broken.append(measure(attack, "asyncio", seconds=0.3).broken(attack))
+        if not broken[-1]:
+            return
     assert not broken
 
 

@@ -141,6 +141,14 @@ async def test_server_prepares_large_types_only(
         assert built == []
 
 
+async def test_server_prepares_its_first_type(
+    tmp_path: Path, built: list[tuple[str, bool]]
+) -> None:
+    first, second = request(cycle(3), "first"), request(cycle(4), "second")
+    async with enkaku.serve_unix(Serving(first, second), tmp_path / "s"):
+        assert {label.split()[0] for label, _ in built} == {"first"}
+
+
 async def test_server_starts_with_type_that_cannot_be_built(tmp_path: Path) -> None:
     form: Any = cycle(60)
     for _ in range(30_000):
