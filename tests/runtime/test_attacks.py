@@ -6,11 +6,14 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import enkaku
 import pytest
 from enkaku.flow import fairness
+from enkaku.server import runner
 from support import (
     ASK,
     VOID,
@@ -23,7 +26,6 @@ from support import (
     raw_client,
     until,
 )
-from watching import Recorder
 
 
 async def test_slices_keep_reading_paused_after_first_credit(socket_path: Path) -> None:
@@ -82,6 +84,30 @@ async def test_lost_connection_begins_no_waiting_request(socket_path: Path) -> N
     assert life.began_count == 1
 
 
+async def test_lost_connection_ends_its_calls_in_slices(
+    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SLICE", -1.0)  # time for one call
+    life = Lifetime()
+    limits = enkaku.Limits(handlers=1)
+    async with enkaku.serve_unix(Serving(ask=life.forever), socket_path, limits=limits) as server:
+        async with raw_client(socket_path) as peer:
+            requests = (line(typ="request", rid=str(n), prc="ask", prm=n) for n in range(20))
+            peer.send_bytes(b"".join(requests))
+            await until(
+                lambda: len(server.connections) == 1 and len(server.connections[0].calls) == 20
+            )
+            (connection,) = server.connections
+        counts = [20]
+        async with asyncio.timeout(WITHIN):
+            while counts[-1]:
+                await asyncio.sleep(0)
+                counts.append(len(connection.calls))
+        await until(lambda: not server.connections)
+    assert max(before - after for before, after in pairwise(counts)) == 1
+    assert life.began_count == 1
+
+
 async def test_slices_precede_loss_by_broken_pipe(socket_path: Path) -> None:
     told: list[int] = []
 
@@ -100,26 +126,41 @@ async def test_slices_precede_loss_by_broken_pipe(socket_path: Path) -> None:
     assert told == list(range(1500))
 
 
-async def test_waiting_events_that_move_are_not_dropped(socket_path: Path) -> None:
+async def test_waiting_events_that_move_are_not_dropped(
+    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     handled: list[int] = []
+    gate = asyncio.Semaphore(0)
+    stall = 3_600.0
+    stalls: list[asyncio.TimerHandle] = []
     loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def call_later_and_record(delay: float, *rest: Any) -> asyncio.TimerHandle:
+        timer = call_later(delay, *rest)
+        if delay == stall:
+            stalls.append(timer)
+        return timer
 
     async def tell(number: int) -> None:
-        passed = asyncio.Event()
-        loop.call_later(0.02, passed.set)
-        await passed.wait()
+        await gate.acquire()
         handled.append(number)
 
-    seen = Recorder()
-    limits = enkaku.Limits(handlers=1, buffered=20_000, stall=0.3)
-    async with enkaku.serve_unix(Serving(tell=tell), socket_path, limits=limits, observers=[seen]):
+    monkeypatch.setattr(loop, "call_later", call_later_and_record)
+    limits = enkaku.Limits(handlers=1, buffered=20_000, stall=stall)
+    async with enkaku.serve_unix(Serving(tell=tell), socket_path, limits=limits):
         async with raw_client(socket_path) as peer:
-            for start in (0, 60):
-                events = range(start, start + 60)
-                peer.send_bytes(b"".join(line(typ="event", prc="tell", data=n) for n in events))
-                await until(lambda: len(handled) > 1)
-            await until(lambda: len(handled) + len(seen.overloads) == 120)
-    assert handled == list(range(120))
+            events = (line(typ="event", prc="tell", data=number) for number in range(60))
+            peer.send_bytes(b"".join(events))
+            await until(lambda: len(stalls) == 1)  # too many wait
+            for number in range(1, 10):
+                gate.release()
+                await until(lambda number=number: len(stalls) > number)
+                assert [timer.cancelled() for timer in stalls[-2:]] == [True, False]
+            for _ in range(60):
+                gate.release()
+            await until(lambda: len(handled) == 60)
+    assert handled == list(range(60))
 
 
 async def test_reading_resumes_when_other_connection_frees_handler(socket_path: Path) -> None:

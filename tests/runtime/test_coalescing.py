@@ -1,7 +1,6 @@
 """Messages of one event-loop iteration leave together; a reply, and what comes after a pause, at once."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -35,8 +34,12 @@ class Sent(CoalescingWriter):
         self.pieces.append(data)
 
 
+_NOW = 1_000.0  # seconds of a clock that stands still, so that a busy machine makes no pauses
+
+
 @pytest.fixture
-async def sent() -> Sent:
+async def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    monkeypatch.setattr(coalescing, "monotonic", lambda: _NOW)
     sent = Sent()
     sent.write(b"first")  # there was none before: it leaves at once
     assert sent.pieces == [b"first"]
@@ -84,15 +87,14 @@ async def test_coalescing_sequential_replies_leave_at_once_again(sent: Sent) -> 
 async def test_coalescing_write_after_pause_leaves_at_once(
     sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(coalescing, "monotonic", lambda: now + 1)
+    monkeypatch.setattr(coalescing, "monotonic", lambda: _NOW + 1)
     sent.write(b"a")
     assert sent.pieces == [b"a"]
-    monkeypatch.setattr(coalescing, "monotonic", lambda: now + 1.001)
+    monkeypatch.setattr(coalescing, "monotonic", lambda: _NOW + 1.001)
     sent.write(b"b")
     assert sent.pieces == [b"a"]
     monkeypatch.setattr(
-        coalescing, "monotonic", lambda: now + 1.5
+        coalescing, "monotonic", lambda: _NOW + 1.5
     )  # a handler computes for so long
     sent.write(b"c")
     assert sent.pieces == [b"a", b"bc"]
@@ -140,7 +142,10 @@ def _counting(count: list[int]) -> Callable[[SocketTransport, bytes], None]:
     return counted
 
 
-async def test_coalescing_connection_writes_once_per_iteration(socket_path: Path) -> None:
+async def test_coalescing_connection_writes_once_per_iteration(
+    socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalescing, "_PAUSE", 60.0)
     count: list[int] = []
 
     async def echo(text: str) -> str:

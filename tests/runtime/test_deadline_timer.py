@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterable
 from math import inf
 
+import pytest
+from enkaku.calls import deadlines
 from enkaku.calls.deadlines import Deadlines
 from support import soon, turns
 
@@ -123,3 +125,14 @@ async def test_deadline_queue_closed_calls_nothing_back() -> None:
     await soon(done)
     await turns()
     assert seen == []
+
+
+async def test_deadline_timer_ends_many_calls_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "SLICE", -1.0)  # time for one call
+    calls, seen, done = Calls(), list[tuple[int, int]](), asyncio.Event()
+    now = time.monotonic()
+    for number in range(5):
+        calls.add(now, lambda number=number: seen.append((number, calls.looks)))
+    calls.add(now + 0.2, done.set)
+    await soon(done)
+    assert seen == [(number, number + 1) for number in range(5)]

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from enkaku.flow.fairness import CHUNK, TimeSlices
+import pytest
+from enkaku.flow import fairness
+from enkaku.flow.fairness import CHUNK, TimeSlices, free
 from support import WITHIN
 
 
@@ -24,6 +26,18 @@ class Handling:
         async with asyncio.timeout(WITHIN):
             while self.slices.waiting:  # noqa: ASYNC110 # there is no event of it
                 await asyncio.sleep(0)
+
+
+async def test_free_removes_some_values_in_each_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [[number] for number in range(5)]
+    free(values[:])
+    monkeypatch.setattr(fairness, "SLICE", -1.0)  # time for one value
+    free(values)
+    counts = [len(values)]
+    while values:
+        await asyncio.sleep(0)
+        counts.append(len(values))
+    assert counts == [4, 3, 2, 1, 0]
 
 
 async def test_clear_within_slice_drops_every_batch_that_waits() -> None:
