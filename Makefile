@@ -164,7 +164,7 @@ bench-scaling: $(READY)  ## measure how costs grow with procedures, calls, conne
 	@$(BIN)/python benchmarks/scaling.py
 
 .PHONY: bench-hostile
-bench-hostile: $(READY)  ## measure what one hostile peer can cost a server; takes twenty minutes
+bench-hostile: $(READY)  ## measure what one hostile peer can cost a server; takes twenty minutes; HOSTILE=--renew writes the table of docs/security.md in six
 	@PYTHONPATH=benchmarks $(BIN)/python -m hostile $(HOSTILE)
 
 format: $(READY)  ## format the code, and mend what the linter can

@@ -53,6 +53,7 @@ class Attack:
         name: The row.
         make: Makes what attacks.
         over_tcp: Whether it is run over TCP, too.
+        over_http: Whether it is run over HTTP and WebSocket, and not over sockets.
         settles: How many seconds the server may take to return memory.
         keeps: By how many bytes memory may have grown afterwards.
     """
@@ -60,14 +61,16 @@ class Attack:
     name: str
     make: Callable[[], Run]
     over_tcp: bool = False
+    over_http: bool = False
     settles: float = 8.0
     keeps: int = 32 * _MIB
 
 
 def connect(address: str) -> socket.socket:
-    """Connect to a path, or to a port."""
-    if address.isdigit():
-        return socket.create_connection(("127.0.0.1", int(address)), timeout=5)
+    """Connect to a path, or to a port, which may have ``http:`` in front."""
+    port = address.removeprefix("http:")
+    if port.isdigit():
+        return socket.create_connection(("127.0.0.1", int(port)), timeout=5)
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(0)
     for _ in range(500):
@@ -82,8 +85,9 @@ def connect(address: str) -> socket.socket:
 class _Sender:
     """Sends a payload over one connection, again and again; connects again when it is closed."""
 
-    def __init__(self, aim: Aim, payload: bytes, piece: int) -> None:
+    def __init__(self, aim: Aim, payload: bytes, piece: int, opening: bytes) -> None:
         self._aim = aim
+        self._opening = opening
         self._payload = memoryview(payload)
         self._piece = piece
         self._at = 0
@@ -92,6 +96,9 @@ class _Sender:
 
     def _connect(self) -> socket.socket:
         client = connect(self._aim.address)
+        if self._opening:
+            client.sendall(self._opening)
+            client.recv(_MIB)
         client.settimeout(0)
         self._at = 0
         return client
@@ -128,11 +135,12 @@ def flood(
     reads: bool = True,
     piece: int = _WRITE,
     pause: float = 0,
+    opening: bytes = b"",
 ) -> Run:
-    """Send a payload again and again."""
+    """Send a payload again and again, on each connection after an opening that is answered."""
 
     def run(aim: Aim) -> None:
-        senders = [_Sender(aim, payload, piece) for _ in range(connections)]
+        senders = [_Sender(aim, payload, piece, opening) for _ in range(connections)]
         latest = aim.until + _FINISH
         mask = selectors.EVENT_READ | selectors.EVENT_WRITE if reads else selectors.EVENT_WRITE
         with selectors.DefaultSelector() as selector:
@@ -285,6 +293,7 @@ def _values() -> Iterable[Attack]:
     yield values("integers", "numbers", lambda: array("12345678901234567890123"))
     yield values("wrong types", "numbers", lambda: array('"a"'))
     yield values("multiples of a tenth", "tenths", lambda: numbered("#.1"))
+    yield values("integers", "tenths", lambda: numbered("#"))
     yield values(
         "multiples of many digits", "tenths", lambda: numbered("#.10000000000000000000000000000001")
     )
@@ -299,6 +308,13 @@ def _values() -> Iterable[Attack]:
     yield values("wide and ambiguous", "trees", lambda: tree(1, 4_500))
     yield values("ambiguous and wrong", "trees", lambda: tree(20, 270).replace("1", '"x"'))
     yield values("nested arrays", "trees", lambda: array(nested(29)))
+    yield values("integers", "trees", lambda: array("1"))
+    yield values("objects that are told apart", "trees", lambda: array('{"a":1,"k":1}'))
+    yield values(
+        "a long string, then ambiguous",
+        "trees",
+        lambda: f'[{{"z":"{"x" * 9_000_000}","a":1}},{tree(20, 200)[1:]}',
+    )
     yield values("small and ambiguous", "trees", lambda: tree(12, 1))
     yield values("numbers", "unique", lambda: numbered("#"))
     yield values("large numbers", "unique", lambda: numbered("#000000000000000000000001"))
@@ -475,6 +491,12 @@ def _connections() -> Iterable[Attack]:
         keeps=_KEPT,
     )
     yield Attack("10,000 deadlines at once", lambda: hold(open_calls(10_000, header=',"ttl":300')))
+    yield Attack(
+        "large deadlines at once",
+        lambda: hold(open_calls(1_000, array("[]", size=10_000), ',"ttl":300')),
+        settles=40,
+        keeps=_KEPT,
+    )
     yield Attack("connections opened and closed", lambda: knock, over_tcp=True)
     yield Attack(
         "an invalid message on each of 1,000 connections",
@@ -482,4 +504,88 @@ def _connections() -> Iterable[Attack]:
     )
 
 
-ATTACKS: Final[Sequence[Attack]] = (*_lines(), *_values(), *_texts(), *_connections())
+_HANDSHAKE: Final = (
+    b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-protocol: enkaku.v1\r\n\r\n"
+)
+_TEXT: Final = 0x81  # the first byte of a frame with a whole text
+_PING: Final = 0x89
+
+
+def frame(data: bytes, first: int = _TEXT) -> bytes:
+    """Return a frame of a WebSocket."""
+    size = len(data)
+    if size < 126:
+        head = bytes((first, 0x80 + size))
+    elif size < 2**16:
+        head = bytes((first, 0xFE)) + size.to_bytes(2)
+    else:
+        head = bytes((first, 0xFF)) + size.to_bytes(8)
+    return head + bytes(4) + data  # a mask of zeros changes nothing
+
+
+def post(body: bytes, headers: bytes = b"") -> bytes:
+    """Return a POST."""
+    head = b"POST / HTTP/1.1\r\nhost: a\r\n%bcontent-length: %d\r\n\r\n" % (headers, len(body))
+    return head + body
+
+
+def web(name: str, payload: Callable[[], bytes], *, connections: int = 1) -> Attack:
+    """Return an attack by POSTs."""
+    run = lambda: flood(payload(), connections=connections)  # noqa: E731 # a function for one line
+    return Attack(f"HTTP: {name}", run, over_http=True, keeps=_KEPT)
+
+
+def frames(name: str, payload: Callable[[], bytes], *, reads: bool = True) -> Attack:
+    """Return an attack over a WebSocket."""
+    run = lambda: flood(payload(), opening=_HANDSHAKE, reads=reads)  # noqa: E731 # as above
+    return Attack(f"WebSocket: {name}", run, over_http=True, keeps=_KEPT)
+
+
+def _web() -> Iterable[Attack]:
+    size = 10 * _MIB - 200
+    ping = request("ping", "1")[:-1]
+    note = line('"typ":"event","prc":"note","data":1')[:-1]
+    big = lambda: request("text", f'"{"a" * size}"')[:-1]  # noqa: E731 # as above
+    yield web("small requests", lambda: post(ping) * 500)
+    yield web("small requests, 100 connections", lambda: post(ping) * 50, connections=100)
+    yield web("events", lambda: post(note) * 500)
+    yield web("bodies that are no messages", lambda: post(b"1") * 500)
+    yield web("bodies of 10 MiB", lambda: post(big()))
+    yield web("10 MiB of invalid UTF-8", lambda: post(b'"' + b"\xff" * size + b'"'))
+    yield web("numbers", lambda: post(request("any", array("1"))[:-1]))
+    yield web("10 MiB of short chunks", lambda: _CHUNKED + b"1\r\n1\r\n" * 100_000 + b"0\r\n\r\n")
+    yield web("headers", lambda: post(ping, b"".join(b"a%d: 1\r\n" % n for n in range(4_000))) * 10)
+    yield web("1,000 open requests", lambda: post(request("wait", "1")[:-1]), connections=1_000)
+    yield frames("frames of 1 byte", lambda: frame(b"1") * 20_000)
+    yield frames("small requests", lambda: frame(ping) * 1_000)
+    yield frames("events", lambda: frame(note) * 1_000)
+    yield frames("pings", lambda: frame(b"", _PING) * 20_000)
+    yield frames("unread pings", lambda: frame(b"a" * 100, _PING) * 5_000, reads=False)
+    yield frames(
+        "a message of empty frames", lambda: frame(b'"', 0x01) + frame(b"", 0x00) * 100_000
+    )
+    yield frames("a message of short frames", lambda: frame(b'"', 0x01) + frame(b"a", 0x00) * 100_000)
+    yield frames("10 MiB", lambda: frame(big()))
+    yield frames("10 MiB in frames of 1 KiB", lambda: _in_frames(big()))
+    yield frames("numbers", lambda: frame(request("any", array("1"))[:-1]))
+
+
+_CHUNKED: Final = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def _in_frames(message: bytes) -> bytes:
+    pieces = [message[at : at + 1024] for at in range(0, len(message), 1024)]
+    first, *others, last = pieces
+    return b"".join(
+        (frame(first, 0x01), *(frame(each, 0x00) for each in others), frame(last, 0x80))
+    )
+
+
+ATTACKS: Final[Sequence[Attack]] = (
+    *_lines(),
+    *_values(),
+    *_texts(),
+    *_connections(),
+    *_web(),
+)

@@ -10,12 +10,14 @@ import sys
 import time
 
 _PAUSE = 0.01
+_REPLY = len('{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"result","rid":"","val":}}')
 
 
 def connect(address: str) -> socket.socket:
-    """Connect to a path, or to a port."""
-    if address.isdigit():
-        return socket.create_connection(("127.0.0.1", int(address)), timeout=60)
+    """Connect to a path, or to a port, which may have ``http:`` in front."""
+    port = address.removeprefix("http:")
+    if port.isdigit():
+        return socket.create_connection(("127.0.0.1", int(port)), timeout=60)
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(60)
     client.connect(address)
@@ -33,8 +35,16 @@ def main() -> None:
             payload = {"typ": "request", "rid": str(number), "prc": "ping", "prm": number}
             message = {"header": {"typ": "JWT", "alg": "none"}, "payload": payload}
             began = time.monotonic()
-            client.sendall(json.dumps(message).encode() + b"\n")
-            reply = replies.readline()
+            data = json.dumps(message).encode()
+            if sys.argv[1].startswith("http:"):
+                head = f"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {len(data)}\r\n\r\n"
+                client.sendall(head.encode() + data)
+                while replies.readline() != b"\r\n":
+                    pass
+                reply = replies.read(_REPLY + len(str(number)) + len(str(number + 1)))
+            else:
+                client.sendall(data + b"\n")
+                reply = replies.readline()
             if f'"val":{number + 1}' not in reply.decode():
                 raise SystemExit(f"no reply to the innocent client: {reply!r}")
             waits.append((began, time.monotonic() - began))

@@ -155,7 +155,8 @@ def measure(
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
-        address = str(_free_port()) if tcp else f"{directory}/s"
+        address = str(_free_port()) if tcp or attack.over_http else f"{directory}/s"
+        address = f"http:{address}" if attack.over_http else address
         server = _Server(loop, address, Path(directory, "log"))
         with _ended(server.process):
             return _attack(attack, server, address, seconds, alone)

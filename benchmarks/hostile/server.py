@@ -2,7 +2,7 @@
 
     python -m hostile.server LOOP ADDRESS LOG
 
-ADDRESS is a path, or a port of 127.0.0.1. A line on stdin asks for the costs since the line before, which are a line of JSON on stdout.
+ADDRESS is a path, a port of 127.0.0.1, or ``http:`` and a port. A line on stdin asks for the costs since the line before, which are a line of JSON on stdout.
 """
 
 # ruff: noqa: ARG002, D102 # handlers that do nothing, as the protocol says
@@ -14,6 +14,7 @@ import sys
 import time
 from asyncio import base_events, events
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, cast
 
 import enkaku
@@ -183,6 +184,14 @@ def reference() -> float:
     return took
 
 
+def _serving(address: str) -> AbstractAsyncContextManager[enkaku.Server]:
+    if address.startswith("http:"):
+        return enkaku.serve_http(Target(), port=int(address.removeprefix("http:")))
+    if address.isdigit():
+        return enkaku.serve_tcp(Target(), "127.0.0.1", int(address))
+    return enkaku.serve_unix(Target(), address)
+
+
 async def serve(loop: str, address: str, log: str) -> None:
     """Serve, and report the costs when asked."""
     logging.basicConfig(filename=log, level=logging.INFO)
@@ -209,12 +218,7 @@ async def serve(loop: str, address: str, log: str) -> None:
         print(json.dumps(costs), flush=True)
 
     asyncio.get_running_loop().add_reader(sys.stdin, report)
-    serving = (
-        enkaku.serve_tcp(Target(), "127.0.0.1", int(address))
-        if address.isdigit()
-        else enkaku.serve_unix(Target(), address)
-    )
-    async with serving as server:
+    async with _serving(address) as server:
         print("ready", flush=True)
         await server.serve_forever()
 

@@ -12,7 +12,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import partial
-from typing import Final, TypeAlias, cast
+from time import monotonic
+from typing import Any, Final, TypeAlias, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -37,6 +38,9 @@ _HEAD_SIZE: Final = 64 * 1024  # bytes of a request's first line and headers
 _HEAD_TIME: Final = 10.0
 _IDLE: Final = 75  # seconds; more than the clients and proxies that keep connections, often for 60
 _HANDSHAKE: Final = 10.0  # seconds of TLS
+_PIECE: Final = 8 * 1024  # bytes of frames that are parsed before the time is checked
+_SLICE: Final = 0.005  # seconds of parsing in one iteration of the event loop
+_PONGS_MAX: Final = 256 * 1024  # bytes that are not sent yet, of replies to pings and of messages
 _AT_ONCE: Final = 1.0  # seconds that apps have to end when their connections are aborted
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -234,7 +238,10 @@ class _Http(HttpToolsProtocol):
 
 
 class _WebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket, from its handshake on."""
+    """A WebSocket, from its handshake on.
+
+    One read may bring forty thousand frames, each of which takes 4 us to parse: they are parsed in slices of time.
+    """
 
     def __init__(
         self,
@@ -246,7 +253,46 @@ class _WebSocket(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self.logger = self.conn.logger = logger
         self._owner = owner
+        self._unparsed = b""
+
+    def data_received(self, data: bytes) -> None:
+        if self._unparsed:
+            self._unparsed += data
+        elif len(data) <= _PIECE:
+            super().data_received(data)
+        else:
+            self._parse(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._unparsed = b""
         super().connection_lost(exc)
         self._owner.on_lost()
+
+    def handle_ping(self) -> None:
+        if self.transport.get_write_buffer_size() > _PONGS_MAX:
+            self.transport.abort()  # the client reads nothing
+        else:
+            super().handle_ping()
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 # a union of classes of uvicorn
+        if self.transport.is_closing():  # asyncio would log each write
+            raise ConnectionResetError("the client has left")
+        await super().send(message)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse as much as there is time for, and the rest in the next iterations of the event loop."""
+        start, ends = 0, monotonic() + _SLICE
+        while start < len(data) and monotonic() < ends and not self.transport.is_closing():
+            super().data_received(data[start : start + _PIECE])
+            start += _PIECE
+        self._unparsed = b"" if self.transport.is_closing() else data[start:]
+        if self._unparsed:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._parse_rest)
+        elif not self.read_paused:
+            self.transport.resume_reading()
+
+    def _parse_rest(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        if data:
+            self._parse(data)

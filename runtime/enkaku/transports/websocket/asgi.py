@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Final
 
 from enkaku.transports.asgi import AsgiReceive, AsgiSend
@@ -11,6 +12,8 @@ from .transport import BINARY, TOO_LARGE, describe_close
 
 __all__ = ["AsgiFrames"]
 
+_SLICE: Final = 0.005  # seconds of handling messages
+_RECEIVE: Final = 5e-6  # seconds in which a frame is received; about
 _FINE: Final = frozenset({1000, 1001, 1005})  # close codes of a client that has finished
 
 
@@ -29,7 +32,8 @@ class AsgiFrames:
         self._resumed: asyncio.Future[None] | None = None  # while nothing is delivered
 
     async def receive(self, deliver: Callable[[Sequence[bytes]], None], message_size: int) -> None:
-        """Deliver text frames until the WebSocket is closed."""
+        """Deliver text frames until the WebSocket is closed. Other tasks run when that has taken a slice of time."""
+        spent = 0.0
         while (event := await self._receive())["type"] != "websocket.disconnect":
             text = event.get("text")
             if not isinstance(text, str):
@@ -43,7 +47,12 @@ class AsgiFrames:
                 )
             while self._resumed is not None:
                 await asyncio.shield(self._resumed)
+            began = monotonic()
             deliver((message,))
+            spent += monotonic() - began + _RECEIVE
+            if spent > _SLICE:  # without this, frames that are there already keep others waiting
+                spent = 0.0
+                await asyncio.sleep(0)
         self._closed = True
         code, reason = event.get("code"), event.get("reason")
         code = code if isinstance(code, int) else 1005
