@@ -46,7 +46,7 @@ from enkaku.wire.messages import (
     require_depth,
     supported,
 )
-from enkaku.wire.tally import VALUES_MAX, Tally, tally
+from enkaku.wire.tally import VALUES_MAX, Plain, Tally, count, plain
 
 from . import admission
 from .call import Context, ServerCall, StreamCall
@@ -122,6 +122,7 @@ class Session:
         "_loop",
         "_lost",
         "_on_call_end",
+        "_plain",
         "_policy",
         "_received",
         "_replies",
@@ -188,6 +189,7 @@ class Session:
         self._slices = TimeSlices(self.messages_received, self._on_slices)
         self._counted: Tally | None = None  # of the large message that is handled now, or next
         self._is_received = False  # the huge message whose values are counted next
+        self._plain: Plain | None = None  # that message, without its escapes
         self._received = False
         self._lost = False
         self._is_first = True  # the next message that is valid
@@ -424,20 +426,27 @@ class Session:
         """Handle a message that may take long: no other follows in the same iteration of the event loop.
 
         Returns:
-            False if it is to be handled again in the next iteration: a huge message is received in one, its values are
-            counted in the second, and decoded in the third.
+            False if it is to be handled again in the next iteration: a huge message is received in one, prepared and counted
+            in others, and decoded in the last.
         """
         costly.reads += 1
         if type(raw) is bytes and self._counted is None:
-            if len(raw) > _HUGE and not self._is_received:
+            most, is_huge = self._limits.values, len(raw) > _HUGE
+            if is_huge and not self._is_received:
                 self._is_received = True
                 return False
-            self._is_received = False
-            self._counted = tally(raw, self._limits.values)
+            message = self._plain
+            if message is None:
+                message = plain(raw, most)
+                if is_huge and message is not None and b"\\" in raw:
+                    self._plain = message
+                    return False
+            self._is_received, self._plain = False, None
+            self._counted = None if message is None else count(message, most)
             if self._counted is None:
                 self._replies.too_many_values(raw)
                 return True
-            if len(raw) > _HUGE:
+            if is_huge:
                 return False
         collects = gc.isenabled()
         gc.disable()  # it would visit the new objects again and again, and with them all others of the program

@@ -7,7 +7,7 @@ and object. So counting takes some passes over the bytes, each a function of C.
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["VALUES_MAX", "Tally", "tally"]
+__all__ = ["VALUES_MAX", "Plain", "Tally", "count", "plain", "tally"]
 
 _ARRAY: Final = 4  # as how many values an array counts
 _OBJECT: Final = 8
@@ -17,9 +17,7 @@ _LONG_NUMBER: Final = 24 * b"0"
 _ALIKE: Final = bytes.maketrans(b"123456789.", b"0000000000")
 _VALUE_MAX: Final = 80  # bytes of a number, with the white space around it, on average
 _ESCAPES: Final = 6  # how many of them a message may have for each value; one by number counts as two
-# The hexadecimal digits that tell the halves of a pair of surrogates: 8 stands for a high half, c and d for a low one.
-_HALVES: Final = bytes.maketrans(b"D9abABcefCEF", b"d" + b"8" * 5 + b"c" * 6)
-_PAIR: Final = re.compile(rb"\\ud8..\\ud[cd]")
+_SURROGATE: Final = re.compile(rb"\\u[dD](?:[89abAB]..(\\u[dD][c-fC-F])?|[c-fC-F])")  # one, or a pair
 VALUES_MAX: Final = 3
 """How many values a byte of a message has at most: an object and a comma in three bytes."""
 
@@ -50,31 +48,46 @@ class Tally(NamedTuple):
         return self.commas + containers + self.numbers
 
 
-def tally(raw: bytes, most: int) -> Tally | None:
+class Plain(NamedTuple):
+    """A message without what could be taken for the end of a string.
+
+    Attributes:
+        raw: The message, without escaped quotes and backslashes.
+        by_number: How many characters are escaped by their numbers.
+    """
+
+    raw: bytes
+    by_number: int
+
+
+def plain(raw: bytes, most: int) -> Plain | None:
+    """Prepare a message for ``count``; None if it has too many escapes for a message of ``most`` values."""
+    if b"\\" not in raw:
+        return Plain(raw, 0)
+    left = most * _ESCAPES - raw.count(b"\\")
+    if left < 0:
+        return None
+    # A run of backslashes begins with an escape, so that the first two of them are one.
+    raw = raw.replace(rb"\\", b"_").replace(rb"\"", b"_")
+    by_number = raw.count(rb"\u")
+    return None if by_number > left else Plain(raw, by_number)
+
+
+def count(message: Plain, most: int) -> Tally | None:
     """Count the JSON values of a message without decoding it; it need not be JSON.
 
     An object counts as eight, since it takes as long to decode, and so does each escape of a lone surrogate. An array counts as
     four, 24 digits of a number that has at least as many as five, and a number with an exponent as three.
 
     Args:
-        raw: The encoded message.
+        message: The encoded message.
         most: How many values it may have.
 
     Returns:
         None if it has more.
     """
-    surrogates, escapes = 0, False
-    if b"\\" in raw:
-        left = most * _ESCAPES - raw.count(b"\\")
-        if left < 0:
-            return None
-        # A run of backslashes begins with an escape, so that the first two of them are one.
-        raw = raw.replace(rb"\\", b"_").replace(rb"\"", b"_")
-        by_number = raw.count(rb"\u")
-        if by_number > left:
-            return None
-        escapes = by_number > 0
-        surrogates = _lone_surrogates(raw) if escapes else 0
+    raw, by_number = message
+    surrogates = _SURROGATE.findall(raw).count(b"") if by_number else 0
     # Each string is a value, or the name of one. Without so many, the message is split at them fast.
     if raw.count(b'"') > 4 * most + 2:
         return None
@@ -85,14 +98,11 @@ def tally(raw: bytes, most: int) -> Tally | None:
     digits = text.translate(_ALIKE).count(_LONG_NUMBER)
     numbers = max(exponents, 0) * _EXPONENT + digits * _DIGITS
     arrays, objects, commas = text.count(b"["), text.count(b"{"), text.count(b",")
-    found = Tally(arrays, objects, commas, surrogates, numbers, escapes)
+    found = Tally(arrays, objects, commas, surrogates, numbers, by_number > 0)
     return None if found.values > most else found
 
 
-def _lone_surrogates(raw: bytes) -> int:
-    """Return how many escapes of lone surrogates a message has, whose escaped backslashes were replaced."""
-    if rb"\ud" not in raw and rb"\uD" not in raw:
-        return 0
-    halves = raw.translate(_HALVES)
-    found = sum(map(halves.count, (rb"\ud8", rb"\udc", rb"\udd")))
-    return found - 2 * len(_PAIR.findall(halves)) if found else 0
+def tally(raw: bytes, most: int) -> Tally | None:
+    """Do what ``plain`` and ``count`` do: of a huge message, each of them takes long."""
+    message = plain(raw, most)
+    return None if message is None else count(message, most)
