@@ -86,7 +86,9 @@ def _page_row(name: str, cost: Cost) -> str:
 def with_table(page: str, rows: Iterable[str]) -> str:
     """Return the page with other rows in its table of costs."""
     before, head, rest = page.partition("| attack |")
-    table = "".join(takewhile(lambda line: line.startswith("|"), (head + rest).splitlines(True)))
+    table = "".join(
+        takewhile(lambda line: line.startswith("|"), (head + rest).splitlines(keepends=True))
+    )
     return page.replace(table, _TABLE + "".join(rows)) if head else before
 
 

@@ -265,9 +265,7 @@ def wide_object() -> str:
     return "{" + ",".join(f'"p{n}":1' for n in range(VALUES - 100)) + "}"
 
 
-def values(
-    name: str, prc: str, param: Callable[[], str], *, keeps: int = 32 * _MIB
-) -> Attack:
+def values(name: str, prc: str, param: Callable[[], str], *, keeps: int = 32 * _MIB) -> Attack:
     """Return the attack with a request of a large value."""
     run = lambda: flood(request(prc, param()))  # noqa: E731 # a function for one line
     return Attack(f"{prc}: {name}", run, keeps=keeps)
@@ -565,7 +563,9 @@ def _web() -> Iterable[Attack]:
     yield frames(
         "a message of empty frames", lambda: frame(b'"', 0x01) + frame(b"", 0x00) * 100_000
     )
-    yield frames("a message of short frames", lambda: frame(b'"', 0x01) + frame(b"a", 0x00) * 100_000)
+    yield frames(
+        "a message of short frames", lambda: frame(b'"', 0x01) + frame(b"a", 0x00) * 100_000
+    )
     yield frames("10 MiB", lambda: frame(big()))
     yield frames("10 MiB in frames of 1 KiB", lambda: _in_frames(big()))
     yield frames("numbers", lambda: frame(request("any", array("1"))[:-1]))

@@ -116,7 +116,9 @@ class Runner:
         self.capacity: Final = capacity
         most, waiting = limits.handlers, limits.buffered
         self.requests: Final = (
-            HandlerQueue(policy.requests, most, capacity=waiting) if posts is None else posts.requests
+            HandlerQueue(policy.requests, most, capacity=waiting)
+            if posts is None
+            else posts.requests
         )
         self.events: Final = (
             HandlerQueue(policy.events, most, capacity=waiting) if posts is None else posts.events

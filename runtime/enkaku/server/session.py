@@ -266,9 +266,7 @@ class Session:
             return True
         try:
             async with asyncio.timeout(within):
-                while not self._lost and (
-                    self._slices.waiting or self._runner.has_waiting_event()
-                ):
+                while not self._lost and (self._slices.waiting or self._runner.has_waiting_event()):
                     if self._taken is None:
                         self._taken = self._loop.create_future()
                     await asyncio.shield(self._taken)

@@ -159,7 +159,9 @@ def _normalized(value: Any) -> Any:  # noqa: ANN401 # any JSON value
 
 
 _EXACT_SCALE: Final = 22  # digits of the largest power of ten that is a float
-_EXACT: Final = 1e14  # below this, the product of a float and a power of ten rounds to the right integer
+_EXACT: Final = (
+    1e14  # below this, the product of a float and a power of ten rounds to the right integer
+)
 _WIDE: Final = Context(prec=10_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _UNIONS: Final = ("anyOf", "oneOf")
 _VALUES: Final = frozenset({"const", "default", "enum", "examples"})

@@ -41,7 +41,9 @@ _REQUIRED: Final = frozenset(
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full
 # What unions cost, in units of about 20 ns.
 _BUDGET: Final = 10_000  # for a small value
-_LEVELS: Final = 32  # for each byte of a larger one: about half as many nested unions may validate all of it
+_LEVELS: Final = (
+    32  # for each byte of a larger one: about half as many nested unions may validate all of it
+)
 _LARGE: Final = 900_000  # the most for the bytes of a large one: about 20 ms
 _CHEAP: Final = 5_000  # for a value that does not end the slice of its message
 _COPIED: Final = 100_000  # bytes of a value that are copied to measure its parts
@@ -94,7 +96,7 @@ class Attempts(threading.local):
             TooManyAttempts: So much is not left.
         """
         # dumps() is the fastest measure of a structure, but copies long strings.
-        cost = len(dumps(value)) if self._copies else _cost_of(value)
+        cost = len(dumps(cast(Any, value))) if self._copies else _cost_of(value)
         self.budget -= _CALL + cost + compared * _COMPARED
         if tried > 1:
             self.budget -= (_TRIED + cost) * tried

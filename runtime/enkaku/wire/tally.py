@@ -16,8 +16,12 @@ _DIGITS: Final = 5  # the same; no float has so many
 _LONG_NUMBER: Final = 24 * b"0"
 _ALIKE: Final = bytes.maketrans(b"123456789.", b"0000000000")
 _VALUE_MAX: Final = 80  # bytes of a number, with the white space around it, on average
-_ESCAPES: Final = 6  # how many of them a message may have for each value; one by number counts as two
-_SURROGATE: Final = re.compile(rb"\\u[dD](?:[89abAB]..(\\u[dD][c-fC-F])?|[c-fC-F])")  # one, or a pair
+_ESCAPES: Final = (
+    6  # how many of them a message may have for each value; one by number counts as two
+)
+_SURROGATE: Final = re.compile(
+    rb"\\u[dD](?:[89abAB]..(\\u[dD][c-fC-F])?|[c-fC-F])"
+)  # one, or a pair
 VALUES_MAX: Final = 3
 """How many values a byte of a message has at most: an object and a comma in three bytes."""
 

@@ -19,7 +19,9 @@ __all__ = ["REST", "SILENCE", "ClientFeed", "FeedOwner", "OpenStream"]
 
 SILENCE: Final = 45.0  # seconds; a server of this library sends something each 15
 REST: Final = 60.0  # seconds without a call, after which the client closes the feed
-_PART: Final = 64 * 1024  # bytes that are read in one iteration of the event loop; short lines take 6 ms
+_PART: Final = (
+    64 * 1024
+)  # bytes that are read in one iteration of the event loop; short lines take 6 ms
 _RECEIVE: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"receive"'
 _ENDS: Final = frozenset({"result", "error"})
 _TYPES: Final = _ENDS | {"receive", "credit"}

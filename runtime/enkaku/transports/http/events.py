@@ -58,7 +58,9 @@ class EventStream:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._line = bytearray()  # the current line, without its end
-        self._data = bytearray()  # of the current event; one, since a list of short lines would take much memory and time
+        self._data = (
+            bytearray()
+        )  # of the current event; one, since a list of short lines would take much memory and time
         self._lines = 0  # of that data
         self._discarded = 0  # bytes of an event, or of a comment, that is too large
         self._reported = False  # as too large; this event delivers nothing more
