@@ -1,9 +1,17 @@
 """Admission: what is checked before a call is opened, step by step. The first step that rejects decides."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from enkaku.wire.error_codes import INVALID, STOPPING, ErrorCode, ErrorReply
-from enkaku.wire.messages import ALIVE, CallMessage, Header
+from enkaku.wire.messages import (
+    ALIVE,
+    CallMessage,
+    Header,
+    OpenChannel,
+    OpenRequest,
+    OpenStream,
+)
 
 from .handler import Route
 from .replies import Rejection
@@ -11,6 +19,11 @@ from .runner import Runner
 
 __all__ = ["check"]
 
+_KINDS: Final[Mapping[type[CallMessage], str]] = {
+    OpenRequest: "request",
+    OpenStream: "stream",
+    OpenChannel: "channel",
+}
 _A: Final = {
     "event": "an event",
     "request": "a request",
@@ -27,7 +40,7 @@ _EXPIRED: Final = ErrorReply(
 
 
 def check(
-    runner: Runner, message: CallMessage, header: Header, kind: str, route: Route | None
+    runner: Runner, message: CallMessage, header: Header, route: Route | None
 ) -> Rejection | None:
     """Return why a call is rejected; else count it, and return None.
 
@@ -35,12 +48,12 @@ def check(
         runner: The runner of the session.
         message: The message that opens the call.
         header: Its header.
-        kind: Its kind: ``"request"``, ``"stream"`` or ``"channel"``.
         route: The route of its procedure; None if the handler does not serve it.
     """
     if message.rid in runner.by_rid:
         return Rejection(INVALID, f"the rid {message.rid!r} is in use")
-    if route is None or route.procedure.kind != kind:
+    kind = _KINDS[type(message)]
+    if route is None or route.kind != kind:
         return _unknown(message, kind, route)
     if runner.draining:
         return Rejection(STOPPING)
@@ -57,5 +70,5 @@ def _unknown(message: CallMessage, kind: str, route: Route | None) -> Rejection:
     """Reject a procedure that the handler does not serve, or that is of another kind."""
     if message.prc == ALIVE:
         return Rejection(INVALID)  # a ping, to which this is the reply
-    is_of = "" if route is None else f"; it is {_A[route.procedure.kind]}"
+    is_of = "" if route is None else f"; it is {_A[route.kind]}"
     return Rejection(INVALID, f"there is no {kind} {message.prc!r}{is_of}")

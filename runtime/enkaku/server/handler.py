@@ -144,6 +144,7 @@ class Route:
         send: Slot[Any] | None = None,
     ) -> None:
         self.procedure: Final = procedure
+        self.kind: Final = procedure.kind
         self.method: Final = method
         self.send: Final = send
         self.result: Final = result if result is not None and result.declared else None

@@ -90,13 +90,12 @@ class HandlerQueue:
     def claim(self) -> bool:
         """Claim a free handler; return whether there is one, and no call waits for it."""
         pool, running = self._pool, self._running
-        if pool.starved or self._calls or running >= self._most:
+        if pool.starved or self._calls:
             return False
-        if (
-            pool.running >= pool.most
-            if not running
-            else pool.running >= pool.shared or pool.waiting
-        ):
+        if running:
+            if running >= self._most or pool.running >= pool.shared or pool.waiting:
+                return False
+        elif pool.running >= pool.most:
             return False
         self._running = running + 1
         pool.running += 1

@@ -35,10 +35,9 @@ logger: Final = logging.getLogger("enkaku.server")
 # Looking up the members of an enum is slow before Python 3.12.
 _FINISH: Final = Step.FINISH
 _RELEASE: Final = Step.RELEASE
-_AFTER_SUCCESS: Final = {
-    state: then for (state, step), then in SERVER.items() if step is Step.SUCCEED
-}
+_RUNNING: Final = ServerState.RUNNING
 _RELEASED: Final = ServerState.RELEASED
+_AFTER_SUCCESS: Final = SERVER[_RUNNING, Step.SUCCEED]
 
 
 class _Pause:
@@ -173,7 +172,7 @@ class Runner:
         serving.send(None)  # as far as its pause
         loop = self._loop
         task = loop.create_task(serving) if self._has_factory else asyncio.Task(serving, loop=loop)
-        if call.task is None and call in self.running:
+        if call.state is not _RELEASED:  # as it is if the task is eager, and has ended
             call.task = task
 
     def close(self, call: ServerCall) -> None:
@@ -298,16 +297,14 @@ class Runner:
 
     def _reply_result(self, call: ServerCall, val: bytes | None) -> None:
         message = encode_result(call.rid, val)
-        state = None
-        if type(call) is ServerCall and call.answered and not call.blocks:
-            state = _AFTER_SUCCESS.get(call.state)
-        if state is None:
+        is_request = type(call) is ServerCall and call.answered
+        if not is_request or call.state is not _RUNNING or call.blocks:
             self._reply(call, message, "result")
             return
         # The usual end of a request: _reply() and _end() in one, without the steps that only other calls need.
-        call.state = state
+        call.state = _AFTER_SUCCESS
         call.task = None
-        call.bytes_sent += len(message) + NEWLINE_SIZE
+        call.bytes_sent = len(message) + NEWLINE_SIZE
         self._transport.write(message)
         call.outcome, call.ended = "result", time.monotonic()
         del self.by_rid[call.rid], self.running[call]

@@ -33,6 +33,7 @@ from enkaku.wire.messages import (
     NEWLINE_SIZE,
     Abort,
     CallMessage,
+    ClientEnvelope,
     Credit,
     End,
     Event,
@@ -62,11 +63,6 @@ __all__ = ["Session"]
 
 _OVERFLOW: Final = ErrorReply(ErrorCode.TOO_SLOW.value, "Too many items wait to be handled")
 
-_KINDS: Final[Mapping[type[CallMessage], str]] = {
-    OpenRequest: "request",
-    OpenStream: "stream",
-    OpenChannel: "channel",
-}
 # Bytes of a message that is handled by itself, if it cannot have too many values.
 _LARGE: Final = 32 * 1024
 _HUGE: Final = 1024 * 1024  # bytes of a message that is handled in several iterations
@@ -114,8 +110,9 @@ class Session:
         "_context",
         "_counted",
         "_intake",
-        "_is_first",
+        "_introduced",
         "_is_received",
+        "_is_usual",
         "_large",
         "_lifecycle",
         "_limits",
@@ -126,10 +123,11 @@ class Session:
         "_policy",
         "_received",
         "_replies",
+        "_routes",
         "_runner",
-        "_shallow",
         "_slices",
         "_small",
+        "_small_backlog",
         "_stall_timer",
         "_taken",
         "_transport",
@@ -181,7 +179,8 @@ class Session:
             loop=self._loop,
             end_at_deadline=self._runner.end_at_deadline,
         )
-        self._shallow = limits.depth < DEPTH_MAX
+        self._routes = policy.routes
+        self._small_backlog = limits.backlog < _LEAST_BACKLOG
         self._large = min(_LARGE, limits.values // VALUES_MAX)
         self._small = min(SMALL, self._large)
         self._intake = _Intake.OPEN
@@ -192,8 +191,9 @@ class Session:
         self._plain: Plain | None = None  # that message, without its escapes
         self._received = False
         self._lost = False
-        self._is_first = True  # the next message that is valid
-        self._client = _NO_EXTENSIONS  # those that it supports
+        self._introduced = False  # by a valid message, which says what the client supports
+        self._is_usual = False  # whether messages need nothing of _decode_unusual()
+        self._client = _NO_EXTENSIONS  # the extensions that it supports
         self._taken: asyncio.Future[None] | None = None  # while somebody waits for ``taken_up``
         if posts is not None:
             self._capacity.hold(POST_SIZE)
@@ -303,16 +303,11 @@ class Session:
             return
         if self._lifecycle.watches_idle:
             self._lifecycle.on_activity()
-        if not self._received and batch:
-            self._received = True
-            first = batch[0]
-            if type(first) is bytes and first.startswith(BOM):
-                batch = [first.removeprefix(BOM), *batch[1:]]
         if len(batch) == 1 and len(batch[0]) <= self._small:  # nothing to measure, nor to defer
             self._handle_one(batch[0])
         else:
             self._handle_batch(batch)
-        if not self._transport.writable or self._limits.backlog < _LEAST_BACKLOG:
+        if self._small_backlog or not self._transport.writable:
             self._lifecycle.check_backlog()
 
     def _handle_batch(self, batch: Sequence[bytes | Oversized]) -> None:
@@ -458,19 +453,15 @@ class Session:
 
     def _handle_one(self, raw: bytes | Oversized) -> None:
         if type(raw) is Oversized:
+            self._received = True
             self._replies.oversized(raw)
             return
         try:
-            if self._shallow:
-                require_depth(raw, self._limits.depth)
-            message = decode_client_message(raw)
+            message = decode_client_message(raw) if self._is_usual else self._decode_unusual(raw)
         except InvalidMessage as error:
             if self._replies.undecodable(error) and not self.reason:
                 self.drop("the client sent too many invalid messages")
             return
-        if self._is_first:
-            self._is_first = False
-            self._on_first(message.header)
         payload, size = message.payload, len(raw) + NEWLINE_SIZE
         # Not isinstance(), which takes five times as long for each class that it is not.
         if type(payload) is OpenRequest:
@@ -488,12 +479,24 @@ class Session:
         else:
             self._end(payload)
 
+    def _decode_unusual(self, raw: bytes) -> ClientEnvelope:
+        """Decode the first messages, until one is valid; and each that has to be less deep than the decoder allows."""
+        if not self._received:
+            self._received = True
+            raw = raw.removeprefix(BOM)
+        require_depth(raw, self._limits.depth)
+        message = decode_client_message(raw)
+        if not self._introduced:
+            self._introduced = True
+            self._is_usual = self._limits.depth >= DEPTH_MAX
+            self._on_first(message.header)
+        return message
+
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
         if self._lost:
             return
-        kind = _KINDS[type(message)]
-        route = self._policy.routes.get(message.prc)
-        rejection = admission.check(self._runner, message, header, kind, route)
+        route = self._routes.get(message.prc)
+        rejection = admission.check(self._runner, message, header, route)
         if rejection is not None:
             self._replies.reject(message.rid, message.prc, rejection)
             return
@@ -516,14 +519,13 @@ class Session:
             self._replies.send(message.rid, FAILED)
             return
         now = self._lifecycle.idle.last = time.monotonic()
-        ttl = None if header.ttl is UNSET else header.ttl / 1000
-        if kind == "request":
-            longest = self._limits.request_time  # as due_after() would, without another function
-            seconds = longest if ttl is None or (longest is not None and longest < ttl) else ttl
-            due = None if seconds is None else now + seconds
+        due = None if header.ttl is UNSET else now + header.ttl / 1000
+        if type(message) is OpenRequest:
+            longest = self._limits.request_time
+            if longest is not None and (due is None or now + longest < due):
+                due = now + longest
             call = ServerCall(route.procedure, self._context, now, due, message.rid)
         else:
-            due = due_after(now, ttl)
             call = self._make_stream(message.rid, route, header, now, due)
         call.bytes_received = size
         # As decoded_size() does, without another function for each small message.
@@ -571,8 +573,8 @@ class Session:
         self._transport.write(encode_credit(call.rid, granted))
 
     def _event(self, message: Event, size: int) -> None:
-        route, waiting = self._policy.routes.get(message.prc), self._runner.events
-        if route is None or route.procedure.kind != "event":
+        route, waiting = self._routes.get(message.prc), self._runner.events
+        if route is None or route.kind != "event":
             self._replies.report(f"there is no event {message.prc!r}")
         elif self._runner.cancelled:
             pass

@@ -95,6 +95,7 @@ class Pieces:
     terminator: ClassVar[bytes] = b""
 
     unfinished = 0  # nothing is ever incomplete
+    changed = False
     violation = ""
 
     def __init__(self, _: int, /) -> None: ...

@@ -36,6 +36,20 @@ class CoalescingWriter(ABC):
             it to ``_alone`` when it reads.
     """
 
+    # With more than 30 attributes in a dictionary, Python 3.11 would look up each method of the transport at each call.
+    __slots__ = (
+        "__weakref__",
+        "_alone",
+        "_joined_until",
+        "_loop",
+        "_pending",
+        "_pending_size",
+        "_replying",
+        "_scheduled",
+        "_single_writes",
+        "_terminator",
+    )
+
     def __init__(self, loop: asyncio.AbstractEventLoop, terminator: bytes) -> None:
         self._loop: Final = loop
         self._terminator: Final = terminator

@@ -98,6 +98,34 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         writable: Whether ``drain`` would return at once.
     """
 
+    __slots__ = (
+        "_buffer",
+        "_credentials",
+        "_direct",
+        "_early_data",
+        "_error",
+        "_framing",
+        "_keepalive",
+        "_lost",
+        "_message_left",
+        "_message_time",
+        "_message_timer",
+        "_on_open",
+        "_peer",
+        "_reading_paused",
+        "_receiver",
+        "_state",
+        "_tls",
+        "_tls_replies",
+        "_transport",
+        "_unfinished",
+        "_view",
+        "_write_queue",
+        "_write_timeout",
+        "_written",
+        "writable",
+    )
+
     def __init__(
         self,
         on_open: "OnOpen",
