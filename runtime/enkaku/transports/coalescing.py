@@ -71,12 +71,12 @@ class CoalescingWriter(ABC):
             return
         size = self._pending_size + len(message)
         self._pending.append(message)
+        self._pending_size = size
         if size >= _FLUSH_SIZE or now >= self._joined_until:
             self._replying = False
             self._joined_until = now + _PAUSE
             self._flush()
             return
-        self._pending_size = size
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._end_iteration)
