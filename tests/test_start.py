@@ -57,7 +57,9 @@ def test_unknown_name_raises_attribute_error() -> None:
 def test_lazy_names_match_type_checking_imports() -> None:
     branch = next(each for each in ast.parse(SOURCE.read_text()).body if isinstance(each, ast.If))
     told = {
-        (each.module or each.names[0].name).removeprefix("enkaku."): tuple(name.name for name in each.names)
+        (each.module or each.names[0].name).removeprefix("enkaku."): tuple(
+            name.name for name in each.names
+        )
         for each in branch.body
         if isinstance(each, ast.ImportFrom)
     }
