@@ -17,7 +17,7 @@ import pytest
 import trustme
 import uvloop
 from hypothesis import settings
-from support import LONG, Connect, open_sockets, over_pipes, tcp_port
+from support import LONG, Connect, Serving, open_sockets, over_pipes, tcp_port
 from webserver import serving_app
 
 pytest_plugins = ["xdist_groups"]
@@ -120,17 +120,58 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def _dial(request: pytest.FixtureRequest) -> Connect:
+    transport: str = request.param.removesuffix(BACK)
+
     def connect(
         handler: enkaku.Handler, **options: Any
     ) -> AbstractAsyncContextManager[enkaku.Connection]:
         client = {"limits": options.get("limits")}
         for name in [name for name in options if name.startswith("client_")]:
             client[name.removeprefix("client_")] = options.pop(name)
-        if request.param == "memory":
-            return _bounded(enkaku.connect_memory(handler, connection_options=client, **options))
-        return _bounded(_over_socket(request, handler, options, client))
+        if request.param.endswith(BACK):
+            return _bounded(_from_server(request, transport, handler, options, client))
+        return _bounded(_over_any(request, transport, handler, options, client))
 
     return connect
+
+
+@asynccontextmanager
+async def _from_server(
+    request: pytest.FixtureRequest,
+    transport: str,
+    handler: enkaku.Handler,
+    options: dict[str, Any],
+    client: dict[str, Any],
+) -> AsyncGenerator[enkaku.Connection, None]:
+    """Connect the other way round: a server calls its client, whose handler this is. The options change sides, too."""
+    other = client.pop("handler", None) or Serving()
+    if not (options.keys() <= _BOTH_SIDES and client.keys() <= _BOTH_SIDES):
+        pytest.skip("the other side has no such option")
+    opened: asyncio.Queue[enkaku.ConnectionInfo] = asyncio.Queue()
+
+    @asynccontextmanager
+    async def lifespan(connection: enkaku.ConnectionInfo) -> AsyncGenerator[None, None]:
+        opened.put_nowait(connection)
+        yield
+
+    mine: dict[str, Any] = {**options, "handler": handler}
+    async with _over_any(request, transport, other, client | {"lifespan": lifespan}, mine):
+        yield (await opened.get()).client(lambda connection: connection)
+
+
+_BOTH_SIDES = {"limits", "observers", "interceptors"}
+
+
+def _over_any(
+    request: pytest.FixtureRequest,
+    transport: str,
+    handler: enkaku.Handler,
+    options: dict[str, Any],
+    client: dict[str, Any],
+) -> AbstractAsyncContextManager[enkaku.Connection]:
+    if transport == "memory":
+        return enkaku.connect_memory(handler, connection_options=client, **options)
+    return _over_socket(request, transport, handler, options, client)
 
 
 @asynccontextmanager
@@ -144,28 +185,29 @@ async def _bounded(
 @asynccontextmanager
 async def _over_socket(
     request: pytest.FixtureRequest,
+    transport: str,
     handler: enkaku.Handler,
     options: dict[str, Any],
     client: dict[str, Any],
 ) -> AsyncGenerator[enkaku.Connection, None]:
-    if request.param == "unix":
+    if transport == "unix":
         path = request.getfixturevalue("socket_path")
         async with enkaku.serve_unix(handler, path, **options):
             async with enkaku.connect_unix(path, **client) as connection:
                 yield connection
         return
-    if request.param in {"ws", "http"}:
-        dial = enkaku.connect_ws if request.param == "ws" else enkaku.connect_http
+    if transport in {"ws", "http"}:
+        dial = enkaku.connect_ws if transport == "ws" else enkaku.connect_http
         async with serving_app(enkaku.asgi(handler, **options)) as port:
-            async with dial(f"{request.param}://127.0.0.1:{port}/", **client) as connection:
+            async with dial(f"{transport}://127.0.0.1:{port}/", **client) as connection:
                 yield connection
         return
-    if request.param == "pipes":
+    if transport == "pipes":
         async with over_pipes(handler, options, client) as connection:
             yield connection
         return
     host = "127.0.0.1"
-    secure = request.param == "tls"
+    secure = transport == "tls"
     server_side = request.getfixturevalue("server_tls") if secure else None
     client_side = request.getfixturevalue("client_tls") if secure else None
     async with enkaku.serve_tcp(handler, host, ssl=server_side, **options) as server:
@@ -175,13 +217,19 @@ async def _over_socket(
             yield connection
 
 
-@pytest.fixture(params=["memory", "unix"])
+BACK = "-back"  # of a fixture's parameter: the calls come from the server
+
+
+@pytest.fixture(params=["memory", "unix", "memory-back", "unix-back"])
 def connect(request: pytest.FixtureRequest) -> Connect:
     """Connect to a handler, without a socket and with one: for what calls do, whatever carries their messages."""
     return _dial(request)
 
 
-@pytest.fixture(params=["memory", "unix", "tcp", "tls", "pipes", "ws", "http"])
+_TRANSPORTS = ("memory", "unix", "tcp", "tls", "pipes", "ws", "http")
+
+
+@pytest.fixture(params=[*_TRANSPORTS, *(each + BACK for each in _TRANSPORTS)])
 def connect_anyhow(request: pytest.FixtureRequest) -> Connect:
     """Connect to a handler over every transport, on every event loop: for ends, and for buffers that are full.
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 
 import enkaku
 import pytest
+from enkaku.both_ways import make_server, serve_peer
 from enkaku.transports.base import Oversized
 from enkaku.transports.stdio.pipes import Pipes
 from enkaku.transports.stdio.transport import PipeTransport
@@ -347,13 +348,14 @@ async def over_pipes(
 ) -> AsyncGenerator[enkaku.Connection, None]:
     """Connect to a handler over two pipes of this process, whose ends are a connection's."""
     to_server, to_client = os.pipe(), os.pipe()
-    server = enkaku.Server(handler, **options)
+    server = make_server(handler, options)  # type: ignore[arg-type] # of a test
     server_end, client_end = PipeTransport("stdio"), PipeTransport("process:server")
     Pipes(server_end, to_server[0], to_client[1])
     Pipes(client_end, to_client[0], to_server[1])
     server.connected_alone(server_end)
     async with server.running(None, ("stdio",)):
-        connection = enkaku.Connection(client_end, **client)
+        served = await serve_peer(client)  # type: ignore[arg-type] # of a test
+        connection = enkaku.Connection(client_end, None, served, **client)
         try:
             yield connection
         finally:

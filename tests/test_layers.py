@@ -21,6 +21,7 @@ DRAWN = {
         connections serve
         asgi_app
         http_app
+        both_ways
         preparation composition
         client server
         options

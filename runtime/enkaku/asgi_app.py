@@ -20,6 +20,7 @@ from enkaku.transports.websocket.transport import (
     WebSocketTransport,
 )
 
+from .both_ways import make_server
 from .http_app import HttpApp
 from .options import ServerOptions, check_server
 from .preparation import prepare_large
@@ -103,7 +104,7 @@ class AsgiApp:
     async def _ready(self) -> Server:
         loop = asyncio.get_running_loop()
         if self._server is None or self._loop is not loop:
-            self._server, self._loop = Server(self._handler, **self._options), loop
+            self._server, self._loop = make_server(self._handler, self._options), loop
             self._http = HttpApp(self._server, self._access, self._script)
             self._prepared = loop.create_task(prepare_large(self._handler))
         if self._prepared is not None and not self._prepared.done():

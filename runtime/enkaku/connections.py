@@ -26,6 +26,7 @@ from ._checks import (
     require_strings,
     require_text,
 )
+from .both_ways import serve_peer
 from .errors import MissingExtra, UsageError
 from .limits import Limits
 from .options import ConnectionOptions, check_connection
@@ -325,6 +326,7 @@ async def _connect(
     close_timeout: float = 2.0,
 ) -> AsyncGenerator[Connection, None]:
     check_connection(options, own)
+    served = await serve_peer(options)
     reconnect = options.get("reconnect")
     connector = None if reconnect is None else Connector(dial, reconnect, dial.where)
     if connector is None or dial.timeout is None:
@@ -332,7 +334,7 @@ async def _connect(
     else:
         transport = await connector.connect(within=dial.timeout)
     try:
-        connection = Connection(transport, connector, **options)
+        connection = Connection(transport, connector, served, **options)
     except BaseException:
         transport.abort()
         raise

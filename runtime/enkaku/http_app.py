@@ -4,6 +4,9 @@ Each message of a client is the body of a POST. A request, and an event, is a co
 channel opens a session: its response is the feed, which carries what the server sends to the session's calls. Later
 openings, items, aborts and credits are POSTs that name the session. Clients of the TypeScript implementation name it in openings
 only, so that their other messages are matched by the id of the call.
+
+The server's own calls to a client are sent on the feed, and the client replies in a batch. A request or event of a client that can be
+called names the session, so that its handler calls the client there.
 """
 
 import asyncio
@@ -60,6 +63,8 @@ _INDEX_MIN: Final = 1000  # ids of calls
 _OPENINGS: Final = frozenset({"stream", "channel"})
 _TO_CALLS: Final = frozenset({"send", "abort"})
 _OURS_TO_CALLS: Final = frozenset({"send", "abort", "credit", "end"})
+_REPLIES: Final = frozenset({"receive", "result", "error"})  # to calls of the server
+_BATCHED: Final = _OURS_TO_CALLS | _REPLIES | {"event"}
 
 
 T = TypeVar("T")
@@ -266,7 +271,7 @@ class HttpApp:
     def _connect(self, exchange: Exchange, scope: Scope) -> tuple[PostTransport, Session | None]:
         """Return a connection for one POST, and its session, unless the server stops. The caller finishes the transport."""
         transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
-        session = self._server.admit(transport, brief=True)
+        session = self._server.admit(transport, brief=True, through=self._callable(exchange))
         if transport.paused:  # a lifespan has begun, which may take long
             transport.watch(exchange)
         return transport, session
@@ -309,6 +314,12 @@ class HttpApp:
                 self._answered.set_result(None)
                 self._answered = None
             await transport.finish()
+
+    def _callable(self, exchange: Exchange) -> Session | None:
+        """Return the session that a request or event names, if its client can be called."""
+        name = exchange.headers.get(_SESSION)
+        feed = None if name is None else self._feeds.get(name.decode("latin-1"))
+        return feed.session if feed is not None and feed.session.callable else None
 
     async def _wait_answered(self) -> None:
         """Wait until no request is being answered."""
@@ -478,7 +489,7 @@ async def _answer_script(exchange: Exchange, script: bytes) -> None:
 def _is_batched(message: bytes) -> bool:
     head = read_head_quickly(message)
     # What cannot be read quickly is left to the session, which reports what is invalid.
-    return head is None or head[0] == "event" or head[0] in _OURS_TO_CALLS
+    return head is None or head[0] in _BATCHED
 
 
 def _complete(transport: PostTransport, rid: str, body: bytes) -> None:

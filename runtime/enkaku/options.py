@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
-from typing import Final, TypedDict, cast
+from typing import Final, Protocol, TypedDict, cast
 
 from enkaku.calls.observers import (
     Interceptor,
@@ -32,6 +32,7 @@ from .limits import Limits
 
 __all__ = [
     "CallOptions",
+    "Callbacks",
     "ConnectionOptions",
     "Reconnect",
     "ServerOptions",
@@ -111,6 +112,14 @@ class StreamOptions(TypedDict, total=False):
     when_full: WhenFull
 
 
+class Callbacks(Protocol):
+    """A handler, whose methods serve the procedures of a protocol."""
+
+    def __routes__(self) -> Sequence[object]:
+        """Return the procedures, and the methods that serve them."""
+        ...
+
+
 class ConnectionOptions(TypedDict, total=False):
     """Options of a client's connection.
 
@@ -121,6 +130,8 @@ class ConnectionOptions(TypedDict, total=False):
         interceptors: Wrap each call; the first is outermost.
         reconnect: Reconnect policy after the connection is lost; None, the default, does not reconnect. Calls that are open
             at the loss end with ``ConnectionLost``; new ones wait for the next connection.
+        handler: Serves calls of the server, a generated handler; None, the default, for none. ``limits``, ``observers`` and
+            ``interceptors`` are also for those calls.
     """
 
     limits: Limits | None
@@ -128,6 +139,7 @@ class ConnectionOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     interceptors: Sequence[Interceptor]
     reconnect: Reconnect | None
+    handler: Callbacks | None
 
 
 class ServerOptions(TypedDict, total=False):
@@ -139,7 +151,8 @@ class ServerOptions(TypedDict, total=False):
         explain_refusals: Whether to send validation details to the client whose value was rejected. By default, the error
             has none, and the details are logged.
         observers: Notified of calls and connections.
-        interceptors: Wrap each handler; the first is outermost.
+        interceptors: Wrap each handler, and each call that the server makes to a client; the first is outermost. The call
+            of a handler is a ``ServerCall``.
         lifespan: Wraps each connection, unlike the lifespan of ASGI, which wraps the application: code to run when a
             connection opens and when it ends. Several, in a list, wrap it together; the first is outermost.
     """

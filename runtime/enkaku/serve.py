@@ -29,6 +29,7 @@ from enkaku.transports.stdio.transport import StdioTransport
 
 from ._checks import async_block
 from .asgi_app import AsgiApp
+from .both_ways import make_server
 from .errors import MissingExtra
 from .limits import Limits
 from .options import ServerOptions, check_server
@@ -64,7 +65,7 @@ async def serve_unix(
         TransportError: The socket cannot be created.
     """
     check_server(options, ("mode",))
-    server = Server(handler, **options)
+    server = make_server(handler, options)
     await prepare_large(handler)
     where = os.fspath(path)
     listener = Listener(server.connected, peer=f"a client of unix:{where}", log=server.log)
@@ -107,7 +108,7 @@ async def serve_tcp(
         UsageError: The address is not valid, or ``keepalive`` is not from 2 to 32,767 seconds.
     """
     check_server(options, _TCP)
-    server = Server(handler, **options)
+    server = make_server(handler, options)
     await prepare_large(handler)
     listener = _tcp_listener(server, ssl, keepalive)
     with foreign_errors(f"tcp:{join_address(host, port)}"):
@@ -144,7 +145,7 @@ async def serve_socket(
         UsageError: The socket is of another kind, or not bound. It stays open.
     """
     check_server(options, _TCP)
-    server = Server(handler, **options)
+    server = make_server(handler, options)
     require_stream(sock)
     address = describe_address(sock.getsockname())
     await prepare_large(handler)
@@ -237,7 +238,7 @@ async def serve_stdio(
         TransportError: Stdin or stdout is closed.
         UsageError: This process serves its stdin and stdout already.
     """
-    server = Server(handler, **options)
+    server = make_server(handler, options)
     await prepare_large(handler)
     with foreign_errors(_STDIO):
         stdio = Stdio()

@@ -205,6 +205,34 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "test_stop_drops_client_that_reads_nothing",
         ),
     },
+    "A call from the server to a client": {
+        "it is lost": (
+            "test_lost_connection_ends_calls_of_both_ways",
+            "test_lost_client_ends_call_that_waits_for_it",
+            "test_client_of_lost_connection_raises_connection_lost",
+        ),
+        "it has no handler": (
+            "test_client_without_handler_is_not_supported",
+            "test_client_that_shows_no_call_is_never_called",
+        ),
+        "it has sent no message yet": ("test_call_waits_for_first_message_of_client",),
+        "it does not answer": ("test_deadline_of_server_ends_its_call",),
+        "it sends nothing at all": ("test_silent_client_is_pinged_and_lost",),
+        "it closes its connection, and its handler does not finish": (
+            "test_close_cancels_handlers_of_client_in_time",
+        ),
+        "the server stops": ("test_stop_ends_handlers_that_wait_for_callbacks",),
+        "it replies to unknown calls, or twice": ("test_strange_reply_of_client_harms_nothing",),
+        "it sends more items than it was granted": (
+            "test_client_that_exceeds_its_window_loses_the_call",
+        ),
+        "it sends a result of more than `Limits.values` values": (
+            "test_result_with_too_many_values_ends_the_call",
+        ),
+        "it sends more invalid replies than `Limits.invalid`": (
+            "test_invalid_replies_of_client_end_connection",
+        ),
+    },
     "A peer reads nothing": {
         "the server does not read its requests": ("test_client_drops_server_that_reads_nothing",),
         "an event waits for the write buffer": ("test_event_waiting_for_buffer_raises_with_cause",),

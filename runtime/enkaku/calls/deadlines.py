@@ -45,6 +45,14 @@ class Scope(Protocol):
         """Return their deadline; None without one."""
         ...
 
+    def give_up_place(self, connection: object) -> Callable[[object], None] | None:
+        """Need no place among the handlers while the task waits for a call on a connection.
+
+        Returns:
+            What takes the place back, with any argument; None if the task serves no call of that connection.
+        """
+        ...
+
 
 class Block:
     """The scope of a ``deadline()``.
@@ -65,6 +73,10 @@ class Block:
             return None
         outer = None if self.outer is None else self.outer.limit()
         return self._due if outer is None else min(self._due, outer)
+
+    def give_up_place(self, connection: object) -> Callable[[object], None] | None:
+        """Give up the place of the outer scope."""
+        return None if self.outer is None else self.outer.give_up_place(connection)
 
 
 scope: Final[ContextVar[Scope | None]] = ContextVar("enkaku_scope", default=None)

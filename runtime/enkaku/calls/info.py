@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from typing import Final, Generic, Literal, Never, TypeAlias, TypeVar, cast, overload
 
+from enkaku.errors import UsageError
 from enkaku.procedures import Procedure
 from enkaku.transports.base import PeerCredentials
 from enkaku.transports.request import HttpRequest
@@ -78,7 +79,16 @@ class ConnectionInfo(Watched):
         opened: When it was opened, by ``time.monotonic()``.
     """
 
-    __slots__ = ("_list_calls", "_state", "credentials", "opened", "peer", "request")
+    __slots__ = (
+        "_connect_peer",
+        "_list_calls",
+        "_peer",
+        "_state",
+        "credentials",
+        "opened",
+        "peer",
+        "request",
+    )
 
     def __init__(
         self,
@@ -87,6 +97,7 @@ class ConnectionInfo(Watched):
         list_calls: "Callable[[], Iterable[Call]]" = tuple,
         *,
         request: HttpRequest | None = None,
+        connect_peer: "Callable[[], object] | None" = None,
     ) -> None:
         self.peer: Final = peer
         self.credentials: Final = credentials
@@ -94,6 +105,30 @@ class ConnectionInfo(Watched):
         self.opened: Final = time.monotonic()
         self._state: State | None = None  # made at its first use, since most connections need none
         self._list_calls = list_calls
+        self._connect_peer = connect_peer
+        self._peer: ConnectionInfo | None = None  # another connection to it, which carries calls
+
+    def share_peer(self, other: "ConnectionInfo") -> None:
+        """Call the other end through another connection to it. Called by the session."""
+        self._peer = other
+
+    def leads_to(self, connection: object) -> bool:
+        """Return whether calls through a connection reach the other end of this one."""
+        return connection is (self._peer or self)
+
+    def client(self, make: "Callable[[Never], T]") -> T:
+        """Return a client that calls the other end: at the server the client's handler, at the client the server.
+
+        Args:
+            make: A generated client class.
+
+        Raises:
+            UsageError: The server was made without a way to call its clients, by ``Server()`` itself.
+        """
+        connect = (self._peer or self)._connect_peer  # noqa: SLF001 # of the same class
+        if connect is None:
+            raise UsageError(f"client(): no calls can be made on this connection to {self.peer}")
+        return cast("Callable[[object], T]", make)(connect())
 
     @property
     def state(self) -> State:

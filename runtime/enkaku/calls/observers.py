@@ -87,27 +87,31 @@ _METHODS: Final = tuple(name for name in vars(Observer) if not name.startswith("
 class Observers(Observer):
     """Notifies several observers; logs the exceptions that they raise.
 
+    Args:
+        observers: The observers.
+        of_connections: Whether they are notified of connections; not where another half of the same end does that.
+
     Attributes:
         log: Limits what is logged of the same events.
         started: The methods that are notified of calls that start; ``call_started`` need not be called without any.
         ended: The same for calls that end.
     """
 
-    def __init__(self, observers: Sequence[Observer] = ()) -> None:
+    def __init__(self, observers: Sequence[Observer] = (), *, of_connections: bool = True) -> None:
         def overridden(name: str) -> tuple[Callable[..., None], ...]:
             methods = [getattr(observer, name) for observer in observers]
             default = vars(Observer)[name]
             return tuple(each for each in methods if getattr(each, "__func__", None) is not default)
 
-        self._opened: Final = overridden("connection_opened")
-        self._lost: Final = overridden("connection_lost")
+        self._opened: Final = overridden("connection_opened") if of_connections else ()
+        self._lost: Final = overridden("connection_lost") if of_connections else ()
         self.started: Final = overridden("call_started")
         self.ended: Final = overridden("call_ended")
         self._invalid: Final = overridden("invalid_message")
         self._overloaded: Final = overridden("overloaded")
         self._dropped: Final = overridden("item_dropped")
         self._stuck: Final = overridden("handler_stuck")
-        self._draining: Final = overridden("draining")
+        self._draining: Final = overridden("draining") if of_connections else ()
         self.log: Final = LogLimit()
 
     def connection_opened(self, connection: ConnectionInfo) -> None:

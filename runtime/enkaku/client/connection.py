@@ -23,6 +23,7 @@ from enkaku.transports.base import Transport
 from enkaku.values.slot import Slot
 from enkaku.wire.messages import NEWLINE_SIZE, encode_event
 
+from .paired import ServedCalls
 from .reconnect import ConnectionState, Connector, Sessions, States
 from .session import ClientSession, Reply, RequestCall, finish, timed_out
 from .streams import ClientChannel, ClientStream, PreparedCall, decode_reply
@@ -78,6 +79,7 @@ class Connection:
     Args:
         transport: Carries the messages; started here.
         connector: Makes further transports; None if the connection does not reconnect.
+        served: Serves the calls of the server; made from the option ``handler`` by the function that connects.
         options: See ``ConnectionOptions``.
     """
 
@@ -85,14 +87,30 @@ class Connection:
         self,
         transport: Transport,
         connector: Connector | None = None,
+        served: ServedCalls | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> None:
         limits = options.get("limits") or Limits()
         observers = Observers(options.get("observers", ()))
+        if served is None and options.get("handler") is not None:
+            raise UsageError(
+                "handler: only the functions that connect take it, such as connect_unix"
+            )
+        connect_peer = None if served is None else lambda: self
+        sessions = Sessions(connector, limits, observers, served, connect_peer)
+        self._begin(sessions, options.get("interceptors", ()), options.get("timeout", _TIMEOUT))
+        self._sessions.start(transport)
+
+    def _begin(
+        self,
+        sessions: Sessions,
+        interceptors: Sequence[Interceptor],
+        timeout: float | None = _TIMEOUT,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._timeout = options.get("timeout", _TIMEOUT)
-        self._interceptors: Sequence[Interceptor] = tuple(options.get("interceptors", ()))
-        self._sessions = Sessions(transport, connector, limits, observers)
+        self._timeout = timeout
+        self._interceptors: Sequence[Interceptor] = tuple(interceptors)
+        self._sessions = sessions
 
     def __repr__(self) -> str:
         return f"<connection to {self.peer}: {self.state}, {len(self.calls)} open calls>"

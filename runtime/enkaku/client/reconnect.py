@@ -9,16 +9,18 @@ next session until their deadline. Every change of state is kept for ``Connectio
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from enkaku.calls.deadlines import left
 from enkaku.calls.observers import Observers
-from enkaku.errors import ConnectFailed, ConnectionLost, TransportError
+from enkaku.errors import ConnectFailed, ConnectionLost, TransportError, UsageError
 from enkaku.limits import Limits
 from enkaku.options import Reconnect
 from enkaku.procedures import Procedure
 from enkaku.transports.base import Dial, Transport
 
+from .paired import ServedCalls, ServingSession
 from .session import ClientSession, timed_out
 
 __all__ = ["ConnectionState", "Connector", "Sessions", "StateHistory", "States"]
@@ -173,35 +175,44 @@ class Sessions:
     """The client sessions of a connection: one; or, with a connector, one after the other.
 
     Args:
-        transport: Carries the first one.
-        connector: Makes the transports of the others; None if the connection fails with the first.
+        connector: Makes the transports of all but the first one; None if the connection fails with that.
         limits: The limits of each session.
         observers: Are notified of each session.
+        served: Serves the calls of the server, if the client has a handler.
+        connect_peer: Returns the connection, for its handlers.
 
     Attributes:
         history: The states of the connection.
         session: The newest session.
     """
 
+    session: ClientSession
+
     def __init__(
         self,
-        transport: Transport,
         connector: Connector | None,
         limits: Limits,
         observers: Observers,
+        served: ServedCalls | None = None,
+        connect_peer: Callable[[], object] | None = None,
     ) -> None:
         self.history: Final = StateHistory()
         self._connector = connector
         self._limits = limits
         self._observers = observers
+        self._served = served
+        self._connect_peer = connect_peer
         self._connecting: asyncio.Task[None] | None = None
         self._end: Exception | None = None
-        self.session = self._new_session(transport)
 
     @property
     def reconnects(self) -> bool:
         """Whether another session may follow the last one."""
         return self._connector is not None and not self.history.final
+
+    def start(self, transport: Transport) -> None:
+        """Begin the first session."""
+        self.session = self._new_session(transport)
 
     async def ready(self, procedure: Procedure, due: float | None) -> ClientSession:
         """Return an open session; if one may follow, wait for it until ``due``.
@@ -227,12 +238,19 @@ class Sessions:
         return self.reconnects
 
     async def close(self, *, within: float) -> None:
-        """Close the session; none follows."""
+        """Close the session; none follows. Handlers are asked to finish before."""
+        served = self._served
+        if served is not None and served.is_served_by(asyncio.current_task()):
+            raise UsageError(
+                "close(): a handler cannot wait for the end of its own connection; start a task that closes it"
+            )
         self.history.append("closed")
         try:
             if self._connecting is not None:
                 self._connecting.cancel()
                 await asyncio.wait([self._connecting])
+            if served is not None:
+                await served.stop(within=within)
         finally:
             await self.session.close(within=within)
             self._observers.log.flush()
@@ -254,7 +272,12 @@ class Sessions:
             ) from self._end
 
     def _new_session(self, transport: Transport) -> ClientSession:
-        return ClientSession(transport, self._limits, self._observers, self._on_lost)
+        limits, observers = self._limits, self._observers
+        if self._served is None:
+            return ClientSession(transport, limits, observers, self._on_lost)
+        return ServingSession(
+            transport, limits, observers, self._on_lost, self._served, self._connect_peer
+        )
 
     def _on_lost(self, session: ClientSession) -> None:
         if self.history.final:

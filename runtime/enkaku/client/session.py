@@ -49,7 +49,7 @@ from enkaku.flow.inbox import ReadControl
 from enkaku.flow.send_window import EARLY, Window
 from enkaku.limits import Limits
 from enkaku.procedures import Procedure
-from enkaku.transports.base import Oversized, SeparateCalls, Transport
+from enkaku.transports.base import Oversized, PausesReading, SeparateCalls, Transport
 from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.messages import (
     ALIVE,
@@ -109,6 +109,11 @@ class OpenCall(Protocol):
         """The send window of a channel; None for other calls."""
         ...
 
+    @property
+    def over(self) -> asyncio.Future[Reply] | asyncio.Future[None]:
+        """Done when the call has ended, or the task that waits for its reply was cancelled."""
+        ...
+
     def on_accepted(self, *, flow_control: bool) -> None:
         """The server has accepted the call; or it does not support flow control, and so does not show that."""
 
@@ -158,6 +163,11 @@ class RequestCall(Call):
         """The call, as observers see it."""
         return self
 
+    @property
+    def over(self) -> asyncio.Future[Reply]:
+        """The reply."""
+        return self.reply
+
     def on_accepted(self, *, flow_control: bool) -> None:
         """Do nothing: the reply is all that is waited for."""
 
@@ -200,12 +210,14 @@ class ClientSession:
         limits: How much is buffered, and how long the server may be silent.
         observers: Are notified of what happens.
         on_lost: Called when no further calls can be made.
+        info: The connection, as observers see it, if another session has it, too.
 
     Attributes:
         is_open: Whether calls can be made.
         is_new: Whether no message was sent; see ``introduce``.
         leaving: Whether the server has said that it is about to stop.
         transport: Carries the messages.
+        reader: Pauses and resumes reading: the transport, unless another session shares it.
         write: Sends a message, without waiting.
         flow_control: Whether the server supports flow control, as far as it has shown.
         separate: The transport, if it carries each call by itself; else None.
@@ -217,9 +229,12 @@ class ClientSession:
         limits: Limits,
         observers: Observers,
         on_lost: Callable[["ClientSession"], None],
+        info: ConnectionInfo | None = None,
     ) -> None:
         self.loop: Final = asyncio.get_running_loop()
-        self.info: Final = ConnectionInfo(transport.peer, transport.credentials, self._list_calls)
+        self.info: Final = info or ConnectionInfo(
+            transport.peer, transport.credentials, self._list_calls
+        )
         self.limits: Final = limits
         self.observers: Final = observers
         self.reading: Final = ReadControl(
@@ -229,11 +244,13 @@ class ClientSession:
         self.flow_control: Literal["unknown", "yes", "no"] = "unknown"
         self.write: Final = transport.write
         self.transport: Final = transport
+        self.reader: PausesReading = transport
         self._on_lost = on_lost
         self._idle = IdleTimer(self._on_idle)
         self._pinged = False  # for the idle timeout, and nothing has come since
         self._probed = False  # a ping was sent to find out about flow control
         self._decode = decode_server_message if limits.depth >= DEPTH_MAX else self._decode_shallow
+        self._ping_rid = _PING
         self._rids = map(str, count(1))
         self._calls: dict[str, OpenCall] = {}
         self._slices = TimeSlices(self.messages_received, self._on_slices)
@@ -519,7 +536,7 @@ class ClientSession:
             return
         opened = self._calls.get(message.rid)
         if opened is None:
-            if message.rid == _PING:
+            if message.rid == self._ping_rid:
                 self._on_pong()
             else:
                 text = "%s: ignored a reply to unknown or ended call %.128r"
@@ -575,7 +592,7 @@ class ClientSession:
         """Ping the server, or end the connection: nothing was received for ``Limits.silence``."""
         if not self._calls:
             self._idle.restart(None)
-        elif self.reading.paused:
+        elif self._is_reading_paused():
             self._pinged = False  # the silence is this side's: it does not read
         elif self._pinged:
             seconds = 2 * (self.limits.silence or 0)
@@ -591,9 +608,12 @@ class ClientSession:
             self._pinged = True
             self._ping()
 
+    def _is_reading_paused(self) -> bool:
+        return self.reading.paused
+
     def _ping(self) -> None:
         # A server that validates messages answers this with EK08; an Enkaku server for Python logs nothing.
-        self.transport.write(encode_open("request", _PING, ALIVE, None))
+        self.transport.write(encode_open("request", self._ping_rid, ALIVE, None))
 
     def _on_pong(self) -> None:
         if self.flow_control != "yes":
@@ -632,9 +652,9 @@ class ClientSession:
 
     def _update_reading(self) -> None:
         if self.reading.paused or self._slices.waiting:
-            self.transport.pause_reading()
+            self.reader.pause_reading()
         else:
-            self.transport.resume_reading()
+            self.reader.resume_reading()
 
 
 def timed_out(procedure: Procedure) -> DeadlineExceeded:

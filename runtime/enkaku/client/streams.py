@@ -123,6 +123,11 @@ class _OpenStream:
         """The deadline of the call."""
         return self.info.due
 
+    @property
+    def over(self) -> asyncio.Future[None]:
+        """Done when the call has ended."""
+        return self.ended
+
     def open(self, prm: bytes | None) -> None:
         """Send the message that opens the call."""
         try:

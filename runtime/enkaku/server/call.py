@@ -32,6 +32,7 @@ from .capacity import Capacity
 
 __all__ = [
     "TAKES_ITEMS",
+    "Absence",
     "Context",
     "ServerCall",
     "StreamCall",
@@ -43,7 +44,7 @@ __all__ = [
 class UntilClosed:
     """An ``async with`` block that is left without an exception when its call is closed; made by ``until_closed()``."""
 
-    def __init__(self, is_closed: Callable[[], bool], blocks: "set[UntilClosed]") -> None:
+    def __init__(self, is_closed: Callable[[], bool], blocks: "set[UntilClosed | Absence]") -> None:
         self._is_closed = is_closed
         self._blocks = blocks
         self._task: asyncio.Task[object] | None = None
@@ -87,6 +88,24 @@ class UntilClosed:
         return isinstance(error, asyncio.CancelledError | CallClosed) and not outer
 
 
+class Absence:
+    """The calls to its own peer that the handler of a request or event waits for, and needs no place meanwhile.
+
+    It is one of the call's blocks, so that the end of the call is none of the usual ones.
+
+    Attributes:
+        calls: How many of them are open.
+    """
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def leave(self) -> None:
+        """Go on: the call was closed, and the handler knows it from other blocks."""
+
+
 _RUNNING: Final = ServerState.RUNNING
 TAKES_ITEMS: Final = frozenset({ServerState.RUNNING, ServerState.HALF_CLOSED})
 """In these states a handler may send items, and is not asked to finish."""
@@ -108,6 +127,7 @@ class Context:
         send_buffer: How many bytes of items each call may buffer.
         loop: The event loop that they belong to.
         end_at_deadline: Ends one whose deadline has passed.
+        give_up_place: Lets the handler of one need no place, since it waits for a call to its own peer.
     """
 
     connection: ConnectionInfo
@@ -118,6 +138,7 @@ class Context:
     send_buffer: int
     loop: asyncio.AbstractEventLoop
     end_at_deadline: "Callable[[ServerCall], None]"
+    give_up_place: "Callable[[ServerCall], Callable[[object], None] | None]"
 
 
 class ServerCall(Call):
@@ -131,7 +152,8 @@ class ServerCall(Call):
     stuck: bool = False
     memory: int = 0
     """How many bytes are held for it, as ``Limits.memory`` counts them."""
-    blocks: set[UntilClosed] | None
+    blocks: "set[UntilClosed | Absence] | None"
+    absence: "Absence | None" = None
 
     def __init__(
         self,
@@ -187,6 +209,10 @@ class ServerCall(Call):
     def limit(self) -> float | None:
         """Return the deadline of the calls that the handler makes. A task that outlives the call is not bound by it."""
         return None if self.state is ServerState.RELEASED else self.due
+
+    def give_up_place(self, connection: object) -> Callable[[object], None] | None:
+        """Need no place among the handlers while the handler waits for a call on this connection."""
+        return self.context.give_up_place(self) if self.connection.leads_to(connection) else None
 
     def on_deadline(self) -> None:
         """End with ``EK05``, unless the call has been answered. Called by the deadline timer."""

@@ -106,10 +106,15 @@ class HandlerQueue:
         pool = self._pool
         self._running -= 1
         pool.running -= 1
-        if self._calls:
+        if self._calls and self._running < self._most:
             self._line_up()
         if pool.waiting or pool.starved:
             pool.start_waiting()
+
+    def take(self) -> None:
+        """Take a handler's place back, even if none is free: it goes on, and may hold what the others wait for."""
+        self._running += 1
+        self._pool.running += 1
 
     def wait(self, call: ServerCall, start: Callable[[], None]) -> None:
         """Let a call wait, after a ``claim`` that found no free handler.
@@ -135,6 +140,8 @@ class HandlerQueue:
 
     def start_first(self) -> None:
         """Start the call that has waited longest. Called by the pool, which has a free handler."""
+        if self._running >= self._most:
+            return  # handlers have taken their places back meanwhile; the next that ends lines up again
         call = next(iter(self._calls))
         start = self._calls.pop(call)
         self.size -= _CALL_SIZE + call.bytes_received

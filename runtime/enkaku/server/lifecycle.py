@@ -24,7 +24,7 @@ from enkaku.calls.observers import Lifespan, Observers
 from enkaku.errors import ConnectionLost, RejectConnection, escaped
 from enkaku.flow.inbox import ReadControl
 from enkaku.limits import Limits
-from enkaku.transports.base import Receiver, Transport
+from enkaku.transports.base import PausesReading, Receiver, Transport
 
 from .capacity import Capacity
 from .handler import sole
@@ -91,6 +91,7 @@ class Lifecycle:
         lifespans: The context managers that the connection lives in; the first is outermost.
         observers: Their ``log`` limits what is logged.
         list_calls: Returns the calls whose handlers run.
+        info: The connection, as observers and handlers see it.
 
     Attributes:
         info: The connection, as observers and handlers see it.
@@ -116,6 +117,7 @@ class Lifecycle:
         "_log",
         "_pauses",
         "_phase",
+        "_reader",
         "_transport",
         "ended",
         "failed",
@@ -137,10 +139,9 @@ class Lifecycle:
         lifespans: Sequence[Lifespan],
         observers: Observers,
         list_calls: Callable[[], Collection[Call]],
+        info: ConnectionInfo,
     ) -> None:
-        self.info: Final = ConnectionInfo(
-            transport.peer, transport.credentials, list_calls, request=transport.request
-        )
+        self.info: Final = info
         self.reading: Final = ReadControl(
             self._on_inboxes, buffered=limits.buffered, stall=limits.stall
         )
@@ -151,6 +152,7 @@ class Lifecycle:
         self.lost = False
         self.watches_idle = limits.first_byte is not None or limits.idle is not None
         self._transport = transport
+        self._reader: PausesReading = transport
         self._limits = limits
         self._capacity = capacity
         self._lifespans = lifespans
@@ -184,6 +186,10 @@ class Lifecycle:
             # Not in the task itself: one that is cancelled before its first step runs none of its code.
             self._living.add_done_callback(self._on_lifespan_end)
 
+    def is_entered_by(self, task: asyncio.Task[object] | None) -> bool:
+        """Return whether a task enters the lifespan, before which nothing is read."""
+        return self._phase is Phase.ENTERING and self._living is task
+
     def on_activity(self) -> None:
         """Restart the idle timeout: something was received."""
         if self._heard:
@@ -202,13 +208,19 @@ class Lifecycle:
     def pause(self, reason: Pause) -> None:
         """Stop reading, for a reason."""
         self._pauses |= {reason}
-        self._transport.pause_reading()
+        self._reader.pause_reading()
 
     def resume(self, reason: Pause) -> None:
         """Read again, if there is no other reason not to."""
         self._pauses = self._pauses - {reason} or _NO_PAUSES
         if not self._pauses:
-            self._transport.resume_reading()
+            self._reader.resume_reading()
+
+    def read_by(self, reader: PausesReading) -> None:
+        """Pause and resume reading by another object than the transport, which another session shares from now on."""
+        self._reader = reader
+        if self._pauses:
+            reader.pause_reading()
 
     def drop(self, reason: str) -> None:
         """End the connection at once."""

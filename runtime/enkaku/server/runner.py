@@ -20,7 +20,7 @@ from enkaku.transports.base import Transport
 from enkaku.wire.error_codes import DEADLINE_PASSED, FAILED, STOPPING, ErrorReply
 from enkaku.wire.messages import NEWLINE_SIZE, encode_error, encode_result
 
-from .call import ServerCall, StreamCall
+from .call import Absence, ServerCall, StreamCall
 from .capacity import Capacity
 from .handler import Route
 from .handler_pool import HandlerQueue
@@ -175,6 +175,32 @@ class Runner:
         if call.state is not _RELEASED:  # as it is if the task is eager, and has ended
             call.task = task
 
+    def give_up_place(self, call: ServerCall) -> Callable[[object], None] | None:
+        """Free the place of a handler while it waits for a call to its own peer.
+
+        Returns:
+            What takes the place back, with any argument; None if the handler has none.
+        """
+        if type(call) is not ServerCall or call not in self.running:
+            return None
+        absence = call.absence
+        if absence is None:
+            absence = call.absence = Absence()
+            call.blocks = set() if call.blocks is None else call.blocks
+            call.blocks.add(absence)
+        absence.calls += 1
+        if absence.calls == 1:
+            self._queue_of(call).release()
+        return partial(self._take_place_back, call, absence)
+
+    def _take_place_back(self, call: ServerCall, absence: Absence, _: object) -> None:
+        absence.calls -= 1
+        if not absence.calls and call in self.running:
+            self._queue_of(call).take()
+
+    def _queue_of(self, call: ServerCall) -> HandlerQueue:
+        return self.requests if call.answered else self.events
+
     def close(self, call: ServerCall) -> None:
         """Ask the handler to finish, for a bounded time."""
         due_first = call.due is not None and left(call.due) < self._close_timeout
@@ -291,8 +317,8 @@ class Runner:
         finally:
             if call.state is not _RELEASED:
                 self._end(call)
-                if type(call) is ServerCall:
-                    (self.requests if call.answered else self.events).release()
+                if type(call) is ServerCall and not (call.absence and call.absence.calls):
+                    self._queue_of(call).release()
                 self._on_end()
 
     def _reply_result(self, call: ServerCall, val: bytes | None) -> None:
@@ -388,8 +414,7 @@ class Runner:
 
     def _discard(self, call: ServerCall) -> None:
         """End a call that waits for a free handler, if it does."""
-        queue = self.requests if call.answered else self.events
-        if queue.discard(call):
+        if self._queue_of(call).discard(call):
             if call.state < ServerState.ENDED:
                 self._reply_unfinished(call, None)
             self._end(call)

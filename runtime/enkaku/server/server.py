@@ -15,6 +15,7 @@ from typing import Final, Protocol, Unpack
 from enkaku._checks import require_instances, require_loop, require_seconds
 from enkaku._log_limit import LogLimit
 from enkaku.calls.deadlines import Deadlines
+from enkaku.calls.halves import ServerEnd
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.errors import UsageError
@@ -88,9 +89,20 @@ class Draining:
 
 
 class Server:
-    """Serves a handler to any number of connections; ``serve_unix`` and ``serve_tcp`` make servers."""
+    """Serves a handler to any number of connections; ``serve_unix`` and ``serve_tcp`` make servers.
 
-    def __init__(self, handler: Handler, **options: Unpack[ServerOptions]) -> None:
+    Args:
+        handler: Serves the calls.
+        call_client: Returns the connection that makes the calls to the client of a session; None for no such calls.
+        options: See ``ServerOptions``.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        call_client: Callable[[ServerEnd], object] | None = None,
+        **options: Unpack[ServerOptions],
+    ) -> None:
         require_instances("handler", [handler], Handler)
         check_server(options)
         limits = options.get("limits") or Limits()
@@ -109,6 +121,7 @@ class Server:
             observers=Observers(options.get("observers", ())),
             interceptors=tuple(options.get("interceptors", ())),
             lifespans=lifespans_of(options),
+            call_client=call_client,
         )
         self._sessions: dict[Session, None] = {}
         self._brief = 0  # how many of them last for one message
@@ -241,6 +254,10 @@ class Server:
             await self._stopping
             raise
 
+    def is_served_by(self, task: asyncio.Task[object] | None) -> bool:
+        """Return whether a handler of this server runs in a task."""
+        return any(session.is_served_by(task) for session in self._sessions)
+
     def abort(self) -> None:
         """Cancel every handler and drop every connection, without waiting."""
         self._stop_wanted.set()
@@ -248,16 +265,25 @@ class Server:
         for session in tuple(self._sessions):
             session.abort()
 
-    def connected(self, transport: Transport) -> None:
-        """Serve a new connection. Called by the listener."""
-        self.admit(transport)
+    def connected(self, transport: Transport, info: ConnectionInfo | None = None) -> None:
+        """Serve a new connection. Called by the listener, or by the client whose handler this server serves."""
+        self.admit(transport, info=info)
 
-    def admit(self, transport: Transport, *, brief: bool = False) -> Session | None:
+    def admit(
+        self,
+        transport: Transport,
+        *,
+        brief: bool = False,
+        info: ConnectionInfo | None = None,
+        through: Session | None = None,
+    ) -> Session | None:
         """Serve a new connection, if there is room.
 
         Args:
             transport: Carries its messages; aborted where the connection is rejected.
             brief: Whether it lasts for one message, and so does not count against ``Limits.connections``.
+            info: The connection, as observers see it, if this is the client's end of it.
+            through: The session of the same client by which it can be called, if this one lasts for one message.
 
         Returns:
             None where the connection is rejected: the server stops, or has no room.
@@ -271,19 +297,22 @@ class Server:
             and lasting >= most - kept(most)
             and (not self._drop_silent() and lasting >= most)
         ):
-            info = ConnectionInfo(transport.peer, transport.credentials, request=transport.request)
+            rejected = ConnectionInfo(
+                transport.peer, transport.credentials, request=transport.request
+            )
             problem = f"there are {self._limits.connections} connections"
-            self._policy.observers.overloaded(info, "", problem)
+            self._policy.observers.overloaded(rejected, "", problem)
             transport.abort()
         else:
             posts = self._posts_of(transport) if brief else None
             session = Session(
-                transport, self._policy, on_call_end=self._report_progress, posts=posts
+                transport, self._policy, on_call_end=self._report_progress, posts=posts, info=info
             )
             self._sessions[session] = None
             session.ended.add_done_callback(partial(self._disconnected, session))
             if posts is not None:
                 self._brief += 1
+                session.call_through(through)
                 posts.connections += 1
                 session.ended.add_done_callback(partial(self._posted, _host_of(transport), posts))
             session.start()
@@ -406,8 +435,7 @@ class Server:
     def _require_outside(self, method: str) -> None:
         """Raise UsageError in a handler of this server, or in another event loop."""
         require_loop(self._loop, "the server")
-        task = asyncio.current_task()
-        if any(session.is_served_by(task) for session in self._sessions):
+        if self.is_served_by(asyncio.current_task()):
             raise UsageError(
                 f"{method}(): a handler cannot wait for its own server to end; start a task that waits"
             )

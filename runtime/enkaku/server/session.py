@@ -16,9 +16,16 @@ from msgspec import UNSET
 
 from enkaku._json import DEPTH_MAX
 from enkaku.calls.deadlines import due_after
+from enkaku.calls.halves import Halves
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.states import ServerState, Step
-from enkaku.errors import DecodeError, InboxOverflow, InvalidMessage
+from enkaku.errors import (
+    ConnectionLost,
+    DecodeError,
+    InboxOverflow,
+    InvalidMessage,
+    UsageError,
+)
 from enkaku.flow.fairness import CHUNK, TimeSlices
 from enkaku.flow.inbox import Inbox
 from enkaku.flow.send_window import Window
@@ -31,9 +38,11 @@ from enkaku.wire.messages import (
     HELLO,
     LEAVING,
     NEWLINE_SIZE,
+    SERVER_RID,
     Abort,
     CallMessage,
     ClientEnvelope,
+    ClientMessage,
     Credit,
     End,
     Event,
@@ -100,15 +109,22 @@ class Session:
         transport: Carries the messages; not started yet.
         policy: The options and limits of the server.
         on_call_end: Called whenever a handler has ended while the session stops.
+        info: The connection, as observers see it, if a client's session has it, too: this is then the client's end.
         posts: Those of its address, if the connection is one POST.
     """
 
     __slots__ = (
         "__weakref__",
+        "_borrowers",
+        "_called",
         "_capacity",
+        "_carries_calls",
         "_client",
+        "_client_connection",
         "_context",
         "_counted",
+        "_first",
+        "_halves",
         "_intake",
         "_introduced",
         "_is_received",
@@ -125,6 +141,7 @@ class Session:
         "_replies",
         "_routes",
         "_runner",
+        "_serves_server",
         "_slices",
         "_small",
         "_small_backlog",
@@ -139,6 +156,7 @@ class Session:
         policy: Policy,
         *,
         on_call_end: Callable[[], None],
+        info: ConnectionInfo | None = None,
         posts: Posts | None = None,
     ) -> None:
         limits = policy.limits
@@ -159,6 +177,14 @@ class Session:
             lifespans=policy.lifespans,
             observers=policy.observers,
             list_calls=self._list_calls,
+            info=info
+            or ConnectionInfo(
+                transport.peer,
+                transport.credentials,
+                self._list_calls,
+                request=transport.request,
+                connect_peer=None if policy.call_client is None else self._connect_client,
+            ),
         )
         self._replies = ErrorReplies(transport, self._lifecycle.info, policy)
         self._runner = Runner(
@@ -178,6 +204,7 @@ class Session:
             send_buffer=limits.window,
             loop=self._loop,
             end_at_deadline=self._runner.end_at_deadline,
+            give_up_place=self._runner.give_up_place,
         )
         self._routes = policy.routes
         self._small_backlog = limits.backlog < _LEAST_BACKLOG
@@ -194,6 +221,13 @@ class Session:
         self._introduced = False  # by a valid message, which says what the client supports
         self._is_usual = False  # whether messages need nothing of _decode_unusual()
         self._client = _NO_EXTENSIONS  # the extensions that it supports
+        self._first: asyncio.Future[None] | None = None  # while somebody waits for that message
+        self._serves_server = info is not None
+        self._carries_calls = True
+        self._borrowers: dict[Session, None] | None = None
+        self._called = self._serves_server  # calls go both ways, so that rids have to differ
+        self._halves: Halves | None = None
+        self._client_connection: object = None  # that calls the client
         self._taken: asyncio.Future[None] | None = None  # while somebody waits for ``taken_up``
         if posts is not None:
             self._capacity.hold(POST_SIZE)
@@ -202,6 +236,35 @@ class Session:
     def info(self) -> ConnectionInfo:
         """The connection, as observers and handlers see it."""
         return self._lifecycle.info
+
+    @property
+    def callable(self) -> bool | None:
+        """Whether the client can be called; None until its first message has shown that."""
+        return self._called if self._introduced else None
+
+    async def first_message(self) -> None:
+        """Wait for the client's first message, or the end of the connection.
+
+        Raises:
+            UsageError: The lifespan of the connection waits for it, before which nothing is read.
+        """
+        if self._lifecycle.is_entered_by(asyncio.current_task()):
+            raise UsageError(
+                "the lifespan cannot call the client before its yield, since nothing is read until then; "
+                "start a task that calls it"
+            )
+        while not self._introduced and not self._lost:
+            if self._first is None:
+                self._first = self._loop.create_future()
+            await asyncio.shield(self._first)
+
+    def share(self) -> Halves:
+        """Share the transport with the session that calls the client."""
+        self._halves = Halves(self._transport, self, at_server=True, most=self._limits.window)
+        self._lifecycle.read_by(self._halves.reading)
+        if self._lost:
+            self._halves.end_guest(None)
+        return self._halves
 
     @property
     def running(self) -> Collection[ServerCall]:
@@ -335,6 +398,9 @@ class Session:
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel the handlers of calls, since no reply can be sent; handle the events that were read before."""
         self._lost = True
+        self._on_introduced()
+        if self._halves is not None:
+            self._halves.end_guest(error)
         self._capacity.set_unfinished(0)
         if self._slices.held:
             self._slices.clear()  # there is no memory to handle them
@@ -360,6 +426,11 @@ class Session:
         if leaving:
             self._transport.write(LEAVING)
         await self._runner.stop(grace=grace, leaving=leaving)
+        if self._borrowers:
+            ended = [session.ended for session in self._borrowers]
+            await asyncio.wait(ended, timeout=grace + self._limits.cleanup)
+        if self._halves is not None:
+            self._halves.end_guest(ConnectionLost("this server has stopped"))
         await self._lifecycle.stop()
 
     async def abandon(self) -> None:
@@ -488,9 +559,18 @@ class Session:
         message = decode_client_message(raw)
         if not self._introduced:
             self._introduced = True
-            self._is_usual = self._limits.depth >= DEPTH_MAX
             self._on_first(message.header)
+            self._is_usual = self._limits.depth >= DEPTH_MAX and not self._called
+        if self._called:
+            self._require_direction(message.payload)
         return message
+
+    def _require_direction(self, message: ClientMessage) -> None:
+        """Raise InvalidMessage if the id of a new call is one of the other direction."""
+        if isinstance(message, OpenRequest | OpenStream | OpenChannel):
+            rid = message.rid
+            if rid.startswith(SERVER_RID) is not self._serves_server:
+                raise InvalidMessage(f"the rid {rid!r} is one of the other side's", rid=rid)
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
         if self._lost:
@@ -559,12 +639,37 @@ class Session:
 
     def _on_first(self, header: Header) -> None:
         """Read from the first message of the client what it supports; if it says so, answer in kind."""
-        if header.ext is UNSET:
-            return
-        self._client = supported(header.ext)
-        if "credit" in self._client:
-            self._lifecycle.reading.enable_flow_control()
-        self._transport.write(HELLO)
+        if header.ext is not UNSET:
+            self._client = supported(header.ext)
+            if "credit" in self._client:
+                self._lifecycle.reading.enable_flow_control()
+                self._called |= self._carries_calls and "call" in self._client
+            self._transport.write(HELLO)
+        self._on_introduced()
+
+    def _on_introduced(self) -> None:
+        """Let those go on who wait for the client's first message."""
+        first, self._first = self._first, None
+        if first is not None:
+            first.set_result(None)
+
+    def call_through(self, other: "Session | None") -> None:
+        """Let handlers call the client through another session: this one lasts for one message, and cannot carry calls."""
+        self._carries_calls = False
+        if other is not None:
+            self.info.share_peer(other.info)
+            other.lend(self)
+
+    def lend(self, other: "Session") -> None:
+        """Let the handlers of another session call the client through this one, until they have ended."""
+        borrowers = self._borrowers = self._borrowers or {}
+        borrowers[other] = None
+        other.ended.add_done_callback(lambda _: borrowers.pop(other, None))
+
+    def _connect_client(self) -> object:
+        if self._client_connection is None and self._policy.call_client is not None:
+            self._client_connection = self._policy.call_client(self)
+        return self._client_connection
 
     def _accept(self, call: StreamCall) -> None:
         """Show a client with flow control that its call is accepted: grant a channel its window, a stream nothing."""

@@ -1,9 +1,10 @@
 """What the sessions of a server share: routes, limits, observers, the capacity, and the pools of handlers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from enkaku.calls.deadlines import Deadlines
+from enkaku.calls.halves import ServerEnd
 from enkaku.calls.observers import Interceptor, Lifespan, Observers
 from enkaku.flow.fairness import Fairness
 from enkaku.limits import Limits
@@ -33,6 +34,7 @@ class Policy:
         observers: Are notified of what happens.
         interceptors: Each handler runs inside of them.
         lifespans: Each connection lives in them; the first is outermost.
+        call_client: Returns the connection that makes the calls to the client of a session; None for no calls.
     """
 
     routes: Mapping[str, Route]
@@ -47,3 +49,4 @@ class Policy:
     observers: Observers
     interceptors: Sequence[Interceptor]
     lifespans: Sequence[Lifespan]
+    call_client: Callable[[ServerEnd], object] | None

@@ -242,6 +242,9 @@ class _Fallible:
             self, message_size=message_size, message_time=message_time, unread_time=unread_time
         )
 
+    def deliver_to(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         self._receiver.messages_received(batch)
 

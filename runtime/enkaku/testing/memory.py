@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Unpack
 
 from enkaku._checks import async_block, require_instances
+from enkaku.both_ways import make_server, serve_peer
 from enkaku.client.connection import Connection
 from enkaku.client.reconnect import Connector
 from enkaku.options import ConnectionOptions, ServerOptions, check_connection
@@ -56,7 +57,7 @@ async def connect_and_serve(
     """Connect as ``connect_memory`` does, and return the server as well; for the pytest plugin."""
     if faults is not None:
         require_instances("faults", [faults], Faults)
-    server = Server(handler, **options)
+    server = make_server(handler, options)
     client_options: ConnectionOptions = {"limits": options.get("limits")}
     client_options.update(connection_options or {})
     check_connection(client_options)
@@ -77,9 +78,10 @@ async def connect_and_serve(
 
         transport = await dial()
         await stack.enter_async_context(server.running(None, ("memory",)))
+        served = await serve_peer(client_options)
         reconnect = client_options.get("reconnect")
         connector = None if reconnect is None else Connector(dial, reconnect, transport.peer)
-        connection = Connection(transport, connector, **client_options)
+        connection = Connection(transport, connector, served, **client_options)
         try:
             yield connection, server
         finally:

@@ -18,6 +18,7 @@ __all__ = [
     "Dial",
     "Listening",
     "Oversized",
+    "PausesReading",
     "PeerCredentials",
     "PeerInfo",
     "Receiver",
@@ -76,7 +77,17 @@ class Receiver(Protocol):
         """
 
 
-class Transport(Protocol):
+class PausesReading(Protocol):
+    """What is read, or not: a transport, or one half of an end that shares it."""
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until ``resume_reading``; may be repeated."""
+
+    def resume_reading(self) -> None:
+        """Deliver again; may be repeated."""
+
+
+class Transport(PausesReading, Protocol):
     """An ordered, reliable, bidirectional connection that carries messages.
 
     A message is the encoded bytes of one JSON text. The transport chooses the framing.
@@ -127,6 +138,9 @@ class Transport(Protocol):
                 the connection ends with an error. None means no timeout.
         """
 
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Deliver to another receiver from now on; after the end, do nothing."""
+
     def write(self, message: bytes) -> None:
         """Send a message without waiting; after the connection is lost, it is dropped.
 
@@ -142,12 +156,6 @@ class Transport(Protocol):
         Raises:
             ConnectionLost: The connection has ended.
         """
-
-    def pause_reading(self) -> None:
-        """Deliver nothing until ``resume_reading``; may be repeated."""
-
-    def resume_reading(self) -> None:
-        """Deliver again; may be repeated."""
 
     async def close(self, *, within: float) -> None:
         """Send what was written, then the end; wait for the peer's end, and abort after ``within`` seconds."""
@@ -187,6 +195,17 @@ class SeparateCalls(ABC):
         self.call_prefix: Final = call_prefix
         self.flow_control: Final = flow_control
         self.fail_call: Callable[[str, EnkakuError], None] = _ignore
+
+    @abstractmethod
+    def accept_calls(self, opening: bytes, on_change: Callable[[bool], None]) -> None:
+        """Let the server call this client; called once, after ``start``.
+
+        Calls from the server need a connection that the client keeps open. It may be lost alone, and is opened again.
+
+        Args:
+            opening: The message that opens a connection, and says that the client can be called.
+            on_change: Called with True when such a connection is open, and with False when it was lost.
+        """
 
     @abstractmethod
     async def post(self, message: bytes) -> None:

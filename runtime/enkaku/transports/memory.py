@@ -145,6 +145,11 @@ class MemoryTransport(PeerInfo):
         self._receiver = receiver
         self._incoming.connect(self._on_data)
 
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Deliver to another receiver from now on."""
+        if self._receiver is not None:
+            self._receiver = receiver
+
     def write(self, message: bytes) -> None:
         """Send a message to the other end."""
         if not self._ending:

@@ -25,6 +25,7 @@ __all__ = [
     "LEAVING",
     "NEWLINE_SIZE",
     "RID_MAX",
+    "SERVER_RID",
     "Abort",
     "CallMessage",
     "ClientEnvelope",
@@ -53,6 +54,7 @@ __all__ = [
     "encode_open",
     "encode_result",
     "introduce",
+    "is_for_caller",
     "peek",
     "read_head",
     "read_head_quickly",
@@ -590,7 +592,8 @@ def peek(head: bytes) -> tuple[str | None, str | None]:
 
 
 _EXTENSIONS: Final = b',"ext":["credit","leaving"]'
-_KNOWN: Final = frozenset({"credit", "leaving"})
+_EXTENSIONS_WITH_CALL: Final = b',"ext":["credit","leaving","call"]'
+_KNOWN: Final = frozenset({"credit", "leaving", "call"})
 _ALG: Final = b'"alg":"none"'
 _names: Final = msgspec.json.Decoder(list[str])
 
@@ -606,9 +609,14 @@ class _First(Struct):
 _first: Final = msgspec.json.Decoder(_First)
 
 
-def introduce(message: bytes) -> bytes:
-    """Return the first message of a client with ``header.ext``, which says what this client supports."""
-    return message.replace(_ALG, _ALG + _EXTENSIONS, 1)
+def introduce(message: bytes, *, call: bool = False) -> bytes:
+    """Return the first message of a side with ``header.ext``, which says what this side supports.
+
+    Args:
+        message: The message.
+        call: Whether it is a client with a handler, which the server can call.
+    """
+    return message.replace(_ALG, _ALG + (_EXTENSIONS_WITH_CALL if call else _EXTENSIONS), 1)
 
 
 def supported(ext: Raw | UnsetType) -> frozenset[str]:
@@ -628,6 +636,40 @@ def supported_by_first(raw: bytes) -> frozenset[str]:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return frozenset()
 
+
+SERVER_RID: Final = "s:"
+"""With what the ids of calls from the server begin; those of a client that can be called never do."""
+
+_REPLIES: Final = frozenset({"receive", "result", "error", "leaving"})
+_ROUTE: Final = re.compile(  # of a message as all known peers write it
+    rb'\{"header":\{[^{}]*+\},"payload":\{"typ":"'
+    rb'(?:(receive|result|error|leaving)"|credit","rid":"([^"\\]*+)"|(?!credit")[a-z]++")'
+)
+
+
+def is_for_caller(raw: bytes, *, at_server: bool) -> bool:
+    """Return whether a message belongs to a call that its receiver has made; else it belongs to one that it serves.
+
+    Its type decides. Only a ``credit`` goes both ways: there, the ``rid`` says who has made the call.
+
+    Args:
+        raw: The message, or the head of one that is too large; it need not be a message.
+        at_server: Whether the receiver is the server.
+    """
+    found = _ROUTE.match(raw)
+    if found is None:
+        typ, rid = read_head_quickly(raw.removeprefix(BOM)) or peek(raw)
+        if typ != "credit":
+            return not at_server if typ is None else typ in _REPLIES
+        by_server = (rid or "").startswith(SERVER_RID)
+    elif found[2] is None:
+        return found[1] is not None
+    else:
+        by_server = found[2].startswith(_SERVER_RID)
+    return by_server is at_server
+
+
+_SERVER_RID: Final = SERVER_RID.encode()
 
 _MESSAGE_MAX: Final = 4096
 

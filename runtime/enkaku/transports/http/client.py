@@ -7,6 +7,9 @@ session in their POSTs. What is written to a call waits for the answer to its op
 outbox. When the server says that it does not know the session, the feed is gone and the opening was not executed: another
 feed is opened with it.
 
+*Calls from the server* come on the feed, which a client with a handler keeps open, and opens at once. What it replies goes into the
+outbox. Its requests and events name the session, too, so that their handlers can call the client.
+
 *A failure ends one call*: a status without a message, an answer that is none, a lost connection. The end of the feed ends its
 streams and channels. The transport itself goes on: the next call tries again. But if another transport can replace this one
 (``reconnect``), an unreachable or stopping server ends it, so that calls wait for the backoff, as do requests and events that
@@ -17,7 +20,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, TypeVar
 
 from enkaku.errors import (
@@ -30,7 +33,17 @@ from enkaku.errors import (
 )
 from enkaku.transports.base import Oversized, PeerInfo, Receiver, SeparateCalls
 from enkaku.transports.write_queue import WriteQueue, WriteTimeout
-from enkaku.wire.messages import BOM, CLOSE, encode_abort, peek, read_ids
+from enkaku.wire.error_codes import ErrorCode
+from enkaku.wire.messages import (
+    BOM,
+    CLOSE,
+    SERVER_RID,
+    encode_abort,
+    encode_error,
+    introduce,
+    peek,
+    read_ids,
+)
 
 from .answers import Answer, BodyTooLarge, HttpClient, HttpFailure, read_body, status_error
 from .client_feed import SILENCE, ClientFeed, OpenStream
@@ -101,6 +114,9 @@ class HttpTransport(PeerInfo, SeparateCalls):
         self._write_queue: Final = WriteQueue(self._write_timeout)
         self._error: Exception | None = None
         self._finish: asyncio.Task[None] | None = None
+        self._accepts_calls = False
+        self._on_link: Callable[[bool], None] = lambda _: None
+        self._linked: Final = asyncio.Event()  # or the first attempt has failed
 
     @property
     def buffered(self) -> int:
@@ -129,6 +145,11 @@ class HttpTransport(PeerInfo, SeparateCalls):
         self._message_time = message_time
         self._write_timeout.seconds = unread_time
 
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Deliver to another receiver from now on."""
+        if self._receiver is not None:
+            self._receiver = receiver
+
     def write(self, message: bytes) -> None:
         """Send a message without waiting."""
         if self._finish is not None:
@@ -143,6 +164,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
         elif typ in {"stream", "channel"}:
             stream = self._streams[rid] = OpenStream(rid)
             self._spawn(self._open(stream, message))
+        elif rid.startswith(SERVER_RID):
+            self._write_reply(rid, message)
         elif rid in self._requests:
             self._abort_request(rid, message)
         else:
@@ -209,7 +232,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
 
     async def _request(self, rid: str, message: bytes) -> None:
         try:
-            answer = await self._http.send("POST", _POST, message)
+            answer = await self._http.send("POST", await self._headers(), message)
             body = await read_body(answer, self._message_size)
             error = self._take(rid, answer.status, body)
         except HttpFailure as failure:
@@ -252,13 +275,23 @@ class HttpTransport(PeerInfo, SeparateCalls):
 
     async def _post_event(self, message: bytes) -> EnkakuError | None:
         try:
-            answer = await self._http.send("POST", _POST, message)
+            answer = await self._http.send("POST", await self._headers(), message)
             body = await read_body(answer, self._message_size)
         except BodyTooLarge:
             return None  # it was taken, whatever that is
         except HttpFailure as failure:
             return self._explain(failure)
         return self._status_error(answer.status, body) if answer.status >= 300 else None
+
+    async def _headers(self) -> Mapping[str, str]:
+        """Return the headers of a request or event; they name the feed on which its handler can call this client."""
+        if not self._accepts_calls:
+            return _POST
+        await self._linked.wait()
+        feed = self._feed
+        if feed is not None and not feed.session_id:
+            await asyncio.shield(feed.ready)
+        return _POST if feed is None or not feed.session_id else _POST | {_SESSION: feed.session_id}
 
     async def _send_event(self, message: bytes) -> None:
         error = await self._post_event(message)
@@ -277,6 +310,48 @@ class HttpTransport(PeerInfo, SeparateCalls):
             await read_body(answer, self._message_size)
         except HttpFailure as failure:
             logger.debug("%s: an abort was not sent: %s", self.peer, failure)
+
+    # Calls from the server
+
+    def accept_calls(self, opening: bytes, on_change: Callable[[bool], None]) -> None:
+        """Keep a feed open, on which the server can call this client, if it is one of this library."""
+        if self.flow_control and self._finish is None:
+            self._accepts_calls = True
+            self._on_link = on_change
+            self._spawn(self._keep_feed(opening))
+
+    async def _keep_feed(self, opening: bytes) -> None:
+        rid = peek(opening)[1] or ""
+        pause = _FIRST_PAUSE
+        while True:
+            began = self._loop.time()
+            if self._feed is None:
+                stream = self._streams[rid] = OpenStream(rid)
+                await asyncio.wait((self._spawn(self._open(stream, opening)),))
+                self._streams.pop(rid, None)
+            feed = self._feed  # another call may have opened it
+            if feed is not None and feed.task is not None:
+                await asyncio.wait((feed.task,))
+            self._linked.set()
+            lasted = self._loop.time() - began
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 # no secret
+            pause = _FIRST_PAUSE if lasted > _LONGEST_PAUSE else min(_LONGEST_PAUSE, 2 * pause)
+
+    def _write_reply(self, rid: str, message: bytes) -> None:
+        """Write to a call of the server, after what was written before."""
+        feed = self._feed
+        if feed is not None and feed.outbox is not None and not feed.ended:
+            feed.outbox.put(Written(rid, message))
+            self._on_outbox(len(message))
+
+    def _on_reply_error(self, feed: ClientFeed, rid: str, error: EnkakuError) -> None:
+        """Handle that a reply did not arrive: the server's call must not wait for it."""
+        if isinstance(error, CallError) and error.data == _TOO_LARGE:
+            code = ErrorCode.MESSAGE_TOO_LARGE.value
+            self._write_reply(rid, encode_error(rid, code, "The reply exceeds the maximum size"))
+        else:
+            lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error))
+            self.end_feed(feed, lost)
 
     # Streams and channels
 
@@ -328,7 +403,10 @@ class HttpTransport(PeerInfo, SeparateCalls):
             message_size=self._message_size,
             message_time=self._message_time,
             silence=SILENCE if self.flow_control else None,
+            accepts_calls=self._accepts_calls,
         )
+        if self._accepts_calls:
+            message = introduce(message, call=True)
         feed.task, feed.opener = asyncio.current_task(), stream.rid
         feed.add(stream)
         error: EnkakuError
@@ -372,6 +450,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
             batches=self.flow_control,
         )
         feed.on_head(session_id)
+        self._linked.set()
+        self._on_link(True)  # noqa: FBT003 # a state
 
     def _write_to(self, rid: str, message: bytes, *, ends: bool) -> None:
         """Write to a stream or channel: after its opening, and after what was written before."""
@@ -440,6 +520,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
         feed.close()
         if feed.task is not None and feed.task is not asyncio.current_task():
             feed.task.cancel()
+        if feed.session_id:
+            self._on_link(False)  # noqa: FBT003 # a state
         if error is None:
             return
         lasted = self._loop.time() - feed.opened_at
@@ -470,6 +552,9 @@ class HttpTransport(PeerInfo, SeparateCalls):
                 await self._post_batch(feed, (written,))
             return
         for rid in {written.rid for written in batch}:
+            if rid.startswith(SERVER_RID):
+                self._on_reply_error(feed, rid, error)
+                continue
             stream = self._streams.get(rid)
             if stream is None:
                 logger.debug("%s: an abort was not sent: %s", self.peer, error)
@@ -479,7 +564,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
                 self._write_to(rid, encode_abort(rid, None), ends=True)  # its handler still runs
 
     async def _try_batch(self, feed: ClientFeed, batch: Sequence[Written]) -> EnkakuError | None:
-        headers = _POST if len(batch) == 1 else _BATCH
+        single = len(batch) == 1 and not batch[0].rid.startswith(SERVER_RID)
+        headers = _POST if single else _BATCH
         if self.flow_control:
             headers = headers | {_SESSION: feed.session_id}
         try:

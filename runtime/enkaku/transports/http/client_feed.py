@@ -25,6 +25,7 @@ _PART: Final = (
 _RECEIVE: Final = b'{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"receive"'
 _ENDS: Final = frozenset({"result", "error"})
 _TYPES: Final = _ENDS | {"receive", "credit"}
+_CALLS: Final = frozenset({"request", "stream", "channel", "send", "abort", "end"})
 
 
 class OpenStream:
@@ -81,6 +82,7 @@ class ClientFeed:
         message_size: The size limit of a message.
         message_time: How many seconds a message of more than 4 KiB may take.
         silence: After how many seconds without a byte the feed is broken; None is never.
+        accepts_calls: Whether the server may call this client, so that the feed carries other messages, too, and is kept open.
 
     Attributes:
         calls: The calls that it carries, and those that wait for it, by their ids.
@@ -100,12 +102,15 @@ class ClientFeed:
         message_size: int,
         message_time: float | None,
         silence: float | None,
+        accepts_calls: bool = False,
     ) -> None:
         self._loop: Final = asyncio.get_running_loop()
         self._owner: Final = owner
         self._events: Final = EventStream(message_size)
         self._message_time: Final = message_time
         self._silence: Final = silence
+        self._accepts_calls: Final = accepts_calls
+        self._types: Final = _TYPES | _CALLS if accepts_calls else _TYPES
         self._timers: Final[dict[str, asyncio.TimerHandle]] = {}
         self._last = 0.0
         self.calls: Final[dict[str, OpenStream]] = {}
@@ -125,7 +130,8 @@ class ClientFeed:
 
     def remove(self, rid: str) -> None:
         """Carry a call no more: it has ended."""
-        if self.calls.pop(rid, None) is not None and not self.calls and not self.ended:
+        rests = self.calls.pop(rid, None) is not None and not self.calls
+        if rests and not self.ended and not self._accepts_calls:
             self._start("rest", REST, self._on_rest)
 
     def on_head(self, session_id: str) -> None:
@@ -184,7 +190,7 @@ class ClientFeed:
             typ, rid = read_ids(message)
         if rid is not None and typ in _ENDS:
             ended.append(rid)
-        return rid is None or typ in _TYPES
+        return rid is None or typ in self._types
 
     def _on_unfinished(self) -> None:
         self._owner.on_growing(self._events.unfinished)

@@ -59,6 +59,11 @@ class Posted(PeerInfo, ABC):
         del message_size, message_time, unread_time
         self._receiver = receiver
 
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Deliver to another receiver from now on."""
+        if self._receiver is not None:
+            self._receiver = receiver
+
     def pause_reading(self) -> None:
         """Deliver nothing until ``resume_reading``."""
         self.paused = True

@@ -295,6 +295,11 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         self._update_direct()
         self.resume_reading()
 
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Deliver to another receiver from now on."""
+        if self._receiver is not None:
+            self._receiver = receiver
+
     async def drain(self) -> None:
         """Wait until this end is writable; concurrent writers continue in the order of their calls.
 

@@ -119,6 +119,12 @@ class ProcessTransport(PipeTransport):
             unread_time=unread_time,
         )
 
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Deliver to another receiver from now on."""
+        if isinstance(self._receiver, _FirstMessage):
+            receiver = _FirstMessage(self, receiver)
+        super().deliver_to(receiver)
+
     def eof_received(self) -> None:
         """Part of the pipes' protocol."""
         self._output_ended = True

@@ -175,6 +175,11 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         self._reader.add_done_callback(self._on_read)
         self._writer.task.add_done_callback(self._on_written)
 
+    def deliver_to(self, receiver: Receiver) -> None:
+        """Deliver to another receiver from now on."""
+        if self._receiver is not None:
+            self._receiver = receiver
+
     async def drain(self) -> None:
         """Wait until this end is writable.
 
