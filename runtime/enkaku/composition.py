@@ -6,10 +6,11 @@ messages nor their types change.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Final, TypeVar, Unpack, cast, overload
+from typing import Final, Protocol, TypeVar, Unpack, cast, overload
 
 from enkaku._checks import require_instances, require_text
 from enkaku.client.connection import Connection
+from enkaku.client.reconnect import ConnectionState
 from enkaku.client.streams import ClientChannel, ClientStream
 from enkaku.server.handler import Handler, Route, routes_of
 
@@ -19,7 +20,18 @@ from .procedures import Channel, Event, Request, Stream, with_prefix
 
 __all__ = ["compose", "prefixed"]
 
-_Connection = TypeVar("_Connection", bound=Connection)
+
+class _AnyConnection(Protocol):
+    """A connection, asynchronous or synchronous."""
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def state(self) -> ConnectionState: ...
+
+
+_Connection = TypeVar("_Connection", bound=_AnyConnection)
 _Data = TypeVar("_Data")
 _Param = TypeVar("_Param")
 _Send = TypeVar("_Send")
@@ -88,7 +100,7 @@ def prefixed(prefix: str, part: Handler | _Connection) -> Handler | _Connection:
 
     Args:
         prefix: Precedes the name of each procedure, such as ``"billing/"``; with ``""`` the part is returned as it is.
-        part: A handler, or a connection.
+        part: A handler, or a connection, also a synchronous one.
 
     Raises:
         UsageError: The prefix is no string, or the part is neither.
@@ -104,7 +116,7 @@ def prefixed(prefix: str, part: Handler | _Connection) -> Handler | _Connection:
         return _Routes(f"prefixed({prefix!r}, {_describe(part)})", routes)
     if not all(callable(getattr(part, kind, None)) for kind in _MAKERS) or isinstance(part, type):
         raise UsageError(f"prefixed: expected a handler or a connection; got {part!r}")
-    return cast(_Connection, _PrefixedConnection(prefix, part))
+    return cast(_Connection, _PrefixedConnection(prefix, cast(Connection, part)))
 
 
 def _describe(handler: Handler) -> str:
@@ -112,7 +124,10 @@ def _describe(handler: Handler) -> str:
 
 
 class _PrefixedConnection:
-    """Calls procedures under a prefix; everything else is the connection's."""
+    """Calls procedures under a prefix; everything else is the connection's.
+
+    A synchronous connection has the same methods, which return results in place of coroutines.
+    """
 
     def __init__(self, prefix: str, connection: Connection) -> None:
         self._prefix = prefix

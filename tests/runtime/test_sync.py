@@ -112,6 +112,26 @@ def test_sync_connect_takes_block_of_any_connection() -> None:
         assert repr(connection) == "<enkaku.sync.Connection to the server in memory>"
 
 
+def test_sync_connection_is_prefixed_as_asynchronous_one(address: str) -> None:
+    async def same(text: str) -> str:
+        return text
+
+    async def count(number: int, stream: enkaku.ServerStream[int]) -> int:
+        for item in range(number):
+            await stream.send(item)
+        return number
+
+    handler = enkaku.prefixed("v2/", Serving(echo=same, watch=count))
+    with enkaku.sync.connect(enkaku.connect_memory(handler)) as connection:
+        under = enkaku.prefixed("v2/", connection)
+        assert under.request(ECHO, "text") == "text"
+        with under.stream(WATCH, 3) as stream:
+            assert list(stream) == [0, 1, 2]
+        assert under.peer == connection.peer
+        with pytest.raises(enkaku.CallError, match="EK08"):
+            connection.request(ECHO, "text")
+
+
 def test_sync_connect_block_with_options_raises_usage_error() -> None:
     block: Any = enkaku.connect_memory(Serving())
     with pytest.raises(enkaku.UsageError, match=r"the function that made the block; got timeout"):

@@ -96,6 +96,8 @@ def synchronous(handler: DashboardHandler) -> None:
     with enkaku.sync.connect("unix:/run/dashboard.sock", timeout=5) as connection:
         assert_type(connection, enkaku.sync.Connection)
         client = DashboardSyncClient(connection)
+        DashboardSyncClient(connection, prefix="v2/")
+        assert_type(enkaku.prefixed("v2/", connection), enkaku.sync.Connection)
         with client.metrics_stream(MetricsStreamParam(interval=2000)) as stream:
             assert_type(stream, enkaku.sync.ClientStream[MetricsStreamReceive, MetricsStreamResult])
             for metric in stream:

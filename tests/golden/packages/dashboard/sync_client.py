@@ -57,8 +57,8 @@ from .procedures import (
 
 
 class DashboardSyncClient:
-    def __init__(self, connection: enkaku.sync.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: enkaku.sync.Connection, *, prefix: str = "") -> None:
+        self._connection = enkaku.prefixed(prefix, connection)
 
     def aborts_list(self, **options: Unpack[enkaku.CallOptions]) -> dict[str, object]:
         return self._connection.request(ABORTS_LIST, None, **options)
