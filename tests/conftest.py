@@ -236,3 +236,9 @@ def connect_anyhow(request: pytest.FixtureRequest) -> Connect:
     IPv6 is another address alone, which ``test_tcp`` serves at.
     """
     return _dial(request)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open a feed at once where the last one has ended early."""
+    monkeypatch.setattr("enkaku.transports.http.client._FIRST_PAUSE", 0.0)
