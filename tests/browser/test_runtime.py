@@ -290,33 +290,3 @@ async def test_stream_in_hidden_tab_goes_on_in_bounded_memory(
         })""")
     assert outcome["read"] == 5_000
     assert outcome["most"] * 500 < 2 * WINDOW
-
-
-async def test_frozen_tab_holds_up_its_stream_and_goes_on(open_url: Open, transport: str) -> None:
-    flood, count = Flood(), 20_000
-    async with site(Serving(pour=flood.pour, ask=flood.ask)) as origin:
-        tab = await open_url(f"{origin}/?transport={transport}")
-        other = await open_url(f"{origin}/?transport={transport}")  # a visible tab is not frozen
-        await tab.run(
-            """(count) => {
-                globalThis.read = 0
-                globalThis.connection = connect(process.env.ENKAKU_URL, { transport, reconnect })
-                const reading = async () => { for await (const _ of connection.stream(POUR, count)) read++ }
-                globalThis.reading = reading().then(() => read, ({ name }) => name)
-                return until(() => read > 0)
-            }""",
-            count,
-        )
-        tools = await tab.tools()
-        await tools.send("Page.setWebLifecycleState", {"state": "frozen"})
-        frozen = flood.sent
-        await other.run("""() => connected(async (connection) => {
-            for (let count = 0; count < 300; count++) await connection.request(ASK, 0)
-        })""")
-        assert flood.sent < count
-        assert (flood.sent - frozen) * 500 < 2 * WINDOW
-        await tools.send("Page.setWebLifecycleState", {"state": "active"})
-        # Chromium closes the WebSockets of a tab that it freezes.
-        outcome = await tab.run("() => reading", within=30)
-        assert outcome == (count if transport == "http" else "ConnectionLost")
-        assert await tab.run("() => connection.request(ASK, 0)") <= count

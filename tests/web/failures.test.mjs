@@ -200,6 +200,34 @@ test("a server without flow control gets no credits and all items", () =>
     { flow: false },
   ))
 
+test("credits are for the bytes that were sent, and no more", async () => {
+  const items = Array.from({ length: 500 }, (_, item) => item)
+  let sent = 0
+  await served(
+    ({ typ, rid }, reply) => {
+      if (typ !== "stream") return
+      for (const item of items) {
+        const text = message({ typ: "receive", rid, val: "x".repeat(600) + item })
+        sent += Buffer.byteLength(text) + 1 // as the server counts, with a newline
+        reply(text)
+      }
+    },
+    (url, received) =>
+      connected(
+        async (connection) => {
+          const credits = () => received.reduce((sum, { typ, n }) => sum + (typ === "credit" ? n : 0), 0)
+          const iterator = connection.stream(WATCH, 1)[Symbol.asyncIterator]()
+          for (const _ of items) await iterator.next()
+          iterator.next().catch(() => {}) // it waits, and what is not granted yet is granted
+          await until(() => credits() >= sent)
+          assert.equal(credits(), sent)
+        },
+        {},
+        url,
+      ),
+  )
+})
+
 test("a server that ignores the window ends only its call", () =>
   served(
     ({ typ, rid, prm }, reply) => {

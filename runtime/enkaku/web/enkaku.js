@@ -750,7 +750,7 @@ class HttpTransport extends Transport {
 			text = events.pop()
 			for (const event of events) {
 				const lines = event.match(/^data:.*/gm) ?? [] // others are comments
-				this.receive(lines.map((line) => line.slice(5)).join("\n"))
+				this.receive(lines.map((line) => line.replace(/^data: ?/, "")).join("\n"))
 			}
 		}
 	}
