@@ -45,7 +45,7 @@ _STEPS: Final = 3_000  # that a value may take, of about 8 us each
 _STEPS_OF_LARGE: Final = (
     800  # the same for a large value, with which pydantic has spent more time before
 )
-_LESS: Final = 16  # bytes of a value, for each step less
+_LESS: Final = 6  # bytes of a value, for each step less
 _STEP: Final = 500  # bytes that are read in one step
 _COMPARED: Final = 16  # alternatives that are compared with an object in one step
 _EXPLAINED: Final = 8  # unions without a matching alternative that are explained in full

@@ -8,7 +8,7 @@ read by ``memoized``, which validates no part of a value twice with the same typ
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from marshal import dumps
 from typing import Any, Final, NamedTuple, cast
 
@@ -42,7 +42,7 @@ _EXPLAINED: Final = 8  # unions without a matching alternative that are explaine
 # What unions cost, in units of about 20 ns.
 _BUDGET: Final = 10_000  # for a small value
 _LEVELS: Final = (
-    32  # for each byte of a larger one: about half as many nested unions may validate all of it
+    64  # for each byte of a larger one, so that many small objects may match several alternatives
 )
 _LARGE: Final = 900_000  # the most for the bytes of a large one: about 20 ms
 _CHEAP: Final = 5_000  # for a value that does not end the slice of its message
@@ -52,6 +52,9 @@ _PART: Final = 10  # another part of it, since it is measured by Python code
 _CALL: Final = 20  # a choice
 _COMPARED: Final = 15  # an alternative that is compared with the properties of an object
 _TRIED: Final = 250  # an alternative that pydantic tries, besides others
+_TRIED_FLAT: Final = (
+    100  # the same for a value without arrays and objects, which can be wrong in few places
+)
 
 
 class TooManyAttempts(Exception):
@@ -99,7 +102,7 @@ class Attempts(threading.local):
         cost = len(dumps(cast(Any, value))) if self._copies else _cost_of(value)
         self.budget -= _CALL + cost + compared * _COMPARED
         if tried > 1:
-            self.budget -= (_TRIED + cost) * tried
+            self.budget -= ((_TRIED if _is_nested(value) else _TRIED_FLAT) + cost) * tried
         if self.budget < 0:
             raise TooManyAttempts
 
@@ -111,6 +114,16 @@ class Attempts(threading.local):
 
 def _budget_for(size: int) -> int:
     return _BUDGET + min(_LEVELS * size, _LARGE)
+
+
+def _is_nested(value: object) -> bool:
+    """Return whether an array or object contains another, in which there may be unions."""
+    inner: Iterable[object] = ()
+    if isinstance(value, dict):
+        inner = cast(Properties, value).values()
+    elif isinstance(value, list):
+        inner = cast(list[object], value)
+    return any(type(each) in _CONTAINERS for each in inner)
 
 
 def _cost_of(value: object) -> int:
