@@ -95,7 +95,9 @@ def call_steps() -> dict[str, Callable[[], object]]:
     whole = ServerCapacity(Limits(), lambda: None)
     capacity = Capacity(whole, calls=10, on_change=lambda: None)
     observers, fairness = Observers(), Fairness()
-    context = Context(connection, transport, capacity, observers, fairness, 1024, loop, _ignore)
+    context = Context(
+        connection, transport, capacity, observers, fairness, 1024, loop, _ignore, lambda _: None
+    )
     now = time.monotonic()
     deadlines = Deadlines(list)
     deadlines.wake_at(now + 60)
