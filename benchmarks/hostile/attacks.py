@@ -18,6 +18,9 @@ _FINISH: Final = 10.0  # seconds that the first payload may take, however short 
 _KEPT: Final = (
     64 * _MIB
 )  # what the C library keeps of the blocks of 10 MiB, or of the many small ones, that were freed
+_PIPELINED: Final = (
+    256 * _MIB
+)  # after thousands of requests that were sent ahead; see docs/security.md
 VALUES: Final = 49_900  # just less than Limits.values
 SLOW: Final = 11_900  # the same for messages with lone surrogates
 ESCAPES: Final = 295_000
@@ -531,7 +534,8 @@ def post(body: bytes, headers: bytes = b"") -> bytes:
 def web(name: str, payload: Callable[[], bytes], *, connections: int = 1) -> Attack:
     """Return an attack by POSTs."""
     run = lambda: flood(payload(), connections=connections)  # noqa: E731 # a function for one line
-    return Attack(f"HTTP: {name}", run, over_http=True, keeps=_KEPT)
+    keeps = _KEPT if connections == 1 else _PIPELINED
+    return Attack(f"HTTP: {name}", run, over_http=True, keeps=keeps)
 
 
 def frames(name: str, payload: Callable[[], bytes], *, reads: bool = True) -> Attack:
