@@ -357,6 +357,7 @@ async def over_pipes(
         served = await serve_peer(client)  # type: ignore[arg-type] # of a test
         connection = enkaku.Connection(client_end, None, served, **client)
         try:
+            await connection.entered()
             yield connection
         finally:
             await connection.close()

@@ -8,7 +8,7 @@ import typing as _typing
 from enkaku.calls.deadlines import deadline
 from enkaku.calls.info import Call, ConnectionInfo, Outcome, State, StateKey
 from enkaku.calls.observers import Interceptor, Lifespan, Observer
-from enkaku.client.connection import Connection
+from enkaku.client.connection import Connection, ConnectionLifespan, ConnectionOptions
 from enkaku.client.reconnect import ConnectionState
 from enkaku.client.streams import ClientChannel, ClientStream
 from enkaku.flow.overflow import WhenFull
@@ -49,7 +49,7 @@ from .errors import (
 )
 from .event_loop import run
 from .limits import Limits
-from .options import CallOptions, ConnectionOptions, Reconnect, ServerOptions, StreamOptions
+from .options import CallOptions, Reconnect, ServerOptions, StreamOptions
 from .procedures import Channel, DeclaredDataError, DeclaredError, Event, Procedure, Request, Stream
 
 if _typing.TYPE_CHECKING:
@@ -121,6 +121,7 @@ __all__ = [
     "ConnectOptions",
     "Connection",
     "ConnectionInfo",
+    "ConnectionLifespan",
     "ConnectionLost",
     "ConnectionOptions",
     "ConnectionState",

@@ -15,13 +15,12 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import Final, Literal, Unpack
 
-from enkaku.client.connection import Connection
+from enkaku.client.connection import Connection, ConnectionOptions
 from enkaku.transports.stdio.process import Stderr
 
 from ._checks import async_block, require_known, require_text
 from .connections import connect_http, connect_process, connect_tcp, connect_unix, connect_ws
 from .errors import UsageError
-from .options import ConnectionOptions
 
 __all__ = ["ConnectOptions", "connect"]
 

@@ -13,12 +13,13 @@ from enkaku.calls.halves import ServerEnd
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.client.called import CalledConnection
+from enkaku.client.connection import ConnectionOptions
 from enkaku.server.handler import Handler
 from enkaku.server.server import Server
 from enkaku.transports.base import Transport
 
 from .limits import Limits
-from .options import ConnectionOptions, ServerOptions
+from .options import ServerOptions
 from .preparation import prepare_large
 
 __all__ = ["ClientHandler", "make_server", "serve_peer"]

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Literal, Protocol, Unpack
 
-from enkaku.client.connection import Connection
+from enkaku.client.connection import Connection, ConnectionOptions
 from enkaku.client.reconnect import Connector
 from enkaku.transports.base import Transport
 from enkaku.transports.sockets.dial import dial_socket, dial_tcp, dial_unix
@@ -29,7 +29,7 @@ from ._checks import (
 from .both_ways import serve_peer
 from .errors import MissingExtra, UsageError
 from .limits import Limits
-from .options import ConnectionOptions, check_connection
+from .options import check_connection
 
 __all__ = [
     "connect_http",
@@ -339,6 +339,7 @@ async def _connect(
         transport.abort()
         raise
     try:
+        await connection.entered()
         yield connection
     finally:
         await connection.close(within=close_timeout)

@@ -33,7 +33,7 @@ from .limits import Limits
 __all__ = [
     "CallOptions",
     "Callbacks",
-    "ConnectionOptions",
+    "ClientOptions",
     "Reconnect",
     "ServerOptions",
     "StreamOptions",
@@ -120,19 +120,8 @@ class Callbacks(Protocol):
         ...
 
 
-class ConnectionOptions(TypedDict, total=False):
-    """Options of a client's connection.
-
-    Attributes:
-        limits: Resource limits and timeouts of the client.
-        timeout: Default time limit of requests and events, in seconds; 60 by default, None means no timeout.
-        observers: Notified of calls and of the connection's state.
-        interceptors: Wrap each call; the first is outermost.
-        reconnect: Reconnect policy after the connection is lost; None, the default, does not reconnect. Calls that are open
-            at the loss end with ``ConnectionLost``; new ones wait for the next connection.
-        handler: Serves calls of the server, a generated handler; None, the default, for none. ``limits``, ``observers`` and
-            ``interceptors`` are also for those calls.
-    """
+class ClientOptions(TypedDict, total=False):
+    """Options of a client's connection, all but one: see ``ConnectionOptions``."""
 
     limits: Limits | None
     timeout: float | None
@@ -166,7 +155,10 @@ class ServerOptions(TypedDict, total=False):
 
 
 _NAMES: Final[Mapping[str, Collection[str]]] = {
-    "a connection (connect_memory: connection_options)": ConnectionOptions.__annotations__,
+    "a connection (connect_memory: connection_options)": {
+        *ClientOptions.__annotations__,
+        "lifespan",
+    },
     "a server": ServerOptions.__annotations__,
     "a request or event": CallOptions.__annotations__,
     "a stream or channel": StreamOptions.__annotations__,
@@ -187,7 +179,7 @@ def check_stream(procedure: str, options: StreamOptions) -> None:
     require_one_of("when_full", options.get("when_full", "wait"), POLICIES)
 
 
-def check_connection(options: ConnectionOptions, own: Collection[str] = ()) -> None:
+def check_connection(options: ClientOptions, own: Collection[str] = ()) -> None:
     """Raise UsageError for an unknown option of a connection, or an invalid value.
 
     Args:
@@ -202,6 +194,9 @@ def check_connection(options: ConnectionOptions, own: Collection[str] = ()) -> N
     reconnect = options.get("reconnect")
     if reconnect is not None:
         require_instances("reconnect", [reconnect], Reconnect)
+    lifespan = cast("Mapping[str, object]", options).get("lifespan")
+    if lifespan is not None:
+        require_block_maker("a lifespan", lifespan)
 
 
 def check_server(options: ServerOptions, own: Collection[str] = ()) -> None:

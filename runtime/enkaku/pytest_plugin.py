@@ -16,14 +16,14 @@ from typing import Final, Unpack
 
 import pytest
 
-from enkaku.client.connection import Connection
+from enkaku.client.connection import Connection, ConnectionOptions
 from enkaku.server.handler import Handler
 from enkaku.server.server import Server
 from enkaku.testing.faults import Faults
 from enkaku.testing.memory import connect_and_serve, faulty_unix
 
 from .errors import UsageError
-from .options import ConnectionOptions, ServerOptions
+from .options import ServerOptions
 from .serve import serve_unix
 
 __all__ = ["Connect", "Serve", "Served"]

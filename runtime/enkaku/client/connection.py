@@ -6,29 +6,30 @@ interceptors, and hands the call to the session.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
-from typing import Final, TypeVar, Unpack
+from typing import Final, TypeAlias, TypeVar, Unpack
 
-from enkaku._checks import require_loop, require_seconds
+from enkaku._checks import enter_block, require_loop, require_seconds
 from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Interceptor, Observers, enter_all, run_inside
 from enkaku.errors import CallError, ConnectionLost, EncodeError, NotSent, Problem, UsageError
 from enkaku.limits import Limits
-from enkaku.options import CallOptions, ConnectionOptions, StreamOptions, check_call, check_stream
+from enkaku.options import CallOptions, ClientOptions, StreamOptions, check_call, check_stream
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
 from enkaku.transports.base import Transport
 from enkaku.values.slot import Slot
 from enkaku.wire.messages import NEWLINE_SIZE, encode_event
 
+from .lifespan import Living
 from .paired import ServedCalls
 from .reconnect import ConnectionState, Connector, Sessions, States
 from .session import ClientSession, Reply, RequestCall, finish, timed_out
 from .streams import ClientChannel, ClientStream, PreparedCall, decode_reply
 
-__all__ = ["Connection", "send_event"]
+__all__ = ["Connection", "ConnectionLifespan", "ConnectionOptions", "send_event"]
 
 
 async def send_event(session: ClientSession, call: Call, message: bytes) -> None:
@@ -88,7 +89,7 @@ class Connection:
         transport: Transport,
         connector: Connector | None = None,
         served: ServedCalls | None = None,
-        **options: Unpack[ConnectionOptions],
+        **options: Unpack["ConnectionOptions"],
     ) -> None:
         limits = options.get("limits") or Limits()
         observers = Observers(options.get("observers", ()))
@@ -97,7 +98,9 @@ class Connection:
                 "handler: only the functions that connect take it, such as connect_unix"
             )
         connect_peer = None if served is None else lambda: self
-        sessions = Sessions(connector, limits, observers, served, connect_peer)
+        lifespan = options.get("lifespan")
+        begin = None if lifespan is None else partial(self._begin_lifespan, lifespan)
+        sessions = Sessions(connector, limits, observers, served, connect_peer, begin)
         self._begin(sessions, options.get("interceptors", ()), options.get("timeout", _TIMEOUT))
         self._sessions.start(transport)
 
@@ -111,6 +114,24 @@ class Connection:
         self._timeout = timeout
         self._interceptors: Sequence[Interceptor] = tuple(interceptors)
         self._sessions = sessions
+
+    def _begin_lifespan(self, lifespan: "ConnectionLifespan", session: ClientSession) -> Living:
+        sessions = self._sessions.only(session)
+        inner = _SessionConnection(sessions, self._interceptors, self._timeout)
+
+        async def enter(stack: AsyncExitStack) -> None:
+            await enter_block(stack, lifespan, inner, "the lifespan")
+
+        return Living(enter, session, sessions.observers, session.limits.cleanup)
+
+    async def entered(self) -> None:
+        """Wait until the lifespan is entered. Called by the functions that connect.
+
+        Raises:
+            ConnectionLost: The connection was lost meanwhile.
+            Exception: What the lifespan has raised.
+        """
+        await self._sessions.enter_lifespan(self._sessions.session)
 
     def __repr__(self) -> str:
         return f"<connection to {self.peer}: {self.state}, {len(self.calls)} open calls>"
@@ -312,6 +333,43 @@ class Connection:
             when_full=options.get("when_full", "wait"),
             interceptors=self._interceptors,
         )
+
+
+class _SessionConnection(Connection):
+    """The connection that a lifespan is given: one session."""
+
+    def __init__(
+        self, sessions: Sessions, interceptors: Sequence[Interceptor], timeout: float | None
+    ) -> None:
+        self._begin(sessions, interceptors, timeout)
+
+
+ConnectionLifespan: TypeAlias = Callable[[Connection], AbstractAsyncContextManager[None]]
+"""A function that takes a ``Connection`` and returns an async context manager, which each session of a connection lives in.
+
+Code before its ``yield`` runs when the connection is open, and again after each reconnect, before other calls are made: for logins and
+subscriptions. It calls through the connection that it is given, which ends with the session. Code after the ``yield`` runs when the session
+was lost, or before it is closed. Raising before the ``yield`` fails the attempt to connect.
+"""
+
+
+class ConnectionOptions(ClientOptions, total=False):
+    """Options of a client's connection.
+
+    Attributes:
+        limits: Resource limits and timeouts of the client.
+        timeout: Default time limit of requests and events, in seconds; 60 by default, None means no timeout.
+        observers: Notified of calls and of the connection's state.
+        interceptors: Wrap each call; the first is outermost.
+        reconnect: Reconnect policy after the connection is lost; None, the default, does not reconnect. Calls that are open
+            at the loss end with ``ConnectionLost``; new ones wait for the next connection.
+        handler: Serves calls of the server, a generated handler; None, the default, for none. ``limits``, ``observers`` and
+            ``interceptors`` are also for those calls.
+        lifespan: Wraps each session of the connection: code to run when it is open, and again after each reconnect; None, the
+            default, for none.
+    """
+
+    lifespan: ConnectionLifespan | None
 
 
 async def _request(

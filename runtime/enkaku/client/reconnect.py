@@ -14,12 +14,13 @@ from typing import Final, Literal, TypeAlias
 
 from enkaku.calls.deadlines import left
 from enkaku.calls.observers import Observers
-from enkaku.errors import ConnectFailed, ConnectionLost, TransportError, UsageError
+from enkaku.errors import ConnectFailed, ConnectionLost, UsageError
 from enkaku.limits import Limits
 from enkaku.options import Reconnect
 from enkaku.procedures import Procedure
 from enkaku.transports.base import Dial, Transport
 
+from .lifespan import Living
 from .paired import ServedCalls, ServingSession
 from .session import ClientSession, timed_out
 
@@ -106,7 +107,7 @@ class Connector:
     """
 
     def __init__(self, dial: Dial, reconnect: Reconnect, where: str) -> None:
-        self.failure: TransportError | None = None
+        self.failure: Exception | None = None
         self._dial: Final = dial
         self._reconnect: Final = reconnect
         self._where: Final = where
@@ -131,16 +132,19 @@ class Connector:
                 f"{self._where}: no connection within {within:g} s{last}"
             ) from self.failure
 
-    async def reconnect(self, *, lasted: float) -> Transport:
+    async def reconnect(self, *, lasted: float, failure: Exception | None = None) -> Transport:
         """Wait, and connect again.
 
         Args:
             lasted: How long the last connection was open, in seconds.
+            failure: Why it could not be used, if it could not; then the last attempt counts as failed.
 
         Raises:
             ConnectFailed: No attempt succeeded of as many as are allowed.
         """
-        if lasted >= self._bound:
+        if failure is not None:
+            self.failure = failure
+        elif lasted >= self._bound:
             self._attempts, self._bound = 0, 0.0
         else:
             self.failure = ConnectFailed(
@@ -180,9 +184,11 @@ class Sessions:
         observers: Are notified of each session.
         served: Serves the calls of the server, if the client has a handler.
         connect_peer: Returns the connection, for its handlers.
+        begin_lifespan: Begins the lifespan of a session, if there is one.
 
     Attributes:
         history: The states of the connection.
+        observers: Are notified of each session.
         session: The newest session.
     """
 
@@ -195,13 +201,17 @@ class Sessions:
         observers: Observers,
         served: ServedCalls | None = None,
         connect_peer: Callable[[], object] | None = None,
+        begin_lifespan: Callable[[ClientSession], Living] | None = None,
     ) -> None:
         self.history: Final = StateHistory()
         self._connector = connector
         self._limits = limits
-        self._observers = observers
+        self.observers: Final = observers
         self._served = served
         self._connect_peer = connect_peer
+        self._begin_lifespan = begin_lifespan
+        self._living: Living | None = None
+        self._only: Sessions | None = None  # the session of that
         self._connecting: asyncio.Task[None] | None = None
         self._end: Exception | None = None
 
@@ -213,6 +223,25 @@ class Sessions:
     def start(self, transport: Transport) -> None:
         """Begin the first session."""
         self.session = self._new_session(transport)
+
+    def only(self, session: ClientSession) -> "Sessions":
+        """Return this session alone, for its lifespan: calls go to it, and end with it."""
+        self._only = _OneSession(session, self._limits, self.observers)
+        return self._only
+
+    async def enter_lifespan(self, session: ClientSession) -> None:
+        """Enter the lifespan of a session, if there is one.
+
+        Raises:
+            ConnectionLost: The session was lost meanwhile.
+            Exception: What the lifespan has raised.
+        """
+        if self._begin_lifespan is None:
+            return
+        self._living = self._begin_lifespan(session)
+        await self._living.entered()
+        if not session.is_open:
+            raise session.lost_error("the lifespan")
 
     async def ready(self, procedure: Procedure, due: float | None) -> ClientSession:
         """Return an open session; if one may follow, wait for it until ``due``.
@@ -239,21 +268,27 @@ class Sessions:
 
     async def close(self, *, within: float) -> None:
         """Close the session; none follows. Handlers are asked to finish before."""
-        served = self._served
-        if served is not None and served.is_served_by(asyncio.current_task()):
+        served, task = self._served, asyncio.current_task()
+        if served is not None and served.is_served_by(task):
             raise UsageError(
                 "close(): a handler cannot wait for the end of its own connection; start a task that closes it"
+            )
+        if self._living is not None and self._living.is_run_by(task):
+            raise UsageError(
+                "close(): a lifespan cannot wait for the end of its own connection; start a task that closes it"
             )
         self.history.append("closed")
         try:
             if self._connecting is not None:
                 self._connecting.cancel()
                 await asyncio.wait([self._connecting])
+            if self._living is not None:
+                await self._living.left(within=within)
             if served is not None:
                 await served.stop(within=within)
         finally:
             await self.session.close(within=within)
-            self._observers.log.flush()
+            self.observers.log.flush()
 
     async def _wait(self, procedure: Procedure, due: float | None, connector: Connector) -> None:
         try:
@@ -272,7 +307,7 @@ class Sessions:
             ) from self._end
 
     def _new_session(self, transport: Transport) -> ClientSession:
-        limits, observers = self._limits, self._observers
+        limits, observers = self._limits, self.observers
         if self._served is None:
             return ClientSession(transport, limits, observers, self._on_lost)
         return ServingSession(
@@ -280,8 +315,12 @@ class Sessions:
         )
 
     def _on_lost(self, session: ClientSession) -> None:
-        if self.history.final:
-            return
+        if self._living is not None:
+            self._living.leave()
+        if self._only is not None:
+            self._only.history.append("failed")
+        if self.history.final or session is not self.session:
+            return  # or the session is new, and its lifespan fails
         if self._connector is None:
             self.history.append("failed")
             return
@@ -292,7 +331,7 @@ class Sessions:
     async def _connect(self, lost: ClientSession, lasted: float, connector: Connector) -> None:
         try:
             await lost.close(within=0)  # unsent messages are of calls that have ended
-            self.session = self._new_session(await connector.reconnect(lasted=lasted))
+            self.session = await self._connect_next(lasted, connector)
         except Exception as error:  # noqa: BLE001 # whatever it is, no call may wait without end
             logger.warning(
                 "%s: the connection was lost, and reconnecting failed: %s", lost.info.peer, error
@@ -301,3 +340,47 @@ class Sessions:
             self.history.append("failed")
         else:
             self.history.append("open")
+
+    async def _connect_next(self, lasted: float, connector: Connector) -> ClientSession:
+        """Return the next session, once its lifespan was entered; a lifespan that fails is a failed attempt."""
+        failure: Exception | None = None
+        while True:
+            if self._living is not None:
+                await self._living.left()
+            transport = await connector.reconnect(lasted=lasted, failure=failure)
+            session = self._new_session(transport)
+            try:
+                await self.enter_lifespan(session)
+            except Exception as error:  # noqa: BLE001 # whatever a lifespan raises
+                await session.close(within=0)
+                text, peer = (
+                    "%s: connected, but the lifespan of the connection failed",
+                    transport.peer,
+                )
+                kind, log = "failed lifespans", self.observers.log
+                log.log(logger, logging.WARNING, kind, text, peer, error=error)
+                failure = error
+            except BaseException:
+                await session.close(within=0)
+                raise
+            else:
+                return session
+
+
+class _OneSession(Sessions):
+    """One session of a connection, for its lifespan."""
+
+    def __init__(self, session: ClientSession, limits: Limits, observers: Observers) -> None:
+        super().__init__(None, limits, observers)
+        self.session = session
+
+    async def close(self, *, within: float) -> None:
+        """Reject this: the connection belongs to the block that has opened it.
+
+        Raises:
+            UsageError: Always.
+        """
+        del within
+        raise UsageError(
+            "close(): the connection of a lifespan is closed by leaving the block that opened it"
+        )

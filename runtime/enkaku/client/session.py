@@ -291,7 +291,11 @@ class ClientSession:
 
     def make_loss(self, procedure: Procedure) -> ConnectionLost:
         """Return the error of a call that needs the connection after it was lost."""
-        error = ConnectionLost(f"{procedure.name}: {self._loss} ({self.info.peer})")
+        return self.lost_error(procedure.name)
+
+    def lost_error(self, what: str) -> ConnectionLost:
+        """Return the error of what needs the connection after it was lost."""
+        error = ConnectionLost(f"{what}: {self._loss} ({self.info.peer})")
         error.__cause__ = self._cause
         return error
 
@@ -309,6 +313,11 @@ class ClientSession:
         """End every call, and the connection."""
         self._lose("this side closed the connection", None)
         await self.transport.close(within=within)
+
+    def drop(self, reason: str, cause: Exception | None) -> None:
+        """End every call, and the connection, at once."""
+        self._lose(reason, cause)
+        self.transport.abort()
 
     def open_request(self, call: RequestCall, prm: bytes | None) -> None:
         """Send a request whose reply a task will wait for."""

@@ -10,9 +10,9 @@ from typing import Unpack
 
 from enkaku._checks import async_block, require_instances
 from enkaku.both_ways import make_server, serve_peer
-from enkaku.client.connection import Connection
+from enkaku.client.connection import Connection, ConnectionOptions
 from enkaku.client.reconnect import Connector
-from enkaku.options import ConnectionOptions, ServerOptions, check_connection
+from enkaku.options import ServerOptions, check_connection
 from enkaku.server.handler import Handler
 from enkaku.server.server import Server
 from enkaku.transports.base import Transport
@@ -83,6 +83,7 @@ async def connect_and_serve(
         connector = None if reconnect is None else Connector(dial, reconnect, transport.peer)
         connection = Connection(transport, connector, served, **client_options)
         try:
+            await connection.entered()
             yield connection, server
         finally:
             for wire in wires:

@@ -1,0 +1,107 @@
+"""The lifespan of a client's connection: a block of the program, around each session.
+
+``Sessions`` enters it when a session begins, before any other call may use that session, and leaves it when the session is lost or
+the connection is closed. The block gets a connection of its own, whose calls go to that session alone: they are not held back while the
+block is entered, do not wait for a reconnect, and end with the session.
+
+The block lives in one task from its first line to its last, since an ``asyncio.timeout()`` or a ``TaskGroup`` in it must end in the
+task that has begun it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from enkaku.calls.deadlines import scope
+from enkaku.calls.observers import Observers
+
+from .session import ClientSession
+
+__all__ = ["Living"]
+
+logger: Final = logging.getLogger("enkaku.client")
+
+
+class Living:
+    """A lifespan around one session.
+
+    Args:
+        enter: Enters the block of the program, which the stack exits.
+        session: The session.
+        observers: Their ``log`` limits what is logged.
+        cleanup: How long the block may take to be left, in seconds; then it is cancelled.
+    """
+
+    def __init__(
+        self,
+        enter: Callable[[AsyncExitStack], Awaitable[None]],
+        session: ClientSession,
+        observers: Observers,
+        cleanup: float,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._enter: Final = enter
+        self._session: Final = session
+        self._log: Final = observers.log
+        self._cleanup: Final = cleanup
+        self._entered: Final[asyncio.Future[None]] = loop.create_future()
+        self._left: Final = asyncio.Event()
+        self._task: Final = loop.create_task(self._run())
+        self._task.add_done_callback(self._on_end)
+
+    async def entered(self) -> None:
+        """Wait until the block is entered.
+
+        Raises:
+            ConnectionLost: The session was lost meanwhile.
+            Exception: What the block has raised.
+        """
+        try:
+            await asyncio.shield(self._entered)
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+
+    def is_run_by(self, task: asyncio.Task[object] | None) -> bool:
+        """Return whether the block runs in a task."""
+        return task is self._task
+
+    def leave(self) -> None:
+        """Leave the block, without waiting: the session was lost, or is about to be closed."""
+        self._left.set()
+        if not self._entered.done():
+            self._task.cancel()
+
+    async def left(self, *, within: float | None = None) -> None:
+        """Leave the block, and wait for its end; after ``Limits.cleanup`` or ``within`` seconds, cancel it."""
+        self.leave()
+        await asyncio.wait({self._task}, timeout=self._cleanup if within is None else within)
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=self._cleanup)
+
+    async def _run(self) -> None:
+        scope.set(
+            None
+        )  # a deadline() around the connection's start ends before what the block begins
+        async with AsyncExitStack() as stack:
+            await self._enter(stack)
+            if not self._entered.done():
+                self._entered.set_result(None)
+            await self._left.wait()
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        failure = None if task.cancelled() else task.exception()
+        error = failure if isinstance(failure, Exception) else None
+        if not self._entered.done():
+            self._entered.set_exception(error or self._session.lost_error("the lifespan"))
+            self._entered.exception()  # else asyncio logs it where nobody waits any more
+            return
+        if error is not None or not self._left.is_set():
+            text = "%s: the lifespan of the connection failed"
+            peer = self._session.info.peer
+            self._log.log(logger, logging.ERROR, "failed lifespans", text, peer, error=error)
+        if not self._left.is_set():
+            self._session.drop("the lifespan of the connection failed", error)
