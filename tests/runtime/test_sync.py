@@ -109,7 +109,8 @@ def test_sync_connect_takes_block_of_any_connection() -> None:
     with enkaku.sync.connect(enkaku.connect_memory(Serving(echo=same))) as connection:
         assert connection.peer == "the server in memory"
         assert connection.request(ECHO, "text") == "text"
-        assert repr(connection) == "<enkaku.sync.Connection to the server in memory>"
+        told = "<synchronous connection to the server in memory: open, 0 open calls>"
+        assert repr(connection) == told
 
 
 def test_sync_connection_is_prefixed_as_asynchronous_one(address: str) -> None:
@@ -271,8 +272,9 @@ def test_sync_stream_not_opened_raises_usage_error(connection: enkaku.sync.Conne
         with pytest.raises(enkaku.UsageError, match=told):
             use()
     channel.abort()
-    assert repr(channel) == "enkaku.sync.ClientChannel('talk')"
+    assert repr(channel) == "<synchronous channel talk: not open>"
     with channel:
+        assert repr(channel).startswith("<synchronous channel talk")
         with pytest.raises(enkaku.UsageError, match="talk: a call can be opened once"):
             channel.__enter__()
         channel.send(1)
@@ -497,7 +499,7 @@ def test_sync_connection_not_closed_warns_and_is_closed(
     other = enkaku.sync.connect(address)
     stream = other.stream(WATCH, -1).__enter__()
     waiting(connection)
-    with pytest.warns(ResourceWarning, match="<enkaku.sync.Connection to unix:.* was not closed"):
+    with pytest.warns(ResourceWarning, match="<synchronous connection to unix:.* was not closed"):
         del other
     waiting(connection, 0)
     with pytest.raises(enkaku.ConnectionLost):
@@ -534,7 +536,7 @@ def test_sync_reopening_yields_gap_after_loss() -> None:
         assert items.result == 7
     assert isinstance(seen[-2], enkaku.Gap)
     assert seen[-1] == 2
-    assert repr(items) == "enkaku.sync.reopening()"
+    assert repr(items) == "synchronous reopening()"
 
 
 def test_sync_reopening_of_stream_raises_usage_error(connection: enkaku.sync.Connection) -> None:

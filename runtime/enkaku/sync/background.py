@@ -29,9 +29,7 @@ _Close: TypeAlias = Callable[[], Coroutine[object, object, None]]
 
 _CLOSE_TIME: Final = 6.0  # seconds in which connections may close when the interpreter exits
 _EXIT_TIME: Final = 8.0  # seconds until it exits in any case
-_PAUSE_TIME: Final = (
-    1.0  # seconds that a fork waits for the thread; a blocking observer holds it up
-)
+_PAUSE_TIME: Final = 1.0  # seconds that a fork waits for the thread, which an observer may block
 
 
 class BackgroundLoop:

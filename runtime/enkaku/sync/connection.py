@@ -87,7 +87,7 @@ class Connection:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<enkaku.sync.Connection to {self.peer}>"
+        return f"<synchronous {repr(self._connection).removeprefix('<')}"
 
     def __enter__(self) -> Self:
         return self

@@ -58,7 +58,7 @@ class ClientStream(Generic[_Receive, _Result]):
         self._receiving: Final = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"enkaku.sync.{type(self).__name__}({self.procedure.name!r})"
+        return f"<synchronous {repr(self._stream).removeprefix('<')}"
 
     @property
     def asynchronous(self) -> AsyncStream[_Receive, _Result]:
@@ -258,7 +258,7 @@ class Reopening(Generic[_Receive, _Result]):
         self._reopening: Final = items
 
     def __repr__(self) -> str:
-        return "enkaku.sync.reopening()"
+        return f"synchronous {self._reopening!r}"
 
     @property
     def result(self) -> _Result:
