@@ -113,7 +113,7 @@ def test_sync_connect_takes_block_of_any_connection() -> None:
         assert repr(connection) == told
 
 
-def test_sync_connection_is_prefixed_as_asynchronous_one(address: str) -> None:
+def test_sync_connection_is_prefixed_as_asynchronous_one() -> None:
     async def same(text: str) -> str:
         return text
 
