@@ -299,6 +299,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         """Deliver to another receiver from now on."""
         if self._receiver is not None:
             self._receiver = receiver
+            self._update_direct()
 
     async def drain(self) -> None:
         """Wait until this end is writable; concurrent writers continue in the order of their calls.

@@ -155,7 +155,7 @@ class ProcessTransport(PipeTransport):
 
     def accept(self, receiver: Receiver) -> None:
         """Deliver further messages to the receiver: the first one was a message."""
-        self._receiver = receiver
+        super().deliver_to(receiver)
 
     def reject(self, head: bytes) -> None:
         """End the connection: the first line is no message."""
