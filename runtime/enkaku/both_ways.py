@@ -73,8 +73,9 @@ class ClientHandler:
         )
 
     def connected(self, transport: Transport, info: ConnectionInfo) -> None:
-        """Serve the calls of a new connection."""
-        self._server.connected(transport, info)
+        """Serve the calls of a new connection; none any more once this has stopped."""
+        if not self._server.stopping:
+            self._server.connected(transport, info)
 
     def is_served_by(self, task: asyncio.Task[object] | None) -> bool:
         """Return whether one of its handlers runs in a task."""

@@ -418,7 +418,8 @@ class HttpTransport(PeerInfo, SeparateCalls):
                 if _is_feed(answer):
                     self._on_head(feed, answer.header(_SESSION))
                     self._release(stream)
-                    await feed.read(answer)
+                    if not feed.ended:  # by the session that it begins
+                        await feed.read(answer)
                     error = ConnectionLost("the server ended the feed")
                 else:
                     error = await self._take_instead(stream.rid, answer)
