@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import enkaku
-from support import WITHIN, OutOfStock, Serving, Shortage
+from support import ECHO, WITHIN, OutOfStock, Serving, Shortage
 
 HERE = Path(__file__)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(HERE.parent), "PYTHONWARNINGS": "error"}
@@ -36,12 +36,23 @@ def running_server() -> Generator[dict[str, str], None, None]:
     shutil.rmtree(directory)
 
 
+class Client:
+    def __init__(self, connection: enkaku.Connection) -> None:
+        self.connection = connection
+
+
 class Running:
     count = 0  # of handlers that wait
 
 
 async def ask(number: int) -> int:
-    """Return the number; 0 is how many handlers wait, 13 is a declared error, and a negative number waits."""
+    """Return the number; 0 is how many handlers wait, 13 is a declared error, and a negative number waits.
+
+    77 is the length of what the client's handler returns.
+    """
+    if number == 77:
+        client = enkaku.current_call().connection.client(Client)
+        return len(await client.connection.request(ECHO, "called"))
     if number == 0:
         return Running.count
     if number == 13:

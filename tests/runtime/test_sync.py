@@ -154,6 +154,24 @@ def test_sync_connection_states_are_iterated(address: str) -> None:
     assert list(states) == ["closed"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_sync_connection_handles_calls_of_server(addresses: dict[str, str], kind: str) -> None:
+    threads: list[str] = []
+
+    async def echo(text: str) -> str:
+        threads.append(threading.current_thread().name)
+        with pytest.raises(enkaku.UsageError, match="runs in its own event loop"):
+            connection.request(ASK, 1)
+        # In another thread, it may call the server that has called it.
+        return text * await asyncio.to_thread(connection.request, ASK, 3)
+
+    options: dict[str, Any] = {"env": ENVIRONMENT} if kind == "stdio" else {}
+    options["handler"] = Serving(echo=echo)
+    with enkaku.sync.connect(addresses[kind], timeout=WITHIN, **options) as connection:
+        assert connection.request(ASK, 77) == 3 * len("called")
+    assert threads == ["enkaku.sync"]
+
+
 def test_sync_observers_are_notified_in_background_loop(address: str) -> None:
     names: list[str] = []
 
