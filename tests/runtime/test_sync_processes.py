@@ -195,6 +195,39 @@ waiting(10)
     assert no_handler_waits(address)
 
 
+def test_sync_exit_lets_daemon_threads_be_joined(address: str) -> None:
+    program = """
+def join():
+    for each in threads:
+        each.join()
+    say(f"joined {set(ends)}")
+
+atexit.register(join)  # runs after the end of the event loop
+connection = enkaku.sync.connect(address)
+
+def wait():
+    try:
+        connection.request(ASK, -1)
+    finally:
+        ends.append(sys.exc_info()[0])
+
+def repeat():
+    try:
+        while True:
+            connection.request(ECHO, "")
+    finally:
+        ends.append(sys.exc_info()[0])
+
+ends = []
+threads = [threading.Thread(target=target, daemon=True) for target in [wait, repeat] * 5]
+for each in threads:
+    each.start()
+waiting(5)
+"""
+    assert outcome(program, address) == (0, "joined {<class 'SystemExit'>}\n", "")
+    assert no_handler_waits(address)
+
+
 def test_sync_exit_with_open_stream_in_main_thread(address: str) -> None:
     program = """
 connection = enkaku.sync.connect(address)

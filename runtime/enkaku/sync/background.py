@@ -5,7 +5,7 @@ a signal interrupts that wait (Ctrl-C), which cancels the task. The task runs in
 ``deadline()`` applies to it.
 
 The thread is a daemon: Python waits for all others before it runs the functions of ``atexit``, one of which ends the loop. It
-closes what is still open. From then on no waiting thread is woken: only daemons are left, which end with the process.
+closes what is still open. The calls of other daemons then raise SystemExit, which ends a thread without a traceback.
 
 A forked child does not have the thread. It starts another loop at its next use, and does not touch the inherited one. While a
 process is forked, the thread of its loop pauses: else it could hold a lock, which no thread would release in the child.
@@ -66,12 +66,13 @@ class BackgroundLoop:
 
         Raises:
             ConnectionLost: The interpreter is exiting.
+            SystemExit: The interpreter is exiting, and this is a daemon thread.
             UsageError: This is the thread of the loop, or a forked child.
         """
         if self.is_current or not self.is_usable:
             coroutine.close()
             raise self._make_error()
-        job = _Job(self, coroutine)
+        job = _Job(coroutine)
         try:
             self._loop.call_soon_threadsafe(job.start)
             job.ended.acquire()
@@ -80,17 +81,17 @@ class BackgroundLoop:
             raise
         try:
             return job.task.result()
-        except asyncio.CancelledError:
-            raise ConnectionLost(
-                "the call was cancelled in the event loop of enkaku.sync"
-            ) from None
+        except (ConnectionLost, asyncio.CancelledError):
+            if self._exiting:
+                raise self._make_error() from None
+            raise
         finally:
             del job  # else its error and the traceback would form a cycle
 
     def start(self, coroutine: Coroutine[object, object, object]) -> None:
         """Run a coroutine, and do not wait for it; if the loop does not run, do nothing."""
         if self.is_usable:
-            self._loop.call_soon_threadsafe(_Job(self, coroutine).start)
+            self._loop.call_soon_threadsafe(_Job(coroutine).start)
         else:
             coroutine.close()
 
@@ -128,14 +129,15 @@ class BackgroundLoop:
         """Record that it cannot be used in this process."""
         self.inherited = True
 
-    def _make_error(self) -> Exception:
+    def _make_error(self) -> BaseException:
         if self.inherited:
             return UsageError(
                 "the connection belongs to the parent process, and this one was forked from it: "
                 "call enkaku.sync.connect() again in the child"
             )
         if self._exiting:
-            return ConnectionLost("the interpreter is exiting")
+            in_main = threading.current_thread() is threading.main_thread()
+            return ConnectionLost("the interpreter is exiting") if in_main else SystemExit()
         return UsageError(
             "enkaku.sync is called by code that runs in its own event loop, such as an observer: the call would wait for "
             "itself; use asyncio.to_thread(), or await the asynchronous API"
@@ -175,10 +177,9 @@ class _Job(Generic[_T]):
 
     task: asyncio.Task[_T]
 
-    def __init__(self, loop: BackgroundLoop, coroutine: Coroutine[object, object, _T]) -> None:
+    def __init__(self, coroutine: Coroutine[object, object, _T]) -> None:
         self.ended: Final = threading.Lock()
         self.ended.acquire()
-        self._loop: Final = loop
         self._coroutine: Final = coroutine
 
     def start(self) -> None:
@@ -194,8 +195,7 @@ class _Job(Generic[_T]):
     def _on_end(self, task: asyncio.Task[_T]) -> None:
         if not task.cancelled():
             task.exception()  # it counts as handled, also if the thread was interrupted
-        if self._loop.is_usable:
-            self.ended.release()
+        self.ended.release()
 
 
 class OpenBlock(Generic[_T]):
