@@ -29,6 +29,7 @@ def test_import_loads_only_what_generated_code_needs() -> None:
             "server.broadcast",
             "server.server",
             "server.session",
+            "sync",
             "testing",
             "transports.sockets",
         )

@@ -494,14 +494,23 @@ def test_sync_call_in_background_loop_raises_usage_error(address: str) -> None:
 
     class Observer(enkaku.Observer):
         def call_ended(self, call: enkaku.Call) -> None:
-            with pytest.raises(enkaku.UsageError, match="runs in its own event loop") as caught:
-                connection.request(VOID, None)
-            told.append(str(caught.value))
+            for use in (lambda: connection.request(VOID, None), stream.receive):
+                with pytest.raises(enkaku.UsageError, match="runs in its own event loop") as caught:
+                    use()
+                told.append(str(caught.value))
             connection.close()  # does not wait
 
-    with enkaku.sync.connect(address, observers=[Observer()]) as connection:
+    with (
+        enkaku.sync.connect(address, observers=[Observer()]) as connection,
+        connection.stream(WATCH, -1) as stream,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert next(stream) == 0
+        other = pool.submit(stream.receive)
+        until(stream._receiving.locked)
         connection.request(ECHO, "text")
-        assert len(told) == 1
+        assert isinstance(other.exception(WITHIN), enkaku.ConnectionLost)
+        assert len(told) == 4
         until(lambda: not connection.is_open)
 
 

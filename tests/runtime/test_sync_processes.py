@@ -366,18 +366,27 @@ def work():
         connection.request(ECHO, "")
 
 threads = [threading.Thread(target=work) for _ in range(5)]
+stream = connection.stream(WATCH, -1).__enter__()
+say(next(stream))
+threads.append(threading.Thread(target=lambda: list(stream)))
 for each in threads:
     each.start()
+until(stream._receiving.locked)
 
 def child():
+    try:
+        next(stream)
+    except enkaku.UsageError:
+        pass
     with enkaku.sync.connect(address) as own:
         assert own.request(ECHO, "child") == "child"
 
 for _ in range(10):
     fork(child)
 done.set()
+say(stream.close())
 for each in threads:
     each.join()
 connection.close()
 """
-    assert outcome(program, address) == (0, "", "")
+    assert outcome(program, address) == (0, "0\n-1\n", "")

@@ -69,9 +69,11 @@ class BackgroundLoop:
             SystemExit: The interpreter is exiting, and this is a daemon thread.
             UsageError: This is the thread of the loop, or a forked child.
         """
-        if self.is_current or not self.is_usable:
+        try:
+            self.require_usable()
+        except BaseException:
             coroutine.close()
-            raise self._make_error()
+            raise
         job = _Job(coroutine)
         try:
             self._loop.call_soon_threadsafe(job.start)
@@ -87,6 +89,11 @@ class BackgroundLoop:
             raise
         finally:
             del job  # else its error and the traceback would form a cycle
+
+    def require_usable(self) -> None:
+        """Raise what ``run`` raises where it cannot be used."""
+        if self.is_current or not self.is_usable:
+            raise self._make_error()
 
     def start(self, coroutine: Coroutine[object, object, object]) -> None:
         """Run a coroutine, and do not wait for it; if the loop does not run, do nothing."""

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
@@ -105,9 +104,11 @@ class ClientStream(Generic[_Receive, _Result]):
             yield item
 
     def __next__(self) -> _Receive:
-        if self._items and not self._loop.inherited:
-            with suppress(IndexError):  # another thread may be faster
+        if not self._loop.inherited:
+            try:
                 return self._items.popleft()
+            except IndexError:
+                pass
         try:
             return self._next(None)
         except _Ended:
@@ -165,11 +166,13 @@ class ClientStream(Generic[_Receive, _Result]):
         self._stream.abort(reason)
 
     def _next(self, timeout: float | None) -> _Receive:
+        self._require_opened()
+        self._loop.require_usable()  # before it waits for a lock that the loop, or a parent process, may have
         until = None if timeout is None else time.monotonic() + timeout
         if not self._receiving.acquire(timeout=-1 if timeout is None else timeout):
             raise self._make_timeout("item")  # while another thread waits for one
         try:
-            while not self._items or self._loop.inherited:
+            while not self._items:
                 if self._error is not None:
                     error, self._error = self._error, None
                     raise error
