@@ -23,6 +23,7 @@ __all__ = [
     "LINE_LENGTH",
     "MARKER",
     "MARKERS",
+    "Import",
     "Language",
     "Request",
     "digest",
@@ -76,6 +77,20 @@ _MOST_FILES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class Import:
+    """A protocol file whose types are imported from the package that was generated from it.
+
+    Attributes:
+        file: The protocol file.
+        module: The package: a module of Python, such as ``app.common`` or ``..common``; in TypeScript what an import
+            statement names, such as ``../common/client.js``.
+    """
+
+    file: Path
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What the user asks to generate.
 
@@ -86,6 +101,7 @@ class Request:
         line_length: The greatest length of a line of code, in characters.
         language: The language of the code.
         sync: Whether the package has a synchronous client, too.
+        imports: The protocol files whose packages are imported.
     """
 
     protocol: Path
@@ -94,6 +110,7 @@ class Request:
     line_length: int = LINE_LENGTH
     language: Language = "python"
     sync: bool = False
+    imports: tuple[Import, ...] = ()
 
 
 class _Unknown(Exception):
@@ -141,13 +158,17 @@ def is_fresh(request: Request, directory: Path) -> bool:
 
 
 def _text(request: Request, sources: Mapping[str, str], files: Mapping[str, str]) -> str:
-    own = request.templates
+    own, base = request.templates, request.protocol.parent
+    imports = {
+        Path(os.path.relpath(each.file, base)).as_posix(): each.module for each in request.imports
+    }
     content = {
         "protocol": request.protocol.name,
         "name": request.name,
         "language": request.language,
         "sync": request.sync,
         "sources": dict(sorted(sources.items())),
+        "imports": dict(sorted(imports.items())),
         "templates": None if own is None else dict(_tree(own, None)),
         "line length": request.line_length,
         "generator": _generator(),

@@ -1,10 +1,14 @@
 """Code generation as a pure function: a protocol in, the files of a package out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from keyword import iskeyword
 from pathlib import Path
+from typing import Final
 
-from enkaku_codegen.errors import Issue
+from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.fingerprint import LINE_LENGTH, Language
+from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.proving.checks import Checks, make_checks
 from enkaku_codegen.reading.definition import Protocol
@@ -13,6 +17,9 @@ from enkaku_codegen.writing.render import render
 from enkaku_codegen.writing.typescript import render_typescript
 
 __all__ = ["generate", "generate_typescript", "generate_with_checks"]
+
+
+_NO_CALLBACKS: Final = "left out: enkaku.js does not serve calls of the server yet"
 
 
 def generate(
@@ -61,10 +68,13 @@ def generate_typescript(
 
     The checks have no slots, since the client validates nothing; only the schemas whose types became ``unknown``.
     """
-    plan = make_plan(protocol)
+    own = replace(protocol, callbacks=())
+    plan = make_plan(own)
     files, warnings = render_typescript(
-        plan, protocol, source=source, templates=templates, line_length=line_length
+        plan, own, source=source, templates=templates, line_length=line_length
     )
+    if protocol.callbacks:
+        warnings = [*warnings, Issue(None, None, "/callbacks", _NO_CALLBACKS)]
     checks = Checks({}, {}, 0, {}, plan.widened)
     return files, checks, warnings
 
@@ -79,6 +89,7 @@ def generate_with_checks(
 ) -> tuple[dict[str, str], Checks]:
     """Generate the package, and return the slots that need a validator as well."""
     plan = make_plan(protocol)
+    _require_modules(plan)
     checks = make_checks(plan, protocol)
     files = render(
         plan,
@@ -94,3 +105,16 @@ def generate_with_checks(
         for name, text in files.items()
     }
     return formatted, checks
+
+
+def _require_modules(plan: Plan) -> None:
+    """Raise an error if a package is imported from something that is no module of Python."""
+    issues = [
+        Issue(None, None, "", f'expected a module of Python, such as app.common; got "{module}"')
+        for module in sorted({*plan.modules.values()})
+        if not all(
+            part.isidentifier() and not iskeyword(part) for part in module.lstrip(".").split(".")
+        )
+    ]
+    if issues:
+        raise ProtocolError(issues)

@@ -44,7 +44,7 @@ def prepare(request: Request, out: Path) -> Prepared:
     """
     require_language(out, request.language)
     try:
-        protocol = read_protocol(request.protocol, request.name)
+        protocol = read_protocol(request.protocol, request.name, request.imports)
         files, checks, others = _generated(protocol, request)
     except RecursionError:
         # The nesting of each file is limited, but a chain of thousands of references is not.

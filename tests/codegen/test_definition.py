@@ -178,7 +178,7 @@ def test_procedure_names_of_up_to_128_characters_are_accepted(tmp_path: Path) ->
         ]),
         ("name: ''\nother: 1\nprocedures: {p: {type: event}}", [
             'FILE:1: /name: expected at least 1 character, got ""',
-            ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "defaults", '
+            ('FILE:2: /other: unknown key "other": expected one of "$defs", "$schema", "callbacks", "defaults", '
              '"description", "encodings", "errors", "foreign", "formats", "name", "names", "procedures"'),
         ]),
         ("p:\n  type: stream\n  parm: {}\n  recieve: {}\n  description: 5\n", [
@@ -575,15 +575,25 @@ def _procedures(draw: st.DrawFn) -> dict[str, Any]:
 _NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
-@given(procedures=st.dictionaries(_NAMES, _procedures(), min_size=1, max_size=4), shared=_SCHEMAS)
+@given(
+    procedures=st.dictionaries(_NAMES, _procedures(), min_size=1, max_size=4),
+    callbacks=st.dictionaries(_NAMES, _procedures(), min_size=1, max_size=2),
+    shared=_SCHEMAS,
+)
 def test_read_protocol_valid_protocols_are_read(
-    tmp_path_factory: pytest.TempPathFactory, procedures: dict[str, Any], shared: Any
+    tmp_path_factory: pytest.TempPathFactory,
+    procedures: dict[str, Any],
+    callbacks: dict[str, Any],
+    shared: Any,
 ) -> None:
-    content = {"procedures": procedures, "$defs": {"A": {"properties": {"a": shared}}}}
+    content = {
+        "procedures": procedures,
+        "callbacks": callbacks,
+        "$defs": {"A": {"properties": {"a": shared}}},
+    }
     protocol = _read(tmp_path_factory.getbasetemp(), content)
-    assert {
-        each.name: {"type": each.kind, **each.slots} for each in protocol.procedures
-    } == procedures
+    for read, written in ((protocol.procedures, procedures), (protocol.callbacks, callbacks)):
+        assert {each.name: {"type": each.kind, **each.slots} for each in read} == written
     assert list(protocol.definitions) == ["A"]
 
 

@@ -123,6 +123,14 @@ def all_over(text: str) -> dict:
                 "receive": {"const": text},
             },
         },
+        "callbacks": {
+            f"back{text}"[:128]: {
+                "type": "stream",
+                "description": text,
+                "param": {"type": "object", "properties": {f"key{text}": {"const": text}}},
+                "receive": {"enum": [text, "other"]},
+            }
+        },
     }
 
 
@@ -137,6 +145,7 @@ DECLARATIONS = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.Assign, ast.AnnAss
 CALLS = {
     "Field",
     "enkaku.Checked",
+    "enkaku.prefixed",
     "enkaku.Request[EchoParam, EchoResult]",
     "enkaku.Route.request",
     "enkaku.Route.stream",
@@ -151,7 +160,14 @@ def test_hostile_text_stays_data_everywhere(text: str, tmp_path: Path) -> None:
     path = tmp_path / "protocol.json"
     path.write_text(json.dumps(all_over(text)))
     files = generate(read_protocol(path), source=f"file{text}.json")
-    modules = {"__init__.py", "models.py", "procedures.py", "client.py", "server.py"}
+    modules = {
+        "__init__.py",
+        "models.py",
+        "procedures.py",
+        "client.py",
+        "server.py",
+        "callbacks.py",
+    }
     assert files.keys() - {"schemas.py"} == modules | {"py.typed"}
     for name in files.keys() - {"py.typed"}:
         check_declarations(files[name])
@@ -184,7 +200,7 @@ def check_values(package: ModuleType, text: str) -> None:
     assert accepts(package.ECHO.result, text)
     assert package.Failed.declared_code == f"code{text}"[:128]
     procedures = {each.name for each in vars(package).values() if hasattr(each, "kind")}
-    assert f"path{text}"[:128] in procedures
+    assert {f"path{text}"[:128], f"back{text}"[:128]} <= procedures
 
 
 def _is_docstring_or_check(node: ast.stmt) -> bool:

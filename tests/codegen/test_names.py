@@ -309,6 +309,14 @@ def test_names_are_stable_when_procedures_are_added(procedures: dict, random: Ra
     except ProtocolError:
         assume(False)
     assert make_plan(make_protocol(dict(shuffled))) == everything
+    back = make_plan(make_protocol(dict(fewer), callbacks={one[0]: one[1]}))
+    # The direction of a call names nothing.
+    assert {each.name: each for each in back.types} == {
+        each.name: each for each in everything.types
+    }
+    assert [each.method for each in back.callbacks] == [
+        each.method for each in everything.procedures if each.procedure.name == one[0]
+    ]
     without = make_plan(make_protocol(dict(fewer)))
     assert all(each in everything.types for each in without.types)
     kept = {each.procedure.name: each for each in everything.procedures}

@@ -28,13 +28,25 @@ def make_protocol(
     *,
     name: str = "Test",
     description: str = "",
+    callbacks: Mapping[str, Any] | None = None,
 ) -> Protocol:
     """Make a protocol without a file, and without the checks that reading one brings.
 
     Args:
         procedures: As in a file; ``errors`` has a list of ErrorDefinition.
+        callbacks: The same for the calls of the server.
     """
-    made = [
+    return Protocol(
+        name,
+        description,
+        _made(procedures),
+        dict(sorted((definitions or {}).items())),
+        callbacks=_made(callbacks or {}),
+    )
+
+
+def _made(procedures: Mapping[str, Any]) -> tuple[Procedure, ...]:
+    return tuple(
         Procedure(
             name=key,
             kind=each["type"],
@@ -45,8 +57,7 @@ def make_protocol(
             idempotent=each.get("idempotent", False),
         )
         for key, each in sorted(procedures.items())
-    ]
-    return Protocol(name, description, tuple(made), dict(sorted((definitions or {}).items())))
+    )
 
 
 def one_param(schema: Any, definitions: Mapping[str, Any] | None = None) -> Protocol:

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from enkaku_codegen.fingerprint import LANGUAGES, Import, Language
 from enkaku_codegen.generate import generate
 from enkaku_codegen.reading.definition import read_protocol
 
@@ -14,9 +15,37 @@ CLIENTS = HERE / "typescript"
 WITH_CLIENTS = {
     "counter": EXAMPLES / "counter" / "protocol.json",
     "dashboard": EXAMPLES / "dashboard" / "protocol.yaml",
-    **{path.stem: path for path in PROTOCOLS if path.stem in {"errors", "names", "values"}},
+    **{path.stem: path for path in PROTOCOLS if path.stem in {"callbacks", "errors", "names", "values"}},
 }
 """The protocols whose clients in TypeScript are here, too, by the names of their directories."""
+IMPORTS = HERE / "imports"
+IMPORTING: dict[str, dict[Language, dict[str, str]]] = {
+    "money": {"python": {}, "typescript": {}},
+    "orders": {
+        "python": {"money": "trade.money"},
+        "typescript": {"money": "../money/client.js"},
+    },
+    "shop": {
+        "python": {"money": "trade.money", "orders": "..orders"},
+        "typescript": {"money": "../money/client.js", "orders": "../orders/client.js"},
+    },
+}
+"""What the packages in ``trade`` import from one another, by their protocols and languages."""
+
+
+def trading(name: str, language: Language) -> dict[str, str]:
+    """Generate a package that imports types of others."""
+    files = IMPORTS / "protocols"
+    imports = [
+        Import(files / f"{each}.yaml", module) for each, module in IMPORTING[name][language].items()
+    ]
+    path = files / f"{name}.yaml"
+    return generate(
+        read_protocol(path, None, imports),
+        source=path.name,
+        language=language,
+        sync=language == "python" and name == "shop",
+    )
 
 
 WITH_SYNC = {"dashboard"}
@@ -43,6 +72,12 @@ def refresh() -> None:
         _write(PACKAGES / protocol.stem, generated(protocol))
     for name, protocol in WITH_CLIENTS.items():
         _write(CLIENTS / name, client(protocol))
+    for language in LANGUAGES:
+        directory = IMPORTS / language / "trade"
+        shutil.rmtree(directory, ignore_errors=True)
+        for name in IMPORTING:
+            _write(directory / name, trading(name, language))
+    (IMPORTS / "python" / "trade" / "__init__.py").touch()
 
 
 def _write(directory: Path, files: dict[str, str]) -> None:

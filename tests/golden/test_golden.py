@@ -5,9 +5,21 @@ import inspect
 from pathlib import Path
 
 import pytest
+from enkaku_codegen.fingerprint import LANGUAGES, Language
 from enkaku_codegen.reading.definition import read_protocol
 from generated.packages import unformatted
-from golden.refresh import CLIENTS, PACKAGES, PROTOCOLS, WITH_CLIENTS, WITH_SYNC, client, generated
+from golden.refresh import (
+    CLIENTS,
+    IMPORTING,
+    IMPORTS,
+    PACKAGES,
+    PROTOCOLS,
+    WITH_CLIENTS,
+    WITH_SYNC,
+    client,
+    generated,
+    trading,
+)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda path: path.stem)
@@ -25,6 +37,18 @@ def test_golden_package_is_unchanged(protocol: Path) -> None:
 def test_golden_client_is_unchanged(name: str) -> None:
     there = {path.name: path.read_text(encoding="utf-8") for path in (CLIENTS / name).iterdir()}
     assert client(WITH_CLIENTS[name]) == there, "if that is right: python tests/golden/refresh.py"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", IMPORTING)
+def test_golden_package_with_imports_is_unchanged(name: str, language: Language) -> None:
+    directory = IMPORTS / language / "trade" / name
+    there = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in directory.iterdir()
+        if path.is_file()
+    }
+    assert trading(name, language) == there, "if that is right: python tests/golden/refresh.py"
 
 
 def test_golden_clients_match_protocols() -> None:

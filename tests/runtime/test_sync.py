@@ -139,6 +139,24 @@ def test_sync_connect_block_with_options_raises_usage_error() -> None:
         enkaku.sync.connect(block, timeout=5)
 
 
+def test_sync_connection_under_a_prefix_calls_full_names() -> None:
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async def watch(count: int, stream: enkaku.ServerStream[int]) -> int:
+        await stream.send(count)
+        return count
+
+    handler = enkaku.prefixed("v2/", Serving(ask=double, watch=watch))
+    with enkaku.sync.connect(enkaku.connect_memory(handler)) as connection:
+        prefixed = enkaku.prefixed("v2/", connection)
+        assert prefixed.request(ASK, 2) == 4
+        with prefixed.stream(WATCH, 3) as stream:
+            assert [*stream] == [3]
+        with pytest.raises(enkaku.CallError, match="ask"):
+            connection.request(ASK, 2)
+
+
 def test_sync_connect_without_server_raises_connect_failed(tmp_path: Path) -> None:
     with pytest.raises(enkaku.ConnectFailed, match="is the server running") as caught:
         enkaku.sync.connect(f"unix:{tmp_path}/none")

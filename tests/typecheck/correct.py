@@ -5,6 +5,7 @@ from typing import assert_type
 from uuid import UUID
 
 import enkaku
+from callbacks import FarmCallbacksClient, FarmCallbacksHandler, Job, WorkerLoadResult
 from dashboard import (
     DashboardClient,
     DashboardHandler,
@@ -25,6 +26,10 @@ from enkaku import ABSENT
 from errors import ErrorsClient, ErrorsHandler, ItemWriteConflict, ItemWriteConflictData, NotFound
 from exact import EXACT_ECHO, EXACT_NONE, Circle, ExactEchoParam, Square
 from exact import Shape as ExactShape
+from trade.money import Currency, Money
+from trade.orders import NotFound as NoOrder
+from trade.orders import Order, OrdersClient
+from trade.shop import Offer, ShopClient
 from values import (
     Colour,
     EnumInlineResult,
@@ -56,6 +61,37 @@ async def call(client: DashboardClient) -> None:
     await client.void()
     await client.ping()
     await client.note({})
+
+
+async def trade(orders: OrdersClient, shop: ShopClient) -> Money:
+    order = await orders.find(1)
+    assert_type(order, Order)
+    currency: Currency = "EUR"
+    try:
+        offer = await shop.offer_make(order)
+    except NoOrder as error:
+        return error.data.refund
+    assert_type(offer, Offer)
+    return Money(amount=offer.total.amount, currency=currency)
+
+
+class Worker(FarmCallbacksHandler):
+    async def job_cancel(self, data: int) -> None: ...
+
+    async def job_run(self, param: Job, stream: enkaku.ServerStream[str]) -> int:
+        await stream.send(param.command)
+        return 1
+
+    async def shell(self, channel: enkaku.ServerChannel[str, str]) -> None: ...
+
+    async def worker_load(self) -> WorkerLoadResult:
+        return WorkerLoadResult(load=0.5)
+
+
+async def call_worker(worker: FarmCallbacksClient) -> None:
+    async with worker.job_run(Job(id=1, command="make")) as stream:
+        assert_type(stream, enkaku.ClientStream[str, int])
+    assert_type((await worker.worker_load()).load, float)
 
 
 def compose(

@@ -8,6 +8,7 @@ The end of a line says what has to be told there: by pyright (``report...``), by
 from collections.abc import AsyncGenerator
 
 import enkaku
+from callbacks import FarmCallbacksClient, FarmCallbacksHandler
 from dashboard import (
     SYSTEM_RESTART,
     DashboardClient,
@@ -22,6 +23,9 @@ from dashboard import (
 from enkaku import ABSENT
 from errors import ErrorsHandler, ItemWriteConflict, ItemWriteConflictData
 from exact import EXACT_ECHO, Circle, ExactEchoParam
+from trade import shop as trading
+from trade.orders import Order
+from trade.shop import ShopClient
 from values import Shape, Tree
 
 MetricsStreamParam()  # told: CallIssue, call-arg
@@ -56,6 +60,17 @@ async def call(client: DashboardClient, shape: Shape) -> None:
             log.text  # told: AttributeAccessIssue, attr-defined
     async with client.metrics_stream(param) as stream:
         await stream.send(1)  # told: AttributeAccessIssue, attr-defined
+
+
+async def call_worker(worker: FarmCallbacksClient) -> None:
+    await worker.submit("make")  # told: AttributeAccessIssue, attr-defined
+    worker.job_run(1)  # told: ArgumentType, arg-type
+    FarmCallbacksHandler()  # told: AbstractUsage, abstract
+
+
+async def trade(shop: ShopClient, order: Order) -> None:
+    await shop.offer_make(order.price)  # told: ArgumentType, arg-type
+    trading.Money  # told: AttributeAccessIssue, attr-defined
 
 
 def compose(handler: DashboardHandler, connection: enkaku.Connection) -> None:

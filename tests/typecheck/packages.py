@@ -19,6 +19,7 @@ from generated.options import (
 )
 from generated.packages import put
 from generated.positions import protocol as positions_protocol
+from golden.refresh import IMPORTS
 from golden.refresh import PACKAGES as GOLDEN
 from real.collection import NAMES as COLLECTIONS
 from real.collection import package_of
@@ -70,9 +71,13 @@ def _gather(modules: Iterable[ModuleType], directory: Path) -> None:
         shutil.copytree(Path(module.__file__).parent, directory / f"part{number}")
 
 
-GOLDENS: Final = sorted(path.name for path in GOLDEN.iterdir())
+_GOLDEN: Final = {
+    **{path.name: path for path in sorted(GOLDEN.iterdir())},
+    "trade": IMPORTS / "python" / "trade",
+}
+GOLDENS: Final = list(_GOLDEN)
 WRITERS: Final[Mapping[str, Writer]] = {
-    **{name: partial(_copy, GOLDEN / name) for name in GOLDENS},
+    **{name: partial(_copy, path) for name, path in _GOLDEN.items()},
     "options_formats": partial(_generate, formats_protocol),
     "options_defaults": partial(_generate, defaults_protocol),
     "options_imports": partial(_generate, imports_protocol),

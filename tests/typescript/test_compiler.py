@@ -6,11 +6,26 @@ from pathlib import Path
 import pytest
 from enkaku_codegen.generate import generate
 from enkaku_codegen.reading.definition import read_protocol
-from golden.refresh import CLIENTS, PROTOCOLS, client
+from golden.refresh import CLIENTS, IMPORTING, IMPORTS, PROTOCOLS, client
 from slow import slow_but
 from typescript.compiling import HERE, compiled, put_client
 
 pytestmark = pytest.mark.timeout(600)
+USE = """\
+import type { Money } from "./money/client.js";
+import { NotFound, type OrdersClient } from "./orders/client.js";
+import type { ShopClient } from "./shop/client.js";
+
+export async function total(orders: OrdersClient, shop: ShopClient): Promise<Money> {
+  try {
+    return (await shop.offerMake(await orders.find(1))).total;
+  } catch (error) {
+    if (error instanceof NotFound) return error.data.refund;
+    // @ts-expect-error: an order is no amount
+    return await orders.find(1);
+  }
+}
+"""
 REAL = HERE.parent / "real" / "protocols"
 
 
@@ -21,6 +36,14 @@ def test_tsc_accepts_golden_protocols(tmp_path: Path) -> None:
         shutil.copytree(
             directory, put_client({}, tmp_path / f"golden-{directory.name}"), dirs_exist_ok=True
         )
+    assert compiled(tmp_path) == ""
+
+
+def test_tsc_accepts_golden_clients_with_imports(tmp_path: Path) -> None:
+    for name in IMPORTING:
+        directory = put_client({}, tmp_path / name)
+        shutil.copytree(IMPORTS / "typescript" / "trade" / name, directory, dirs_exist_ok=True)
+    (tmp_path / "use.ts").write_text(USE)
     assert compiled(tmp_path) == ""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from enkaku_codegen.errors import OutputError
-from enkaku_codegen.fingerprint import LANGUAGES, LINE_LENGTH, Request
+from enkaku_codegen.fingerprint import LANGUAGES, LINE_LENGTH, Import, Request
 from enkaku_codegen.output import require_importable
 
 if TYPE_CHECKING:
@@ -34,6 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=LANGUAGES,
         default=LANGUAGES[0],
         help=f"the language of the code; by default {LANGUAGES[0]}",
+    )
+    parser.add_argument(
+        "--import",
+        metavar="FILE=MODULE",
+        dest="imports",
+        action="append",
+        default=[],
+        type=_import,
+        help="import the types of another protocol file from its package, such as common.yaml=app.common",
     )
     parser.add_argument(
         "--sync",
@@ -68,6 +77,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _import(text: str) -> Import:
+    file, _, module = text.rpartition("=")
+    if not file or not module:
+        raise argparse.ArgumentTypeError("expected FILE=MODULE, such as common.yaml=app.common")
+    return Import(Path(file), module)
+
+
 def _length(text: str) -> int:
     if not text.isdecimal() or not _SHORTEST <= int(text) <= _LONGEST:
         raise argparse.ArgumentTypeError(f"expected {_SHORTEST} to {_LONGEST} characters")
@@ -91,6 +107,7 @@ def request(options: argparse.Namespace) -> Request:
         options.line_length,
         options.language,
         options.sync,
+        tuple(options.imports),
     )
 
 

@@ -15,15 +15,16 @@ _OTHER_TYPES = ("type", "enum", "const", "anyOf", "oneOf")
 
 
 def class_names(protocol: Protocol) -> Mapping[str, str]:
-    """Return the name of each definition's class, or of its type if it has no class.
+    """Return the name of each own definition's class, or of its type if it has no class.
 
     One that is part of itself does not get the name of a built-in exception, which a reference to it would lead to
     while the class is being made.
     """
     definitions = protocol.definitions
+    own = [each for each in definitions if each not in protocol.imported]
     return {
         each: f"{name}_" if hasattr(builtins, name) and _is_recursive(each, definitions) else name
-        for each, name in definition_names(definitions, protocol.names).items()
+        for each, name in definition_names(own, protocol.names).items()
     }
 
 

@@ -1,7 +1,7 @@
 """Plan of a package: every name in it, and a simple schema for each type; plain data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from enkaku_codegen.json_values import Json
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, SlotName
@@ -11,10 +11,12 @@ __all__ = [
     "AliasPlan",
     "ErrorPlan",
     "FieldPlan",
+    "ImportedType",
     "ObjectPlan",
     "Plan",
     "ProcedurePlan",
     "TypePlan",
+    "name_in_code",
     "names_in",
     "reaches_itself",
     "without_loops",
@@ -61,6 +63,19 @@ class AliasPlan:
 
 
 TypePlan = ObjectPlan | AliasPlan
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedType:
+    """A type of another package. Its name in simple schemas begins with the package's module."""
+
+    module: str
+    type: TypePlan
+
+
+def name_in_code(name: str) -> str:
+    """Return the name that code has for a type in simple schemas."""
+    return name.rpartition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,10 @@ class Plan:
         types: A type comes after the types that are parts of it.
         definitions: The name of the type of each definition.
         widened: Why the types of schemas are object, by location: they exceed a limit.
+        imported: The types of other packages that the types here may consist of, by name.
+        imported_errors: The errors of other packages that procedures declare.
+        modules: The module that each name of another package in the code is imported from.
+        callbacks: The procedures that the server calls.
     """
 
     client: str
@@ -124,6 +143,31 @@ class Plan:
     procedures: tuple[ProcedurePlan, ...]
     definitions: Mapping[str, str]
     widened: Mapping[str, str]
+    imported: Mapping[str, ImportedType] = field(default_factory=dict[str, ImportedType])
+    imported_errors: tuple[ErrorPlan, ...] = ()
+    modules: Mapping[str, str] = field(default_factory=dict[str, str])
+    callbacks: tuple[ProcedurePlan, ...] = ()
+
+    @property
+    def callbacks_client(self) -> str:
+        """The class by which the server calls."""
+        return f"{self.client.removesuffix('Client')}CallbacksClient"
+
+    @property
+    def callbacks_handler(self) -> str:
+        """The class that the client extends to serve these calls."""
+        return f"{self.client.removesuffix('Client')}CallbacksHandler"
+
+    @property
+    def both_ways(self) -> tuple[ProcedurePlan, ...]:
+        """The procedures, and then the callbacks."""
+        return (*self.procedures, *self.callbacks)
+
+    @property
+    def known(self) -> Mapping[str, TypePlan]:
+        """All types by name, those of other packages included."""
+        imported = {name: each.type for name, each in self.imported.items()}
+        return {**{each.name: each for each in self.types}, **imported}
 
 
 def names_in(schema: Json) -> list[str]:

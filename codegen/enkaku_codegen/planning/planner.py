@@ -1,7 +1,7 @@
 """Planner of a package: names for all procedures, errors and types, and the type of each slot."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from enkaku_codegen.errors import Issue, ProtocolError
@@ -15,7 +15,20 @@ from .definitions import class_names, in_order, is_untyped, or_other, type_names
 from .docstrings import schema_text
 from .imported import builtin_classes
 from .names import Namespace, class_name, constant_name, method_name, own_class_name, pascal
-from .plan import AliasPlan, ErrorPlan, Plan, ProcedurePlan, without_loops
+from .one_class import reachable
+from .packages import imported_types, package_plans, with_imported
+from .plan import (
+    AliasPlan,
+    ErrorPlan,
+    ImportedType,
+    ObjectPlan,
+    Plan,
+    ProcedurePlan,
+    TypePlan,
+    name_in_code,
+    names_in,
+    without_loops,
+)
 from .schema_planner import PlanScope, SchemaPlanner, unless_taken
 from .simplify import alternatives
 
@@ -28,20 +41,24 @@ def make_plan(protocol: Protocol) -> Plan:
     Raises:
         ProtocolError: Some names are the same in Python; it has all such pairs.
     """
+    packages = package_plans(protocol, make_plan)
     classes = class_names(protocol)
-    taken = frozenset(classes.values())
-    types = type_names_of(protocol, classes)
-    return _Planner(protocol, classes, taken, SchemaPlanner(protocol, types)).plan()
+    types = with_imported(type_names_of(protocol, classes), protocol, packages)
+    imported = (name_in_code(types[each]) for each in protocol.imported)
+    taken = frozenset([*classes.values(), *imported])
+    return _Planner(protocol, packages, classes, taken, SchemaPlanner(protocol, types)).plan()
 
 
 @dataclass(slots=True)
 class _Planner:
     protocol: Protocol
+    packages: Mapping[str, Plan]
     classes: Mapping[str, str]
     taken: frozenset[str]
     schemas: SchemaPlanner
-    methods: Namespace = field(default_factory=lambda: Namespace("the client"))
     errors: list[ErrorPlan] = field(default_factory=list[ErrorPlan])
+    imported_errors: dict[str, ErrorPlan] = field(default_factory=dict[str, ErrorPlan])
+    modules: dict[str, str] = field(default_factory=dict[str, str])
     shared_errors: dict[tuple[str, str | None], str] = field(
         default_factory=dict[tuple[str, str | None], str]
     )
@@ -55,9 +72,18 @@ class _Planner:
             # Also where it is not generated: other names must not change when it is.
             self.schemas.reserve(self.schemas.package, sync_client, "the synchronous client", "")
             self.schemas.reserve(self.schemas.package, handler, "the handler class", "")
+        if self.protocol.callbacks:
+            for end in ("Client", "Handler"):
+                name, owner = f"{prefix}Callbacks{end}", f"the {end.lower()} class of the callbacks"
+                self.schemas.reserve(self.schemas.package, name, owner, "")
         for name in in_order(self.protocol.definitions):
-            self.definition(name, self.protocol.definitions[name])
-        procedures = tuple(self.procedure(each) for each in self.protocol.procedures)
+            if name in self.classes and "." not in self.schemas.definitions[name]:
+                self.definition(name, self.protocol.definitions[name])
+        procedures = self.planned(self.protocol.procedures, "procedure", Namespace("the client"))
+        of_callbacks = Namespace("the client of the callbacks")
+        callbacks = self.planned(self.protocol.callbacks, "callback", of_callbacks)
+        imported = imported_types(self.packages)
+        self.use_imported(imported, (*procedures, *callbacks))
         if self.schemas.issues:
             raise ProtocolError(self.schemas.issues)
         return Plan(
@@ -70,7 +96,38 @@ class _Planner:
             procedures=procedures,
             definitions=self.schemas.definitions,
             widened=self.schemas.widened,
+            imported=imported,
+            imported_errors=tuple(self.imported_errors.values()),
+            modules=self.modules,
+            callbacks=callbacks,
         )
+
+    def use_imported(
+        self, imported: Mapping[str, ImportedType], procedures: Iterable[ProcedurePlan]
+    ) -> None:
+        """Keep the types that the protocol needs beside those of other packages, and reserve the names that it imports."""
+        if not imported:
+            return
+        types = self.schemas.types
+        slots = [simple for each in procedures for simple in each.slots.values()]
+        data = [each.data for each in self.errors if each.data is not None]
+        own: list[SimpleSchema] = [
+            {"$ref": type_}
+            for definition, type_ in self.schemas.definitions.items()
+            if definition not in self.protocol.imported and definition not in self.protocol.referred
+        ]
+        needed = reachable([*slots, *data, *own], types)
+        for name in types.keys() - needed:
+            self.schemas.discard(name)
+        parts = [schema for each in types.values() for schema in _schemas(each)]
+        used = {name for schema in [*slots, *data, *parts] for name in names_in(schema)}
+        for name in sorted(used & imported.keys()):
+            self.use(name_in_code(name), imported[name].module, "type")
+
+    def use(self, name: str, module: str, what: str) -> None:
+        """Import a name of another package."""
+        self.schemas.reserve(self.schemas.package, name, f"the {what} of {module}", "")
+        self.modules[name] = module
 
     def scope(self, name: str, where: str) -> PlanScope:
         return PlanScope(unless_taken(name, self.taken), where, taken=self.taken)
@@ -85,13 +142,27 @@ class _Planner:
                 AliasPlan(type_, simple, schema_text(schema, type_)), replace(scope, name=type_)
             )
 
-    def procedure(self, procedure: Procedure) -> ProcedurePlan:
+    def planned(
+        self, procedures: Iterable[Procedure], what: str, methods: Namespace
+    ) -> tuple[ProcedurePlan, ...]:
+        """Plan the procedures of one direction.
+
+        Args:
+            procedures: The procedures.
+            what: What each is, in words.
+            methods: The namespace of their methods.
+        """
+        return tuple(
+            self.procedure(each, f"the {what} {json.dumps(each.name)}", methods)
+            for each in procedures
+        )
+
+    def procedure(self, procedure: Procedure, owner: str, methods: Namespace) -> ProcedurePlan:
         name = self.name(procedure)
         reserved = builtin_classes(self.protocol.encodings.values())
         method, constant = method_name(name, reserved), constant_name(name)
-        owner = f"the procedure {json.dumps(procedure.name)}"
         known = len(self.schemas.issues)
-        self.schemas.reserve(self.methods, method, owner, procedure.pointer)
+        self.schemas.reserve(methods, method, owner, procedure.pointer)
         if len(self.schemas.issues) == known:
             # Methods with one name also have one name for their constants: this reports the collision once.
             self.schemas.reserve(self.schemas.package, constant, owner, procedure.pointer)
@@ -133,12 +204,32 @@ class _Planner:
         self.schemas.add(AliasPlan(name, simple, schema_text(schema, name)), scope)
         return {"$ref": name}
 
+    def imported_error(self, error: ErrorDefinition) -> str | None:
+        """Return the class of an error if another package has it."""
+        if error.package is None or error.definition is None:
+            return None
+        module = error.package.module
+        for each in self.packages[module].errors:
+            same = each.definition.definition == error.definition and each.code == error.code
+            if same and each.definition.package is None:
+                self.imported_errors[each.name] = each
+                self.use(each.name, module, "error")
+                return each.name
+        return None
+
     def error(self, procedure: Procedure, error: ErrorDefinition) -> str:
         """Plan the class of an error; procedures that refer to the same definition share a class."""
         shared = error.pointer if error.of_all and error.definition is None else error.definition
+        if shared is not None and error.package is not None:
+            shared = f"{error.package.module}.{shared}"
         known = None if shared is None else self.shared_errors.get((shared, error.code))
         if known is not None:
             return known
+        imported = self.imported_error(error)
+        if imported is not None:
+            if shared is not None:
+                self.shared_errors[shared, error.code] = imported
+            return imported
         if error.definition is not None:
             codes = [each for each in procedure.errors if each.definition == error.definition]
             suffix = pascal(error.code, 1) if error.code and len(codes) > 1 else ""
@@ -162,3 +253,9 @@ class _Planner:
         secret = error.data is not None and self.schemas.secrets.holds(error.data)
         self.errors.append(ErrorPlan(name, error, data, secret))
         return name
+
+
+def _schemas(type_: TypePlan) -> Iterable[SimpleSchema]:
+    return (
+        [each.schema for each in type_.fields] if isinstance(type_, ObjectPlan) else [type_.schema]
+    )

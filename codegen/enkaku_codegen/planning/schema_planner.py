@@ -172,7 +172,7 @@ class SchemaPlanner:
         if len(self.issues) > issues:
             del self.issues[issues:]
             for name in _after(self.types, types):
-                self._discard(name)
+                self.discard(name)
             for each in _after(self._planned, planned):
                 del self._planned[each]
             self._numbered = True
@@ -204,10 +204,11 @@ class SchemaPlanner:
         reached = reachable(used, {name: self.types[name] for name in own})
         for name in own:
             if name not in reached:
-                self._discard(name)
+                self.discard(name)
         return simple
 
-    def _discard(self, name: str) -> None:
+    def discard(self, name: str) -> None:
+        """Remove a type, and make its name free again."""
         del self.types[name]
         self.package.release(name)
 

@@ -27,7 +27,7 @@ class Secrets:
     def __init__(self, protocol: Protocol) -> None:
         self._definitions: Final[Mapping[str, Schema]] = protocol.definitions
         schemas: list[Json] = [*protocol.definitions.values()]
-        for procedure in protocol.procedures:
+        for procedure in protocol.both_ways:
             schemas += procedure.slots.values()
             schemas += (each.data for each in procedure.errors)
         self._has_some: Final = _mentions(schemas)

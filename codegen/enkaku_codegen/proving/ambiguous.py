@@ -21,13 +21,14 @@ _MOST_PAIRS: Final = 20_000  # of alternatives of one union that are compared
 
 def ambiguous_unions(plan: Plan) -> Iterator[Tokens]:
     """Yield the paths of the schemas that contain an ambiguous union: definitions, or slots if it is in no definition."""
-    types: dict[str, TypePlan] = {each.name: each for each in plan.types}
+    types = plan.known
     finder = _Finder(types)
     definition_of = {name: definition for definition, name in plan.definitions.items()}
-    for name, type_plan in types.items():
+    for type_plan in plan.types:
+        name = type_plan.name
         if name in definition_of and any(map(finder.is_ambiguous, _schemas(type_plan))):
             yield "$defs", definition_of[name]
-    for each in plan.procedures:
+    for each in plan.both_ways:
         for slot, simple in each.slots.items():
             # A union of a definition was reported there.
             names = finder.reachable(simple, but=definition_of)

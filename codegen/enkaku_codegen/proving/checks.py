@@ -79,7 +79,7 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     Raises:
         ProtocolError: The schemas of two of them would have one name.
     """
-    types = {each.name: each for each in plan.types}
+    types = plan.known
     prover = Prover(types, protocol.definitions, plan.definitions)
     formats: dict[str, tuple[str, ...]] = {}
     slots: dict[tuple[str, str], Check] = {}
@@ -88,7 +88,7 @@ def make_checks(plan: Plan, protocol: Protocol) -> Checks:
     issues: list[Issue] = []
     proved = 0
     for slot in _slots(plan):
-        if protocol.formats and (kept_out := unheld(slot.simple, types)):
+        if (protocol.formats or plan.imported) and (kept_out := unheld(slot.simple, types)):
             formats[slot.label] = kept_out
         reasons = prover.slot(slot.simple, slot.schema, slot.path)
         if not reasons:
@@ -120,6 +120,8 @@ def _unenforced(plan: Plan, protocol: Protocol, prover: Prover) -> Iterator[Reas
     """Yield what the types of the definitions do not enforce, each once."""
     seen: set[Reason] = set()
     for definition, schema in protocol.definitions.items():
+        if definition in protocol.imported or definition in protocol.referred:
+            continue
         simple: SimpleSchema = {"$ref": plan.definitions[definition]}
         for reason in prover.slot(simple, schema, ("$defs", definition)):
             if reason not in seen:
@@ -134,7 +136,7 @@ _AMBIGUOUS: Final = (
 
 
 def _slots(plan: Plan) -> Iterator[_Slot]:
-    for each in plan.procedures:
+    for each in plan.both_ways:
         procedure = each.procedure
         for slot, simple in each.slots.items():
             yield _Slot(

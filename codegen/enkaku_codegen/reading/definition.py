@@ -1,11 +1,14 @@
 """Definition of a protocol: what the file says, checked and free of references to other files."""
 
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
 from enkaku_codegen.errors import Issue, ProtocolError, in_order
+from enkaku_codegen.fingerprint import Import
 from enkaku_codegen.json_values import Json, Schema, as_text, pointer, tokens
 
 from .declared_errors import DeclaredError, DeclaredErrors
@@ -17,11 +20,13 @@ from .load import Document, load, sources
 from .locations import Location, Resource
 from .metaschema import faults, is_document
 from .options import LATEST_NAMES, NameRules, StringTypes, encodings_of, formats_of, names_of
-from .references import References
+from .references import Package, References
 from .simple_schema import as_dict
 
 __all__ = [
     "ErrorDefinition",
+    "Imported",
+    "ImportedProtocol",
     "Json",
     "Kind",
     "Procedure",
@@ -46,6 +51,7 @@ class ErrorDefinition:
         description: The description of the declaration, or ``""``.
         pointer: The location of the declaration, as a JSON pointer into the protocol file.
         of_all: Whether the protocol declares it for all procedures.
+        package: The package that may have its class already, if the definition is of another file; else None.
     """
 
     definition: str | None
@@ -54,6 +60,7 @@ class ErrorDefinition:
     description: str
     pointer: str
     of_all: bool = False
+    package: "ImportedProtocol | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,29 @@ class Procedure:
     python_name: Json = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ImportedProtocol:
+    """A protocol whose package is imported.
+
+    Attributes:
+        module: Where the package is imported from.
+        document: The protocol file.
+        protocol: The protocol itself.
+    """
+
+    module: str
+    document: Document
+    protocol: "Protocol"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A definition whose type is imported: the package, and its name there."""
+
+    package: ImportedProtocol
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """A protocol whose every ``$ref`` is ``#/$defs/NAME`` with NAME in ``definitions``.
@@ -90,6 +120,7 @@ class Protocol:
     Attributes:
         name: The name in the file, else the file's own name without its suffix.
         procedures: Sorted by name, so that their order in the file does not matter.
+        callbacks: The procedures that the server calls and the client serves; sorted as well.
         definitions: The shared schemas by name, sorted by name.
         formats: The Python type for strings of a format, by format: some of ``options.FORMATS``.
         encodings: The Python type for encoded strings, by ``contentEncoding``: some of ``options.ENCODINGS``.
@@ -99,6 +130,8 @@ class Protocol:
             directory; empty if there are no such paths.
         warnings: What is allowed in the files, and probably not meant; sorted.
         origins: The location of each definition.
+        imported: The definitions whose types are imported.
+        referred: The other definitions of other files, which have types where the protocol refers to them.
     """
 
     name: str
@@ -114,6 +147,14 @@ class Protocol:
     origins: Mapping[str, Location] = field(
         default_factory=dict[str, Location], compare=False, repr=False
     )
+    imported: Mapping[str, Imported] = field(default_factory=dict[str, Imported])
+    referred: frozenset[str] = frozenset()
+    callbacks: tuple[Procedure, ...] = ()
+
+    @property
+    def both_ways(self) -> tuple[Procedure, ...]:
+        """The procedures, and then the callbacks."""
+        return (*self.procedures, *self.callbacks)
 
     def located(self, error: ProtocolError) -> ProtocolError:
         """Return the error with file, line and pointer there for each issue at a definition, which any file may have."""
@@ -139,27 +180,94 @@ class Protocol:
 _SLOTS: Final[tuple[SlotName, ...]] = get_args(SlotName)
 
 
-def read_protocol(path: Path, name: str | None = None) -> Protocol:
+def read_protocol(path: Path, name: str | None = None, imports: Sequence[Import] = ()) -> Protocol:
     """Read and check a protocol file and all files that it refers to.
 
     Args:
         path: A JSON or YAML file: a bare mapping of procedures, or a document with ``procedures``.
         name: The name of the protocol; None takes that of the file.
+        imports: The files whose types are imported from their packages.
 
     Raises:
         ProtocolError: The file, or one that it refers to, has errors. They have file, line and JSON pointer.
     """
-    document = load(path)
-    reader = _Reader(document)
-    for where, message in faults(document.value):
-        reader.library.add_issue(Location(document, where), message)
-    return reader.read(name)
+    known = _Imports(imports)
+    protocol, library = known.read(load(path), name)
+    known.require_used(path, library)
+    return protocol
+
+
+class _Imports:
+    """The protocols whose packages are imported. Each is read when a reference leads to its file.
+
+    Attributes:
+        documents: The files that were read for them, by every path that leads to one.
+    """
+
+    def __init__(self, imports: Sequence[Import]) -> None:
+        self.documents: dict[Path, Document] = {}
+        self._imports: dict[str, Import] = {}
+        for each in imports:
+            first = self._imports.setdefault(os.path.realpath(each.file), each)
+            if first is not each:
+                message = f"imported twice: from {first.module} and from {each.module}"
+                raise ProtocolError([Issue(str(each.file), None, "", message)])
+        modules = Counter(each.module for each in imports)
+        for each in imports:
+            if modules[each.module] > 1:
+                message = f"imported from {each.module}, as another file is; each file has a package of its own"
+                raise ProtocolError([Issue(str(each.file), None, "", message)])
+        self._protocols: dict[str, ImportedProtocol] = {}
+        self._reading: list[Document] = []
+
+    def read(self, document: Document, name: str | None = None) -> tuple[Protocol, Library]:
+        """Read a protocol, and return its files as well."""
+        self._reading.append(document)
+        reader = _Reader(document, self)
+        for where, message in faults(document.value):
+            reader.library.add_issue(Location(document, where), message)
+        protocol = reader.read(name)
+        self._reading.pop()
+        return protocol, reader.library
+
+    def of(self, document: Document) -> ImportedProtocol | None:
+        """Return the protocol that a file is imported as; None for the file that is read now, and those that are not."""
+        if document.key == self._reading[-1].key or not self._imports:
+            return None
+        if any(each.key == document.key for each in self._reading):
+            message = (
+                f"refers to {document.path}, which refers to it: two packages cannot import each other; "
+                "put what both need into a third file"
+            )
+            raise ProtocolError([Issue(str(self._reading[-1].path), None, "", message)])
+        wanted = self._imports.get(document.key)
+        if wanted is not None and document.key not in self._protocols:
+            protocol, library = self.read(document)
+            self.documents |= library.documents
+            self._protocols[document.key] = ImportedProtocol(wanted.module, document, protocol)
+        return self._protocols.get(document.key)
+
+    def require_used(self, main: Path, library: Library) -> None:
+        """Raise an error for a file that is imported, and that the protocol does not refer to."""
+        used = {each.key for each in library.documents.values()}
+        issues = [
+            Issue(
+                str(main),
+                None,
+                "",
+                f"imports {each.file} from {each.module}, and does not refer to it",
+            )
+            for key, each in self._imports.items()
+            if key not in used or key == os.path.realpath(main)
+        ]
+        if issues:
+            raise ProtocolError(issues)
 
 
 class _Reader:
     """Builds the definition of a protocol from its file."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, imports: _Imports) -> None:
         head = document.value
         options = head if isinstance(head, dict) and is_document(head) else {}
         self.library = Library(
@@ -168,7 +276,8 @@ class _Reader:
         )
         self._document = document
         self._file = self.library.add_file(document)
-        self._references = References(self.library, document)
+        self._imports = imports
+        self._references = References(self.library, document, self._package_of)
         self._errors = DeclaredErrors(self.library, self._references)
 
     def read(self, name: str | None) -> Protocol:
@@ -184,27 +293,52 @@ class _Reader:
         for location, declared in errors.items():
             if as_dict(location.value).get("type") != "event":
                 declared.extend(self._errors.others(declared, of_all))
-        self._gather(shared, errors)
+        back = _schemas(Location(self._document, ("callbacks",))) if head else []
+        back_errors = {location: self._add(location, dialect) for location in back}
+        self._gather(shared, errors | back_errors)
         self._raise_issues()
         definitions = self._references.definitions()
         dynamic = DynamicSchemas(self.library, self._references, shared)
-        procedures = [
-            self._procedure(location, declared, dynamic) for location, declared in errors.items()
-        ]
+        procedures, callbacks = (
+            [self._procedure(location, declared, dynamic) for location, declared in each.items()]
+            for each in (errors, back_errors)
+        )
         self._raise_issues()
         return Protocol(
             name=name or as_text(head.get("name")) or self._document.path.stem,
             description=as_text(head.get("description")),
-            procedures=tuple(sorted(procedures, key=lambda procedure: procedure.name)),
+            procedures=_sorted(procedures),
+            callbacks=_sorted(callbacks),
             definitions=definitions,
             formats=formats_of(head.get("formats")),
             encodings=encodings_of(head.get("encodings")),
             defaults=head.get("defaults") == "fill",
             names=names_of(head.get("names")),
-            sources=sources(self.library.documents, self._document.path.parent),
+            sources=sources(
+                {**self._imports.documents, **self.library.documents}, self._document.path.parent
+            ),
             warnings=in_order([*self.library.warnings, *self.library.ignored()]),
             origins=self._references.origins,
+            imported=self._imported(),
+            referred=frozenset(
+                name
+                for name, origin in self._references.origins.items()
+                if origin.document is not self._document
+                and self._imports.of(origin.document) is None
+            ),
         )
+
+    def _package_of(self, document: Document) -> Package | None:
+        found = self._imports.of(document)
+        return None if found is None else Package(found.module, found.protocol.definitions)
+
+    def _imported(self) -> Mapping[str, Imported]:
+        found: dict[str, Imported] = {}
+        for name, origin in self._references.origins.items():
+            package = self._imports.of(origin.document)
+            if package is not None:
+                found[name] = Imported(package, name.removeprefix(f"{package.module}."))
+        return found
 
     def _raise_issues(self) -> None:
         if self.library.issues:
@@ -259,6 +393,7 @@ class _Reader:
         slots: dict[SlotName, Location] = {
             slot: location.below((slot,)) for slot in _SLOTS if slot in value
         }
+        packages = {error.location: self._imports.of(error.location.document) for error in declared}
         return Procedure(
             name=location.path[-1],
             kind=cast("Kind", value["type"]),
@@ -269,12 +404,13 @@ class _Reader:
             },
             errors=tuple(
                 ErrorDefinition(
-                    definition=error.definition,
+                    definition=_without_module(error.definition, packages[error.location]),
                     code=code,
                     data=None if error.data is None else self._references.resolved(error.data),
                     description=error.description,
                     pointer=pointer(error.declared_at.path),
                     of_all=not _is_within(error.declared_at, location),
+                    package=packages[error.location],
                 )
                 for error in declared
                 for code in error.codes
@@ -288,6 +424,16 @@ class _Reader:
             idempotent=value.get("idempotent") is True,
             python_name=value.get(NAME_IN_PYTHON),
         )
+
+
+def _without_module(definition: str | None, package: ImportedProtocol | None) -> str | None:
+    if definition is None or package is None:
+        return definition
+    return definition.removeprefix(f"{package.module}.")
+
+
+def _sorted(procedures: list[Procedure]) -> tuple[Procedure, ...]:
+    return tuple(sorted(procedures, key=lambda procedure: procedure.name))
 
 
 def _is_within(inner: Location, outer: Location) -> bool:

@@ -61,15 +61,14 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
             return [*wrong, ((), "no procedures: expected one or more")]
         return [*_explained("bare", stripped), *wrong]
     stripped = dict(value)
-    definitions, procedures = value.get("$defs"), value.get("procedures")
+    definitions = value.get("$defs")
     if isinstance(definitions, dict):
         stripped["$defs"] = {
             name: _without_schema(each) if name else each for name, each in definitions.items()
         }
-    if isinstance(procedures, dict):
-        stripped["procedures"] = {
-            name: _without_subschemas(each) for name, each in procedures.items()
-        }
+    for key in ("procedures", "callbacks"):
+        if isinstance(procedures := value.get(key), dict):
+            stripped[key] = {name: _without_subschemas(each) for name, each in procedures.items()}
     if isinstance(stripped.get("errors"), dict):
         stripped["errors"] = {"$ref": ""}
     wrong = [

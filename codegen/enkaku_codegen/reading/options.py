@@ -22,8 +22,8 @@ __all__ = [
     "names_of",
 ]
 
-OPTIONS: Final = ("formats", "encodings", "defaults", "names", "foreign", "errors")
-"""The keys of a document that hold options."""
+OPTIONS: Final = ("formats", "encodings", "defaults", "names", "foreign", "errors", "callbacks")
+"""The keys that only a document has, next to its procedures."""
 
 NameRules: TypeAlias = Literal[1, 2]
 """A version of the rules that make Python names; a protocol may keep an older one."""

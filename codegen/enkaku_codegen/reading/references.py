@@ -1,6 +1,7 @@
 """Reference resolver: gives each schema that is referred to a name, and makes all references ``#/$defs/NAME``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
@@ -12,10 +13,23 @@ from .load import Document
 from .locations import Location
 from .schemas import applied, rebuilt
 
-__all__ = ["References"]
+__all__ = ["Package", "References"]
 
 # Tokens of a path that a name leaves out, because they only say how a schema holds others.
 _OMITTED: Final = HOLDERS | {"procedures", "properties"}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that was generated from another file.
+
+    Attributes:
+        module: Where it is imported from.
+        definitions: The definitions whose types it has.
+    """
+
+    module: str
+    definitions: Mapping[str, Schema]
 
 
 class References:
@@ -24,14 +38,21 @@ class References:
     Args:
         library: Has the schemas, and takes the issues.
         main: The protocol's own file.
+        package_of: Returns the package of a file whose types are imported; None for other files.
 
     Attributes:
         origins: The locations of the definitions by name, once ``definitions`` has returned them.
     """
 
-    def __init__(self, library: Library, main: Document) -> None:
+    def __init__(
+        self,
+        library: Library,
+        main: Document,
+        package_of: Callable[[Document], Package | None],
+    ) -> None:
         self._library = library
         self._main = main
+        self._package_of = package_of
         self._seen: set[Location] = set()
         self._targets: dict[Location, Location] = {}
         self._names: dict[Location, str] = {}
@@ -56,6 +77,7 @@ class References:
             if target is not None:
                 self._targets[location] = target
                 self.name(target)
+                self._require_type(location, target)
                 waiting.append(target)
 
     def dynamic(self) -> frozenset[Location]:
@@ -75,6 +97,17 @@ class References:
             waiting += new
         return frozenset(found)
 
+    def _require_type(self, location: Location, target: Location) -> None:
+        """Add an issue if a reference leads to a file whose package has no type for it."""
+        package = self._package_of(target.document)
+        if package is None or location.document is target.document:
+            return
+        name = self._own_name(target)
+        if name not in package.definitions:
+            known = ", ".join(package.definitions) or "none"
+            message = f'the package {package.module} has no type of "{name}"; it has {known:.200}'
+            self._library.add_issue(location.below(("$ref",)), message)
+
     def name(self, location: Location) -> str:
         """Return the name of a schema, which makes the schema one of the definitions."""
         return self._names.setdefault(location, self.name_of(location))
@@ -82,8 +115,14 @@ class References:
     def name_of(self, location: Location) -> str:
         """Return the name that a schema has or would get: from ``$defs``, its file, or its path.
 
-        A definition within a definition has the names of both. A name for Python goes before all.
+        A definition within a definition has the names of both. A name for Python goes before all. In a file whose types
+        are imported, the name of the package precedes it.
         """
+        package = self._package_of(location.document)
+        name = self._own_name(location)
+        return name if package is None else f"{package.module}.{name}"
+
+    def _own_name(self, location: Location) -> str:
         wanted = class_name_in(location)
         if isinstance(wanted, str):
             return wanted

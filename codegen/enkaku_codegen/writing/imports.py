@@ -3,12 +3,13 @@
 import ast
 import builtins
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from enkaku_codegen.json_values import Json, LongNumber
 from enkaku_codegen.planning.imported import IMPORTED
-from enkaku_codegen.planning.plan import Plan
+from enkaku_codegen.planning.plan import Plan, ProcedurePlan
 from enkaku_codegen.proving.checks import Checks
 
 from .models import Types
@@ -23,10 +24,11 @@ _BUILTIN: Final = frozenset(dir(builtins))
 def exports(plan: Plan, *, sync: bool) -> list[str]:
     """Return the names that the package exports, in isort's order."""
     ends = [plan.client, plan.handler] if plan.procedures else []
+    ends += [plan.callbacks_client, plan.callbacks_handler] if plan.callbacks else []
     if plan.procedures and sync:
         ends.append(plan.sync_client)
     names = [each.name for each in (*plan.types, *plan.errors)]
-    constants = [each.constant for each in plan.procedures]
+    constants = [each.constant for each in plan.both_ways]
     return sorted([*names, *constants, *ends], key=_constants_first)
 
 
@@ -35,17 +37,26 @@ def imports(plan: Plan, types: Types, checks: Checks, *, sync: bool) -> dict[str
     named = {each.name for each in plan.types}
     slots = [annotation for each in types.slots.values() for annotation in each.values()]
     in_slots = _used([*slots, *types.errors.values(), *types.values.values()]) - _BUILTIN
-    constants = {each.constant for each in plan.procedures}
-    of_methods = [
-        *_import("from .models", _used(slots) & named),
-        *_import("from .procedures", constants),
-    ]
-    in_methods = _used(slots) - named
-    methods = {"enkaku"} | in_methods
-    unpack = {"Unpack"} if constants else set[str]()
+    constants = {each.constant for each in plan.both_ways}
+    errors = {each.name for each in plan.imported_errors}
+    outside = partial(_outside, modules=plan.modules)
+
+    def of_methods(
+        procedures: Iterable[ProcedurePlan], *others: str, runtime: str = "enkaku"
+    ) -> list[str]:
+        """Return the imports of a module with a method for each procedure, and the other names that it needs."""
+        wanted = {each.constant for each in procedures}
+        used = _used(each for name in wanted for each in types.slots[name].values())
+        own = [*_import("from .models", used & named), *_import("from .procedures", wanted)]
+        return outside({runtime} | (used - named) | set(others if wanted else ()), own)
+
     return {
         "__init__.py": _groups(
             [
+                *_import(
+                    "from .callbacks",
+                    {plan.callbacks_client, plan.callbacks_handler} if plan.callbacks else (),
+                ),
                 *_import("from .client", {plan.client} if plan.procedures else ()),
                 *_import("from .models", named),
                 *_import("from .procedures", constants | {each.name for each in plan.errors}),
@@ -55,22 +66,19 @@ def imports(plan: Plan, types: Types, checks: Checks, *, sync: bool) -> dict[str
                 ),
             ]
         ),
-        "client.py": _groups(*_outside(methods, unpack), of_methods),
-        "models.py": _of_models(types, named),
-        "procedures.py": _groups(
-            *_outside({"enkaku"} | (in_slots - named), {"Final"} if constants else set()),
+        "callbacks.py": of_methods(plan.callbacks, "Unpack", "abstractmethod"),
+        "client.py": of_methods(plan.procedures, "Unpack"),
+        "models.py": outside(_in_models(types) - named),
+        "procedures.py": outside(
+            {"enkaku"} | (in_slots - named) | errors | ({"Final"} if constants else set()),
             [
                 *_import("from .", {"schemas"} if checks.slots else ()),
                 *_import("from .models", in_slots & named),
             ],
         ),
-        "schemas.py": _groups(
-            *_outside({"Final"} | ({"Decimal"} if _has_long_numbers(checks) else set()))
-        ),
-        "server.py": _groups(
-            *_outside(methods, {"abstractmethod"} if constants else set()), of_methods
-        ),
-        "sync_client.py": _groups(*_outside({"enkaku.sync"} | in_methods, unpack), of_methods),
+        "schemas.py": outside({"Final"} | ({"Decimal"} if _has_long_numbers(checks) else set())),
+        "server.py": of_methods(plan.procedures, "abstractmethod"),
+        "sync_client.py": of_methods(plan.procedures, "Unpack", runtime="enkaku.sync"),
     }
 
 
@@ -90,7 +98,7 @@ def _has_long_numbers(checks: Checks) -> bool:
     return False
 
 
-def _of_models(types: Types, named: set[str]) -> list[str]:
+def _in_models(types: Types) -> set[str]:
     used: set[str] = set()
     for each in types.named:
         if each.kind == "model":
@@ -99,24 +107,29 @@ def _of_models(types: Types, named: set[str]) -> list[str]:
         else:
             used |= {"TypeAlias"} | (_LATE if each.late else set())
             used |= _used([each.annotation])
-    return _groups(*_outside(used - named))
+    return used
 
 
-def _outside(*used: set[str]) -> tuple[list[str], list[str]]:
-    """Return the imports of the names that are used and not the package's own.
+def _outside(used: set[str], own: Iterable[str] = (), *, modules: Mapping[str, str]) -> list[str]:
+    """Return the import statements of a module in isort's order: whole modules first, and relative ones last.
 
-    Returns:
-        Those of the standard library, and those of other packages, each in isort's order: whole modules first.
+    Args:
+        used: The names that are used and not the package's own.
+        own: The statements for those of the package itself.
+        modules: The modules of the names of other generated packages.
     """
     starts: dict[str, set[str]] = {}
-    for name in {each for part in used for each in part} - _BUILTIN:
-        starts.setdefault(IMPORTED[name], set()).add(name)
-    own: list[str] = []
+    for name in used - _BUILTIN:
+        start = f"from {modules[name]}" if name in modules else IMPORTED[name]
+        starts.setdefault(start, set()).add(name)
+    standard: list[str] = []
     others: list[str] = []
+    relative: list[str] = []
     for start in sorted(starts, key=lambda start: (start.startswith("from "), start)):
-        lines = _import(start, starts[start])
-        (own if start.split()[1] in sys.stdlib_module_names else others).extend(lines)
-    return own, others
+        module = start.split()[1]
+        absolute = standard if module in sys.stdlib_module_names else others
+        (relative if module.startswith(".") else absolute).extend(_import(start, starts[start]))
+    return _groups(standard, others, [*relative, *own])
 
 
 def _groups(*groups: list[str]) -> list[str]:

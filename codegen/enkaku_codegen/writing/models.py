@@ -6,7 +6,7 @@ replaced in the syntax tree of its output. So no text of a protocol can become c
 
 import ast
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,7 +16,14 @@ from datamodel_code_generator.format import PythonVersion
 from datamodel_code_generator.parser import LiteralType
 
 from enkaku_codegen.errors import CodegenError
-from enkaku_codegen.planning.plan import AliasPlan, ObjectPlan, Plan, names_in, reaches_itself
+from enkaku_codegen.planning.plan import (
+    AliasPlan,
+    ObjectPlan,
+    Plan,
+    name_in_code,
+    names_in,
+    reaches_itself,
+)
 from enkaku_codegen.proving.value_sets import only_constant, takes_null
 from enkaku_codegen.reading.definition import SlotName
 from enkaku_codegen.reading.lint import HIDDEN
@@ -103,30 +110,31 @@ def make_types(plan: Plan) -> Types:
     written = _Written(_generate(skeleton.document()), skeleton, plan)
     slots: dict[str, Mapping[SlotName, str]] = {
         each.constant: {slot: written.carried(each.constant, slot) for slot in each.slots}
-        for each in plan.procedures
+        for each in plan.both_ways
     }
     errors = {
         each.name: written.carried(each.name, "data")
         for each in plan.errors
         if each.data is not None
     }
+    classes = {
+        name_in_code(name) for name, each in plan.known.items() if isinstance(each, ObjectPlan)
+    }
     values: dict[tuple[str, str], str] = {}
-    for procedure in plan.procedures:
+    for procedure in plan.both_ways:
         for slot, annotation in slots[procedure.constant].items():
             secret = slot in procedure.secrets
-            values[procedure.constant, slot] = _at_run_time(plan, annotation, secret=secret)
+            values[procedure.constant, slot] = _at_run_time(annotation, classes, secret=secret)
     for each in plan.errors:
         if each.name in errors:
             annotation = errors[each.name]
-            values[each.name, "data"] = _at_run_time(plan, annotation, secret=each.secret)
+            values[each.name, "data"] = _at_run_time(annotation, classes, secret=each.secret)
     return Types(_named(plan, written), slots, errors, values)
 
 
-def _at_run_time(plan: Plan, annotation: str, *, secret: bool) -> str:
+def _at_run_time(annotation: str, classes: Collection[str], *, secret: bool) -> str:
     """Return the type of a slot as an expression: None would mean that there is no type."""
-    if secret and not any(
-        each.name == annotation for each in plan.types if isinstance(each, ObjectPlan)
-    ):
+    if secret and annotation not in classes:
         # pydantic warns of repr=False where there is no field. The fields of a class have it.
         return f"Annotated[{annotation}, Field(json_schema_extra={{{HIDDEN!r}: True}})]"
     return "NoneType" if annotation == "None" else annotation
@@ -180,7 +188,7 @@ def _ordered(
     done: set[str] = set()
 
     def emit(name: str) -> Iterator[Model | Alias]:
-        if name not in done:
+        if name in named and name not in done:
             done.add(name)
             each = named[name]
             if each.kind == "alias" and not each.late:
@@ -197,7 +205,7 @@ class _Written:
 
     def __init__(self, source: str, skeleton: Skeleton, plan: Plan) -> None:
         self._skeleton = skeleton
-        self._types = {each.name: each for each in plan.types}
+        self._types = plan.known
         self._annotations: dict[str, ast.expr] = {}
         aliases: dict[str, ast.expr] = {}
         for statement in ast.parse(source).body:

@@ -20,9 +20,11 @@ __all__ = ["render"]
 
 _OLDEST_RUNTIME: Final = "0.1"
 _SCHEMAS: Final = "schemas.py"
+_CALLBACKS: Final = "callbacks.py"
 _SYNC_CLIENT: Final = "sync_client.py"
 _FILES: Final = (
     "__init__.py",
+    _CALLBACKS,
     "client.py",
     "models.py",
     "procedures.py",
@@ -61,6 +63,7 @@ def render(
     types = make_types(plan)
     statements = imports(plan, types, checks, sync=sync)
     errors = {each.name: error_view(each, types, checks) for each in plan.errors}
+    imported = {each.name: error_view(each, types, checks) for each in plan.imported_errors}
     shared: dict[str, object] = {
         "title": Text(title),
         "text": Text(plan.description),
@@ -72,12 +75,24 @@ def render(
         "handler": plan.handler,
         "types": types.named,
         "errors": [*errors.values()],
-        "procedures": [procedure_view(each, types, errors, checks) for each in plan.procedures],
+        "procedures": [
+            procedure_view(each, types, errors | imported, checks) for each in plan.procedures
+        ],
+        "callbacks": [
+            procedure_view(each, types, errors | imported, checks) for each in plan.callbacks
+        ],
+        "callbacks_client": plan.callbacks_client,
+        "callbacks_handler": plan.callbacks_handler,
+        "callbacks_client_text": Text("The server's side: calls the handler of a client."),
+        "callbacks_handler_text": Text("The client's side: serves the calls of the server."),
         "schemas": schema_views(checks),
         "exports": exports(plan, sync=sync),
     }
     known = ("header.jinja", *(f"{name}.jinja" for name in _FILES))
     found = environment(templates, line_length, known)
+    left_out = {_SCHEMAS} if not checks.slots else set[str]()
+    left_out |= {_CALLBACKS} if not plan.callbacks else set()
+    left_out |= {_SYNC_CLIENT} if not sync else set()
     return {
         name: rendered(
             found,
@@ -86,5 +101,5 @@ def render(
             MARKER if name.endswith(".py") else "",
         )
         for name in (_FILES if plan.procedures else _FILES_OF_TYPES)
-        if (name != _SCHEMAS or checks.slots) and (name != _SYNC_CLIENT or sync)
+        if name not in left_out
     }

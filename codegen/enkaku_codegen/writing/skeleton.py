@@ -11,7 +11,7 @@ from typing import Final
 
 from enkaku_codegen.json_values import Json
 from enkaku_codegen.planning.imported import written
-from enkaku_codegen.planning.plan import ObjectPlan, Plan
+from enkaku_codegen.planning.plan import ObjectPlan, Plan, name_in_code
 from enkaku_codegen.reading.simple_schema import SimpleSchema
 
 __all__ = ["CARRIER", "Skeleton"]
@@ -36,8 +36,8 @@ class Skeleton:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._tokens = {each.name: f"Type{index}X" for index, each in enumerate(plan.types)}
-        self.names = {token: name for name, token in self._tokens.items()}
+        self._tokens = {name: f"Type{index}X" for index, name in enumerate(plan.known)}
+        self.names = {token: name_in_code(name) for name, token in self._tokens.items()}
         self.literals: list[Json] = []
         self.carried: dict[str | tuple[str, str | int], str] = {}
         self.hoisted: dict[str, str] = {}
@@ -53,7 +53,7 @@ class Skeleton:
                     self._carry((each.name, index), field.schema)
             else:
                 self._carry(each.name, each.schema)
-        for procedure in self._plan.procedures:
+        for procedure in self._plan.both_ways:
             for slot, schema in procedure.slots.items():
                 self._carry((procedure.constant, slot), schema)
         for error in self._plan.errors:

@@ -3,7 +3,7 @@
 JavaScript and declarations are written, so that nobody has to compile them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,6 +70,12 @@ class _Procedure:
 
 
 @dataclass(frozen=True, slots=True)
+class _Import:
+    module: Text
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Constant:
     name: str
     value: str
@@ -97,8 +103,9 @@ def render_typescript(
         TemplateError: A template can't be found, read or rendered.
     """
     errors = {each.name: _error(each) for each in plan.errors}
+    imported = {each.name: _error(each) for each in plan.imported_errors}
     methods = method_names(plan)
-    taken = {each.name for each in plan.types} | errors.keys() | {plan.client}
+    taken = {each.name for each in plan.types} | errors.keys() | plan.modules.keys() | {plan.client}
     promise = "globalThis.Promise" if "Promise" in taken else "Promise"
     writer = ProtocolWriter(protocol, plan)
     definitions, procedures = writer.write()
@@ -115,9 +122,13 @@ def render_typescript(
         "client": plan.client,
         "types": types(plan, line_length),
         "errors": [*errors.values()],
+        "type_imports": _imports(plan.modules, but=imported),
+        "error_imports": _imports({name: plan.modules[name] for name in imported}),
         "constants": constants,
         "procedures": [
-            _procedure(each, methods[each.constant], errors, procedures, promise, line_length)
+            _procedure(
+                each, methods[each.constant], errors | imported, procedures, promise, line_length
+            )
             for each in plan.procedures
         ],
     }
@@ -128,6 +139,15 @@ def render_typescript(
         for name in (_FILES if plan.procedures else [_TYPES])
     }
     return files, writer.warnings
+
+
+def _imports(modules: Mapping[str, str], but: Container[str] = ()) -> Sequence[_Import]:
+    """Return the import statements for names of other packages."""
+    names: dict[str, list[str]] = {}
+    for name, module in sorted(modules.items()):
+        if name not in but:
+            names.setdefault(module, []).append(name)
+    return [_Import(Text(module), names[module]) for module in sorted(names)]
 
 
 def _constant(value: Value, line_length: int, taken: int) -> str:

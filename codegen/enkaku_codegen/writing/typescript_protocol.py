@@ -12,7 +12,8 @@ from urllib.parse import quote
 from enkaku_codegen.errors import Issue
 from enkaku_codegen.json_values import Json, Schema, Tokens, kind_of, pointer
 from enkaku_codegen.planning.definitions import in_order
-from enkaku_codegen.planning.plan import Plan
+from enkaku_codegen.planning.names import own_class_name
+from enkaku_codegen.planning.plan import Plan, name_in_code
 from enkaku_codegen.reading.bundle import needed_definitions
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol
 from enkaku_codegen.reading.dialects import DRAFT_2020_12
@@ -29,6 +30,20 @@ _DESCRIBING: Final = frozenset(
 )
 
 
+def _names_of_imported(protocol: Protocol, plan: Plan) -> Mapping[str, str]:
+    """Return names for the definitions whose types are imported: their constants are written here again."""
+    own = {each.name for each in plan.types}
+    names: dict[str, str] = {}
+    for definition, type_ in plan.definitions.items():
+        if definition in protocol.imported:
+            stem = protocol.imported[definition].package.document.path.stem
+            name = own_class_name(f"{stem}/{name_in_code(type_)}")
+            names[definition] = f"{name}_" if name in own else name
+        elif "." in type_:  # it only refers to an imported one with the same name
+            names[definition] = name_in_code(type_)
+    return names
+
+
 class ProtocolWriter:
     """Translates the schemas of a protocol.
 
@@ -39,7 +54,7 @@ class ProtocolWriter:
     def __init__(self, protocol: Protocol, plan: Plan) -> None:
         self.warnings: list[Issue] = []
         self._protocol = protocol
-        self._types = plan.definitions
+        self._types = {**plan.definitions, **_names_of_imported(protocol, plan)}
         self._needed = {
             name: sorted(needed_definitions(schema, protocol.definitions))
             for name, schema in protocol.definitions.items()

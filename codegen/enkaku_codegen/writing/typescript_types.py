@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from enkaku_codegen.json_values import Json
-from enkaku_codegen.planning.plan import FieldPlan, ObjectPlan, Plan
+from enkaku_codegen.planning.plan import FieldPlan, ObjectPlan, Plan, name_in_code
 from enkaku_codegen.reading.simple_schema import SimpleSchema, as_dict, as_list
 
 from .escaping import Tag, Text, tsrepr
@@ -112,7 +112,7 @@ def _alternatives(schema: SimpleSchema) -> Sequence[str]:
     """Return the types whose union is the type of a simple schema, each written once."""
     match schema:
         case {"$ref": str() as name}:
-            return [name]
+            return [name_in_code(name)]
         case {"enum": [*values]}:
             return [*dict.fromkeys(map(_literal, values))]
         case {"anyOf": [*schemas]}:
