@@ -43,6 +43,16 @@ from values import (
 )
 
 
+async def call_back(connection: enkaku.ConnectionInfo, handler: DashboardHandler) -> None:
+    client = connection.client(DashboardClient)
+    assert_type(client, DashboardClient)
+    await client.void()
+    prefixed = connection.client(DashboardClient, prefix="board/")
+    assert_type(prefixed, DashboardClient)
+    async with enkaku.connect_unix("s", handler=handler) as other:
+        await DashboardClient(other).ping()
+
+
 async def call(client: DashboardClient) -> None:
     async with client.metrics_stream(MetricsStreamParam(interval=2000)) as stream:
         assert_type(stream, enkaku.ClientStream[MetricsStreamReceive, MetricsStreamResult])

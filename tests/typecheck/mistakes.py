@@ -158,6 +158,13 @@ def synchronous(client: DashboardSyncClient) -> None:
     enkaku.sync.reopening(client.metrics_stream(param))  # told: ArgumentType, arg-type
 
 
+async def call_back(connection: enkaku.ConnectionInfo) -> None:
+    connection.client(DashboardClient).nothing()  # told: AttributeAccessIssue, attr-defined
+    connection.client(DashboardClient, prefx="a/")  # told: CallIssue, call-arg
+    connection.client(Half())  # told: ArgumentType, arg-type
+    enkaku.connect_unix("s", handler=DashboardClient)  # told: ArgumentType, arg-type
+
+
 class Items(ErrorsHandler):
     async def item_read(self, param: int) -> str:  # told: IncompatibleMethodOverride, override
         return str(param)

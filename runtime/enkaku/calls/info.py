@@ -2,7 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, Generic, Literal, Never, TypeAlias, TypeVar, cast, overload
+from typing import (
+    Concatenate,
+    Final,
+    Generic,
+    Literal,
+    Never,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from enkaku.errors import UsageError
 from enkaku.procedures import Procedure
@@ -20,6 +31,7 @@ class Watched:
 
 T = TypeVar("T")
 D = TypeVar("D")
+P = ParamSpec("P")
 
 Outcome: TypeAlias = Literal["result", "error", "aborted", "lost"]
 """How a call ended: with its result, with an error (see ``code``), aborted by the client, or because the connection was lost."""
@@ -116,11 +128,19 @@ class ConnectionInfo(Watched):
         """Return whether calls through a connection reach the other end of this one."""
         return connection is (self._peer or self)
 
-    def client(self, make: "Callable[[Never], T]") -> T:
+    def client(
+        self,
+        make: "Callable[Concatenate[Never, P], T]",
+        /,
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> T:
         """Return a client that calls the other end: at the server the client's handler, at the client the server.
 
         Args:
             make: A generated client class.
+            arguments: Further arguments of the class.
+            options: The same by name, such as ``prefix``.
 
         Raises:
             UsageError: The server was made without a way to call its clients, by ``Server()`` itself.
@@ -128,7 +148,7 @@ class ConnectionInfo(Watched):
         connect = (self._peer or self)._connect_peer  # noqa: SLF001 # of the same class
         if connect is None:
             raise UsageError(f"client(): no calls can be made on this connection to {self.peer}")
-        return cast("Callable[[object], T]", make)(connect())
+        return cast("Callable[..., T]", make)(connect(), *arguments, **options)
 
     @property
     def state(self) -> State:
