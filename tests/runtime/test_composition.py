@@ -272,6 +272,7 @@ async def test_empty_prefix_returns_the_part_itself(connect: Connect) -> None:
 async def test_prefixed_connection_is_otherwise_the_connection(connect: Connect) -> None:
     async with connect(Serving(ask=double)) as connection:
         billing = enkaku.prefixed("billing/", connection)
+        assert await connection.request(ASK, 4) == 8
         assert billing.is_open
         assert billing.peer == connection.peer
         assert repr(billing) == f"prefixed('billing/', {connection!r})"
