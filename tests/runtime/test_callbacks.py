@@ -494,6 +494,34 @@ async def test_paused_half_lets_replies_of_the_other_through(connect_anyhow: Con
             assert await echoes == ["60000"] * 9
 
 
+@pytest.mark.parametrize("extensions", [["credit"], ["credit", "call"]])
+async def test_backlog_of_called_client_is_bounded(
+    socket_path: Path, extensions: list[str]
+) -> None:
+    handled = 0
+
+    async def echo(text: str) -> str:
+        nonlocal handled
+        handled += 1
+        return text
+
+    limits = enkaku.Limits(backlog=100_000, window=200_000)
+    async with enkaku.serve_unix(Serving(echo=echo), socket_path, limits=limits) as server:
+        async with raw_client(socket_path) as raw:
+            raw.stall()
+            raw.send_line(header(extensions), {"typ": "request", "rid": "0", "prc": "void"})
+            await until(lambda: bool(server.connections))
+            called = server.connections[0].client(lambda each: each)
+            telling = asyncio.create_task(called.request(ASK, 1, timeout=0.2))
+            for number in range(100):
+                raw.send(typ="request", rid=f"{number}.", prc="echo", prm="x" * 100_000)
+            with pytest.raises((enkaku.NotSupported, enkaku.DeadlineExceeded)):
+                await telling
+            await turns(100)
+            assert 0 < handled < 50
+            raw.writer.transport.abort()
+
+
 async def test_large_calls_both_ways_at_once_end(connect_anyhow: Connect) -> None:
     """More than all buffers hold goes each way: neither side may wait for the other to read."""
     text = "x" * 1_000_000

@@ -27,13 +27,19 @@ from typing import Final, Protocol
 
 from enkaku.errors import ConnectionLost
 from enkaku.flow.fairness import CHUNK, TimeSlices
-from enkaku.transports.base import Oversized, PeerCredentials, Receiver, Transport
+from enkaku.transports.base import (
+    Oversized,
+    PausesReading,
+    PeerCredentials,
+    Receiver,
+    Transport,
+)
 from enkaku.transports.request import HttpRequest
 from enkaku.wire.messages import is_for_caller
 
 from .info import ConnectionInfo
 
-__all__ = ["Half", "Halves", "Reading", "ServerEnd"]
+__all__ = ["Half", "Halves", "ServerEnd"]
 
 _MESSAGE: Final = 64  # bytes of memory that a message takes while it waits, besides its own
 
@@ -59,7 +65,7 @@ class ServerEnd(Protocol):
         ...
 
 
-class Reading:
+class _Reading:
     """Pauses and resumes the reading of a transport, for one half.
 
     Args:
@@ -94,21 +100,29 @@ class Halves:
     Args:
         transport: Carries the messages; started by its owner already.
         owner: The half that every end has.
+        read_by: Lets the owner pause and resume reading by another object than the transport.
         at_server: Whether this is the server's end, whose owner serves calls.
         most: How many bytes of messages may wait while the half that serves calls is paused.
 
     Attributes:
         guest: The transport of the second half. Over HTTP, a client may have one after the other.
-        reading: Pauses reading for the owner.
         paused: Whether the transport is not read.
     """
 
     def __init__(
-        self, transport: Transport, owner: Receiver, *, at_server: bool, most: int
+        self,
+        transport: Transport,
+        owner: Receiver,
+        read_by: Callable[[PausesReading], None],
+        *,
+        at_server: bool,
+        most: int,
     ) -> None:
-        self.transport: Final = transport
-        self.guest = Half(transport, Reading(self._update))
-        self.reading: Final = Reading(self._update)
+        self.guest = Half(transport, self._update, self._on_guest_end)
+        self._transport: Final = transport
+        self._reading: Final = _Reading(self._update)  # of the owner
+        self._read_by: Final = read_by
+        self._begun = False
         self._owner: Final = owner
         self._at_server: Final = at_server
         self._most: Final = most
@@ -120,7 +134,9 @@ class Halves:
 
     def begin(self) -> None:
         """Receive what the transport delivers from now on."""
-        self.transport.deliver_to(self)
+        self._begun = True
+        self._read_by(self._reading)
+        self._transport.deliver_to(self)
 
     def messages_received(self, batch: Sequence[bytes | Oversized]) -> None:
         """Pass messages on: now, or many of them in slices of time."""
@@ -165,23 +181,25 @@ class Halves:
 
     def end_guest(self, error: Exception | None) -> None:
         """End the second half; the transport goes on."""
-        if not self._at_server:
-            self._waiting, self._waiting_size = [], 0
         self.guest.end(error)
-        self._update()
 
     def replace_guest(self) -> "Half":
         """Return the transport of another second half, after the end of the last one."""
-        self.guest = Half(self.transport, Reading(self._update))
+        self.guest = Half(self._transport, self._update, self._on_guest_end)
         return self.guest
 
-    @property
-    def _calling(self) -> Reading:
-        return self.guest.reading if self._at_server else self.reading
+    def _on_guest_end(self) -> None:
+        if not self._at_server:
+            self._waiting, self._waiting_size = [], 0
+        self._update()
 
     @property
-    def _serving(self) -> Reading:
-        return self.reading if self._at_server else self.guest.reading
+    def _calling(self) -> _Reading:
+        return self.guest.reading if self._at_server else self._reading
+
+    @property
+    def _serving(self) -> _Reading:
+        return self._reading if self._at_server else self.guest.reading
 
     def _serve(self, messages: Sequence[bytes | Oversized]) -> None:
         serving = self._owner if self._at_server else self.guest.receiver
@@ -195,12 +213,14 @@ class Halves:
 
     def _update(self) -> None:
         """Pause or resume the transport; deliver what waits."""
+        if not self._begun:
+            return
         full = self._serving.paused and self._waiting_size > self._most
         self.paused = self._slices.waiting or self._calling.paused or full
         if self.paused:
-            self.transport.pause_reading()
+            self._transport.pause_reading()
         else:
-            self.transport.resume_reading()
+            self._transport.resume_reading()
         if self._waiting and not self._serving.paused and not self._delivers:
             # Not now: the half may be handling the messages before these.
             self._delivers = True
@@ -219,20 +239,24 @@ class Half:
 
     Args:
         transport: Carries the messages of both halves.
-        reading: Pauses reading for this half.
+        on_reading: Called when reading was paused or resumed.
+        on_end: Called when it has ended.
 
     Attributes:
         receiver: The half; None before it has started, and after its end.
         reading: Pauses reading for this half.
     """
 
-    def __init__(self, transport: Transport, reading: Reading) -> None:
+    def __init__(
+        self, transport: Transport, on_reading: Callable[[], None], on_end: Callable[[], None]
+    ) -> None:
         self.receiver: Receiver | None = None
-        self.reading: Final = reading
+        self.reading: Final = _Reading(on_reading)
         self._ended = False
+        self._on_end: Final = on_end
         self._transport: Final = transport
-        self.pause_reading: Final = reading.pause_reading
-        self.resume_reading: Final = reading.resume_reading
+        self.pause_reading: Final = self.reading.pause_reading
+        self.resume_reading: Final = self.reading.resume_reading
 
     @property
     def peer(self) -> str:
@@ -313,9 +337,12 @@ class Half:
 
     def end(self, error: Exception | None) -> None:
         """End this half."""
+        if self._ended:
+            return
         receiver, self.receiver = self.receiver, None
         self._ended = True
         self.reading.paused = False
+        self._on_end()
         if receiver is not None:
             receiver.connection_lost(error)
 

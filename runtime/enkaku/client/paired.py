@@ -15,7 +15,7 @@ from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Observers
 from enkaku.errors import MessageTooLarge
 from enkaku.limits import Limits
-from enkaku.transports.base import Oversized, Transport
+from enkaku.transports.base import Oversized, PausesReading, Transport
 from enkaku.wire.messages import ALIVE, SERVER_RID, encode_open, introduce, peek
 from enkaku.wire.tally import VALUES_MAX, tally
 
@@ -73,9 +73,10 @@ class ServingSession(_PairedSession):
             transport.peer, transport.credentials, self._list_calls, connect_peer=connect_peer
         )
         super().__init__(transport, limits, observers, on_lost, info)
-        halves = self._halves = Halves(transport, self, at_server=False, most=limits.window)
-        self.reader = halves.reading
         self._served = served
+        halves = self._halves = Halves(
+            transport, self, self._read_by, at_server=False, most=limits.window
+        )
         halves.begin()
         if self.separate is None:
             served.connected(halves.guest, self.info)
@@ -93,6 +94,9 @@ class ServingSession(_PairedSession):
             self._served.connected(self._halves.replace_guest(), self.info)
         else:
             self._halves.end_guest(None)
+
+    def _read_by(self, reader: PausesReading) -> None:
+        self.reader = reader
 
     def introduce(self, message: bytes) -> bytes:
         """Return the first message with what this client supports."""

@@ -260,8 +260,13 @@ class Session:
 
     def share(self) -> Halves:
         """Share the transport with the session that calls the client."""
-        self._halves = Halves(self._transport, self, at_server=True, most=self._limits.window)
-        self._lifecycle.read_by(self._halves.reading)
+        self._halves = Halves(
+            self._transport,
+            self,
+            self._lifecycle.read_by,
+            at_server=True,
+            most=self._limits.window,
+        )
         if self._lost:
             self._halves.end_guest(None)
         return self._halves
