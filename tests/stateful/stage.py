@@ -10,8 +10,9 @@ from typing import Any
 from unittest import mock
 
 import enkaku.server.server  # noqa: F401 # so that all modules that use "after" are loaded
-from enkaku.calls.states import SERVER, Step, after
+from enkaku.calls.states import SERVER, ServerState, Step, after
 from enkaku.server import runner
+from enkaku.server.call import ServerCall
 
 from .calls import step_of
 from .loop import SteppedLoop
@@ -54,9 +55,16 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
             stack.enter_context(mock.patch.object(time, "monotonic", loop.clock.monotonic))
             for module, name in _USES:
                 stack.enter_context(mock.patch.object(module, name, recorded))
-            # The usual end of a request is looked up in a table of its own.
-            table = mock.Mock(get=lambda state: recorded(SERVER, state, Step.SUCCEED))
-            stack.enter_context(mock.patch.object(runner, "_AFTER_SUCCESS", table))
+            # The usual end of a request takes one step, without after().
+            reply_result = runner.Runner._reply_result
+
+            def recorded_reply(self: runner.Runner, call: ServerCall, val: bytes | None) -> None:
+                before = call.state
+                reply_result(self, call, val)
+                if call.state is ServerState.RELEASED:
+                    recorded(SERVER, before, Step.SUCCEED)
+
+            stack.enter_context(mock.patch.object(runner.Runner, "_reply_result", recorded_reply))
             yield worlds
     finally:
         logging.disable(logging.NOTSET)
