@@ -22,8 +22,8 @@ client reads on: it trusts its server, whose unread requests and replies end wit
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, Protocol
 
 from enkaku.errors import ConnectionLost
 from enkaku.flow.fairness import CHUNK, TimeSlices
@@ -58,7 +58,10 @@ class ServerEnd(Protocol):
         ...
 
     async def first_message(self) -> None:
-        """Wait for the client's first message, or the end of the connection."""
+        """Wait for the client's first message, the end of the connection, or ``stop_waiting``."""
+
+    def stop_waiting(self) -> None:
+        """Let those go on who wait for the client's first message."""
 
     def share(self) -> "Halves":
         """Share the transport."""
@@ -107,6 +110,7 @@ class Halves:
     Attributes:
         guest: The transport of the second half. Over HTTP, a client may have one after the other.
         paused: Whether the transport is not read.
+        list_made: Returns, for each open call of the server to its client, a future that is done when the call has ended.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Halves:
         self._delivers = False  # in the next iteration of the event loop, what waits
         self._slices = TimeSlices(self.messages_received, self._update)
         self.paused = False
+        self.list_made: Callable[[], Collection[asyncio.Future[Any]]] = tuple
 
     def begin(self) -> None:
         """Receive what the transport delivers from now on."""

@@ -63,6 +63,11 @@ class _CalledSessions(Sessions):
         called.require_open(procedure)
         return called
 
+    async def close(self, *, within: float) -> None:
+        """End every call, and make no more."""
+        await super().close(within=within)
+        self._caller.stop_waiting()
+
 
 class CalledConnection(Connection):
     """The connection of a server to a client.

@@ -97,7 +97,7 @@ class Connection:
             raise UsageError(
                 "handler: only the functions that connect take it, such as connect_unix"
             )
-        connect_peer = None if served is None else lambda: self
+        connect_peer = None if served is None else self._connect_peer
         lifespan = options.get("lifespan")
         begin = None if lifespan is None else partial(self._begin_lifespan, lifespan)
         sessions = Sessions(connector, limits, observers, served, connect_peer, begin)
@@ -114,15 +114,22 @@ class Connection:
         self._timeout = timeout
         self._interceptors: Sequence[Interceptor] = tuple(interceptors)
         self._sessions = sessions
+        self._inner: Connection | None = None  # of the newest lifespan
 
     def _begin_lifespan(self, lifespan: "ConnectionLifespan", session: ClientSession) -> Living:
         sessions = self._sessions.only(session)
-        inner = _SessionConnection(sessions, self._interceptors, self._timeout)
+        inner = self._inner = _SessionConnection(sessions, self._interceptors, self._timeout)
 
         async def enter(stack: AsyncExitStack) -> None:
             await enter_block(stack, lifespan, inner, "the lifespan")
 
         return Living(enter, session, sessions.observers, session.limits.cleanup)
+
+    def _connect_peer(self) -> "Connection":
+        """Return the connection for a handler: while a lifespan is entered again, that of its session, since other calls wait."""
+        inner = self._inner
+        is_entering = inner is not None and inner.is_open and inner.info is not self.info
+        return inner if inner is not None and is_entering else self
 
     async def entered(self) -> None:
         """Wait until the lifespan is entered. Called by the functions that connect.

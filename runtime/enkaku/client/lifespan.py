@@ -16,6 +16,7 @@ from typing import Final
 
 from enkaku.calls.deadlines import scope
 from enkaku.calls.observers import Observers
+from enkaku.errors import ConnectionLost
 
 from .session import ClientSession
 
@@ -77,10 +78,12 @@ class Living:
     async def left(self, *, within: float | None = None) -> None:
         """Leave the block, and wait for its end; after ``Limits.cleanup`` or ``within`` seconds, cancel it."""
         self.leave()
-        await asyncio.wait({self._task}, timeout=self._cleanup if within is None else within)
-        if not self._task.done():
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=self._cleanup)
+        try:
+            await asyncio.wait({self._task}, timeout=self._cleanup if within is None else within)
+        finally:
+            if not self._task.done():
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=self._cleanup)
 
     async def _run(self) -> None:
         scope.set(
@@ -96,7 +99,7 @@ class Living:
         failure = None if task.cancelled() else task.exception()
         error = failure if isinstance(failure, Exception) else None
         if not self._entered.done():
-            self._entered.set_exception(error or self._session.lost_error("the lifespan"))
+            self._entered.set_exception(error or self._cancelled())
             self._entered.exception()  # else asyncio logs it where nobody waits any more
             return
         if error is not None or not self._left.is_set():
@@ -105,3 +108,10 @@ class Living:
             self._log.log(logger, logging.ERROR, "failed lifespans", text, peer, error=error)
         if not self._left.is_set():
             self._session.drop("the lifespan of the connection failed", error)
+
+    def _cancelled(self) -> ConnectionLost:
+        """Return the error of a block that was cancelled before it was entered: by itself, or since the session was lost."""
+        session = self._session
+        if session.is_open:
+            return ConnectionLost(f"the lifespan was cancelled ({session.info.peer})")
+        return session.lost_error("the lifespan")

@@ -6,8 +6,8 @@ that call needs the place. The handler then goes on at once, even if no place is
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
 
 from enkaku.calls.deadlines import scope
 from enkaku.calls.halves import Halves
@@ -131,6 +131,7 @@ class CalledSession(_PairedSession):
         super().__init__(halves.guest, limits, observers, on_lost, info)
         self._ended = False
         self._halves = halves
+        halves.list_made = self._list_over
         self.is_open = False  # until the client has shown that it can be called
         self.is_new = False  # the server's session has said what this side supports
         self._received = True
@@ -165,6 +166,9 @@ class CalledSession(_PairedSession):
         for opened in tuple(self._calls.values()):
             self.abort_call(opened.info, None)
         await super().close(within=within)
+
+    def _list_over(self) -> Collection[asyncio.Future[Any]]:
+        return [opened.over for opened in self._calls.values()]
 
     def _lose(self, reason: str, cause: Exception | None) -> None:
         if not self._ended:

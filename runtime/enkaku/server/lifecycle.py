@@ -18,6 +18,7 @@ from typing import Final
 
 from enkaku._checks import enter_block
 from enkaku.calls.deadlines import scope
+from enkaku.calls.halves import Halves
 from enkaku.calls.idle_timer import IdleTimer
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Lifespan, Observers
@@ -108,6 +109,7 @@ class Lifecycle:
     __slots__ = (
         "_capacity",
         "_finishing",
+        "_halves",
         "_heard",
         "_left",
         "_lifespans",
@@ -153,6 +155,7 @@ class Lifecycle:
         self.watches_idle = limits.first_byte is not None or limits.idle is not None
         self._transport = transport
         self._reader: PausesReading = transport
+        self._halves: Halves | None = None  # once another session shares the transport
         self._limits = limits
         self._capacity = capacity
         self._lifespans = lifespans
@@ -215,6 +218,10 @@ class Lifecycle:
         self._pauses = self._pauses - {reason} or _NO_PAUSES
         if not self._pauses:
             self._reader.resume_reading()
+
+    def share(self, halves: Halves) -> None:
+        """Share the transport with the session that calls the client."""
+        self._halves = halves
 
     def read_by(self, reader: PausesReading) -> None:
         """Pause and resume reading by another object than the transport, which another session shares from now on."""
@@ -289,6 +296,8 @@ class Lifecycle:
             self.resume(Pause.INBOXES)
 
     def _on_idle(self) -> None:
+        if self._halves is not None and self._halves.list_made():
+            return  # whoever calls the client bounds how long that may take
         # A client that was read and not handled yet is not silent.
         if not self._list_calls() and self._pauses.isdisjoint(_UNHANDLED):
             self.drop("the client was silent for too long")

@@ -10,12 +10,12 @@ import gc
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum, auto
-from typing import Final
+from typing import Any, Final
 
 from msgspec import UNSET
 
 from enkaku._json import DEPTH_MAX
-from enkaku.calls.deadlines import due_after
+from enkaku.calls.deadlines import due_after, left
 from enkaku.calls.halves import Halves
 from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.states import ServerState, Step
@@ -243,7 +243,7 @@ class Session:
         return self._called if self._introduced else None
 
     async def first_message(self) -> None:
-        """Wait for the client's first message, or the end of the connection.
+        """Wait for the client's first message, the end of the connection, or ``stop_waiting``.
 
         Raises:
             UsageError: The lifespan of the connection waits for it, before which nothing is read.
@@ -253,10 +253,16 @@ class Session:
                 "the lifespan cannot call the client before its yield, since nothing is read until then; "
                 "start a task that calls it"
             )
-        while not self._introduced and not self._lost:
+        if not self._introduced and not self._lost:
             if self._first is None:
                 self._first = self._loop.create_future()
             await asyncio.shield(self._first)
+
+    def stop_waiting(self) -> None:
+        """Let those go on who wait for the client's first message."""
+        first, self._first = self._first, None
+        if first is not None:
+            first.set_result(None)
 
     def share(self) -> Halves:
         """Share the transport with the session that calls the client."""
@@ -267,6 +273,7 @@ class Session:
             at_server=True,
             most=self._limits.window,
         )
+        self._lifecycle.share(self._halves)
         if self._lost:
             self._halves.end_guest(None)
         return self._halves
@@ -308,8 +315,8 @@ class Session:
 
     @property
     def unused(self) -> bool:
-        """Whether no call and no event is open, and the connection does not end yet."""
-        return not self._runner.running and not self._lifecycle.reason
+        """Whether no call of either side and no event is open, and the connection does not end yet."""
+        return not (self._runner.running or self._lifecycle.reason or self._list_made())
 
     @property
     def stuck(self) -> bool:
@@ -403,7 +410,7 @@ class Session:
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel the handlers of calls, since no reply can be sent; handle the events that were read before."""
         self._lost = True
-        self._on_introduced()
+        self.stop_waiting()
         if self._halves is not None:
             self._halves.end_guest(error)
         self._capacity.set_unfinished(0)
@@ -430,7 +437,11 @@ class Session:
         leaving = "leaving" in self._client
         if leaving:
             self._transport.write(LEAVING)
+        ends = time.monotonic() + grace
         await self._runner.stop(grace=grace, leaving=leaving)
+        made = self._list_made()
+        if made:
+            await asyncio.wait(made, timeout=left(ends))
         if self._borrowers:
             ended = [session.ended for session in self._borrowers]
             await asyncio.wait(ended, timeout=grace + self._limits.cleanup)
@@ -650,13 +661,7 @@ class Session:
                 self._lifecycle.reading.enable_flow_control()
                 self._called |= self._carries_calls and "call" in self._client
             self._transport.write(HELLO)
-        self._on_introduced()
-
-    def _on_introduced(self) -> None:
-        """Let those go on who wait for the client's first message."""
-        first, self._first = self._first, None
-        if first is not None:
-            first.set_result(None)
+        self.stop_waiting()
 
     def call_through(self, other: "Session | None") -> None:
         """Let handlers call the client through another session: this one lasts for one message, and cannot carry calls."""
@@ -772,6 +777,10 @@ class Session:
 
     def _list_calls(self) -> Collection[Call]:
         return self._runner.running.keys()
+
+    def _list_made(self) -> Collection[asyncio.Future[Any]]:
+        """Return the ends of the open calls to the client."""
+        return () if self._halves is None else self._halves.list_made()
 
     def _on_event_start(self) -> None:
         """Handle that an event has waited long enough: read again, or at least wait for ``Limits.stall`` anew."""
