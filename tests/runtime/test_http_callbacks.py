@@ -292,3 +292,26 @@ async def test_http_post_alone_cannot_be_called() -> None:
         body = json.dumps({"header": header, "payload": payload}).encode()
         response = await web.post(body, enkaku_ext="1", content_type="application/json")
         assert response.payload == {"typ": "result", "rid": "1", "val": 3}
+
+
+async def test_http_item_that_is_too_large_ends_its_handler() -> None:
+    life = Lifetime()
+
+    async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        with life:
+            await channel.send("x" * 10_000)
+            await asyncio.Event().wait()
+        return 0
+
+    async with called_over_http(Serving(fill=fill)) as (_, server, feed):
+        feed.chunk(event(typ="channel", rid="s:1", prc="fill", prm=1))
+        while True:
+            post = await server.next()
+            if any(each["typ"] == "receive" for each in post.payloads):
+                break
+            post.answer(204)
+        post.answer(413, b'{"error":"Request body too large"}')
+        post = await server.next()
+        assert (post.payload["rid"], post.payload["code"]) == ("s:1", "EK06")
+        await soon(life.cancelled)
+        post.answer(204)
