@@ -7,15 +7,20 @@ from pathlib import Path
 
 import enkaku
 import pytest
+from enkaku.calls.halves import Halves
+from enkaku.transports.memory import memory_pair
 from support import (
     ASK,
     ECHO,
+    MESSAGE_SIZE,
     VOID,
     WATCH,
     WITHIN,
     Lifetime,
+    Log,
     Serving,
     collect,
+    line,
     raw_client,
     soon,
     turns,
@@ -186,3 +191,17 @@ async def test_close_ends_calls_that_wait_for_first_message(socket_path: Path) -
         async with asyncio.timeout(WITHIN):
             with pytest.raises(enkaku.ConnectionLost):
                 await watching
+
+
+async def test_end_of_full_half_resumes_reading() -> None:
+    near, far = memory_pair()
+    near.start(Log(), message_size=MESSAGE_SIZE)
+    halves = Halves(near, Log(), at_server=False, most=10)
+    halves.guest.start(Log(), message_size=MESSAGE_SIZE)
+    halves.guest.pause_reading()
+    halves.messages_received([line(typ="request", rid="s:1", prc="void")])
+    assert halves.paused
+    await halves.guest.close(within=WITHIN)
+    assert not halves.paused
+    near.abort()
+    far.abort()

@@ -263,9 +263,12 @@ async def test_send_after_declared_error_raises_that_error(connect: Connect) -> 
 
 
 async def test_send_after_oversized_item_raises_its_error(connect: Connect) -> None:
+    life = Lifetime()
+
     async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
-        async for _ in channel:
-            pass
+        with life:
+            async for _ in channel:
+                pass
         return number
 
     limits = enkaku.Limits(message_size=10_000)
@@ -274,3 +277,4 @@ async def test_send_after_oversized_item_raises_its_error(connect: Connect) -> N
             with pytest.raises(enkaku.CallError, match="EK06"):
                 while True:
                     await channel.send("x" * 20_000)
+            await soon(life.cancelled)

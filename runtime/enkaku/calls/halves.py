@@ -346,7 +346,7 @@ class Half:
             return
         receiver, self.receiver = self.receiver, None
         self._ended = True
-        self.reading.paused = False
+        self.reading.resume_reading()
         self._on_end()
         if receiver is not None:
             receiver.connection_lost(error)

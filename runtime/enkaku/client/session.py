@@ -85,6 +85,7 @@ logger: Final = logging.getLogger("enkaku.client")
 
 _CANCELLED: Final = "Cancelled"
 _size: Final = itemgetter(1)  # of an item's message
+_REJECTIONS: Final = frozenset({ErrorCode.INVALID_MESSAGE, ErrorCode.MESSAGE_TOO_LARGE})
 _PING: Final = "alive?"  # the rid of a ping; those of calls are numbers
 
 Reply: TypeAlias = bytes | EnkakuError | None
@@ -560,7 +561,7 @@ class ClientSession:
             reply: Reply = None if message.val is UNSET else bytes(message.val)
         else:
             reply = _decode_error(call.procedure, message)
-            if message.code == ErrorCode.INVALID_MESSAGE and call.items_sent:
+            if message.code in _REJECTIONS and call.items_sent:
                 # The server has rejected an item, which ends the call at the client only.
                 self.abort_call(call, None)
         self.remove_call(call)

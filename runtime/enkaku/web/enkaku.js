@@ -326,7 +326,8 @@ class Call {
 
 	#onError({ code, msg, data }) {
 		const { errors = {}, otherError: Other } = this.procedure
-		if (code === "EK08" && this.#sent) this.#write("abort") // after an invalid item, the handler goes on
+		// After an invalid item, or one that is too large, the handler goes on.
+		if ((code === "EK08" || code === "EK06") && this.#sent) this.#write("abort")
 		if (Object.hasOwn(errors, code)) this.end(new errors[code](msg, data))
 		else if (Other && !/^EKP?\d\d$/.test(code)) this.end(new Other(msg, data, code))
 		else this.end(code === "EK05" ? new DeadlineExceeded(msg) : new CallError(code, msg, data))
