@@ -30,7 +30,9 @@ from enkaku.wire.messages import (
     encode_item,
     encode_open,
     encode_result,
+    is_for_caller,
     peek,
+    read_head_quickly,
     receive_head,
     require_depth,
     send_head,
@@ -529,3 +531,36 @@ def test_large_item_with_lone_surrogates_has_no_later_properties() -> None:
     assert found is not None
     assert json.loads(found) == json.loads(val)
     assert without_properties(b'["\\ud83d",{"a":"%b"}' % (b"x" * 5_000)) is None
+
+
+@pytest.mark.parametrize("size", [2, 2000])
+@pytest.mark.parametrize(
+    ("typ", "rid", "at_server", "mine"),
+    [
+        ("result", "1", True, True),
+        ("send", "1", True, False),
+        ("credit", "s:1", True, True),
+        ("credit", "1", True, False),
+        ("credit", "1", False, True),
+    ],
+)
+def test_route_is_the_same_however_large_the_header(
+    typ: str, rid: str, *, at_server: bool, mine: bool, size: int
+) -> None:
+    raw = text_of({"header": {"x": "a" * size}, "payload": {"typ": typ, "rid": rid}})
+    assert is_for_caller(raw, at_server=at_server) is mine
+
+
+def test_route_of_huge_header_takes_no_longer_than_reading() -> None:
+    raw = text_of({"header": {"x": '"' * 2_000_000}, "payload": {"typ": "result", "rid": "s:1"}})
+
+    def best(work: Callable[[], object]) -> float:
+        times: list[float] = []
+        for _ in range(5):
+            began = time.thread_time()
+            work()
+            times.append(time.thread_time() - began)
+        return min(times)
+
+    reading = best(lambda: read_head_quickly(raw))
+    assert best(lambda: is_for_caller(raw, at_server=True)) < 3 * reading
