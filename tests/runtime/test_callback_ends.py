@@ -64,7 +64,9 @@ async def test_client_that_is_called_is_not_dropped_for_another(socket_path: Pat
     life = Lifetime()
     limits = enkaku.Limits(connections=2)
     async with enkaku.serve_unix(Serving(), socket_path, limits=limits) as server:
-        async with enkaku.connect_unix(socket_path, handler=Serving(ask=life.forever)) as connection:
+        async with enkaku.connect_unix(
+            socket_path, handler=Serving(ask=life.forever)
+        ) as connection:
             await connection.request(VOID, None)
             called = server.connections[0].client(lambda each: each)
             asking = asyncio.create_task(collect([called.request(ASK, 3)]))

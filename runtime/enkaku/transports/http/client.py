@@ -349,7 +349,9 @@ class HttpTransport(PeerInfo, SeparateCalls):
         if isinstance(error, CallError) and error.data == _TOO_LARGE:
             code = ErrorCode.MESSAGE_TOO_LARGE.value
             self._write_reply(rid, encode_error(rid, code, "The reply exceeds the maximum size"))
-            self.on_messages((encode_abort(rid, None),))  # its handler may go on: nobody would read it
+            self.on_messages(
+                (encode_abort(rid, None),)
+            )  # its handler may go on: nobody would read it
         else:
             lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error))
             self.end_feed(feed, lost)
