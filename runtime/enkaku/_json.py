@@ -14,6 +14,7 @@ __all__ = [
     "dump_text",
     "load_json",
     "load_text",
+    "load_unique",
     "read_float",
 ]
 
@@ -49,6 +50,29 @@ def load_json(text: bytes) -> object:
 def load_text(text: str) -> object:
     """Read JSON from a string, as ``load_json`` does from bytes."""
     value: object = json.loads(text, parse_constant=_reject_constant, parse_float=read_float)
+    return value
+
+
+def load_unique(text: bytes) -> object:
+    """Read JSON as ``load_json``, in which no object has a name twice.
+
+    Raises:
+        ValueError: The text is not JSON, has a number of too many digits, or repeats a name.
+        RecursionError: The value is nested too deep.
+    """
+    value: object = json.loads(
+        text.decode(),
+        object_pairs_hook=_unique,
+        parse_constant=_reject_constant,
+        parse_float=read_float,
+    )
+    return value
+
+
+def _unique(properties: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(properties)
+    if len(value) < len(properties):
+        raise ValueError("a name is repeated in an object")
     return value
 
 

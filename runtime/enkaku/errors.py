@@ -53,6 +53,7 @@ __all__ = [
     "PeerError",
     "Problem",
     "RejectConnection",
+    "Rejected",
     "TransportError",
     "UsageError",
 ]
@@ -286,6 +287,25 @@ class RejectConnection(EnkakuError):
 
 class PeerError(EnkakuError):
     """The peer violated the protocol."""
+
+
+class Rejected(PeerError):
+    """A message, or a token in it, that its receiver does not accept: what the ``error`` message to its sender says.
+
+    It never reaches a program: the server sends it, and a command prints it.
+
+    Attributes:
+        code: See ``ErrorCode``.
+        message: For people, and for the peer: it shows nothing of this side.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return escaped(f"{self.message} ({self.code})")
 
 
 class InvalidMessage(PeerError):

@@ -1,0 +1,99 @@
+"""Access rules: which identities may call which procedures.
+
+Of all patterns that match a procedure, only the most specific one is asked. As soon as there is a rule, a procedure without one may
+not be called. The ping is no procedure and has no rule: the server answers it before it asks here.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
+
+from enkaku._checks import require_text
+from enkaku.errors import UsageError
+
+from .patterns import covers, require_pattern, specificity
+
+__all__ = ["AccessRule", "AccessRules"]
+
+Predicate = TypeVar("Predicate", bound=Callable[..., object])
+
+_KEYWORDS: Final = ("everybody", "identified")
+
+
+AccessRule: TypeAlias = Literal["everybody", "identified"] | Collection[str] | Predicate
+"""Who may call: everybody, everybody who proves an identity, these identities, or whom a function accepts."""
+
+
+class AccessRules(Generic[Predicate]):
+    """The access rules of a server.
+
+    Args:
+        rules: Who may call, by patterns of procedures such as ``"math/*"``.
+
+    Raises:
+        UsageError: A pattern or a rule is not valid.
+    """
+
+    def __init__(self, rules: Mapping[str, AccessRule[Predicate]]) -> None:
+        checked = [(pattern, _checked(pattern, rule)) for pattern, rule in rules.items()]
+        self._rules: Final = sorted(checked, key=lambda each: _most_specific_first(each[0]))
+
+    def rule_of(self, procedure: str) -> AccessRule[Predicate] | None:
+        """Return the rule of a procedure: that of the most specific pattern; None if no pattern matches it."""
+        for pattern, rule in self._rules:
+            if covers(pattern, procedure):
+                return rule
+        return None
+
+    def allows(self, procedure: str, identities: Collection[str]) -> bool | Predicate:
+        """Return whether a caller may call a procedure.
+
+        Args:
+            procedure: The procedure, which need not exist.
+            identities: The ids that the caller has proven, and its proven subject; empty if it has proven none.
+
+        Returns:
+            A function of the program, if it has to be asked.
+        """
+        if not self._rules:
+            return True
+        rule = self.rule_of(procedure)
+        if rule is None:
+            return False
+        if callable(rule):
+            return rule
+        if isinstance(rule, str):
+            return rule == "everybody" or bool(identities)
+        return not set(identities).isdisjoint(rule)
+
+    @property
+    def open_patterns(self) -> tuple[str, ...]:
+        """The patterns whose procedures everybody may call, for a warning when the server starts."""
+        return tuple(pattern for pattern, rule in self._rules if rule == "everybody")
+
+
+def _most_specific_first(pattern: str) -> tuple[int, int]:
+    parts, exact = specificity(pattern)
+    return -parts, -exact
+
+
+def _checked(pattern: str, rule: AccessRule[Predicate]) -> AccessRule[Predicate]:
+    """Return a rule, if it and its pattern are valid; a set is copied, so that it can't change."""
+    require_text("access: a pattern", pattern)
+    try:
+        require_pattern(pattern, strict=False)
+    except ValueError as error:
+        raise UsageError(f"access: {error}") from None
+    if callable(rule) or rule in _KEYWORDS:
+        return rule
+    if isinstance(rule, str) or not _is_collection(rule):
+        raise UsageError(
+            f"access: the rule of {pattern!r} must be 'everybody', 'identified', a set of identities or a function; "
+            f"got {rule!r}"
+        )
+    for each in rule:
+        require_text(f"access: an identity of {pattern!r}", each)
+    return frozenset(rule)
+
+
+def _is_collection(value: object) -> bool:
+    return isinstance(value, Collection)

@@ -1,0 +1,291 @@
+"""Signed messages: each message of a client is a token, which proves by itself who sent it.
+
+The sender signs the bytes that it writes, and sends them as ``data`` next to the message. The receiver checks the signature of
+``data``, decodes it, and uses nothing else: header and payload of the message itself only have to be equal to it. For a message
+without ``data``, the receiver computes what was signed (``canonical``).
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from hashlib import sha256
+from typing import Annotated, Final, NamedTuple, cast
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from enkaku._json import decimal_of, dump_json
+from enkaku.errors import InvalidMessage
+from enkaku.wire.messages import (
+    ANSWERED,
+    Abort,
+    ClientEnvelope,
+    ClientMessage,
+    Send,
+    decode_client_message,
+    read_ids,
+)
+
+from .canonical import canonical
+from .capabilities import require_small
+from .keys import KeyPair
+from .tokens import (
+    INVALID_SIGNATURE,
+    NAME_MAX,
+    Parts,
+    denied,
+    read_parts,
+    require_signature,
+    require_times,
+    sign,
+    signing_input,
+    strict_object,
+)
+
+__all__ = ["Claims", "SignedMessage", "Signer", "verify_message"]
+
+_JTI_MAX: Final = 128
+_LARGEST: Final = (
+    8  # times the message: base64url of a string whose characters are all escaped by their numbers
+)
+_UNEQUAL: Final = "Invalid token: data does not match header and payload"
+_BEFORE: Final = b'{"header":'
+_BETWEEN: Final = b'},"payload":{'
+_ALG: Final = b'"alg":"none"'
+_WRITTEN: Final = b'{"header":%b,"payload":%b,"signature":"%b","data":"%b"}'
+
+_Name = Annotated[str, Meta(max_length=NAME_MAX)]
+
+
+class Claims(Struct, frozen=True, gc=False):
+    """What a signed message says in addition to the message itself. All of it was signed; ``sub`` is not proven by that.
+
+    Attributes:
+        iss: The name of the key that signed.
+        aud: The name of the server that it is for.
+        sub: In whose name the sender calls.
+        cap: The capabilities that prove it, as text: the one granted to the sender first.
+        exp: The second after which it is not valid.
+        nbf: The second before which it is not valid.
+        iat: The second in which it was signed.
+        jti: An id that no other message of the sender has.
+    """
+
+    iss: _Name
+    aud: _Name | UnsetType = UNSET
+    sub: _Name | UnsetType = UNSET
+    cap: str | list[str] | UnsetType = UNSET
+    exp: float | UnsetType = UNSET
+    nbf: float | UnsetType = UNSET
+    iat: float | UnsetType = UNSET
+    jti: Annotated[str, Meta(max_length=_JTI_MAX)] | UnsetType = UNSET
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """The capabilities; none where ``cap`` is absent."""
+        if self.cap is UNSET:
+            return ()
+        return (self.cap,) if isinstance(self.cap, str) else tuple(self.cap)
+
+
+class SignedMessage(Struct, frozen=True):
+    """A message whose signature was checked.
+
+    Attributes:
+        envelope: The message, decoded from the bytes that were signed.
+        claims: The claims in these bytes.
+        digest: SHA-256 of the signature's bytes: an id of the message where it has no ``jti``.
+    """
+
+    envelope: ClientEnvelope
+    claims: Claims
+    digest: bytes
+
+
+class _Envelope(Struct, forbid_unknown_fields=True, gc=False):
+    header: Raw
+    payload: Raw
+    signature: str | UnsetType = UNSET
+    data: str | UnsetType = UNSET
+
+
+class _Header(Struct, gc=False):
+    alg: str
+    kid: str | UnsetType = UNSET
+
+
+_envelope: Final = msgspec.json.Decoder(_Envelope)
+
+
+class Signer:
+    """Signs the messages of a client.
+
+    Args:
+        key: The client's key.
+        audience: The name of the server, without which servers that follow the TypeScript implementation deny access.
+        subject: In whose name the client calls; by default, its own.
+        capabilities: The capabilities that prove it, as text: the one granted to the client first.
+        clock: Returns the time in seconds.
+        new_id: Returns an id that no other message has.
+    """
+
+    def __init__(
+        self,
+        key: KeyPair,
+        audience: str | None = None,
+        *,
+        subject: str | None = None,
+        capabilities: Sequence[str] = (),
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._key: Final = key
+        self._clock: Final = clock
+        self._new_id: Final = new_id
+        self._alg: Final = b'"alg":%b' % dump_json(key.alg)
+        claims: dict[str, object] = {"iss": key.did}
+        if audience is not None:
+            claims["aud"] = audience
+        if subject is not None:
+            claims["sub"] = subject
+        if capabilities:
+            claims["cap"] = capabilities[0] if len(capabilities) == 1 else [*capabilities]
+        self._claims: Final = dump_json(claims)[1:]
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an encoded message with a signature, an id and the time.
+
+        It is signed when it is sent: a message that waits in a queue grows old.
+
+        Args:
+            message: The message as ``wire.messages`` encodes it, unsigned.
+        """
+        # The quotes in strings are escaped, so this is no part of one.
+        end = message.index(_BETWEEN) + 1
+        header = message[len(_BEFORE) : end].replace(_ALG, self._alg, 1)
+        moment = b',"jti":%b,"iat":%d,' % (dump_json(self._new_id()), int(self._clock()))
+        start = end + len(_BETWEEN) - len("}{")
+        payload = b"%b%b%b" % (message[start : -len("}}")], moment, self._claims)
+        data = signing_input(header, payload)
+        return _WRITTEN % (header, payload, sign(self._key, data).encode(), data.encode())
+
+
+def verify_message(raw: bytes, now: float) -> SignedMessage:
+    """Check who signed a message of a client, and decode what was signed.
+
+    Whether the sender may call is another question: see ``proofs``.
+
+    Args:
+        raw: The encoded message.
+        now: The time, in seconds.
+
+    Raises:
+        InvalidMessage: It is not a message. ``rid`` is set if the sender expects a reply.
+        Rejected: It is not signed, its signature is not valid, or it has expired.
+    """
+    received = decode_client_message(raw)
+    if received.header.alg == "none":
+        raise denied(_not_signed(received.payload))
+    try:
+        return _verify(raw, received, now)
+    except (msgspec.MsgspecError, ValueError) as error:
+        typ, rid = read_ids(raw)
+        raise InvalidMessage(str(error), typ=typ, rid=rid if typ in ANSWERED else None) from None
+
+
+def _verify(raw: bytes, received: ClientEnvelope, now: float) -> SignedMessage:
+    envelope = _read_envelope(raw)
+    signature = cast(str, envelope.signature)  # which each signed message has
+    signed = _read_signed(raw, envelope, signature)
+    if "iss" not in signed.payload:
+        raise denied(_not_signed(received.payload))
+    claims = msgspec.convert(signed.payload, Claims)
+    header = msgspec.convert(signed.header, _Header)
+    require_small(claims.capabilities)
+    raw_signature = require_signature(claims.iss, header.alg, signed.data, signature)
+    require_times(_time(claims.exp), _time(claims.nbf), now)
+    if signed.parts != (envelope.header, envelope.payload):
+        received = decode_client_message(_WRITTEN % (*signed.parts, b"", b""))
+    return SignedMessage(received, claims, sha256(raw_signature).digest())
+
+
+def _not_signed(message: ClientMessage) -> str:
+    match message:
+        case Send():
+            return "Channel send message must be signed"
+        case Abort():
+            return "Abort message must be signed"
+        case _:
+            return "Message is not signed"
+
+
+def _read_envelope(raw: bytes) -> _Envelope:
+    """Take a message apart, which is known to be one."""
+    try:
+        return _envelope.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Only the slow decoder reads lone surrogates.
+        message = strict_object(raw)
+        parts = {name: Raw(dump_json(message[name])) for name in ("header", "payload")}
+        return msgspec.convert({**message, **parts}, _Envelope)
+
+
+class _Signed(NamedTuple):
+    """What was signed: as text, as JSON texts, and decoded."""
+
+    data: str
+    parts: Parts
+    header: Mapping[str, object]
+    payload: Mapping[str, object]
+
+
+def _read_signed(raw: bytes, envelope: _Envelope, signature: str) -> _Signed:
+    """Return what was signed, which must be equal to header and payload of the message."""
+    if envelope.data is UNSET:
+        message = strict_object(raw)
+        try:
+            header, payload = _member(message, "header"), _member(message, "payload")
+            parts = Parts(canonical(header), canonical(payload))
+        except (ValueError, RecursionError):
+            raise denied(INVALID_SIGNATURE) from None
+        return _Signed(signing_input(*parts), parts, header, payload)
+    data = envelope.data
+    if len(data) > _LARGEST * (len(envelope.header) + len(envelope.payload)):
+        raise denied(_UNEQUAL)
+    try:
+        parts = read_parts(data)
+        signed = _Signed(data, parts, strict_object(parts.header), strict_object(parts.payload))
+    except ValueError:
+        raise denied(_UNEQUAL) from None
+    if raw != _WRITTEN % (*parts, signature.encode(), data.encode()):
+        # Written in another way than by this implementation, which writes the same bytes twice.
+        message = strict_object(raw)
+        if not _equal([message["header"], message["payload"]], [signed.header, signed.payload]):
+            raise denied(_UNEQUAL)
+    return signed
+
+
+def _member(message: Mapping[str, object], name: str) -> Mapping[str, object]:
+    return cast(Mapping[str, object], message[name])  # as the decoder has checked
+
+
+def _time(claim: float | UnsetType) -> float | None:
+    return None if claim is UNSET else claim
+
+
+def _equal(one: object, other: object) -> bool:
+    """Return whether two JSON values are equal: numbers by their values, and no boolean is a number."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        first, second = cast(dict[str, object], one), cast(dict[str, object], other)
+        return first.keys() == second.keys() and all(
+            _equal(value, second[name]) for name, value in first.items()
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        items, others = cast(list[object], one), cast(list[object], other)
+        return len(items) == len(others) and all(map(_equal, items, others))
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
+        return decimal_of(one) == decimal_of(other)
+    return one == other

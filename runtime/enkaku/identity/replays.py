@@ -1,0 +1,210 @@
+"""Replay protection: a signed message is accepted once.
+
+A message has an id (``jti``, or the digest of its signature) and a time after which it is not accepted anyway: ``exp``, or a window
+after ``iat``. Until then its id is remembered, for each issuer. If there is no room for an id, the message is rejected: an id is
+never forgotten early, and an issuer fills only its own room.
+
+Messages of old clients of the TypeScript implementation have no times. They are rejected, unless ``old_clients`` is set. Then such
+a message may come again on the connection on which it was first seen, since two equal events of an old client are equal messages,
+and on no other. Their ids are remembered without end; the oldest of an issuer make room for its newer ones.
+"""
+
+import time
+from collections.abc import Callable, Hashable
+from heapq import heappop, heappush
+from typing import Final, Protocol
+
+from msgspec import UNSET
+
+from enkaku.errors import Rejected
+from enkaku.wire.error_codes import ErrorCode
+
+from .messages import Claims, SignedMessage
+from .tokens import NOT_YET_VALID, denied
+
+__all__ = ["ReplayGuard", "ReplayStore"]
+
+_WINDOW: Final = 60.0
+_LEEWAY: Final = 5.0
+_SECOND: Final = 1.0
+_PER_ISSUER: Final = 10_000
+_TOTAL: Final = 100_000
+
+
+class ReplayStore(Protocol):
+    """Ids that several processes share, such as in a database."""
+
+    async def add(self, issuer: str, message_id: str, until: float) -> bool:
+        """Remember an id, and return whether it is new: as one step, atomically.
+
+        Args:
+            issuer: Who signed the message.
+            message_id: Its id, which is unique for the issuer.
+            until: The second until which it must be remembered; infinity means without end.
+        """
+        ...
+
+
+class _Timeless(dict[str, Hashable]):
+    """The connections on which messages without times came first, by their ids; the oldest first."""
+
+
+class _Issuer:
+    """The ids of one issuer."""
+
+    __slots__ = ("seen", "timeless")
+
+    def __init__(self) -> None:
+        self.seen: Final[set[str]] = set()
+        self.timeless: Final = _Timeless()
+
+    def __len__(self) -> int:
+        return len(self.seen) + len(self.timeless)
+
+
+class ReplayGuard:
+    """Rejects messages that were received before.
+
+    Args:
+        window: How old a message without ``exp`` may be, in seconds.
+        leeway: How much the clocks of client and server may differ, in seconds.
+        per_issuer: How many ids of one issuer are remembered; the messages beyond that are rejected with ``EK04``.
+        total: The same of all issuers together.
+        old_clients: Whether messages without times are accepted.
+        store: Ids that are shared with other processes. If it fails, the message is rejected with ``EK04``.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        window: float = _WINDOW,
+        leeway: float = _LEEWAY,
+        per_issuer: int = _PER_ISSUER,
+        total: int = _TOTAL,
+        old_clients: bool = False,
+        store: ReplayStore | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._window: Final = window
+        self._leeway: Final = leeway
+        self._per_issuer: Final = per_issuer
+        self._total: Final = total
+        self._old_clients: Final = old_clients
+        self._store: Final = store
+        self._clock: Final = clock
+        self._started: Final = clock()
+        self._now = self._started
+        self._issuers: Final[dict[str, _Issuer]] = {}
+        self._expiries: Final[list[tuple[float, str, str]]] = []  # a heap
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    async def admit(self, message: SignedMessage, connection: Hashable) -> None:
+        """Remember a message; to be called last, so that a message that is rejected uses nothing up.
+
+        Args:
+            message: The message.
+            connection: Tells connections apart, for messages of old clients.
+
+        Raises:
+            Rejected: It was received before, is too old or from the future, or there is no room for its id.
+        """
+        added = self.admit_here(message, connection)
+        if self._store is None or added is None:
+            return
+        try:
+            is_new = await self._store.add(message.claims.iss, *added)
+        except Exception as error:
+            raise _full() from error
+        if not is_new:
+            raise _replayed()
+
+    def admit_here(self, message: SignedMessage, connection: Hashable) -> tuple[str, float] | None:
+        """Remember a message in this process alone.
+
+        Returns:
+            Its id, and the second until which it is remembered; None for a message without times that came before.
+
+        Raises:
+            Rejected: As ``admit``.
+        """
+        # What has expired is forgotten. If the clock is set back, it must not be valid again, so time only goes on.
+        now = self._now = max(self._now, self._clock())
+        claims = message.claims
+        message_id = (
+            f"signature:{message.digest.hex()}" if claims.jti is UNSET else f"jti:{claims.jti}"
+        )
+        until = self._until(claims, now)
+        self._drop_expired(now)
+        issuer = self._issuers.get(claims.iss)
+        if issuer is not None and message_id in issuer.seen:
+            raise _replayed()
+        if issuer is not None and message_id in issuer.timeless:
+            if until is not None or issuer.timeless[message_id] != connection:
+                raise _replayed()
+            return None
+        issuer = self._make_room(claims.iss)
+        self._count += 1
+        if until is None:
+            issuer.timeless[message_id] = connection
+            return message_id, float("inf")
+        issuer.seen.add(message_id)
+        heappush(self._expiries, (until, claims.iss, message_id))
+        return message_id, until
+
+    def _until(self, claims: Claims, now: float) -> float | None:
+        """Return until when a message has to be remembered; None for one without times.
+
+        Raises:
+            Rejected: It is too old, from the future, or without times where that is not allowed.
+        """
+        exp, iat = claims.exp, claims.iat
+        if exp is not UNSET:
+            until = exp + _SECOND + self._leeway  # it is valid until the end of that second
+        elif iat is not UNSET:
+            until = iat + self._window + self._leeway
+        elif self._old_clients:
+            return None
+        else:
+            raise Rejected(ErrorCode.REPLAYED.value, "Message has no time")
+        if iat is not UNSET and iat > now + self._leeway:
+            raise denied(NOT_YET_VALID)
+        # What an earlier process has remembered is lost, so this one rejects what may have been received by it.
+        before = iat is not UNSET and iat < self._started - self._leeway
+        if before or until < now:
+            raise _replayed()
+        return until
+
+    def _make_room(self, name: str) -> _Issuer:
+        """Return the ids of an issuer, with room for one more.
+
+        Raises:
+            Rejected: There is none.
+        """
+        issuer = self._issuers.get(name)
+        if self._count >= self._total or (issuer is not None and len(issuer) >= self._per_issuer):
+            if issuer is None or not issuer.timeless:
+                raise _full()
+            del issuer.timeless[next(iter(issuer.timeless))]
+            self._count -= 1
+        return self._issuers.setdefault(name, issuer or _Issuer())
+
+    def _drop_expired(self, now: float) -> None:
+        while self._expiries and self._expiries[0][0] < now:
+            _, name, message_id = heappop(self._expiries)
+            issuer = self._issuers[name]
+            issuer.seen.remove(message_id)
+            self._count -= 1
+            if not issuer:
+                del self._issuers[name]
+
+
+def _replayed() -> Rejected:
+    return Rejected(ErrorCode.REPLAYED.value, "Replay detected")
+
+
+def _full() -> Rejected:
+    return Rejected(ErrorCode.TOO_MANY_HANDLERS.value, "Too many signed messages")
