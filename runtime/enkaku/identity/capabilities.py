@@ -157,7 +157,9 @@ class Delegations:
         self._most: Final = remembered
         self._chains: Final[OrderedDict[tuple[str, ...], tuple[Capability, ...]]] = OrderedDict()
 
-    def __len__(self) -> int:
+    @property
+    def remembered(self) -> int:
+        """How many chains are remembered."""
         return len(self._chains)
 
     def check(self, capabilities: Sequence[str], *, iss: str, sub: str, act: str, res: str) -> None:

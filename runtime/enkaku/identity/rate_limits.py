@@ -50,7 +50,9 @@ class RateLimiter:
         )  # the least recently used first
         self._shared_full_at = 0.0
 
-    def __len__(self) -> int:
+    @property
+    def buckets(self) -> int:
+        """For how many identities there is a bucket."""
         return len(self._full_at)
 
     def take(self, identity: str) -> float:

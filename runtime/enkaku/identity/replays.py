@@ -45,10 +45,6 @@ class ReplayStore(Protocol):
         ...
 
 
-class _Timeless(dict[str, Hashable]):
-    """The connections on which messages without times came first, by their ids; the oldest first."""
-
-
 class _Issuer:
     """The ids of one issuer."""
 
@@ -56,7 +52,8 @@ class _Issuer:
 
     def __init__(self) -> None:
         self.seen: Final[set[str]] = set()
-        self.timeless: Final = _Timeless()
+        # The connections on which messages without times came first, by their ids; the oldest first.
+        self.timeless: Final[dict[str, Hashable]] = {}
 
     def __len__(self) -> int:
         return len(self.seen) + len(self.timeless)
@@ -99,7 +96,9 @@ class ReplayGuard:
         self._expiries: Final[list[tuple[float, str, str]]] = []  # a heap
         self._count = 0
 
-    def __len__(self) -> int:
+    @property
+    def remembered(self) -> int:
+        """How many ids are remembered."""
         return self._count
 
     async def admit(self, message: SignedMessage, connection: Hashable) -> None:
@@ -190,7 +189,9 @@ class ReplayGuard:
                 raise _full()
             del issuer.timeless[next(iter(issuer.timeless))]
             self._count -= 1
-        return self._issuers.setdefault(name, issuer or _Issuer())
+        if issuer is None:
+            issuer = self._issuers[name] = _Issuer()
+        return issuer
 
     def _drop_expired(self, now: float) -> None:
         while self._expiries and self._expiries[0][0] < now:
