@@ -3,7 +3,8 @@
     CodegenError
     ├── ProtocolError    the protocol, or a file that it refers to, is wrong: a list of issues
     ├── TemplateError    a template can't be found, read or rendered
-    └── OutputError      the package can't be written to its directory
+    ├── OutputError      the package can't be written to its directory
+    └── IdentityError    a key or a token can't be made, read or verified
 
 The generator raises no other exception, whatever a protocol file holds.
 """
@@ -11,7 +12,15 @@ The generator raises no other exception, whatever a protocol file holds.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["CodegenError", "Issue", "OutputError", "ProtocolError", "TemplateError", "in_order"]
+__all__ = [
+    "CodegenError",
+    "IdentityError",
+    "Issue",
+    "OutputError",
+    "ProtocolError",
+    "TemplateError",
+    "in_order",
+]
 
 
 def _visible(text: str) -> str:
@@ -73,6 +82,10 @@ class ProtocolError(CodegenError):
 
 class TemplateError(CodegenError):
     """A template can't be found, read or rendered."""
+
+
+class IdentityError(CodegenError):
+    """A key or a token can't be made, read or verified."""
 
 
 class OutputError(CodegenError):

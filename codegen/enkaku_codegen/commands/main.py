@@ -10,12 +10,18 @@ from typing import Final
 
 from enkaku_codegen.errors import CodegenError
 
-from . import check, generate, javascript
+from . import check, generate, javascript, key, token
 from .command import Command
 
 __all__ = ["COMMANDS", "run"]
 
-COMMANDS: Final = (generate.COMMAND, check.COMMAND, javascript.COMMAND)
+COMMANDS: Final = (
+    generate.COMMAND,
+    check.COMMAND,
+    javascript.COMMAND,
+    key.COMMAND,
+    token.COMMAND,
+)
 """Every command, in the order of the help."""
 
 
@@ -61,7 +67,7 @@ def _run(command: Command, options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="enkaku",
-        description="Generate a typed Python package from an Enkaku protocol file.",
+        description="Generate typed packages from Enkaku protocol files; make keys and tokens.",
         epilog=_examples(COMMANDS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -32,7 +32,14 @@ from .tokens import (
     strict_object,
 )
 
-__all__ = ["Capability", "Delegations", "delegate", "read_capability", "require_small"]
+__all__ = [
+    "Capability",
+    "Delegations",
+    "delegate",
+    "read_capability",
+    "read_chain",
+    "require_small",
+]
 
 _LINKS_MAX: Final = 4
 _SIZE_MAX: Final = 8192
@@ -133,6 +140,31 @@ def read_capability(text: str, now: float) -> Capability:
     return capability
 
 
+def read_chain(texts: Sequence[str], now: float, *, unlimited: bool) -> tuple[Capability, ...]:
+    """Check that each capability of a chain was granted by who could grant it, and return them.
+
+    Args:
+        texts: The capabilities: the one granted to the caller first, that of the subject itself last.
+        now: The time, in seconds.
+        unlimited: Whether capabilities without ``exp`` are accepted.
+
+    Raises:
+        Rejected: The chain is not valid; the text says why.
+    """
+    if not texts:
+        raise denied("Invalid payload: no capability")
+    require_small(texts)
+    chain = tuple(read_capability(text, now) for text in texts)
+    for link in chain:
+        if link.exp is UNSET and not unlimited:
+            raise denied("Invalid capability: it never expires")
+    for link, parent in pairwise(chain):
+        _require_within(link, parent)
+    if chain[-1].iss != chain[-1].sub:
+        raise denied("Invalid capability: issuer should be subject")
+    return chain
+
+
 class Delegations:
     """Checks chains of capabilities, and remembers those whose signatures it has checked.
 
@@ -175,9 +207,6 @@ class Delegations:
         Raises:
             Rejected: It may not; the text says why.
         """
-        if not capabilities:
-            raise denied("Invalid payload: no capability")
-        require_small(capabilities)
         chain = self._verified(tuple(capabilities))
         if chain[0].aud != iss:
             raise denied("Invalid capability: audience mismatch")
@@ -197,22 +226,11 @@ class Delegations:
                 raise denied(EXPIRED)
             self._chains.move_to_end(texts)
             return chain
-        chain = tuple(read_capability(text, now) for text in texts)
-        self._require_chain(chain)
+        chain = read_chain(texts, now, unlimited=self._unlimited)
         self._chains[texts] = chain
         if len(self._chains) > self._most:
             self._chains.popitem(last=False)
         return chain
-
-    def _require_chain(self, chain: Sequence[Capability]) -> None:
-        """Check that each capability of a chain was granted by who may grant it."""
-        for link in chain:
-            if link.exp is UNSET and not self._unlimited:
-                raise denied("Invalid capability: it never expires")
-        for link, parent in pairwise(chain):
-            _require_within(link, parent)
-        if chain[-1].iss != chain[-1].sub:
-            raise denied("Invalid capability: issuer should be subject")
 
 
 def _require_within(link: Capability, parent: Capability) -> None:
