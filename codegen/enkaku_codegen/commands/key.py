@@ -1,7 +1,7 @@
 """``enkaku key``: makes key pairs, and shows their names."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ __all__ = ["COMMAND", "load_key", "reporting"]
 
 
 @contextmanager
-def reporting(path: Path) -> Iterator[None]:
+def reporting(path: Path) -> Generator[None]:
     """Raise IdentityError for what is wrong with a file, or with the key or the token in it."""
     # No other command needs the runtime.
     from enkaku.errors import Rejected, UsageError, escaped  # noqa: PLC0415 # see above
