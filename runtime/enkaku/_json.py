@@ -54,18 +54,21 @@ def load_text(text: str) -> object:
 
 
 def load_unique(text: bytes) -> object:
-    """Read JSON as ``load_json``, in which no object has a name twice.
+    """Read JSON in which no object has a name twice. A number with a fraction or an exponent becomes a Decimal.
 
     Raises:
         ValueError: The text is not JSON, has a number of too many digits, or repeats a name.
         RecursionError: The value is nested too deep.
     """
-    value: object = json.loads(
-        text.decode(),
-        object_pairs_hook=_unique,
-        parse_constant=_reject_constant,
-        parse_float=read_float,
-    )
+    try:
+        value: object = json.loads(
+            text.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_reject_constant,
+            parse_float=Decimal,
+        )
+    except InvalidOperation:
+        raise ValueError("the exponent of a number is out of range") from None
     return value
 
 

@@ -75,6 +75,9 @@ def test_canonical_sorts_names_by_utf16() -> None:
         -(2**53) - 1,
         [10**400],
         Decimal("0.10000000000000000001"),
+        Decimal("0.1000000000000000055511151231257827"),
+        Decimal("1e400"),
+        Decimal("NaN"),
         "\ud800",
         {"\udfff": 1},
         float("inf"),
@@ -90,6 +93,13 @@ def test_canonical_value_that_would_change_is_rejected(value: object) -> None:
 def test_canonical_value_of_another_type_raises_type_error() -> None:
     with pytest.raises(TypeError, match="bytes is not a type of JSON"):
         canonical({"a": b""})
+
+
+def test_canonical_decimal_that_is_a_float_is_written() -> None:
+    assert (
+        canonical([Decimal("1.50"), Decimal("-0.0"), Decimal("1e21"), Decimal("1E-7")])
+        == b"[1.5,0,1e+21,1e-7]"
+    )
 
 
 def test_canonical_integer_up_to_2_53_is_written() -> None:

@@ -1,5 +1,6 @@
 """Signing and verifying messages: what is refused, before and after a signature is checked."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +53,7 @@ def request(**claims: Any) -> dict[str, Any]:
 
 def verify(message: dict[str, Any] | bytes) -> SignedMessage:
     raw = message if isinstance(message, bytes) else json.dumps(message).encode()
-    return verify_message(raw, NOW)
+    return verify_message(raw, NOW, values=50_000)
 
 
 def refusal(message: dict[str, Any] | bytes) -> str:
@@ -207,7 +208,7 @@ def test_verify_message_at_another_time_is_rejected(claims: dict[str, Any], text
 @pytest.mark.parametrize("claims", [{"exp": NOW}, {"nbf": NOW}, {"exp": NOW + 1, "nbf": NOW - 1}])
 def test_verify_message_within_its_times_is_accepted(claims: dict[str, Any]) -> None:
     assert verify(signed(request(**claims))).claims.iss == ALICE.did
-    assert verify_message(json.dumps(signed(request(exp=NOW))).encode(), NOW + 0.99)
+    assert verify_message(json.dumps(signed(request(exp=NOW))).encode(), NOW + 0.99, values=50_000)
 
 
 def test_verify_dispatches_on_signed_bytes() -> None:
@@ -238,6 +239,11 @@ def test_verify_dispatches_on_signed_bytes() -> None:
         ('{"a":1}', '{"A":1}', False),
         ("9007199254740993", "9007199254740992", False),
         ("0.1", "0.1000000000000000055511151231257827", False),
+        ("1e400", "1e401", False),
+        ("[1,[true]]", "[1,[1]]", False),
+        ('{"a":{"b":0}}', '{"a":{"b":false}}', False),
+        ("1e999999999", "10e999999998", True),
+        ("1e99999999999999999999", "1e99999999999999999998", False),
         ('{"a":1}', '{"a":1,"a":1}', False),
         ('{"a":1}', '{"a":2,"a":1}', False),
     ],
@@ -340,10 +346,32 @@ def test_verify_bounds_work_before_a_signature(name: str, monkeypatch: pytest.Mo
         verify(message)
 
 
-@pytest.mark.parametrize(("most", "more"), [(4, 5)])
-def test_verify_capabilities_have_at_most_four_links(most: int, more: int) -> None:
-    assert len(verify(signed(request(cap=["x"] * most))).claims.capabilities) == most
-    assert refusal(signed(request(cap=["x"] * more))) == "Invalid capability: more than 4 links"
+def test_verify_values_in_data_are_counted() -> None:
+    many = {**signed(request(prm=[0] * 50_000)), "payload": request(prm="x" * 100_000)}
+    for message in (many, signed(request(prm=[0] * 50_000)), canonically(request(prm=[0] * 5000))):
+        with pytest.raises(Rejected) as raised:
+            verify(message)
+        assert (raised.value.code, raised.value.message) == ("EK06", "Message has too many values")
+    assert verify(signed(request(prm=[0] * 49_000)))
+    assert verify(canonically(request(prm=[0] * 4900)))
+
+
+@pytest.mark.parametrize(
+    "nested", ["[" * 400 + "]" * 400, '{"a":' * 600 + "1" + "}" * 600, "[" * 5000 + "]" * 5000]
+)
+def test_verify_deep_value_ends_in_an_error_or_not(nested: str) -> None:
+    text = f'{{"typ":"request","rid":"7","prc":"p","prm":{nested},"iss":"{ALICE.did}"}}'
+    header = '{"typ":"JWT","alg":"EdDSA"}'
+    data = signing_input(header.encode(), text.encode())
+    for space in ("", " "):  # written as the sender writes, and otherwise
+        raw = f'{{"header":{header},{space}"payload":{text},"signature":"{sign(ALICE, data)}","data":"{data}"}}'
+        with contextlib.suppress(InvalidMessage, Rejected):
+            assert verify(raw.encode()).claims.iss == ALICE.did
+
+
+def test_verify_capabilities_have_at_most_four_links() -> None:
+    assert len(verify(signed(request(cap=["x"] * 4))).claims.capabilities) == 4
+    assert refusal(signed(request(cap=["x"] * 5))) == "Invalid capability: more than 4 links"
     assert verify(signed(request(cap=["x" * 4096] * 2)))
     assert (
         refusal(signed(request(cap=["x" * 4096, "x" * 4097])))

@@ -75,4 +75,4 @@ def test_recorded_token_is_verified_and_made(token: dict[str, Any]) -> None:
     assert sign(key, data) == token["signature"].rstrip("=")
     assert base64.urlsafe_b64decode(data.partition(".")[2] + "==") == payload
     now = token["payload"].get("nbf", NOW)
-    assert verify_message(token["wire"].encode(), now).claims.iss == key.did
+    assert verify_message(token["wire"].encode(), now, values=50_000).claims.iss == key.did

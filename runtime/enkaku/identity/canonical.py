@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final, cast
 
-from enkaku._json import EXACT_INTEGER_MAX
+from enkaku._json import EXACT_INTEGER_MAX, decimal_of
 
 __all__ = ["canonical"]
 
@@ -21,7 +21,7 @@ def canonical(value: object) -> bytes:
     """Return the canonical form of a JSON value.
 
     Raises:
-        ValueError: The value has an integer beyond 2^53, a Decimal, an infinity, NaN, or a lone surrogate.
+        ValueError: The value has an integer beyond 2^53, a Decimal that is not a float, an infinity, NaN, or a lone surrogate.
         TypeError: The value has a type that JSON does not have.
         RecursionError: The value is nested too deep.
     """
@@ -47,7 +47,10 @@ def _write(value: object) -> str:
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, Decimal):
-        raise ValueError("a number has more digits than a float")  # noqa: TRY004 # it is valid JSON
+        number = float(value)
+        if decimal_of(number) != value:
+            raise ValueError("a number has more digits than a float")
+        return _float(number)
     raise TypeError(f"{type(value).__name__} is not a type of JSON")
 
 

@@ -8,15 +8,15 @@ without ``data``, the receiver computes what was signed (``canonical``).
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Final, NamedTuple, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from enkaku._json import decimal_of, dump_json
-from enkaku.errors import InvalidMessage
+from enkaku._json import dump_json
+from enkaku.errors import InvalidMessage, Rejected
+from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.messages import (
     ANSWERED,
     Abort,
@@ -26,6 +26,7 @@ from enkaku.wire.messages import (
     decode_client_message,
     read_ids,
 )
+from enkaku.wire.tally import VALUES_MAX, tally
 
 from .canonical import canonical
 from .capabilities import require_small
@@ -46,6 +47,7 @@ from .tokens import (
 __all__ = ["Claims", "SignedMessage", "Signer", "verify_message"]
 
 _JTI_MAX: Final = 128
+_CANONICAL_MAX: Final = 5000  # values of a message without "data", which Python writes again
 _LARGEST: Final = (
     8  # times the message: base64url of a string whose characters are all escaped by their numbers
 )
@@ -171,7 +173,7 @@ class Signer:
         return _WRITTEN % (header, payload, sign(self._key, data).encode(), data.encode())
 
 
-def verify_message(raw: bytes, now: float) -> SignedMessage:
+def verify_message(raw: bytes, now: float, *, values: int) -> SignedMessage:
     """Check who signed a message of a client, and decode what was signed.
 
     Whether the sender may call is another question: see ``proofs``.
@@ -179,6 +181,7 @@ def verify_message(raw: bytes, now: float) -> SignedMessage:
     Args:
         raw: The encoded message.
         now: The time, in seconds.
+        values: How many JSON values it may have (``Limits.values``); in ``data``, they are not counted yet.
 
     Raises:
         InvalidMessage: It is not a message. ``rid`` is set if the sender expects a reply.
@@ -188,24 +191,27 @@ def verify_message(raw: bytes, now: float) -> SignedMessage:
     if received.header.alg == "none":
         raise denied(_not_signed(received.payload))
     try:
-        return _verify(raw, received, now)
-    except (msgspec.MsgspecError, ValueError) as error:
+        return _verify(raw, received, now, values)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         typ, rid = read_ids(raw)
         raise InvalidMessage(str(error), typ=typ, rid=rid if typ in ANSWERED else None) from None
 
 
-def _verify(raw: bytes, received: ClientEnvelope, now: float) -> SignedMessage:
+def _verify(raw: bytes, received: ClientEnvelope, now: float, values: int) -> SignedMessage:
     envelope = _read_envelope(raw)
-    signature = cast(str, envelope.signature)  # which each signed message has
-    signed = _read_signed(raw, envelope, signature)
+    signed = (
+        _compute_data(raw, values)
+        if envelope.data is UNSET
+        else _read_data(raw, envelope, envelope.data, values)
+    )
     if "iss" not in signed.payload:
         raise denied(_not_signed(received.payload))
     claims = msgspec.convert(signed.payload, Claims)
     header = msgspec.convert(signed.header, _Header)
     require_small(claims.capabilities)
-    raw_signature = require_signature(claims.iss, header.alg, signed.data, signature)
+    raw_signature = require_signature(claims.iss, header.alg, signed.data, _signature(envelope))
     require_times(_time(claims.exp), _time(claims.nbf), now)
-    if signed.parts != (envelope.header, envelope.payload):
+    if signed.parts != (bytes(envelope.header), bytes(envelope.payload)):
         received = decode_client_message(_WRITTEN % (*signed.parts, b"", b""))
     return SignedMessage(received, claims, sha256(raw_signature).digest())
 
@@ -240,52 +246,62 @@ class _Signed(NamedTuple):
     payload: Mapping[str, object]
 
 
-def _read_signed(raw: bytes, envelope: _Envelope, signature: str) -> _Signed:
+def _read_data(raw: bytes, envelope: _Envelope, data: str, values: int) -> _Signed:
     """Return what was signed, which must be equal to header and payload of the message."""
-    if envelope.data is UNSET:
-        message = strict_object(raw)
-        try:
-            header, payload = _member(message, "header"), _member(message, "payload")
-            parts = Parts(canonical(header), canonical(payload))
-        except (ValueError, RecursionError):
-            raise denied(INVALID_SIGNATURE) from None
-        return _Signed(signing_input(*parts), parts, header, payload)
-    data = envelope.data
     if len(data) > _LARGEST * (len(envelope.header) + len(envelope.payload)):
         raise denied(_UNEQUAL)
     try:
         parts = read_parts(data)
-        signed = _Signed(data, parts, strict_object(parts.header), strict_object(parts.payload))
+        _require_few_values(parts.header + parts.payload, values)
+        header, payload = strict_object(parts.header), strict_object(parts.payload)
     except ValueError:
         raise denied(_UNEQUAL) from None
-    if raw != _WRITTEN % (*parts, signature.encode(), data.encode()):
+    if raw != _WRITTEN % (*parts, _signature(envelope).encode(), data.encode()):
         # Written in another way than by this implementation, which writes the same bytes twice.
         message = strict_object(raw)
-        if not _equal([message["header"], message["payload"]], [signed.header, signed.payload]):
+        received, signed = [message["header"], message["payload"]], [header, payload]
+        # The first comparison is fast, but to it, true and 1 are equal.
+        if received != signed or not _same_booleans(received, signed):
             raise denied(_UNEQUAL)
-    return signed
+    return _Signed(data, parts, header, payload)
 
 
-def _member(message: Mapping[str, object], name: str) -> Mapping[str, object]:
-    return cast(Mapping[str, object], message[name])  # as the decoder has checked
+def _compute_data(raw: bytes, values: int) -> _Signed:
+    """Return what must have been signed, for a message that comes without it."""
+    _require_few_values(raw, min(values, _CANONICAL_MAX))
+    message = cast(Mapping[str, Mapping[str, object]], strict_object(raw))
+    header, payload = message["header"], message["payload"]
+    try:
+        parts = Parts(canonical(header), canonical(payload))
+    except (ValueError, RecursionError):
+        raise denied(INVALID_SIGNATURE) from None
+    return _Signed(signing_input(*parts), parts, header, payload)
+
+
+def _signature(envelope: _Envelope) -> str:
+    return cast(str, envelope.signature)  # which each signed message has
+
+
+def _require_few_values(text: bytes, values: int) -> None:
+    """Raise Rejected for JSON that would take long to read, before anybody's signature is checked."""
+    if len(text) * VALUES_MAX > values and tally(text, values) is None:
+        raise Rejected(ErrorCode.MESSAGE_TOO_LARGE.value, "Message has too many values")
 
 
 def _time(claim: float | UnsetType) -> float | None:
     return None if claim is UNSET else claim
 
 
-def _equal(one: object, other: object) -> bool:
-    """Return whether two JSON values are equal: numbers by their values, and no boolean is a number."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        first, second = cast(dict[str, object], one), cast(dict[str, object], other)
-        return first.keys() == second.keys() and all(
-            _equal(value, second[name]) for name, value in first.items()
-        )
-    if isinstance(one, list) and isinstance(other, list):
-        items, others = cast(list[object], one), cast(list[object], other)
-        return len(items) == len(others) and all(map(_equal, items, others))
+def _same_booleans(one: object, other: object) -> bool:
+    """Return whether two equal JSON values have the same booleans."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
-        return decimal_of(one) == decimal_of(other)
-    return one == other
+    if isinstance(one, list):
+        return all(map(_same_booleans, cast(list[object], one), cast(list[object], other)))
+    if isinstance(one, dict):
+        properties = cast(dict[str, object], other)
+        return all(
+            _same_booleans(value, properties[name])
+            for name, value in cast(dict[str, object], one).items()
+        )
+    return True
