@@ -15,9 +15,11 @@ from enkaku.identity.messages import Claims, SignedMessage, Signer, verify_messa
 from enkaku.identity.tokens import sign, signing_input
 from enkaku.wire.messages import (
     Abort,
+    ClientEnvelope,
     Event,
     OpenRequest,
     Send,
+    decode_client_message,
     encode_abort,
     encode_event,
     encode_item,
@@ -218,6 +220,19 @@ def test_verify_dispatches_on_signed_bytes() -> None:
     payload = verify(raw).envelope.payload
     assert isinstance(payload, OpenRequest)
     assert bytes(payload.prm) == b"1.5"  # type: ignore[arg-type] # it is set
+
+
+def test_verify_own_message_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    def decode(raw: bytes) -> ClientEnvelope:
+        decoded.append(raw)
+        return decode_client_message(raw)
+
+    monkeypatch.setattr(signed_messages, "decode_client_message", decode)
+    raw = signer().sign(REQUEST)
+    verify(raw)
+    assert decoded == [raw]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ and on no other. Their ids are remembered without end; the oldest of an issuer m
 
 import time
 from collections.abc import Callable, Hashable
+from hashlib import sha256
 from heapq import heappop, heappush
 from typing import Final, Protocol
 
 from msgspec import UNSET
 
+from enkaku._json import dump_json
 from enkaku.errors import Rejected
 from enkaku.wire.error_codes import ErrorCode
 
@@ -39,7 +41,7 @@ class ReplayStore(Protocol):
 
         Args:
             issuer: Who signed the message.
-            message_id: Its id, which is unique for the issuer.
+            message_id: Its id, which is unique for the issuer: 64 hexadecimal digits.
             until: The second until which it must be remembered; infinity means without end.
         """
         ...
@@ -48,9 +50,10 @@ class ReplayStore(Protocol):
 class _Issuer:
     """The ids of one issuer."""
 
-    __slots__ = ("seen", "timeless")
+    __slots__ = ("name", "seen", "timeless")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
         self.seen: Final[set[str]] = set()
         # The connections on which messages without times came first, by their ids; the oldest first.
         self.timeless: Final[dict[str, Hashable]] = {}
@@ -66,7 +69,7 @@ class ReplayGuard:
         window: How old a message without ``exp`` may be, in seconds.
         leeway: How much the clocks of client and server may differ, in seconds.
         per_issuer: How many ids of one issuer are remembered; the messages beyond that are rejected with ``EK04``.
-        total: The same of all issuers together.
+        total: The same of all issuers together; 100,000 ids take about 30 MiB.
         old_clients: Whether messages without times are accepted.
         store: Ids that are shared with other processes. If it fails, the message is rejected with ``EK04``.
         clock: Returns the time in seconds.
@@ -133,9 +136,7 @@ class ReplayGuard:
         # What has expired is forgotten. If the clock is set back, it must not be valid again, so time only goes on.
         now = self._now = max(self._now, self._clock())
         claims = message.claims
-        message_id = (
-            f"signature:{message.digest.hex()}" if claims.jti is UNSET else f"jti:{claims.jti}"
-        )
+        message_id = _id(message)
         until = self._until(claims, now)
         self._drop_expired(now)
         issuer = self._issuers.get(claims.iss)
@@ -151,7 +152,7 @@ class ReplayGuard:
             issuer.timeless[message_id] = connection
             return message_id, float("inf")
         issuer.seen.add(message_id)
-        heappush(self._expiries, (until, claims.iss, message_id))
+        heappush(self._expiries, (until, issuer.name, message_id))
         return message_id, until
 
     def _until(self, claims: Claims, now: float) -> float | None:
@@ -190,7 +191,7 @@ class ReplayGuard:
             del issuer.timeless[next(iter(issuer.timeless))]
             self._count -= 1
         if issuer is None:
-            issuer = self._issuers[name] = _Issuer()
+            issuer = self._issuers[name] = _Issuer(name)
         return issuer
 
     def _drop_expired(self, now: float) -> None:
@@ -201,6 +202,13 @@ class ReplayGuard:
             self._count -= 1
             if not issuer:
                 del self._issuers[name]
+
+
+def _id(message: SignedMessage) -> str:
+    """Return an id of the message, as unique as its ``jti``, and short."""
+    jti = message.claims.jti
+    name = b"signature:" + message.digest if jti is UNSET else b"jti:" + dump_json(jti)
+    return sha256(name).hexdigest()
 
 
 def _replayed() -> Rejected:
