@@ -14,6 +14,8 @@ from enkaku.identity.messages import Claims
 from enkaku.identity.patterns import covers
 from enkaku.identity.proofs import Caller, prove, require_opener
 from enkaku.identity.tokens import sign, signing_input
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from identity.peers import ALICE, BOB, CAROL, PAT, SERVER, Clock
 
 NOW = 1_800_000_000.0
@@ -327,3 +329,30 @@ def test_require_opener_rejects_other_senders(claims: Claims, typ: str, text: st
 def test_capability_of_any_shape_has_lists() -> None:
     found = Capability("a", "b", "c", act=["x", "y"], res="z")
     assert (found.actions, found.resources, found.ends) == (("x", "y"), ("z",), float("inf"))
+
+
+def _reading(pattern: str, procedure: str) -> bool:
+    """Read a pattern plainly, part by part."""
+    parts, names = pattern.split("/"), procedure.split("/")
+    if parts[-1] != "*":
+        return parts == names
+    return names[: len(parts) - 1] == parts[:-1]
+
+
+names = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=3).map("/".join)
+acts = st.lists(names | names.map("{}/*".format) | st.just("*"), min_size=1, max_size=2)
+
+
+@given(st.lists(acts, min_size=1, max_size=4), names)
+@settings(max_examples=300)
+def test_chain_grants_what_each_link_grants(links: list[list[str]], procedure: str) -> None:
+    keys = [ALICE, BOB, CAROL, SERVER, BOB]
+    chain = [
+        token(issuer, aud=audience.did, act=act)
+        for act, (issuer, audience) in zip(links, pairwise(keys), strict=False)
+    ]
+    outcome = check(*reversed(chain), iss=keys[len(links)].did, act=procedure)
+    if outcome == "granted":
+        assert all(any(_reading(act, procedure) for act in link) for link in links)
+    else:
+        assert outcome == "Invalid capability: permission mismatch"

@@ -3,13 +3,15 @@
 Decoding is strict, so that no two texts mean the same bytes, except for base64url with and without its padding.
 """
 
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 from typing import Final
 
 __all__ = ["from_base58", "from_base64url", "to_base58", "to_base64url"]
 
-_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*(={0,2})")
+_TO_STANDARD: Final = bytes.maketrans(
+    b"-_+/", b"+/!!"
+)  # the characters of plain base64 are no base64url
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _DIGITS: Final = {char: value for value, char in enumerate(_ALPHABET)}
 
@@ -25,12 +27,17 @@ def from_base64url(text: str) -> bytes:
     Raises:
         ValueError: The text is not base64url, or the unused bits of its last character are not 0.
     """
-    match = _BASE64URL.fullmatch(text)
     missing = -len(text) % 4
-    if match is None or missing == 3 or (missing and match[1]):
+    if missing == 3 or (missing and text.endswith("=")):
         raise ValueError("not base64url")
-    data = urlsafe_b64decode(text + missing * "=")
-    if to_base64url(data) != text.rstrip("="):
+    try:
+        standard = text.encode("ascii").translate(_TO_STANDARD)
+        data = a2b_base64(standard + missing * b"=", strict_mode=True)
+    except ValueError:
+        raise ValueError("not base64url") from None
+    # Only the last character can have bits that are not used.
+    rest = to_base64url(data[len(data) // 3 * 3 :])
+    if not text.rstrip("=").endswith(rest):
         raise ValueError("not base64url")
     return data
 
