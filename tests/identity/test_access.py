@@ -38,11 +38,18 @@ def test_allows_procedure_without_rule_is_denied() -> None:
         ({"alice"}, ["bob"], False),
         ({"alice"}, [], False),
         (set(), ["alice"], False),
-        (ask, [], ask),
+        (ask, ["alice"], None),
     ],
 )
 def test_allows_each_kind_of_rule(rule: Any, identities: list[str], *, allowed: Any) -> None:
     assert allows({"*": rule}, "echo", *identities) is allowed
+
+
+def test_predicate_of_is_that_of_the_rule() -> None:
+    rules: AccessRules[Any] = AccessRules({"*": ask, "a": "everybody"})
+    assert rules.predicate_of("echo") is ask
+    assert rules.predicate_of("a") is None
+    assert rules.predicate_of("enkaku:login") is None
 
 
 @pytest.mark.parametrize("names", [["*", "math/*", "math/add"], ["math/add", "math/*", "*"]])

@@ -35,7 +35,7 @@ class AccessRules(Generic[Predicate]):
 
     def __init__(self, rules: Mapping[str, AccessRule[Predicate]]) -> None:
         checked = [(pattern, _checked(pattern, rule)) for pattern, rule in rules.items()]
-        self._rules: Final = sorted(checked, key=lambda each: _most_specific_first(each[0]))
+        self._rules: Final = sorted(checked, key=lambda each: specificity(each[0]), reverse=True)
 
     def rule_of(self, procedure: str) -> AccessRule[Predicate] | None:
         """Return the rule of a procedure: that of the most specific pattern; None if no pattern matches it."""
@@ -44,7 +44,12 @@ class AccessRules(Generic[Predicate]):
                 return rule
         return None
 
-    def allows(self, procedure: str, identities: Collection[str]) -> bool | Predicate:
+    def predicate_of(self, procedure: str) -> Predicate | None:
+        """Return the function that decides about a procedure; None if its rule is no function."""
+        rule = self.rule_of(procedure)
+        return rule if callable(rule) else None
+
+    def allows(self, procedure: str, identities: Collection[str]) -> bool | None:
         """Return whether a caller may call a procedure.
 
         Args:
@@ -52,7 +57,7 @@ class AccessRules(Generic[Predicate]):
             identities: The ids that the caller has proven, and its proven subject; empty if it has proven none.
 
         Returns:
-            A function of the program, if it has to be asked.
+            None, which is false, if a function of the program has to be asked: ``predicate_of``.
         """
         if not self._rules:
             return True
@@ -60,7 +65,7 @@ class AccessRules(Generic[Predicate]):
         if rule is None:
             return False
         if callable(rule):
-            return rule
+            return None
         if isinstance(rule, str):
             return rule == "everybody" or bool(identities)
         return not set(identities).isdisjoint(rule)
@@ -69,11 +74,6 @@ class AccessRules(Generic[Predicate]):
     def open_patterns(self) -> tuple[str, ...]:
         """The patterns whose procedures everybody may call, for a warning when the server starts."""
         return tuple(pattern for pattern, rule in self._rules if rule == "everybody")
-
-
-def _most_specific_first(pattern: str) -> tuple[int, int]:
-    parts, exact = specificity(pattern)
-    return -parts, -exact
 
 
 def _checked(pattern: str, rule: AccessRule[Predicate]) -> AccessRule[Predicate]:

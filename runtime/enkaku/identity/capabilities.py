@@ -115,7 +115,7 @@ def read_capability(text: str, now: float) -> Capability:
     """Check the signature and the times of a capability, and return what it says.
 
     Args:
-        text: The capability: three parts of base64url, separated by points.
+        text: The capability: three parts of base64url, separated by dots.
         now: The time, in seconds.
 
     Raises:

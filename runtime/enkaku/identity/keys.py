@@ -137,13 +137,13 @@ def public_key(did: str) -> "PublicKey":
         MissingExtra: cryptography is not installed.
     """
     if not did.startswith("did:key:"):
-        raise Rejected(ErrorCode.ACCESS_DENIED, f"Unknown DID: {did}")
+        raise Rejected(ErrorCode.ACCESS_DENIED.value, f"Unknown DID: {did}")
     try:
         decoded = from_base58(did.removeprefix(_PREFIX)) if did.startswith(_PREFIX) else b""
     except ValueError:
         decoded = b""
     if not decoded:
-        raise Rejected(ErrorCode.ACCESS_DENIED, "Invalid DID format")
+        raise Rejected(ErrorCode.ACCESS_DENIED.value, "Invalid DID format")
     algorithms = _algorithms()
     try:
         if decoded.startswith(_CODECS["EdDSA"]):
@@ -151,5 +151,5 @@ def public_key(did: str) -> "PublicKey":
         if decoded.startswith(_CODECS["ES256"]):
             return cast("PublicKey", algorithms.P256(decoded[2:]))
     except ValueError:
-        raise Rejected(ErrorCode.ACCESS_DENIED, "Invalid DID format") from None
-    raise Rejected(ErrorCode.ACCESS_DENIED, "Unsupported DID signature codec")
+        raise Rejected(ErrorCode.ACCESS_DENIED.value, "Invalid DID format") from None
+    raise Rejected(ErrorCode.ACCESS_DENIED.value, "Unsupported DID signature codec")

@@ -1,6 +1,6 @@
 """Signed tokens: a JSON header and payload whose bytes are signed, and the name of the signer in the payload.
 
-A signed message and a capability are tokens. What is signed is ``data``: base64url of the header, a point, and base64url of the
+A signed message and a capability are tokens. What is signed is ``data``: base64url of the header, a dot, and base64url of the
 payload, as they were written. Nobody writes JSON again to check a signature, so no value changes on the way.
 """
 
@@ -67,8 +67,8 @@ def read_parts(data: str) -> Parts:
     Raises:
         ValueError: It is not two parts of base64url.
     """
-    header, point, payload = data.partition(".")
-    if not point:
+    header, dot, payload = data.partition(".")
+    if not dot:
         raise ValueError("not two parts")
     return Parts(from_base64url(header), from_base64url(payload))
 
