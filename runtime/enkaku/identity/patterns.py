@@ -29,8 +29,8 @@ def covers(granted: str, wanted: str) -> bool:
     return prefix != granted and (wanted == prefix or wanted.startswith(f"{prefix}/"))
 
 
-def specificity(pattern: str) -> tuple[int, int]:
-    """Return a number for a pattern, which is greater for the more specific of two that match one procedure."""
+def specificity(pattern: str) -> tuple[int, bool]:
+    """Return a sort key: greater for the more specific of two patterns that match one procedure."""
     parts = pattern.removeprefix(_RESERVED).split("/")
     # Of "math" and "math/*", both of which match "math", the name alone is the more specific.
     return len(parts) - (parts[-1] == _ANY), parts[-1] != _ANY
