@@ -6,6 +6,7 @@
 import typing as _typing
 
 from enkaku.calls.deadlines import deadline
+from enkaku.calls.hooks import Hook, OutgoingCall, Proceed, hook_for
 from enkaku.calls.info import Call, ConnectionInfo, Outcome, State, StateKey
 from enkaku.calls.observers import Interceptor, Lifespan, Observer
 from enkaku.client.connection import Connection, ConnectionLifespan, ConnectionOptions
@@ -139,6 +140,7 @@ __all__ = [
     "Gap",
     "Handler",
     "HandlerError",
+    "Hook",
     "HttpRequest",
     "InboxOverflow",
     "IncompatibleRuntime",
@@ -154,11 +156,13 @@ __all__ = [
     "NotSupported",
     "Observer",
     "Outcome",
+    "OutgoingCall",
     "PassedSocket",
     "PeerCredentials",
     "PeerError",
     "Problem",
     "Procedure",
+    "Proceed",
     "Reconnect",
     "RejectConnection",
     "Reopening",
@@ -190,6 +194,7 @@ __all__ = [
     "current_call",
     "deadline",
     "delegate",
+    "hook_for",
     "prefixed",
     "prepare",
     "reopening",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Final, Protocol, TypedDict, cast
 
+from enkaku.calls.hooks import Hook, require_hooks
 from enkaku.calls.observers import (
     Interceptor,
     Lifespan,
@@ -127,6 +128,7 @@ class ClientOptions(TypedDict, total=False):
     timeout: float | None
     observers: Sequence[Observer]
     interceptors: Sequence[Interceptor]
+    hooks: Sequence[Hook]
     reconnect: Reconnect | None
     handler: Callbacks | None
 
@@ -190,6 +192,7 @@ def check_connection(options: ClientOptions, own: Collection[str] = ()) -> None:
     _require_common(
         options.get("limits"), options.get("observers", ()), options.get("interceptors", ())
     )
+    require_hooks(options.get("hooks", ()))
     require_seconds("timeout", options.get("timeout"), optional=True)
     reconnect = options.get("reconnect")
     if reconnect is not None:

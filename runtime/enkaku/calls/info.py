@@ -180,6 +180,7 @@ class Call(Watched):
         rid: Its id on the connection; ``""`` for an event, and before it is sent.
         param: Its param or data, as the handler gets it; None where there is none.
         started: When it began, by ``time.monotonic()``.
+        attempt: The number of this attempt of the call, on a client: 1, or more if a request or event is sent again.
         due: Its deadline, by ``time.monotonic()``; None without one.
         items_sent: How many items this side has sent.
         items_received: How many items the other side has sent, including those that were dropped.
@@ -193,6 +194,7 @@ class Call(Watched):
 
     # Defaults of the class: they cost nothing in the calls that leave them as they are.
     param: object = None
+    attempt: int = 1
     items_sent: int = 0
     items_received: int = 0
     bytes_sent: int = 0

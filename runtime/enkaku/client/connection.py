@@ -1,7 +1,8 @@
 """The client's public connection: makes calls, whatever transport carries them.
 
 Each method encodes the param, waits for an open client session (with ``reconnect``, for the next one), runs the
-interceptors, and hands the call to the session.
+interceptors, and hands the call to the session. A request that hooks or interceptors wrap, and one that is sent again, are
+made by ``_send_request``; the first attempt of any other is made without further coroutines, since it is the usual one.
 """
 
 import asyncio
@@ -13,8 +14,9 @@ from typing import Final, TypeAlias, TypeVar, Unpack
 
 from enkaku._checks import enter_block, require_loop, require_seconds
 from enkaku.calls.deadlines import left, scope
+from enkaku.calls.hooks import Hook, OutgoingCall
 from enkaku.calls.info import Call, ConnectionInfo
-from enkaku.calls.observers import Interceptor, Observers, enter_all, run_inside
+from enkaku.calls.observers import Interceptor, Observers, run_inside
 from enkaku.errors import CallError, ConnectionLost, EncodeError, NotSent, Problem, UsageError
 from enkaku.limits import Limits
 from enkaku.options import CallOptions, ClientOptions, StreamOptions, check_call, check_stream
@@ -23,11 +25,12 @@ from enkaku.transports.base import Transport
 from enkaku.values.slot import Slot
 from enkaku.wire.messages import NEWLINE_SIZE, encode_event
 
+from .hooked import HookedChannel, HookedStream, run_wrapped
 from .lifespan import Living
 from .paired import ServedCalls
 from .reconnect import ConnectionState, Connector, Sessions, States
 from .session import ClientSession, Reply, RequestCall, finish, timed_out
-from .streams import ClientChannel, ClientStream, PreparedCall, decode_reply
+from .streams import ClientChannel, ClientStream, PreparedCall, decode_reply, encode_param
 
 __all__ = ["Connection", "ConnectionLifespan", "ConnectionOptions", "send_event"]
 
@@ -101,24 +104,34 @@ class Connection:
         lifespan = options.get("lifespan")
         begin = None if lifespan is None else partial(self._begin_lifespan, lifespan)
         sessions = Sessions(connector, limits, observers, served, connect_peer, begin)
-        self._begin(sessions, options.get("interceptors", ()), options.get("timeout", _TIMEOUT))
+        self._begin(
+            sessions,
+            options.get("interceptors", ()),
+            options.get("hooks", ()),
+            options.get("timeout", _TIMEOUT),
+        )
         self._sessions.start(transport)
 
     def _begin(
         self,
         sessions: Sessions,
         interceptors: Sequence[Interceptor],
+        hooks: Sequence[Hook] = (),
         timeout: float | None = _TIMEOUT,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._interceptors: Sequence[Interceptor] = tuple(interceptors)
+        self._hooks: Sequence[Hook] = tuple(hooks)
+        self._wrapped = bool(self._interceptors or self._hooks)
         self._sessions = sessions
         self._inner: Connection | None = None  # of the newest lifespan
 
     def _begin_lifespan(self, lifespan: "ConnectionLifespan", session: ClientSession) -> Living:
         sessions = self._sessions.only(session)
-        inner = self._inner = _SessionConnection(sessions, self._interceptors, self._timeout)
+        inner = self._inner = _SessionConnection(
+            sessions, self._interceptors, self._hooks, self._timeout
+        )
 
         async def enter(stack: AsyncExitStack) -> None:
             await enter_block(stack, lifespan, inner, "the lifespan")
@@ -188,22 +201,15 @@ class Connection:
             EncodeError: The data does not fit its schema, or the message is larger than ``Limits.message_size``.
             UsageError: There is no such option, or the connection belongs to another event loop.
         """
-        message = encode_event(procedure.name, _encode(procedure, procedure.data, data))
-        self._require_size(procedure, message)
-        now = time.monotonic()
-        due = self._due(procedure, options, now)
-        while True:
-            session = await self._sessions.ready(procedure, due)
-            call = Call(procedure, session.info, now, due)
-            call.param = data
-            try:
-                async with AsyncExitStack() as stack:
-                    await enter_all(stack, self._interceptors, call)
-                    await send_event(session, call, message)
-                    return
-            except NotSent:
-                if not self._sessions.reconnects:
-                    raise
+        if self._hooks:
+            call = self._outgoing(procedure, data, options)
+
+            async def send() -> None:
+                await self._send_event(call, self._encode_event(procedure, call.param))
+
+            return await run_wrapped(self._hooks, call, send)
+        message = self._encode_event(procedure, data)
+        return await self._send_event(self._outgoing(procedure, data, options), message)
 
     async def request(
         self,
@@ -224,42 +230,36 @@ class Connection:
             EncodeError: The param does not fit its schema; nothing was sent.
             UsageError: There is no such option, or the connection belongs to another event loop.
         """
+        if self._wrapped:
+            return await self._wrap_request(procedure, param, options)
         slot = procedure.param
-        prm = slot.encode(param) if slot.declared else _encode(procedure, slot, param)
+        prm = slot.encode(param) if slot.declared else encode_param(procedure, slot, param)
         now = time.monotonic()
         due = self._due(procedure, options, now)
-        repeated = False
-        while True:
-            session = self._sessions.session
-            if not session.is_open:
-                session = await self._sessions.ready(procedure, due)
-                now = time.monotonic()
-            call = RequestCall(procedure, session, now, due)
-            call.param = param
+        session = self._sessions.session
+        if not session.is_open:
+            session = await self._sessions.ready(procedure, due)
+            now = time.monotonic()
+        call = RequestCall(procedure, session, now, due)
+        call.param = param
+        try:
+            # As _request() does, without another coroutine for each request.
+            session.open_request(call, prm)
             try:
-                if self._interceptors:
-                    run = partial(_request, procedure, call, prm)
-                    return await run_inside(self._interceptors, call, run)
-                # As _request() does, without another coroutine for each request.
-                session.open_request(call, prm)
-                try:
-                    reply = await call.reply
-                except asyncio.CancelledError:
-                    call.cancel()
-                    raise
-                if isinstance(reply, bytes) and procedure.result.declared:
-                    return procedure.result.decode(reply)
-                return decode_reply(procedure.result, reply)
-            except ConnectionLost as error:
-                repeatable = procedure.idempotent or isinstance(error, NotSent)
-                if not (repeatable and self._sessions.reconnects):
-                    raise
-                if (
-                    session.is_open
-                ):  # only this call was lost, by a transport that carries each by itself
-                    if session.separate is None or repeated:
-                        raise
-                    repeated = True
+                reply = await call.reply
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
+            if isinstance(reply, bytes) and procedure.result.declared:
+                return procedure.result.decode(reply)
+            return decode_reply(procedure.result, reply)
+        except ConnectionLost as error:
+            if not self._may_repeat(procedure, session, error):
+                raise
+            alone = session.is_open
+        outgoing = OutgoingCall(procedure, param, now, due)
+        outgoing.attempts = 1
+        return await self._send_request(procedure, outgoing, prm, lost_alone=alone)
 
     def stream(
         self,
@@ -274,6 +274,8 @@ class Connection:
             UsageError: There is no such option, or an option cannot have this value.
         """
         prepared = self._prepare(procedure, procedure.param, param, options)
+        if self._hooks:
+            return HookedStream(prepared, procedure.receive, procedure.result)
         return ClientStream(prepared, procedure.receive, procedure.result)
 
     def channel(
@@ -289,6 +291,8 @@ class Connection:
             UsageError: There is no such option, or an option cannot have this value.
         """
         prepared = self._prepare(procedure, procedure.param, param, options)
+        if self._hooks:
+            return HookedChannel(prepared, procedure.receive, procedure.result, procedure.send)
         return ClientChannel(prepared, procedure.receive, procedure.result, procedure.send)
 
     async def close(self, *, within: float = 2.0) -> None:
@@ -319,26 +323,118 @@ class Connection:
             raise timed_out(procedure)
         return due
 
-    def _require_size(self, procedure: Event[_Data], message: bytes) -> None:
-        """Reject an event that the server would discard, since it has no reply that would say so."""
+    def _outgoing(
+        self, procedure: Procedure, param: _Param, options: CallOptions
+    ) -> OutgoingCall[_Param]:
+        now = time.monotonic()
+        return OutgoingCall(procedure, param, now, self._due(procedure, options, now))
+
+    def _encode_event(self, procedure: Event[_Data], data: _Data) -> bytes:
+        """Encode an event; reject one that the server would discard, since it has no reply that would say so."""
+        message = encode_event(procedure.name, encode_param(procedure, procedure.data, data))
         most = self._sessions.session.limits.message_size
         if len(message) > most:
             problem = Problem("", f"a message of at most {most} bytes", f"{len(message)} bytes")
             raise EncodeError(procedure.data.label, (problem,))
+        return message
+
+    async def _send_event(self, outgoing: OutgoingCall[_Data], message: bytes) -> None:
+        """Send an event, in as many attempts as it needs."""
+        while True:
+            session = await self._sessions.ready(outgoing.procedure, outgoing.due)
+            call = Call(outgoing.procedure, session.info, time.monotonic(), outgoing.due)
+            self._begin_attempt(outgoing, call)
+            try:
+                if self._interceptors:
+                    run = partial(send_event, session, call, message)
+                    return await run_inside(self._interceptors, call, run)
+                return await send_event(session, call, message)
+            except NotSent:
+                if not self._sessions.reconnects:
+                    raise
+
+    async def _wrap_request(
+        self, procedure: Request[_Param, _Result], param: _Param, options: CallOptions
+    ) -> _Result:
+        """Make a request that hooks or interceptors wrap."""
+        if not self._hooks:
+            prm = encode_param(procedure, procedure.param, param)
+            call = self._outgoing(procedure, param, options)
+            return await self._send_request(procedure, call, prm)
+        call = self._outgoing(procedure, param, options)
+
+        async def send() -> _Result:
+            prm = encode_param(procedure, procedure.param, call.param)
+            return await self._send_request(procedure, call, prm)
+
+        return await run_wrapped(self._hooks, call, send)
+
+    async def _send_request(
+        self,
+        procedure: Request[_Param, _Result],
+        outgoing: OutgoingCall[_Param],
+        prm: bytes | None,
+        *,
+        lost_alone: bool = False,
+    ) -> _Result:
+        """Send a request, in as many attempts as it needs.
+
+        Args:
+            procedure: The procedure.
+            outgoing: The logical call.
+            prm: The encoded param.
+            lost_alone: Whether an attempt was lost while its session stayed open.
+        """
+        while True:
+            session = await self._sessions.ready(procedure, outgoing.due)
+            call = RequestCall(procedure, session, time.monotonic(), outgoing.due)
+            self._begin_attempt(outgoing, call)
+            run = partial(_request, procedure, call, prm)
+            try:
+                if self._interceptors:
+                    return await run_inside(self._interceptors, call, run)
+                return await run()
+            except ConnectionLost as error:
+                if not self._may_repeat(procedure, session, error, lost_alone=lost_alone):
+                    raise
+                lost_alone = lost_alone or session.is_open
+
+    def _may_repeat(
+        self,
+        procedure: Request[_Param, _Result],
+        session: ClientSession,
+        error: ConnectionLost,
+        *,
+        lost_alone: bool = False,
+    ) -> bool:
+        """Return whether a request whose attempt was lost may be sent again; if the call was lost alone, once."""
+        if not (self._sessions.reconnects and (procedure.idempotent or isinstance(error, NotSent))):
+            return False
+        # Only a transport that carries each call by itself can lose one alone.
+        return not session.is_open or (session.separate is not None and not lost_alone)
+
+    @staticmethod
+    def _begin_attempt(outgoing: OutgoingCall[_Param], call: Call) -> None:
+        outgoing.attempts += 1
+        call.attempt = outgoing.attempts
+        call.param = outgoing.param
 
     def _prepare(
         self, procedure: Procedure, slot: Slot[_Param], param: _Param, options: StreamOptions
     ) -> PreparedCall:
         if options:
             check_stream(procedure.name, options)
+        encode = partial(encode_param, procedure, slot)
         return PreparedCall(
             self._sessions,
             procedure,
             param,
-            _encode(procedure, slot, param),
+            encode,
+            encode(param),
             timeout=options.get("timeout"),
             when_full=options.get("when_full", "wait"),
             interceptors=self._interceptors,
+            hooks=self._hooks,
         )
 
 
@@ -346,9 +442,13 @@ class _SessionConnection(Connection):
     """The connection that a lifespan is given: one session."""
 
     def __init__(
-        self, sessions: Sessions, interceptors: Sequence[Interceptor], timeout: float | None
+        self,
+        sessions: Sessions,
+        interceptors: Sequence[Interceptor],
+        hooks: Sequence[Hook],
+        timeout: float | None,
     ) -> None:
-        self._begin(sessions, interceptors, timeout)
+        self._begin(sessions, interceptors, hooks, timeout)
 
 
 ConnectionLifespan: TypeAlias = Callable[[Connection], AbstractAsyncContextManager[None]]
@@ -367,7 +467,10 @@ class ConnectionOptions(ClientOptions, total=False):
         limits: Resource limits and timeouts of the client.
         timeout: Default time limit of requests and events, in seconds; 60 by default, None means no timeout.
         observers: Notified of calls and of the connection's state.
-        interceptors: Wrap each call; the first is outermost.
+        interceptors: Wrap each attempt of a call; the first is outermost. An idempotent request that is sent again after a
+            reconnect has several attempts.
+        hooks: Wrap each call as a whole, with all attempts and the waiting between them; the first is outermost. They may change
+            params, items and results.
         reconnect: Reconnect policy after the connection is lost; None, the default, does not reconnect. Calls that are open
             at the loss end with ``ConnectionLost``; new ones wait for the next connection.
         handler: Serves calls of the server, a generated handler; None, the default, for none. ``limits``, ``observers`` and
@@ -388,12 +491,3 @@ async def _request(
     except asyncio.CancelledError:
         call.cancel()
         raise
-
-
-def _encode(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | None:
-    if slot.declared:
-        return slot.encode(value)
-    if value is not None:
-        noun = "data" if procedure.kind == "event" else "param"
-        raise UsageError(f"{procedure.name} takes no {noun}: pass None; got {value!r:.100}")
-    return None

@@ -12,12 +12,13 @@ import time
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Final, Generic, NoReturn, Self, TypeVar
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar
 
 from enkaku._checks import AsyncBlock, AsyncItems, require_loop, require_seconds
 from enkaku.calls.deadlines import due_within
+from enkaku.calls.hooks import Hook
 from enkaku.calls.info import Call
 from enkaku.calls.observers import Interceptor, enter_all
 from enkaku.calls.states import CLIENT, ClientState, Step, after
@@ -47,8 +48,9 @@ from enkaku.wire.messages import (
 from .reconnect import Sessions
 from .session import ClientSession, Reply, finish, require_time, timed_out
 
-__all__ = ["ClientChannel", "ClientStream", "PreparedCall", "decode_reply"]
+__all__ = ["ClientChannel", "ClientStream", "PreparedCall", "decode_reply", "encode_param"]
 
+_Param = TypeVar("_Param")
 _Receive = TypeVar("_Receive")
 _Result = TypeVar("_Result")
 _Send = TypeVar("_Send")
@@ -66,19 +68,28 @@ class PreparedCall:
         sessions: Its client session comes from here.
         procedure: What is called.
         param: Its param.
+        encode: Encodes the param.
         prm: The encoded param, None where the procedure has none.
         timeout: How long it may take, in seconds; None is without a timeout.
         when_full: The overflow policy of its inbox.
         interceptors: The call runs inside of them.
+        hooks: They see the call, its items and its result.
     """
 
     sessions: Sessions
     procedure: Procedure
     param: object
+    encode: Callable[[Any], bytes | None]
     prm: bytes | None
     timeout: float | None = field(kw_only=True)
     when_full: WhenFull = field(kw_only=True)
     interceptors: Sequence[Interceptor] = field(kw_only=True)
+    hooks: Sequence[Hook] = field(kw_only=True)
+
+    def changed(self, param: object, timeout: float | None) -> "PreparedCall":
+        """Return the call with what its hooks have left of it."""
+        prm = self.prm if param is self.param else self.encode(param)
+        return replace(self, param=param, prm=prm, timeout=timeout)
 
 
 class _OpenStream:
@@ -293,7 +304,7 @@ class ClientStream(AsyncBlock, AsyncItems, Generic[_Receive, _Result]):
         self, prepared: PreparedCall, receive: Slot[_Receive], result: Slot[_Result]
     ) -> None:
         self.procedure: Final = prepared.procedure
-        self._prepared: Final = prepared
+        self._prepared = prepared
         self._session = prepared.sessions.session
         self._opened: _OpenStream | None = None
         self._receive = receive
@@ -577,3 +588,13 @@ def decode_reply(slot: Slot[_Result], reply: Reply) -> _Result:
     if not slot.declared:
         return None  # type: ignore[return-value] # a procedure without result has the type None for it
     return slot.decode_absent() if reply is None else slot.decode(reply)
+
+
+def encode_param(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | None:
+    """Return the encoded param or data of a call, None where the procedure has none."""
+    if slot.declared:
+        return slot.encode(value)
+    if value is not None:
+        noun = "data" if procedure.kind == "event" else "param"
+        raise UsageError(f"{procedure.name} takes no {noun}: pass None; got {value!r:.100}")
+    return None

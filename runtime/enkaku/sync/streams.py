@@ -53,7 +53,7 @@ class ClientStream(Generic[_Receive, _Result]):
         self._stream: Final = stream
         self._opened = False
         self._items: Final[deque[_Receive]] = deque()
-        self._error: EnkakuError | None = None  # comes after the items
+        self._error: Exception | None = None  # comes after the items
         self._receiving: Final = threading.Lock()
 
     def __repr__(self) -> str:
@@ -187,7 +187,7 @@ class ClientStream(Generic[_Receive, _Result]):
         self._items.append(await _next_item(self._stream))
         try:
             self._items.extend(self._stream.ready())
-        except EnkakuError as error:
+        except Exception as error:  # noqa: BLE001 # of the call, or of a hook
             self._error = error
 
     def _run(
