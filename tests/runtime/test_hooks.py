@@ -45,9 +45,7 @@ class Named(enkaku.Hook):
         self.name = name
         self.seen = seen
 
-    async def wrap(
-        self, call: enkaku.OutgoingCall[object], proceed: enkaku.Proceed[R]
-    ) -> R:
+    async def wrap(self, call: enkaku.OutgoingCall[object], proceed: enkaku.Proceed[R]) -> R:
         self.seen.append(f"{self.name} {call.procedure.name} {call.param}")
         try:
             result = await proceed()
@@ -58,9 +56,7 @@ class Named(enkaku.Hook):
         return result
 
     @asynccontextmanager
-    async def wrap_stream(
-        self, call: enkaku.OutgoingCall[object]
-    ) -> AsyncGenerator[None, None]:
+    async def wrap_stream(self, call: enkaku.OutgoingCall[object]) -> AsyncGenerator[None, None]:
         self.seen.append(f"{self.name} opens {call.procedure.name} {call.param}")
         try:
             yield

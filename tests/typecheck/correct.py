@@ -1,12 +1,17 @@
 """What a user writes, and the types that both checkers see in it."""
 
 import datetime as dt
-from typing import assert_type
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TypeVar, assert_type
 from uuid import UUID
 
 import enkaku
 from callbacks import FarmCallbacksClient, FarmCallbacksHandler, Job, WorkerLoadResult
 from dashboard import (
+    LOGS_WATCH,
+    MATH_DIVIDE,
+    METRICS_STREAM,
     DashboardClient,
     DashboardHandler,
     DashboardSyncClient,
@@ -41,6 +46,8 @@ from values import (
     Tree,
     ValuesClient,
 )
+
+Result = TypeVar("Result")
 
 
 async def call_back(connection: enkaku.ConnectionInfo, handler: DashboardHandler) -> None:
@@ -136,6 +143,47 @@ async def connecting(path: str) -> None:
     tls: enkaku.ConnectOptions = {"server_hostname": "example.com", "reconnect": None}
     async with enkaku.connect("tls:127.0.0.1:8000", **tls):
         pass
+
+
+async def divide(
+    call: enkaku.OutgoingCall[MathDivideParam], proceed: enkaku.Proceed[MathDivideResult]
+) -> MathDivideResult:
+    assert_type(call.param, MathDivideParam)
+    assert_type(await proceed(), MathDivideResult)
+    return MathDivideResult(quotient=1)
+
+
+@asynccontextmanager
+async def watched(call: enkaku.OutgoingCall[LogsWatchParam]) -> AsyncGenerator[None, None]:
+    call.param = LogsWatchParam(level="debug")
+    yield
+
+
+class Tracing(enkaku.Hook):
+    async def wrap(
+        self, call: enkaku.OutgoingCall[object], proceed: enkaku.Proceed[Result]
+    ) -> Result:
+        assert_type(call.param, object)
+        return await proceed()
+
+    @asynccontextmanager
+    async def wrap_stream(self, call: enkaku.OutgoingCall[object]) -> AsyncGenerator[None, None]:
+        assert_type(call.remaining, float | None)
+        yield
+
+    def receive(self, call: enkaku.OutgoingCall[object], item: Result) -> Result:
+        return item
+
+
+def hooks() -> enkaku.ConnectionOptions:
+    metrics = enkaku.hook_for(METRICS_STREAM, receive=lambda _, item: item)
+    logs = enkaku.hook_for(
+        LOGS_WATCH,
+        watched,
+        send=lambda call, _: LogsWatchSend(level=call.param.level),
+        result=lambda _, result: LogsWatchResult(total_logs=result.total_logs + 1),
+    )
+    return {"hooks": [Tracing(), enkaku.hook_for(MATH_DIVIDE, divide), metrics, logs]}
 
 
 def synchronous(handler: DashboardHandler) -> None:

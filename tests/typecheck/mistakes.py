@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 import enkaku
 from callbacks import FarmCallbacksClient, FarmCallbacksHandler
 from dashboard import (
+    METRICS_STREAM,
     SYSTEM_RESTART,
     DashboardClient,
     DashboardHandler,
@@ -115,6 +116,24 @@ async def no_block(_: enkaku.Call) -> None:
 
 async def undecorated(_: enkaku.Call) -> AsyncGenerator[None, None]:
     yield
+
+
+async def restart(
+    call: enkaku.OutgoingCall[SystemRestartParam], _: enkaku.Proceed[int]
+) -> int:
+    call.param = 1  # told: AttributeAccessIssue, assignment
+    return 1
+
+
+def number(_: enkaku.OutgoingCall[MetricsStreamParam], item: int) -> int:
+    return item
+
+
+def hooks() -> None:
+    enkaku.hook_for(SYSTEM_RESTART, restart)  # told: CallIssue, arg-type
+    enkaku.hook_for(METRICS_STREAM, receive=number)  # told: CallIssue, arg-type
+    enkaku.hook_for(METRICS_STREAM, send=number)  # told: ArgumentType, call-overload
+    enkaku.connect_unix("s", hooks=[restart])  # told: ArgumentType, list-item
 
 
 async def connecting(handler: DashboardHandler, client: DashboardClient) -> None:

@@ -17,7 +17,7 @@ from typecheck.packages import GOLDENS, QUICK, WRITERS
 pytestmark = [pytest.mark.xdist_group("typecheck"), pytest.mark.timeout(600)]
 
 HERE = Path(__file__).parent
-PAGE = ROOT / "docs" / "composition.md"
+PAGES = [ROOT / "docs" / "composition.md", ROOT / "docs" / "hooks.md"]
 COMMENT = re.compile(r"# told: (?P<pyright>\w+), (?P<mypy>[\w-]+)$")
 
 
@@ -30,7 +30,8 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for name in WRITERS:
         if name in asked or name in GOLDENS:
             WRITERS[name](directory / name, shared)
-    _write_page(directory)
+    for page in PAGES:
+        _write_page(page, directory)
     for path in directory.rglob("__pycache__"):
         shutil.rmtree(path)
     for name in ("correct.py", "mistakes.py"):
@@ -38,9 +39,9 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return directory
 
 
-def _write_page(directory: Path) -> None:
+def _write_page(page: Path, directory: Path) -> None:
     """Write the programs of a document, and the packages that they import."""
-    for fence in fences(PAGE):
+    for fence in fences(page):
         if fence.mark == "file":
             (directory / fence.name).write_text(fence.body)
         for line in fence.body.splitlines():
@@ -82,7 +83,8 @@ def test_correct_usage_passes_type_checker(findings: Findings, checker: str) -> 
 
 @pytest.mark.parametrize("checker", CHECKERS)
 @pytest.mark.parametrize(
-    "program", [each.name for each in fences(PAGE) if each.name.endswith(".py")]
+    "program",
+    [each.name for page in PAGES for each in fences(page) if each.name.endswith(".py")],
 )
 def test_program_of_document_passes_type_checker(
     findings: Findings, program: str, checker: str

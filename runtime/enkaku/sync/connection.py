@@ -42,7 +42,7 @@ def connect(
     Args:
         address: As for ``enkaku.connect``; or the block that one of the functions ``connect_*`` has returned, such as
             ``enkaku.connect_memory(handler)`` in tests.
-        options: See ``ConnectOptions``. Observers and interceptors run in the event loop of ``enkaku.sync``: they must not
+        options: See ``ConnectOptions``. Observers, interceptors and hooks run in the event loop of ``enkaku.sync``: they must not
             block.
 
     Raises:
