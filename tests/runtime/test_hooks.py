@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
 import enkaku
 import pytest
-from httpserving import serving_app
+from enkaku.procedures import with_prefix
 from support import ASK, ECHO, TALK, TELL, WATCH, WITHIN, Connect, Serving, soon, turns, until
 
 R = TypeVar("R")
@@ -544,8 +545,6 @@ async def test_param_of_hook_that_schema_rejects_is_not_sent(connect: Connect) -
 
 
 async def test_context_of_hook_reaches_the_interceptors(connect: Connect) -> None:
-    from contextvars import ContextVar
-
     span: ContextVar[str] = ContextVar("span")
     events: list[str] = []
 
@@ -565,8 +564,6 @@ async def test_context_of_hook_reaches_the_interceptors(connect: Connect) -> Non
 
 
 async def test_hook_applies_to_procedures_under_a_prefix() -> None:
-    from enkaku.procedures import with_prefix
-
     async def negate(call: enkaku.OutgoingCall[int], proceed: enkaku.Proceed[int]) -> int:
         return -await proceed()
 

@@ -145,6 +145,26 @@ async def test_http_idempotent_request_is_repeated_once() -> None:
         assert connection.state == "open"
 
 
+async def test_http_hook_wraps_the_attempts_of_a_lost_request() -> None:
+    attempts: list[int] = []
+
+    async def again(call: enkaku.OutgoingCall[int], proceed: enkaku.Proceed[int]) -> int:
+        try:
+            return await proceed()
+        except enkaku.ConnectionLost:
+            attempts.append(call.attempts)
+            return await proceed()
+
+    hooks = [enkaku.hook_for(REPEAT, again)]
+    async with facing_http(reconnect=RECONNECT, hooks=hooks) as (connection, server):
+        asking = asyncio.create_task(connection.request(REPEAT, 1))
+        for _ in range(3):
+            (await server.next()).reset()
+        (await server.next()).result(1)
+        assert await asking == 1
+    assert attempts == [2]
+
+
 async def test_http_reopening_goes_on_at_next_feed() -> None:
     async with facing_http(reconnect=RECONNECT) as (connection, server):
         async with enkaku.reopening(lambda: connection.stream(WATCH, 1)) as items:

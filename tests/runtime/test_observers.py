@@ -291,6 +291,25 @@ async def test_interceptor_swallowing_error_hides_no_failure(connect: Connect) -
             await connection.request(ASK, -1)
 
 
+async def test_interceptor_swallowing_error_of_event_is_told(connect: Connect) -> None:
+    @asynccontextmanager
+    async def swallowing(call: enkaku.Call) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        except enkaku.ConnectionLost:
+            return
+
+    @asynccontextmanager
+    async def closing(call: enkaku.Call) -> AsyncGenerator[None, None]:
+        raise enkaku.ConnectionLost("gone")
+        yield
+
+    async with connect(Serving(), client_interceptors=[swallowing, closing]) as connection:
+        async with asyncio.timeout(WITHIN):
+            with pytest.raises(enkaku.UsageError, match="suppressed"):
+                await connection.event(TELL, 1)
+
+
 async def test_connection_info_has_peer_credentials(socket_path: Path) -> None:
     seen = Recorder()
     async with enkaku.serve_unix(Serving(), socket_path) as server:

@@ -118,9 +118,7 @@ async def undecorated(_: enkaku.Call) -> AsyncGenerator[None, None]:
     yield
 
 
-async def restart(
-    call: enkaku.OutgoingCall[SystemRestartParam], _: enkaku.Proceed[int]
-) -> int:
+async def restart(call: enkaku.OutgoingCall[SystemRestartParam], _: enkaku.Proceed[int]) -> int:
     call.param = 1  # told: AttributeAccessIssue, assignment
     return 1
 
