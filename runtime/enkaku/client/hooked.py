@@ -132,11 +132,12 @@ class HookedStream(ClientStream[_Receive, _Result]):
                 for wrap in overriding(prepared.hooks, "wrap_stream", self.procedure):
                     await enter_block(self._stack, wrap, call, "the hook")
             self._prepared = prepared.changed(call.param, call.remaining)
-            call.attempts = 1
-            return await super().__aenter__()
+            await super().__aenter__()
         except BaseException as error:
             await self._stack.__aexit__(type(error), error, error.__traceback__)
             raise
+        call.attempts = 1
+        return self
 
     def _use(self, hooks: Sequence[Hook], call: OutgoingCall[object]) -> None:
         self._outgoing = call
