@@ -91,7 +91,8 @@ def test_wheel_contains_three_packages_and_their_data(dist: Path) -> None:
     for package in ("enkaku", "enkaku_codegen", "enkaku_templates"):
         assert f"{package}/py.typed" in names
     assert "enkaku_codegen/protocol.schema.json" in names
-    assert {"enkaku/web/enkaku.js", "enkaku/web/enkaku.d.ts"} <= set(names)
+    web = ("enkaku.js", "enkaku.d.ts", "callbacks.js", "callbacks.d.ts")
+    assert {f"enkaku/web/{name}" for name in web} <= set(names)
     templates = ROOT / "templates" / "enkaku_templates"
     for template in templates.rglob("*.jinja"):
         assert f"enkaku_templates/{template.relative_to(templates).as_posix()}" in names

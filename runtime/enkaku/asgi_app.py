@@ -24,7 +24,7 @@ from .both_ways import make_server
 from .http_app import HttpApp
 from .options import ServerOptions, check_server
 from .preparation import prepare_large
-from .web.files import SCRIPT
+from .web.files import SCRIPTS
 
 __all__ = ["AsgiApp", "asgi"]
 
@@ -58,7 +58,7 @@ class AsgiApp:
         routes_of(handler)
         self._handler: Final = handler
         self._access: Final = Access(origins, hosts)
-        self._script: Final = SCRIPT.read_bytes() if script else None
+        self._scripts: Final = {each.name: each.read_bytes() for each in SCRIPTS if script}
         self._options: Final = options
         self._server: Server | None = None
         self._http: HttpApp | None = None
@@ -105,7 +105,7 @@ class AsgiApp:
         loop = asyncio.get_running_loop()
         if self._server is None or self._loop is not loop:
             self._server, self._loop = make_server(self._handler, self._options), loop
-            self._http = HttpApp(self._server, self._access, self._script)
+            self._http = HttpApp(self._server, self._access, self._scripts)
             self._prepared = loop.create_task(prepare_large(self._handler))
         if self._prepared is not None and not self._prepared.done():
             await asyncio.shield(self._prepared)
@@ -182,7 +182,8 @@ def asgi(
         hosts: The host names by which clients may reach the app, such as ``"example.com"`` for any port, or
             ``"localhost:8000"``; None is any. It protects an app of this machine against pages of other names that point to
             it (DNS rebinding).
-        script: Whether a GET of ``/enkaku.js``, below the app's mount, returns the runtime of clients in a browser.
+        script: Whether a GET of ``/enkaku.js`` or ``/callbacks.js``, below the app's mount, returns that module of the runtime
+            of clients in a browser.
         options: See ``ServerOptions``.
 
     Raises:

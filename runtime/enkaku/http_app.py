@@ -49,7 +49,6 @@ _SESSION: Final = b"enkaku-session-id"
 _RETRY: Final[Header] = (b"retry-after", b"1")
 _JSON: Final[Header] = (b"content-type", b"application/json")
 _JAVASCRIPT: Final[Header] = (b"content-type", b"text/javascript; charset=utf-8")
-_SCRIPT: Final = "/enkaku.js"
 _BATCH: Final = b"application/x-ndjson"
 _BATCH_MAX: Final = 10_000  # messages: to look at their heads takes 10 ms
 _REPLACED: Final = 1024 * 1024  # bytes of a body with invalid UTF-8; larger ones are rejected
@@ -134,13 +133,13 @@ class HttpApp:
     Args:
         server: Serves the handler.
         access: The web pages and host names that are allowed.
-        script: ``enkaku.js``, which a GET of it returns; None for none.
+        scripts: What a GET returns, by the name of the file.
     """
 
-    def __init__(self, server: Server, access: Access, script: bytes | None = None) -> None:
+    def __init__(self, server: Server, access: Access, scripts: Mapping[str, bytes]) -> None:
         self._server: Final = server
         self._access: Final = access
-        self._script: Final = script
+        self._scripts: Final = scripts
         self._feeds: Final[dict[str, _Feed]] = {}
         self._calls: Final = _CallIndex(self._feeds)
         self._posts: Final[dict[str, list[tuple[PostTransport, Session]]]] = {}  # by rid
@@ -178,8 +177,8 @@ class HttpApp:
         origin, host = headers.get(b"origin"), headers.get(b"host")
         if not access.allows_host(host):
             await exchange.refuse(403, "Host not allowed")
-        elif self._script is not None and _asks_for_script(exchange, scope):
-            await _answer_script(exchange, self._script)
+        elif self._scripts and (script := self._asked_script(exchange, scope)) is not None:
+            await _answer_script(exchange, script)
         elif exchange.method not in ("POST", "OPTIONS"):
             if self._server.stopping:
                 await _refuse_stopping(exchange)
@@ -198,6 +197,12 @@ class HttpApp:
             else:
                 return True
         return False
+
+    def _asked_script(self, exchange: Exchange, scope: Scope) -> bytes | None:
+        if exchange.method != "GET":
+            return None
+        path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
+        return self._scripts.get(path[1:]) if path.startswith("/") else None
 
     async def _read(self, exchange: Exchange) -> bytes | None:
         """Read the body; answer one that is too large or too slow, or for which there is no memory, and return None."""
@@ -467,11 +472,6 @@ class HttpApp:
                 await exchange.answer(204)
             else:
                 await exchange.refuse(400, "Invalid session ID")
-
-
-def _asks_for_script(exchange: Exchange, scope: Scope) -> bool:
-    path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
-    return exchange.method == "GET" and path == _SCRIPT
 
 
 async def _answer_script(exchange: Exchange, script: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The file of the browser runtime: served by an app, and copied by ``enkaku javascript``."""
+"""The modules of the browser runtime: served by an app, and copied by ``enkaku javascript``."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import enkaku
 import pytest
-from enkaku.web.files import SCRIPT, TYPES
+from enkaku.web.files import SCRIPTS, TYPES
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from support import WITHIN
@@ -23,17 +23,18 @@ async def get(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
             return answer.status, found, await answer.read()
 
 
-async def test_script_is_served_by_get_with_its_etag() -> None:
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+async def test_script_is_served_by_get_with_its_etag(script: Path) -> None:
     async with enkaku.serve_http(handler(), script=True) as server:
         url = f"http://127.0.0.1:{server.port}"
-        status, headers, body = await get(f"{url}/enkaku.js")
-        assert (status, body) == (200, SCRIPT.read_bytes())
+        status, headers, body = await get(f"{url}/{script.name}")
+        assert (status, body) == (200, script.read_bytes())
         assert headers["content-type"].startswith("text/javascript")
-        again = await get(f"{url}/enkaku.js", **{"if-none-match": headers["etag"]})
+        again = await get(f"{url}/{script.name}", **{"if-none-match": headers["etag"]})
         assert (again[0], again[2]) == (304, b"")
-        changed = await get(f"{url}/enkaku.js", **{"if-none-match": '"other"'})
+        changed = await get(f"{url}/{script.name}", **{"if-none-match": '"other"'})
         assert changed[0] == 200
-        for path in ("/", "/enkaku.d.ts", "/other/enkaku.js", "/xenkaku.js"):
+        for path in ("/", "/enkaku.d.ts", f"/other/{script.name}", f"/x{script.name}"):
             assert (await get(url + path))[0] == 405
 
 
@@ -57,14 +58,14 @@ async def test_script_for_unknown_host_name_is_answered_403() -> None:
 
 
 @pytest.mark.parametrize("directory", ["out", "a/new/one"])
-def test_command_javascript_copies_both_files(tmp_path: Path, directory: str) -> None:
+def test_command_javascript_copies_every_file(tmp_path: Path, directory: str) -> None:
     command = (sys.executable, "-m", "enkaku_codegen", "javascript", "--out", directory)
-    for said in ("2 written", "up to date"):
+    for said in ("4 written", "up to date"):
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
         )
         assert (done.returncode, done.stdout) == (0, f"{directory}: {said}\n")
-    for file in (SCRIPT, TYPES):
+    for file in (*SCRIPTS, *TYPES):
         assert (tmp_path / directory / file.name).read_bytes() == file.read_bytes()
 
 

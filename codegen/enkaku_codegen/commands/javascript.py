@@ -18,12 +18,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from enkaku.web.files import SCRIPT, TYPES  # noqa: PLC0415 # no other command needs the runtime
+    from enkaku.web.files import SCRIPTS, TYPES  # noqa: PLC0415 # no other command needs the runtime
 
     directory: Path = options.out
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        written = [_copy(file, directory / file.name) for file in (SCRIPT, TYPES)]
+        written = [_copy(file, directory / file.name) for file in (*SCRIPTS, *TYPES)]
     except OSError as error:
         raise OutputError(f"{directory}: cannot be written: {error.strerror}") from error
     print(f"{directory}: {f'{sum(written)} written' if any(written) else 'up to date'}")
@@ -42,7 +42,7 @@ def _copy(file: Path, target: Path) -> bool:
 COMMAND: Final = Command(
     name="javascript",
     summary="copy the runtime of clients in a browser",
-    description="Write enkaku.js and enkaku.d.ts, which clients in a browser or Node import.",
+    description="Write enkaku.js and callbacks.js, which clients in a browser or Node import, and their types.",
     examples=("enkaku javascript --out web/src/rpc",),
     add_arguments=_add_arguments,
     run=_run,

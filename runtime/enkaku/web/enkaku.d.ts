@@ -96,6 +96,12 @@ export interface Channel<Send, Receive, Result> extends Stream<Receive, Result> 
   end(): Promise<void>
 }
 
+/** Serves the calls of the server; `serve` of callbacks.js makes it. */
+export interface Handler {
+  /** Serve the calls of one connection. */
+  connected(write: (message: string) => void): unknown
+}
+
 export type State = "connecting" | "open" | "closed"
 
 export interface Options {
@@ -111,6 +117,11 @@ export interface Options {
   timeout?: number | null
   /** Sent over HTTP only: a browser sends none with a WebSocket, for which `"websocket"` ignores them. */
   headers?: Readonly<Record<string, string>>
+  /**
+   * Serves the calls of the server. Over HTTP, the connection then is open while its feed is: a loss of the feed is a loss of the
+   * connection.
+   */
+  handler?: Handler
   /** Called with each new state. */
   onState?: (state: State) => void
 }

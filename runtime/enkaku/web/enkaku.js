@@ -17,15 +17,11 @@ const FEED_SILENCE = 45_000 // ms; the server sends a comment every 15 s
 const FEED_REST = 60_000 // ms without a call, until a feed is closed
 const PAUSES = { first: 100, factor: 2, longest: 30_000 } // ms
 const FEED = "text/event-stream"
-const REFUSALS = [401, 403] // statuses that end a connection
-const EXTENSIONS = { ext: ["credit", "leaving"] }
 
 export class CallError extends Error {
 	constructor(code, message, data = {}) {
 		super(message)
-		this.name = new.target.name
-		this.code = code
-		this.data = data
+		Object.assign(this, { name: new.target.name, code, data })
 	}
 }
 
@@ -48,16 +44,14 @@ export class ConnectionLost extends Error {
 	}
 }
 
-export function connect(url, options) {
-	return new Connection(url, options)
-}
+export const connect = (url, options) => new Connection(url, options)
 
 const ignore = () => {}
 const lost = (message, cause) => new ConnectionLost(message, cause)
 const closed = () => lost("the connection is closed")
 const invalid = () => new CallError("EK08", "The server sent an invalid message")
 const utf8 = new TextEncoder()
-const sizeOf = (text) => utf8.encode(text).length + 1 // as over a socket, with its newline
+export const sizeOf = (text) => utf8.encode(text).length + 1 // as over a socket, with its newline
 
 /** Start a timer that does not keep a Node process alive. */
 function later(time, callback, start = setTimeout) {
@@ -66,14 +60,17 @@ function later(time, callback, start = setTimeout) {
 	return timer
 }
 
+/** Make a call that any server answers. */
+const ping = (kind) => new Call("alive?", { name: "enkaku:alive?", kind })
+
 /** Return a promise with its `resolve`. */
-function latch() {
+export function latch() {
 	let resolve
 	return Object.assign(new Promise((each) => (resolve = each)), { resolve })
 }
 
 /** Encode a message; `json` becomes the property `key` of the payload. */
-function encode(payload, key, json, header) {
+export function encode(payload, key, json, header) {
 	let text = JSON.stringify(payload)
 	if (json !== undefined) text = `${text.slice(0, -1)},"${key}":${json}}`
 	return `{"header":${JSON.stringify({ typ: "JWT", alg: "none", ...header })},"payload":${text}}`
@@ -82,12 +79,12 @@ function encode(payload, key, json, header) {
 /** The calls of a connection, by their ids. By itself, it holds those that wait for a connection. */
 class Transport {
 	calls = new Map()
+	served // by callbacks.js: the calls of the server
 	flow // whether the server supports flow control; undefined is unknown
 	down = latch() // resolves with an error when new calls need another connection
-	#onLeaving
 
-	constructor(onLeaving) {
-		this.#onLeaving = onLeaving
+	constructor(options) {
+		this.options = options
 	}
 
 	open(call) {
@@ -102,16 +99,18 @@ class Transport {
 	write() {}
 
 	receive(text) {
-		let payload
+		let message
 		try {
-			payload = JSON.parse(text).payload
+			message = JSON.parse(text)
 		} catch {}
+		const payload = message?.payload
 		if (!(payload instanceof Object)) return
-		if (payload.typ === "leaving") this.#onLeaving(this)
+		if (payload.typ === "leaving") this.options.onLeaving(this)
 		// A server with flow control begins with a credit.
 		if (payload.typ === "credit") this.flow = true
 		else if (this.flow === undefined) this.setFlow(false)
-		this.calls.get(payload.rid)?.receive(payload, text)
+		const receiver = this.calls.get(payload.rid) ?? this.served
+		receiver?.receive(payload, text, message)
 	}
 
 	setFlow(flow) {
@@ -125,29 +124,27 @@ class Transport {
 }
 
 class Connection {
-	#url
 	#options
 	#state = "connecting"
-	#listeners = new Set()
+	#listeners
 	#waiting = new Transport()
 	#transport
 	#http
 	#count = 0
-	// TypeScript servers need ids that are unique among all clients.
+	// TypeScript servers need ids that are unique.
 	#prefix = Math.random().toString(36).slice(2, 12)
 	#closing = latch()
 	#ended
 	#error // why it is closed
 
 	constructor(url, options = {}) {
-		const { transport = "auto", reconnect = true, timeout = 60_000, headers, onState } = options
+		const { transport = "auto", reconnect = true, timeout = 60_000, headers, handler, onState } = options
 		if (!["auto", "websocket", "http"].includes(transport)) throw new TypeError(`connect: unknown transport ${transport}`)
-		const automatic = transport === "auto" && !headers && globalThis.WebSocket
-		const pauses = { ...PAUSES, ...reconnect }
-		this.#url = new URL(url, globalThis.location?.href)
-		this.#url.protocol = this.#url.protocol.replace("ws", "http")
-		this.#options = { transport, automatic, timeout, headers, pauses, reconnect }
-		if (onState) this.#listeners.add(onState)
+		const intro = { ext: ["credit", "leaving", ...(handler ? ["call"] : [])] }
+		const target = new URL(url, globalThis.location?.href)
+		target.protocol = target.protocol.replace("ws", "http")
+		this.#options = { url: target, transport, reconnect, timeout, headers, handler, intro, onLeaving: this.#onLeaving }
+		this.#listeners = new Set(onState && [onState])
 		globalThis.addEventListener?.("pagehide", this.#disconnect)
 		this.#ended = this.#run()
 	}
@@ -175,11 +172,11 @@ class Connection {
 	}
 
 	stream(...call) {
-		return new Stream(this.#call(...call))
+		return stream(this.#call(...call))
 	}
 
 	channel(...call) {
-		return new Channel(this.#call(...call))
+		return channel(this.#call(...call))
 	}
 
 	#call(procedure, param, options) {
@@ -197,7 +194,8 @@ class Connection {
 
 	/** Connect, again and again, until the connection is closed. */
 	async #run() {
-		const { pauses, reconnect } = this.#options
+		const { reconnect } = this.#options
+		const pauses = { ...PAUSES, ...reconnect }
 		let bound = pauses.first
 		let ended = false
 		this.#closing.then(() => (ended = true))
@@ -218,7 +216,7 @@ class Connection {
 			} catch (failure) {
 				this.#error = failure
 			}
-			if (ended || !reconnect || REFUSALS.includes(this.#error.data?.status)) break
+			if (ended || !reconnect || [401, 403].includes(this.#error.data?.status)) break
 			this.#enter("connecting")
 			const pause = latch()
 			const timer = setTimeout(pause.resolve, Math.random() * bound) // full jitter
@@ -233,24 +231,22 @@ class Connection {
 		await this.#disconnect()
 	}
 
-	/** End all calls; of a page that is left, too, which a browser may keep with its connections. */
+	/** End all calls; those of a page that is left, too, since a browser may keep it. */
 	#disconnect = () => Promise.all([this.#transport?.close(), this.#http?.close()])
 
 	async #connect() {
-		const { transport, headers, reconnect, automatic } = this.#options
+		const { transport, headers } = this.#options
+		const automatic = transport === "auto" && !headers && globalThis.WebSocket
 		if (transport === "websocket" || automatic) {
-			const socket = new WebSocketTransport(this.#onLeaving, this.#url)
 			try {
-				await socket.connect()
-				return socket
+				return await new WebSocketTransport(this.#options).connect()
 			} catch (error) {
 				if (!automatic) throw error // else HTTP may get through a proxy
 			}
 		}
 		// One for all: its calls may outlive a loss.
-		this.#http ??= new HttpTransport(this.#onLeaving, this.#url, headers, reconnect)
-		await this.#http.connect()
-		return this.#http
+		this.#http ??= new HttpTransport(this.#options)
+		return this.#http.connect()
 	}
 
 	/** Let new calls wait for the next connection: the server of this one accepts none. */
@@ -282,8 +278,7 @@ class Call {
 	// Sent items
 	#sent = 0
 	#granted = UNGRANTED
-	#window = UNGRANTED
-	#limited = false // whether the server has sent a credit
+	#window // the server's first credit
 	#sending = Promise.resolve()
 	#changed = latch()
 	#closed // why further items are rejected
@@ -292,8 +287,8 @@ class Call {
 	constructor(rid, procedure, param, { timeout, signal } = {}) {
 		this.rid = rid
 		this.procedure = procedure
-		this.streaming = procedure.kind === "stream" || procedure.kind === "channel"
-		this.outcome.catch(ignore) // what the program does not await is no unhandled rejection
+		this.streaming = ["stream", "channel"].includes(procedure.kind)
+		this.outcome.catch(ignore) // no unhandled rejection
 		this.#param = JSON.stringify(param)
 		this.#signal = signal
 		signal?.addEventListener("abort", this.#onSignal)
@@ -305,12 +300,11 @@ class Call {
 	}
 
 	opening(header) {
-		const { rid, streaming } = this
 		const { name: prc, kind: typ } = this.procedure
 		if (typ === "event") return encode({ typ, prc }, "data", this.#param, header)
-		const win = streaming ? WINDOW : undefined
+		const win = this.streaming ? WINDOW : undefined
 		const ttl = this.#due && Math.max(0, this.#due - Date.now())
-		return encode({ typ, rid, prc }, "prm", this.#param, { ...header, win, ttl })
+		return encode({ typ, rid: this.rid, prc }, "prm", this.#param, { ...header, win, ttl })
 	}
 
 	receive(payload, text) {
@@ -343,7 +337,7 @@ class Call {
 		this.#signal?.removeEventListener("abort", this.#onSignal)
 		this.opened.resolve()
 		this.wake()
-		for (const reader of this.#readers.splice(0)) reader.resolve(this.next())
+		for (const resolve of this.#readers.splice(0)) resolve(this.next())
 		this.transport?.release(this)
 	}
 
@@ -359,16 +353,16 @@ class Call {
 
 	close() {
 		this.dropExcess()
-		this.#stopSending("closed", () => this.#write("abort", "rsn", '"Close"'))
+		this.#stopSending("closed", "abort", "rsn", '"Close"')
 	}
 
 	/** Write a message after the items that can be sent now; fail the others. */
-	#stopSending(reason, write) {
+	#stopSending(reason, ...message) {
 		if (this.ended || this.#hurried) return
 		this.#closed = reason
 		this.#hurried = true
 		this.wake()
-		this.#inOrder(() => this.ended || write())
+		this.#inOrder(() => this.ended || this.#write(...message))
 	}
 
 	#write(typ, key, json) {
@@ -385,7 +379,7 @@ class Call {
 			this.abort(new CallError("EKP02", "Too many unread items"))
 		} else if (this.#readers.length) {
 			this.#take(size)
-			this.#readers.shift().resolve({ done: false, value: val })
+			this.#readers.shift()({ done: false, value: val })
 		} else if (this.#dropping && (this.#hurried || !this.iterated) && this.#unread + size > WINDOW) {
 			this.#take(size)
 		} else {
@@ -394,21 +388,22 @@ class Call {
 		}
 	}
 
-	next() {
+	async next() {
 		const item = this.#items.shift()
 		if (item) {
 			this.#unread -= item.size
 			this.#take(item.size)
-			return Promise.resolve({ done: false, value: item.val })
+			return { done: false, value: item.val }
 		}
 		if (!this.ended) {
 			// The next item may need the whole window.
 			this.#creditTimer ??= later(CREDIT_AFTER, () => this.#credit())
-			return new Promise((resolve) => this.#readers.push({ resolve }))
+			return new Promise((resolve) => this.#readers.push(resolve))
 		}
 		const error = this.#error
 		this.#error = undefined // it is raised once
-		return error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(error)
+		if (error !== undefined) throw error
+		return { done: true, value: undefined }
 	}
 
 	#take(size) {
@@ -440,7 +435,8 @@ class Call {
 			if (json === undefined) throw new TypeError("send: an item must be a JSON value")
 			await this.opened
 			while (!this.ended && !refused) {
-				if (this.#mayHave(size)) {
+				const free = this.#granted - this.#sent
+				if (size <= free || free >= (this.#window ?? UNGRANTED) || this.transport.flow === false) {
 					this.#sent += size
 					return this.transport.write(this, text)
 				}
@@ -465,7 +461,7 @@ class Call {
 
 	/** The server stops: it takes the items that were sent, and no others. */
 	onLeaving() {
-		if (this.procedure.kind === "channel") this.#stopSending("left by the server", () => this.#write("end"))
+		if (this.procedure.kind === "channel") this.#stopSending("left by the server", "end")
 	}
 
 	#inOrder(step) {
@@ -474,95 +470,74 @@ class Call {
 		return done
 	}
 
-	#mayHave(size) {
-		const free = this.#granted - this.#sent
-		return size <= free || free >= this.#window || this.transport.flow === false
-	}
-
 	#onCredit(n) {
-		if (this.#limited || this.procedure.kind !== "channel") this.#granted += n
+		if (this.#window) this.#granted += n
 		else this.#granted = this.#window = n
-		this.#limited = true
 		this.wake()
 	}
 }
 
-class Stream {
-	#call
-
-	constructor(call) {
-		this.#call = call
-	}
-
+const stream = (call) => ({
 	[Symbol.asyncIterator]() {
-		this.#call.iterated = true
+		call.iterated = true
 		const leave = async (value) => {
 			this.abort()
 			return { done: true, value }
 		}
-		return { next: () => this.#call.next(), return: leave }
-	}
+		return { next: () => call.next(), return: leave }
+	},
 
 	result() {
-		if (!this.#call.iterated) this.#call.dropExcess()
-		return this.#call.outcome
-	}
+		if (!call.iterated) call.dropExcess()
+		return call.outcome
+	},
 
 	close() {
-		this.#call.close()
-		return this.#call.outcome
-	}
+		call.close()
+		return call.outcome
+	},
 
 	abort(reason) {
-		this.#call.abort(new DOMException("The call was aborted", "AbortError"), reason)
-	}
-}
+		call.abort(new DOMException("The call was aborted", "AbortError"), reason)
+	},
+})
 
-class Channel extends Stream {
-	constructor(call) {
-		super(call)
-		this.send = (item) => call.send(item)
-		this.end = () => call.endSending()
-	}
-}
+const channel = (call) => ({ ...stream(call), send: (item) => call.send(item), end: () => call.endSending() })
 
 class WebSocketTransport extends Transport {
 	#socket
-	#url
 	#closed = latch()
+	#isNew = true
 	#heard = true
 	#pinged = false
 	#pinging
-	#header = EXTENSIONS // of the first message
-
-	constructor(onLeaving, url) {
-		super(onLeaving)
-		this.#url = new URL(url)
-		this.#url.protocol = url.protocol.replace("http", "ws")
-	}
 
 	async connect() {
-		const socket = (this.#socket = new WebSocket(this.#url, ["enkaku.v1"]))
+		const url = new URL(this.options.url)
+		url.protocol = url.protocol.replace("http", "ws")
+		const socket = (this.#socket = new WebSocket(url, ["enkaku.v1"]))
 		const opened = latch()
 		const timer = setTimeout(() => this.#end(lost("it took too long to connect")), OPEN_TIME)
 		socket.onopen = () => opened.resolve()
-		socket.onerror = ignore // a close follows
 		socket.onclose = ({ code, reason }) => this.#end(lost(`the WebSocket was closed with code ${code} ${reason}`.trim()))
 		socket.onmessage = ({ data }) => {
 			this.#heard = true
-			if (typeof data === "string") this.receive(data)
+			this.receive(data)
 		}
 		const error = await Promise.race([opened, this.down])
 		clearTimeout(timer)
 		if (error) throw error
 		this.#pinging = later(PING_AFTER, () => this.#ping(), setInterval)
+		this.served = this.options.handler?.connected((text) => this.write(undefined, text))
+		if (this.served) this.open(ping("request"))
+		return this
 	}
 
 	open(call) {
 		super.open(call)
-		this.write(call, call.opening(this.#header))
-		if (this.#header) later(FLOW_TIME, () => this.flow ?? this.setFlow(false))
-		this.#header = undefined
+		this.write(call, call.opening(this.#isNew && this.options.intro))
+		if (this.#isNew) later(FLOW_TIME, () => this.flow ?? this.setFlow(false))
+		this.#isNew = false
 		call.opened.resolve()
 		if (call.procedure.kind === "event") call.receive({ typ: "result" })
 	}
@@ -580,7 +555,7 @@ class WebSocketTransport extends Transport {
 	#ping() {
 		if (!this.#heard && this.#pinged) this.#end(lost("the server does not answer"))
 		this.#pinged = !this.#heard && this.flow && this.calls.size
-		if (this.#pinged) this.write(undefined, encode({ typ: "request", rid: "alive?", prc: "enkaku:alive?" }))
+		if (this.#pinged) this.open(ping("request"))
 		this.#heard = false
 	}
 
@@ -595,28 +570,26 @@ class WebSocketTransport extends Transport {
 		}
 		this.down.resolve(error)
 		this.endCalls(error)
+		this.served?.end(error)
 	}
 }
 
 /** POSTs: a request is one; streams and channels share a feed of server-sent events. */
 class HttpTransport extends Transport {
-	#url
-	#headers
-	#reconnect
 	#feed
-
-	constructor(onLeaving, url, headers, reconnect) {
-		super(onLeaving)
-		this.#url = url
-		this.#headers = headers
-		this.#reconnect = reconnect
-	}
 
 	/** Ask whether the server is there: abort a call that does not exist. */
 	async connect() {
 		this.down = latch()
 		const { headers } = await this.#post(encode({ typ: "abort", rid: "alive?" }), { signal: AbortSignal.timeout(OPEN_TIME) })
 		this.flow = headers.has("enkaku-ext")
+		if (this.flow && this.options.handler) {
+			if (!this.#feed) this.open(ping("stream"))
+			const feed = this.#feed
+			await feed.ready
+			if (feed.dropped) throw feed.dropped
+		}
+		return this
 	}
 
 	open(call) {
@@ -632,7 +605,7 @@ class HttpTransport extends Transport {
 		super.release(call)
 		call.controller?.abort()
 		const { feed } = call
-		if (feed?.calls.delete(call) && !feed.calls.size) feed.rest = later(FEED_REST, () => this.#drop(feed))
+		if (feed?.calls.delete(call) && !feed.calls.size && !this.served) feed.rest = later(FEED_REST, () => this.#drop(feed))
 	}
 
 	/** Send a message to a call. Without flow control, return a promise of its POST. */
@@ -652,12 +625,11 @@ class HttpTransport extends Transport {
 	}
 
 	async #post(body, { feed, accept = "application/json", type = "application/json", signal }) {
-		const headers = { ...this.#headers, accept, "content-type": type, "enkaku-ext": "1" }
+		const headers = { ...this.options.headers, accept, "content-type": type, "enkaku-ext": "1" }
 		if (feed?.session) headers["enkaku-session-id"] = feed.session
-		let response
-		let text
+		let response, text
 		try {
-			response = await fetch(this.#url, { method: "POST", headers, body, signal })
+			response = await fetch(this.options.url, { method: "POST", headers, body, signal })
 			if (response.ok && accept === FEED) return response
 			text = await response.text()
 		} catch (failure) {
@@ -667,19 +639,20 @@ class HttpTransport extends Transport {
 		const { ok, status } = response
 		if (ok) return { headers: response.headers, text }
 		const message = `The server answered with status ${status}: ${text.slice(0, 200)}`
-		if (status !== 503 || !this.#reconnect) throw new CallError("EK_HTTP_REQUEST_FAILED", message, { status })
+		if (status !== 503 || !this.options.reconnect) throw new CallError("EK_HTTP_REQUEST_FAILED", message, { status })
 		throw this.#fail(lost(message))
 	}
 
 	/** Let new calls wait until the server can be reached again. */
 	#fail(error) {
-		if (this.#reconnect) this.down.resolve(error)
+		if (this.options.reconnect || this.served) this.down.resolve(error)
 		return error
 	}
 
 	async #request(call) {
-		call.controller = new AbortController()
-		const { text } = await this.#post(call.opening(), call.controller)
+		const { signal } = (call.controller = new AbortController())
+		const feed = this.served && this.#feed // on which its handler can call
+		const { text } = await this.#post(call.opening(), { feed, signal })
 		if (call.procedure.kind === "event") call.receive({ typ: "result" })
 		else this.receive(text)
 		call.end(invalid())
@@ -713,7 +686,7 @@ class HttpTransport extends Transport {
 	#onOpened(feed, call) {
 		const { held } = call
 		call.held = undefined
-		for (const text of held) this.write(call, text) // an abort, too
+		for (const text of held) this.write(call, text)
 		call.opened.resolve()
 		feed.ready.resolve()
 	}
@@ -727,26 +700,27 @@ class HttpTransport extends Transport {
 		feed.watch = later(FEED_SILENCE / 3, check, setInterval)
 		let error = lost("the feed has ended")
 		try {
-			const { signal } = feed.controller
-			const response = await this.#post(call.opening(EXTENSIONS), { feed, accept: FEED, signal })
+			const { intro, handler } = this.options
+			const response = await this.#post(call.opening(intro), { feed, accept: FEED, signal: feed.controller.signal })
 			feed.session = response.headers.get("enkaku-session-id")
+			this.served = handler?.connected((text) => this.write({ feed }, text))
 			this.#onOpened(feed, call)
-			await this.#read(feed, response.body.getReader())
+			await this.#read(feed, response.body)
 		} catch (failure) {
 			error = failure instanceof CallError ? failure : lost("the feed broke off", failure)
 		}
 		this.#drop(feed, error)
 	}
 
-	async #read(feed, reader) {
-		const decoder = new TextDecoder()
+	async #read(feed, body) {
+		const reader = body.pipeThrough(new TextDecoderStream()).getReader()
 		let text = ""
 		for (;;) {
 			const { done, value } = await reader.read()
 			if (done) return
 			feed.heard = Date.now()
-			text += decoder.decode(value, { stream: true })
-			if (!value.includes(10)) continue // no event has ended
+			text += value
+			if (!value.includes("\n")) continue // no event has ended
 			const events = text.split(/\r?\n\r?\n/)
 			text = events.pop()
 			for (const event of events) {
@@ -759,31 +733,32 @@ class HttpTransport extends Transport {
 	/** End a feed, and its calls with an error. */
 	#drop(feed, error) {
 		if (!feed || feed.dropped) return
-		feed.dropped = true
+		feed.dropped = error ?? true
 		if (this.#feed === feed) this.#feed = undefined
 		clearInterval(feed.watch)
 		feed.controller.abort()
 		feed.ready.resolve()
 		for (const call of feed.calls) call.end(error)
+		this.served?.end(error)
 		clearTimeout(feed.rest)
 		if (error instanceof ConnectionLost) this.#fail(error)
 	}
 
-	/** Send what is written: one POST after the other, so that it keeps its order. */
+	/** Send what is written in its order: one POST after the other. */
 	async #flush(feed) {
 		await undefined // what is written at once leaves at once
 		while (feed.outbox.length && !feed.dropped) {
-			let size = 0
-			let count = 0
+			let [size, count] = [0, 0]
 			do size += feed.outbox[count++].length
 			while (this.flow && count < feed.outbox.length && count < BATCH_MAX && size < WINDOW)
 			const batch = feed.outbox.splice(0, count)
 			try {
-				const type = count > 1 ? "application/x-ndjson" : undefined
+				const type = this.flow ? "application/x-ndjson" : undefined
 				const { text } = await this.#post(batch.join("\n"), { feed, type })
-				if (text) text.split("\n").forEach((line) => this.receive(line))
+				for (const line of text.split("\n")) this.receive(line)
 			} catch (error) {
 				for (const text of batch) this.calls.get(JSON.parse(text).payload.rid)?.abort(error)
+				if (this.served) this.#drop(feed, lost("a reply was not sent", error)) // its caller waits for it
 			}
 		}
 		feed.flushed = undefined

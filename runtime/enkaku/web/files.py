@@ -1,9 +1,10 @@
-"""The files of clients in a browser: ``enkaku.js`` and its types, ``enkaku.d.ts``."""
+"""The files of clients in a browser: the modules ``enkaku.js`` and ``callbacks.js``, and their types."""
 
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SCRIPT", "TYPES"]
+__all__ = ["SCRIPTS", "TYPES"]
 
-SCRIPT: Final = Path(__file__).parent / "enkaku.js"
-TYPES: Final = Path(__file__).parent / "enkaku.d.ts"
+_FOLDER: Final = Path(__file__).parent
+SCRIPTS: Final = (_FOLDER / "enkaku.js", _FOLDER / "callbacks.js")
+TYPES: Final = tuple(script.with_suffix(".d.ts") for script in SCRIPTS)
