@@ -12,6 +12,7 @@ from browser.pages import running, site, website
 from browser.tabs import open_tab
 from starlette.responses import Response
 from support import Lifetime, Serving, soon
+from web.caller import listed
 from webserver import serving_app
 
 WINDOW = 256 * 1024
@@ -69,6 +70,14 @@ async def test_calls_in_page_behave_as_in_node(open_url: Open, transport: str) -
         tab = await open_url(f"{origin}/?transport={transport}")
         script = "(left) => runTests('/tests/web/calls.test.mjs', left)"
         outcome = await tab.run(script, left, within=60)
+    assert outcome["failed"] == []
+    assert len(outcome["passed"]) > 15
+
+
+async def test_calls_of_server_in_page_behave_as_in_node(open_url: Open, transport: str) -> None:
+    async with site(lifespan=listed) as origin:
+        tab = await open_url(f"{origin}/?transport={transport}")
+        outcome = await tab.run("() => runTests('/tests/web/callbacks.test.mjs')", within=60)
     assert outcome["failed"] == []
     assert len(outcome["passed"]) > 15
 

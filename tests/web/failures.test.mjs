@@ -2,9 +2,10 @@ import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { test } from "node:test"
+import { serve } from "../../runtime/enkaku/web/callbacks.js"
 import { connect, ConnectionLost, DeadlineExceeded } from "../../runtime/enkaku/web/enkaku.js"
 import { message, served } from "./odd_server.mjs"
-import { ASK, connected, reconnect, TALK, transport, until, VOID, WATCH } from "./procedures.mjs"
+import { ASK, CALL, connected, reconnect, TALK, transport, until, VOID, WATCH } from "./procedures.mjs"
 
 const SERVER = new URL("handler.py", import.meta.url).pathname
 
@@ -51,6 +52,56 @@ test("a connection goes on with the next server", async () => {
   } finally {
     await first.stop("SIGKILL")
     await second?.stop("SIGKILL")
+  }
+})
+
+test("the next server can call the handler, too", async () => {
+  const first = await start()
+  let second
+  const signals = []
+  const handler = serve({
+    ask(param, { signal }) {
+      signals.push(signal)
+      return param === -3 ? new Promise(() => {}) : param + 1
+    },
+  })
+  try {
+    await connected(
+      async (connection) => {
+        assert.equal(await connection.request(CALL, '["ask",1]'), "2")
+        const lost = connection.request(CALL, '["ask",-3]')
+        await until(() => signals.length === 2)
+        await first.stop("SIGKILL")
+        await assert.rejects(lost, ConnectionLost)
+        await until(() => connection.state === "connecting")
+        assert.equal(signals[1].reason.name, "ConnectionLost")
+        second = await start(first.port)
+        assert.equal(await connection.request(CALL, '["ask",2]'), "3")
+      },
+      { reconnect, handler },
+      first.url,
+    )
+  } finally {
+    await first.stop("SIGKILL")
+    await second?.stop("SIGKILL")
+  }
+})
+
+test("without reconnecting, a handler ends with its connection", async () => {
+  const server = await start()
+  try {
+    await connected(
+      async (connection) => {
+        assert.equal(await connection.request(CALL, '["ask",1]'), "1")
+        await server.stop("SIGKILL")
+        await until(() => connection.state === "closed")
+        await assert.rejects(connection.request(ASK, 1), ConnectionLost)
+      },
+      { reconnect: false, handler: serve({ ask: (param) => param }) },
+      server.url,
+    )
+  } finally {
+    await server.stop("SIGKILL")
   }
 })
 

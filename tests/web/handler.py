@@ -8,6 +8,7 @@ from typing import Any
 
 import enkaku
 from support import OutOfStock, Serving, Shortage, Tired
+from web.caller import CALL, call
 
 
 class _Counted:
@@ -95,6 +96,11 @@ async def tell(data: int) -> None:
     _Counted.running += data
 
 
+class _Calling(Serving):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (*super().__routes__(), enkaku.Route.request(CALL, call))
+
+
 def handler() -> enkaku.Handler:
     methods: dict[str, Any] = {
         "ask": ask,
@@ -105,7 +111,7 @@ def handler() -> enkaku.Handler:
         "echo": echo,
         "tell": tell,
     }
-    return Serving(**methods)
+    return _Calling(**methods)
 
 
 async def main(port: int) -> None:

