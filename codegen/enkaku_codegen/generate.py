@@ -1,10 +1,8 @@
 """Code generation as a pure function: a protocol in, the files of a package out."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from keyword import iskeyword
 from pathlib import Path
-from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.fingerprint import LINE_LENGTH, Language
@@ -17,9 +15,6 @@ from enkaku_codegen.writing.render import render
 from enkaku_codegen.writing.typescript import render_typescript
 
 __all__ = ["generate", "generate_typescript", "generate_with_checks"]
-
-
-_NO_CALLBACKS: Final = "left out: enkaku.js does not serve calls of the server yet"
 
 
 def generate(
@@ -68,13 +63,10 @@ def generate_typescript(
 
     The checks have no slots, since the client validates nothing; only the schemas whose types became ``unknown``.
     """
-    own = replace(protocol, callbacks=())
-    plan = make_plan(own)
+    plan = make_plan(protocol)
     files, warnings = render_typescript(
-        plan, own, source=source, templates=templates, line_length=line_length
+        plan, protocol, source=source, templates=templates, line_length=line_length
     )
-    if protocol.callbacks:
-        warnings = [*warnings, Issue(None, None, "/callbacks", _NO_CALLBACKS)]
     checks = Checks({}, {}, 0, {}, plan.widened)
     return files, checks, warnings
 

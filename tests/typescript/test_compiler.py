@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from enkaku_codegen.generate import generate
 from enkaku_codegen.reading.definition import read_protocol
-from golden.refresh import CLIENTS, IMPORTING, IMPORTS, PROTOCOLS, client
+from golden.refresh import CLIENTS, IMPORTING, IMPORTS, PROTOCOLS, WITH_CLIENTS, client
 from slow import slow_but
 from typescript.compiling import HERE, compiled, put_client
 
@@ -50,6 +50,13 @@ def test_tsc_accepts_golden_clients_with_imports(tmp_path: Path) -> None:
 def test_tsc_accepts_use_and_finds_mistakes(tmp_path: Path) -> None:
     put_client(client(HERE.parent.parent / "examples" / "dashboard" / "protocol.yaml"), tmp_path)
     for name in ("correct.ts", "mistakes.ts"):
+        shutil.copy(HERE / name, tmp_path)
+    assert compiled(tmp_path) == ""
+
+
+def test_tsc_accepts_handler_and_finds_mistakes(tmp_path: Path) -> None:
+    put_client(client(WITH_CLIENTS["callbacks"]), tmp_path)
+    for name in ("handler.ts", "handler_mistakes.ts"):
         shutil.copy(HERE / name, tmp_path)
     assert compiled(tmp_path) == ""
 

@@ -1,4 +1,4 @@
-"""Renders the files of a client in TypeScript: ``client.js`` with its types, and ``protocol.ts``.
+"""Renders the files of a client in TypeScript: ``client.js`` with its types, and ``protocol.ts``. Callbacks are in the first two.
 
 JavaScript and declarations are written, so that nobody has to compile them.
 """
@@ -11,7 +11,7 @@ from typing import Final
 from enkaku_codegen.errors import Issue
 from enkaku_codegen.fingerprint import LINE_LENGTH, MARKERS
 from enkaku_codegen.planning.plan import ErrorPlan, Plan, ProcedurePlan
-from enkaku_codegen.planning.typescript import method_names
+from enkaku_codegen.planning.typescript import method_names, serve_name
 from enkaku_codegen.reading.definition import Kind, Protocol
 
 from .environment import environment, rendered
@@ -36,12 +36,14 @@ class _Error:
     Attributes:
         code: None if the declaration leaves it open.
         data: The type of its data, None if it has none.
+        thrown: Whether the user's code throws it: callbacks declare it.
     """
 
     name: str
     code: Text | None
     data: str | None
     text: Text
+    thrown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,18 @@ class _Procedure:
     input: str | None
     signature: str
     definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Callback:
+    """A callback for the templates; ``type`` is that of its method."""
+
+    name: Text
+    kind: Kind
+    method: str
+    text: Text
+    tags: Sequence[Tag]
+    type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +116,14 @@ def render_typescript(
         ProtocolError: Two procedures have one name in TypeScript.
         TemplateError: A template can't be found, read or rendered.
     """
-    errors = {each.name: _error(each) for each in plan.errors}
-    imported = {each.name: _error(each) for each in plan.imported_errors}
+    thrown = {name for each in plan.callbacks for name in each.errors}
+    errors = {each.name: _error(each, thrown) for each in plan.errors}
+    imported = {each.name: _error(each, thrown) for each in plan.imported_errors}
     methods = method_names(plan)
     taken = {each.name for each in plan.types} | errors.keys() | plan.modules.keys() | {plan.client}
-    promise = "globalThis.Promise" if "Promise" in taken else "Promise"
+    promise, generator = (
+        f"globalThis.{name}" if name in taken else name for name in ("Promise", "AsyncGenerator")
+    )
     writer = ProtocolWriter(protocol, plan)
     definitions, procedures = writer.write()
     constants = [
@@ -131,12 +148,20 @@ def render_typescript(
             )
             for each in plan.procedures
         ],
+        "callbacks": [
+            _callback(
+                each, methods[each.constant], errors | imported, promise, generator, line_length
+            )
+            for each in plan.callbacks
+        ],
+        "callbacks_handler": plan.callbacks_handler,
+        "serve": serve_name(plan),
     }
     paths = {name: f"{_FOLDER}/{name}.jinja" for name in _FILES}
     found = environment(templates, line_length, (f"{_FOLDER}/header.jinja", *paths.values()))
     files = {
         name: rendered(found, paths[name], context, marker)
-        for name in (_FILES if plan.procedures else [_TYPES])
+        for name in (_FILES if plan.both_ways else [_TYPES])
     }
     return files, writer.warnings
 
@@ -156,7 +181,7 @@ def _constant(value: Value, line_length: int, taken: int) -> str:
     return made if isinstance(value, Constant) else f"{made} as const"
 
 
-def _error(error: ErrorPlan) -> _Error:
+def _error(error: ErrorPlan, thrown: Container[str]) -> _Error:
     text = error.text.strip() or (
         f"The error {error.code}." if error.code else "An error with any code."
     )
@@ -165,6 +190,7 @@ def _error(error: ErrorPlan) -> _Error:
         None if error.code is None else Text(error.code),
         None if error.data is None else expression(error.data),
         Text(text),
+        error.name in thrown,
     )
 
 
@@ -187,16 +213,39 @@ def _procedure(
         constant=plan.constant,
         method=method,
         text=_text(plan),
-        tags=[
-            Tag(f"@throws {{{each.name}}}", Text(each.text.value.strip().splitlines()[0]))
-            for each in raised
-        ],
+        tags=_tags(raised),
         errors=[each for each in raised if each.code is not None],
         other=next((each for each in raised if each.code is None), None),
         input=given if given in plan.slots else None,
         signature=_signature(plan, given, promise, line_length - len(f"  {method};")),
         definition=definition,
     )
+
+
+def _callback(
+    plan: ProcedurePlan,
+    method: str,
+    errors: Mapping[str, _Error],
+    promise: str,
+    generator: str,
+    line_length: int,
+) -> _Callback:
+    procedure = plan.procedure
+    return _Callback(
+        name=Text(procedure.name),
+        kind=procedure.kind,
+        method=method,
+        text=_text(plan),
+        tags=_tags([errors[name] for name in plan.errors]),
+        type=_method_type(plan, promise, generator, line_length - len(f"  readonly {method}: ;")),
+    )
+
+
+def _tags(errors: Sequence[_Error]) -> Sequence[Tag]:
+    return [
+        Tag(f"@throws {{{each.name}}}", Text(each.text.value.strip().splitlines()[0]))
+        for each in errors
+    ]
 
 
 def _text(plan: ProcedurePlan) -> Text:
@@ -221,8 +270,28 @@ def _signature(plan: ProcedurePlan, given: str, promise: str, width: int) -> str
         returned = f"{promise}<{result}>"
     parameters = [f"{given}: {slots[given]}"] if given in slots else []
     parameters.append("options?: enkaku.CallOptions")
-    flat = f"({', '.join(parameters)}): {returned}"
+    return _function(parameters, f": {returned}", width)
+
+
+def _method_type(plan: ProcedurePlan, promise: str, generator: str, width: int) -> str:
+    """Return the type of the method that serves a callback."""
+    kind = plan.procedure.kind
+    slots = {slot: expression(schema) for slot, schema in plan.slots.items()}
+    result = slots.get("result", _NOTHING)
+    given = "data" if kind == "event" else "param"
+    if kind in ("stream", "channel"):
+        returned = f"{generator}<{slots['receive']}, {result}, void>"
+    else:
+        returned = f"{result} | {promise}<{result}>"
+    call = f"ServedChannel<{slots['send']}>" if kind == "channel" else "ServedCall"
+    parameters = [f"{given}: {slots.get(given, 'undefined')}", f"call: callbacks.{call}"]
+    return _function(parameters, f" => {returned}", width)
+
+
+def _function(parameters: Sequence[str], returned: str, width: int) -> str:
+    """Return parameters in parentheses, and what follows: on one line if it fits."""
+    flat = f"({', '.join(parameters)}){returned}"
     if len(flat) <= width:
         return flat
     lines = "".join(f"    {each},\n" for each in parameters)
-    return f"(\n{lines}  ): {returned}"
+    return f"(\n{lines}  ){returned}"
