@@ -130,13 +130,12 @@ def test_check_notices_callbacks_that_were_added_and_removed(tmp_path: Path) -> 
         content = {**content, "callbacks": {"c": EVENT}}
 
 
-def test_typescript_leaves_out_callbacks_with_a_warning(tmp_path: Path) -> None:
+def test_protocol_ts_leaves_out_callbacks(tmp_path: Path) -> None:
     data = {"type": "object", "properties": {"a": {"type": "string"}}}
     read(tmp_path, procedures={"p": EVENT}, callbacks={"c": {**EVENT, "data": data}})
     options = ("--out", "web", "--language", "typescript")
     done = enkaku("generate", "farm.json", *options, cwd=tmp_path)
-    assert done.returncode == 0
-    told = "/callbacks: left out: enkaku.js does not serve calls of the server yet"
-    assert done.stderr == f"warning: farm.json:1: {told}\n"
-    for path in (tmp_path / "web").iterdir():
-        assert "CData" not in path.read_text()
+    assert (done.returncode, done.stderr) == (0, "")
+    files = {path.name: path.read_text() for path in (tmp_path / "web").iterdir()}
+    assert "readonly c: (data: CData, " in files["client.d.ts"]
+    assert "  c:" not in files["protocol.ts"]

@@ -145,6 +145,15 @@ def test_methods_with_one_name_are_reported() -> None:
         method_names(both)
 
 
+def test_callbacks_with_one_name_are_reported() -> None:
+    plan = make_plan(make_protocol({"get/user": {"type": "event"}}))
+    (one,) = plan.procedures
+    assert method_names(replace(plan, callbacks=(replace(one, constant="OTHER"),)))
+    both = replace(plan, procedures=(), callbacks=(one, replace(one, constant="OTHER")))
+    with pytest.raises(ProtocolError, match="callbacks would have two things named getUser"):
+        method_names(both)
+
+
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_jsdoc_has_one_end_and_no_tag(text: str) -> None:
     written = jsdoc(Text(f"{text} {text}\n{text}"))

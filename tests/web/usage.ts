@@ -1,5 +1,6 @@
 // What "tsc --strict" checks: the types of the runtime, used as generated code and its users use them.
 import { type CallError, type ChannelProcedure, connect, ConnectionLost, DeclaredError } from "../../runtime/enkaku/web/enkaku.js"
+import { serve } from "../../runtime/enkaku/web/callbacks.js"
 import type { Event, Request, StreamProcedure } from "../../runtime/enkaku/web/enkaku.js"
 
 class OutOfStock extends DeclaredError<{ missing: number }> {
@@ -11,8 +12,21 @@ const TELL: Event<number> = { name: "tell", kind: "event" }
 const WATCH: StreamProcedure<number, boolean, string> = { name: "watch", kind: "stream" }
 const TALK: ChannelProcedure<null, number, string, void> = { name: "talk", kind: "channel" }
 
+const handler = serve({
+  async "job/run"(param: number, { signal }) {
+    signal.throwIfAborted()
+    return param
+  },
+  async *shell(_, { items, closing }) {
+    for await (const item of items) if (!closing.aborted) yield item
+  },
+})
+// @ts-expect-error: the method is missing
+serve({}, { run: { name: "job/run", kind: "request" } })
+serve({ run: (param: number) => param }, { run: { name: "job/run", kind: "request" } })
+
 export async function use(): Promise<string> {
-  const connection = connect("/rpc/", { reconnect: { first: 50 }, timeout: null, onState: (state) => state.length })
+  const connection = connect("/rpc/", { handler, reconnect: { first: 50 }, timeout: null, onState: (state) => state.length })
   try {
     const answer: string = await connection.request(ASK, 1, { timeout: 100, signal: AbortSignal.timeout(5) })
     await connection.event(TELL, 1)
