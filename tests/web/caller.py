@@ -109,13 +109,28 @@ async def pour(peer: enkaku.Connection, param: int) -> _Outcome:
         return [len(item) async for item in stream]
 
 
+class _Filling:
+    """Counts the items that ``fill`` has sent."""
+
+    sent = 0
+
+
 async def fill(peer: enkaku.Connection, param: int) -> _Outcome:
     """Send many items to a client that does not read at once; return its count of characters."""
-    async with peer.channel(FILL, 200) as channel:
+    _Filling.sent = 0
+    async with peer.channel(FILL, 0) as channel:
         for _ in range(param):
             await channel.send("x" * 1000)
+            _Filling.sent += 1
         await channel.end()
         return await channel.result()
+
+
+async def sent(peer: enkaku.Connection, param: int) -> _Outcome:
+    """Return how much ``fill`` has sent, after some rounds."""
+    for _ in range(ROUNDS):
+        await peer.request(ASK, param)
+    return _Filling.sent
 
 
 async def flood(peer: enkaku.Connection, param: int) -> _Outcome:
@@ -155,6 +170,7 @@ _FUNCTIONS: Final[dict[str, _Function]] = {
         hurry,
         leave,
         pour,
+        sent,
         stall,
         talk,
         tell,

@@ -18,7 +18,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from enkaku.web.files import SCRIPTS, TYPES  # noqa: PLC0415 # no other command needs the runtime
+    from enkaku.web.files import (
+        SCRIPTS,
+        TYPES,
+    )  # noqa: PLC0415 # no other command needs the runtime
 
     directory: Path = options.out
     try:
