@@ -210,4 +210,9 @@ test("serve rejects a handler that lacks a method", () => {
   const procedures = { run: { name: "job/run", kind: "request" } }
   assert.throws(() => serve({}, procedures), TypeError)
   assert.throws(() => serve({ run: 1 }), TypeError)
+  class Worker {
+    run() {}
+  }
+  assert.throws(() => serve(new Worker()), TypeError)
+  serve(new Worker(), procedures)
 })

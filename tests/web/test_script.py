@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import enkaku
 import pytest
-from enkaku.web.files import SCRIPTS, TYPES
+from enkaku.web.files import FILES, SCRIPTS
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from support import WITHIN
@@ -65,7 +65,7 @@ def test_command_javascript_copies_every_file(tmp_path: Path, directory: str) ->
             command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
         )
         assert (done.returncode, done.stdout) == (0, f"{directory}: {said}\n")
-    for file in (*SCRIPTS, *TYPES):
+    for file in FILES:
         assert (tmp_path / directory / file.name).read_bytes() == file.read_bytes()
 
 

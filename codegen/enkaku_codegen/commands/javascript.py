@@ -18,15 +18,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from enkaku.web.files import (
-        SCRIPTS,
-        TYPES,
-    )  # noqa: PLC0415 # no other command needs the runtime
+    from enkaku.web.files import FILES  # noqa: PLC0415 # no other command needs the runtime
 
     directory: Path = options.out
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        written = [_copy(file, directory / file.name) for file in (*SCRIPTS, *TYPES)]
+        written = [_copy(file, directory / file.name) for file in FILES]
     except OSError as error:
         raise OutputError(f"{directory}: cannot be written: {error.strerror}") from error
     print(f"{directory}: {f'{sum(written)} written' if any(written) else 'up to date'}")

@@ -21,6 +21,7 @@ export function serve(handler, procedures) {
 		if (typeof handler[method] !== "function") throw new TypeError(`serve: the handler has no method ${method}`)
 		routes.set(name, { kind, run: (param, call) => handler[method](param, call) })
 	}
+	if (!routes.size) throw new TypeError("serve: the handler has no methods; an object of a class needs its procedures")
 	return { connected: (write) => new Session(routes, write) }
 }
 

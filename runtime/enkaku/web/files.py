@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SCRIPTS", "TYPES"]
+__all__ = ["FILES", "SCRIPTS", "TYPES"]
 
 _FOLDER: Final = Path(__file__).parent
 SCRIPTS: Final = (_FOLDER / "enkaku.js", _FOLDER / "callbacks.js")
 TYPES: Final = tuple(script.with_suffix(".d.ts") for script in SCRIPTS)
+FILES: Final = (*SCRIPTS, *TYPES)
