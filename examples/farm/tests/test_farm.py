@@ -16,7 +16,7 @@ from buildfarm.worker import Worker
 from enkaku.pytest_plugin import Connect
 
 FARM = Path(sys.executable).with_name("farm")
-WITHIN = 20.0  # seconds that anything may take
+WITHIN = 40.0  # seconds that anything may take
 GATE = (
     "until test -e gate; do sleep 0.05; done"  # a command that runs until the test makes the file
 )
