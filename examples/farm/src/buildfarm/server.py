@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 import enkaku
 
@@ -19,7 +20,7 @@ class Build:
 
     def __init__(self, job: Job, state: State) -> None:
         self.job = job
-        self.state = state
+        self.state: State = state
         self.call: enkaku.ClientStream[Progress, bool] | None = None  # to the worker that runs it
         self._log: list[Progress] = []
         self._changed = asyncio.Event()
@@ -67,7 +68,7 @@ class Farm(FarmHandler):
                 self._waiting.put_nowait(number)
         self._tasks = asyncio.TaskGroup()
 
-    async def __aenter__(self) -> "Farm":
+    async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         return self
 
