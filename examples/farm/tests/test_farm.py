@@ -156,10 +156,31 @@ async def test_worker_alone_runs_job(enkaku_connect: Connect) -> None:
         assert await job.result() is False
 
 
-async def test_unknown_build_raises_declared_error(enkaku_connect: Connect, tmp_path: Path) -> None:
+@pytest.fixture
+async def farm(enkaku_connect: Connect, tmp_path: Path) -> AsyncGenerator[FarmClient, None]:
+    """Connect to a farm without workers, in memory."""
     store = Store(tmp_path / "farm.db")
     async with Farm(store) as farm:
-        client = FarmClient(await enkaku_connect(farm, lifespan=farm.lifespan))
-        with pytest.raises(UnknownBuild, match="there is no build 7"):
-            await client.build_cancel(7)
+        yield FarmClient(await enkaku_connect(farm, lifespan=farm.lifespan))
     store.close()
+
+
+async def test_waiting_build_is_cancelled_at_once(farm: FarmClient) -> None:
+    number = await farm.build_submit(["echo never"])
+    async with farm.build_watch(number) as log:
+        assert await farm.build_cancel(number) == "cancelled"
+        assert [progress async for progress in log] == []
+        assert await log.result() == "cancelled"
+
+
+async def test_worker_without_handler_gets_no_second_job(farm: FarmClient) -> None:
+    await farm.worker_join("eve")
+    number = await farm.build_submit(["echo never"])
+    async with farm.build_watch(number) as log:
+        assert "handler" in (await anext(log)).line
+        assert await log.close() == "waiting"
+
+
+async def test_unknown_build_raises_declared_error(farm: FarmClient) -> None:
+    with pytest.raises(UnknownBuild, match="there is no build 7"):
+        await farm.build_cancel(7)

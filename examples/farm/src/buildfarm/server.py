@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 import enkaku
@@ -72,8 +73,13 @@ class Farm(FarmHandler):
         await self._tasks.__aenter__()
         return self
 
-    async def __aexit__(self, *error: object) -> None:
-        await self._tasks.__aexit__(None, None, None)  # the tasks end with their connections
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._tasks.__aexit__(kind, error, traceback)  # the tasks end with their connections
 
     async def build_submit(self, param: list[str]) -> int:
         """Store a build before its number is sent: so it survives the farm."""
@@ -123,11 +129,12 @@ class Farm(FarmHandler):
                 await self._run(build, worker)
             except enkaku.CallClosed:  # cancelled: the call was aborted
                 continue
-            except (enkaku.ConnectionLost, enkaku.CallError) as error:
+            except enkaku.EnkakuError as error:
                 build.report(Progress(worker=name, step=0, line=str(error)))
-                if isinstance(error, enkaku.ConnectionLost) or error.code == "EKP01":
-                    return  # the worker has gone, or is about to
-                self._end(build, "failed")
+                if isinstance(error, enkaku.CallError) and error.code != "EKP01":
+                    self._end(build, "failed")  # the worker's handler has failed
+                    continue
+                return  # the worker is lost or stops, has no handler, or sends invalid items
             finally:
                 build.call = None
                 if not build.ended:  # another worker does it
