@@ -198,7 +198,8 @@ async def test_close_ends_calls_that_wait_for_first_message(socket_path: Path) -
 async def test_end_of_full_half_resumes_reading() -> None:
     near, far = memory_pair()
     near.start(Log(), message_size=MESSAGE_SIZE)
-    halves = Halves(near, Log(), at_server=False, most=10)
+    halves = Halves(near, Log(), lambda _: None, at_server=False, most=10)
+    halves.begin()
     halves.guest.start(Log(), message_size=MESSAGE_SIZE)
     halves.guest.pause_reading()
     halves.messages_received([line(typ="request", rid="s:1", prc="void")])
