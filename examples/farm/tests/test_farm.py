@@ -116,8 +116,6 @@ async def test_cancel_kills_running_command(start: Start, tmp_path: Path) -> Non
         assert await asyncio.to_thread(file.read) == ""  # the command has ended
         file.close()
     assert await rest(watching) == "cancelled\n"
-    watching = await submit_and_watch(start, "echo next")  # which the same worker runs
-    assert (await rest(watching)).endswith("ada 1: next\npassed\n")
 
 
 async def test_job_of_killed_worker_goes_to_another(start: Start, tmp_path: Path) -> None:
@@ -157,30 +155,49 @@ async def test_worker_alone_runs_job(enkaku_connect: Connect) -> None:
 
 
 @pytest.fixture
-async def farm(enkaku_connect: Connect, tmp_path: Path) -> AsyncGenerator[FarmClient, None]:
-    """Connect to a farm without workers, in memory."""
+async def farm(tmp_path: Path) -> AsyncGenerator[Farm, None]:
+    """Run a farm without a server, for connections in memory."""
     store = Store(tmp_path / "farm.db")
     async with Farm(store) as farm:
-        yield FarmClient(await enkaku_connect(farm, lifespan=farm.lifespan))
+        yield farm
     store.close()
 
 
-async def test_waiting_build_is_cancelled_at_once(farm: FarmClient) -> None:
-    number = await farm.build_submit(["echo never"])
-    async with farm.build_watch(number) as log:
-        assert await farm.build_cancel(number) == "cancelled"
-        assert [progress async for progress in log] == []
+async def test_worker_goes_on_after_cancelled_build(farm: Farm, enkaku_connect: Connect) -> None:
+    connection = await enkaku_connect(
+        farm, lifespan=farm.lifespan, connection_options={"handler": Worker("ada")}
+    )
+    client = FarmClient(connection)
+    await client.worker_join("ada")
+    async with client.build_watch(await client.build_submit(["exec sleep 1000"])) as log:
+        assert (await anext(log)).line == "$ exec sleep 1000"
+        assert await client.build_cancel(1) == "cancelled"
         assert await log.result() == "cancelled"
+    async with client.build_watch(await client.build_submit(["echo next"])) as log:
+        assert [progress.line async for progress in log] == ["$ echo next", "next"]
+        assert await log.result() == "passed"
+    await connection.close()  # ends the farm's task for this worker
 
 
-async def test_worker_without_handler_gets_no_second_job(farm: FarmClient) -> None:
-    await farm.worker_join("eve")
-    number = await farm.build_submit(["echo never"])
-    async with farm.build_watch(number) as log:
+async def test_worker_without_handler_gets_no_second_job(
+    farm: Farm, enkaku_connect: Connect
+) -> None:
+    client = FarmClient(await enkaku_connect(farm, lifespan=farm.lifespan))
+    await client.worker_join("eve")
+    async with client.build_watch(await client.build_submit(["echo never"])) as log:
         assert "handler" in (await anext(log)).line
         assert await log.close() == "waiting"
 
 
-async def test_unknown_build_raises_declared_error(farm: FarmClient) -> None:
+async def test_waiting_build_is_cancelled_at_once(farm: Farm, enkaku_connect: Connect) -> None:
+    client = FarmClient(await enkaku_connect(farm, lifespan=farm.lifespan))
+    async with client.build_watch(await client.build_submit(["echo never"])) as log:
+        assert await client.build_cancel(1) == "cancelled"
+        assert [progress async for progress in log] == []
+        assert await log.result() == "cancelled"
+
+
+async def test_unknown_build_raises_declared_error(farm: Farm, enkaku_connect: Connect) -> None:
+    client = FarmClient(await enkaku_connect(farm, lifespan=farm.lifespan))
     with pytest.raises(UnknownBuild, match="there is no build 7"):
-        await farm.build_cancel(7)
+        await client.build_cancel(7)
