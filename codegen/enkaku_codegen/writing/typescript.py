@@ -276,7 +276,7 @@ def _signature(plan: ProcedurePlan, given: str, promise: str, width: int) -> str
 def _method_type(plan: ProcedurePlan, promise: str, generator: str, width: int) -> str:
     """Return the type of the method that serves a callback."""
     kind = plan.procedure.kind
-    slots = {slot: expression(schema) for slot, schema in plan.slots.items()}
+    slots: dict[str, str] = {slot: expression(schema) for slot, schema in plan.slots.items()}
     result = slots.get("result", _NOTHING)
     given = "data" if kind == "event" else "param"
     if kind in ("stream", "channel"):
