@@ -320,8 +320,7 @@ class Call {
 
 	#onError({ code, msg, data }) {
 		const { errors = {}, otherError: Other } = this.procedure
-		// After an invalid item, or one that is too large, the handler goes on.
-		if ((code === "EK08" || code === "EK06") && this.#sent) this.#write("abort")
+		if (["EK06", "EK08"].includes(code) && this.#sent) this.#write("abort") // its handler still runs
 		if (Object.hasOwn(errors, code)) this.end(new errors[code](msg, data))
 		else if (Other && !/^EKP?\d\d$/.test(code)) this.end(new Other(msg, data, code))
 		else this.end(code === "EK05" ? new DeadlineExceeded(msg) : new CallError(code, msg, data))
