@@ -631,7 +631,7 @@ async def test_call_used_without_async_raises_usage_error(
     async with connect(serving()) as connection:
         for call, name in (
             (connection.stream(WATCH, 1), "<stream watch: not open>"),
-            (connection.channel(TALK, 1), r"ClientChannel\('talk'\)"),
+            (connection.channel(TALK, 1), "<channel talk: not open>"),
             (enkaku.reopening(lambda: connection.stream(WATCH, 1)), r"reopening\(\)"),
         ):
             with pytest.raises(enkaku.UsageError, match=f"^{name}: use {told}$"):
