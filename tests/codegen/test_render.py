@@ -97,6 +97,7 @@ def test_user_template_directory_missing_is_reported(tmp_path: Path) -> None:
 def test_user_template_directory_without_template_is_reported(tmp_path: Path) -> None:
     (tmp_path / "clent.py.jinja").touch()
     with pytest.raises(
-        TemplateError, match=r"expected at least one of __init__\.py\.jinja, client\.py\.jinja"
+        TemplateError,
+        match=r"expected at least one of __init__\.py\.jinja, callbacks\.py\.jinja, client\.py\.jinja",
     ):
         generate(PROTOCOL, source="echo.json", templates=tmp_path)
