@@ -86,9 +86,7 @@ class Living:
                 await asyncio.wait({self._task}, timeout=self._cleanup)
 
     async def _run(self) -> None:
-        scope.set(
-            None
-        )  # a deadline() around the connection's start ends before what the block begins
+        scope.set(None)  # a deadline() around the connection's start does not bound the block
         async with AsyncExitStack() as stack:
             await self._enter(stack)
             if not self._entered.done():

@@ -222,8 +222,7 @@ class Runner:
 
     def abort_all(self) -> None:
         """Cancel the handlers of calls, since the connection is lost; those of events go on, and those that wait."""
-        # One that is released already is being replied to: its reply has shown that the connection is lost.
-        lost = [call for call in self.running if call.answered and call.state is not _RELEASED]
+        lost = [call for call in self.running if call.answered]
         for call in lost:  # all of them now: a handler that ends with ConnectionLost is no failure
             if call.step(_FINISH):
                 call.record_end("lost")

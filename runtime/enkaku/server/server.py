@@ -6,7 +6,7 @@ It does not know where its connections come from: a listener calls ``connected()
 import asyncio
 import heapq
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from operator import itemgetter
@@ -54,12 +54,15 @@ class Draining:
 
     Args:
         count: Returns how many calls are open.
+        change: Waits until that may have changed.
     """
 
-    def __init__(self, count: Callable[[], int]) -> None:
+    def __init__(
+        self, count: Callable[[], int], change: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
         self._count = count
+        self._change = change
         self._told: int | None = None
-        self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<draining: {self._count()} open calls>"
@@ -74,14 +77,9 @@ class Draining:
         while (left := self._count()) == self._told:
             if left == 0:
                 raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
+            await self._change()
         self._told = left
         return left
-
-    def update(self) -> None:
-        """Count again. Called by the server."""
-        self._changed.set()
 
     async def _end(self) -> None:
         async for _ in self:
@@ -135,7 +133,7 @@ class Server:
         self._stop_wanted = asyncio.Event()
         self._aborted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
-        self._draining: list[Draining] = []
+        self._call_ended: asyncio.Event | None = None  # the next one, once the server drains
 
     def __repr__(self) -> str:
         if self.stopping:
@@ -171,7 +169,7 @@ class Server:
     @property
     def stopping(self) -> bool:
         """Whether no new connections are served: the server stops, or drains."""
-        return self._stop_wanted.is_set() or bool(self._draining)
+        return self._stop_wanted.is_set() or self._call_ended is not None
 
     @property
     def aborted(self) -> bool:
@@ -220,13 +218,13 @@ class Server:
                 loop.
         """
         self._require_outside("drain")
-        draining = Draining(self._count_calls)
-        self._draining.append(draining)
+        if self._call_ended is None:
+            self._call_ended = asyncio.Event()
         self._close_listener()
         for session in self._sessions:
             session.drain()
         self._report_progress()
-        return draining
+        return Draining(self._count_calls, self._wait_for_end)
 
     async def stop(self, *, grace: float = 10.0) -> None:
         """Take no new connections and calls, let running handlers finish, answer every call, then end.
@@ -424,9 +422,15 @@ class Server:
 
     def _report_progress(self) -> None:
         if self.stopping:
-            for draining in self._draining:
-                draining.update()
+            if self._call_ended is not None:
+                self._call_ended.set()
+                self._call_ended = asyncio.Event()
             self._policy.observers.draining(len(self._sessions), self._count_calls())
+
+    async def _wait_for_end(self) -> None:
+        """Wait until another call has ended, while the server drains."""
+        if self._call_ended is not None:
+            await self._call_ended.wait()
 
     def _count_calls(self) -> int:
         capacity = self._policy.capacity
