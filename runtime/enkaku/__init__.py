@@ -5,6 +5,7 @@
 
 import typing as _typing
 
+from enkaku.calls.callers import Identity
 from enkaku.calls.deadlines import deadline
 from enkaku.calls.hooks import Hook, OutgoingCall, Proceed, hook_for
 from enkaku.calls.info import Call, ConnectionInfo, Outcome, State, StateKey
@@ -26,6 +27,7 @@ from ._version import VERSION, require_runtime
 from .composition import compose, prefixed
 from .errors import (
     AddressInUse,
+    AuthenticationFailed,
     CallClosed,
     CallError,
     ConnectFailed,
@@ -54,6 +56,7 @@ from .options import CallOptions, Reconnect, ServerOptions, StreamOptions
 from .procedures import Channel, DeclaredDataError, DeclaredError, Event, Procedure, Request, Stream
 
 if _typing.TYPE_CHECKING:
+    from enkaku.calls.authenticators import Authenticator, Proof
     from enkaku.client.reopening import Gap, Reopening, reopening
     from enkaku.identity.capabilities import delegate
     from enkaku.identity.keys import KeyPair
@@ -84,6 +87,7 @@ else:
         {
             "addresses": ("ConnectOptions", "connect"),
             "asgi_app": ("AsgiApp", "asgi"),
+            "calls.authenticators": ("Authenticator", "Proof"),
             "client.reopening": ("Gap", "Reopening", "reopening"),
             "connections": (
                 "connect_http",
@@ -113,6 +117,8 @@ __all__ = [
     "Absent",
     "AddressInUse",
     "AsgiApp",
+    "AuthenticationFailed",
+    "Authenticator",
     "Broadcast",
     "Call",
     "CallClosed",
@@ -142,6 +148,7 @@ __all__ = [
     "HandlerError",
     "Hook",
     "HttpRequest",
+    "Identity",
     "InboxOverflow",
     "IncompatibleRuntime",
     "Interceptor",
@@ -163,6 +170,7 @@ __all__ = [
     "Problem",
     "Procedure",
     "Proceed",
+    "Proof",
     "Reconnect",
     "RejectConnection",
     "Reopening",

@@ -13,6 +13,7 @@
     │       └── DeclaredDataError  an error that carries data
     ├── HandlerError             for handlers: an error that the caller receives
     ├── RejectConnection         for lifespans: the client is disconnected
+    ├── AuthenticationFailed     for authenticators: a proof of who calls is not valid
     ├── PeerError                the peer sent what the protocol does not allow
     │   ├── InvalidMessage       bytes that are not a message
     │   ├── MessageTooLarge      a message over the size limit
@@ -34,6 +35,7 @@ from typing import ClassVar, Final, cast
 
 __all__ = [
     "AddressInUse",
+    "AuthenticationFailed",
     "CallClosed",
     "CallError",
     "ConnectFailed",
@@ -283,6 +285,23 @@ class RejectConnection(EnkakuError):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class AuthenticationFailed(EnkakuError):
+    """For authenticators: a proof is not valid, so the call is rejected, whatever else proves who calls.
+
+    Args:
+        reason: What is wrong, for the server's log and its observers.
+        public: What the caller receives with ``EK02``; nothing secret.
+    """
+
+    def __init__(self, reason: str, public: str = "Access denied") -> None:
+        super().__init__(reason, public)
+        self.reason = reason
+        self.public = public
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class PeerError(EnkakuError):

@@ -20,6 +20,7 @@ from enkaku.procedures import Procedure
 from enkaku.transports.base import PeerCredentials
 from enkaku.transports.request import HttpRequest
 
+from .callers import Identity
 from .deadlines import left
 
 __all__ = ["Call", "ConnectionInfo", "Outcome", "State", "StateKey", "Watched"]
@@ -94,6 +95,7 @@ class ConnectionInfo(Watched):
     __slots__ = (
         "_connect_peer",
         "_list_calls",
+        "_login",
         "_peer",
         "_state",
         "credentials",
@@ -119,6 +121,26 @@ class ConnectionInfo(Watched):
         self._list_calls = list_calls
         self._connect_peer = connect_peer
         self._peer: ConnectionInfo | None = None  # another connection to it, which carries calls
+        self._login: Identity | None = None
+
+    def log_in(self, identity: Identity | None) -> None:
+        """Set, or remove, the identity that the other end has logged in with. Called by the session."""
+        self._login = identity
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """Who is at the other end, by each proof that belongs to the connection: a login, a TLS certificate, a Unix user."""
+        found = () if self._login is None else (self._login,)
+        credentials = self.credentials
+        if credentials is not None:
+            claims = {"pid": credentials.pid, "uid": credentials.uid, "gid": credentials.gid}
+            found = (*found, Identity(f"unix:{credentials.uid}", "unix", claims))
+        return found
+
+    @property
+    def identity(self) -> Identity | None:
+        """The first of ``identities``; None if nothing was proven."""
+        return next(iter(self.identities), None)
 
     def share_peer(self, other: "ConnectionInfo") -> None:
         """Call the other end through another connection to it. Called by the session."""
@@ -203,6 +225,8 @@ class Call(Watched):
     outcome: Outcome | None = None
     code: str = ""
     ended: float | None = None
+    proven: tuple[Identity, ...] = ()
+    """The identities that the message of the call itself proves. Set by the session."""
 
     def __init__(
         self,
@@ -227,6 +251,16 @@ class Call(Watched):
     def peer(self) -> str:
         """The address of the other end."""
         return self.connection.peer
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """Who is at the other end: by the message of the call itself, and by each proof that belongs to the connection."""
+        return (*self.proven, *self.connection.identities)
+
+    @property
+    def identity(self) -> Identity | None:
+        """The first of ``identities``, by the order: signature, token, TLS certificate, Unix user; None without a proof."""
+        return next(iter(self.identities), None)
 
     @property
     def remaining(self) -> float | None:

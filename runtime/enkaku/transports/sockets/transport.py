@@ -253,6 +253,10 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio's protocol."""
+        if (
+            exc is not None
+        ):  # its traceback leads here: a cycle that only the garbage collector would free
+            exc.with_traceback(None)
         self._error = self._error or exc
         self._enter(State.LOST)
         self._discard()
