@@ -52,7 +52,15 @@ from .errors import (
 )
 from .event_loop import run
 from .limits import Limits
-from .options import CallOptions, Reconnect, ServerOptions, StreamOptions
+from .options import (
+    AccessRule,
+    CallOptions,
+    Predicate,
+    RateLimits,
+    Reconnect,
+    ServerOptions,
+    StreamOptions,
+)
 from .procedures import Channel, DeclaredDataError, DeclaredError, Event, Procedure, Request, Stream
 
 if _typing.TYPE_CHECKING:
@@ -60,6 +68,8 @@ if _typing.TYPE_CHECKING:
     from enkaku.client.reopening import Gap, Reopening, reopening
     from enkaku.identity.capabilities import delegate
     from enkaku.identity.keys import KeyPair
+    from enkaku.identity.replays import ReplayGuard, ReplayStore
+    from enkaku.server.access import allow
     from enkaku.server.broadcast import Broadcast
     from enkaku.server.server import Server
     from enkaku.testing.memory import connect_memory
@@ -99,8 +109,10 @@ else:
             ),
             "identity.capabilities": ("delegate",),
             "identity.keys": ("KeyPair",),
+            "identity.replays": ("ReplayGuard", "ReplayStore"),
             "preparation": ("prepare",),
             "serve": ("serve_http", "serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
+            "server.access": ("allow",),
             "server.broadcast": ("Broadcast",),
             "server.server": ("Server",),
             "sync": ("sync",),
@@ -115,6 +127,7 @@ __all__ = [
     "ABSENT",
     "VERSION",
     "Absent",
+    "AccessRule",
     "AddressInUse",
     "AsgiApp",
     "AuthenticationFailed",
@@ -167,13 +180,17 @@ __all__ = [
     "PassedSocket",
     "PeerCredentials",
     "PeerError",
+    "Predicate",
     "Problem",
     "Procedure",
     "Proceed",
     "Proof",
+    "RateLimits",
     "Reconnect",
     "RejectConnection",
     "Reopening",
+    "ReplayGuard",
+    "ReplayStore",
     "Request",
     "Route",
     "Server",
@@ -189,6 +206,7 @@ __all__ = [
     "TransportError",
     "UsageError",
     "WhenFull",
+    "allow",
     "asgi",
     "compose",
     "connect",

@@ -206,7 +206,8 @@ class CallError(EnkakuError):
     Codes that begin with ``EK`` are Enkaku's own: ``EK01`` the handler failed, ``EK02`` access denied,
     ``EK03`` too many open calls, ``EK04`` too many running handlers, ``EK05`` the call took too long,
     ``EK06`` the message was too large, ``EK07`` encryption required, ``EK08`` invalid message,
-    ``EK09`` replayed message, ``EKP01`` the server stops, ``EKP02`` too many unread items. Any other code is the handler's.
+    ``EK09`` replayed message, ``EKP01`` the server stops, ``EKP02`` too many unread items, ``EKP03`` too many calls
+    in a short time (``data`` has ``retry_after``, in seconds). Any other code is the handler's.
 
     Attributes:
         code: Identifies the error, for programs.
@@ -316,12 +317,14 @@ class Rejected(PeerError):
     Attributes:
         code: See ``ErrorCode``.
         message: For people, and for the peer: it shows nothing of this side.
+        data: JSON values by name.
     """
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)
+    def __init__(self, code: str, message: str, data: Mapping[str, object] | None = None) -> None:
+        super().__init__(code, message, data)
         self.code = code
         self.message = message
+        self.data: Mapping[str, object] = {} if data is None else data
 
     def __str__(self) -> str:
         return escaped(f"{self.message} ({self.code})")

@@ -4,12 +4,14 @@ The ``check_`` functions raise UsageError for an unknown option or an invalid va
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
-from typing import Final, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, TypedDict, cast
 
+from enkaku.calls.authenticators import Authenticator
 from enkaku.calls.hooks import Hook, require_hooks
+from enkaku.calls.info import Call
 from enkaku.calls.observers import (
     Interceptor,
     Lifespan,
@@ -18,6 +20,7 @@ from enkaku.calls.observers import (
     require_observers,
 )
 from enkaku.flow.overflow import POLICIES, WhenFull
+from enkaku.identity.rate_limits import RateLimiter
 
 from ._checks import (
     KeywordOptions,
@@ -31,10 +34,17 @@ from ._checks import (
 from .errors import UsageError
 from .limits import Limits
 
+if TYPE_CHECKING:  # they would make a client start slower
+    from enkaku.identity.keys import KeyPair
+    from enkaku.identity.replays import ReplayGuard
+
 __all__ = [
+    "AccessRule",
     "CallOptions",
     "Callbacks",
     "ClientOptions",
+    "Predicate",
+    "RateLimits",
     "Reconnect",
     "ServerOptions",
     "StreamOptions",
@@ -43,6 +53,7 @@ __all__ = [
     "check_server",
     "check_stream",
     "lifespans_of",
+    "require_key",
 ]
 
 
@@ -133,6 +144,41 @@ class ClientOptions(TypedDict, total=False):
     handler: Callbacks | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits(KeywordOptions):
+    """How many calls and events a server accepts in a time; the others are rejected with ``EKP03``.
+
+    Each limit is ``(rate, burst)``: so many a second, and so many at once after a pause (a token bucket). The error's ``data`` has
+    ``retry_after``, in seconds.
+
+    Attributes:
+        per_identity: Of each caller that has proven an identity; None, the default, for no limit.
+        per_connection: Of each connection, or over HTTP of each client address; None, the default, for no limit.
+
+    Raises:
+        UsageError: A number is not positive.
+    """
+
+    per_identity: tuple[float, int] | None = None
+    per_connection: tuple[float, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("per_identity", "per_connection"):
+            limit: object = getattr(self, name)
+            if limit is None:
+                continue
+            if not isinstance(limit, tuple) or len(cast(tuple[object, ...], limit)) != 2:
+                raise UsageError(f"RateLimits: {name} must be (rate, burst); got {limit!r}")
+            RateLimiter(*cast(tuple[float, int], limit))  # which checks the numbers
+
+
+Predicate: TypeAlias = Callable[[Call], bool | Awaitable[bool]]
+"""Returns whether a call may begin, by who calls (``call.identity``), with what (``call.param``, ``call.metadata``)."""
+
+AccessRule: TypeAlias = Literal["everybody", "identified"] | Collection[str] | Predicate
+"""Who may call: everybody, everybody who proves an identity, these identities or subjects, or those whom a function accepts."""
+
+
 class ServerOptions(TypedDict, total=False):
     """Options of a server.
 
@@ -146,6 +192,15 @@ class ServerOptions(TypedDict, total=False):
             of a handler is a ``ServerCall``.
         lifespan: Wraps each connection, unlike the lifespan of ASGI, which wraps the application: code to run when a
             connection opens and when it ends. Several, in a list, wrap it together; the first is outermost.
+        access: Access rules: who may call, by patterns such as ``"math/*"``. The most specific pattern that matches a procedure
+            is the only one that is asked. As soon as there is a rule, here or at a method (``@enkaku.allow``), nobody may
+            call a procedure without one.
+        authenticators: Find out who calls, from tokens or headers; by names with which the ids begin that they return.
+        identity: The server's key. Each message of a client must be signed, and for this server.
+        unsigned: With ``identity``, what becomes of messages without a signature: ``"refused"``, the default, or
+            ``"if identified"``, where another proof may stand for it.
+        replays: With ``identity``, how signed messages are kept from being used twice; by default, a ``ReplayGuard()``.
+        rate_limits: How many calls each identity, and each connection, may make.
     """
 
     limits: Limits | None
@@ -154,6 +209,12 @@ class ServerOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     interceptors: Sequence[Interceptor]
     lifespan: Lifespan | Sequence[Lifespan] | None
+    access: Mapping[str, AccessRule] | None
+    authenticators: Mapping[str, Authenticator]
+    identity: "KeyPair | None"
+    unsigned: Literal["refused", "if identified"]
+    replays: "ReplayGuard | None"
+    rate_limits: RateLimits | None
 
 
 _NAMES: Final[Mapping[str, Collection[str]]] = {
@@ -211,6 +272,30 @@ def check_server(options: ServerOptions, own: Collection[str] = ()) -> None:
     require_seconds("close_timeout", options.get("close_timeout", 0))
     for lifespan in lifespans_of(options):
         require_block_maker("a lifespan", lifespan)
+    _require_identity(options)
+
+
+def require_key(name: str, value: object) -> None:
+    """Raise UsageError unless a value is a key pair."""
+    from enkaku.identity.keys import KeyPair  # noqa: PLC0415 # only where it is used
+
+    require_instances(name, [value], KeyPair)
+
+
+def _require_identity(options: ServerOptions) -> None:
+    key = options.get("identity")
+    if key is not None:
+        require_key("identity", key)
+    for name in ("replays", "unsigned"):
+        if key is None and options.get(name) is not None:
+            raise UsageError(f"{name}: it is for signed messages, which need the option identity")
+    require_one_of("unsigned", options.get("unsigned", "refused"), ("refused", "if identified"))
+    if options.get("replays") is not None:
+        from enkaku.identity.replays import ReplayGuard  # noqa: PLC0415 # only where it is used
+
+        require_instances("replays", [options.get("replays")], ReplayGuard)
+    if options.get("rate_limits") is not None:
+        require_instances("rate_limits", [options.get("rate_limits")], RateLimits)
 
 
 def lifespans_of(options: ServerOptions) -> tuple[Lifespan, ...]:

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 from enkaku._checks import enter_block, require_block_maker, require_instances, require_list
 from enkaku._log_limit import LogLimit
-from enkaku.errors import UsageError
+from enkaku.errors import UsageError, escaped
 
 from .info import Call, ConnectionInfo
 
@@ -71,6 +71,9 @@ class Observer:
     def overloaded(self, connection: ConnectionInfo, procedure: str, problem: str) -> None:
         """A limit was reached: a call was rejected or ended, or a connection rejected (then ``procedure`` is ``""``)."""
 
+    def access_denied(self, connection: ConnectionInfo, procedure: str, reason: str) -> None:
+        """A call, or an event, was not admitted; ``procedure`` is ``""`` if its message does not prove who has sent it."""
+
     def item_dropped(self, call: Call, count: int) -> None:
         """Items were dropped by the overflow policy of a call, since they were not taken in time."""
 
@@ -109,6 +112,7 @@ class Observers(Observer):
         self.ended: Final = overridden("call_ended")
         self._invalid: Final = overridden("invalid_message")
         self._overloaded: Final = overridden("overloaded")
+        self._denied: Final = overridden("access_denied")
         self._dropped: Final = overridden("item_dropped")
         self._stuck: Final = overridden("handler_stuck")
         self._draining: Final = overridden("draining") if of_connections else ()
@@ -149,6 +153,21 @@ class Observers(Observer):
         """Notify the observers."""
         for method in self._overloaded:
             self._notify(method, connection, procedure, problem)
+
+    def access_denied(self, connection: ConnectionInfo, procedure: str, reason: str) -> None:
+        """Notify the observers, and log it."""
+        for method in self._denied:
+            self._notify(method, connection, procedure, reason)
+        name = escaped(procedure) if procedure else "a message"
+        self.log.log(
+            logger,
+            logging.INFO,
+            "calls that were not admitted",
+            "%s: %s was not admitted: %s",
+            connection.peer,
+            name,
+            escaped(reason),
+        )
 
     def item_dropped(self, call: Call, count: int) -> None:
         """Notify the observers."""

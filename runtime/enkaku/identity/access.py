@@ -71,6 +71,16 @@ class AccessRules(Generic[Predicate]):
         return not set(identities).isdisjoint(rule)
 
     @property
+    def empty(self) -> bool:
+        """Whether there is no rule."""
+        return not self._rules
+
+    @property
+    def asks(self) -> bool:
+        """Whether a rule is a function."""
+        return any(callable(rule) for _, rule in self._rules)
+
+    @property
     def open_patterns(self) -> tuple[str, ...]:
         """The patterns whose procedures everybody may call, for a warning when the server starts."""
         return tuple(pattern for pattern, rule in self._rules if rule == "everybody")

@@ -99,6 +99,15 @@ class ReplayGuard:
         self._expiries: Final[list[tuple[float, str, str]]] = []  # a heap
         self._count = 0
 
+    def now(self) -> float:
+        """Return the time in seconds, by its clock."""
+        return self._clock()
+
+    @property
+    def shared(self) -> bool:
+        """Whether ids are shared with other processes, so that to admit a message may take a while."""
+        return self._store is not None
+
     @property
     def remembered(self) -> int:
         """How many ids are remembered."""

@@ -9,7 +9,7 @@ blocks. The handler goes on, and its return value is sent. *Abort* cancels the h
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -154,6 +154,8 @@ class ServerCall(Call):
     """How many bytes are held for it, as ``Limits.memory`` counts them."""
     blocks: "set[UntilClosed | Absence] | None"
     absence: "Absence | None" = None
+    admission: "Callable[[ServerCall], Awaitable[None]] | None" = None
+    """Waits until it is admitted, if that takes a while."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ from .call import ServerCall
 from .handler import sole
 from .shared import Policy
 
-__all__ = ["ErrorReplies", "Rejection", "describe", "log_failure"]
+__all__ = ["CallRefused", "ErrorReplies", "Rejection", "describe", "log_failure"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
@@ -34,6 +34,10 @@ logger: Final = logging.getLogger("enkaku.server")
 _ANY_DATA: Final = Slot[dict[str, object]]("error data", dict[str, object])
 _CODE_MAX: Final = 128
 _DATA_MAX: Final = 64
+
+
+class CallRefused(HandlerError):
+    """The call is not admitted: its caller gets this error, and there is nothing to log."""
 
 
 def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
@@ -49,6 +53,8 @@ def describe(call: ServerCall, error: Exception) -> tuple[str, bytes]:
         error.add_note(f"The caller got {FAILED.code} instead: {unfit.slot}: {unfit.brief}")
     if reply is not None:
         return reply
+    if isinstance(error, CallRefused):
+        return error.code, b""  # of an event, which has no reply
     log_failure(call, error)
     return FAILED.code, encode_error(call.rid, *FAILED)
 
@@ -169,7 +175,7 @@ class ErrorReplies:
         """Report an invalid message, and reply where it names a ``rid``."""
         self.report(reason)
         if rid is not None:
-            self.send(rid, self._explain(reason))
+            self.send(rid, self.explain(reason))
 
     def undecodable(self, error: InvalidMessage) -> bool:
         """Report a message that could not be decoded; return whether there were too many."""
@@ -179,10 +185,11 @@ class ErrorReplies:
     def value(self, rid: str, error: DecodeError) -> None:
         """Reply that a value was rejected by its schema."""
         self.report_value(error)
-        self.send(rid, self._explain(error.reason))
+        self.send(rid, self.explain(error.reason))
 
-    def _explain(self, reason: str) -> ErrorReply:
-        code, message = INVALID
+    def explain(self, reason: str) -> ErrorReply:
+        """Return the reply to an invalid message; it has the reason if ``explain_refusals`` is set."""
+        code, message, _ = INVALID
         if self._policy.explain_refusals:
             message = f"{message}: {reason}"[:_EXPLANATION_MAX]
         return ErrorReply(code, message)

@@ -26,6 +26,8 @@ from enkaku.transports.base import Transport
 
 from .call import ServerCall
 from .capacity import Capacity, ServerCapacity, kept
+from .gate import GateStep, make_gate
+from .guarded import GuardedSession
 from .handler import Handler, routes_of
 from .handler_pool import HandlerPool
 from .posts import Posts
@@ -106,8 +108,14 @@ class Server:
         limits = options.get("limits") or Limits()
         self._loop = asyncio.get_running_loop()
         self._limits = limits
+        routes, observers = routes_of(handler), Observers(options.get("observers", ()))
+        gate = make_gate(options, routes, observers)
+        # An interceptor that answers a call itself must not come before the gate.
+        waiting = () if gate is None or not gate.waits else (GateStep,)
+        self._make_session = Session if gate is None else partial(GuardedSession, gate=gate)
+        self._gate = gate
         self._policy = Policy(
-            routes=routes_of(handler),
+            routes=routes,
             limits=limits,
             capacity=ServerCapacity(limits, self._drop_largest),
             requests=HandlerPool(limits.server_handlers),
@@ -116,8 +124,8 @@ class Server:
             fairness=Fairness(),
             close_timeout=options.get("close_timeout", 30.0),
             explain_refusals=options.get("explain_refusals", False),
-            observers=Observers(options.get("observers", ())),
-            interceptors=tuple(options.get("interceptors", ())),
+            observers=observers,
+            interceptors=(*waiting, *options.get("interceptors", ())),
             lifespans=lifespans_of(options),
             call_client=call_client,
         )
@@ -303,7 +311,7 @@ class Server:
             transport.abort()
         else:
             posts = self._posts_of(transport) if brief else None
-            session = Session(
+            session = self._make_session(
                 transport, self._policy, on_call_end=self._report_progress, posts=posts, info=info
             )
             self._sessions[session] = None
@@ -320,7 +328,7 @@ class Server:
     def _posts_of(self, transport: Transport) -> Posts:
         host = _host_of(transport)
         if host not in self._posts:
-            self._posts[host] = Posts(self._policy)
+            self._posts[host] = Posts(host, self._policy)
         return self._posts[host]
 
     def _posted(self, host: str, posts: Posts, _: asyncio.Future[None]) -> None:
@@ -402,6 +410,8 @@ class Server:
                 connections of its client.
         """
         self._listener, self._addresses = listener, addresses
+        if self._gate is not None:
+            self._gate.report()
         self._until_answered = until_answered
         try:
             yield

@@ -10,7 +10,7 @@ import gc
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum, auto
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from msgspec import UNSET
 
@@ -64,7 +64,7 @@ from .capacity import CALL_SIZE, PER_BYTE, SMALL, Capacity, decoded_size
 from .handler import Route
 from .lifecycle import Lifecycle, Pause
 from .posts import POST_SIZE, PostCapacity, Posts
-from .replies import ErrorReplies
+from .replies import ErrorReplies, Rejection
 from .runner import Runner
 from .shared import Policy
 
@@ -150,6 +150,8 @@ class Session:
         "_transport",
     )
 
+    _runner_type: ClassVar[type[Runner]] = Runner
+
     def __init__(
         self,
         transport: Transport,
@@ -187,7 +189,7 @@ class Session:
             ),
         )
         self._replies = ErrorReplies(transport, self._lifecycle.info, policy)
-        self._runner = Runner(
+        self._runner = self._runner_type(
             transport,
             policy,
             self._capacity,
@@ -391,7 +393,7 @@ class Session:
         reports = replies.reports
         for index, raw in enumerate(batch):
             size = len(raw)
-            if (size > SMALL or replies.reports != reports) and not slices.has_time():
+            if (size > self._small or replies.reports != reports) and not slices.has_time():
                 slices.defer(batch[index:])
                 break
             if size <= self._large:
@@ -558,7 +560,7 @@ class Session:
         elif type(payload) is OpenStream or type(payload) is OpenChannel:
             self._open(payload, message.header, size)
         elif type(payload) is Event:
-            self._event(payload, size)
+            self._event(payload, message.header, size)
         elif type(payload) is Credit:
             self._credit(payload)
         elif type(payload) is Abort:
@@ -594,7 +596,7 @@ class Session:
         route = self._routes.get(message.prc)
         rejection = admission.check(self._runner, message, header, route)
         if rejection is not None:
-            self._replies.reject(message.rid, message.prc, rejection)
+            self._refuse(message, rejection)
             return
         assert route is not None  # noqa: S101 # admission has seen to that
         try:
@@ -607,7 +609,7 @@ class Session:
                 arguments = (route.value.decode(value),)
         except DecodeError as error:
             self._capacity.release()
-            self._replies.value(message.rid, error)
+            self._refuse_value(message, error)
             return
         except Exception as error:  # noqa: BLE001 # of the program's own types
             self._capacity.release()
@@ -634,6 +636,12 @@ class Session:
         if whole.held > whole.memory:
             whole.on_held(capacity, held)
         self._runner.start(call, route, arguments)
+
+    def _refuse(self, message: CallMessage, rejection: Rejection) -> None:
+        self._replies.reject(message.rid, message.prc, rejection)
+
+    def _refuse_value(self, message: CallMessage, error: DecodeError) -> None:
+        self._replies.value(message.rid, error)
 
     def _make_stream(
         self, rid: str, route: Route, header: Header, now: float, due: float | None
@@ -687,7 +695,12 @@ class Session:
         granted = 0 if call.inbox is None else call.inbox.capacity
         self._transport.write(encode_credit(call.rid, granted))
 
-    def _event(self, message: Event, size: int) -> None:
+    def _event(
+        self,
+        message: Event,
+        header: Header,  # noqa: ARG002 # a subclass reads it
+        size: int,
+    ) -> None:
         route, waiting = self._routes.get(message.prc), self._runner.events
         if route is None or route.kind != "event":
             self._replies.report(f"there is no event {message.prc!r}")

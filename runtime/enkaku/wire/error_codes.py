@@ -54,6 +54,9 @@ class ErrorCode(StrEnum):
     TOO_SLOW = "EKP02"
     """Too many items were buffered: the handler, or a subscriber of a broadcast, takes them too slowly."""
 
+    TOO_OFTEN = "EKP03"
+    """The caller has made more calls than its rate limit allows. ``data`` says in how many seconds the next may come."""
+
 
 HTTP_REQUEST_FAILED: Final = "EK_HTTP_REQUEST_FAILED"
 """The code of a client's error over HTTP: a status answered the call, and no message. No ``error`` message has it."""
@@ -65,10 +68,12 @@ class ErrorReply(NamedTuple):
     Attributes:
         code: See ``ErrorCode``.
         message: For people.
+        data: A JSON object, encoded.
     """
 
     code: str
     message: str
+    data: bytes = b"{}"
 
 
 FAILED: Final = ErrorReply(ErrorCode.HANDLER_FAILED.value, "Handler execution failed")

@@ -1,0 +1,433 @@
+"""The gate of a server: who calls, and whether they may.
+
+A call is admitted step by step: who calls, by the signature of its message, by authenticators, and by what the connection proves;
+then the access rules; then rate limits and replay protection. After that come the steps of ``admission``: so who may not call a
+procedure does not learn whether it exists.
+
+Most steps need no waiting, and a call is rejected before anything is made for it. Authenticators, functions as access rules, and
+a shared store of replay protection may wait. Then the call is opened first, and its task waits before the handler begins: so
+only this call waits, and its items, its end, its deadline and its limits are those of any call.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from inspect import isawaitable
+from itertools import count
+from types import MappingProxyType, TracebackType
+from typing import Final, Literal
+
+import msgspec
+
+from enkaku.calls.authenticators import Authenticator, Proof
+from enkaku.calls.callers import Identity, ids_of
+from enkaku.calls.info import Call, ConnectionInfo
+from enkaku.calls.observers import Observers
+from enkaku.errors import AuthenticationFailed, Rejected, UsageError, hide_values
+from enkaku.identity.access import AccessRules
+from enkaku.identity.capabilities import Delegations
+from enkaku.identity.messages import SignedMessage, verify_message
+from enkaku.identity.proofs import ACCESS_DENIED, prove, require_opener
+from enkaku.identity.rate_limits import RateLimiter
+from enkaku.identity.replays import ReplayGuard
+from enkaku.identity.tokens import denied
+from enkaku.options import Predicate, RateLimits, ServerOptions
+from enkaku.wire.error_codes import ErrorCode
+
+from .access import method_rules
+from .call import ServerCall
+from .handler import Route
+from .replies import CallRefused
+
+__all__ = ["Admission", "Gate", "GateStep", "make_gate"]
+
+logger: Final = logging.getLogger("enkaku.server")
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
+_OURS: Final = frozenset({"did", "tls", "unix"})  # with which the ids of other proofs begin
+_SIGNED: Final = "did:key"
+_NOT_SIGNED: Final = "Message is not signed"
+_TOO_OFTEN: Final = "Too many calls"
+_OPEN_TO_ALL: Final = "access: everybody may call %s"
+_NO_RULES: Final = (
+    "the server has an identity and no access rules: nobody but its own key, and those to whom it delegates, may call; "
+    "allow others with the option access"
+)
+
+
+def make_gate(
+    options: ServerOptions, routes: Mapping[str, Route], observers: Observers
+) -> "Gate | None":
+    """Return the gate of a server; None if everybody who can connect may call, and nobody asks who calls."""
+    methods = method_rules(routes)
+    asked = ("access", "authenticators", "identity", "rate_limits")
+    if not methods and not any(options.get(name) for name in asked):
+        return None
+    return Gate(options, methods, observers)
+
+
+class Gate:
+    """Admits the calls of a server.
+
+    Args:
+        options: Those of the server.
+        methods: The rules at the methods of the handler.
+        observers: Are told why a call is rejected.
+
+    Attributes:
+        key: The server's key; None if messages need not be signed.
+        waits: Whether a call may have to wait for a function of the program.
+
+    Raises:
+        UsageError: An option is not valid.
+    """
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        methods: Mapping[str, AccessRules[Predicate]],
+        observers: Observers,
+    ) -> None:
+        self.key: Final = options.get("identity")
+        self.observers: Final = observers
+        self._accepts_unsigned: Final = options.get("unsigned", "refused") == "if identified"
+        self._by_name: Final = AccessRules[Predicate](options.get("access") or {})
+        self._at_method: Final = methods
+        self._authenticators: Final = tuple((options.get("authenticators") or {}).items())
+        for name, authenticator in self._authenticators:
+            _require_authenticator(name, authenticator)
+        limits = options.get("rate_limits") or RateLimits()
+        self._by_identity: Final = _limiter(limits.per_identity)
+        self._by_connection: Final = _limiter(limits.per_connection)
+        self._replays: Final = None if self.key is None else options.get("replays") or ReplayGuard()
+        clock = time.time if self._replays is None else self._replays.now
+        self._clock: Final = clock
+        self._delegations: Final = Delegations(clock=clock)
+        self._numbers: Final = map(str, count())
+        shared = self._replays is not None and self._replays.shared
+        asks = self._by_name.asks or any(rules.asks for rules in methods.values())
+        self.waits: Final = bool(self._authenticators or shared or asks)
+
+    def report(self) -> None:
+        """Log what is probably not meant."""
+        for pattern in self._by_name.open_patterns:
+            logger.warning(_OPEN_TO_ALL, pattern)
+        if self.key is not None and self._by_name.empty and not self._at_method:
+            logger.warning(_NO_RULES)
+
+    def next_bucket(self) -> str:
+        """Return a name for a new connection: what is remembered of it must not keep it in memory."""
+        return next(self._numbers)
+
+    def verify(self, raw: bytes, *, values: int) -> SignedMessage | None:
+        """Check who signed a message, and decode what was signed.
+
+        Args:
+            raw: The encoded message.
+            values: How many JSON values it may have.
+
+        Returns:
+            None for a message without a signature, if another proof may stand for one.
+
+        Raises:
+            InvalidMessage: It is not a message.
+            Rejected: It is not signed, its signature is not valid, or it has expired.
+        """
+        try:
+            return verify_message(raw, self._clock(), values=values)
+        except Rejected:
+            if self._accepts_unsigned and is_unsigned(raw):
+                return None
+            raise
+
+    def begin(
+        self,
+        procedure: str,
+        signed: SignedMessage | None,
+        metadata: Mapping[str, str],
+        connection: ConnectionInfo,
+        bucket: str,
+    ) -> "Admission":
+        """Begin to admit a call, or an event, by what needs no waiting.
+
+        Args:
+            procedure: The name of the procedure, which need not exist.
+            signed: Its message, if it is signed.
+            metadata: Its metadata.
+            connection: The connection that carries it.
+            bucket: A name of the connection.
+
+        Raises:
+            Rejected: The caller may not call.
+        """
+        _take(self._by_connection, bucket)
+        admission = Admission(self, procedure, signed, metadata, connection, bucket)
+        if signed is not None and self.key is not None:
+            caller = prove(
+                signed.claims,
+                procedure=procedure,
+                server=self.key.did,
+                delegations=self._delegations,
+            )
+            claims = msgspec.to_builtins(signed.claims)
+            identity = Identity(caller.id, _SIGNED, MappingProxyType(claims), caller.subject)
+            admission.proven = (identity,)
+            admission.unrestricted = caller.unrestricted
+        if self._authenticators:
+            return admission
+        self.require_access(admission)
+        if admission.asks:
+            return admission
+        self._count(admission)
+        if signed is not None and self._replays is not None:
+            if self._replays.shared:
+                return admission
+            self._replays.admit_here(signed, bucket)
+        admission.granted = True
+        return admission
+
+    def require_access(self, admission: "Admission") -> None:
+        """Apply the access rules that need no waiting; set ``asks`` if functions have to be asked.
+
+        Raises:
+            Rejected: They do not allow the call.
+        """
+        identities = admission.identities
+        if self.key is not None and admission.signed is None and not identities:
+            raise denied(_NOT_SIGNED)
+        if admission.unrestricted:
+            return
+        procedure, ids = admission.procedure, ids_of(identities)
+        at_method = self._at_method.get(procedure)
+        if not self._by_name.empty:
+            named = self._by_name.allows(procedure, ids)
+        else:
+            # A rule at some method denies what has none; so does an identity of the server.
+            named = at_method is not None or not (self._at_method or self.key)
+        here = True if at_method is None else at_method.allows(procedure, ids)
+        if named is False or here is False:
+            raise denied(ACCESS_DENIED)
+        admission.asks = named is None or here is None
+
+    async def finish(self, admission: "Admission", call: ServerCall) -> None:
+        """Admit a call by what may need waiting.
+
+        Raises:
+            Rejected: The caller may not call.
+        """
+        if self._authenticators:
+            proof = Proof(admission.metadata, admission.connection)
+            for name, authenticator in self._authenticators:
+                identity = await self._authenticate(name, authenticator, proof)
+                if identity is not None:
+                    admission.proven = (*admission.proven, identity)
+            call.proven = admission.proven
+            self.require_access(admission)
+        if admission.asks:
+            for rules in (self._by_name, self._at_method.get(admission.procedure)):
+                predicate = None if rules is None else rules.predicate_of(admission.procedure)
+                if predicate is not None and not await self._ask(predicate, call):
+                    raise denied(ACCESS_DENIED)
+        self._count(admission)
+        if admission.signed is not None and self._replays is not None:
+            await self._replays.admit(admission.signed, admission.bucket)
+
+    def admit_later(
+        self, typ: str, signed: SignedMessage | None, call: ServerCall, bucket: str
+    ) -> None:
+        """Check a later message of a call: it must come from who opened the call, and for the first time.
+
+        Raises:
+            Rejected: It does not. The error must not end the call.
+        """
+        if self.key is None:
+            return
+        opener = call.proven[0] if call.proven else None
+        if signed is None:
+            if opener is not None and opener.method == _SIGNED:
+                raise denied(_NOT_SIGNED)
+            return
+        name = "" if opener is None else opener.id
+        require_opener(signed.claims, typ, opener=name, server=self.key.did)
+        if self._replays is not None:
+            self._replays.admit_here(signed, bucket)
+
+    async def _authenticate(
+        self, name: str, authenticator: Authenticator, proof: Proof
+    ) -> Identity | None:
+        try:
+            identity = await authenticator.authenticate(proof)
+        except AuthenticationFailed as error:
+            raise Rejected(ErrorCode.ACCESS_DENIED.value, error.public) from error
+        except Exception as error:
+            self._log(f"authenticator {name!r}", error)
+            raise denied(ACCESS_DENIED) from error
+        if identity is None:
+            return None
+        if not identity.id.startswith(f"{name}:"):
+            problem = f"the identity must begin with '{name}:'"
+            self._log(f"authenticator {name!r}", UsageError(problem))
+            raise denied(ACCESS_DENIED)
+        if identity.expires is not None and identity.expires < self._clock():
+            raise denied("Token expired")
+        return identity if identity.method == name else replace(identity, method=name)
+
+    async def _ask(self, predicate: Predicate, call: ServerCall) -> bool:
+        try:
+            answer: object = predicate(call)
+            if isawaitable(answer):
+                answer = await answer
+        except Exception as error:
+            self._log(f"access: the rule of {call.procedure.name!r}", error)
+            raise denied(ACCESS_DENIED) from error
+        return answer is True
+
+    def _count(self, admission: "Admission") -> None:
+        identity = next(iter(admission.identities), None)
+        if identity is not None:
+            _take(self._by_identity, identity.id)
+
+    def _log(self, what: str, error: Exception) -> None:
+        hide_values(error)
+        self.observers.log.log(
+            logger, logging.ERROR, f"{what} failed", "%s failed", what, error=error
+        )
+
+
+class Admission:
+    """How far a call, or an event, has come through the gate.
+
+    Attributes:
+        procedure: The name of the procedure.
+        signed: Its message, if it is signed.
+        metadata: Its metadata.
+        connection: The connection that carries it.
+        bucket: A name of the connection, for what is remembered of it after its end.
+        proven: Who calls, by what came with the message.
+        unrestricted: Whether access rules do not apply.
+        asks: Whether functions of the program have to be asked.
+        granted: Whether it may begin; else its task waits for ``finish``.
+    """
+
+    __slots__ = (
+        "_gate",
+        "asks",
+        "bucket",
+        "connection",
+        "granted",
+        "metadata",
+        "procedure",
+        "proven",
+        "signed",
+        "unrestricted",
+    )
+
+    def __init__(
+        self,
+        gate: Gate,
+        procedure: str,
+        signed: SignedMessage | None,
+        metadata: Mapping[str, str],
+        connection: ConnectionInfo,
+        bucket: str,
+    ) -> None:
+        self._gate: Final = gate
+        self.procedure: Final = procedure
+        self.signed: Final = signed
+        self.metadata: Final = metadata
+        self.connection: Final = connection
+        self.bucket: Final = bucket
+        self.proven: tuple[Identity, ...] = ()
+        self.unrestricted = False
+        self.asks = False
+        self.granted = False
+
+    @property
+    def identities(self) -> Sequence[Identity]:
+        """Who calls, by each proof."""
+        return (*self.proven, *self.connection.identities)
+
+    async def finish(self, call: ServerCall) -> None:
+        """Wait until the call is admitted.
+
+        Raises:
+            CallRefused: It is not: what the caller gets.
+        """
+        try:
+            await self._gate.finish(self, call)
+        except Rejected as error:
+            self._gate.observers.access_denied(self.connection, self.procedure, reason_of(error))
+            raise CallRefused(error.code, error.message, error.data) from None
+        self.granted = True
+
+
+class GateStep:
+    """An interceptor, before all others: lets a call wait until it is admitted."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call: Final = call
+
+    async def __aenter__(self) -> None:
+        call = self._call
+        if isinstance(call, ServerCall) and call.admission is not None:
+            await call.admission(call)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]:
+        return False
+
+
+def reason_of(error: Rejected) -> str:
+    """Return why a call was rejected, for observers: more than the caller gets."""
+    cause = error.__cause__
+    return str(cause) if isinstance(cause, AuthenticationFailed | Rejected) else error.message
+
+
+class _Header(msgspec.Struct):
+    alg: str
+
+
+class _Unsigned(msgspec.Struct):
+    header: _Header
+
+
+_unsigned: Final = msgspec.json.Decoder(_Unsigned)
+
+
+def is_unsigned(raw: bytes) -> bool:
+    """Return whether a message says that it has no signature."""
+    try:
+        return _unsigned.decode(raw).header.alg == "none"
+    except (msgspec.MsgspecError, ValueError):
+        return False
+
+
+def _require_authenticator(name: str, authenticator: object) -> None:
+    if _NAME.fullmatch(name) is None or name in _OURS:
+        raise UsageError(
+            f"authenticators: a name must be of lower-case letters, digits, '-' and '_', and none of "
+            f"{', '.join(sorted(_OURS))}; got {name!r}"
+        )
+    if not isinstance(authenticator, Authenticator):
+        raise UsageError(
+            f"authenticators: {name!r} must have a method authenticate(proof); got {authenticator!r}"
+        )
+
+
+def _limiter(limit: tuple[float, int] | None) -> RateLimiter | None:
+    return None if limit is None else RateLimiter(*limit)
+
+
+def _take(limiter: RateLimiter | None, name: str) -> None:
+    wait = 0.0 if limiter is None else limiter.take(name)
+    if wait:
+        data = {"retry_after": round(wait, 3)}
+        raise Rejected(ErrorCode.TOO_OFTEN.value, _TOO_OFTEN, data)

@@ -1,0 +1,263 @@
+"""The session of a server that asks who calls: each message passes the gate before anything of it is used.
+
+What comes right behind an opening, such as its items, waits for nothing: the call is open while its task waits to be admitted.
+Only a stream's acceptance, which tells the client that the call exists, waits as well.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from enkaku._json import dump_json
+from enkaku.calls.deadlines import due_after
+from enkaku.calls.info import ConnectionInfo
+from enkaku.errors import DecodeError, Rejected
+from enkaku.identity.messages import SignedMessage
+from enkaku.procedures import Request
+from enkaku.transports.base import Oversized, Transport
+from enkaku.wire.error_codes import ErrorReply
+from enkaku.wire.messages import (
+    ALIVE,
+    BOM,
+    Abort,
+    CallMessage,
+    ClientEnvelope,
+    Credit,
+    End,
+    Event,
+    Header,
+    Send,
+    read_ids,
+)
+
+from .admission import TOO_MANY_CALLS
+from .call import ServerCall, StreamCall
+from .capacity import CALL_SIZE
+from .gate import Admission, Gate, reason_of
+from .handler import Route
+from .posts import Posts
+from .replies import CallRefused, Rejection
+from .runner import Runner
+from .session import Session
+from .shared import Policy
+
+__all__ = ["GuardedSession"]
+
+_NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
+_UNPROVEN_MAX: Final = 100  # messages whose signature is not valid; then the connection ends
+_OPENINGS: Final = frozenset({"request", "stream", "channel"})
+_UNKNOWN: Final = Request[None, None]("(unknown)")  # not the name that a client has made up
+
+
+class _GuardedRunner(Runner):
+    """Prepares each call before its task begins."""
+
+    __slots__ = ("prepare",)
+
+    prepare: Callable[[ServerCall], None]
+
+    def start(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
+        """Run the handler of a call, or of an event, once it is admitted."""
+        self.prepare(call)
+        super().start(call, route, arguments)
+
+
+class GuardedSession(Session):
+    """Serves one connection of a server that asks who calls.
+
+    Args:
+        transport: Carries the messages; not started yet.
+        policy: The options and limits of the server.
+        gate: Admits calls.
+        on_call_end: Called whenever a handler has ended while the session stops.
+        info: The connection, as observers see it, if a client's session has it, too.
+        posts: Those of its address, if the connection is one POST.
+    """
+
+    __slots__ = ("_accepts", "_admission", "_bucket", "_gate", "_signed", "_unproven")
+
+    _runner_type = _GuardedRunner
+
+    def __init__(
+        self,
+        transport: Transport,
+        policy: Policy,
+        *,
+        gate: Gate,
+        on_call_end: Callable[[], None],
+        info: ConnectionInfo | None = None,
+        posts: Posts | None = None,
+    ) -> None:
+        super().__init__(transport, policy, on_call_end=on_call_end, info=info, posts=posts)
+        self._gate: Final = gate
+        self._bucket: Final = gate.next_bucket() if posts is None else f"address {posts.host}"
+        self._signed: SignedMessage | None = None  # the message that is being handled
+        self._admission: Admission | None = None  # of the call that it opens
+        self._accepts = False  # whether the client waits to be told that the call is accepted
+        self._unproven = 0
+        assert isinstance(self._runner, _GuardedRunner)  # noqa: S101 # see _runner_type
+        self._runner.prepare = self._prepare
+        if gate.key is not None:
+            self._small = 0  # each message is measured, since its signature takes long to check
+
+    def _decode_unusual(self, raw: bytes) -> ClientEnvelope:
+        if not self._received:
+            raw = raw.removeprefix(BOM)
+        self._signed = None
+        if self._gate.key is None:
+            return super()._decode_unusual(raw)
+        signed = self._gate.verify(raw, values=self._limits.values)
+        message = super()._decode_unusual(raw)
+        self._is_usual = False
+        self._signed = signed
+        # Nothing is used but what was signed.
+        return message if signed is None else signed.envelope
+
+    def _handle_one(self, raw: bytes | Oversized) -> None:
+        try:
+            super()._handle_one(raw)
+        except Rejected as error:  # of _decode_unusual()
+            if type(raw) is bytes:
+                self._refuse_unproven(raw, error)
+
+    def _refuse_unproven(self, raw: bytes, error: Rejected) -> None:
+        """Reply to an opening that does not prove who has sent it. An error for a later message would end the call of another."""
+        typ, rid = read_ids(raw)
+        self._deny("", error)
+        if typ in _OPENINGS and rid is not None:
+            self._replies.send(rid, _reply_of(error))
+        self._unproven += 1
+        if self._unproven > _UNPROVEN_MAX and not self.reason:
+            self.drop("the client sent too many messages with invalid signatures")
+
+    def _deny(self, procedure: str, error: Rejected) -> None:
+        self._policy.observers.access_denied(self.info, procedure, reason_of(error))
+
+    def _open(self, message: CallMessage, header: Header, size: int) -> None:
+        if message.prc == ALIVE:  # needs no right
+            self._admission = None
+        else:
+            try:
+                self._admission = self._begin(message.prc, header)
+            except Rejected as error:
+                self._deny(message.prc, error)
+                self._replies.send(message.rid, _reply_of(error))
+                return
+        self._accepts = False
+        super()._open(message, header, size)
+
+    def _event(self, message: Event, header: Header, size: int) -> None:
+        try:
+            self._admission = self._begin(message.prc, header)
+        except Rejected as error:
+            self._deny(message.prc, error)
+        else:
+            super()._event(message, header, size)
+
+    def _begin(
+        self, procedure: str, header: Header
+    ) -> Admission:  # noqa: ARG002 # its metadata comes next
+        metadata = _NO_METADATA
+        return self._gate.begin(procedure, self._signed, metadata, self.info, self._bucket)
+
+    def _prepare(self, call: ServerCall) -> None:
+        """Tell a call who calls, and let its task wait until it is admitted."""
+        admission = self._admission
+        if admission is None:
+            return
+        call.proven = admission.proven
+        if not admission.granted:
+            call.admission = self._accepting(admission) if self._accepts else admission.finish
+
+    def _accepting(self, admission: Admission) -> Callable[[ServerCall], Awaitable[None]]:
+        """Return what waits until a stream is admitted, and then tells the client that it is accepted."""
+        accept = super()._accept
+
+        async def finish(call: ServerCall) -> None:
+            await admission.finish(call)
+            if isinstance(call, StreamCall):
+                accept(call)
+
+        return finish
+
+    def _accept(self, call: StreamCall) -> None:
+        if self._admission is None or self._admission.granted:
+            super()._accept(call)
+        else:
+            self._accepts = True
+
+    def _refuse(self, message: CallMessage, rejection: Rejection) -> None:
+        unknown = rejection.invalid and message.rid not in self._runner.by_rid
+        if not unknown or not self._waits():
+            super()._refuse(message, rejection)
+            return
+
+        def reply() -> ErrorReply:
+            self._replies.report(rejection.invalid)
+            return self._replies.explain(rejection.invalid)
+
+        self._refuse_later(message, reply)
+
+    def _refuse_value(self, message: CallMessage, error: DecodeError) -> None:
+        if not self._waits():
+            super()._refuse_value(message, error)
+            return
+
+        def reply() -> ErrorReply:
+            self._replies.report_value(error)
+            return self._replies.explain(error.reason)
+
+        self._refuse_later(message, reply)
+
+    def _waits(self) -> bool:
+        return self._admission is not None and not self._admission.granted
+
+    def _refuse_later(self, message: CallMessage, reply: Callable[[], ErrorReply]) -> None:
+        """Say what is wrong with a call, once its caller is known to have access to the procedure."""
+
+        async def refuse() -> None:
+            found = reply()
+            raise CallRefused(found.code, found.message)
+
+        if not self._capacity.claim():
+            self._replies.reject(message.rid, message.prc, TOO_MANY_CALLS)
+            return
+        self._capacity.hold(CALL_SIZE)
+        now = time.monotonic()
+        due = due_after(now, self._limits.request_time)
+        call = ServerCall(_UNKNOWN, self._context, now, due, message.rid)
+        call.memory = CALL_SIZE
+        self._runner.start(call, Route.request(_UNKNOWN, refuse), ())
+
+    def _send(self, message: Send, size: int) -> None:
+        if self._is_of_opener("send", message.rid):
+            super()._send(message, size)
+
+    def _abort(self, message: Abort) -> None:
+        if self._is_of_opener("abort", message.rid):
+            super()._abort(message)
+
+    def _end(self, message: End) -> None:
+        if self._is_of_opener("end", message.rid):
+            super()._end(message)
+
+    def _credit(self, message: Credit) -> None:
+        if self._is_of_opener("credit", message.rid):
+            super()._credit(message)
+
+    def _is_of_opener(self, typ: str, rid: str) -> bool:
+        """Return whether a later message of a call comes from who opened it; else report it, and let the call go on."""
+        call = self._runner.by_rid.get(rid)
+        if call is None:
+            return False
+        try:
+            self._gate.admit_later(typ, self._signed, call, self._bucket)
+        except Rejected as error:
+            self._deny(call.procedure.name, error)
+            return False
+        return True
+
+
+def _reply_of(error: Rejected) -> ErrorReply:
+    return ErrorReply(error.code, error.message, dump_json(error.data))

@@ -1,0 +1,452 @@
+"""Access rules, authenticators and rate limits: who may call, over a socket."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import enkaku
+import pytest
+from support import (
+    ASK,
+    ECHO,
+    FILL,
+    PING,
+    VOID,
+    WITHIN,
+    Raw,
+    Serving,
+    raw_client,
+    soon,
+    until,
+)
+
+ME = f"unix:{os.getuid()}"
+DENIED = {"typ": "error", "code": "EK02", "data": {}, "msg": "Access denied"}
+INVALID = {"typ": "error", "code": "EK08", "data": {}, "msg": "Invalid protocol message"}
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+async def count(number: int, stream: enkaku.ServerStream[int]) -> str:
+    await stream.send(number)
+    return "counted"
+
+
+class Denials(enkaku.Observer):
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.started: list[str] = []
+
+    def access_denied(self, connection: enkaku.ConnectionInfo, procedure: str, reason: str) -> None:
+        self.seen.append((procedure, reason))
+
+    def call_started(self, call: enkaku.Call) -> None:
+        self.started.append(call.procedure.name)
+
+
+def denied(rid: str) -> dict[str, Any]:
+    return {**DENIED, "rid": rid}
+
+
+async def ask(peer: Raw, prc: str, rid: str = "a", **payload: object) -> dict[str, Any]:
+    peer.send(typ="request", rid=rid, prc=prc, **payload)
+    return await peer.read()
+
+
+@pytest.mark.parametrize(
+    ("rules", "allowed"),
+    [
+        ({"ask": "everybody"}, True),
+        ({"*": "everybody"}, True),
+        ({"ask": "identified"}, True),
+        ({"ask": {ME}}, True),
+        ({"ask": {"unix:12345678"}}, False),
+        ({"*": "everybody", "ask": {"unix:12345678"}}, False),
+        ({"*": {"unix:12345678"}, "ask": "identified"}, True),
+        ({"other": "everybody"}, False),
+        ({"enkaku:*": "everybody"}, False),
+        ({"ask": lambda _: True}, True),
+        ({"ask": lambda _: False}, False),
+        ({"ask": lambda _: "yes"}, False),
+        ({"ask": lambda call: call.identity.id == ME}, True),
+        ({"ask": lambda call: call.param == 3}, True),
+        ({"ask": lambda call: call.param == 4}, False),
+    ],
+)
+async def test_access_rule_decides(socket_path: Path, rules: dict[str, Any], allowed: bool) -> None:
+    async with enkaku.serve_unix(Serving(ask=double), socket_path, access=rules):
+        async with enkaku.connect_unix(socket_path) as connection:
+            if allowed:
+                assert await connection.request(ASK, 3) == 6
+                return
+            with pytest.raises(enkaku.CallError) as caught:
+                await connection.request(ASK, 3)
+            assert (caught.value.code, caught.value.message) == ("EK02", "Access denied")
+
+
+async def test_handler_learns_who_calls(socket_path: Path) -> None:
+    seen: list[enkaku.Identity | None] = []
+
+    async def method(number: int) -> int:
+        seen.append(enkaku.current_call().identity)
+        return number
+
+    async with enkaku.serve_unix(Serving(ask=method), socket_path) as server:
+        async with enkaku.connect_unix(socket_path) as connection:
+            await connection.request(ASK, 1)
+            assert server.connections[0].identity == seen[0]
+    assert seen[0] is not None
+    assert (seen[0].id, seen[0].method, seen[0].subject) == (ME, "unix", ME)
+    assert seen[0].claims["gid"] == os.getgid()
+
+
+@pytest.mark.parametrize("explain", [False, True])
+async def test_denied_caller_does_not_learn_what_exists(socket_path: Path, explain: bool) -> None:
+    rules = {
+        "open": "everybody",
+        "tick": lambda _: False,
+        "gone": lambda _: False,
+        "ask": lambda _: False,
+    }
+    serving = Serving(ask=double, watch=count)
+    async with (
+        enkaku.serve_unix(serving, socket_path, access=rules, explain_refusals=explain),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "ask", "1", prm=1) == denied("1")
+        assert await ask(peer, "ask", "2", prm="wrong") == denied("2")
+        assert await ask(peer, "gone", "3", prm=1) == denied("3")
+        assert await ask(peer, "watch", "4", prm=1) == denied(
+            "4"
+        )  # of another kind, without a rule
+        assert await ask(peer, "no/such", "5") == denied("5")
+        peer.send(typ="stream", rid="6", prc="ask", prm=1)
+        assert await peer.read() == denied("6")
+        assert await ask(peer, "open", "7") == {**INVALID, "rid": "7"} | (
+            {"msg": "Invalid protocol message: there is no request 'open'"} if explain else {}
+        )
+
+
+async def test_allowed_caller_learns_what_is_wrong(socket_path: Path) -> None:
+    rules = {"*": lambda _: True}
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, access=rules, explain_refusals=True),
+        raw_client(socket_path) as peer,
+    ):
+        assert "there is no request 'gone'" in (await ask(peer, "gone", "1"))["msg"]
+        assert "expected integer" in (await ask(peer, "ask", "2", prm="wrong"))["msg"]
+        peer.send(typ="stream", rid="3", prc="ask", prm=1)
+        assert "it is a request" in (await peer.read())["msg"]
+        assert await ask(peer, "ask", "4", prm=1) == {"typ": "result", "rid": "4", "val": 2}
+
+
+async def test_denied_event_does_not_reach_its_handler(socket_path: Path) -> None:
+    told: list[None] = []
+
+    async def ping() -> None:
+        told.append(None)
+
+    for rules in ({"void": "everybody"}, {"void": "everybody", "ping": lambda _: False}):
+        denials = Denials()
+        async with (
+            enkaku.serve_unix(Serving(ping=ping), socket_path, access=rules, observers=[denials]),
+            enkaku.connect_unix(socket_path) as connection,
+        ):
+            await connection.event(PING, None)
+            await connection.request(VOID, None)
+            await until(partial(any, denials.seen))
+        assert denials.seen == [("ping", "Access denied")]
+    assert not told
+
+
+async def test_denied_event_logs_no_traceback(
+    socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ping() -> None: ...
+
+    async with (
+        enkaku.serve_unix(
+            Serving(ping=ping), socket_path, access={"ping": lambda _: False, "void": "identified"}
+        ),
+        enkaku.connect_unix(socket_path) as connection,
+    ):
+        await connection.event(PING, None)
+        await connection.request(VOID, None)
+    assert all(record.levelno < logging.WARNING for record in caplog.records)
+
+
+async def test_slow_rule_holds_up_its_own_call_alone(socket_path: Path) -> None:
+    decide = asyncio.Event()
+
+    async def slowly(_: enkaku.Call) -> bool:
+        await decide.wait()
+        return True
+
+    async def fill(number: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        return number + len([item async for item in channel])
+
+    rules = {"fill": slowly, "echo": "everybody"}
+
+    async def echo(text: str) -> str:
+        return text
+
+    async with (
+        enkaku.serve_unix(Serving(fill=fill, echo=echo), socket_path, access=rules),
+        enkaku.connect_unix(socket_path) as connection,
+    ):
+        async with connection.channel(FILL, 10) as channel:
+            await channel.send("one")
+            await channel.send("two")
+            assert await connection.request(ECHO, "meanwhile") == "meanwhile"
+            opened = asyncio.create_task(channel.opened())
+            await connection.request(ECHO, "again")
+            assert not opened.done()
+            decide.set()
+            async with asyncio.timeout(WITHIN):
+                await opened
+            await channel.end()
+            assert await channel.result() == 12
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_abort_ends_a_call_that_waits(socket_path: Path, begun: bool) -> None:
+    asked = asyncio.Event()
+    handled: list[int] = []
+
+    async def slowly(_: enkaku.Call) -> bool:
+        asked.set()
+        await asyncio.Event().wait()
+        return True
+
+    async def method(number: int) -> int:
+        handled.append(number)
+        return number
+
+    rules: dict[str, Any] = {"ask": slowly, "void": "everybody"}
+    async with (
+        enkaku.serve_unix(Serving(ask=method), socket_path, access=rules) as server,
+        raw_client(socket_path) as peer,
+    ):
+        peer.send(typ="request", rid="a", prc="ask", prm=1)
+        if begun:
+            await soon(asked)
+        peer.send(typ="abort", rid="a", rsn="no more")
+        assert await peer.settle() == []
+        await until(lambda: not server.connections[0].calls)
+    assert not handled
+
+
+async def test_slow_rule_is_bound_by_the_deadline(socket_path: Path) -> None:
+    async def never(_: enkaku.Call) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, access={"ask": never}),
+        enkaku.connect_unix(socket_path) as connection,
+    ):
+        with pytest.raises(enkaku.DeadlineExceeded):
+            await connection.request(ASK, 1, timeout=0.05)
+
+
+async def test_failing_rule_denies_and_is_logged(
+    socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: enkaku.Call) -> bool:
+        raise ValueError("secret db error")
+
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, access={"*": fails}),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "ask", prm=1) == denied("a")
+    assert "the rule of 'ask' failed" in caplog.text
+
+
+async def test_interceptors_run_after_the_rules(socket_path: Path) -> None:
+    entered: list[enkaku.Call] = []
+
+    @asynccontextmanager
+    async def intercept(call: enkaku.Call) -> AsyncGenerator[None, None]:
+        entered.append(call)
+        yield
+
+    async with (
+        enkaku.serve_unix(
+            Serving(ask=double),
+            socket_path,
+            access={"*": lambda _: False},
+            interceptors=[intercept],
+        ),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "ask", prm=1) == denied("a")
+    assert not entered
+
+
+class Guarded(enkaku.Handler):
+    """A handler whose methods say who may call them."""
+
+    @enkaku.allow("everybody")
+    async def ask(self, number: int) -> int:
+        return number
+
+    @enkaku.allow({"unix:12345678"})
+    async def echo(self, text: str) -> str:
+        return text
+
+    async def void(self) -> None: ...
+
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (
+            enkaku.Route.request(ASK, self.ask),
+            enkaku.Route.request(ECHO, self.echo),
+            enkaku.Route.request(VOID, self.void),
+        )
+
+
+class Overriding(Guarded):
+    async def echo(self, text: str) -> str:
+        return text * 2
+
+    @enkaku.allow("everybody")
+    async def void(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "options", "allowed"),
+    [
+        (Guarded(), {}, {"ask"}),
+        (Guarded(), {"access": {"*": "everybody"}}, {"ask", "void"}),
+        (Guarded(), {"access": {"echo": "everybody"}}, set[str]()),
+        (Overriding(), {}, {"ask", "void"}),
+    ],
+)
+async def test_rules_of_methods_and_names_both_decide(
+    socket_path: Path, handler: enkaku.Handler, options: dict[str, Any], allowed: set[str]
+) -> None:
+    found = set[str]()
+    async with enkaku.serve_unix(handler, socket_path, **options), raw_client(socket_path) as peer:
+        for name, payload in (("ask", {"prm": 1}), ("echo", {"prm": "x"}), ("void", {})):
+            reply = await ask(peer, name, name, **payload)
+            assert reply["typ"] == "result" or reply == denied(name)
+            if reply["typ"] == "result":
+                found.add(name)
+    assert found == allowed
+
+
+class Tokens:
+    """Knows one token."""
+
+    def __init__(self) -> None:
+        self.proofs: list[enkaku.Proof] = []
+
+    async def authenticate(self, proof: enkaku.Proof) -> enkaku.Identity | None:
+        self.proofs.append(proof)
+        token = proof.metadata.get("token")
+        if token is None:
+            return None
+        if token != "secret":
+            raise enkaku.AuthenticationFailed(
+                f"a token of {len(token)} characters is wrong", "Wrong token"
+            )
+        return enkaku.Identity("key:alice", "key", {"name": "Alice"})
+
+
+@pytest.mark.parametrize(
+    "identity", ["unix:0", "did:key:z6Mk", "keyalice", "other:alice", "jwt:x#y"]
+)
+async def test_authenticator_gives_ids_of_its_own_form(
+    socket_path: Path, identity: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Forging:
+        async def authenticate(self, proof: enkaku.Proof) -> enkaku.Identity | None:
+            return enkaku.Identity(identity, "key")
+
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, authenticators={"key": Forging()}),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "ask", prm=1) == denied("a")
+    assert "must begin with 'key:'" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["unix", "tls", "did", "", "Key", "a:b", "a b"])
+async def test_authenticator_with_reserved_name_is_refused(socket_path: Path, name: str) -> None:
+    with pytest.raises(enkaku.UsageError, match="authenticators"):
+        async with enkaku.serve_unix(Serving(), socket_path, authenticators={name: Tokens()}):
+            pass
+
+
+@pytest.mark.parametrize("kind", ["per_identity", "per_connection"])
+async def test_rate_limit_rejects_with_time_to_wait(socket_path: Path, kind: str) -> None:
+    limits = enkaku.RateLimits(**{kind: (1.0, 3)})
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, rate_limits=limits),
+        enkaku.connect_unix(socket_path) as connection,
+    ):
+        for _ in range(3):
+            await connection.request(ASK, 1)
+        with pytest.raises(enkaku.CallError) as caught:
+            await connection.request(ASK, 1)
+        assert caught.value.code == "EKP03"
+        data = caught.value.data
+        assert isinstance(data, dict)
+        assert 0 < data["retry_after"] <= 1
+        async with enkaku.connect_unix(socket_path) as other:
+            if kind == "per_connection":
+                await other.request(ASK, 1)
+            else:
+                with pytest.raises(enkaku.CallError, match="EKP03"):
+                    await other.request(ASK, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"access": {"a*": "everybody"}}, "whole last part"),
+        ({"access": {"a": "someone"}}, "must be 'everybody'"),
+        ({"access": {"a": 5}}, "must be 'everybody'"),
+        ({"identity": "did:key:z6Mk"}, "identity"),
+        ({"unsigned": "if identified"}, "identity"),
+        ({"rate_limits": (1, 2)}, "rate_limits"),
+        ({"authenticators": {"key": object()}}, "authenticate"),
+    ],
+)
+async def test_server_rejects_invalid_options(
+    socket_path: Path, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(enkaku.UsageError, match=problem):
+        async with enkaku.serve_unix(Serving(), socket_path, **options):
+            pass
+
+
+@pytest.mark.parametrize("limit", [(0, 1), (1, 0), (float("inf"), 1), (1,), 5])
+def test_rate_limits_reject_other_values(limit: Any) -> None:
+    with pytest.raises(enkaku.UsageError):
+        enkaku.RateLimits(per_identity=limit)
+
+
+@pytest.mark.parametrize(
+    ("access", "warned"), [({"*": "everybody"}, True), ({"*": "identified"}, False)]
+)
+async def test_server_says_that_everybody_may_call(
+    socket_path: Path, access: Any, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path, access=access):
+        assert ("everybody may call *" in caplog.text) is warned
+
+
+async def test_ping_needs_no_right(socket_path: Path) -> None:
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, access={"ask": "everybody"}),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "enkaku:alive?") == {**INVALID, "rid": "a"}
