@@ -32,6 +32,7 @@ _LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
 # What asks the loop itself for sockets, and for their ends. Other modules send and receive by what these have tested;
 # their tests of the fixture connect_anyhow run on each loop as well.
 _ON_EACH_LOOP = {
+    "test_client_certificates",
     "test_connecting",
     "test_dialing",
     "test_disconnect",

@@ -114,6 +114,9 @@ def test_document_examples_give_shown_output(document: Path, tmp_path: Path) -> 
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
         str(tmp_path / "server.pem")
     )
+    authority.issue_cert("alice.example").private_key_and_cert_chain_pem.write_to_path(
+        str(tmp_path / "alice.pem")
+    )
     for fence in fences(document):
         if fence.mark == "file":
             path = tmp_path / fence.name

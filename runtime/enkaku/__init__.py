@@ -16,7 +16,7 @@ from enkaku.client.streams import ClientChannel, ClientStream
 from enkaku.flow.overflow import WhenFull
 from enkaku.server.call import ServerCall, current_call
 from enkaku.server.handler import Handler, Route, ServerChannel, ServerStream
-from enkaku.transports.base import PeerCredentials
+from enkaku.transports.base import Certificate, PeerCredentials
 from enkaku.transports.request import HttpRequest
 from enkaku.values.exact import ABSENT, Absent
 from enkaku.values.json_schema import Checked
@@ -137,6 +137,7 @@ __all__ = [
     "CallClosed",
     "CallError",
     "CallOptions",
+    "Certificate",
     "Channel",
     "Checked",
     "ClientChannel",

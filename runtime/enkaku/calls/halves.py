@@ -28,6 +28,7 @@ from typing import Any, Final, Protocol
 from enkaku.errors import ConnectionLost
 from enkaku.flow.fairness import CHUNK, TimeSlices
 from enkaku.transports.base import (
+    Certificate,
     Oversized,
     PausesReading,
     PeerCredentials,
@@ -272,6 +273,11 @@ class Half:
     def credentials(self) -> PeerCredentials | None:
         """The process at the other end."""
         return self._transport.credentials
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The verified TLS certificate of the other end."""
+        return self._transport.certificate
 
     @property
     def request(self) -> HttpRequest | None:

@@ -17,7 +17,7 @@ from typing import (
 
 from enkaku.errors import UsageError
 from enkaku.procedures import Procedure
-from enkaku.transports.base import PeerCredentials
+from enkaku.transports.base import Certificate, PeerCredentials
 from enkaku.transports.request import HttpRequest
 
 from .callers import Identity
@@ -87,6 +87,7 @@ class ConnectionInfo(Watched):
     Attributes:
         peer: The address of the other end, such as ``"tcp:127.0.0.1:53122"``.
         credentials: The process at the other end of a Unix socket; None where the operating system does not know it.
+        certificate: The verified TLS certificate of the other end of a socket; None without one, and over HTTP.
         request: The HTTP request of a client over HTTP or WebSocket, with its headers; None over other transports, and at
             the client.
         opened: When it was opened, by ``time.monotonic()``.
@@ -98,6 +99,7 @@ class ConnectionInfo(Watched):
         "_login",
         "_peer",
         "_state",
+        "certificate",
         "credentials",
         "opened",
         "peer",
@@ -110,11 +112,13 @@ class ConnectionInfo(Watched):
         credentials: PeerCredentials | None,
         list_calls: "Callable[[], Iterable[Call]]" = tuple,
         *,
+        certificate: Certificate | None = None,
         request: HttpRequest | None = None,
         connect_peer: "Callable[[], object] | None" = None,
     ) -> None:
         self.peer: Final = peer
         self.credentials: Final = credentials
+        self.certificate: Final = certificate
         self.request: Final = request
         self.opened: Final = time.monotonic()
         self._state: State | None = None  # made at its first use, since most connections need none
@@ -131,7 +135,9 @@ class ConnectionInfo(Watched):
     def identities(self) -> tuple[Identity, ...]:
         """Who is at the other end, by each proof that belongs to the connection: a login, a TLS certificate, a Unix user."""
         found = () if self._login is None else (self._login,)
-        credentials = self.credentials
+        certificate, credentials = self.certificate, self.credentials
+        if certificate is not None:
+            found = (*found, _certified(certificate))
         if credentials is not None:
             claims = {"pid": credentials.pid, "uid": credentials.uid, "gid": credentials.gid}
             found = (*found, Identity(f"unix:{credentials.uid}", "unix", claims))
@@ -191,6 +197,16 @@ class ConnectionInfo(Watched):
 
     def __repr__(self) -> str:
         return f"<connection to {self.peer}, {len(self.calls)} open calls>"
+
+
+def _certified(certificate: Certificate) -> Identity:
+    claims = {
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "sans": certificate.sans,
+    }
+    name = f"tls:sha256:{certificate.fingerprint}"
+    return Identity(name, "tls", claims, expires=certificate.not_after)
 
 
 class Call(Watched):

@@ -70,7 +70,11 @@ class ServingSession(_PairedSession):
         connect_peer: Callable[[], object] | None,
     ) -> None:
         info = ConnectionInfo(
-            transport.peer, transport.credentials, self._list_calls, connect_peer=connect_peer
+            transport.peer,
+            transport.credentials,
+            self._list_calls,
+            certificate=transport.certificate,
+            connect_peer=connect_peer,
         )
         super().__init__(transport, limits, observers, on_lost, info)
         self._served = served

@@ -234,7 +234,10 @@ class ClientSession:
     ) -> None:
         self.loop: Final = asyncio.get_running_loop()
         self.info: Final = info or ConnectionInfo(
-            transport.peer, transport.credentials, self._list_calls
+            transport.peer,
+            transport.credentials,
+            self._list_calls,
+            certificate=transport.certificate,
         )
         self.limits: Final = limits
         self.observers: Final = observers

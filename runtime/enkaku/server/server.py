@@ -304,7 +304,10 @@ class Server:
             and (not self._drop_silent() and lasting >= most)
         ):
             rejected = ConnectionInfo(
-                transport.peer, transport.credentials, request=transport.request
+                transport.peer,
+                transport.credentials,
+                certificate=transport.certificate,
+                request=transport.request,
             )
             problem = f"there are {self._limits.connections} connections"
             self._policy.observers.overloaded(rejected, "", problem)

@@ -184,6 +184,7 @@ class Session:
                 transport.peer,
                 transport.credentials,
                 self._list_calls,
+                certificate=transport.certificate,
                 request=transport.request,
                 connect_peer=None if policy.call_client is None else self._connect_client,
             ),

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Final, Literal, TypeAlias
 
 from enkaku.errors import UsageError
-from enkaku.transports.base import Oversized, PeerCredentials, Receiver, Transport
+from enkaku.transports.base import Certificate, Oversized, PeerCredentials, Receiver, Transport
 from enkaku.transports.lines import Framing, Lines
 from enkaku.transports.memory import memory_pair
 from enkaku.transports.request import HttpRequest
@@ -216,6 +216,10 @@ class _Fallible:
     @property
     def credentials(self) -> PeerCredentials | None:
         return self._transport.credentials
+
+    @property
+    def certificate(self) -> Certificate | None:
+        return self._transport.certificate
 
     @property
     def request(self) -> HttpRequest | None:

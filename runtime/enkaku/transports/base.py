@@ -15,6 +15,7 @@ from enkaku.errors import EnkakuError
 from .request import HttpRequest
 
 __all__ = [
+    "Certificate",
     "Dial",
     "Listening",
     "Oversized",
@@ -43,6 +44,28 @@ class PeerCredentials:
     pid: int
     uid: int
     gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A TLS certificate that was verified: an authority that this program trusts has signed it, and it was valid then.
+
+    Attributes:
+        subject: Whose it is, as RFC 4514 writes it: ``"CN=alice,O=Example"``.
+        issuer: The authority that has signed it, in the same form.
+        sans: Its alternative names, with their kinds: ``"DNS:alice.example"``, ``"URI:spiffe://example/alice"``,
+            ``"email:alice@example.org"``, ``"IP:192.0.2.1"``. Names of other kinds are left out.
+        fingerprint: SHA-256 of its DER form, in lower-case hexadecimal digits.
+        not_before: The second since the epoch from which it is valid.
+        not_after: The second since the epoch until which it is valid.
+    """
+
+    subject: str
+    issuer: str
+    sans: tuple[str, ...]
+    fingerprint: str
+    not_before: float
+    not_after: float
 
 
 @final
@@ -101,6 +124,11 @@ class Transport(PausesReading, Protocol):
     @property
     def credentials(self) -> PeerCredentials | None:
         """The process at the other end of a Unix socket; None for TCP, or if the operating system does not report it."""
+        ...
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The verified TLS certificate of the other end; None without one."""
         ...
 
     @property
@@ -170,11 +198,13 @@ class PeerInfo:
     Attributes:
         peer: The other end, for log lines and error messages.
         credentials: The process at the other end of a Unix socket; None if it is not known.
+        certificate: The verified TLS certificate of the other end; None without one.
         request: The HTTP request by which the client has reached this server; None without HTTP.
     """
 
     peer: str
     credentials: PeerCredentials | None = None
+    certificate: Certificate | None = None
     request: HttpRequest | None = None
 
 

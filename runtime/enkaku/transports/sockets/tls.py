@@ -12,6 +12,9 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from enkaku.errors import UsageError
+from enkaku.transports.base import Certificate
+
+from .peer_certificate import peer_certificate
 
 __all__ = ["MakeTls", "Tls", "client_tls", "server_context", "server_tls"]
 
@@ -65,6 +68,15 @@ class Tls:
         except ssl.SSLWantReadError:
             return False
         return True
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The verified certificate of the peer, after the handshake; None without one.
+
+        Raises:
+            ValueError: The certificate cannot be read.
+        """
+        return peer_certificate(self._object)
 
     def read(self) -> tuple[bytes, ssl.SSLError | None]:
         """Return the decrypted bytes that are available, and the error that ended the connection, if any."""

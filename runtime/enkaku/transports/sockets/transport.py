@@ -449,7 +449,13 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
             self._fail(error)
             return
         self._send(tls.take_outgoing())
-        if done:
+        if not done:
+            return
+        try:
+            self.certificate = tls.certificate
+        except ValueError as failed:
+            self._fail(ConnectionAbortedError(f"the peer's certificate cannot be read: {failed}"))
+        else:
             self._open()
 
     def _read_buffered(self) -> None:
