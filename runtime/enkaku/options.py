@@ -36,6 +36,7 @@ from .limits import Limits
 
 if TYPE_CHECKING:  # they would make a client start slower
     from enkaku.identity.keys import KeyPair
+    from enkaku.identity.messages import Signer
     from enkaku.identity.replays import ReplayGuard
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "check_stream",
     "lifespans_of",
     "require_key",
+    "signer_of",
 ]
 
 
@@ -142,6 +144,10 @@ class ClientOptions(TypedDict, total=False):
     hooks: Sequence[Hook]
     reconnect: Reconnect | None
     handler: Callbacks | None
+    identity: "KeyPair | None"
+    audience: str | None
+    subject: str | None
+    capabilities: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +267,29 @@ def check_connection(options: ClientOptions, own: Collection[str] = ()) -> None:
     lifespan = cast("Mapping[str, object]", options).get("lifespan")
     if lifespan is not None:
         require_block_maker("a lifespan", lifespan)
+    signer_of(options)
+
+
+def signer_of(options: ClientOptions) -> "Signer | None":
+    """Return what signs the messages of a client; None for one without an identity.
+
+    Raises:
+        UsageError: An option of the identity is missing or not valid.
+    """
+    identity = options.get("identity")
+    if identity is None:
+        for name in ("audience", "subject", "capabilities"):
+            if options.get(name):
+                raise UsageError(f"{name}: pass identity, too, the key by which the client signs")
+        return None
+    from enkaku.identity.signing import make_signer  # noqa: PLC0415 # few clients sign
+
+    return make_signer(
+        identity,
+        options.get("audience"),
+        options.get("subject"),
+        options.get("capabilities", ()),
+    )
 
 
 def check_server(options: ServerOptions, own: Collection[str] = ()) -> None:

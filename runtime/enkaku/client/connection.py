@@ -19,7 +19,14 @@ from enkaku.calls.info import Call, ConnectionInfo
 from enkaku.calls.observers import Interceptor, Observers, run_inside
 from enkaku.errors import CallError, ConnectionLost, EncodeError, NotSent, Problem, UsageError
 from enkaku.limits import Limits
-from enkaku.options import CallOptions, ClientOptions, StreamOptions, check_call, check_stream
+from enkaku.options import (
+    CallOptions,
+    ClientOptions,
+    StreamOptions,
+    check_call,
+    check_stream,
+    signer_of,
+)
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
 from enkaku.transports.base import Transport
 from enkaku.values.slot import Slot
@@ -38,12 +45,12 @@ __all__ = ["Connection", "ConnectionLifespan", "ConnectionOptions", "send_event"
 async def send_event(session: ClientSession, call: Call, message: bytes) -> None:
     """Send an event; wait until the transport is writable again, or until it has sent the event by itself."""
     session.observers.call_started(call)
-    call.bytes_sent = len(message) + NEWLINE_SIZE
+    call.bytes_sent = session.size_of(message) + NEWLINE_SIZE
     separate = session.separate
     if separate is None:
         if session.is_new:
             message = session.introduce(message)
-            call.bytes_sent = len(message) + NEWLINE_SIZE
+            call.bytes_sent = session.size_of(message) + NEWLINE_SIZE
         session.write(message)
     reply: Reply = None
     try:
@@ -103,7 +110,9 @@ class Connection:
         connect_peer = None if served is None else self._connect_peer
         lifespan = options.get("lifespan")
         begin = None if lifespan is None else partial(self._begin_lifespan, lifespan)
-        sessions = Sessions(connector, limits, observers, served, connect_peer, begin)
+        sessions = Sessions(
+            connector, limits, observers, served, connect_peer, begin, signer_of(options)
+        )
         self._begin(
             sessions,
             options.get("interceptors", ()),
@@ -332,9 +341,10 @@ class Connection:
     def _encode_event(self, procedure: Event[_Data], data: _Data) -> bytes:
         """Encode an event; reject one that the server would discard, since it has no reply that would say so."""
         message = encode_event(procedure.name, encode_param(procedure, procedure.data, data))
-        most = self._sessions.session.limits.message_size
-        if len(message) > most:
-            problem = Problem("", f"a message of at most {most} bytes", f"{len(message)} bytes")
+        session = self._sessions.session
+        most, size = session.limits.message_size, session.size_of(message)
+        if size > most:
+            problem = Problem("", f"a message of at most {most} bytes", f"{size} bytes")
             raise EncodeError(procedure.data.label, (problem,))
         return message
 
@@ -475,6 +485,10 @@ class ConnectionOptions(ClientOptions, total=False):
             at the loss end with ``ConnectionLost``; new ones wait for the next connection.
         handler: Serves calls of the server, a generated handler; None, the default, for none. ``limits``, ``observers`` and
             ``interceptors`` are also for those calls.
+        identity: The key with which the client signs each of its messages; None, the default, signs nothing.
+        audience: The name of the server's key, ``"did:key:..."``: no other server accepts the messages. Required with ``identity``.
+        subject: In whose name the client calls; None, the default, for the one that ``capabilities`` name, or its own.
+        capabilities: The tokens that prove it: the one granted to the client first. None by default.
         lifespan: Wraps each session of the connection: code to run when it is open, and again after each reconnect; None, the
             default, for none.
     """

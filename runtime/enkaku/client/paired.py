@@ -7,7 +7,7 @@ that call needs the place. The handler then goes on at once, even if no place is
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from enkaku.calls.deadlines import scope
 from enkaku.calls.halves import Halves
@@ -20,6 +20,9 @@ from enkaku.wire.messages import ALIVE, SERVER_RID, encode_open, introduce, peek
 from enkaku.wire.tally import VALUES_MAX, tally
 
 from .session import ClientSession, OpenCall
+
+if TYPE_CHECKING:
+    from enkaku.identity.messages import Signer
 
 __all__ = ["CalledSession", "ServedCalls", "ServingSession"]
 
@@ -68,6 +71,7 @@ class ServingSession(_PairedSession):
         on_lost: Callable[[ClientSession], None],
         served: ServedCalls,
         connect_peer: Callable[[], object] | None,
+        signer: "Signer | None",
     ) -> None:
         info = ConnectionInfo(
             transport.peer,
@@ -76,7 +80,7 @@ class ServingSession(_PairedSession):
             certificate=transport.certificate,
             connect_peer=connect_peer,
         )
-        super().__init__(transport, limits, observers, on_lost, info)
+        super().__init__(transport, limits, observers, on_lost, info, signer)
         self._served = served
         halves = self._halves = Halves(
             transport, self, self._read_by, at_server=False, most=limits.window
@@ -85,7 +89,7 @@ class ServingSession(_PairedSession):
         if self.separate is None:
             served.connected(halves.guest, self.info)
             ping = encode_open("request", self._ping_rid, ALIVE, None)
-            transport.write(self.introduce(ping))
+            self.write(self.introduce(ping))
         else:
             opening = encode_open("stream", f"{self.separate.call_prefix}feed", ALIVE, None)
             self.separate.accept_calls(introduce(opening, call=True), self._on_feed)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from enkaku.calls.deadlines import left
 from enkaku.calls.observers import Observers
@@ -23,6 +23,9 @@ from enkaku.transports.base import Dial, Transport
 from .lifespan import Living
 from .paired import ServedCalls, ServingSession
 from .session import ClientSession, timed_out
+
+if TYPE_CHECKING:
+    from enkaku.identity.messages import Signer
 
 __all__ = ["ConnectionState", "Connector", "Sessions", "StateHistory", "States"]
 
@@ -185,6 +188,7 @@ class Sessions:
         served: Serves the calls of the server, if the client has a handler.
         connect_peer: Returns the connection, for its handlers.
         begin_lifespan: Begins the lifespan of a session, if there is one.
+        signer: Signs the messages, if the client has an identity.
 
     Attributes:
         history: The states of the connection.
@@ -202,6 +206,7 @@ class Sessions:
         served: ServedCalls | None = None,
         connect_peer: Callable[[], object] | None = None,
         begin_lifespan: Callable[[ClientSession], Living] | None = None,
+        signer: "Signer | None" = None,
     ) -> None:
         self.history: Final = StateHistory()
         self._connector = connector
@@ -210,6 +215,7 @@ class Sessions:
         self._served = served
         self._connect_peer = connect_peer
         self._begin_lifespan = begin_lifespan
+        self._signer = signer
         self._living: Living | None = None
         self._only: Sessions | None = None  # the session of that
         self._connecting: asyncio.Task[None] | None = None
@@ -307,11 +313,11 @@ class Sessions:
             ) from self._end
 
     def _new_session(self, transport: Transport) -> ClientSession:
-        limits, observers = self._limits, self.observers
+        limits, observers, signer = self._limits, self.observers, self._signer
         if self._served is None:
-            return ClientSession(transport, limits, observers, self._on_lost)
+            return ClientSession(transport, limits, observers, self._on_lost, signer=signer)
         return ServingSession(
-            transport, limits, observers, self._on_lost, self._served, self._connect_peer
+            transport, limits, observers, self._on_lost, self._served, self._connect_peer, signer
         )
 
     def _on_lost(self, session: ClientSession) -> None:

@@ -15,15 +15,18 @@ A transport with separate calls (HTTP) knows both from the start. It can also lo
 
 *Idle timeout*: while calls are open and nothing has come for ``Limits.silence``, a server that supports flow control is pinged;
 when nothing comes for as long again, the connection is lost. Other servers need not answer a ping.
+
+*A client with an identity* signs every message. The size of a message, for flow control and metadata, is that of the signed one.
 """
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from operator import itemgetter
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from msgspec import UNSET
 
@@ -70,6 +73,9 @@ from enkaku.wire.messages import (
     require_depth,
     supported_by_first,
 )
+
+if TYPE_CHECKING:
+    from enkaku.identity.messages import Signer
 
 __all__ = [
     "ClientSession",
@@ -212,6 +218,7 @@ class ClientSession:
         observers: Are notified of what happens.
         on_lost: Called when no further calls can be made.
         info: The connection, as observers see it, if another session has it, too.
+        signer: Signs the messages; None for a client without an identity.
 
     Attributes:
         is_open: Whether calls can be made.
@@ -219,7 +226,8 @@ class ClientSession:
         leaving: Whether the server has said that it is about to stop.
         transport: Carries the messages.
         reader: Pauses and resumes reading: the transport, unless another session shares it.
-        write: Sends a message, without waiting.
+        write: Sends a message, without waiting; signs it.
+        size_of: Returns how many bytes a message has when it was signed.
         flow_control: Whether the server supports flow control, as far as it has shown.
         separate: The transport, if it carries each call by itself; else None.
     """
@@ -231,6 +239,7 @@ class ClientSession:
         observers: Observers,
         on_lost: Callable[["ClientSession"], None],
         info: ConnectionInfo | None = None,
+        signer: "Signer | None" = None,
     ) -> None:
         self.loop: Final = asyncio.get_running_loop()
         self.info: Final = info or ConnectionInfo(
@@ -246,7 +255,8 @@ class ClientSession:
         )
         self.deadlines: Final = Deadlines(self._list_open)
         self.flow_control: Literal["unknown", "yes", "no"] = "unknown"
-        self.write: Final = transport.write
+        self.write: Final = _writer(transport, signer)
+        self.size_of: Final[Callable[[bytes], int]] = len if signer is None else signer.size
         self.transport: Final = transport
         self.reader: PausesReading = transport
         self._on_lost = on_lost
@@ -269,6 +279,9 @@ class ClientSession:
         self.separate: Final = transport if isinstance(transport, SeparateCalls) else None
         if self.separate is not None:
             self._separate_calls(self.separate)
+        elif signer is not None:
+            # The ids are not those of another connection, so that no captured message fits a call of this one.
+            self._rids = map(f"{secrets.token_urlsafe(9)}.".__add__, self._rids)
         observers.connection_opened(self.info)
         transport.start(
             self,
@@ -362,7 +375,7 @@ class ClientSession:
         message = encode_open(procedure.kind, rid, procedure.name, prm, win=win, ttl=ttl)
         if self.is_new:
             message = self.introduce(message)
-        call.bytes_sent = len(message) + NEWLINE_SIZE
+        call.bytes_sent = self.size_of(message) + NEWLINE_SIZE
         if not self._calls:
             self._pinged = False
             self._idle.last = call.started
@@ -371,7 +384,7 @@ class ClientSession:
             self.observers.call_started(call)
         if not self._idle.active:
             self._idle.restart(self.limits.silence)
-        self.transport.write(message)
+        self.write(message)
 
     def introduce(self, message: bytes) -> bytes:
         """Return the first message with what this client supports."""
@@ -381,7 +394,7 @@ class ClientSession:
     def abort_call(self, call: Call, reason: str | None) -> None:
         """Ask the server to abort or close a call, unless it has ended."""
         if call.rid in self._calls and self.is_open:
-            self.transport.write(encode_abort(call.rid, reason))
+            self.write(encode_abort(call.rid, reason))
 
     def remove_call(self, call: Call) -> None:
         """Ignore further messages for a call."""
@@ -410,7 +423,7 @@ class ClientSession:
     def grant(self, call: Call, size: int) -> None:
         """Grant the server so many more bytes of items of a call."""
         if call.rid in self._calls and self.is_open:
-            self.transport.write(encode_credit(call.rid, size))
+            self.write(encode_credit(call.rid, size))
 
     def new_window(self) -> Window:
         """Return the send window of a new channel."""
@@ -626,7 +639,7 @@ class ClientSession:
 
     def _ping(self) -> None:
         # A server that validates messages answers this with EK08; an Enkaku server for Python logs nothing.
-        self.transport.write(encode_open("request", self._ping_rid, ALIVE, None))
+        self.write(encode_open("request", self._ping_rid, ALIVE, None))
 
     def _on_pong(self) -> None:
         if self.flow_control != "yes":
@@ -668,6 +681,16 @@ class ClientSession:
             self.reader.pause_reading()
         else:
             self.reader.resume_reading()
+
+
+def _writer(transport: Transport, signer: "Signer | None") -> Callable[[bytes], None]:
+    """Return what signs a message and sends it."""
+    if signer is None:
+        return transport.write
+    if isinstance(transport, SeparateCalls):
+        transport.sign = signer.sign  # later: there, a message may wait
+        return transport.write
+    return lambda message: transport.write(signer.sign(message))
 
 
 def timed_out(procedure: Procedure) -> DeadlineExceeded:

@@ -526,7 +526,7 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
             channel = self._require_channel()
         session, window = channel.session, channel.window
         message = encode_item(channel.head, self._send.encode(item))
-        size = len(message) + NEWLINE_SIZE
+        size = session.size_of(message) + NEWLINE_SIZE
         channel.streak += 1
         if channel.streak >= STREAK:
             # A sender that never has to wait would keep every other task from running.

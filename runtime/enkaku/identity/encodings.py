@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 from binascii import a2b_base64
 from typing import Final
 
-__all__ = ["from_base58", "from_base64url", "to_base58", "to_base64url"]
+__all__ = ["base64url_size", "from_base58", "from_base64url", "to_base58", "to_base64url"]
 
 _TO_STANDARD: Final = bytes.maketrans(
     b"-_+/", b"+/!!"
@@ -19,6 +19,11 @@ _DIGITS: Final = {char: value for value, char in enumerate(_ALPHABET)}
 def to_base64url(data: bytes) -> str:
     """Return bytes as base64url without padding."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def base64url_size(size: int) -> int:
+    """Return how many characters ``to_base64url`` returns for so many bytes."""
+    return (4 * size + 2) // 3
 
 
 def from_base64url(text: str) -> bytes:

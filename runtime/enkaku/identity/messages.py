@@ -30,10 +30,12 @@ from enkaku.wire.tally import VALUES_MAX, tally
 
 from .canonical import canonical
 from .capabilities import require_small
+from .encodings import base64url_size
 from .keys import KeyPair
 from .tokens import (
     INVALID_SIGNATURE,
     NAME_MAX,
+    SIGNATURE_SIZE,
     Parts,
     denied,
     read_parts,
@@ -54,8 +56,10 @@ _LARGEST: Final = (
 _UNEQUAL: Final = "Invalid token: data does not match header and payload"
 _BEFORE: Final = b'{"header":'
 _BETWEEN: Final = b'},"payload":{'
+_TO_PAYLOAD: Final = len(_BETWEEN) - len("}{")  # bytes from the end of the header
 _ALG: Final = b'"alg":"none"'
 _WRITTEN: Final = b'{"header":%b,"payload":%b,"signature":"%b","data":"%b"}'
+_ADDED: Final = len(_WRITTEN % (b"", b"", b"", b".")) + base64url_size(SIGNATURE_SIZE)
 
 _Name = Annotated[str, Meta(max_length=NAME_MAX)]
 
@@ -129,7 +133,7 @@ class Signer:
         subject: In whose name the client calls; by default, its own.
         capabilities: The capabilities that prove it, as text: the one granted to the client first.
         clock: Returns the time in seconds.
-        new_id: Returns an id that no other message has.
+        new_id: Returns an id that no other message has; all ids have one size.
     """
 
     def __init__(
@@ -154,6 +158,8 @@ class Signer:
         if capabilities:
             claims["cap"] = capabilities[0] if len(capabilities) == 1 else [*capabilities]
         self._claims: Final = dump_json(claims)[1:]
+        self._more_header: Final = len(self._alg) - len(_ALG)
+        self._more_payload: Final = len(self._moment()) + len(self._claims)
 
     def sign(self, message: bytes) -> bytes:
         """Return an encoded message with a signature, an id and the time.
@@ -163,14 +169,27 @@ class Signer:
         Args:
             message: The message as ``wire.messages`` encodes it, unsigned.
         """
-        # The quotes in strings are escaped, so this is no part of one.
-        end = message.index(_BETWEEN) + 1
+        end = _end_of_header(message)
         header = message[len(_BEFORE) : end].replace(_ALG, self._alg, 1)
-        moment = b',"jti":%b,"iat":%d,' % (dump_json(self._new_id()), int(self._clock()))
-        start = end + len(_BETWEEN) - len("}{")
-        payload = b"%b%b%b" % (message[start : -len("}}")], moment, self._claims)
+        rest = message[end + _TO_PAYLOAD : -len("}}")]
+        payload = b"%b%b%b" % (rest, self._moment(), self._claims)
         data = signing_input(header, payload)
         return _WRITTEN % (header, payload, sign(self._key, data).encode(), data.encode())
+
+    def size(self, message: bytes) -> int:
+        """Return how many bytes ``sign`` returns for a message: always the same, since ids and times have one size."""
+        end = _end_of_header(message)
+        header = end - len(_BEFORE) + self._more_header
+        payload = len(message) - end - _TO_PAYLOAD - len("}}") + self._more_payload
+        return _ADDED + header + payload + base64url_size(header) + base64url_size(payload)
+
+    def _moment(self) -> bytes:
+        return b',"jti":%b,"iat":%d,' % (dump_json(self._new_id()), int(self._clock()))
+
+
+def _end_of_header(message: bytes) -> int:
+    # The quotes in strings are escaped, so this is no part of one.
+    return message.index(_BETWEEN) + 1
 
 
 def verify_message(raw: bytes, now: float, *, values: int) -> SignedMessage:

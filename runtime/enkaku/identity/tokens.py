@@ -19,6 +19,7 @@ __all__ = [
     "INVALID_SIGNATURE",
     "NAME_MAX",
     "NOT_YET_VALID",
+    "SIGNATURE_SIZE",
     "Parts",
     "denied",
     "read_parts",
@@ -35,7 +36,9 @@ NAME_MAX: Final = 256
 EXPIRED: Final = "Token expired"
 NOT_YET_VALID: Final = "Token not yet valid"
 INVALID_SIGNATURE: Final = "Invalid signature"
-_SIGNATURE_SIZE: Final = 64
+SIGNATURE_SIZE: Final = 64
+"""How many bytes a signature has, of each algorithm."""
+
 _SIGNATURE_MAX: Final = 88  # characters: with padding
 
 
@@ -101,7 +104,7 @@ def require_signature(iss: str, alg: str, data: str, signature: str) -> bytes:
     except ValueError:
         raise denied(INVALID_SIGNATURE) from None
     key = public_key(iss)
-    if len(raw) != _SIGNATURE_SIZE or key.alg != alg or not key.verifies(raw, data.encode()):
+    if len(raw) != SIGNATURE_SIZE or key.alg != alg or not key.verifies(raw, data.encode()):
         raise denied(INVALID_SIGNATURE)
     return raw
 

@@ -219,12 +219,15 @@ class SeparateCalls(ABC):
 
     Attributes:
         fail_call: Ends a call with an error, by its id; does nothing if it has ended. The session sets it.
+        sign: Signs a message when it is sent, since it may wait until then; None if the client signs nothing. The session
+            sets it.
     """
 
     def __init__(self, *, call_prefix: str, flow_control: bool) -> None:
         self.call_prefix: Final = call_prefix
         self.flow_control: Final = flow_control
         self.fail_call: Callable[[str, EnkakuError], None] = _ignore
+        self.sign: Callable[[bytes], bytes] | None = None
 
     @abstractmethod
     def accept_calls(self, opening: bytes, on_change: Callable[[bool], None]) -> None:

@@ -1,7 +1,7 @@
 """What the client's transport needs of an HTTP library, and what an answer without a message means."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -70,7 +70,7 @@ class HttpClient(Protocol):
         self,
         method: str,
         headers: Mapping[str, str],
-        body: bytes | None = None,
+        body: Callable[[], bytes] | None = None,
         *,
         ordered: bool = False,
     ) -> Answer:
@@ -79,7 +79,7 @@ class HttpClient(Protocol):
         Args:
             method: The method.
             headers: The headers.
-            body: The body; None for none.
+            body: Returns the body, when it is about to be sent; None for none.
             ordered: Whether it is one of those that wait for no others: a feed, and what is written to its calls.
 
         Raises:

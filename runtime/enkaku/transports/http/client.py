@@ -54,6 +54,8 @@ __all__ = ["HttpTransport"]
 logger: Final = logging.getLogger("enkaku.client")
 
 _HIGH_WATER: Final = 64 * 1024  # bytes
+_BATCH_SIZE: Final = 256 * 1024  # bytes of messages
+_SIGNED_BATCH_SIZE: Final = 16 * 1024  # bytes of unsigned messages; to sign them takes 10 ms
 _SESSION: Final = "enkaku-session-id"
 _EVENTS: Final = "text/event-stream"
 _BAD_REQUEST: Final = 400
@@ -232,7 +234,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
 
     async def _request(self, rid: str, message: bytes) -> None:
         try:
-            answer = await self._http.send("POST", await self._headers(), message)
+            answer = await self._http.send("POST", await self._headers(), self._body(message))
             body = await read_body(answer, self._message_size)
             error = self._take(rid, answer.status, body)
         except HttpFailure as failure:
@@ -275,13 +277,31 @@ class HttpTransport(PeerInfo, SeparateCalls):
 
     async def _post_event(self, message: bytes) -> EnkakuError | None:
         try:
-            answer = await self._http.send("POST", await self._headers(), message)
+            answer = await self._http.send("POST", await self._headers(), self._body(message))
             body = await read_body(answer, self._message_size)
         except BodyTooLarge:
             return None  # it was taken, whatever that is
         except HttpFailure as failure:
             return self._explain(failure)
         return self._status_error(answer.status, body) if answer.status >= 300 else None
+
+    def _batch_size(self) -> int:
+        if not self.flow_control:
+            return 0
+        return _BATCH_SIZE if self.sign is None else _SIGNED_BATCH_SIZE
+
+    def _body(self, message: bytes) -> Callable[[], bytes]:
+        """Return what makes the body of a POST. A message is signed when it leaves, since a server rejects an old one."""
+        sign = self.sign
+        return lambda: message if sign is None else sign(message)
+
+    def _batch_body(self, batch: Sequence[Written]) -> Callable[[], bytes]:
+        """Return what makes the body of a batch. Replies to calls of the server are not signed."""
+        sign = self.sign
+        return lambda: b"\n".join(
+            message if sign is None or rid.startswith(SERVER_RID) else sign(message)
+            for rid, message in batch
+        )
 
     async def _headers(self) -> Mapping[str, str]:
         """Return the headers of a request or event; they name the feed on which its handler can call this client."""
@@ -306,7 +326,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
 
     async def _post_abort(self, message: bytes) -> None:
         try:
-            answer = await self._http.send("POST", _POST, message, ordered=True)
+            answer = await self._http.send("POST", _POST, self._body(message), ordered=True)
             await read_body(answer, self._message_size)
         except HttpFailure as failure:
             logger.debug("%s: an abort was not sent: %s", self.peer, failure)
@@ -375,7 +395,9 @@ class HttpTransport(PeerInfo, SeparateCalls):
     async def _open_on(self, feed: ClientFeed, stream: OpenStream, message: bytes) -> bool:
         """Send an opening for a feed; return whether it was executed, or failed."""
         try:
-            answer = await self._http.send("POST", _POST | {_SESSION: feed.session_id}, message)
+            answer = await self._http.send(
+                "POST", _POST | {_SESSION: feed.session_id}, self._body(message)
+            )
             opens_another = answer.header("content-type").startswith(_EVENTS)
             body = b"" if opens_another else await read_body(answer, self._message_size)
             if opens_another:
@@ -416,7 +438,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
         try:
             if self._pause:
                 await asyncio.sleep(random.uniform(0, self._pause))  # noqa: S311 # no secret
-            answer = await self._http.send("POST", _OPEN, message, ordered=True)
+            answer = await self._http.send("POST", _OPEN, self._body(message), ordered=True)
             try:
                 if _is_feed(answer):
                     self._on_head(feed, answer.header(_SESSION))
@@ -451,7 +473,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
             lambda batch: self._post_batch(feed, batch),
             self._spawn,
             self._on_outbox,
-            batches=self.flow_control,
+            limit=self._batch_size(),
         )
         feed.on_head(session_id)
         self._linked.set()
@@ -573,8 +595,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
         if self.flow_control:
             headers = headers | {_SESSION: feed.session_id}
         try:
-            data = b"\n".join(part.message for part in batch)
-            answer = await self._http.send("POST", headers, data, ordered=True)
+            answer = await self._http.send("POST", headers, self._batch_body(batch), ordered=True)
             body = await read_body(answer, self._message_size)
         except HttpFailure as failure:
             return self._explain(failure)

@@ -11,8 +11,6 @@ from typing import Final, NamedTuple
 
 __all__ = ["Outbox", "Written"]
 
-_BATCH: Final = 256 * 1024  # bytes
-
 
 class Written(NamedTuple):
     """A message that waits to be sent.
@@ -32,8 +30,8 @@ class Outbox:
     Args:
         post: Sends the messages of one POST, and handles its answer. It does not raise.
         spawn: Starts a task, which the transport owns.
-        batches: Whether one POST may carry many messages.
         on_change: Called with the change of the number of bytes that wait, when messages leave.
+        limit: How many bytes of messages a batch may have; 0 for a server that takes one message in a POST.
 
     Attributes:
         limit: How many bytes of messages a batch may have; a larger message goes alone.
@@ -45,12 +43,12 @@ class Outbox:
         spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
         on_change: Callable[[int], None],
         *,
-        batches: bool,
+        limit: int,
     ) -> None:
         self._post: Final = post
         self._spawn: Final = spawn
         self._on_change: Final = on_change
-        self.limit = _BATCH if batches else 0
+        self.limit = limit
         self._waiting: deque[Written] = deque()
         self._task: asyncio.Task[None] | None = None
 

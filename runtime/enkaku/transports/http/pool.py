@@ -125,7 +125,7 @@ class ConnectionPool:
         self,
         method: str,
         headers: Mapping[str, str],
-        body: bytes | None = None,
+        body: Callable[[], bytes] | None = None,
         *,
         ordered: bool = False,
     ) -> Answer:
@@ -136,7 +136,8 @@ class ConnectionPool:
         try:
             await free.acquire()
             try:
-                return _Response(await self._send(method, headers, body), free.release)
+                data = None if body is None else body()
+                return _Response(await self._send(method, headers, data), free.release)
             except BaseException:
                 free.release()
                 raise
