@@ -202,6 +202,8 @@ class PeerInfo:
         request: The HTTP request by which the client has reached this server; None without HTTP.
     """
 
+    __slots__ = ()
+
     peer: str
     credentials: PeerCredentials | None = None
     certificate: Certificate | None = None

@@ -15,7 +15,7 @@ from enkaku.errors import ConnectionLost
 
 from .base import Oversized, PeerCredentials, PeerInfo, Receiver
 from .lines import Framing
-from .write_queue import WriteQueue, WriteTimeout
+from .write_queue import WriteQueue
 
 __all__ = ["MemoryTransport", "memory_pair"]
 
@@ -34,9 +34,8 @@ class _Pipe:
         self._on_data: Callable[[bytes | None], None] | None = None
         self._reading = True
         self._scheduled = False
-        self.write_timeout: Final = WriteTimeout(lambda: self.delivered, self._time_out)
-        self.write_queue: Final = WriteQueue(self.write_timeout)
-        self.on_write_timeout: Callable[[Exception], None] | None = None
+        self.write_queue: Final = WriteQueue(self)
+        self.fail: Callable[[Exception], None] | None = None  # ends the connection
 
     def put(self, data: bytes | None) -> None:
         self._items.append(data)
@@ -82,9 +81,12 @@ class _Pipe:
             self._resize(-len(data or b""))
             self._on_data(data)
 
-    def _time_out(self, error: Exception) -> None:
-        if self.on_write_timeout is not None:
-            self.on_write_timeout(error)
+    def count_sent(self) -> int:
+        return self.delivered
+
+    def on_write_timeout(self, error: Exception) -> None:
+        if self.fail is not None:
+            self.fail(error)
 
 
 class MemoryTransport(PeerInfo):
@@ -109,7 +111,7 @@ class MemoryTransport(PeerInfo):
         self.credentials = PeerCredentials(os.getpid(), os.geteuid(), os.getegid())
         self._incoming = incoming
         self._outgoing = outgoing
-        outgoing.on_write_timeout = self._fail
+        outgoing.fail = self._fail
         self._framing: Framing | None = None if framing is None else framing(0)
         self._message_size = 0
         self._receiver: Receiver | None = None
@@ -141,7 +143,7 @@ class MemoryTransport(PeerInfo):
             self._framing = type(self._framing)(message_size)
         self._message_size = message_size
         del message_time  # both ends are in this process, and whole messages are passed on
-        self._outgoing.write_timeout.seconds = unread_time
+        self._outgoing.write_queue.unread_time = unread_time
         self._receiver = receiver
         self._incoming.connect(self._on_data)
 

@@ -11,9 +11,9 @@ times within the timeout. So one timer is enough, and nothing is counted per wri
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["WriteQueue", "WriteTimeout"]
+__all__ = ["Sending", "WriteQueue", "WriteTimeout"]
 
 _BATCH: Final = (
     8  # writers per iteration: each may write before the buffer is known to be full again
@@ -21,28 +21,44 @@ _BATCH: Final = (
 _CHECKS: Final = 4  # per timeout: a peer gets at most one check interval more than its timeout
 
 
+class Sending(Protocol):
+    """The transport, or its part that sends, as the write timeout sees it."""
+
+    def count_sent(self) -> int:
+        """Return the number of bytes sent so far, up to a constant offset."""
+        ...
+
+    def on_write_timeout(self, error: Exception) -> None:
+        """End the connection with this error: the peer reads nothing."""
+
+
 class WriteQueue:
     """Suspends writers while a transport is not writable, and resumes them in order.
 
     Args:
-        write_timeout: Runs while the transport is not writable; None means no timeout.
+        sending: What the write timeout watches; None means no timeout.
 
     Attributes:
+        unread_time: The write timeout, in seconds; None means no timeout.
         writable: Whether ``wait`` would return at once.
     """
 
     __slots__ = (
         "_loop",
         "_queue",
+        "_sending",
         "_waking",
         "_write_timeout",
+        "unread_time",
         "writable",
     )
 
-    def __init__(self, write_timeout: "WriteTimeout | None" = None) -> None:
-        self._write_timeout = write_timeout
+    def __init__(self, sending: Sending | None = None) -> None:
+        self._sending = sending
         self._loop = asyncio.get_running_loop()
+        self.unread_time: float | None = None
         self.writable = True
+        self._write_timeout: WriteTimeout | None = None  # while it is not writable
         # None until a writer waits: most connections never need the queue.
         self._queue: OrderedDict[asyncio.Future[None], None] | None = None
         self._waking = False
@@ -50,6 +66,10 @@ class WriteQueue:
     def mark_full(self) -> None:
         """Suspend writers from now on: the write buffer is above its high-water mark."""
         self.writable = False
+        sending = self._sending
+        if self._write_timeout is None and sending is not None:
+            self._write_timeout = WriteTimeout(sending.count_sent, sending.on_write_timeout)
+            self._write_timeout.seconds = self.unread_time
         if self._write_timeout is not None:
             self._write_timeout.start()
 
@@ -83,6 +103,7 @@ class WriteQueue:
         self.writable = True
         if self._write_timeout is not None:
             self._write_timeout.stop()
+            self._write_timeout = None
 
     def _wake(self) -> None:
         self._waking = False

@@ -32,7 +32,7 @@ from enkaku.errors import (
     NotSent,
 )
 from enkaku.transports.base import Oversized, PeerInfo, Receiver, SeparateCalls
-from enkaku.transports.write_queue import WriteQueue, WriteTimeout
+from enkaku.transports.write_queue import WriteQueue
 from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.messages import (
     BOM,
@@ -112,8 +112,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
         self._waiting = 0
         self._posting = 0
         self._sent = 0
-        self._write_timeout: Final = WriteTimeout(lambda: self._sent, self._on_write_timeout)
-        self._write_queue: Final = WriteQueue(self._write_timeout)
+        self._write_queue: Final = WriteQueue(self)
         self._error: Exception | None = None
         self._finish: asyncio.Task[None] | None = None
         self._accepts_calls = False
@@ -145,7 +144,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
         self._receiver = receiver
         self._message_size = message_size
         self._message_time = message_time
-        self._write_timeout.seconds = unread_time
+        self._write_queue.unread_time = unread_time
 
     def deliver_to(self, receiver: Receiver) -> None:
         """Deliver to another receiver from now on."""
@@ -617,7 +616,12 @@ class HttpTransport(PeerInfo, SeparateCalls):
         elif not self._write_queue.writable:
             self._write_queue.mark_writable()
 
-    def _on_write_timeout(self, error: Exception) -> None:
+    def count_sent(self) -> int:
+        """Return the number of bytes of messages that have arrived."""
+        return self._sent
+
+    def on_write_timeout(self, error: Exception) -> None:
+        """End at once: the server reads nothing."""
         if self._feed is not None:
             self.end_feed(self._feed, ConnectionLost(str(error)))
 

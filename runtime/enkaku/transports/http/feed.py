@@ -13,7 +13,7 @@ from enkaku.errors import ConnectionLost
 from enkaku.transports.asgi import AsgiSend
 from enkaku.transports.base import Receiver
 from enkaku.transports.request import HttpRequest
-from enkaku.transports.write_queue import WriteQueue, WriteTimeout
+from enkaku.transports.write_queue import Sending, WriteQueue
 from enkaku.wire.messages import HELLO
 
 from .posted import Posted
@@ -32,27 +32,27 @@ class _Queue:
     """Messages that wait until a task sends them.
 
     Args:
-        on_timeout: Called with the error when the peer reads nothing for the write timeout, while it is full.
+        sending: Ends the feed when the peer reads nothing for the write timeout, while the queue is full.
 
     Attributes:
         size: How many bytes wait, or are being sent.
-        timeout: The write timeout; see ``WriteTimeout``.
+        total_sent: How many bytes were sent.
+        writers: What waits while it is full.
     """
 
-    __slots__ = ("_changed", "_messages", "_sent", "_writers", "size", "timeout")
+    __slots__ = ("_changed", "_messages", "size", "total_sent", "writers")
 
-    def __init__(self, on_timeout: Callable[[Exception], None]) -> None:
+    def __init__(self, sending: Sending) -> None:
         self.size = 0
+        self.total_sent = 0
         self._messages: list[bytes] = []
-        self._sent = 0
         self._changed: asyncio.Future[None] | None = None
-        self.timeout: Final = WriteTimeout(self._count_sent, on_timeout)
-        self._writers: Final = WriteQueue(self.timeout)
+        self.writers: Final = WriteQueue(sending)
 
     @property
     def writable(self) -> bool:
         """Whether ``drain`` would return at once."""
-        return self._writers.writable
+        return self.writers.writable
 
     @property
     def waiting(self) -> bool:
@@ -64,8 +64,8 @@ class _Queue:
         for message in messages:
             self._messages.append(message)
             self.size += len(message)
-        if self.size > _HIGH_WATER and self._writers.writable:
-            self._writers.mark_full()
+        if self.size > _HIGH_WATER and self.writers.writable:
+            self.writers.mark_full()
         self.wake()
 
     def wake(self) -> None:
@@ -89,22 +89,19 @@ class _Queue:
         """Count messages that were taken and are sent."""
         size = sum(map(len, messages))
         self.size -= size
-        self._sent += size
-        if self.size <= _HIGH_WATER and not self._writers.writable:
-            self._writers.mark_writable()
-
-    def _count_sent(self) -> int:
-        return self._sent
+        self.total_sent += size
+        if self.size <= _HIGH_WATER and not self.writers.writable:
+            self.writers.mark_writable()
 
     async def drain(self) -> None:
         """Wait until it is not full; writers continue in order."""
-        await self._writers.wait()
+        await self.writers.wait()
 
     def clear(self) -> None:
         """Drop what waits, and release all that wait."""
         self._messages = []
         self.size = 0
-        self._writers.release_all()
+        self.writers.release_all()
         self.wake()
 
 
@@ -119,6 +116,8 @@ class FeedTransport(Posted):
         delay: How long the end waits after that, in seconds, until the client has read those answers.
     """
 
+    __slots__ = ("_answered", "_blocked", "_delay", "_interrupted", "_queue", "_sending")
+
     def __init__(
         self,
         request: HttpRequest,
@@ -130,7 +129,7 @@ class FeedTransport(Posted):
         super().__init__(request, peer)
         self._answered: Final = answered
         self._delay: Final = delay
-        self._queue: Final = _Queue(self._on_write_timeout)
+        self._queue: Final = _Queue(self)
         self._sending: asyncio.Task[object] | None = None
         self._interrupted = False
         self._blocked = False  # while the ASGI server sends
@@ -155,7 +154,7 @@ class FeedTransport(Posted):
     ) -> None:
         """Keep the receiver. Bodies are limited where they are read."""
         super().start(receiver, message_size=message_size, message_time=message_time)
-        self._queue.timeout.seconds = unread_time
+        self._queue.writers.unread_time = unread_time
 
     def write(self, message: bytes) -> None:
         """Send a message without waiting."""
@@ -260,7 +259,12 @@ class FeedTransport(Posted):
     def _end_response(self) -> None:
         self._queue.wake()
 
-    def _on_write_timeout(self, error: Exception) -> None:
+    def count_sent(self) -> int:
+        """Return the number of bytes of messages that were sent."""
+        return self._queue.total_sent
+
+    def on_write_timeout(self, error: Exception) -> None:
+        """End at once: the client reads nothing."""
         self._error = self._error or error
         self.abort()
 

@@ -35,6 +35,19 @@ class Posted(PeerInfo, ABC):
         paused: Whether nothing is delivered.
     """
 
+    __slots__ = (
+        "_ended",
+        "_ending",
+        "_error",
+        "_receiver",
+        "_resumed",
+        "_watching",
+        "aborted",
+        "paused",
+        "peer",
+        "request",
+    )
+
     def __init__(self, request: HttpRequest, peer: str) -> None:
         self.request = request
         self.peer = peer
@@ -167,6 +180,8 @@ class PostTransport(Posted):
     Attributes:
         reply: The reply, once there is one.
     """
+
+    __slots__ = ("_progress", "_sending", "_sent", "_unread_time", "_unsent", "reply")
 
     def __init__(self, request: HttpRequest, peer: str) -> None:
         super().__init__(request, peer)

@@ -16,21 +16,21 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from enkaku.errors import ConnectionLost
-from enkaku.transports.base import PeerInfo, Receiver
+from enkaku.transports.base import PeerCredentials, PeerInfo, Receiver
 from enkaku.transports.coalescing import CoalescingWriter
 from enkaku.transports.heap import keep_heap
 from enkaku.transports.lines import Framing, Lines
-from enkaku.transports.write_queue import WriteQueue, WriteTimeout
+from enkaku.transports.write_queue import WriteQueue
 
 from .fork import close_in_children
 from .options import describe_address, peer_credentials, set_keepalive
 from .tls import Tls
 
-__all__ = ["OnOpen", "SocketTransport", "State", "shared_buffer"]
+__all__ = ["OnOpen", "ReadBuffer", "SocketTransport", "State", "shared_buffer"]
 
 
 class State(Enum):
@@ -61,10 +61,22 @@ _UNCONNECTED: Final = "an unconnected peer"
 _READ_SIZE: Final = 256 * 1024  # bytes, the size of asyncio's own reads
 _LONG_READ: Final = 4096  # bytes, from which lines are copied out of the buffer one by one
 
-_buffers: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, bytearray]] = WeakKeyDictionary()
+_buffers: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, "ReadBuffer"]] = WeakKeyDictionary()
 
 
-def shared_buffer(loop: asyncio.AbstractEventLoop) -> bytearray:
+class ReadBuffer(NamedTuple):
+    """The read buffer of an event loop.
+
+    Attributes:
+        whole: Its bytes.
+        view: A view of them, which makes parts without copying.
+    """
+
+    whole: bytearray
+    view: memoryview
+
+
+def shared_buffer(loop: asyncio.AbstractEventLoop) -> ReadBuffer:
     """Return the read buffer of an event loop.
 
     All its sockets can share one: ``buffer_updated`` copies the bytes before another socket can be read.
@@ -72,7 +84,8 @@ def shared_buffer(loop: asyncio.AbstractEventLoop) -> bytearray:
     buffer = _buffers.get(loop)
     if buffer is None:
         keep_heap()
-        buffer = _buffers[loop] = bytearray(_READ_SIZE)
+        whole = bytearray(_READ_SIZE)
+        buffer = _buffers[loop] = ReadBuffer(whole, memoryview(whole))
     return buffer
 
 
@@ -100,7 +113,6 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
 
     __slots__ = (
         "_buffer",
-        "_credentials",
         "_direct",
         "_early_data",
         "_error",
@@ -111,7 +123,6 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         "_message_time",
         "_message_timer",
         "_on_open",
-        "_peer",
         "_reading_paused",
         "_receiver",
         "_state",
@@ -121,8 +132,9 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         "_unfinished",
         "_view",
         "_write_queue",
-        "_write_timeout",
         "_written",
+        "credentials",
+        "peer",
         "writable",
     )
 
@@ -138,6 +150,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         super().__init__(asyncio.get_running_loop(), framing.terminator)
         self._on_open: OnOpen | None = on_open
         self.peer = peer or _UNCONNECTED
+        self.credentials: PeerCredentials | None = None
         self._tls = tls
         self._keepalive = keepalive
         self._framing: Framing = framing(0)
@@ -147,10 +160,8 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._written = 0  # bytes, while not writable
         self.writable = False
-        self._buffer = shared_buffer(self._loop)
-        self._view = memoryview(self._buffer)
-        self._write_timeout = WriteTimeout(self._count_sent, self._fail)
-        self._write_queue = WriteQueue(self._write_timeout)
+        self._buffer, self._view = shared_buffer(self._loop)
+        self._write_queue = WriteQueue(self)
         self._receiver: Receiver | None = None
         self._direct: Receiver | None = None  # gets what is read at once; see _update_direct()
         self._reading_paused = False
@@ -289,7 +300,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         self._framing = type(self._framing)(message_size)
         self._message_time = message_time
         self._message_left = message_time or 0.0
-        self._write_timeout.seconds = unread_time
+        self._write_queue.unread_time = unread_time
         if self._current_state() in _CLOSED:
             if self._early_data:
                 self._loop.call_soon(self._deliver, receiver, self._early_data)
@@ -429,8 +440,13 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         else:
             self._send(self._tls.take_outgoing())
 
-    def _count_sent(self) -> int:
+    def count_sent(self) -> int:
+        """Return the number of bytes that the operating system has accepted while it was not writable."""
         return self._written - self._transport.get_write_buffer_size()
+
+    def on_write_timeout(self, error: Exception) -> None:
+        """End at once: the peer reads nothing."""
+        self._fail(error)
 
     def _send(self, data: bytes) -> None:
         if not self.writable:

@@ -25,6 +25,8 @@ class AsgiFrames:
         send: Sends an event.
     """
 
+    __slots__ = ("_closed", "_receive", "_resumed", "_send")
+
     def __init__(self, receive: AsgiReceive, send: AsgiSend) -> None:
         self._receive: Final = receive
         self._send: Final = send

@@ -17,7 +17,7 @@ from enkaku.transports.base import PeerInfo, Receiver
 from enkaku.transports.coalescing import CoalescingWriter
 from enkaku.transports.heap import keep_heap
 from enkaku.transports.request import HttpRequest
-from enkaku.transports.write_queue import WriteQueue, WriteTimeout
+from enkaku.transports.write_queue import WriteQueue
 
 from .first_step import Rest, Writer
 
@@ -117,6 +117,26 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         request: The handshake that a client has sent; None at the client.
     """
 
+    __slots__ = (
+        "_end_code",
+        "_ending",
+        "_error",
+        "_flushed",
+        "_frames",
+        "_idle",
+        "_lost",
+        "_queue",
+        "_reader",
+        "_receiver",
+        "_rest",
+        "_sent",
+        "_size",
+        "_write_queue",
+        "_writer",
+        "peer",
+        "request",
+    )
+
     def __init__(
         self, frames: Frames, *, peer: str, end_code: int, request: HttpRequest | None = None
     ) -> None:
@@ -137,8 +157,7 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         self._flushed: asyncio.Future[None] | None = None  # while ``close`` waits for that
         self._size = 0
         self._sent = 0
-        self._write_timeout: Final = WriteTimeout(lambda: self._sent, self._fail)
-        self._write_queue: Final = WriteQueue(self._write_timeout)
+        self._write_queue: Final = WriteQueue(self)
         self._ending = False
         self._error: Exception | None = None
         self._lost: Final[asyncio.Future[None]] = self._loop.create_future()
@@ -167,7 +186,7 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
             self._loop.call_soon(receiver.connection_lost, self._error)
             return
         self._receiver = receiver
-        self._write_timeout.seconds = unread_time
+        self._write_queue.unread_time = unread_time
         self._reader = self._loop.create_task(self._frames.receive(self._deliver, message_size))
         context = contextvars.copy_context()
         self._writer = Writer(self._loop.create_task(self._write(), context=context), context)
@@ -352,6 +371,14 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         self._size = 0
         self._report_flushed()
         self._write_queue.release_all()
+
+    def count_sent(self) -> int:
+        """Return the number of bytes of messages that were sent."""
+        return self._sent
+
+    def on_write_timeout(self, error: Exception) -> None:
+        """End at once: the peer reads nothing."""
+        self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
