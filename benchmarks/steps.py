@@ -84,7 +84,14 @@ def line_steps() -> dict[str, Callable[[], object]]:
     }
 
 
-def _ignore(_: object) -> None: ...
+class _Runner:
+    """Ends no calls."""
+
+    def end_at_deadline(self, call: ServerCall) -> None: ...
+
+    def give_up_place(self, call: ServerCall) -> None: ...
+
+    def update_reading(self) -> None: ...
 
 
 def call_steps() -> dict[str, Callable[[], object]]:
@@ -93,17 +100,15 @@ def call_steps() -> dict[str, Callable[[], object]]:
     connection = ConnectionInfo("a client", None)
     loop = asyncio.get_running_loop()
     whole = ServerCapacity(Limits(), lambda: None)
-    capacity = Capacity(whole, calls=10, on_change=lambda: None)
+    capacity = Capacity(whole, calls=10)
     observers, fairness = Observers(), Fairness()
-    context = Context(
-        connection, transport, capacity, observers, fairness, 1024, loop, _ignore, lambda _: None
-    )
+    context = Context(connection, transport, capacity, observers, fairness, 1024, loop, _Runner())
     now = time.monotonic()
     deadlines = Deadlines(list)
     deadlines.wake_at(now + 60)
     observers = Observers([_Counting()])
     call = Call(ECHO, connection, now, None)
-    gate = ReadControl(lambda: None, buffered=1024 * 1024)
+    gate = ReadControl(_Runner(), buffered=1024 * 1024)
     gate.enable_flow_control()
     window = Window(None)
 

@@ -152,6 +152,16 @@ class Lifetime:
         raise AssertionError("unreachable")
 
 
+class Sliced:
+    """A receiver of ``TimeSlices`` that handles messages by a function."""
+
+    def __init__(self, handle: Callable[[Sequence[Any]], None]) -> None:
+        self.messages_received = handle
+
+    def on_slices(self) -> None:
+        pass
+
+
 async def soon(*events: asyncio.Event) -> None:
     """Wait for events, but not for ever."""
     async with asyncio.timeout(WITHIN):

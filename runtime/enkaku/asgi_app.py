@@ -80,7 +80,9 @@ class AsgiApp:
         elif kind == "http":
             await self._ready()
             assert self._http is not None  # noqa: S101 # made with the server
-            await self._http.serve(scope, receive, send)
+            feed = await self._http.answer(scope, receive, send)
+            if feed is not None:
+                await feed.run(send)
         else:
             raise UsageError(f"the ASGI scope {kind!r} is not supported")
 

@@ -78,13 +78,11 @@ class _Feed:
     """A session of a client.
 
     Attributes:
-        name: Its id, which only its client knows.
         transport: Carries its messages.
         session: Serves it.
         named: Whether its client names the session in every message to its calls.
     """
 
-    name: str
     transport: FeedTransport
     session: Session
     named: bool = False
@@ -147,18 +145,15 @@ class HttpApp:
         self._bodies: Final = server.new_capacity()  # of those that are incomplete
         self._waiting = 0  # bytes of bodies that wait for a session which is not read
 
-    async def serve(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
-        """Answer one request."""
-        feed = await self._answer(Exchange(scope, receive, send), scope)
-        if feed is not None:
-            # Here, and not where it was opened: it lasts long, and needs nothing of the request.
-            try:
-                await feed.transport.run(send)
-            finally:
-                await self._end_feed(feed)
+    async def answer(
+        self, scope: Scope, receive: AsgiReceive, send: AsgiSend
+    ) -> FeedTransport | None:
+        """Answer one request.
 
-    async def _answer(self, exchange: Exchange, scope: Scope) -> _Feed | None:
-        """Answer one request; return the feed that its response is to carry on."""
+        Returns:
+            The feed that its response is to carry on, which the caller runs: it lasts long, and needs nothing of the request.
+        """
+        exchange = Exchange(scope, receive, send)
         try:
             if await self._admit(exchange, scope):
                 body = await self._read(exchange)
@@ -243,7 +238,7 @@ class HttpApp:
             return bytes(body)
         return None
 
-    async def _handle(self, exchange: Exchange, scope: Scope, body: bytes) -> _Feed | None:
+    async def _handle(self, exchange: Exchange, scope: Scope, body: bytes) -> FeedTransport | None:
         """Answer a POST whose body was read; return the feed that it has opened."""
         if exchange.headers.get(b"content-type", b"").startswith(_BATCH):
             await self._deliver_batch(exchange, body)
@@ -326,7 +321,7 @@ class HttpApp:
         feed = None if name is None else self._feeds.get(name.decode("latin-1"))
         return feed.session if feed is not None and feed.session.callable else None
 
-    async def _wait_answered(self) -> None:
+    async def wait_answered(self) -> None:
         """Wait until no request is being answered."""
         while self._posts:
             if self._answered is None:
@@ -361,13 +356,14 @@ class HttpApp:
 
     async def _open_feed(
         self, exchange: Exchange, scope: Scope, body: bytes, rid: str
-    ) -> _Feed | None:
+    ) -> FeedTransport | None:
         """Open a session by its first stream or channel; return its feed, whose headers are sent, or None if it was refused."""
         ours = b"enkaku-ext" in exchange.headers
         transport = FeedTransport(
             HttpRequest(scope),
             peer_of(scope, "http"),
-            answered=self._wait_answered,
+            name=str(uuid4()),
+            feeds=self,
             delay=0.0 if ours else _END_DELAY,
         )
         session = self._server.admit(transport)
@@ -378,25 +374,24 @@ class HttpApp:
                 await exchange.refuse(503, "Session limit reached", (_RETRY,))
             return None
         transport.watch(exchange)
-        feed = _Feed(str(uuid4()), transport, session)
-        opened = False
+        opened, name = False, transport.name
         try:
             if not await transport.readable():  # a lifespan may reject the connection
                 await _refuse(exchange, session)
                 return None
-            self._feeds[feed.name] = feed
+            self._feeds[name] = _Feed(transport, session)
             await transport.deliver((body,))  # before the client learns the id, and sends more
-            self._calls.add(rid, feed.name)
-            await exchange.start(200, (*_FEED, (_SESSION, feed.name.encode())))
+            self._calls.add(rid, name)
+            await exchange.start(200, (*_FEED, (_SESSION, name.encode())))
             opened = True
         finally:
             if not opened:
-                await self._end_feed(feed)
-        return feed
+                await transport.finish()
+        return transport
 
-    async def _end_feed(self, feed: _Feed) -> None:
-        self._feeds.pop(feed.name, None)
-        await feed.transport.finish()
+    def remove(self, name: str) -> None:
+        """Handle that a feed has ended. Called by it."""
+        self._feeds.pop(name, None)
 
     async def _to_call(self, exchange: Exchange, typ: str, body: bytes, rid: str | None) -> None:
         """Deliver a message to an open call, whatever it is; an unknown call is no error."""

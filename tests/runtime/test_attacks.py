@@ -21,6 +21,7 @@ from support import (
     WITHIN,
     Lifetime,
     Serving,
+    Sliced,
     facing,
     line,
     raw_client,
@@ -59,7 +60,7 @@ async def test_slices_of_connections_share_one_slice(monkeypatch: pytest.MonkeyP
         return handle
 
     monkeypatch.setattr(fairness, "monotonic", lambda: now)
-    connections = [fairness.TimeSlices[int](handler(name), lambda: None) for name in "abc"]
+    connections = [fairness.TimeSlices[int](Sliced(handler(name))) for name in "abc"]
     for each in connections:
         each.add(range(2 * fairness.CHUNK))
     counts = list[int]()

@@ -342,8 +342,13 @@ def capacity_of(
 
 def one_of(whole: ServerCapacity, changes: list[bool] | None = None) -> Capacity:
     """Return the capacity of a connection, which writes down whether it is paused."""
-    told = [] if changes is None else changes
-    capacity = Capacity(whole, calls=100, on_change=lambda: told.append(capacity.paused))
+
+    class Holder:
+        def on_memory(self) -> None:
+            if changes is not None:
+                changes.append(capacity.paused)
+
+    capacity = Capacity(whole, calls=100, holder=Holder())
     return capacity
 
 

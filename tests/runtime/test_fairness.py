@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from enkaku.flow import fairness
 from enkaku.flow.fairness import CHUNK, TimeSlices, free
-from support import WITHIN
+from support import WITHIN, Sliced
 
 
 class Handling:
@@ -15,7 +15,7 @@ class Handling:
     def __init__(self) -> None:
         self.handled: list[int] = []
         self.on_message: Callable[[], None] = lambda: None
-        self.slices = TimeSlices[int](self._handle, lambda: None)
+        self.slices = TimeSlices[int](Sliced(self._handle))
 
     def _handle(self, batch: Sequence[int]) -> None:
         self.handled.append(batch[0])
@@ -69,7 +69,7 @@ async def test_hold_within_slice_keeps_further_messages_until_release() -> None:
         handled.extend(batch)
         slices.hold()
 
-    slices = TimeSlices[int](handle, lambda: None)
+    slices = TimeSlices[int](Sliced(handle))
     slices.add([*range(3 * CHUNK)])
     await asyncio.sleep(0)
     assert handled == [*range(CHUNK)]

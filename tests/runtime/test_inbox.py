@@ -17,8 +17,13 @@ ITEM = 1000
 
 def control_of(decisions: list[bool] | None = None, *, buffered: int = 10**9) -> ReadControl:
     """Make a control that writes down what it decides."""
-    told = [] if decisions is None else decisions
-    control = ReadControl(lambda: told.append(control.paused), buffered=buffered)
+
+    class Reads:
+        def update_reading(self) -> None:
+            if decisions is not None:
+                decisions.append(control.paused)
+
+    control = ReadControl(Reads(), buffered=buffered)
     return control
 
 

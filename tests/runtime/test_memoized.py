@@ -14,7 +14,7 @@ from enkaku.flow.fairness import TimeSlices
 from enkaku.values import memoized, unions
 from enkaku.values.unions import costly
 from pydantic import Field, TypeAdapter, model_validator
-from support import WITHIN, line, raw_client
+from support import WITHIN, Sliced, line, raw_client
 
 _SECONDS = (
     1  # many times what a value takes; one that is tried in all ways takes minutes, or forever
@@ -340,7 +340,7 @@ def test_slices_defer_handles_rest_in_next_iteration() -> None:
 
     async def main() -> list[int]:
         nonlocal slices
-        slices = TimeSlices[int](handle, lambda: None)
+        slices = TimeSlices[int](Sliced(handle))
         slices.add([*range(100)])
         counts = [len(handled)]
         while slices.waiting:

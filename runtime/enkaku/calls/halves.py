@@ -134,7 +134,7 @@ class Halves:
         self._waiting: list[bytes | Oversized] = []  # of the half that serves calls
         self._waiting_size = 0
         self._delivers = False  # in the next iteration of the event loop, what waits
-        self._slices = TimeSlices(self.messages_received, self._update)
+        self._slices = TimeSlices(self)
         self.paused = False
         self.list_made: Callable[[], Collection[asyncio.Future[Any]]] = tuple
 
@@ -169,6 +169,10 @@ class Halves:
         serving = self._owner if self._at_server else self.guest.receiver
         if serving is not None:
             serving.message_growing(size)
+
+    def on_slices(self) -> None:
+        """Handle that messages wait for a slice of time, or no longer."""
+        self._update()
 
     def connection_lost(self, error: Exception | None) -> None:
         """End both halves, once what was read before is handled."""

@@ -9,6 +9,7 @@ from typing import (
     Literal,
     Never,
     ParamSpec,
+    Protocol,
     TypeAlias,
     TypeVar,
     cast,
@@ -23,7 +24,7 @@ from enkaku.transports.request import HttpRequest
 from .callers import Identity
 from .deadlines import left
 
-__all__ = ["Call", "ConnectionInfo", "Outcome", "State", "StateKey", "Watched"]
+__all__ = ["Call", "ConnectionInfo", "End", "Outcome", "State", "StateKey", "Watched"]
 
 
 class Watched:
@@ -81,6 +82,18 @@ class State:
         return cast(T | D | None, self._values.get(key, default))
 
 
+class End(Protocol):
+    """A session, as the information about its connection needs it."""
+
+    def list_calls(self) -> "Iterable[Call]":
+        """Return the calls that have not ended, oldest first."""
+        ...
+
+    def connect_peer(self) -> object:
+        """Return the connection that makes calls to the other end; None if none can be made."""
+        ...
+
+
 class ConnectionInfo(Watched):
     """A connection, as observers, interceptors and handlers see it.
 
@@ -94,8 +107,7 @@ class ConnectionInfo(Watched):
     """
 
     __slots__ = (
-        "_connect_peer",
-        "_list_calls",
+        "_end",
         "_login",
         "_peer",
         "_state",
@@ -110,11 +122,10 @@ class ConnectionInfo(Watched):
         self,
         peer: str,
         credentials: PeerCredentials | None,
-        list_calls: "Callable[[], Iterable[Call]]" = tuple,
+        end: End | None = None,
         *,
         certificate: Certificate | None = None,
         request: HttpRequest | None = None,
-        connect_peer: "Callable[[], object] | None" = None,
     ) -> None:
         self.peer: Final = peer
         self.credentials: Final = credentials
@@ -122,8 +133,7 @@ class ConnectionInfo(Watched):
         self.request: Final = request
         self.opened: Final = time.monotonic()
         self._state: State | None = None  # made at its first use, since most connections need none
-        self._list_calls = list_calls
-        self._connect_peer = connect_peer
+        self._end = end
         self._peer: ConnectionInfo | None = None  # another connection to it, which carries calls
         self._login: Identity | None = None
 
@@ -173,10 +183,11 @@ class ConnectionInfo(Watched):
         Raises:
             UsageError: The server was made without a way to call its clients, by ``Server()`` itself.
         """
-        connect = (self._peer or self)._connect_peer  # noqa: SLF001 # of the same class
-        if connect is None:
+        end = (self._peer or self)._end  # noqa: SLF001 # of the same class
+        connection = None if end is None else end.connect_peer()
+        if connection is None:
             raise UsageError(f"client(): no calls can be made on this connection to {self.peer}")
-        return cast("Callable[..., T]", make)(connect(), *arguments, **options)
+        return cast("Callable[..., T]", make)(connection, *arguments, **options)
 
     @property
     def state(self) -> State:
@@ -188,7 +199,7 @@ class ConnectionInfo(Watched):
     @property
     def calls(self) -> "tuple[Call, ...]":
         """The calls that have not ended, oldest first; on the server, those whose handlers still run."""
-        return tuple(self._list_calls())
+        return () if self._end is None else tuple(self._end.list_calls())
 
     @property
     def duration(self) -> float:

@@ -73,14 +73,8 @@ class ServingSession(_PairedSession):
         connect_peer: Callable[[], object] | None,
         signer: "Signer | None",
     ) -> None:
-        info = ConnectionInfo(
-            transport.peer,
-            transport.credentials,
-            self._list_calls,
-            certificate=transport.certificate,
-            connect_peer=connect_peer,
-        )
-        super().__init__(transport, limits, observers, on_lost, info, signer)
+        self._connect_peer = connect_peer
+        super().__init__(transport, limits, observers, on_lost, signer=signer)
         self._served = served
         halves = self._halves = Halves(
             transport, self, self._read_by, at_server=False, most=limits.window
@@ -102,6 +96,10 @@ class ServingSession(_PairedSession):
             self._served.connected(self._halves.replace_guest(), self.info)
         else:
             self._halves.end_guest(None)
+
+    def connect_peer(self) -> object:
+        """Return the connection, for a handler."""
+        return None if self._connect_peer is None else self._connect_peer()
 
     def _read_by(self, reader: PausesReading) -> None:
         self.reader = reader

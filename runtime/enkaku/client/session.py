@@ -243,16 +243,11 @@ class ClientSession:
     ) -> None:
         self.loop: Final = asyncio.get_running_loop()
         self.info: Final = info or ConnectionInfo(
-            transport.peer,
-            transport.credentials,
-            self._list_calls,
-            certificate=transport.certificate,
+            transport.peer, transport.credentials, self, certificate=transport.certificate
         )
         self.limits: Final = limits
         self.observers: Final = observers
-        self.reading: Final = ReadControl(
-            self._update_reading, buffered=limits.buffered, stall=limits.stall
-        )
+        self.reading: Final = ReadControl(self, buffered=limits.buffered, stall=limits.stall)
         self.deadlines: Final = Deadlines(self._list_open)
         self.flow_control: Literal["unknown", "yes", "no"] = "unknown"
         self.write: Final = _writer(transport, signer)
@@ -267,7 +262,7 @@ class ClientSession:
         self._ping_rid = _PING
         self._rids = map(str, count(1))
         self._calls: dict[str, OpenCall] = {}
-        self._slices = TimeSlices(self.messages_received, self._on_slices)
+        self._slices = TimeSlices(self)
         self._failed: list[tuple[str, EnkakuError]] = []  # calls, once what waits is handled
         self.is_open = True
         self.is_new = True
@@ -663,20 +658,26 @@ class ClientSession:
         self.observers.connection_lost(self.info, reason if cause is None else f"{reason}: {cause}")
         self._on_lost(self)
 
-    def _list_calls(self) -> Iterable[Call]:
+    def list_calls(self) -> Iterable[Call]:
+        """Return the calls that have not ended. Called by the information about the connection."""
         return (opened.info for opened in self._calls.values())
 
     def _list_open(self) -> Iterable[OpenCall]:
         return self._calls.values()
 
-    def _on_slices(self) -> None:
-        self._update_reading()
+    def connect_peer(self) -> object:
+        """Return None: the server cannot be called by a handler that there is not."""
+
+    def on_slices(self) -> None:
+        """Handle that messages wait for a slice of time, or no longer."""
+        self.update_reading()
         if self._failed and not self._slices.waiting:
             failed, self._failed = self._failed, []
             for rid, error in failed:
                 self.fail_call(rid, error)
 
-    def _update_reading(self) -> None:
+    def update_reading(self) -> None:
+        """Read, or not: what there is to wait for has changed."""
         if self.reading.paused or self._slices.waiting:
             self.reader.pause_reading()
         else:

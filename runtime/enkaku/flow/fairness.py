@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["CHUNK", "SLICE", "STREAK", "Fairness", "TimeSlices", "free"]
+__all__ = ["CHUNK", "SLICE", "STREAK", "Fairness", "Sliced", "TimeSlices", "free"]
 
 STREAK: Final = 64
 """How many items a task may send or take without yielding."""
@@ -54,6 +54,7 @@ SLICE: Final = 0.005
 """How many seconds the messages of large reads may take in one iteration of the event loop."""
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 def free(values: list[Any] | deque[Any]) -> None:
@@ -123,15 +124,23 @@ def _rotation_of(loop: asyncio.AbstractEventLoop) -> _Rotation:
     return rotation
 
 
+class Sliced(Protocol[T_contra]):
+    """A receiver whose messages are handled in slices of time."""
+
+    def messages_received(self, batch: Sequence[T_contra], /) -> None:
+        """Handle at most ``CHUNK`` messages; call ``TimeSlices.defer`` to handle some of them later."""
+
+    def on_slices(self) -> None:
+        """Handle that ``TimeSlices.waiting`` has changed."""
+
+
 class TimeSlices(Generic[T]):
     """Handles the messages of a connection in slices of time.
 
     Args:
-        handle: Handles at most ``CHUNK`` messages; calls ``defer`` to handle some of them later.
-        on_change: Called when ``waiting`` has changed.
+        receiver: Handles them.
 
     Attributes:
-        has_time: Returns whether this iteration of the event loop has time for a message that may take long.
         waiting: Whether messages wait. Those that come meanwhile are to be added, too.
         held: Whether they wait for ``release``.
     """
@@ -140,30 +149,28 @@ class TimeSlices(Generic[T]):
         "_batches",
         "_cleared",
         "_deferred",
-        "_handle",
-        "_on_change",
+        "_receiver",
         "_rotation",
         "_running",
         "_then",
-        "has_time",
         "held",
         "waiting",
     )
 
-    def __init__(
-        self, handle: Callable[[Sequence[T]], None], on_change: Callable[[], None]
-    ) -> None:
+    def __init__(self, receiver: Sliced[T]) -> None:
         self.waiting = False
         self.held = False
-        self._handle: Final = handle
-        self._on_change: Final = on_change
+        self._receiver: Final = receiver
         self._rotation: Final = _rotation_of(asyncio.get_running_loop())
-        self.has_time: Final = self._rotation.has_time
         self._batches: list[Sequence[T]] = []
         self._then: Callable[[], None] | None = None
         self._running = False
         self._cleared = False
         self._deferred: Sequence[T] = ()
+
+    def has_time(self) -> bool:
+        """Return whether this iteration of the event loop has time for a message that may take long."""
+        return self._rotation.has_time()
 
     def add(self, batch: Sequence[T]) -> None:
         """Handle messages: now, or in the slices that follow."""
@@ -185,7 +192,7 @@ class TimeSlices(Generic[T]):
         if rest:
             self._batches.append(rest)
             self._wait()
-            self._on_change()
+            self._receiver.on_slices()
 
     def hold(self) -> None:
         """Handle nothing more until ``release``."""
@@ -222,7 +229,7 @@ class TimeSlices(Generic[T]):
             self._batches.insert(0, rest)
         if self._batches:
             self._wait()
-        self._on_change()
+        self._receiver.on_slices()
         if self._then is not None and not self.waiting:
             then, self._then = self._then, None
             then()
@@ -230,11 +237,11 @@ class TimeSlices(Generic[T]):
     def _run(self, batch: Sequence[T]) -> Sequence[T]:
         """Handle messages until the slice ends; return those that are left."""
         for start in range(0, len(batch), CHUNK):
-            if self.held or not self.has_time():
+            if self.held or not self._rotation.has_time():
                 return batch[start:]
             self._running = True
             try:
-                self._handle(batch[start : start + CHUNK])
+                self._receiver.messages_received(batch[start : start + CHUNK])
             finally:
                 self._running, rest, self._deferred = False, self._deferred, ()
                 cleared, self._cleared = self._cleared, False

@@ -17,7 +17,7 @@ Inboxes with an overflow policy (``"latest"``, ``"drop_oldest"``) drop items ins
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from enkaku.errors import InboxOverflow, UsageError
 
@@ -25,16 +25,23 @@ from .fairness import STREAK
 from .overflow import BoundedQueue, WhenFull
 from .send_window import EARLY
 
-__all__ = ["NOTHING", "End", "Inbox", "ReadControl"]
+__all__ = ["NOTHING", "End", "Inbox", "ReadControl", "Reads"]
 
 _LEAST_WINDOW: Final = 4096
+
+
+class Reads(Protocol):
+    """What reads a connection: a session, or its part."""
+
+    def update_reading(self) -> None:
+        """Handle that ``ReadControl.paused`` has changed."""
 
 
 class ReadControl:
     """Decides whether a connection is read, for its inboxes, and counts what they buffer together.
 
     Args:
-        on_change: Called when ``paused`` has changed.
+        reads: What reads the connection.
         buffered: How many bytes all inboxes may hold together.
         stall: After how many seconds without an item taken reading resumes all the same: the peer's
             abort, its next call or its end may be behind the items. None is never.
@@ -50,7 +57,7 @@ class ReadControl:
 
     __slots__ = (
         "_buffered",
-        "_on_change",
+        "_reads",
         "_reserved",
         "_stall",
         "_stalled",
@@ -64,16 +71,14 @@ class ReadControl:
         "waiters",
     )
 
-    def __init__(
-        self, on_change: Callable[[], None], *, buffered: int, stall: float | None = None
-    ) -> None:
+    def __init__(self, reads: Reads, *, buffered: int, stall: float | None = None) -> None:
         self.paused = False
         self.flow_control = False
         self.unread = 0
         self.capacity = buffered
         self.full = 0
         self.waiters = 0
-        self._on_change = on_change
+        self._reads = reads
         self._buffered = buffered
         self._reserved = 0
         self._stall = stall
@@ -129,7 +134,7 @@ class ReadControl:
         if paused != self.paused:
             self.paused = paused
             self._restart_timer()
-            self._on_change()
+            self._reads.update_reading()
 
     def _restart_timer(self) -> None:
         if self._timer is not None:

@@ -60,7 +60,7 @@ class Window:
         self.reserving = 0
         self._size = self.free  # what is free when nothing is outstanding
         self._lock: asyncio.Lock | None = None  # until a sender has to wait
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[None]] | None = None  # as long as none waits
 
     def fits(self, size: int) -> bool:
         """Return whether an item may be sent now. One larger than the window may if nothing is outstanding."""
@@ -110,17 +110,18 @@ class Window:
     async def wait(self) -> None:
         """Wait for the next ``wake``. The task that has waited longest is woken first."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiters = self._waiters = self._waiters or []
+        waiters.append(waiter)
         try:
             await waiter
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if waiter in waiters:
+                waiters.remove(waiter)
 
     def wake(self) -> None:
         """Wake all senders that wait: bytes were granted, or the call takes no more items."""
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 

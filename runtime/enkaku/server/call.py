@@ -12,7 +12,7 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 from enkaku._checks import require_loop
 from enkaku.calls.deadlines import Block, scope
@@ -34,6 +34,7 @@ __all__ = [
     "TAKES_ITEMS",
     "Absence",
     "Context",
+    "EndsCalls",
     "ServerCall",
     "StreamCall",
     "UntilClosed",
@@ -114,6 +115,17 @@ _ASKED: Final = frozenset({ServerState.CLOSING, ServerState.STOPPING})
 _NO_ITEMS: Final = frozenset({Step.HALF_CLOSE, Step.CLOSE, Step.FINISH})  # of the client any more
 
 
+class EndsCalls(Protocol):
+    """What runs the handlers of a session."""
+
+    def end_at_deadline(self, call: "ServerCall") -> None:
+        """End a call whose deadline has passed."""
+
+    def give_up_place(self, call: "ServerCall") -> Callable[[object], None] | None:
+        """Let the handler of a call need no place, since it waits for a call to its own peer."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What the calls of a session share.
@@ -126,8 +138,7 @@ class Context:
         fairness: Counts the items that handlers send without waiting.
         send_buffer: How many bytes of items each call may buffer.
         loop: The event loop that they belong to.
-        end_at_deadline: Ends one whose deadline has passed.
-        give_up_place: Lets the handler of one need no place, since it waits for a call to its own peer.
+        runner: Runs their handlers.
     """
 
     connection: ConnectionInfo
@@ -137,8 +148,7 @@ class Context:
     fairness: Fairness
     send_buffer: int
     loop: asyncio.AbstractEventLoop
-    end_at_deadline: "Callable[[ServerCall], None]"
-    give_up_place: "Callable[[ServerCall], Callable[[object], None] | None]"
+    runner: EndsCalls
 
 
 class ServerCall(Call):
@@ -214,12 +224,13 @@ class ServerCall(Call):
 
     def give_up_place(self, connection: object) -> Callable[[object], None] | None:
         """Need no place among the handlers while the handler waits for a call on this connection."""
-        return self.context.give_up_place(self) if self.connection.leads_to(connection) else None
+        leads = self.connection.leads_to(connection)
+        return self.context.runner.give_up_place(self) if leads else None
 
     def on_deadline(self) -> None:
         """End with ``EK05``, unless the call has been answered. Called by the deadline timer."""
         if self.state < ServerState.ENDED:
-            self.context.end_at_deadline(self)
+            self.context.runner.end_at_deadline(self)
 
     def release(self) -> None:
         """Return what was reserved of the connection's buffers: the handler has ended. Called by the session."""

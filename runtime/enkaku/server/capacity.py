@@ -15,12 +15,21 @@ another one can make a call.
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from enkaku.limits import Limits
 from enkaku.wire.tally import VALUES_MAX, Tally, tally
 
-__all__ = ["CALL_SIZE", "PER_BYTE", "SMALL", "Capacity", "ServerCapacity", "decoded_size", "kept"]
+__all__ = [
+    "CALL_SIZE",
+    "PER_BYTE",
+    "SMALL",
+    "Capacity",
+    "Holder",
+    "ServerCapacity",
+    "decoded_size",
+    "kept",
+]
 
 CALL_SIZE: Final = 2048
 """Bytes of a call, its task, and the frames of its handler."""
@@ -120,13 +129,13 @@ class ServerCapacity:
             self.close()
             paused, self.paused = self.paused, {}
             for each in paused:
-                each.on_change()
+                each.report_paused()
 
     def pause(self, holder: "Capacity") -> None:
         """Do not read a connection until memory was freed."""
         if holder not in self.paused:
             self.paused[holder] = None
-            holder.on_change()
+            holder.report_paused()
         if self._timer is None:
             self._start_timer()
 
@@ -150,13 +159,20 @@ class ServerCapacity:
             self._start_timer()
 
 
+class Holder(Protocol):
+    """Whose use is counted: a session."""
+
+    def on_memory(self) -> None:
+        """Handle that ``Capacity.paused`` has changed."""
+
+
 class Capacity:
     """What one connection uses.
 
     Args:
         whole: The capacity of the server.
         calls: How many requests, streams and channels may be open.
-        on_change: Called when ``paused`` has changed.
+        holder: The session of the connection; None if nothing is to be paused.
 
     Attributes:
         open: How many calls are open.
@@ -169,15 +185,15 @@ class Capacity:
         "_calls",
         "_unfinished",
         "held",
-        "on_change",
+        "holder",
         "open",
         "whole",
     )
 
-    def __init__(self, whole: ServerCapacity, *, calls: int, on_change: Callable[[], None]) -> None:
+    def __init__(self, whole: ServerCapacity, *, calls: int, holder: Holder | None = None) -> None:
         self.open = 0
         self.held = 0
-        self.on_change: Final = on_change
+        self.holder: Final = holder
         self._calls: Final = calls
         self.whole: Final = whole
         self._unfinished = 0
@@ -187,6 +203,11 @@ class Capacity:
     def paused(self) -> bool:
         """Whether the connection should not be read until memory was freed."""
         return self in self.whole.paused
+
+    def report_paused(self) -> None:
+        """Notify the session that ``paused`` has changed."""
+        if self.holder is not None:
+            self.holder.on_memory()
 
     def claim(self) -> bool:
         """Count one more open call; return whether it may be opened."""

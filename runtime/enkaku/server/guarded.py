@@ -71,6 +71,7 @@ class GuardedSession(Session):
         policy: The options and limits of the server.
         gate: Admits calls.
         on_call_end: Called whenever a handler has ended while the session stops.
+        on_end: Called when the session has ended.
         info: The connection, as observers see it, if a client's session has it, too.
         posts: Those of its address, if the connection is one POST.
     """
@@ -86,10 +87,13 @@ class GuardedSession(Session):
         *,
         gate: Gate,
         on_call_end: Callable[[], None],
+        on_end: Callable[[Session], None],
         info: ConnectionInfo | None = None,
         posts: Posts | None = None,
     ) -> None:
-        super().__init__(transport, policy, on_call_end=on_call_end, info=info, posts=posts)
+        super().__init__(
+            transport, policy, on_call_end=on_call_end, on_end=on_end, info=info, posts=posts
+        )
         self._gate: Final = gate
         self._bucket: Final = gate.next_bucket() if posts is None else f"address {posts.host}"
         self._signed: SignedMessage | None = None  # the message that is being handled
@@ -155,9 +159,7 @@ class GuardedSession(Session):
         else:
             super()._event(message, header, size)
 
-    def _begin(
-        self, procedure: str, header: Header
-    ) -> Admission:  # noqa: ARG002 # its metadata comes next
+    def _begin(self, procedure: str, header: Header) -> Admission:  # its metadata comes next
         metadata = _NO_METADATA
         return self._gate.begin(procedure, self._signed, metadata, self.info, self._bucket)
 

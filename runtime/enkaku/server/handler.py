@@ -35,6 +35,9 @@ def sole(error: BaseException) -> BaseException:
 class ServerStream(Generic[Receive]):
     """The server's end of a stream: sends items to the client."""
 
+    # With a dictionary only if a program gives it attributes of its own.
+    __slots__ = ("__dict__", "__weakref__", "_call", "_receive", "_when_full")
+
     def __init__(self, call: StreamCall, receive: Slot[Receive]) -> None:
         self._when_full: WhenFull = "wait"
         self._call = call

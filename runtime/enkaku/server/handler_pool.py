@@ -85,7 +85,7 @@ class HandlerQueue:
         self._pool: Final = pool
         self._most: Final = most
         self._running = 0
-        self._calls: dict[ServerCall, Callable[[], None]] = {}
+        self._calls: dict[ServerCall, Callable[[], None]] | None = None  # until one waits
 
     def claim(self) -> bool:
         """Claim a free handler; return whether there is one, and no call waits for it."""
@@ -123,6 +123,8 @@ class HandlerQueue:
             call: The call. Its size is that of the message that opened it.
             start: Starts its handler.
         """
+        if self._calls is None:
+            self._calls = {}
         self._calls[call] = start
         self.size += _CALL_SIZE + call.bytes_received
         if self._running < self._most:
@@ -130,7 +132,7 @@ class HandlerQueue:
 
     def discard(self, call: ServerCall) -> bool:
         """Remove a call that waits; return whether it did."""
-        if self._calls.pop(call, None) is None:
+        if self._calls is None or self._calls.pop(call, None) is None:
             return False
         self.size -= _CALL_SIZE + call.bytes_received
         if not self._calls:
@@ -140,7 +142,7 @@ class HandlerQueue:
 
     def start_first(self) -> None:
         """Start the call that has waited longest. Called by the pool, which has a free handler."""
-        if self._running >= self._most:
+        if not self._calls or self._running >= self._most:
             return  # handlers have taken their places back meanwhile; the next that ends lines up again
         call = next(iter(self._calls))
         start = self._calls.pop(call)

@@ -11,10 +11,10 @@ the memory of the server is used up. It resumes when none is left.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from enum import IntEnum, auto
-from typing import Final
+from typing import Final, Protocol
 
 from enkaku._checks import enter_block
 from enkaku.calls.deadlines import scope
@@ -30,7 +30,7 @@ from enkaku.transports.base import PausesReading, Receiver, Transport
 from .capacity import Capacity
 from .handler import sole
 
-__all__ = ["Lifecycle", "Pause"]
+__all__ = ["Lifecycle", "Pause", "Served"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
@@ -82,6 +82,13 @@ _PHASES: Final[Mapping[tuple[Phase, _Event], Phase]] = {
 }
 
 
+class Served(Receiver, Protocol):
+    """The session of a connection."""
+
+    def on_end(self) -> None:
+        """Handle that the connection has ended, its handlers, and its lifespan."""
+
+
 class Lifecycle:
     """Reads a connection, or pauses, and ends it.
 
@@ -91,7 +98,7 @@ class Lifecycle:
         capacity: What the connection uses.
         lifespans: The context managers that the connection lives in; the first is outermost.
         observers: Their ``log`` limits what is logged.
-        list_calls: Returns the calls whose handlers run.
+        running: The calls whose handlers run.
         info: The connection, as observers and handlers see it.
 
     Attributes:
@@ -101,30 +108,31 @@ class Lifecycle:
         rejected: Whether the lifespan has rejected the connection.
         failed: Whether the lifespan has failed.
         lost: Whether the transport has ended.
-        idle: The idle timeout, with the time of the client's last call.
+        last_active: The time of the client's last call, by ``time.monotonic()``.
         watches_idle: Whether a limit ends the connection when the client sends nothing.
-        ended: Done when the connection is lost, the last handler has ended, and its lifespan was left.
     """
 
     __slots__ = (
         "_capacity",
+        "_ended",
         "_finishing",
         "_halves",
         "_heard",
+        "_idle",
         "_left",
         "_lifespans",
         "_limits",
-        "_list_calls",
         "_living",
         "_log",
         "_pauses",
         "_phase",
         "_reader",
+        "_running",
+        "_session",
         "_transport",
-        "ended",
         "failed",
-        "idle",
         "info",
+        "last_active",
         "lost",
         "reading",
         "reason",
@@ -140,14 +148,12 @@ class Lifecycle:
         *,
         lifespans: Sequence[Lifespan],
         observers: Observers,
-        list_calls: Callable[[], Collection[Call]],
+        running: Collection[Call],
         info: ConnectionInfo,
     ) -> None:
         self.info: Final = info
-        self.reading: Final = ReadControl(
-            self._on_inboxes, buffered=limits.buffered, stall=limits.stall
-        )
-        self.ended: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
+        self.reading: Final = ReadControl(self, buffered=limits.buffered, stall=limits.stall)
+        self.last_active = time.monotonic()
         self.reason = ""
         self.rejected = False
         self.failed = False
@@ -160,21 +166,31 @@ class Lifecycle:
         self._capacity = capacity
         self._lifespans = lifespans
         self._log = observers.log
-        self._list_calls = list_calls
-        self.idle: Final = IdleTimer(self._on_idle)
-        self.idle.last = time.monotonic()
+        self._running = running
+        self._session: Served | None = None
+        self._idle: IdleTimer | None = None  # if a limit needs it
         self._heard = False  # something of the client
         self._phase = Phase.ENTERING
         self._pauses = _NO_PAUSES
         self._living: asyncio.Task[None] | None = None  # in the lifespan
         self._left: asyncio.Event | None = None  # ends that task
-        self._finishing: list[asyncio.Task[None]] = []  # wait until messages are sent
+        self._finishing: tuple[asyncio.Task[None], ...] = ()  # wait until messages are sent
+        self._ended: asyncio.Future[None] | None = None  # while somebody waits for the end
 
-    def start(self, receiver: Receiver) -> None:
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done when the connection is lost, the last handler has ended, and its lifespan was left."""
+        if self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
+            if self._phase is Phase.ENDED:
+                self._ended.set_result(None)
+        return self._ended
+
+    def start(self, session: Served) -> None:
         """Begin to read; with a lifespan, once that has been entered."""
-        limits = self._limits
+        limits, self._session = self._limits, session
         self._transport.start(
-            receiver,
+            session,
             message_size=limits.message_size,
             message_time=limits.message_time,
             unread_time=limits.unread_time,
@@ -195,11 +211,12 @@ class Lifecycle:
 
     def on_activity(self) -> None:
         """Restart the idle timeout: something was received."""
-        if self._heard:
-            self.idle.last = time.monotonic()
-        else:
+        self.last_active = time.monotonic()
+        if not self._heard:
             self._heard = True
-            self.idle.restart(self._limits.idle)
+            self._restart_idle(self._limits.idle)
+        elif self._idle is not None:
+            self._idle.last = self.last_active
 
     def check_backlog(self) -> None:
         """Pause reading if the client leaves too many replies unread."""
@@ -241,7 +258,7 @@ class Lifecycle:
         if self._living is not None and self._phase is Phase.ENTERING:
             self._living.cancel()
         self._step(_Event.LOST)
-        self.idle.restart(None)
+        self._restart_idle(None)
         self.reading.close()
         if self._transport.buffered:
             # A client that has ended its side may still read: the rest is sent, for a bounded time.
@@ -252,12 +269,12 @@ class Lifecycle:
         """Handle that a handler has ended: the connection may be unused now, or idle from now on."""
         if self.lost:
             self.check_unused()
-        elif self.watches_idle:
-            self.idle.last = time.monotonic()
+        elif self._idle is not None:
+            self._idle.last = self.last_active = time.monotonic()
 
     def check_unused(self) -> None:
         """Leave the lifespan if the connection is lost, no handler runs, and no message is being sent."""
-        if self._phase is Phase.LOST and not self._list_calls() and not self._finishing:
+        if self._phase is Phase.LOST and not self._running and not self._finishing:
             self._step(_Event.UNUSED)
 
     async def stop(self) -> None:
@@ -277,7 +294,7 @@ class Lifecycle:
             return
         self._phase, self.lost = phase, phase >= Phase.LOST
         if phase is Phase.OPEN:
-            self.idle.restart(self._limits.first_byte)
+            self._restart_idle(self._limits.first_byte)
         elif phase is Phase.FAILED:
             self.drop("its lifespan failed")
         elif phase is Phase.LEAVING:
@@ -287,9 +304,19 @@ class Lifecycle:
                 self._left.set()
         elif phase is Phase.ENDED:
             self._capacity.close()
-            self.ended.set_result(None)
+            if self._session is not None:
+                asyncio.get_running_loop().call_soon(self._session.on_end)
+            if self._ended is not None:
+                self._ended.set_result(None)
 
-    def _on_inboxes(self) -> None:
+    def _restart_idle(self, seconds: float | None) -> None:
+        if self._idle is None and seconds is not None:
+            self._idle = IdleTimer(self._on_idle)
+        if self._idle is not None:
+            self._idle.restart(seconds)
+
+    def update_reading(self) -> None:
+        """Pause reading while the inboxes are full. Called by ``reading``."""
         if self.reading.paused:
             self.pause(Pause.INBOXES)
         else:
@@ -299,7 +326,7 @@ class Lifecycle:
         if self._halves is not None and self._halves.list_made():
             return  # whoever calls the client bounds how long that may take
         # A client that was read and not handled yet is not silent.
-        if not self._list_calls() and self._pauses.isdisjoint(_UNHANDLED):
+        if not self._running and self._pauses.isdisjoint(_UNHANDLED):
             self.drop("the client was silent for too long")
 
     async def _live(self, left: asyncio.Event) -> None:
@@ -347,9 +374,9 @@ class Lifecycle:
     def _finish(self, sending: Coroutine[None, None, None]) -> None:
         """Run what the connection waits for before it ends."""
         task = asyncio.get_running_loop().create_task(sending)
-        self._finishing.append(task)
+        self._finishing = (*self._finishing, task)
         task.add_done_callback(self._on_finished)
 
     def _on_finished(self, task: asyncio.Task[None]) -> None:
-        self._finishing.remove(task)
+        self._finishing = tuple(each for each in self._finishing if each is not task)
         self.check_unused()

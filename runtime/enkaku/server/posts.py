@@ -4,10 +4,9 @@ Without this, each of them would be a client that uses nothing, for which a tent
 an address, that of a proxy: so ``Limits.handlers`` does not bound what one address may run.
 """
 
-from collections.abc import Callable
 from typing import Final
 
-from .capacity import Capacity
+from .capacity import Capacity, Holder
 from .handler_pool import HandlerQueue
 from .shared import Policy
 
@@ -48,13 +47,13 @@ class PostCapacity(Capacity):
     Args:
         posts: Those of its address.
         policy: The options and limits of the server.
-        on_change: Called when ``paused`` has changed.
+        holder: The session of the POST.
     """
 
     __slots__ = ("_posts",)
 
-    def __init__(self, posts: Posts, policy: Policy, *, on_change: Callable[[], None]) -> None:
-        super().__init__(policy.capacity, calls=policy.limits.calls, on_change=on_change)
+    def __init__(self, posts: Posts, policy: Policy, *, holder: Holder) -> None:
+        super().__init__(policy.capacity, calls=policy.limits.calls, holder=holder)
         self._posts: Final = posts
 
     def claim(self) -> bool:

@@ -154,7 +154,7 @@ class ErrorReplies:
         self._transport = transport
         self._connection = connection
         self._policy = policy
-        self._invalid = InvalidMessages(connection, policy.observers, logger)
+        self._invalid: InvalidMessages | None = None  # until there is one
         self.reports = 0
 
     def send(self, rid: str, reply: ErrorReply) -> None:
@@ -180,7 +180,7 @@ class ErrorReplies:
     def undecodable(self, error: InvalidMessage) -> bool:
         """Report a message that could not be decoded; return whether there were too many."""
         self.invalid(error.rid, str(error))
-        return self._invalid.exceed(self._policy.limits.invalid)
+        return self._list_invalid().exceed(self._policy.limits.invalid)
 
     def value(self, rid: str, error: DecodeError) -> None:
         """Reply that a value was rejected by its schema."""
@@ -211,12 +211,17 @@ class ErrorReplies:
     def report(self, reason: str) -> None:
         """Report what the client did wrong."""
         self.reports += 1
-        self._invalid.report(reason)
+        self._list_invalid().report(reason)
 
     def report_value(self, error: DecodeError) -> None:
         """Report a value that its schema rejects."""
         self.reports += 1
-        self._invalid.report(str(error), f"{error.slot}: {error.brief}")
+        self._list_invalid().report(str(error), f"{error.slot}: {error.brief}")
+
+    def _list_invalid(self) -> InvalidMessages:
+        if self._invalid is None:
+            self._invalid = InvalidMessages(self._connection, self._policy.observers, logger)
+        return self._invalid
 
     def failure(self, procedure: str, what: str, error: Exception) -> None:
         """Log that reading a value failed, for which the client is not to blame."""

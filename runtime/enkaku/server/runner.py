@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from enkaku.calls.deadlines import left, scope
 from enkaku.calls.info import Outcome
@@ -28,7 +28,7 @@ from .posts import Posts
 from .replies import describe, log_failure
 from .shared import Policy
 
-__all__ = ["Runner"]
+__all__ = ["Runner", "RunsHandlers"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
@@ -51,6 +51,16 @@ class _Pause:
 _PAUSE: Final = cast(Awaitable[None], _Pause())
 
 
+class RunsHandlers(Protocol):
+    """The session of a runner."""
+
+    def on_handler_end(self) -> None:
+        """Handle that a handler has ended."""
+
+    def on_event_start(self) -> None:
+        """Handle that the handler of an event begins that had to wait."""
+
+
 class Runner:
     """Runs the handlers of a session, each in a task of its own, and sends what ends their calls.
 
@@ -58,8 +68,7 @@ class Runner:
         transport: Sends the replies.
         policy: The options and limits of the server.
         capacity: What the connection uses.
-        on_end: Called whenever a handler has ended.
-        on_event_start: Called whenever the handler of an event begins that had to wait.
+        session: The session.
         posts: What the session has in common with others, if it is one POST.
 
     Attributes:
@@ -82,8 +91,7 @@ class Runner:
         "_interceptors",
         "_loop",
         "_observers",
-        "_on_end",
-        "_on_event_start",
+        "_session",
         "_timers",
         "_transport",
         "by_rid",
@@ -102,8 +110,7 @@ class Runner:
         policy: Policy,
         capacity: Capacity,
         *,
-        on_end: Callable[[], None],
-        on_event_start: Callable[[], None],
+        session: RunsHandlers,
         posts: Posts | None = None,
     ) -> None:
         limits = policy.limits
@@ -128,10 +135,9 @@ class Runner:
         self._observers = policy.observers
         self._deadlines = policy.deadlines
         self._interceptors = policy.interceptors
-        self._on_end = on_end
-        self._on_event_start = on_event_start
+        self._session = session
         self.running: dict[ServerCall, None] = {}
-        self._timers: dict[ServerCall, asyncio.TimerHandle] = {}
+        self._timers: dict[ServerCall, asyncio.TimerHandle] | None = None  # until there is one
         self.draining = False
         self.stopping = False
         self.cancelled = False
@@ -165,7 +171,7 @@ class Runner:
     def _begin_late(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         self._begin(call, route, arguments)
         if not call.answered:
-            self._on_event_start()
+            self._session.on_event_start()
 
     def _begin(self, call: ServerCall, route: Route, arguments: tuple[object, ...]) -> None:
         serving = self._serve(call, route, arguments)
@@ -244,7 +250,7 @@ class Runner:
             self._cancel(call)
         elif call in self.running:
             self._end(call)
-            self._on_end()
+            self._session.on_handler_end()
 
     def cancel_all(self) -> None:
         """Cancel every handler, and start no more; each caller gets the error that the server stops."""
@@ -319,7 +325,7 @@ class Runner:
                 self._end(call)
                 if type(call) is ServerCall and not (call.absence and call.absence.calls):
                     self._queue_of(call).release()
-                self._on_end()
+                self._session.on_handler_end()
 
     def _reply_result(self, call: ServerCall, val: bytes | None) -> None:
         message = encode_result(call.rid, val)
@@ -342,7 +348,7 @@ class Runner:
         if self.stopping:
             self._check_emptied()
         self.requests.release()
-        self._on_end()
+        self._session.on_handler_end()
 
     def _reply_failure(self, call: ServerCall, error: Exception) -> None:
         try:
@@ -418,7 +424,7 @@ class Runner:
             if call.state < ServerState.ENDED:
                 self._reply_unfinished(call, None)
             self._end(call)
-            self._on_end()
+            self._session.on_handler_end()
 
     def _on_close_timeout(self, call: ServerCall) -> None:
         if call.task is not None:  # else it still waits for a free handler
@@ -445,9 +451,11 @@ class Runner:
         self, call: ServerCall, seconds: float, on_timeout: Callable[[ServerCall], None]
     ) -> None:
         self._drop_timer(call)
+        if self._timers is None:
+            self._timers = {}
         self._timers[call] = self._loop.call_later(seconds, partial(on_timeout, call))
 
     def _drop_timer(self, call: ServerCall) -> None:
-        timer = self._timers.pop(call, None)
+        timer = None if self._timers is None else self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()

@@ -142,6 +142,9 @@ class Server:
         self._aborted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
         self._call_ended: asyncio.Event | None = None  # the next one, once the server drains
+        # Each is one object for all sessions.
+        self._on_call_end: Final = self._report_progress
+        self._on_session_end: Final = self._disconnected
 
     def __repr__(self) -> str:
         if self.stopping:
@@ -315,10 +318,14 @@ class Server:
         else:
             posts = self._posts_of(transport) if brief else None
             session = self._make_session(
-                transport, self._policy, on_call_end=self._report_progress, posts=posts, info=info
+                transport,
+                self._policy,
+                on_call_end=self._on_call_end,
+                on_end=self._on_session_end,
+                posts=posts,
+                info=info,
             )
             self._sessions[session] = None
-            session.ended.add_done_callback(partial(self._disconnected, session))
             if posts is not None:
                 self._brief += 1
                 session.call_through(through)
@@ -342,7 +349,7 @@ class Server:
 
     def new_capacity(self) -> Capacity:
         """Return what counts memory that belongs to no connection yet. It is ``paused`` while too much is held."""
-        return Capacity(self._policy.capacity, calls=0, on_change=lambda: None)
+        return Capacity(self._policy.capacity, calls=0)
 
     def _drop_silent(self) -> bool:
         """End the connection that was silent for longest, and has no open call; return whether there is one."""
@@ -426,7 +433,7 @@ class Server:
     def _list_open_calls(self) -> Iterable[ServerCall]:
         return (call for session in self._sessions for call in session.running)
 
-    def _disconnected(self, session: Session, _: asyncio.Future[None]) -> None:
+    def _disconnected(self, session: Session) -> None:
         del self._sessions[session]
         self._policy.observers.connection_lost(session.info, session.reason)
         if self._alone:

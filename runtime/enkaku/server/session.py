@@ -109,6 +109,7 @@ class Session:
         transport: Carries the messages; not started yet.
         policy: The options and limits of the server.
         on_call_end: Called whenever a handler has ended while the session stops.
+        on_end: Called when the connection was lost and its last handler has ended.
         info: The connection, as observers see it, if a client's session has it, too: this is then the client's end.
         posts: Those of its address, if the connection is one POST.
     """
@@ -135,6 +136,7 @@ class Session:
         "_loop",
         "_lost",
         "_on_call_end",
+        "_on_end",
         "_plain",
         "_policy",
         "_received",
@@ -158,6 +160,7 @@ class Session:
         policy: Policy,
         *,
         on_call_end: Callable[[], None],
+        on_end: Callable[["Session"], None],
         info: ConnectionInfo | None = None,
         posts: Posts | None = None,
     ) -> None:
@@ -167,10 +170,14 @@ class Session:
         self._policy = policy
         self._limits = limits
         self._on_call_end = on_call_end
+        self._on_end = on_end
         self._capacity = (
-            Capacity(policy.capacity, calls=limits.calls, on_change=self._on_memory)
+            Capacity(policy.capacity, calls=limits.calls, holder=self)
             if posts is None
-            else PostCapacity(posts, policy, on_change=self._on_memory)
+            else PostCapacity(posts, policy, holder=self)
+        )
+        self._runner = self._runner_type(
+            transport, policy, self._capacity, session=self, posts=posts
         )
         self._lifecycle = Lifecycle(
             transport,
@@ -178,26 +185,17 @@ class Session:
             self._capacity,
             lifespans=policy.lifespans,
             observers=policy.observers,
-            list_calls=self._list_calls,
+            running=self._runner.running,
             info=info
             or ConnectionInfo(
                 transport.peer,
                 transport.credentials,
-                self._list_calls,
+                self,
                 certificate=transport.certificate,
                 request=transport.request,
-                connect_peer=None if policy.call_client is None else self._connect_client,
             ),
         )
         self._replies = ErrorReplies(transport, self._lifecycle.info, policy)
-        self._runner = self._runner_type(
-            transport,
-            policy,
-            self._capacity,
-            on_end=self._on_handler_end,
-            on_event_start=self._on_event_start,
-            posts=posts,
-        )
         self._context = Context(
             connection=self._lifecycle.info,
             transport=transport,
@@ -206,8 +204,7 @@ class Session:
             fairness=policy.fairness,
             send_buffer=limits.window,
             loop=self._loop,
-            end_at_deadline=self._runner.end_at_deadline,
-            give_up_place=self._runner.give_up_place,
+            runner=self._runner,
         )
         self._routes = policy.routes
         self._small_backlog = limits.backlog < _LEAST_BACKLOG
@@ -215,7 +212,7 @@ class Session:
         self._small = min(SMALL, self._large)
         self._intake = _Intake.OPEN
         self._stall_timer: asyncio.TimerHandle | None = None
-        self._slices = TimeSlices(self.messages_received, self._on_slices)
+        self._slices = TimeSlices(self)
         self._counted: Tally | None = None  # of the large message that is handled now, or next
         self._is_received = False  # the huge message whose values are counted next
         self._plain: Plain | None = None  # that message, without its escapes
@@ -309,7 +306,7 @@ class Session:
     @property
     def silent_since(self) -> float:
         """The time of the client's last call, or of its connecting, by ``time.monotonic()``."""
-        return self._lifecycle.idle.last
+        return self._lifecycle.last_active
 
     @property
     def memory(self) -> int:
@@ -461,7 +458,12 @@ class Session:
         self._runner.cancel_all()
         self._lifecycle.drop("this server was aborted")
 
-    def _on_slices(self) -> None:
+    def on_end(self) -> None:
+        """Handle that the connection has ended, its handlers, and its lifespan."""
+        self._on_end(self)
+
+    def on_slices(self) -> None:
+        """Handle that messages wait for a slice of time, or no longer."""
         if self._slices.waiting:
             self._lifecycle.pause(Pause.SLICE)
         else:
@@ -473,7 +475,8 @@ class Session:
         if taken is not None and not taken.done():
             taken.set_result(None)
 
-    def _on_memory(self) -> None:
+    def on_memory(self) -> None:
+        """Handle that the memory of the server is used up, or no longer."""
         if self._capacity.paused and self._lost:
             self._slices.clear()  # nothing waits for memory any more, so that the connection can end
         elif self._capacity.paused:
@@ -617,7 +620,7 @@ class Session:
             self._replies.failure(message.prc, "reading its param", error)
             self._replies.send(message.rid, FAILED)
             return
-        now = self._lifecycle.idle.last = time.monotonic()
+        now = self._lifecycle.last_active = time.monotonic()
         due = None if header.ttl is UNSET else now + header.ttl / 1000
         if type(message) is OpenRequest:
             longest = self._limits.request_time
@@ -685,7 +688,8 @@ class Session:
         borrowers[other] = None
         other.ended.add_done_callback(lambda _: borrowers.pop(other, None))
 
-    def _connect_client(self) -> object:
+    def connect_peer(self) -> object:
+        """Return the connection that calls the client; None if there is no way to."""
         if self._client_connection is None and self._policy.call_client is not None:
             self._client_connection = self._policy.call_client(self)
         return self._client_connection
@@ -789,14 +793,15 @@ class Session:
         self._replies.send(call.rid, reply)
         self._runner.abort(call, "error", reply.code)
 
-    def _list_calls(self) -> Collection[Call]:
+    def list_calls(self) -> Collection[Call]:
+        """Return the calls whose handlers have not ended, and the events."""
         return self._runner.running.keys()
 
     def _list_made(self) -> Collection[asyncio.Future[Any]]:
         """Return the ends of the open calls to the client."""
         return () if self._halves is None else self._halves.list_made()
 
-    def _on_event_start(self) -> None:
+    def on_event_start(self) -> None:
         """Handle that an event has waited long enough: read again, or at least wait for ``Limits.stall`` anew."""
         self._on_taken()
         self._check_intake()
@@ -807,7 +812,8 @@ class Session:
         if self._intake is not _Intake.OPEN and self._runner.events.size <= self._limits.buffered:
             self._step_intake(_IntakeEvent.FREE)
 
-    def _on_handler_end(self) -> None:
+    def on_handler_end(self) -> None:
+        """Handle that a handler has ended: the next may begin, or the connection end."""
         if self._taken is not None:
             self._on_taken()
         if not self._transport.writable and not self._lifecycle.lost:

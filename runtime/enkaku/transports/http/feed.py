@@ -5,9 +5,9 @@ sends what the server writes, many events at a time. Its queue is full above a h
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from enkaku.errors import ConnectionLost
 from enkaku.transports.asgi import AsgiSend
@@ -18,7 +18,7 @@ from enkaku.wire.messages import HELLO
 
 from .posted import Posted
 
-__all__ = ["FeedTransport"]
+__all__ = ["FeedTransport", "Feeds"]
 
 _CHUNK: Final = 64 * 1024  # bytes of events that are sent at once
 _HIGH_WATER: Final = 64 * 1024  # bytes
@@ -105,29 +105,42 @@ class _Queue:
         self.wake()
 
 
+class Feeds(Protocol):
+    """The feeds of a server."""
+
+    async def wait_answered(self) -> None:
+        """Wait until no other request of a client is being answered."""
+
+    def remove(self, name: str) -> None:
+        """Handle that a feed has ended."""
+
+
 class FeedTransport(Posted):
     """Carries the messages of a session.
 
     Args:
         request: The POST that has opened the session.
         peer: The client.
-        answered: Returns when no other request of a client is being answered. A feed ends after them: clients of the
-            TypeScript implementation take its end for the end of the server.
+        name: The id of the session, which only its client knows.
+        feeds: The feeds of the server. One ends after all other requests of clients: clients of the TypeScript
+            implementation take its end for the end of the server.
         delay: How long the end waits after that, in seconds, until the client has read those answers.
     """
 
-    __slots__ = ("_answered", "_blocked", "_delay", "_interrupted", "_queue", "_sending")
+    __slots__ = ("_blocked", "_delay", "_feeds", "_interrupted", "_queue", "_sending", "name")
 
     def __init__(
         self,
         request: HttpRequest,
         peer: str,
         *,
-        answered: Callable[[], Awaitable[None]],
+        name: str,
+        feeds: Feeds,
         delay: float,
     ) -> None:
         super().__init__(request, peer)
-        self._answered: Final = answered
+        self.name: Final = name
+        self._feeds: Final = feeds
         self._delay: Final = delay
         self._queue: Final = _Queue(self)
         self._sending: asyncio.Task[object] | None = None
@@ -178,7 +191,7 @@ class FeedTransport(Posted):
             raise ConnectionLost(f"the connection to {self.peer} has ended") from self._error
 
     async def run(self, send: AsgiSend) -> None:
-        """Send events until the session ends, or the client leaves.
+        """Send events until the session ends, or the client leaves; that is its end.
 
         Args:
             send: Sends an event of ASGI. The headers of the feed are sent already.
@@ -209,11 +222,12 @@ class FeedTransport(Posted):
             silence.cancel()
             self._sending = None
             queue.clear()
+            await self.finish()
 
     async def close(self, *, within: float) -> None:
         """Let the feed end after the answers to other requests, and wait for that; abort after a timeout from then on."""
         try:
-            await self._answered()
+            await self._feeds.wait_answered()
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -230,6 +244,11 @@ class FeedTransport(Posted):
         """Handle that the client has left."""
         super().leave()
         self._interrupt()
+
+    async def finish(self) -> None:
+        """Report the end, and watch the client no longer."""
+        self._feeds.remove(self.name)
+        await super().finish()
 
     def _interrupt(self) -> None:
         """End ``run`` where it waits."""

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from enkaku.errors import ConnectionLost
-from enkaku.transports.base import PeerCredentials, PeerInfo, Receiver
+from enkaku.transports.base import Certificate, PeerCredentials, PeerInfo, Receiver
 from enkaku.transports.coalescing import CoalescingWriter
 from enkaku.transports.heap import keep_heap
 from enkaku.transports.lines import Framing, Lines
@@ -133,6 +133,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         "_view",
         "_write_queue",
         "_written",
+        "certificate",
         "credentials",
         "peer",
         "writable",
@@ -151,6 +152,7 @@ class SocketTransport(PeerInfo, CoalescingWriter, asyncio.Protocol, asyncio.Buff
         self._on_open: OnOpen | None = on_open
         self.peer = peer or _UNCONNECTED
         self.credentials: PeerCredentials | None = None
+        self.certificate: Certificate | None = None
         self._tls = tls
         self._keepalive = keepalive
         self._framing: Framing = framing(0)
