@@ -17,6 +17,7 @@ import pytest
 import trustme
 import uvloop
 from hypothesis import settings
+from identity.peers import ALICE, SERVER
 from support import LONG, Connect, Serving, open_sockets, over_pipes, tcp_port
 from webserver import serving_app
 
@@ -121,7 +122,7 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def _dial(request: pytest.FixtureRequest) -> Connect:
-    transport: str = request.param.removesuffix(BACK)
+    transport: str = request.param.removesuffix(BACK).removesuffix(SIGNED)
 
     def connect(
         handler: enkaku.Handler, **options: Any
@@ -129,6 +130,8 @@ def _dial(request: pytest.FixtureRequest) -> Connect:
         client = {"limits": options.get("limits")}
         for name in [name for name in options if name.startswith("client_")]:
             client[name.removeprefix("client_")] = options.pop(name)
+        if request.param.endswith(SIGNED):
+            client |= {"identity": ALICE, "audience": SERVER.did}
         if request.param.endswith(BACK):
             return _bounded(_from_server(request, transport, handler, options, client))
         return _bounded(_over_any(request, transport, handler, options, client))
@@ -219,9 +222,10 @@ async def _over_socket(
 
 
 BACK = "-back"  # of a fixture's parameter: the calls come from the server
+SIGNED = "-signed"  # the client has an identity; the server, which has none, accepts that
 
 
-@pytest.fixture(params=["memory", "unix", "memory-back", "unix-back"])
+@pytest.fixture(params=["memory", "unix", "memory-back", "unix-back", "memory-signed"])
 def connect(request: pytest.FixtureRequest) -> Connect:
     """Connect to a handler, without a socket and with one: for what calls do, whatever carries their messages."""
     return _dial(request)
@@ -230,7 +234,10 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 _TRANSPORTS = ("memory", "unix", "tcp", "tls", "pipes", "ws", "http")
 
 
-@pytest.fixture(params=[*_TRANSPORTS, *(each + BACK for each in _TRANSPORTS)])
+_SIGNED_HTTP = pytest.param("http" + SIGNED, marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=[*_TRANSPORTS, *(each + BACK for each in _TRANSPORTS), _SIGNED_HTTP])
 def connect_anyhow(request: pytest.FixtureRequest) -> Connect:
     """Connect to a handler over every transport, on every event loop: for ends, and for buffers that are full.
 

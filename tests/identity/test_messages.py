@@ -100,6 +100,19 @@ def test_sign_each_message_has_another_id() -> None:
     assert len(one) == 36
 
 
+@pytest.mark.parametrize("key", [ALICE, PAT], ids=["EdDSA", "ES256"])
+@pytest.mark.parametrize("more", [{}, {"subject": BOB.did, "capabilities": ["a.b.c", "d.e"]}])
+def test_signed_size_is_known_before(key: KeyPair, more: dict[str, Any]) -> None:
+    signs = Signer(key, SERVER.did, **more)
+    for length in range(8):  # the sizes of base64 repeat after three
+        for message in (
+            encode_open("channel", "7", "p" * length, b'"x"', win=10**length, ttl=5),
+            introduce(encode_event("note", b"1" * length)),
+            encode_item(send_head("chat", "7"), b"1" * (length + 1)),
+        ):
+            assert signs.size(message) == len(signs.sign(message))
+
+
 def test_sign_writes_subject_and_capabilities() -> None:
     raw = signer(subject=BOB.did, capabilities=["a.b.c", "d.e.f"]).sign(REQUEST)
     claims = verify(raw).claims

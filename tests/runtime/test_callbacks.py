@@ -482,16 +482,16 @@ async def test_paused_half_lets_replies_of_the_other_through(connect_anyhow: Con
         await go_on.wait()
         return number
 
-    limits = enkaku.Limits(memory=200_000, stall=None)
+    limits = enkaku.Limits(memory=70_000, stall=None)
     both = {"client_handler": Serving(ask=ask), "limits": limits}
     async with connect_anyhow(Serving(echo=echo), **both) as connection:
-        asking = collect(connection.request(ECHO, "x" * 60_000) for _ in range(9))
+        asking = collect(connection.request(ECHO, "x" * 20_000) for _ in range(9))
         echoes = asyncio.create_task(asking)
         await soon(began)
         await turns()
         go_on.set()
         async with asyncio.timeout(WITHIN):
-            assert await echoes == ["60000"] * 9
+            assert await echoes == ["20000"] * 9
 
 
 @pytest.mark.parametrize("extensions", [["credit"], ["credit", "call"]])

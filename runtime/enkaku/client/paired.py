@@ -86,7 +86,7 @@ class ServingSession(_PairedSession):
             self.write(self.introduce(ping))
         else:
             opening = encode_open("stream", f"{self.separate.call_prefix}feed", ALIVE, None)
-            self.separate.accept_calls(introduce(opening, call=True), self._on_feed)
+            self.separate.accept_calls(opening, self._on_feed)
 
     def _on_feed(self, is_open: bool) -> None:  # noqa: FBT001 # a state, not an option
         """Serve the calls of a connection that the client keeps open for them, or end that."""

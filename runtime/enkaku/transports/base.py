@@ -238,7 +238,7 @@ class SeparateCalls(ABC):
         Calls from the server need a connection that the client keeps open. It may be lost alone, and is opened again.
 
         Args:
-            opening: The message that opens a connection, and says that the client can be called.
+            opening: The message that opens a connection; the transport adds that the client can be called.
             on_change: Called with True when such a connection is open, and with False when it was lost.
         """
 
