@@ -15,6 +15,7 @@ from enkaku.client.paired import CalledSession
 from enkaku.identity.messages import SignedMessage, verify_message
 from enkaku.server.session import Session
 from enkaku.transports.base import Oversized
+from enkaku.wire.messages import Send
 from httpserver import Post, event, facing_http, foreign
 from identity.peers import ALICE, BOB, SERVER
 from slow import slow_but
@@ -172,7 +173,7 @@ async def test_every_message_of_client_is_signed(
     messages = verify_all(received.served)
     assert items == [str(number) for number in range(50)]
     values = [each.envelope.payload for each in messages]
-    assert [json.loads(bytes(each.val)) for each in values if hasattr(each, "val")] == items
+    assert [json.loads(bytes(each.val)) for each in values if isinstance(each, Send)] == items
     kinds = {type(each).__name__ for each in values}
     assert kinds >= {"OpenRequest", "OpenStream", "OpenChannel", "Send", "Abort", "Credit", "End"}
     assert "Event" in kinds
