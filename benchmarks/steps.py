@@ -120,7 +120,7 @@ def call_steps() -> dict[str, Callable[[], object]]:
         live = ServerCall(ECHO, context, now, None, "1")
         live.step(Step.FINISH)
         live.step(Step.RELEASE)
-        assert live.state is ServerState.RELEASED  # noqa: S101 # a measured step must work
+        assert live.phase is ServerState.RELEASED  # noqa: S101 # a measured step must work
 
     def expect() -> None:
         due = now + 61

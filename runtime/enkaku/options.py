@@ -21,6 +21,7 @@ from enkaku.calls.observers import (
 )
 from enkaku.flow.overflow import POLICIES, WhenFull
 from enkaku.identity.rate_limits import RateLimiter
+from enkaku.wire.metadata import NO_METADATA, copy_metadata, encode_metadata
 
 from ._checks import (
     KeywordOptions,
@@ -44,6 +45,7 @@ __all__ = [
     "CallOptions",
     "Callbacks",
     "ClientOptions",
+    "MetadataSource",
     "Predicate",
     "RateLimits",
     "Reconnect",
@@ -54,6 +56,7 @@ __all__ = [
     "check_server",
     "check_stream",
     "lifespans_of",
+    "metadata_of",
     "require_key",
     "signer_of",
 ]
@@ -109,9 +112,12 @@ class CallOptions(TypedDict, total=False):
 
     Attributes:
         timeout: Time limit of the call, in seconds; None means no timeout. By default, the connection's ``timeout``.
+        metadata: Strings by name that the server gets with the call, in addition to those of the connection; at most 4 KiB
+            as JSON.
     """
 
     timeout: float | None
+    metadata: Mapping[str, str] | None
 
 
 class StreamOptions(TypedDict, total=False):
@@ -120,10 +126,17 @@ class StreamOptions(TypedDict, total=False):
     Attributes:
         timeout: Time limit from the start of the call to its end, in seconds; None, the default, means no timeout.
         when_full: Overflow policy of the receive buffer: what happens to new items when it is full; ``"wait"`` by default.
+        metadata: Strings by name that the server gets with the call, in addition to those of the connection; at most 4 KiB
+            as JSON.
     """
 
     timeout: float | None
     when_full: WhenFull
+    metadata: Mapping[str, str] | None
+
+
+MetadataSource: TypeAlias = Mapping[str, str] | Callable[[], Awaitable[Mapping[str, str]]]
+"""The metadata of all calls of a connection, or an async function that returns it, called for each attempt of a call."""
 
 
 class Callbacks(Protocol):
@@ -142,6 +155,7 @@ class ClientOptions(TypedDict, total=False):
     observers: Sequence[Observer]
     interceptors: Sequence[Interceptor]
     hooks: Sequence[Hook]
+    metadata: MetadataSource | None
     reconnect: Reconnect | None
     handler: Callbacks | None
     identity: "KeyPair | None"
@@ -248,6 +262,22 @@ def check_stream(procedure: str, options: StreamOptions) -> None:
     require_one_of("when_full", options.get("when_full", "wait"), POLICIES)
 
 
+def metadata_of(procedure: str, options: CallOptions | StreamOptions) -> Mapping[str, str]:
+    """Return a read-only copy of a call's own metadata.
+
+    Raises:
+        UsageError: It is not valid.
+    """
+    metadata: object = options.get("metadata")
+    return NO_METADATA if metadata is None else _copy(metadata, f"{procedure}: metadata")
+
+
+def _copy(metadata: object, where: str) -> Mapping[str, str]:
+    copied = copy_metadata(metadata, where)
+    encode_metadata(copied, where)  # it may be too large
+    return copied
+
+
 def check_connection(options: ClientOptions, own: Collection[str] = ()) -> None:
     """Raise UsageError for an unknown option of a connection, or an invalid value.
 
@@ -260,6 +290,9 @@ def check_connection(options: ClientOptions, own: Collection[str] = ()) -> None:
         options.get("limits"), options.get("observers", ()), options.get("interceptors", ())
     )
     require_hooks(options.get("hooks", ()))
+    metadata = options.get("metadata")
+    if metadata is not None and not callable(metadata):
+        _copy(metadata, "metadata")
     require_seconds("timeout", options.get("timeout"), optional=True)
     reconnect = options.get("reconnect")
     if reconnect is not None:

@@ -360,6 +360,26 @@ class Tokens:
         return enkaku.Identity("key:alice", "key", {"name": "Alice"})
 
 
+async def test_authenticator_identifies_by_metadata(socket_path: Path) -> None:
+    denials = Denials()
+    async with (
+        enkaku.serve_unix(
+            Serving(ask=double),
+            socket_path,
+            access={"ask": {"key:alice"}},
+            authenticators={"key": Tokens()},
+            observers=[denials],
+        ),
+        enkaku.connect_unix(socket_path) as connection,
+    ):
+        assert await connection.request(ASK, 2, metadata={"token": "secret"}) == 4
+        with pytest.raises(enkaku.CallError, match="Wrong token"):
+            await connection.request(ASK, 2, metadata={"token": "guess"})
+        with pytest.raises(enkaku.CallError, match="Access denied"):
+            await connection.request(ASK, 2)
+    assert denials.seen == [("ask", "a token of 5 characters is wrong"), ("ask", "Access denied")]
+
+
 @pytest.mark.parametrize(
     "identity", ["unix:0", "did:key:z6Mk", "keyalice", "other:alice", "jwt:x#y"]
 )

@@ -108,6 +108,6 @@ async def test_event_just_before_close_starts_handler(connect: Connect) -> None:
 async def test_event_that_is_too_large_fails_at_its_sender(connect: Connect) -> None:
     note = enkaku.Event[str]("tell", data=str)
     async with connect(Serving(), limits=enkaku.Limits(message_size=1000)) as connection:
-        with pytest.raises(enkaku.EncodeError, match="at most 1000 bytes, got [13]0"):
+        with pytest.raises(enkaku.EncodeError, match=r"at most 1000 bytes, got [13]0"):
             await connection.event(note, "x" * 1000)
         await connection.request(VOID, None)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import enkaku
 import pytest
-from enkaku.transports.base import Oversized
+from enkaku.transports.base import HEAD_SIZE, Oversized
 from enkaku.transports.http.client_feed import ClientFeed
 from enkaku.transports.http.events import EventStream
 
@@ -99,7 +99,7 @@ def test_event_stream_counts_unfinished_bytes() -> None:
 def test_event_stream_keeps_only_head_of_large_event() -> None:
     events = EventStream(10_000)
     found = events.split(b"data: " + b"x" * 20_000)
-    assert found == [Oversized(b"x" * 1_024)]
+    assert found == [Oversized(b"x" * HEAD_SIZE)]
     assert events.unfinished == 20_006
     assert not events._line
     assert events.split(b"x" * 15_000) == []

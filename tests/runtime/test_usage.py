@@ -110,7 +110,7 @@ async def failing(_: object) -> AsyncGenerator[None, None]:
             {"when_full": "latest"},
             "has no option 'when_full': it is an option of a stream or channel",
         ),
-        ({"xyz": 1}, "has no option 'xyz': the options are timeout"),
+        ({"xyz": 1}, "has no option 'xyz': the options are metadata, timeout"),
         ({"timeout": "5"}, "timeout must be a number of seconds, such as 5.0, or None; got '5'"),
         ({"timeout": True}, "got True"),
         ({"timeout": math.nan}, "got nan"),

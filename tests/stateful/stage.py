@@ -59,9 +59,9 @@ def stage(loop: SteppedLoop) -> Generator[list[World]]:
             reply_result = runner.Runner._reply_result
 
             def recorded_reply(self: runner.Runner, call: ServerCall, val: bytes | None) -> None:
-                before = call.state
+                before = call.phase
                 reply_result(self, call, val)
-                if call.state is ServerState.RELEASED:
+                if call.phase is ServerState.RELEASED:
                     recorded(SERVER, before, Step.SUCCEED)
 
             stack.enter_context(mock.patch.object(runner.Runner, "_reply_result", recorded_reply))

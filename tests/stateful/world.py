@@ -229,8 +229,8 @@ class World:
         if call.kind == "event" and seen.outcome == "error" and self.model.stopping:
             # Without a message on the wire.
             self.model.step_server(call, "FINISH", ("error", seen.code))
-        if seen.state.name != call.server:
-            self.model.fault(f"expected state {call.server}, got {seen.state.name}", call)
+        if seen.phase.name != call.server:
+            self.model.fault(f"expected state {call.server}, got {seen.phase.name}", call)
 
     def _check_call(self, call: CallModel) -> None:
         model = self.model

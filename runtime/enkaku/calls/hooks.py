@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 from enkaku._checks import require_block_maker, require_instances, require_known
 from enkaku.errors import UsageError
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
+from enkaku.wire.metadata import NO_METADATA
 
 from .deadlines import left
 
@@ -36,18 +37,21 @@ class OutgoingCall(Generic[_Param]):
     Attributes:
         procedure: The procedure that is called.
         param: Its param or data. A hook may set another one before the call is sent.
+        metadata: Its metadata, as the program has passed it to the call. A hook may set another mapping before the call is
+            sent. Each attempt also sends the metadata of the connection, except for names that are in this mapping, too.
         started: When it began, by ``time.monotonic()``.
         due: Its deadline, by ``time.monotonic()``; None without one. It holds for all attempts together.
         attempts: How many attempts have begun.
     """
 
-    __slots__ = ("attempts", "due", "param", "procedure", "started")
+    __slots__ = ("attempts", "due", "metadata", "param", "procedure", "started")
 
     def __init__(
         self, procedure: Procedure, param: _Param, started: float, due: float | None
     ) -> None:
         self.procedure: Final = procedure
         self.param = param
+        self.metadata: Mapping[str, str] = NO_METADATA
         self.started: Final = started
         self.due: Final = due
         self.attempts = 0

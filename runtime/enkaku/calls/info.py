@@ -1,7 +1,7 @@
 """Metadata of calls and connections, as observers, interceptors and handlers see it; the same on both sides."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import (
     Concatenate,
     Final,
@@ -20,6 +20,7 @@ from enkaku.errors import UsageError
 from enkaku.procedures import Procedure
 from enkaku.transports.base import Certificate, PeerCredentials
 from enkaku.transports.request import HttpRequest
+from enkaku.wire.metadata import NO_METADATA
 
 from .callers import Identity
 from .deadlines import left
@@ -40,7 +41,7 @@ Outcome: TypeAlias = Literal["result", "error", "aborted", "lost"]
 
 
 class StateKey(Watched, Generic[T]):
-    """The key of a value of type ``T`` in a connection's state; compared by identity, not by name.
+    """The key of a value of type ``T`` in the state of a connection or call; compared by identity, not by name.
 
     Args:
         name: For its ``repr``.
@@ -54,7 +55,7 @@ class StateKey(Watched, Generic[T]):
 
 
 class State:
-    """Values that a program keeps with a connection, by typed keys."""
+    """Values that a program keeps with a connection or call, by typed keys."""
 
     __slots__ = ("_values",)
 
@@ -239,6 +240,8 @@ class Call(Watched):
         outcome: How it ended; None while it is open.
         code: The code of its error; ``""`` if it has not ended with one.
         ended: When it ended, by ``time.monotonic()``; None while it is open.
+        metadata: What the client has sent along with the call, such as a token; empty by default. Whoever calls has written it,
+            so that it proves nothing by itself. No representation shows it.
     """
 
     # Defaults of the class: they cost nothing in the calls that leave them as they are.
@@ -252,6 +255,8 @@ class Call(Watched):
     outcome: Outcome | None = None
     code: str = ""
     ended: float | None = None
+    metadata: Mapping[str, str] = NO_METADATA
+    _state: State | None = None
     proven: tuple[Identity, ...] = ()
     """The identities that the message of the call itself proves. Set by the session."""
 
@@ -288,6 +293,13 @@ class Call(Watched):
     def identity(self) -> Identity | None:
         """The first of ``identities``, by the order: signature, token, TLS certificate, Unix user; None without a proof."""
         return next(iter(self.identities), None)
+
+    @property
+    def state(self) -> State:
+        """Values that the program keeps with the call, such as from an interceptor for the handler."""
+        if self._state is None:
+            self._state = State()
+        return self._state
 
     @property
     def remaining(self) -> float | None:

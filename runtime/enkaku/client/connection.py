@@ -7,7 +7,7 @@ made by ``_send_request``; the first attempt of any other is made without furthe
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Final, TypeAlias, TypeVar, Unpack
@@ -22,18 +22,22 @@ from enkaku.limits import Limits
 from enkaku.options import (
     CallOptions,
     ClientOptions,
+    MetadataSource,
     StreamOptions,
     check_call,
     check_stream,
+    metadata_of,
     signer_of,
 )
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
 from enkaku.transports.base import Transport
 from enkaku.values.slot import Slot
-from enkaku.wire.messages import NEWLINE_SIZE, encode_event
+from enkaku.wire.messages import NEWLINE_SIZE, add_metadata, encode_event
+from enkaku.wire.metadata import NO_METADATA, copy_metadata, encode_metadata
 
 from .hooked import HookedChannel, HookedStream, run_wrapped
 from .lifespan import Living
+from .metadata import gather_metadata
 from .paired import ServedCalls
 from .reconnect import ConnectionState, Connector, Sessions, States
 from .session import ClientSession, Reply, RequestCall, finish, timed_out
@@ -118,6 +122,7 @@ class Connection:
             options.get("interceptors", ()),
             options.get("hooks", ()),
             options.get("timeout", _TIMEOUT),
+            options.get("metadata"),
         )
         self._sessions.start(transport)
 
@@ -127,19 +132,23 @@ class Connection:
         interceptors: Sequence[Interceptor],
         hooks: Sequence[Hook] = (),
         timeout: float | None = _TIMEOUT,
+        metadata: MetadataSource | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._interceptors: Sequence[Interceptor] = tuple(interceptors)
         self._hooks: Sequence[Hook] = tuple(hooks)
-        self._wrapped = bool(self._interceptors or self._hooks)
+        if metadata is not None and not callable(metadata):
+            metadata = copy_metadata(metadata, "metadata") or None
+        self._metadata = metadata
+        self._wrapped = bool(self._interceptors or self._hooks or metadata)
         self._sessions = sessions
         self._inner: Connection | None = None  # of the newest lifespan
 
     def _begin_lifespan(self, lifespan: "ConnectionLifespan", session: ClientSession) -> Living:
         sessions = self._sessions.only(session)
         inner = self._inner = _SessionConnection(
-            sessions, self._interceptors, self._hooks, self._timeout
+            sessions, self._interceptors, self._hooks, self._timeout, self._metadata
         )
 
         async def enter(stack: AsyncExitStack) -> None:
@@ -214,11 +223,13 @@ class Connection:
             call = self._outgoing(procedure, data, options)
 
             async def send() -> None:
-                await self._send_event(call, self._encode_event(procedure, call.param))
+                message = self._encode_event(procedure, call.param)
+                await self._send_event(procedure, call, message)
 
             return await run_wrapped(self._hooks, call, send)
         message = self._encode_event(procedure, data)
-        return await self._send_event(self._outgoing(procedure, data, options), message)
+        outgoing = self._outgoing(procedure, data, options)
+        return await self._send_event(procedure, outgoing, message)
 
     async def request(
         self,
@@ -239,7 +250,7 @@ class Connection:
             EncodeError: The param does not fit its schema; nothing was sent.
             UsageError: There is no such option, or the connection belongs to another event loop.
         """
-        if self._wrapped:
+        if self._wrapped or (options and "metadata" in options):
             return await self._wrap_request(procedure, param, options)
         slot = procedure.param
         prm = slot.encode(param) if slot.declared else encode_param(procedure, slot, param)
@@ -336,24 +347,37 @@ class Connection:
         self, procedure: Procedure, param: _Param, options: CallOptions
     ) -> OutgoingCall[_Param]:
         now = time.monotonic()
-        return OutgoingCall(procedure, param, now, self._due(procedure, options, now))
+        call = OutgoingCall(procedure, param, now, self._due(procedure, options, now))
+        if options:
+            call.metadata = metadata_of(procedure.name, options)
+        return call
 
     def _encode_event(self, procedure: Event[_Data], data: _Data) -> bytes:
         """Encode an event; reject one that the server would discard, since it has no reply that would say so."""
         message = encode_event(procedure.name, encode_param(procedure, procedure.data, data))
+        self._require_fit(procedure, message)
+        return message
+
+    def _require_fit(self, procedure: Event[_Data], message: bytes) -> None:
         session = self._sessions.session
         most, size = session.limits.message_size, session.size_of(message)
         if size > most:
             problem = Problem("", f"a message of at most {most} bytes", f"{size} bytes")
             raise EncodeError(procedure.data.label, (problem,))
-        return message
 
-    async def _send_event(self, outgoing: OutgoingCall[_Data], message: bytes) -> None:
+    async def _send_event(
+        self, procedure: Event[_Data], outgoing: OutgoingCall[_Data], encoded: bytes
+    ) -> None:
         """Send an event, in as many attempts as it needs."""
         while True:
-            session = await self._sessions.ready(outgoing.procedure, outgoing.due)
-            call = Call(outgoing.procedure, session.info, time.monotonic(), outgoing.due)
-            self._begin_attempt(outgoing, call)
+            session = await self._sessions.ready(procedure, outgoing.due)
+            message, metadata = encoded, NO_METADATA
+            if self._metadata is not None or outgoing.metadata:
+                session, metadata = await self._gather_metadata(outgoing)
+                message = add_metadata(encoded, encode_metadata(metadata))
+                self._require_fit(procedure, message)
+            call = Call(procedure, session.info, time.monotonic(), outgoing.due)
+            self._begin_attempt(outgoing, call, metadata)
             try:
                 if self._interceptors:
                     run = partial(send_event, session, call, message)
@@ -396,9 +420,11 @@ class Connection:
             lost_alone: Whether an attempt was lost while its session stayed open.
         """
         while True:
-            session = await self._sessions.ready(procedure, outgoing.due)
+            session, metadata = await self._sessions.ready(procedure, outgoing.due), NO_METADATA
+            if self._metadata is not None or outgoing.metadata:
+                session, metadata = await self._gather_metadata(outgoing)
             call = RequestCall(procedure, session, time.monotonic(), outgoing.due)
-            self._begin_attempt(outgoing, call)
+            self._begin_attempt(outgoing, call, metadata)
             run = partial(_request, procedure, call, prm)
             try:
                 if self._interceptors:
@@ -423,11 +449,23 @@ class Connection:
         # Only a transport that carries each call by itself can lose one alone.
         return not session.is_open or (session.separate is not None and not lost_alone)
 
+    async def _gather_metadata(
+        self, outgoing: OutgoingCall[_Param]
+    ) -> tuple[ClientSession, Mapping[str, str]]:
+        """Return the metadata of an attempt, and the session to send it on: another one, if that was lost meanwhile."""
+        procedure, due = outgoing.procedure, outgoing.due
+        metadata = await gather_metadata(self._metadata, outgoing.metadata, procedure, due)
+        return await self._sessions.ready(procedure, due), metadata
+
     @staticmethod
-    def _begin_attempt(outgoing: OutgoingCall[_Param], call: Call) -> None:
+    def _begin_attempt(
+        outgoing: OutgoingCall[_Param], call: Call, metadata: Mapping[str, str]
+    ) -> None:
         outgoing.attempts += 1
         call.attempt = outgoing.attempts
         call.param = outgoing.param
+        if metadata:
+            call.metadata = metadata
 
     def _prepare(
         self, procedure: Procedure, slot: Slot[_Param], param: _Param, options: StreamOptions
@@ -445,6 +483,8 @@ class Connection:
             when_full=options.get("when_full", "wait"),
             interceptors=self._interceptors,
             hooks=self._hooks,
+            metadata=metadata_of(procedure.name, options),
+            source=self._metadata,
         )
 
 
@@ -457,8 +497,9 @@ class _SessionConnection(Connection):
         interceptors: Sequence[Interceptor],
         hooks: Sequence[Hook],
         timeout: float | None,
+        metadata: MetadataSource | None,
     ) -> None:
-        self._begin(sessions, interceptors, hooks, timeout)
+        self._begin(sessions, interceptors, hooks, timeout, metadata)
 
 
 ConnectionLifespan: TypeAlias = Callable[[Connection], AbstractAsyncContextManager[None]]
@@ -480,7 +521,10 @@ class ConnectionOptions(ClientOptions, total=False):
         interceptors: Wrap each attempt of a call; the first is outermost. An idempotent request that is sent again after a
             reconnect has several attempts.
         hooks: Wrap each call as a whole, with all attempts and the waiting between them; the first is outermost. They may change
-            params, items and results.
+            params, metadata, items and results.
+        metadata: Strings by name that the server gets with each call and event; or an async function that returns them, for
+            tokens that expire. It is called for each attempt of a call, within the timeout of the call, whose error is what it
+            raises. At most 4 KiB as JSON, together with those of the call itself, which replace those of the same name.
         reconnect: Reconnect policy after the connection is lost; None, the default, does not reconnect. Calls that are open
             at the loss end with ``ConnectionLost``; new ones wait for the next connection.
         handler: Serves calls of the server, a generated handler; None, the default, for none. ``limits``, ``observers`` and

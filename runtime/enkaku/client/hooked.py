@@ -9,8 +9,8 @@ see. When a hook waits for something else then, the wait is cancelled, and the c
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -18,7 +18,8 @@ from enkaku._checks import enter_block
 from enkaku.calls.deadlines import due_within, left
 from enkaku.calls.hooks import Hook, OutgoingCall, Proceed, overriding
 
-from .session import require_time, timed_out
+from .metadata import within
+from .session import require_time
 from .streams import ClientChannel, ClientStream
 
 __all__ = ["HookedChannel", "HookedStream", "run_wrapped"]
@@ -45,7 +46,7 @@ async def run_wrapped(
     wraps = overriding(hooks, "wrap", call.procedure)
     if not wraps:
         return await send()
-    async with _within(call) as timeout:
+    async with within(call.procedure, call.due) as timeout:
         limit = _Limit(call, timeout)
 
         async def attempt() -> _Result:
@@ -60,19 +61,6 @@ async def run_wrapped(
             return await proceed()
         finally:
             limit.end()
-
-
-@asynccontextmanager
-async def _within(call: OutgoingCall[_Param]) -> AsyncGenerator[asyncio.Timeout, None]:
-    """Cancel what waits in the block at the deadline of a call; then raise DeadlineExceeded."""
-    timeout = asyncio.timeout(call.remaining)
-    try:
-        async with timeout:
-            yield timeout
-    except TimeoutError:
-        if not timeout.expired():  # it is the program's own
-            raise
-        raise timed_out(call.procedure) from None
 
 
 class _Limit:
@@ -126,12 +114,13 @@ class HookedStream(ClientStream[_Receive, _Result]):
         due = due_within(now, prepared.timeout)
         require_time(self.procedure, due)
         call = OutgoingCall(self.procedure, prepared.param, now, due)
+        call.metadata = prepared.metadata
         self._use(prepared.hooks, call)
         try:
-            async with _within(call):
+            async with within(self.procedure, due):
                 for wrap in overriding(prepared.hooks, "wrap_stream", self.procedure):
                     await enter_block(self._stack, wrap, call, "the hook")
-            self._prepared = prepared.changed(call.param, call.remaining)
+            self._prepared = prepared.changed(call)
             await super().__aenter__()
         except BaseException as error:
             await self._stack.__aexit__(type(error), error, error.__traceback__)

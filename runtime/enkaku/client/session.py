@@ -64,6 +64,7 @@ from enkaku.wire.messages import (
     Receive,
     Result,
     ServerMessage,
+    add_metadata,
     decode_server_message,
     encode_abort,
     encode_credit,
@@ -73,6 +74,7 @@ from enkaku.wire.messages import (
     require_depth,
     supported_by_first,
 )
+from enkaku.wire.metadata import encode_metadata
 
 if TYPE_CHECKING:
     from enkaku.identity.messages import Signer
@@ -368,6 +370,8 @@ class ClientSession:
             if due < self.deadlines.wakes:
                 self.deadlines.wake_at(due)
         message = encode_open(procedure.kind, rid, procedure.name, prm, win=win, ttl=ttl)
+        if call.metadata:
+            message = add_metadata(message, encode_metadata(call.metadata))
         if self.is_new:
             message = self.introduce(message)
         call.bytes_sent = self.size_of(message) + NEWLINE_SIZE

@@ -10,7 +10,7 @@ session delivers to: its state, its inbox, and for a channel its send window.
 import asyncio
 import time
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, NoReturn, Self, TypeVar
 
 from enkaku._checks import AsyncBlock, AsyncItems, require_loop, require_seconds
 from enkaku.calls.deadlines import due_within
-from enkaku.calls.hooks import Hook
+from enkaku.calls.hooks import Hook, OutgoingCall
 from enkaku.calls.info import Call
 from enkaku.calls.observers import Interceptor, enter_all
 from enkaku.calls.states import CLIENT, ClientState, Step, after
@@ -34,6 +34,7 @@ from enkaku.flow.fairness import STREAK
 from enkaku.flow.inbox import NOTHING, End, Inbox
 from enkaku.flow.overflow import WhenFull
 from enkaku.flow.send_window import Window
+from enkaku.options import MetadataSource
 from enkaku.procedures import Procedure
 from enkaku.values.slot import Slot
 from enkaku.wire.messages import (
@@ -44,7 +45,9 @@ from enkaku.wire.messages import (
     send_head,
     without_properties,
 )
+from enkaku.wire.metadata import NO_METADATA
 
+from .metadata import gather_metadata
 from .reconnect import Sessions
 from .session import ClientSession, Reply, finish, require_time, timed_out
 
@@ -74,6 +77,8 @@ class PreparedCall:
         when_full: The overflow policy of its inbox.
         interceptors: The call runs inside of them.
         hooks: They see the call, its items and its result.
+        metadata: That of the call itself.
+        source: The metadata of the connection.
     """
 
     sessions: Sessions
@@ -85,11 +90,14 @@ class PreparedCall:
     when_full: WhenFull = field(kw_only=True)
     interceptors: Sequence[Interceptor] = field(kw_only=True)
     hooks: Sequence[Hook] = field(kw_only=True)
+    metadata: Mapping[str, str] = field(kw_only=True, repr=False)
+    source: MetadataSource | None = field(kw_only=True, repr=False)
 
-    def changed(self, param: object, timeout: float | None) -> "PreparedCall":
+    def changed(self, call: OutgoingCall[object]) -> "PreparedCall":
         """Return the call with what its hooks have left of it."""
+        param = call.param
         prm = self.prm if param is self.param else self.encode(param)
-        return replace(self, param=param, prm=prm, timeout=timeout)
+        return replace(self, param=param, prm=prm, timeout=call.remaining, metadata=call.metadata)
 
 
 class _OpenStream:
@@ -339,8 +347,16 @@ class ClientStream(AsyncBlock, AsyncItems, Generic[_Receive, _Result]):
         due = due_within(time.monotonic(), prepared.timeout)
         require_time(self.procedure, due)
         self._session = await prepared.sessions.ready(self.procedure, due)
+        metadata = NO_METADATA
+        if prepared.source is not None or prepared.metadata:
+            metadata = await gather_metadata(
+                prepared.source, prepared.metadata, self.procedure, due
+            )
+            self._session = await prepared.sessions.ready(self.procedure, due)
         info = Call(self.procedure, self._session.info, time.monotonic(), due)
         info.param = prepared.param
+        if metadata:
+            info.metadata = metadata
         try:
             await enter_all(self._stack, prepared.interceptors, info)
             self._opened = self._new(self._session, info)

@@ -154,7 +154,7 @@ class Context:
 class ServerCall(Call):
     """A call that a handler is serving; ``current_call()`` returns it."""
 
-    state: ServerState
+    phase: ServerState
     task: asyncio.Task[None] | None
     stopping: bool = False
     """Whether the server is stopping: the handler should finish soon."""
@@ -179,7 +179,7 @@ class ServerCall(Call):
     ) -> None:
         # As the base class does, without another function for each call. What each call reads is set here, since Python
         # finds the defaults of a class more slowly.
-        self.state = _RUNNING
+        self.phase = _RUNNING
         self.task = None
         self.blocks = None
         self.procedure = procedure
@@ -191,12 +191,12 @@ class ServerCall(Call):
         self.answered: Final = answered
 
     def __repr__(self) -> str:
-        return self.describe(self.state.name.lower().replace("_", "-"))
+        return self.describe(self.phase.name.lower().replace("_", "-"))
 
     @property
     def closed(self) -> bool:
         """Whether the handler is asked to finish: the client has closed the call, or the server stops."""
-        return self.state not in TAKES_ITEMS
+        return self.phase not in TAKES_ITEMS
 
     def until_closed(self) -> "UntilClosed":
         """Return an ``async with`` block that is left without an exception when the call is closed.
@@ -209,10 +209,10 @@ class ServerCall(Call):
 
     def step(self, step: Step) -> bool:
         """Go to the next state, and return True; return False where the step is none from this state. Called by the session."""
-        state = after(SERVER, self.state, step)
+        state = after(SERVER, self.phase, step)
         if state is None:
             return False
-        self.state = state
+        self.phase = state
         if self.blocks and step in _ENDS:
             for block in tuple(self.blocks):
                 block.leave()
@@ -220,7 +220,7 @@ class ServerCall(Call):
 
     def limit(self) -> float | None:
         """Return the deadline of the calls that the handler makes. A task that outlives the call is not bound by it."""
-        return None if self.state is ServerState.RELEASED else self.due
+        return None if self.phase is ServerState.RELEASED else self.due
 
     def give_up_place(self, connection: object) -> Callable[[object], None] | None:
         """Need no place among the handlers while the handler waits for a call on this connection."""
@@ -229,7 +229,7 @@ class ServerCall(Call):
 
     def on_deadline(self) -> None:
         """End with ``EK05``, unless the call has been answered. Called by the deadline timer."""
-        if self.state < ServerState.ENDED:
+        if self.phase < ServerState.ENDED:
             self.context.runner.end_at_deadline(self)
 
     def release(self) -> None:
@@ -318,7 +318,7 @@ class StreamCall(ServerCall):
         """Send an encoded item if this needs no waiting, nor yielding to other tasks; return whether it was sent."""
         context = self.context
         fairness, transport = context.fairness, context.transport
-        if self.state not in TAKES_ITEMS or self.flush_first or self.send_buffer is not None:
+        if self.phase not in TAKES_ITEMS or self.flush_first or self.send_buffer is not None:
             return False
         if fairness.left <= 0 or get_running_loop() is not context.loop:
             return False
@@ -335,7 +335,7 @@ class StreamCall(ServerCall):
 
     def send_items_now(self, encoded: Sequence[bytes]) -> bool:
         """Send encoded items if none of them has to wait; return whether they were sent. Called by broadcasts."""
-        if self.state >= ServerState.ENDED:  # a broadcast sends a little later than its caller did
+        if self.phase >= ServerState.ENDED:  # a broadcast sends a little later than its caller did
             return False
         return self._write_now([encode_item(self._head, item) for item in encoded])
 
@@ -343,7 +343,7 @@ class StreamCall(ServerCall):
         """Return whether the handler may still send items."""
         # A closed channel's handler may still answer the items that came before the close.
         answering = self.inbox is not None and not self.inbox.finished
-        return not self.closed or (self.state in _ASKED and answering)
+        return not self.closed or (self.phase in _ASKED and answering)
 
     async def drain(self) -> None:
         """Wait until the transport is writable. Called by the window."""

@@ -14,7 +14,7 @@ another one can make a call.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from enkaku.limits import Limits
@@ -29,6 +29,7 @@ __all__ = [
     "ServerCapacity",
     "decoded_size",
     "kept",
+    "metadata_size",
 ]
 
 CALL_SIZE: Final = 2048
@@ -41,6 +42,7 @@ _PER_VALUE: Final = 72
 _PER_ARRAY: Final = 120
 _PER_OBJECT: Final = 520  # a model, its dict, and the set of the fields that were given
 _PER_NAME: Final = 48  # of a property, besides its characters
+_PER_ENTRY: Final = 160  # of metadata: two strings, and their place in a dict
 _STALLED: Final = 100  # of the limit: a smaller part that was freed is no progress
 _WIDE: Final = 4  # bytes of a character, if a string has one beyond the Basic Multilingual Plane
 
@@ -64,6 +66,12 @@ def decoded_size(message: bytes, counted: Tally | None = None) -> int:
     values = (counted.commas + counted.arrays + counted.objects) * _PER_VALUE
     containers = counted.arrays * _PER_ARRAY + counted.objects * _PER_OBJECT
     return CALL_SIZE + text + names + values + containers
+
+
+def metadata_size(metadata: Mapping[str, str]) -> int:
+    """Estimate the memory of a call's metadata, in bytes."""
+    characters = sum(len(name) + len(value) for name, value in metadata.items())
+    return len(metadata) * _PER_ENTRY + characters * _WIDE
 
 
 def kept(limit: int) -> int:

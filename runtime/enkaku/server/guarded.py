@@ -5,9 +5,10 @@ Only a stream's acceptance, which tells the client that the call exists, waits a
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable
 from typing import Final
+
+from msgspec import UNSET
 
 from enkaku._json import dump_json
 from enkaku.calls.deadlines import due_after
@@ -30,6 +31,7 @@ from enkaku.wire.messages import (
     Send,
     read_ids,
 )
+from enkaku.wire.metadata import NO_METADATA, decode_metadata
 
 from .admission import TOO_MANY_CALLS
 from .call import ServerCall, StreamCall
@@ -44,7 +46,6 @@ from .shared import Policy
 
 __all__ = ["GuardedSession"]
 
-_NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
 _UNPROVEN_MAX: Final = 100  # messages whose signature is not valid; then the connection ends
 _OPENINGS: Final = frozenset({"request", "stream", "channel"})
 _UNKNOWN: Final = Request[None, None]("(unknown)")  # not the name that a client has made up
@@ -143,7 +144,7 @@ class GuardedSession(Session):
             self._admission = None
         else:
             try:
-                self._admission = self._begin(message.prc, header)
+                self._admission = self._begin(message.prc, message.rid, header)
             except Rejected as error:
                 self._deny(message.prc, error)
                 self._replies.send(message.rid, _reply_of(error))
@@ -153,14 +154,15 @@ class GuardedSession(Session):
 
     def _event(self, message: Event, header: Header, size: int) -> None:
         try:
-            self._admission = self._begin(message.prc, header)
+            self._admission = self._begin(message.prc, None, header)
         except Rejected as error:
             self._deny(message.prc, error)
         else:
             super()._event(message, header, size)
 
-    def _begin(self, procedure: str, header: Header) -> Admission:  # its metadata comes next
-        metadata = _NO_METADATA
+    def _begin(self, procedure: str, rid: str | None, header: Header) -> Admission:
+        meta = header.meta
+        metadata = NO_METADATA if meta is UNSET else decode_metadata(meta, rid)
         return self._gate.begin(procedure, self._signed, metadata, self.info, self._bucket)
 
     def _prepare(self, call: ServerCall) -> None:

@@ -64,7 +64,7 @@ def log_failure(call: ServerCall, error: BaseException) -> None:
     name, only = call.procedure.name, sole(error)
     log = call.context.observers.log
     if isinstance(only, CallClosed | ConnectionLost) and (
-        call.stopping or call.state >= ServerState.ENDED
+        call.stopping or call.phase >= ServerState.ENDED
     ):
         logger.debug("%s: the handler ended with %s: %s", name, type(only).__name__, only)
     elif isinstance(only, CallClosed) and call.closed:

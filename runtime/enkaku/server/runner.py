@@ -178,7 +178,7 @@ class Runner:
         serving.send(None)  # as far as its pause
         loop = self._loop
         task = loop.create_task(serving) if self._has_factory else asyncio.Task(serving, loop=loop)
-        if call.state is not _RELEASED:  # as it is if the task is eager, and has ended
+        if call.phase is not _RELEASED:  # as it is if the task is eager, and has ended
             call.task = task
 
     def give_up_place(self, call: ServerCall) -> Callable[[object], None] | None:
@@ -321,7 +321,7 @@ class Runner:
         else:
             self._reply_result(call, val)
         finally:
-            if call.state is not _RELEASED:
+            if call.phase is not _RELEASED:
                 self._end(call)
                 if type(call) is ServerCall and not (call.absence and call.absence.calls):
                     self._queue_of(call).release()
@@ -330,11 +330,11 @@ class Runner:
     def _reply_result(self, call: ServerCall, val: bytes | None) -> None:
         message = encode_result(call.rid, val)
         is_request = type(call) is ServerCall and call.answered
-        if not is_request or call.state is not _RUNNING or call.blocks:
+        if not is_request or call.phase is not _RUNNING or call.blocks:
             self._reply(call, message, "result")
             return
         # The usual end of a request: _reply() and _end() in one, without the steps that only other calls need.
-        call.state = _AFTER_SUCCESS
+        call.phase = _AFTER_SUCCESS
         call.task = None
         call.bytes_sent = len(message) + NEWLINE_SIZE
         self._transport.write(message)
@@ -360,7 +360,7 @@ class Runner:
 
     def _reply_unfinished(self, call: ServerCall, error: BaseException | None) -> None:
         """Reply to a call whose task ends without having done so."""
-        if call.state >= ServerState.ENDED:
+        if call.phase >= ServerState.ENDED:
             return
         if error is not None:
             log_failure(call, error)
@@ -421,7 +421,7 @@ class Runner:
     def _discard(self, call: ServerCall) -> None:
         """End a call that waits for a free handler, if it does."""
         if self._queue_of(call).discard(call):
-            if call.state < ServerState.ENDED:
+            if call.phase < ServerState.ENDED:
                 self._reply_unfinished(call, None)
             self._end(call)
             self._session.on_handler_end()

@@ -56,11 +56,12 @@ from enkaku.wire.messages import (
     require_depth,
     supported,
 )
+from enkaku.wire.metadata import decode_metadata
 from enkaku.wire.tally import VALUES_MAX, Plain, Tally, count, plain
 
 from . import admission
 from .call import Context, ServerCall, StreamCall
-from .capacity import CALL_SIZE, PER_BYTE, SMALL, Capacity, decoded_size
+from .capacity import CALL_SIZE, PER_BYTE, SMALL, Capacity, decoded_size, metadata_size
 from .handler import Route
 from .lifecycle import Lifecycle, Pause
 from .posts import POST_SIZE, PostCapacity, Posts
@@ -551,26 +552,25 @@ class Session:
             return
         try:
             message = decode_client_message(raw) if self._is_usual else self._decode_unusual(raw)
+            payload, size = message.payload, len(raw) + NEWLINE_SIZE
+            # Not isinstance(), which takes five times as long for each class that it is not.
+            if type(payload) is OpenRequest:
+                self._open(payload, message.header, size)
+            elif type(payload) is Send:
+                self._send(payload, size)
+            elif type(payload) is OpenStream or type(payload) is OpenChannel:
+                self._open(payload, message.header, size)
+            elif type(payload) is Event:
+                self._event(payload, message.header, size)
+            elif type(payload) is Credit:
+                self._credit(payload)
+            elif type(payload) is Abort:
+                self._abort(payload)
+            else:
+                self._end(payload)
         except InvalidMessage as error:
             if self._replies.undecodable(error) and not self.reason:
                 self.drop("the client sent too many invalid messages")
-            return
-        payload, size = message.payload, len(raw) + NEWLINE_SIZE
-        # Not isinstance(), which takes five times as long for each class that it is not.
-        if type(payload) is OpenRequest:
-            self._open(payload, message.header, size)
-        elif type(payload) is Send:
-            self._send(payload, size)
-        elif type(payload) is OpenStream or type(payload) is OpenChannel:
-            self._open(payload, message.header, size)
-        elif type(payload) is Event:
-            self._event(payload, message.header, size)
-        elif type(payload) is Credit:
-            self._credit(payload)
-        elif type(payload) is Abort:
-            self._abort(payload)
-        else:
-            self._end(payload)
 
     def _decode_unusual(self, raw: bytes) -> ClientEnvelope:
         """Decode the first messages, until one is valid; and each that has to be less deep than the decoder allows."""
@@ -597,6 +597,7 @@ class Session:
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
         if self._lost:
             return
+        metadata = None if header.meta is UNSET else decode_metadata(header.meta, message.rid)
         route = self._routes.get(message.prc)
         rejection = admission.check(self._runner, message, header, route)
         if rejection is not None:
@@ -632,6 +633,9 @@ class Session:
         call.bytes_received = size
         # As decoded_size() does, without another function for each small message.
         held = CALL_SIZE + size * PER_BYTE if size <= SMALL else decoded_size(value, self._counted)
+        if metadata is not None:
+            call.metadata = metadata
+            held += metadata_size(metadata)
         call.memory = held
         capacity = self._capacity
         whole = capacity.whole
@@ -700,12 +704,8 @@ class Session:
         granted = 0 if call.inbox is None else call.inbox.capacity
         self._transport.write(encode_credit(call.rid, granted))
 
-    def _event(
-        self,
-        message: Event,
-        header: Header,  # noqa: ARG002 # a subclass reads it
-        size: int,
-    ) -> None:
+    def _event(self, message: Event, header: Header, size: int) -> None:
+        metadata = None if header.meta is UNSET else decode_metadata(header.meta, None)
         route, waiting = self._routes.get(message.prc), self._runner.events
         if route is None or route.kind != "event":
             self._replies.report(f"there is no event {message.prc!r}")
@@ -714,11 +714,13 @@ class Session:
         elif self._intake is _Intake.SHEDDING and waiting.size > waiting.capacity:
             self._replies.overload(message.prc, "Too many events wait for a handler")
         else:
-            self._start_event(route, message, size)
+            self._start_event(route, message, metadata, size)
             if waiting.size > waiting.capacity:
                 self._step_intake(_IntakeEvent.FULL)
 
-    def _start_event(self, route: Route, message: Event, size: int) -> None:
+    def _start_event(
+        self, route: Route, message: Event, metadata: Mapping[str, str] | None, size: int
+    ) -> None:
         try:
             data = message.data
             if data is UNSET or not route.value.declared:
@@ -736,12 +738,15 @@ class Session:
             call.bytes_received = size
             value = bytes(data) if data is not UNSET else b""
             call.memory = decoded_size(value, self._counted)
+            if metadata is not None:
+                call.metadata = metadata
+                call.memory += metadata_size(metadata)
             self._capacity.claim_event(call.memory)
             self._runner.start(call, route, arguments)
 
     def _send(self, message: Send, size: int) -> None:
         call = self._runner.by_rid.get(message.rid)
-        if call is None or call.state is _ENDED:
+        if call is None or call.phase is _ENDED:
             return
         if not isinstance(call, StreamCall) or call.inbox is None or call.decode_item is None:
             self._replies.report(f"{call.procedure.name!r} takes no items from the client")
@@ -782,7 +787,7 @@ class Session:
 
     def _abort(self, message: Abort) -> None:
         call = self._runner.by_rid.get(message.rid)
-        if call is None or call.state not in _OPEN:
+        if call is None or call.phase not in _OPEN:
             return  # unknown, or ended already: the first end wins
         if message.rsn == CLOSE:
             self._runner.close(call)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias, final
 
 from enkaku.errors import EnkakuError
+from enkaku.wire.metadata import METADATA_MAX
 
 from .request import HttpRequest
 
 __all__ = [
+    "HEAD_SIZE",
     "Certificate",
     "Dial",
     "Listening",
@@ -68,12 +70,16 @@ class Certificate:
     not_after: float
 
 
+HEAD_SIZE: Final = 4096 + METADATA_MAX
+"""How many bytes of a message that is too large are kept: enough to read which call it belongs to."""
+
+
 @final
 class Oversized(NamedTuple):
     """The head of a message over the size limit, from which the id of its call can be read. The rest was discarded.
 
     Attributes:
-        head: At most the first 1,024 bytes.
+        head: At most its first ``HEAD_SIZE`` bytes.
     """
 
     head: bytes

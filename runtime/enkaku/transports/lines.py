@@ -12,11 +12,10 @@ large read (a split checks every byte), and a slow path only for lines that may 
 from collections.abc import Sequence
 from typing import ClassVar, Final, Protocol
 
-from .base import Oversized
+from .base import HEAD_SIZE, Oversized
 
 __all__ = ["Framing", "Lines"]
 
-_HEAD_SIZE: Final = 1024
 _ENDLESS: Final = 4  # times the limit
 _SHORTEST: Final = 32  # bytes of a line: {"payload":{"typ":"x","rid":""}}
 _UNFINISHED: Final = 4096  # bytes, from which an unfinished line is worth to be counted
@@ -180,8 +179,8 @@ class Lines:
             self._discarded += len(piece)
         elif len(self._rest) + len(piece) > self._max_size:
             self._discarded = len(self._rest) + len(piece)
-            head = bytes(self._rest[:_HEAD_SIZE]) + piece[:_HEAD_SIZE]
-            found.append(Oversized(head[:_HEAD_SIZE]))
+            head = bytes(self._rest[:HEAD_SIZE]) + piece[:HEAD_SIZE]
+            found.append(Oversized(head[:HEAD_SIZE]))
             self._rest = b""
         elif unfinished or self._rest:
             self._keep(piece)

@@ -13,14 +13,13 @@ from typing import Final
 
 from enkaku.errors import ConnectionLost
 
-from .base import Oversized, PeerCredentials, PeerInfo, Receiver
+from .base import HEAD_SIZE, Oversized, PeerCredentials, PeerInfo, Receiver
 from .lines import Framing
 from .write_queue import WriteQueue
 
 __all__ = ["MemoryTransport", "memory_pair"]
 
 _HIGH_WATER: Final = 64 * 1024  # bytes
-_HEAD_SIZE: Final = 1024  # bytes of a message that is too large
 
 
 class _Pipe:
@@ -219,7 +218,7 @@ class MemoryTransport(PeerInfo):
         framing = self._framing
         if framing is None:
             whole = len(data) <= self._message_size
-            receiver.messages_received((data if whole else Oversized(data[:_HEAD_SIZE]),))
+            receiver.messages_received((data if whole else Oversized(data[:HEAD_SIZE]),))
             return
         receiver.messages_received(framing.split(data))
         if framing.violation:

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from enkaku._json import DEPTH_MAX, EXACT_INTEGER_MAX, dump_json, load_json
 from enkaku.errors import InvalidMessage
 
+from .metadata import METADATA_MAX
 from .tally import VALUES_MAX, tally
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Result",
     "Send",
     "ServerMessage",
+    "add_metadata",
     "decode_client_message",
     "decode_server_message",
     "encode_abort",
@@ -121,9 +123,8 @@ RID_MAX: Final = 128
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=EXACT_INTEGER_MAX)]
 _ID: TypeAlias = Annotated[str, Meta(max_length=RID_MAX)]
 _REASON_MAX: Final = 1024
-_PEEKED: Final = (
-    4096  # bytes at the beginning of a message; every known peer writes typ and rid in them
-)
+# Bytes at the beginning of a message; every known peer writes typ and rid in them.
+_PEEKED: Final = 4096 + METADATA_MAX
 
 
 # None of these can be part of a cycle (gc=False): nothing that they hold refers to anything.
@@ -239,6 +240,7 @@ class Header(Struct, frozen=True, gc=False):
         win: How many bytes of ``receive`` messages it buffers for the call that this opens.
         ttl: How long it waits for the call that this opens, in milliseconds.
         ext: Which extensions of the protocol it supports, in its first message; see ``supported``.
+        meta: The metadata of the call that this opens, or of the event; see ``decode_metadata``.
     """
 
     typ: Literal["JWT"]
@@ -246,6 +248,7 @@ class Header(Struct, frozen=True, gc=False):
     win: _Count | UnsetType = UNSET
     ttl: Annotated[float, Meta(ge=0, le=EXACT_INTEGER_MAX)] | UnsetType = UNSET
     ext: Raw | UnsetType = UNSET
+    meta: Raw | UnsetType = UNSET
 
 
 class _Unsigned(Header, frozen=True, gc=False):
@@ -340,13 +343,15 @@ _RECEIVE_VALUE: Final = b'","val":'
 _RID_MAX: Final = 256
 _LARGE_HEAD: Final = len(_RECEIVE) + _RID_MAX + len(_RECEIVE_VALUE) + 2
 _SLOTS: Final = frozenset({"prm", "val", "data"})
-_HEADER_SLOTS: Final = frozenset({"ext"})
+_HEADER_SLOTS: Final = frozenset({"ext", "meta"})
 _STRING: Final = rb'"(?:[^"\\]|\\.)*"'
 _STRING_PROPERTY: Final = re.compile(rb'"(typ|rid)"\s*:\s*(%b)' % _STRING)
+# A header with at most one object in it, which is its metadata.
+_HEADER: Final = rb'\{[^{}]*+(?:\{(?:[^"{}]|"(?:[^"\\]|\\.)*+")*+\}[^{}]*+)?+\}'
 # The properties of the payload before its first value that is not a string.
 _HEAD: Final = re.compile(
-    rb'\s*\{\s*"header"\s*:\s*\{[^{}]*\}\s*,\s*"payload"\s*:\s*\{'
-    rb"(?P<properties>(?:\s*%b\s*:\s*%b\s*,?)*)" % (_STRING, _STRING)
+    rb'\s*\{\s*"header"\s*:\s*%b\s*,\s*"payload"\s*:\s*\{'
+    rb"(?P<properties>(?:\s*%b\s*:\s*%b\s*,?)*)" % (_HEADER, _STRING, _STRING)
 )
 
 
@@ -642,8 +647,8 @@ SERVER_RID: Final = "s:"
 
 _REPLIES: Final = frozenset({"receive", "result", "error", "leaving"})
 _ROUTE: Final = re.compile(  # of a message as all known peers write it
-    rb'\{"header":\{[^{}]*+\},"payload":\{"typ":"'
-    rb'(?:(receive|result|error|leaving)"|credit","rid":"([^"\\]*+)"|(?!credit")[a-z]++")'
+    rb'\{"header":%b,"payload":\{"typ":"'
+    rb'(?:(receive|result|error|leaving)"|credit","rid":"([^"\\]*+)"|(?!credit")[a-z]++")' % _HEADER
 )
 
 
@@ -722,6 +727,11 @@ def encode_open(
         more = b',"win":%d%b' % (win, more)
     slot = b"" if prm is None else b',"prm":%b' % prm
     return _OPENING % (more, _KINDS[kind], rid.encode(), _name(prc), slot)
+
+
+def add_metadata(message: bytes, meta: bytes) -> bytes:
+    """Return a message that opens a call, or an event, with encoded metadata."""
+    return message.replace(_ALG, b'%b,"meta":%b' % (_ALG, meta), 1)
 
 
 def send_head(prc: str, rid: str) -> bytes:

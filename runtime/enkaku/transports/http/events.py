@@ -12,12 +12,11 @@ so does a large read of lines that are too short for events.
 from collections.abc import Sequence
 from typing import Final
 
-from enkaku.transports.base import Oversized
+from enkaku.transports.base import HEAD_SIZE, Oversized
 
 __all__ = ["EventStream"]
 
 _BOM: Final = b"\xef\xbb\xbf"
-_HEAD_SIZE: Final = 1024
 _ENDLESS: Final = 4  # times the limit
 _SHORTEST: Final = (
     8  # bytes of a line on average: an event of the shortest message has two lines and 39 bytes
@@ -118,15 +117,15 @@ class EventStream:
             line += piece
         else:
             self._discarded = before + len(line) + len(piece)
-            line += piece[: _HEAD_SIZE + _SLACK]
+            line += piece[: HEAD_SIZE + _SLACK]
             value = _value(line)
             if not self._reported and (value is not None or self._lines):
                 self._report(value or b"", found)
             line.clear()
 
     def _report(self, value: bytes, found: list[bytes | Oversized]) -> None:
-        self._append(value[:_HEAD_SIZE])
-        found.append(Oversized(bytes(self._data[:_HEAD_SIZE])))
+        self._append(value[:HEAD_SIZE])
+        found.append(Oversized(bytes(self._data[:HEAD_SIZE])))
         self._reported = True
         self._drop_data()
 
