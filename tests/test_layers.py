@@ -107,6 +107,7 @@ def test_client_and_server_import_only_transport_interface() -> None:
         ("websockets", "dial"),
         ("aiohttp", "pool"),
         ("cryptography", "algorithms"),
+        ("joserfc", "jose"),
         ("pytest", "pytest_plugin"),
         ("datamodel_code_generator", "models"),
     ],
@@ -138,7 +139,7 @@ def test_packages_declare_what_they_import() -> None:
         for package in DRAWN
     }
     optional = {
-        *("aiohttp", "cryptography", "yarl"),
+        *("aiohttp", "cryptography", "joserfc", "yarl"),
         *("jsonschema_rs", "pytest", "pytest_asyncio", "uvicorn", "uvloop", "websockets"),
     }
     assert foreign[RUNTIME] - optional == {

@@ -65,6 +65,7 @@ from .procedures import Channel, DeclaredDataError, DeclaredError, Event, Proced
 
 if _typing.TYPE_CHECKING:
     from enkaku.calls.authenticators import Authenticator, Proof
+    from enkaku.calls.jwt import JwtAuthenticator
     from enkaku.client.reopening import Gap, Reopening, reopening
     from enkaku.identity.capabilities import delegate
     from enkaku.identity.keys import KeyPair
@@ -98,6 +99,7 @@ else:
             "addresses": ("ConnectOptions", "connect"),
             "asgi_app": ("AsgiApp", "asgi"),
             "calls.authenticators": ("Authenticator", "Proof"),
+            "calls.jwt": ("JwtAuthenticator",),
             "client.reopening": ("Gap", "Reopening", "reopening"),
             "connections": (
                 "connect_http",
@@ -167,6 +169,7 @@ __all__ = [
     "IncompatibleRuntime",
     "Interceptor",
     "InvalidMessage",
+    "JwtAuthenticator",
     "KeyPair",
     "Lifespan",
     "Limits",
