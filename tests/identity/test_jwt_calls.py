@@ -1,9 +1,11 @@
 """Calls with JSON Web Tokens over HTTP and WebSocket, from the header to the handler."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import enkaku
 import pytest
@@ -74,3 +76,25 @@ async def test_call_with_token_not_valid_is_rejected(
     assert (caught.value.code, caught.value.message) == ("EK02", message)
     ours = [record for record in caplog.records if record.name.startswith("enkaku")]
     assert not any(part in record.getMessage() for record in ours for part in text.split("."))
+
+
+async def test_call_with_token_in_metadata_reaches_handler(socket_path: Path) -> None:
+    verifier = JwtAuthenticator(keys=jwks(P256.jwk), issuer=ISSUER, audience=AUDIENCE)
+    async with enkaku.serve_unix(Who(), socket_path, authenticators={"jwt": verifier}):
+        async with enkaku.connect_unix(
+            socket_path, metadata={"authorization": f"Bearer {signed()}"}
+        ) as connection:
+            assert await connection.request(WHO, None) == f"jwt:{ISSUER}#alice ['cook']"
+
+
+async def test_call_with_bad_token_is_not_of_unix_user(socket_path: Path) -> None:
+    verifier = JwtAuthenticator(keys=jwks(P256.jwk), issuer=ISSUER, audience=AUDIENCE)
+    access = {"who": {f"unix:{os.geteuid()}", f"jwt:{ISSUER}#alice"}}
+    async with enkaku.serve_unix(
+        Who(), socket_path, authenticators={"jwt": verifier}, access=access
+    ):
+        async with enkaku.connect_unix(
+            socket_path, metadata={"authorization": f"Bearer {signed(exp=0)}"}
+        ) as connection:
+            with pytest.raises(CallError, match="Token expired"):
+                await connection.request(WHO, None)

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import math
 import socket
 import ssl
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -195,17 +197,49 @@ async def test_server_certificate_is_known_to_client(authority: trustme.CA) -> N
     assert identity.id == f"tls:sha256:{certificate.fingerprint}"
 
 
+def connection_with(certificate: enkaku.Certificate) -> enkaku.ConnectionInfo:
+    credentials = enkaku.PeerCredentials(1, 1000, 1000)
+    return enkaku.ConnectionInfo("unix:x", credentials, certificate=certificate)
+
+
 async def test_certificate_stands_between_login_and_unix_user() -> None:
-    certificate = enkaku.Certificate("CN=a", "CN=b", (), "00" * 32, 0.0, 1.0)
-    info = enkaku.ConnectionInfo(
-        "unix:x", enkaku.PeerCredentials(1, 1000, 1000), certificate=certificate
-    )
+    info = connection_with(enkaku.Certificate("CN=a", "CN=b", (), "00" * 32, 0.0, math.inf))
     info.log_in(enkaku.Identity("jwt:a#b", "jwt"))
     assert [each.id for each in info.identities] == [
         "jwt:a#b",
         "tls:sha256:" + "00" * 32,
         "unix:1000",
     ]
+
+
+async def test_certificate_that_has_expired_proves_nothing() -> None:
+    past = enkaku.Certificate("CN=a", "CN=b", (), "00" * 32, 0.0, time.time() - 1)
+    info = connection_with(past)
+    assert info.certificate is past
+    assert [each.id for each in info.identities] == ["unix:1000"]
+
+
+@pytest.mark.parametrize("mode", [ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL])
+async def test_access_rule_admits_only_certificate_it_names(
+    authority: trustme.CA, alice: Issued, mode: ssl.VerifyMode
+) -> None:
+    bob = Issued(authority, name((COMMON, "bob")))
+    access = {"void": {"tls:sha256:" + sha256(alice.der).hexdigest()}}
+    server_side = server_context(authority, mode)
+    async with enkaku.serve_tcp(Serving(), ssl=server_side, access=access) as server:
+        for certificate, admitted in ((alice, True), (bob, False), (None, False)):
+            if certificate is None and mode is ssl.CERT_REQUIRED:
+                continue
+            context = client_context(authority, certificate)
+            async with asyncio.timeout(WITHIN):
+                async with enkaku.connect_tcp(
+                    "127.0.0.1", tcp_port(server), ssl=context
+                ) as connection:
+                    if admitted:
+                        await connection.request(VOID, None)
+                        continue
+                    with pytest.raises(enkaku.CallError, match="Access denied"):
+                        await connection.request(VOID, None)
 
 
 @VERSIONS

@@ -144,10 +144,13 @@ class ConnectionInfo(Watched):
 
     @property
     def identities(self) -> tuple[Identity, ...]:
-        """Who is at the other end, by each proof that belongs to the connection: a login, a TLS certificate, a Unix user."""
+        """Who is at the other end, by each proof that belongs to the connection: a login, a TLS certificate, a Unix user.
+
+        A certificate that has expired since the connection was opened proves nothing.
+        """
         found = () if self._login is None else (self._login,)
         certificate, credentials = self.certificate, self.credentials
-        if certificate is not None:
+        if certificate is not None and time.time() < certificate.not_after:
             found = (*found, _certified(certificate))
         if credentials is not None:
             claims = {"pid": credentials.pid, "uid": credentials.uid, "gid": credentials.gid}
