@@ -128,6 +128,27 @@ class KeyPair:
         return self._private.sign(data)
 
 
+def require_key_pair(name: str, value: object) -> None:
+    """Raise UsageError unless a value is a key pair. It may be the text of a private key, so no error shows it."""
+    if not isinstance(value, KeyPair):
+        raise UsageError(
+            f"{name} must be a KeyPair, such as KeyPair.load('my.key'); got a {type(value).__name__}"
+        )
+
+
+def require_name(name: str, did: str) -> None:
+    """Raise UsageError unless a value is the name of a key."""
+    require_text(name, did)
+    if not did.startswith("did:key:"):
+        raise UsageError(
+            f"{name} must be the name of a key, such as 'did:key:z6Mk...'; got {did!r:.200}"
+        )
+    try:
+        public_key(did)
+    except Rejected as error:
+        raise UsageError(f"{name}: {error.message}: {did!r:.200}") from None
+
+
 @lru_cache(maxsize=1024)
 def public_key(did: str) -> "PublicKey":
     """Return the public key that a name has.
