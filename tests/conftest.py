@@ -132,6 +132,7 @@ def _dial(request: pytest.FixtureRequest) -> Connect:
             client[name.removeprefix("client_")] = options.pop(name)
         if request.param.endswith(SIGNED):
             client |= {"identity": ALICE, "audience": SERVER.did}
+            options = {"identity": SERVER, "access": {"*": {ALICE.did}}} | options
         if request.param.endswith(BACK):
             return _bounded(_from_server(request, transport, handler, options, client))
         return _bounded(_over_any(request, transport, handler, options, client))
@@ -222,7 +223,7 @@ async def _over_socket(
 
 
 BACK = "-back"  # of a fixture's parameter: the calls come from the server
-SIGNED = "-signed"  # the client has an identity; the server, which has none, accepts that
+SIGNED = "-signed"  # client and server have identities
 
 
 @pytest.fixture(params=["memory", "unix", "memory-back", "unix-back", "memory-signed"])
