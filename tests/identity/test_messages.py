@@ -19,6 +19,7 @@ from enkaku.wire.messages import (
     Event,
     OpenRequest,
     Send,
+    add_metadata,
     decode_client_message,
     encode_abort,
     encode_event,
@@ -32,6 +33,7 @@ from msgspec import UNSET
 
 NOW = 1_800_000_000.0
 BROKEN = "Invalid token: data does not match header and payload"
+ODD_METADATA = rb'{"},\"payload\":{":"\"alg\":\"none\""}'
 REQUEST = encode_open("request", "7", "math/add", b'{"a":1,"b":[1.5,true,"x"]}', ttl=5000)
 
 
@@ -75,8 +77,9 @@ def refusal(message: dict[str, Any] | bytes) -> str:
         (encode_abort("7", "Close"), Abort),
         (encode_event("note", rb'{"lone":"\ud800","big":123456789012345678901234567890}'), Event),
         (encode_event('odd "},"payload":{', None), Event),
+        (add_metadata(introduce(REQUEST), ODD_METADATA), OpenRequest),
     ],
-    ids=["request", "first", "send", "abort", "event", "odd"],
+    ids=["request", "first", "send", "abort", "event", "odd", "metadata"],
 )
 def test_signed_message_is_verified(key: KeyPair, message: bytes, kind: type) -> None:
     raw = signer(key, new_id=lambda: "id").sign(message)
@@ -109,6 +112,7 @@ def test_signed_size_is_known_before(key: KeyPair, more: dict[str, Any]) -> None
             encode_open("channel", "7", "p" * length, b'"x"', win=10**length, ttl=5),
             introduce(encode_event("note", b"1" * length)),
             encode_item(send_head("chat", "7"), b"1" * (length + 1)),
+            add_metadata(REQUEST, ODD_METADATA),
         ):
             assert signs.size(message) == len(signs.sign(message))
 
