@@ -103,7 +103,7 @@ async def connecting(
 ) -> AsyncGenerator[enkaku.Connection, None]:
     """Connect a client with an identity."""
     options: Any = {**OPTIONS, **client}
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(4 * LONG):
         if transport == "memory":
             opening: AbstractAsyncContextManager[enkaku.Connection] = enkaku.connect_memory(
                 handler, connection_options=options, **server
@@ -187,6 +187,7 @@ async def test_every_message_of_client_is_signed(
     assert not any(b'"signature"' in raw for raw in received.made)
 
 
+@pytest.mark.timeout(200)  # on a busy machine
 @pytest.mark.parametrize(
     ("count", "transport"),
     slow_but([2000], [*((2000, each) for each in TRANSPORTS), (100_000, "memory")]),
