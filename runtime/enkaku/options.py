@@ -57,7 +57,6 @@ __all__ = [
     "check_stream",
     "lifespans_of",
     "metadata_of",
-    "require_key",
     "signer_of",
 ]
 
@@ -337,17 +336,12 @@ def check_server(options: ServerOptions, own: Collection[str] = ()) -> None:
     _require_identity(options)
 
 
-def require_key(name: str, value: object) -> None:
-    """Raise UsageError unless a value is a key pair."""
-    from enkaku.identity.keys import KeyPair  # noqa: PLC0415 # only where it is used
-
-    require_instances(name, [value], KeyPair)
-
-
 def _require_identity(options: ServerOptions) -> None:
     key = options.get("identity")
     if key is not None:
-        require_key("identity", key)
+        from enkaku.identity.keys import require_key_pair  # noqa: PLC0415 # only where it is used
+
+        require_key_pair("identity", key)
     for name in ("replays", "unsigned"):
         if key is None and options.get(name) is not None:
             raise UsageError(f"{name}: it is for signed messages, which need the option identity")

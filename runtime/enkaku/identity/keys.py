@@ -11,7 +11,7 @@ from stat import S_IRWXG, S_IRWXO
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
 
-from enkaku._checks import require_one_of
+from enkaku._checks import require_one_of, require_text
 from enkaku.errors import MissingExtra, Rejected, UsageError
 from enkaku.wire.error_codes import ErrorCode
 
@@ -20,7 +20,7 @@ from .encodings import from_base58, to_base58
 if TYPE_CHECKING:
     from .algorithms import Algorithm, PrivateKey, PublicKey
 
-__all__ = ["KeyPair", "public_key"]
+__all__ = ["KeyPair", "public_key", "require_key_pair", "require_name"]
 
 _PREFIX: Final = "did:key:z"
 _CODECS: Final = {"EdDSA": b"\xed\x01", "ES256": b"\x80\x24"}

@@ -7,14 +7,14 @@ from enkaku._checks import require_list, require_text
 from enkaku.errors import Rejected, UsageError
 
 from .capabilities import Capability, read_chain
-from .keys import KeyPair, public_key
+from .keys import KeyPair, require_key_pair, require_name
 from .messages import Signer
 
 __all__ = ["make_signer"]
 
 
 def make_signer(
-    identity: object, audience: str | None, subject: str | None, capabilities: Sequence[str]
+    identity: KeyPair, audience: str | None, subject: str | None, capabilities: Sequence[str]
 ) -> Signer:
     """Return what signs the messages of a client.
 
@@ -27,18 +27,14 @@ def make_signer(
     Raises:
         UsageError: An argument is missing or not valid, or the capabilities do not let this client call this server.
     """
-    if not isinstance(identity, KeyPair):
-        # The value may be the private key itself, so no error shows it.
-        raise UsageError(
-            f"identity must be a KeyPair, such as KeyPair.load('client.key'); got a {type(identity).__name__}"
-        )
+    require_key_pair("identity", identity)
     if audience is None:
         raise UsageError(
             "identity: pass audience, too: the name of the server's key, so that no other server can use the messages"
         )
-    _require_key("audience", audience)
+    require_name("audience", audience)
     if subject is not None:
-        _require_key("subject", subject)
+        require_name("subject", subject)
     if isinstance(capabilities, str):
         raise UsageError(
             "capabilities must be a list, such as Path('bob.token').read_text().split(); got one string"
@@ -74,13 +70,3 @@ def _granted(texts: Sequence[str], client: str, server: str) -> Capability:
     if not granted.grants((), (server,)):
         raise UsageError(f"capabilities: they grant nothing at the server {server}")
     return granted
-
-
-def _require_key(name: str, did: str) -> None:
-    require_text(name, did)
-    try:
-        public_key(did)
-    except Rejected as error:
-        raise UsageError(
-            f"{name} must be the name of a key, such as 'did:key:z6Mk...': {error.message}; got {did!r:.200}"
-        ) from None
