@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Final, Literal, Unpack, cast
 
 from enkaku._checks import require_instances, require_loop
@@ -16,7 +15,6 @@ from enkaku.transports.websocket.asgi import AsgiFrames
 from enkaku.transports.websocket.transport import (
     GOING_AWAY,
     SUBPROTOCOL,
-    TRY_AGAIN,
     WebSocketTransport,
 )
 
@@ -74,7 +72,13 @@ class AsgiApp:
         """Serve one connection, or the lifespan. Called by the ASGI server."""
         kind = scope["type"]
         if kind == "websocket":
-            await self._serve(scope, receive, send)
+            frames = AsgiFrames(receive, send)
+            transport = await self._accept(scope, receive, send, frames)
+            if transport is not None:
+                try:
+                    await transport.run()
+                finally:
+                    await frames.end()
         elif kind == "lifespan":
             await self._live(receive, send)
         elif kind == "http":
@@ -124,7 +128,10 @@ class AsgiApp:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _serve(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+    async def _accept(
+        self, scope: Scope, receive: AsgiReceive, send: AsgiSend, frames: AsgiFrames
+    ) -> WebSocketTransport | None:
+        """Return the transport of a WebSocket, which the caller runs; None if it is rejected."""
         server = await self._ready()
         await receive()  # websocket.connect
         if server.stopping and _RESPONSE in cast(
@@ -133,27 +140,22 @@ class AsgiApp:
             headers = [(b"retry-after", b"1")]
             await send({"type": f"{_RESPONSE}.start", "status": 503, "headers": headers})
             await send({"type": f"{_RESPONSE}.body", "body": b""})
-            return
+            return None
         if SUBPROTOCOL not in cast(
             Sequence[str], scope.get("subprotocols", ())
         ) or not self._allows(scope):
             await send({"type": "websocket.close", "code": 1008})  # before the handshake: HTTP 403
-            return
+            return None
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-        frames = AsgiFrames(receive, send)
         transport = WebSocketTransport(
-            frames, peer=peer_of(scope, "ws"), end_code=GOING_AWAY, request=HttpRequest(scope)
+            frames,
+            peer=peer_of(scope, "ws"),
+            end_code=GOING_AWAY,
+            request=HttpRequest(scope),
+            hosted=True,
         )
         server.connected(transport)
-        try:
-            await transport.wait_closed()
-        except asyncio.CancelledError:
-            transport.abort()
-            await transport.wait_closed()
-            raise
-        finally:
-            with suppress(Exception):  # what a server raises that has closed it already
-                await frames.close(TRY_AGAIN)
+        return transport
 
     def _allows(self, scope: Scope) -> bool:
         """Return whether a client may connect: by its host name, and by its origin if it is a web page."""

@@ -450,14 +450,29 @@ class Silent:
         """Do nothing."""
 
 
+async def host(transport: WebSocketTransport) -> None:
+    transport.start(Silent(), message_size=1000)
+    await transport.run()
+
+
 @asynccontextmanager
 async def fake_transport() -> AsyncGenerator[tuple[WebSocketTransport, FakeFrames], None]:
+    async with hosted_transport() as (transport, frames, _):
+        yield transport, frames
+
+
+@asynccontextmanager
+async def hosted_transport() -> (
+    AsyncGenerator[tuple[WebSocketTransport, FakeFrames, asyncio.Task[None]], None]
+):
     frames = FakeFrames()
-    transport = WebSocketTransport(frames, peer="a test", end_code=1000)
-    transport.start(Silent(), message_size=1000)
+    transport = WebSocketTransport(frames, peer="a test", end_code=1000, hosted=True)
+    hosting = asyncio.create_task(host(transport))
     await asyncio.sleep(0)  # the writer begins
-    yield transport, frames
+    yield transport, frames, hosting
     await transport.close(within=WITHIN)
+    await asyncio.wait([hosting], timeout=WITHIN)
+    assert hosting.done()
 
 
 async def test_websocket_write_is_sent_without_task_switch() -> None:
@@ -484,13 +499,32 @@ async def test_websocket_send_that_waits_goes_on_in_order() -> None:
 
 
 async def test_websocket_abort_ends_send_that_waits() -> None:
-    async with fake_transport() as (transport, frames):
+    async with hosted_transport() as (transport, frames, hosting):
         frames.writable.clear()
         transport.write(b"1")
         transport.abort()
         async with asyncio.timeout(WITHIN):
-            await transport.wait_closed()
+            await hosting
         assert frames.sent == []
+
+
+async def test_websocket_cancelled_host_ends_transport() -> None:
+    async with hosted_transport() as (transport, frames, hosting):
+        frames.writable.clear()
+        transport.write(b"1")
+        hosting.cancel()
+        await asyncio.wait([hosting], timeout=WITHIN)
+        assert hosting.cancelled()
+        assert not transport.writable
+        assert frames.sent == []
+
+
+async def test_websocket_host_goes_on_after_end() -> None:
+    async with hosted_transport() as (_, frames, hosting):
+        frames.ended.set()
+        async with asyncio.timeout(WITHIN):
+            await hosting
+        assert hosting.cancelling() == 0
 
 
 async def test_websocket_client_joins_fragments() -> None:

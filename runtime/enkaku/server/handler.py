@@ -180,9 +180,9 @@ class Route:
             value = await self.method(*arguments)
             return None if self.result is None else self.result.encode(value)
         if call.inbox is None:
-            stream = ServerStream[Any](call, self._receive)
+            stream: ServerStream[Any] = ServerStream(call, self._receive)
         else:
-            stream = ServerChannel[Any, Any](call, self._receive, call.inbox)
+            stream = ServerChannel(call, self._receive, call.inbox)
         val: bytes | None = None
         try:
             try:

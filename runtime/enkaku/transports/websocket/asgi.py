@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
 from enkaku.transports.asgi import AsgiReceive, AsgiSend
 
 from .first_step import Rest, Writer, run_first_step
-from .transport import BINARY, TOO_LARGE, describe_close
+from .transport import BINARY, TOO_LARGE, TRY_AGAIN, describe_close
 
 __all__ = ["AsgiFrames"]
 
@@ -92,4 +93,9 @@ class AsgiFrames:
             await self._send({"type": "websocket.close", "code": code, "reason": ""})
 
     def abort(self) -> None:
-        """Do nothing: ASGI has no such thing. The app closes it when the transport has ended."""
+        """Do nothing: ASGI has no such thing. The app calls ``end`` when the transport has ended."""
+
+    async def end(self) -> None:
+        """Close the WebSocket if neither side has begun to."""
+        with suppress(Exception):  # what a server raises that has closed it already
+            await self.close(TRY_AGAIN)

@@ -7,7 +7,7 @@ first step runs at once, and the task goes on only where that step did not finis
 import asyncio
 from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import Context
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = ["Rest", "Writer", "run_first_step"]
 
@@ -20,7 +20,7 @@ class Writer(NamedTuple):
         context: Its context.
     """
 
-    task: asyncio.Task[None]
+    task: asyncio.Task[Any]
     context: Context
 
 

@@ -2,7 +2,8 @@
 
 ``Frames`` is what a WebSocket library, or an ASGI server, has to offer. One task runs the coroutine that delivers frames until the
 end. Frames are sent where they are written, as long as that does not wait. What waits is awaited by the other task, the writer;
-meanwhile further frames join a queue, which is full at its high-water mark.
+meanwhile further frames join a queue, which is full at its high-water mark. In an ASGI server, the writer is the task of the
+app, which has nothing else to do.
 """
 
 import asyncio
@@ -115,6 +116,7 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         peer: The other end, for log lines and error messages.
         end_code: The close code with which this side ends it.
         request: The handshake that a client has sent; None at the client.
+        hosted: Whether the task that starts it then calls ``run``, so that it needs no other task to send.
     """
 
     __slots__ = (
@@ -123,7 +125,9 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         "_error",
         "_flushed",
         "_frames",
+        "_hosted",
         "_idle",
+        "_interrupted",
         "_lost",
         "_queue",
         "_reader",
@@ -138,7 +142,13 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
     )
 
     def __init__(
-        self, frames: Frames, *, peer: str, end_code: int, request: HttpRequest | None = None
+        self,
+        frames: Frames,
+        *,
+        peer: str,
+        end_code: int,
+        request: HttpRequest | None = None,
+        hosted: bool = False,
     ) -> None:
         super().__init__(asyncio.get_running_loop(), terminator=b"")
         keep_heap()
@@ -146,9 +156,11 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         self.peer = peer
         self._end_code: Final = end_code
         self.request = request
+        self._hosted: Final = hosted
         self._receiver: Receiver | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: Writer | None = None
+        self._interrupted = False  # the writer, since the WebSocket has ended
         self._idle: asyncio.Future[None] | None = None  # while the writer waits for something to do
         self._rest: tuple[Rest, int] | None = (
             None  # what the writer awaits, and the size of its messages
@@ -188,11 +200,11 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         self._receiver = receiver
         self._write_queue.unread_time = unread_time
         self._reader = self._loop.create_task(self._frames.receive(self._deliver, message_size))
-        context = contextvars.copy_context()
-        self._writer = Writer(self._loop.create_task(self._write(), context=context), context)
         # Not in the task itself: one that is cancelled before its first step runs none of its code.
         self._reader.add_done_callback(self._on_read)
-        self._writer.task.add_done_callback(self._on_written)
+        context = contextvars.copy_context()
+        host = asyncio.current_task() if self._hosted else None
+        self._writer = Writer(host or self._loop.create_task(self.run(), context=context), context)
 
     def deliver_to(self, receiver: Receiver) -> None:
         """Deliver to another receiver from now on."""
@@ -249,29 +261,46 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         elif not self._lost.done():
             self._lost.set_result(None)
 
-    async def wait_closed(self) -> None:
-        """Wait until the connection has ended, and its tasks."""
-        await asyncio.shield(self._lost)
-        if self._reader is not None and self._writer is not None:
-            await asyncio.wait((self._reader, self._writer.task))
-
     def _deliver(self, messages: Sequence[bytes]) -> None:
         self._replying = self._alone
         if self._receiver is not None:
             self._receiver.messages_received(messages)
 
-    async def _write(self) -> None:
-        while True:
-            self._send_queued()
+    async def run(self) -> None:
+        """Send what has to wait, until the WebSocket has ended. If this is cancelled, it ends at once."""
+        try:
+            while self._reader is not None:
+                self._send_queued()
+                if self._rest is not None:
+                    await self._send_rest(*self._rest)
+                else:
+                    self._report_flushed()
+                    self._idle = self._loop.create_future()
+                    await self._idle
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._interrupted or task is None or task.uncancel():
+                await self._end_reader()
+                raise
+        finally:
             if self._rest is not None:
-                rest, size = self._rest
-                await rest
-                self._rest = None
-                self._on_sent(size)
-            else:
-                self._report_flushed()
-                self._idle = self._loop.create_future()
-                await self._idle
+                self._rest[0].close()
+
+    async def _send_rest(self, rest: Rest, size: int) -> None:
+        try:
+            await rest
+        except Exception as error:  # noqa: BLE001 # of the library, which ends the connection
+            self._rest = None
+            self._on_send_error(error)
+        else:
+            self._rest = None
+            self._on_sent(size)
+
+    async def _end_reader(self) -> None:
+        self._interrupted = True
+        self.abort()
+        if self._reader is not None:
+            await asyncio.wait((self._reader,))
 
     async def _wait_flushed(self) -> None:
         while self._queue or self._rest is not None:
@@ -344,7 +373,8 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         if not task.cancelled():
             error = task.exception()
             self._error = self._error or (error if isinstance(error, Exception) else None)
-        if self._writer is not None:
+        if self._writer is not None and not self._interrupted:
+            self._interrupted = True
             self._writer.task.cancel()
         self._discard()
         if not self._lost.done():
@@ -353,16 +383,11 @@ class WebSocketTransport(PeerInfo, CoalescingWriter):
         if receiver is not None:
             receiver.connection_lost(self._error)
 
-    def _on_written(self, task: asyncio.Task[None]) -> None:
-        if self._rest is not None:
-            self._rest[0].close()
-        self._on_send_error(None if task.cancelled() else task.exception())
-
-    def _on_send_error(self, error: BaseException | None) -> None:
+    def _on_send_error(self, error: Exception) -> None:
         """Handle that nothing can be sent any more: the reader will soon get the end."""
         self._discard()
-        if error is not None and not isinstance(error, OSError | asyncio.CancelledError):
-            self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+        if not isinstance(error, OSError):
+            self._fail(error)
 
     @override
     def _discard(self) -> None:
