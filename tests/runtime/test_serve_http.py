@@ -1,6 +1,7 @@
 """An HTTP server of its own: uvicorn's protocols, with the end of a server over sockets."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -101,6 +102,28 @@ async def test_serve_http_carries_each_kind_of_call(scheme: str) -> None:
             assert await anext(channel) == 10
             assert await channel.close() == 10
         await until(lambda: told == [5])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_serve_http_connection_keeps_little(scheme: str) -> None:
+    life, kinds = Lifetime(), (uvicorn_server._Http, uvicorn_server._WebSocket)
+
+    async def watch(_: int, stream: enkaku.ServerStream[int]) -> int:
+        await stream.send(0)
+        await life.forever()
+        return 0
+
+    async with connecting(Serving(ask=double, watch=watch), scheme) as (_, connection):
+        async with connection.stream(WATCH, 1):
+            gc.collect()
+            protocols = [each for each in gc.get_objects() if isinstance(each, kinds)]
+            assert await connection.request(ASK, 2) == 4
+    assert protocols
+    for each in protocols:
+        assert len(vars(each)) <= 30  # more make a dictionary that shares no names with others
+        if isinstance(each, uvicorn_server._WebSocket):
+            assert not hasattr(each, "request")
+            assert not hasattr(each, "response")
 
 
 async def test_serve_http_serves_at_known_address() -> None:
