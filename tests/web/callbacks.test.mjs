@@ -22,6 +22,8 @@ function made() {
       return 2 * param
     },
 
+    metadata: async (_, { metadata }) => metadata,
+
     tell: (data) => seen.told.push(data),
 
     async *watch(param, { signal, closing }) {
@@ -77,6 +79,12 @@ async function called(use, options) {
     { handler, ...options },
   )
 }
+
+test("a method gets the metadata of its call", () =>
+  called(async (ask) => {
+    assert.deepEqual(await ask("identify", 5), { number: "5" })
+    assert.deepEqual(await ask("identify", 0), {})
+  }))
 
 test("server gets the result of a request", () =>
   called(async (ask) => {

@@ -9,10 +9,12 @@ from typing import Final, TypeAlias
 import enkaku
 from support import ASK, ECHO, FILL, POUR, TALK, TELL, WATCH
 
-__all__ = ["CALL", "call", "listed"]
+__all__ = ["CALL", "METADATA", "call", "listed"]
 
 CALL: Final = enkaku.Request[str, str]("call", param=str, result=str)
 """Has the name of a function and its number, as JSON; returns what the function returns, as JSON."""
+METADATA: Final = enkaku.Request[None, dict[str, str]]("metadata", result=dict[str, str])
+"""Returns the metadata of its call."""
 ROUNDS: Final = 20  # of requests, for which an item has time to arrive
 
 _Outcome: TypeAlias = "int | str | list[_Outcome] | dict[str, _Outcome]"
@@ -40,6 +42,12 @@ async def hurry(peer: enkaku.Connection, param: int) -> _Outcome:
 
 async def echo(peer: enkaku.Connection, param: int) -> _Outcome:
     return await peer.request(ECHO, str(param))
+
+
+async def identify(peer: enkaku.Connection, param: int) -> _Outcome:
+    """Send metadata; return what the client's handler got."""
+    sent = await peer.request(METADATA, None, metadata={"number": str(param)} if param else {})
+    return {**sent}
 
 
 async def cancel(peer: enkaku.Connection, param: int) -> _Outcome:
@@ -168,6 +176,7 @@ _FUNCTIONS: Final[dict[str, _Function]] = {
         flood,
         hang_up,
         hurry,
+        identify,
         leave,
         pour,
         sent,

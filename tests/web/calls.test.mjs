@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { CallError, DeadlineExceeded } from "../../runtime/enkaku/web/enkaku.js"
-import { ASK, connected, ECHO, FILL, OutOfStock, POUR, TALK, TELL, until, VOID, WATCH } from "./procedures.mjs"
+import { ASK, connected, ECHO, FILL, METADATA, METADATA_LATER, OutOfStock, POUR, TALK, TELL, until, VOID, WATCH } from "./procedures.mjs"
 
 const running = (connection) => connection.request(ASK, -4)
 const idle = (connection) => until(async () => (await running(connection)) === 0)
@@ -199,4 +199,89 @@ test("a hundred thousand items reach a slow reader in bounded memory", () =>
     }
     assert.equal(expected, count)
     assert.ok(most - start < 100 * 2 ** 20, `${(most - start) / 2 ** 20} MiB`)
+  }))
+
+test("metadata of connection and call arrives", async () => {
+  const metadata = { "Ünïcode": "é😀", lang: "en", __proto__: { inherited: "not sent" } }
+  const sent = { "Ünïcode": "é😀", lang: "de", own: '"}},{"' }
+  await connected(
+    async (connection) => {
+      const own = { lang: "de", own: '"}},{"' }
+      assert.deepEqual(await connection.request(METADATA, undefined, { metadata: own }), sent)
+      assert.deepEqual(await connection.stream(METADATA_LATER, undefined, { metadata: own }).result(), sent)
+      assert.deepEqual(await connection.request(METADATA), { "Ünïcode": "é😀", lang: "en" })
+      await connection.event(TELL, 0, { metadata: own })
+    },
+    { metadata },
+  )
+  await connected(async (connection) => assert.deepEqual(await connection.request(METADATA), {}))
+})
+
+test("metadata function is called for each call", async () => {
+  let count = 0
+  const metadata = async () => ({ token: `t${++count}` })
+  await connected(
+    async (connection) => {
+      const first = connection.request(METADATA) // before the connection is open
+      assert.deepEqual(await first, { token: "t1" })
+      assert.deepEqual(await connection.request(METADATA, undefined, { metadata: { a: "b" } }), { token: "t2", a: "b" })
+      const channel = connection.channel(TALK, 0)
+      for (const item of [1, 2, 3]) channel.send(item)
+      assert.equal(await channel.close(), 6)
+      assert.equal(count, 3)
+      const stream = connection.stream(WATCH, -1)
+      assert.ok((await stream.close()) >= 0)
+      connection.stream(WATCH, -3).abort()
+      await idle(connection)
+    },
+    { metadata },
+  )
+})
+
+test("metadata function that fails or hangs fails its call alone", async () => {
+  const error = new Error("no token")
+  let next = () => Promise.reject(error)
+  await connected(
+    async (connection) => {
+      await assert.rejects(connection.request(METADATA), error)
+      await assert.rejects(all(connection.stream(WATCH, 3)), error)
+      next = () => {
+        throw error
+      }
+      await assert.rejects(connection.request(METADATA), error)
+      next = () => new Promise(() => {})
+      await assert.rejects(connection.request(METADATA, undefined, { timeout: 50 }), DeadlineExceeded)
+      const controller = new AbortController()
+      const call = connection.request(METADATA, undefined, { signal: controller.signal })
+      controller.abort(error)
+      await assert.rejects(call, error)
+      next = async () => ({ a: "b" })
+      assert.deepEqual(await connection.request(METADATA), { a: "b" })
+      const late = connection.request(METADATA)
+      await connection.close()
+      await assert.rejects(late, { name: "ConnectionLost" })
+    },
+    { metadata: () => next() },
+  )
+})
+
+test("metadata that no server takes rejects with a TypeError", () =>
+  connected(async (connection) => {
+    const secret = "a secret"
+    for (const metadata of [
+      { traceparent: secret },
+      { TraceState: secret },
+      { baggage: secret },
+      { "enkaku-x": secret },
+      { number: 1 },
+      { nothing: null },
+      { large: secret.repeat(600) },
+    ]) {
+      const error = await connection.request(METADATA, undefined, { metadata }).catch((each) => each)
+      assert.ok(error instanceof TypeError)
+      assert.ok(!error.message.includes(secret))
+    }
+    const largest = { a: "é".repeat(2_044) }
+    assert.deepEqual(await connection.request(METADATA, undefined, { metadata: largest }), largest)
+    assert.deepEqual(await connection.request(METADATA, undefined, { metadata: { baggages: "" } }), { baggages: "" })
   }))

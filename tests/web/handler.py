@@ -8,7 +8,7 @@ from typing import Any
 
 import enkaku
 from support import OutOfStock, Serving, Shortage, Tired
-from web.caller import CALL, call
+from web.caller import CALL, METADATA, call
 
 
 class _Counted:
@@ -96,9 +96,27 @@ async def tell(data: int) -> None:
     _Counted.running += data
 
 
+async def metadata() -> dict[str, str]:
+    return dict(enkaku.current_call().metadata)
+
+
+async def metadata_later(stream: enkaku.ServerStream[int]) -> dict[str, str]:
+    return await metadata()
+
+
+_METADATA_LATER = enkaku.Stream[None, int, dict[str, str]](
+    "metadata/later", receive=int, result=dict[str, str]
+)
+
+
 class _Calling(Serving):
     def __routes__(self) -> tuple[enkaku.Route, ...]:
-        return (*super().__routes__(), enkaku.Route.request(CALL, call))
+        return (
+            *super().__routes__(),
+            enkaku.Route.request(CALL, call),
+            enkaku.Route.request(METADATA, metadata),
+            enkaku.Route.stream(_METADATA_LATER, metadata_later),
+        )
 
 
 def handler() -> enkaku.Handler:

@@ -1,6 +1,6 @@
 /** Serves the calls of a server: `connect(url, { handler: serve({ ... }) })`. */
 
-import type { Handler } from "./enkaku.js"
+import type { Handler, Metadata } from "./enkaku.js"
 
 /** A call of the server, which a method serves. */
 export interface ServedCall {
@@ -11,6 +11,8 @@ export interface ServedCall {
   readonly signal: AbortSignal
   /** Aborted when the server has closed the call. The method should return soon: its result is sent for 30 s. */
   readonly closing: AbortSignal
+  /** What the server has sent with the call; empty by default. */
+  readonly metadata: Metadata
 }
 
 /** A call of a channel. */

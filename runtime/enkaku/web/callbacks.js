@@ -50,7 +50,7 @@ class Session {
 		for (const call of this.#calls.values()) call.abort(error)
 	}
 
-	#open({ typ: kind, rid, prc, prm, data }, { win, ttl }) {
+	#open({ typ: kind, rid, prc, prm, data }, { win, ttl, meta }) {
 		const write = kind === "event" ? () => {} : this.#write // an event has no reply
 		const reject = (code, msg) => write(encode({ typ: "error", rid, code, data: {}, msg }))
 		const route = this.#routes.get(prc)
@@ -62,7 +62,7 @@ class Session {
 			const call = new ServedCall(kind, prc, rid, write, () => this.#calls.delete(id))
 			this.#calls.set(id, call)
 			call.begin(win, ttl)
-			call.run(route.run, kind === "event" ? data : prm)
+			call.run(route.run, kind === "event" ? data : prm, meta)
 		}
 	}
 }
@@ -105,9 +105,9 @@ class ServedCall {
 	}
 
 	/** Run a method, and send what becomes of it. */
-	async run(method, param) {
+	async run(method, param, metadata = {}) {
 		try {
-			const call = { signal: this.#aborting.signal, closing: this.#closing.signal }
+			const call = { signal: this.#aborting.signal, closing: this.#closing.signal, metadata }
 			if (this.#kind === "channel") call.items = this.#read()
 			const returned = method(param, call)
 			const streaming = this.#kind === "stream" || this.#kind === "channel"

@@ -76,7 +76,15 @@ export interface CallOptions {
   timeout?: number | null
   /** Aborts the call, which rejects with the signal's reason. */
   signal?: AbortSignal
+  /** What the server gets with the call, in addition to the connection's `metadata`; of the same name, in its place. */
+  metadata?: Metadata
 }
+
+/**
+ * Strings by name, such as a token: at most 4 KiB as JSON. A name must not begin with `enkaku`, nor be `traceparent`,
+ * `tracestate` or `baggage`: then the call rejects with a `TypeError`.
+ */
+export type Metadata = Readonly<Record<string, string>>
 
 /** A stream. Iterate over it in one place; leaving the loop early aborts the call. */
 export interface Stream<Receive, Result> extends AsyncIterable<Receive> {
@@ -117,6 +125,11 @@ export interface Options {
   timeout?: number | null
   /** Sent over HTTP only: a browser sends none with a WebSocket, for which `"websocket"` ignores them. */
   headers?: Readonly<Record<string, string>>
+  /**
+   * What the server gets with each call; or an async function that returns it, called before each call is sent, for tokens that
+   * expire. The call rejects with what it throws, and its timeout bounds it.
+   */
+  metadata?: Metadata | (() => Promise<Metadata>)
   /**
    * Serves the calls of the server. Over HTTP, the connection then is open while its feed is: a loss of the feed is a loss of the
    * connection.

@@ -1,21 +1,20 @@
 /**
  * Enkaku clients for browsers and Node, over WebSocket, or HTTP with server-sent events. enkaku.d.ts describes the interface.
  *
- * A `Connection` keeps one transport at a time; each `Call` belongs to the one that carries it. A window bounds what the
- * server sends for a call before the reader takes it, and credits of the server bound what is sent to it.
+ * A `Connection` keeps one transport at a time. Windows bound what is received before a reader takes it, and credits of the
+ * server what is sent.
  */
 
-const WINDOW = 256 * 1024 // bytes of unread items that the server may send for a call
-const UNGRANTED = 64 * 1024 // bytes that are sent before the server's first credit
+const WINDOW = 256 * 1024 // bytes of unread items of a call
+const UNGRANTED = 64 * 1024 // bytes sent before the first credit
 const UNREAD_MAX = 16 * 1024 * 1024 // bytes of unread items, without flow control
 const BATCH_MAX = 1_000 // messages in a POST
 const CREDIT_AFTER = 20 // ms that a reader waits before it grants less
-const FLOW_TIME = 5_000 // ms without a message: the server has no flow control
+const FLOW_TIME = 5_000 // ms without a message: no flow control
 const OPEN_TIME = 10_000 // ms to connect
 const PING_AFTER = 30_000 // ms of silence with open calls
 const FEED_SILENCE = 45_000 // ms; the server sends a comment every 15 s
 const FEED_REST = 60_000 // ms without a call, until a feed is closed
-const PAUSES = { first: 100, factor: 2, longest: 30_000 } // ms
 const FEED = "text/event-stream"
 
 export class CallError extends Error {
@@ -51,22 +50,32 @@ const lost = (message, cause) => new ConnectionLost(message, cause)
 const closed = () => lost("the connection is closed")
 const invalid = () => new CallError("EK08", "The server sent an invalid message")
 const utf8 = new TextEncoder()
-export const sizeOf = (text) => utf8.encode(text).length + 1 // as over a socket, with its newline
+export const sizeOf = (text) => utf8.encode(text).length + 1 // with a newline
 
-/** Start a timer that does not keep a Node process alive. */
+/** Start a timer that keeps no Node process alive. */
 function later(time, callback, start = setTimeout) {
 	const timer = start(callback, time)
 	timer.unref?.()
 	return timer
 }
 
-/** Make a call that any server answers. */
 const ping = (kind) => new Call("alive?", { name: "enkaku:alive?", kind })
 
-/** Return a promise with its `resolve`. */
 export function latch() {
 	let resolve
 	return Object.assign(new Promise((each) => (resolve = each)), { resolve })
+}
+
+/** Join metadata; the second wins. */
+function join(first, second) {
+	if (!first && !second) return
+	const metadata = { ...first, ...second }
+	for (const [name, value] of Object.entries(metadata)) {
+		if (/^(enkaku|trace(parent|state)$|baggage$)/i.test(name) || typeof value !== "string")
+			throw new TypeError(`metadata: ${name} is reserved, or no string`)
+	}
+	if (sizeOf(JSON.stringify(metadata)) > 4097) throw new TypeError("metadata: more than 4 KiB")
+	return metadata
 }
 
 /** Encode a message; `json` becomes the property `key` of the payload. */
@@ -76,12 +85,12 @@ export function encode(payload, key, json, header) {
 	return `{"header":${JSON.stringify({ typ: "JWT", alg: "none", ...header })},"payload":${text}}`
 }
 
-/** The calls of a connection, by their ids. By itself, it holds those that wait for a connection. */
+/** Open calls, by their ids. By itself, it holds those that wait for a connection. */
 class Transport {
 	calls = new Map()
 	served // by callbacks.js: the calls of the server
-	flow // whether the server supports flow control; undefined is unknown
-	down = latch() // resolves with an error when new calls need another connection
+	flow // whether the server has flow control, if known
+	down = latch() // with an error, when new calls need another connection
 
 	constructor(options) {
 		this.options = options
@@ -109,8 +118,7 @@ class Transport {
 		// A server with flow control begins with a credit.
 		if (payload.typ === "credit") this.flow = true
 		else if (this.flow === undefined) this.setFlow(false)
-		const receiver = this.calls.get(payload.rid) ?? this.served
-		receiver?.receive(payload, text, message)
+		;(this.calls.get(payload.rid) ?? this.served)?.receive(payload, text, message)
 	}
 
 	setFlow(flow) {
@@ -131,19 +139,18 @@ class Connection {
 	#transport
 	#http
 	#count = 0
-	// TypeScript servers need ids that are unique.
+	// TypeScript servers need unique ids.
 	#prefix = Math.random().toString(36).slice(2, 12)
 	#closing = latch()
 	#ended
 	#error // why it is closed
 
-	constructor(url, options = {}) {
-		const { transport = "auto", reconnect = true, timeout = 60_000, headers, handler, onState } = options
-		if (!["auto", "websocket", "http"].includes(transport)) throw new TypeError(`connect: unknown transport ${transport}`)
-		const intro = { ext: ["credit", "leaving", ...(handler ? ["call"] : [])] }
-		const target = new URL(url, globalThis.location?.href)
-		target.protocol = target.protocol.replace("ws", "http")
-		this.#options = { url: target, transport, reconnect, timeout, headers, handler, intro, onLeaving: this.#onLeaving }
+	constructor(url, { transport = "auto", reconnect = true, timeout = 60_000, onState, ...options } = {}) {
+		if (!/^(auto|websocket|http)$/.test(transport)) throw new TypeError(`connect: unknown transport ${transport}`)
+		const intro = { ext: ["credit", "leaving", ...(options.handler ? ["call"] : [])] }
+		url = new URL(url, globalThis.location?.href)
+		url.protocol = url.protocol.replace("ws", "http")
+		this.#options = { ...options, url, transport, reconnect, timeout, intro, onLeaving: this.#onLeaving }
 		this.#listeners = new Set(onState && [onState])
 		globalThis.addEventListener?.("pagehide", this.#disconnect)
 		this.#ended = this.#run()
@@ -167,23 +174,31 @@ class Connection {
 		return this.#call(procedure, param, { timeout: this.#options.timeout, ...options }).outcome
 	}
 
-	event(...call) {
-		return this.request(...call)
-	}
-
-	stream(...call) {
-		return stream(this.#call(...call))
-	}
-
-	channel(...call) {
-		return channel(this.#call(...call))
-	}
+	event = (...call) => this.request(...call)
+	stream = (...call) => stream(this.#call(...call))
+	channel = (...call) => channel(this.#call(...call))
 
 	#call(procedure, param, options) {
 		const call = new Call(`${this.#prefix}-${++this.#count}`, procedure, param, options)
 		if (this.#state === "closed") call.end(this.#error)
-		if (!call.ended) (this.#state === "open" ? this.#transport : this.#waiting).open(call)
+		if (call.ended) return call
+		this.#waiting.open(call)
+		if (this.#state === "open") this.#send(call)
 		return call
+	}
+
+	/** Send a waiting call: at once, unless a function returns the metadata. */
+	async #send(call) {
+		try {
+			let { metadata } = this.#options
+			if (typeof metadata === "function") metadata = await metadata()
+			if (this.#state !== "open" || !this.#waiting.calls.has(call.rid)) return
+			call.metadata = join(metadata, call.metadata)
+			this.#waiting.release(call)
+			this.#transport.open(call)
+		} catch (error) {
+			call.end(error)
+		}
 	}
 
 	#enter(state) {
@@ -192,10 +207,10 @@ class Connection {
 		for (const listener of this.#listeners) queueMicrotask(() => listener(state))
 	}
 
-	/** Connect, again and again, until the connection is closed. */
+	/** Connect, again and again, until the end. */
 	async #run() {
 		const { reconnect } = this.#options
-		const pauses = { ...PAUSES, ...reconnect }
+		const pauses = { first: 100, factor: 2, longest: 30_000, ...reconnect } // ms
 		let bound = pauses.first
 		let ended = false
 		this.#closing.then(() => (ended = true))
@@ -208,8 +223,7 @@ class Connection {
 					const since = Date.now()
 					this.#transport = transport
 					this.#enter("open")
-					for (const call of this.#waiting.calls.values()) transport.open(call)
-					this.#waiting.calls.clear()
+					for (const call of this.#waiting.calls.values()) this.#send(call)
 					this.#error = await Promise.race([transport.down, this.#closing])
 					if (Date.now() - since > bound) bound = pauses.first
 				}
@@ -231,7 +245,7 @@ class Connection {
 		await this.#disconnect()
 	}
 
-	/** End all calls; those of a page that is left, too, since a browser may keep it. */
+	/** End all calls, also of a page that is left: a browser may keep it. */
 	#disconnect = () => Promise.all([this.#transport?.close(), this.#http?.close()])
 
 	async #connect() {
@@ -241,7 +255,7 @@ class Connection {
 			try {
 				return await new WebSocketTransport(this.#options).connect()
 			} catch (error) {
-				if (!automatic) throw error // else HTTP may get through a proxy
+				if (!automatic) throw error // else HTTP may get through
 			}
 		}
 		// One for all: its calls may outlive a loss.
@@ -249,14 +263,13 @@ class Connection {
 		return this.#http.connect()
 	}
 
-	/** Let new calls wait for the next connection: the server of this one accepts none. */
+	/** Let new calls wait for another connection. */
 	#onLeaving = (transport) => {
 		for (const call of transport.calls.values()) call.onLeaving()
 		if (this.#options.reconnect && transport === this.#transport && this.#state === "open") this.#enter("connecting")
 	}
 }
 
-/** A call, from its opening to its end, on any transport. */
 class Call {
 	ended = false
 	iterated = false
@@ -284,10 +297,9 @@ class Call {
 	#closed // why further items are rejected
 	#hurried = false // so are those that wait for credit
 
-	constructor(rid, procedure, param, { timeout, signal } = {}) {
-		this.rid = rid
-		this.procedure = procedure
-		this.streaming = ["stream", "channel"].includes(procedure.kind)
+	constructor(rid, procedure, param, { timeout, signal, metadata } = {}) {
+		Object.assign(this, { rid, procedure, metadata })
+		this.streaming = /^(stream|channel)$/.test(procedure.kind)
 		this.outcome.catch(ignore) // no unhandled rejection
 		this.#param = JSON.stringify(param)
 		this.#signal = signal
@@ -301,6 +313,7 @@ class Call {
 
 	opening(header) {
 		const { name: prc, kind: typ } = this.procedure
+		header = { ...header, meta: this.metadata }
 		if (typ === "event") return encode({ typ, prc }, "data", this.#param, header)
 		const win = this.streaming ? WINDOW : undefined
 		const ttl = this.#due && Math.max(0, this.#due - Date.now())
@@ -315,15 +328,15 @@ class Call {
 		} else if (typ === "receive" && val !== undefined && this.streaming) this.#onItem(val, sizeOf(text))
 		else if (typ === "credit" && Number.isFinite(n)) this.#onCredit(n)
 		else if (typ === "error" && typeof payload.code === "string") this.#onError(payload)
-		else if (["receive", "credit", "error"].includes(typ)) this.abort(invalid())
+		else if (/^(receive|credit|error)$/.test(typ)) this.abort(invalid())
 	}
 
 	#onError({ code, msg, data }) {
 		const { errors = {}, otherError: Other } = this.procedure
 		if (["EK06", "EK08"].includes(code) && this.#sent) this.#write("abort") // its handler still runs
-		if (Object.hasOwn(errors, code)) this.end(new errors[code](msg, data))
-		else if (Other && !/^EKP?\d\d$/.test(code)) this.end(new Other(msg, data, code))
-		else this.end(code === "EK05" ? new DeadlineExceeded(msg) : new CallError(code, msg, data))
+		if (Object.hasOwn(errors, code)) return this.end(new errors[code](msg, data))
+		if (Other && !/^EKP?\d\d$/.test(code)) return this.end(new Other(msg, data, code))
+		this.end(code === "EK05" ? new DeadlineExceeded(msg) : new CallError(code, msg, data))
 	}
 
 	end(error) {
@@ -340,7 +353,6 @@ class Call {
 		this.transport?.release(this)
 	}
 
-	/** End the call and its handler. */
 	abort(error, reason) {
 		if (this.ended) return
 		if (this.procedure.kind !== "event") this.#write("abort", "rsn", JSON.stringify(reason?.slice(0, 1024)))
@@ -353,9 +365,10 @@ class Call {
 	close() {
 		this.dropExcess()
 		this.#stopSending("closed", "abort", "rsn", '"Close"')
+		return this.outcome
 	}
 
-	/** Write a message after the items that can be sent now; fail the others. */
+	/** Write a message after the items that can be sent now. */
 	#stopSending(reason, ...message) {
 		if (this.ended || this.#hurried) return
 		this.#closed = reason
@@ -418,7 +431,7 @@ class Call {
 		this.#taken = 0
 	}
 
-	/** Drop items that do not fit the window: they have no reader, and the result comes after them. */
+	/** Drop items that do not fit the window: they have no reader. */
 	dropExcess() {
 		if (this.#dropping || this.ended) return
 		this.#dropping = true
@@ -432,7 +445,6 @@ class Call {
 		const refused = this.#closed
 		return this.#inOrder(async () => {
 			if (json === undefined) throw new TypeError("send: an item must be a JSON value")
-			await this.opened
 			while (!this.ended && !refused) {
 				const free = this.#granted - this.#sent
 				if (size <= free || free >= (this.#window ?? UNGRANTED) || this.transport.flow === false) {
@@ -450,7 +462,6 @@ class Call {
 		const refused = this.#closed
 		this.#closed ??= "half-closed"
 		return this.#inOrder(async () => {
-			await this.opened
 			while (!this.ended && this.transport.flow === undefined) await this.#changed
 			if (this.ended || refused || this.#hurried) return
 			if (!this.transport.flow) throw new Error("end: the server does not support half-close")
@@ -458,13 +469,13 @@ class Call {
 		})
 	}
 
-	/** The server stops: it takes the items that were sent, and no others. */
+	/** The server stops: it takes no more items. */
 	onLeaving() {
 		if (this.procedure.kind === "channel") this.#stopSending("left by the server", "end")
 	}
 
 	#inOrder(step) {
-		const done = this.#sending.then(step)
+		const done = this.#sending.then(() => this.opened).then(step)
 		this.#sending = done.catch(ignore)
 		return done
 	}
@@ -491,14 +502,9 @@ const stream = (call) => ({
 		return call.outcome
 	},
 
-	close() {
-		call.close()
-		return call.outcome
-	},
+	close: () => call.close(),
 
-	abort(reason) {
-		call.abort(new DOMException("The call was aborted", "AbortError"), reason)
-	},
+	abort: (reason) => call.abort(new DOMException("The call was aborted", "AbortError"), reason),
 })
 
 const channel = (call) => ({ ...stream(call), send: (item) => call.send(item), end: () => call.endSending() })
@@ -550,7 +556,6 @@ class WebSocketTransport extends Transport {
 		await this.#closed
 	}
 
-	/** Notice a server that is gone. */
 	#ping() {
 		if (!this.#heard && this.#pinged) this.#end(lost("the server does not answer"))
 		this.#pinged = !this.#heard && this.flow && this.calls.size
@@ -564,7 +569,7 @@ class WebSocketTransport extends Transport {
 		if (socket.readyState === 3) this.#closed.resolve()
 		else {
 			socket.onclose = this.#closed.resolve
-			later(1_000, this.#closed.resolve) // without an answer to the close
+			later(1_000, this.#closed.resolve)
 			socket.close(1000)
 		}
 		this.down.resolve(error)
@@ -573,11 +578,11 @@ class WebSocketTransport extends Transport {
 	}
 }
 
-/** POSTs: a request is one; streams and channels share a feed of server-sent events. */
+/** POSTs: a request is one; streams and channels share a feed of events. */
 class HttpTransport extends Transport {
 	#feed
 
-	/** Ask whether the server is there: abort a call that does not exist. */
+	/** Ask whether the server is there. */
 	async connect() {
 		this.down = latch()
 		const { headers } = await this.#post(encode({ typ: "abort", rid: "alive?" }), { signal: AbortSignal.timeout(OPEN_TIME) })
@@ -607,7 +612,7 @@ class HttpTransport extends Transport {
 		if (feed?.calls.delete(call) && !feed.calls.size && !this.served) feed.rest = later(FEED_REST, () => this.#drop(feed))
 	}
 
-	/** Send a message to a call. Without flow control, return a promise of its POST. */
+	/** Write a message. Without flow control, return a promise of its POST. */
 	write({ feed, held }, text) {
 		if (held) held.push(text)
 		else if (feed && !feed.dropped) {
@@ -642,7 +647,7 @@ class HttpTransport extends Transport {
 		throw this.#fail(lost(message))
 	}
 
-	/** Let new calls wait until the server can be reached again. */
+	/** Let new calls wait for the server. */
 	#fail(error) {
 		if (this.options.reconnect || this.served) this.down.resolve(error)
 		return error
@@ -658,7 +663,7 @@ class HttpTransport extends Transport {
 	}
 
 	async #openStream(call) {
-		call.held = [] // what is written before the opening was answered
+		call.held = [] // what is written before the answer
 		while (!call.ended) {
 			const feed = this.#feed
 			if (!feed) return this.#openFeed(call)
@@ -690,7 +695,7 @@ class HttpTransport extends Transport {
 		feed.ready.resolve()
 	}
 
-	/** Open a feed by a call, and receive its events. */
+	/** Open a feed by a call. */
 	async #openFeed(call) {
 		const feed = { calls: new Set(), outbox: [], ready: latch(), controller: new AbortController(), heard: Date.now() }
 		this.#feed = feed
@@ -719,7 +724,7 @@ class HttpTransport extends Transport {
 			if (done) return
 			feed.heard = Date.now()
 			text += value
-			if (!value.includes("\n")) continue // no event has ended
+			if (!value.includes("\n")) continue
 			const events = text.split(/\r?\n\r?\n/)
 			text = events.pop()
 			for (const event of events) {
@@ -729,7 +734,7 @@ class HttpTransport extends Transport {
 		}
 	}
 
-	/** End a feed, and its calls with an error. */
+	/** End a feed and its calls. */
 	#drop(feed, error) {
 		if (!feed || feed.dropped) return
 		feed.dropped = error ?? true
