@@ -20,6 +20,7 @@ from enkaku.wire.messages import (
     Receive,
     Result,
     Send,
+    add_metadata,
     decode_client_message,
     decode_server_message,
     encode_abort,
@@ -30,6 +31,7 @@ from enkaku.wire.messages import (
     encode_item,
     encode_open,
     encode_result,
+    introduce,
     is_for_caller,
     peek,
     read_head_quickly,
@@ -249,6 +251,19 @@ def test_peek_finds_type_and_id_of_any_message(kind: str, rid: str, prc: str) ->
     )
     data = b'{"header":{"typ":"JWT","alg":"none"},"payload":' + payload
     assert peek(data) == ((None, None) if lone else (kind, rid))
+
+
+@given(st.dictionaries(st.text(max_size=30), st.text(max_size=300), max_size=8), st.integers(1))
+def test_peek_and_route_find_call_behind_metadata(meta: dict[str, str], number: int) -> None:
+    encoded = text_of(meta)
+    for kind in ("request", "stream", "channel"):
+        message = introduce(
+            add_metadata(encode_open(kind, f"{number}", "a", b'{"meta":{', ttl=5), encoded), call=True
+        )
+        assert decode_client_message(message[:-11] + b"1}}").header.meta == Raw(encoded)
+        assert peek(message[:8000]) == (kind, f"{number}")
+        assert is_for_caller(message, at_server=False) is False
+        assert is_for_caller(message, at_server=True) is False
 
 
 def test_peek_ignores_id_inside_strings() -> None:

@@ -234,12 +234,14 @@ async def options(client: DashboardClient, patience: float | None) -> None:
     await client.system_restart(restart, timeout=None)
     await client.system_restart(param=restart, timeout=patience)
     await client.void(timeout=1)
-    await client.ping(timeout=1)
+    await client.ping(timeout=1, metadata={"token": "t"})
+    await client.system_restart(restart, metadata=None)
     await client.note({}, timeout=1)
     latest = client.metrics_stream(interval, timeout=60, when_full="latest")
     assert_type(latest, enkaku.ClientStream[MetricsStreamReceive, MetricsStreamResult])
     chosen: enkaku.WhenFull = "drop_oldest"
     client.logs_watch(LogsWatchParam(level="info"), timeout=None, when_full=chosen)
+    client.metrics_stream(interval, metadata={"token": "t"})
     patient: enkaku.CallOptions = {"timeout": 5}
     await client.ping(**patient)
 

@@ -98,6 +98,7 @@ async def options(client: DashboardClient) -> None:
     await client.system_restart(timeout=1)  # told: CallIssue, call-arg
     await client.system_restart(restart, when_full="latest")  # told: CallIssue, call-arg
     await client.ping(timeout="1")  # told: ArgumentType, arg-type
+    await client.ping(metadata={"number": 1})  # told: ArgumentType, dict-item
     client.metrics_stream(interval, when_full="never")  # told: ArgumentType, arg-type
     client.metrics_stream(interval, when_full=None)  # told: ArgumentType, arg-type
     client.logs_watch(LogsWatchParam(level="info"), tmeout=1)  # told: CallIssue, call-arg

@@ -15,7 +15,7 @@ function same<A, B>(_: Same<A, B>): void {}
 
 export async function use(connection: Connection, signal: AbortSignal): Promise<void> {
   const client = new DashboardClient(connection);
-  const stream = client.metricsStream({ interval: 2000 }, { timeout: 5, signal });
+  const stream = client.metricsStream({ interval: 2000 }, { timeout: 5, signal, metadata: { token: "t" } });
   for await (const metric of stream) {
     same<typeof metric, MetricsStreamReceive>(true);
     same<typeof metric.cpu, number>(true);

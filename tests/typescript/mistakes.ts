@@ -19,6 +19,8 @@ export async function use(connection: Connection): Promise<void> {
   client.metricsStream({ interval: 1, intervall: 2 });
   // @ts-expect-error: no such option
   client.metricsStream({ interval: 1 }, { timeouts: 2 });
+  // @ts-expect-error: metadata has strings
+  client.metricsStream({ interval: 1 }, { metadata: { number: 1 } });
   const stream = client.metricsStream({ interval: 1 });
   // @ts-expect-error: streams have no send
   stream.send({ level: "info" });

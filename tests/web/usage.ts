@@ -17,7 +17,8 @@ const handler = serve({
     signal.throwIfAborted()
     return param
   },
-  async *shell(_, { items, closing }) {
+  async *shell(_, { items, closing, metadata: { lang } }) {
+    yield lang ?? "en"
     for await (const item of items) if (!closing.aborted) yield item
   },
 })
@@ -26,9 +27,10 @@ serve({}, { run: { name: "job/run", kind: "request" } })
 serve({ run: (param: number) => param }, { run: { name: "job/run", kind: "request" } })
 
 export async function use(): Promise<string> {
-  const connection = connect("/rpc/", { handler, reconnect: { first: 50 }, timeout: null, onState: (state) => state.length })
+  const metadata = async () => ({ token: "t" })
+  const connection = connect("/rpc/", { handler, reconnect: { first: 50 }, timeout: null, metadata, onState: (state) => state.length })
   try {
-    const answer: string = await connection.request(ASK, 1, { timeout: 100, signal: AbortSignal.timeout(5) })
+    const answer: string = await connection.request(ASK, 1, { timeout: 100, signal: AbortSignal.timeout(5), metadata: { lang: "de" } })
     await connection.event(TELL, 1)
     const stream = connection.stream(WATCH, 1)
     for await (const item of stream) if (item satisfies boolean) break
