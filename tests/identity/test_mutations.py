@@ -1,11 +1,12 @@
 """No change of a signed message is accepted with another meaning: of any bit, any member, any spelling.
 
 What is accepted has the same message, the same claims, and the same digest, so that it counts as the same message for replays.
+The same goes for a whole server: its handlers receive what was signed, and once.
 """
 
-import copy
 import json
 import random
+from collections.abc import Hashable
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from enkaku.identity.tokens import sign, signing_input
 from enkaku.wire.messages import encode_event, encode_open
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from identity.peers import ALICE, BOB, PAT, SERVER
+from enkaku import ReplayGuard, delegate
+from identity.peers import ALICE, BOB, CAROL, PAT, SERVER, Clock, Seen, serving
 
 NOW = 1_800_000_000.0
 VALUE = b'{"a":[1,2.50,true,null,"x\\u0041\\ud83d\\ude00"],"b":{"c":-1e3,"":"/"},"d":12345678901234567890}'
@@ -75,23 +77,26 @@ def test_mutation_of_any_bit_is_harmless(original: bytes) -> None:
     generator = random.Random(1)
     bits = generator.sample(range(len(original) * 8), 1500)
     for bit in bits:
-        mutated = bytearray(original)
-        mutated[bit // 8] ^= 1 << bit % 8
-        accepted += require_harmless(original, bytes(mutated))
+        accepted += require_harmless(original, _flip(original, bit))
     assert accepted < len(bits) / 100  # such as an "e" that becomes an "E"
+
+
+@st.composite
+def with_other_bytes(draw: st.DrawFn, original: bytes) -> bytes:
+    start = draw(st.integers(0, len(original)))
+    end = draw(st.integers(start, min(len(original), start + 40)))
+    piece = draw(
+        st.binary(max_size=6)
+        | st.sampled_from([b'"', b"}", b",", b"=", b"==", b" ", b"\\", b".0", b"-", b"1", b"\n"])
+        | st.just(original[end : end + 20])
+    )
+    return original[:start] + piece + original[end:]
 
 
 @given(originals, st.data())
 @settings(max_examples=150)
 def test_mutation_of_bytes_is_harmless(original: bytes, data: st.DataObject) -> None:
-    start = data.draw(st.integers(0, len(original)))
-    end = data.draw(st.integers(start, min(len(original), start + 40)))
-    piece = data.draw(
-        st.binary(max_size=6)
-        | st.sampled_from([b'"', b"}", b",", b"=", b"==", b" ", b"\\", b".0", b"-", b"1", b"\n"])
-        | st.just(original[end : end + 20])
-    )
-    require_harmless(original, original[:start] + piece + original[end:])
+    require_harmless(original, data.draw(with_other_bytes(original)))
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -115,30 +120,36 @@ anything = st.recursive(
 )
 
 
-@given(originals, st.data())
-@settings(max_examples=300)
-def test_mutation_of_any_member_is_harmless(original: bytes, data: st.DataObject) -> None:
-    message = json.loads(original)
-    path = data.draw(st.sampled_from(_paths(message)[1:]))
-    mutated = copy.deepcopy(message)
-    holder = mutated
+@st.composite
+def with_other_member(draw: st.DrawFn, original: bytes) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(original)
+    path = draw(st.sampled_from(_paths(message)[1:]))
+    holder: Any = message
     for key in path[:-1]:
         holder = holder[key]
-    match data.draw(st.sampled_from(["set", "delete", "add"])):
+    match draw(st.sampled_from(["set", "delete", "add"])):
         case "set":
-            holder[path[-1]] = data.draw(anything)
+            holder[path[-1]] = draw(anything)
         case "delete":
             del holder[path[-1]]
         case _ if isinstance(holder, dict):
-            holder[data.draw(st.sampled_from(["sub", "cap", "exp", "jti", "kid", "x", ""]))] = (
-                data.draw(anything)
+            holder[draw(st.sampled_from(["sub", "cap", "exp", "jti", "kid", "x", ""]))] = draw(
+                anything
             )
         case _:
-            holder.append(data.draw(anything))
+            holder.append(draw(anything))
+    return message
+
+
+@given(originals, st.data())
+@settings(max_examples=300)
+def test_mutation_of_any_member_is_harmless(original: bytes, data: st.DataObject) -> None:
+    mutated = data.draw(with_other_member(original))
     accepted = require_harmless(original, json.dumps(mutated).encode())
-    assert accepted == (mutated == message and _types(mutated) == _types(message)) or (
-        path == ("data",) and "data" not in mutated
-    )
+    message = json.loads(original)
+    same = mutated == message and _types(mutated) == _types(message)
+    message.pop("data", None)
+    assert accepted == (same or (mutated == message and _types(mutated) == _types(message)))
 
 
 def _types(value: Any) -> Any:
@@ -150,13 +161,10 @@ def _types(value: Any) -> Any:
     return (isinstance(value, bool), value)
 
 
-@given(originals, st.sampled_from(["signature", "data"]), st.data())
-@settings(max_examples=200)
-def test_mutation_of_base64_is_harmless(original: bytes, name: str, data: st.DataObject) -> None:
-    message = json.loads(original)
-    text = message.get(name, message["signature"])
-    at = data.draw(st.integers(0, len(text)))
-    spelled = data.draw(
+@st.composite
+def spelled_otherwise(draw: st.DrawFn, text: str) -> str:
+    at = draw(st.integers(0, len(text)))
+    return draw(
         st.sampled_from(
             [text + "=", text + "==", text + "===", text + "\n", " " + text, text + ".", text[:-1]]
         )
@@ -164,6 +172,14 @@ def test_mutation_of_base64_is_harmless(original: bytes, name: str, data: st.Dat
         | st.sampled_from("ABQRgwxyz09-_=+/").map(lambda char: text[:at] + char + text[at + 1 :])
         | st.sampled_from("ABQRgwxyz09-_").map(lambda char: text[:-1] + char)
     )
+
+
+@given(originals, st.sampled_from(["signature", "data"]), st.data())
+@settings(max_examples=200)
+def test_mutation_of_base64_is_harmless(original: bytes, name: str, data: st.DataObject) -> None:
+    message = json.loads(original)
+    text = message.get(name, message["signature"])
+    spelled = data.draw(spelled_otherwise(text))
     accepted = require_harmless(original, json.dumps({**message, name: spelled}).encode())
     padded = {text, text + "=="} if name == "signature" or name not in message else {text}
     assert accepted == (spelled in padded) or name not in message
@@ -206,3 +222,71 @@ def _spell(value: Any, choose: random.Random) -> str:
 def test_other_spelling_of_json_has_the_same_meaning(original: bytes, seed: int) -> None:
     spelled = _spell(json.loads(original), random.Random(seed))
     assert require_harmless(original, spelled.encode())
+
+
+def _served() -> dict[str, tuple[bytes, Seen]]:
+    """Return signed messages that the handlers of a server take, and what these must receive."""
+    options: dict[str, Any] = {"clock": lambda: NOW, "new_id": lambda: "an-id"}
+    token = delegate(ALICE, to=BOB.did, act="*", res=SERVER.did, expires_in=1e9)
+    alice, pat = Signer(ALICE, SERVER.did, **options), Signer(PAT, SERVER.did, **options)
+    bob = Signer(BOB, SERVER.did, subject=ALICE.did, capabilities=[token], **options)
+    value, small = json.loads(VALUE), VALUE.replace(b"12345678901234567890", b"1234567890")
+    return {
+        "request": (
+            alice.sign(encode_open("request", "1", "echo", VALUE, ttl=10**9)),
+            Seen("echo", value, ALICE.did, ALICE.did),
+        ),
+        "event": (
+            bob.sign(encode_event("note", VALUE)),
+            Seen("note", value, BOB.did, ALICE.did),
+        ),
+        "canonical": (
+            without_data(pat.sign(encode_event("note", small))),
+            Seen("note", json.loads(small), PAT.did, PAT.did),
+        ),
+    }
+
+
+SERVED = _served()
+
+
+class Forgetful(ReplayGuard):
+    """Takes each message again and again, so that a handler sees all that is accepted."""
+
+    def admit_here(self, message: SignedMessage, connection: Hashable) -> None:
+        return None
+
+
+@pytest.mark.parametrize("name", SERVED)
+@given(data=st.data())
+@settings(max_examples=12)
+async def test_mutations_reach_handler_as_what_was_signed(name: str, data: st.DataObject) -> None:
+    original, meaning = SERVED[name]
+    message = json.loads(original)
+    part = data.draw(st.sampled_from(["signature", "data"]))
+    mutations = st.one_of(
+        st.integers(0, len(original) * 8 - 1).map(lambda bit: _flip(original, bit)),
+        with_other_bytes(original),
+        with_other_member(original).map(lambda mutated: json.dumps(mutated).encode()),
+        spelled_otherwise(message.get(part, message["signature"])).map(
+            lambda text: json.dumps({**message, part: text}).encode()
+        ),
+        st.integers(0, 2**32).map(lambda seed: _spell(message, random.Random(seed)).encode()),
+    )
+    mutated = data.draw(st.lists(mutations, min_size=40, max_size=40))
+    rules = {"*": {ALICE.did, BOB.did, PAT.did}, "math/*": {CAROL.did}}
+    async with serving(rules, Clock(NOW), replays=Forgetful(clock=Clock(NOW))) as server:
+        # A request whose rid is in use would not reach its handler.
+        await server.send_all([original, *mutated], apart=name == "request")
+        assert server.seen
+        for seen in server.seen:
+            assert _types([*seen]) == _types([*meaning])
+    async with serving(rules, Clock(NOW)) as server:
+        await server.send_all([original, *mutated])
+        assert server.seen == [meaning]
+
+
+def _flip(original: bytes, bit: int) -> bytes:
+    mutated = bytearray(original)
+    mutated[bit // 8] ^= 1 << bit % 8
+    return bytes(mutated)

@@ -1,10 +1,11 @@
-"""Recorded signed messages of the TypeScript implementation: each is verified, and gets the recorded reply.
+"""Recorded signed messages of the TypeScript implementation: a server takes them from its socket, and sends the recorded replies.
 
-Where this server decides otherwise, ``OURS`` has its reply and the reason.
+Where this server decides otherwise, ``OURS`` and ``UNANSWERED`` have the reason.
 """
 
 import base64
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import pytest
 from enkaku.identity.canonical import canonical
 from enkaku.identity.messages import verify_message
 from enkaku.identity.tokens import sign, signing_input
-from identity.peers import Clock, Gate, key_of
+from identity.peers import Clock, key_of, serving
 
 FOLDER: Final = Path(__file__).parent / "recordings"
 VECTORS: Final[dict[str, Any]] = json.loads((FOLDER / "signing-vectors.json").read_text())
@@ -20,7 +21,6 @@ KEYS: Final = {
     name: key_of(bytes.fromhex(key["privateKeyHex"])) for name, key in VECTORS["keys"].items()
 }
 NOW: Final = 1795394187.0
-ACCEPTED: Final = "accepted"
 RULES: Final = {
     "auth-partial-other": {"echo": {KEYS["client"].did, KEYS["other"].did}, "*": {KEYS["client"].did}}
 }  # fmt: skip
@@ -29,6 +29,15 @@ OURS: Final = {
     '"signature" expected Uint8Array of length 64, got length=3': "Invalid signature",
     "Invalid base64url encoding": "Invalid signature",
 }
+# An error for a later message of a call would end the call of whoever opened it. The observers of the server know of it.
+UNANSWERED: Final = {
+    "raw-signed-other-abort": "Abort issuer does not match owner",
+    "raw-signed-other-send": "Send issuer does not match channel owner",
+    "raw-signed-unsigned-abort": "Abort message must be signed",
+    "raw-signed-unsigned-send": "Channel send message must be signed",
+}
+# How the handler "slow" ends that has begun.
+ENDS: Final = {"raw-signed-own-abort": ["closed"]}
 
 
 def messages_of(path: Path) -> list[tuple[str, str]]:
@@ -37,28 +46,67 @@ def messages_of(path: Path) -> list[tuple[str, str]]:
     for line in path.read_text().split("\n"):
         entry = json.loads(line or "{}")
         text = next((entry[name] for name in ("line", "body", "data") if entry.get(name)), None)
-        if text is not None and text.startswith('{"header"'):
+        if text is not None and text.startswith("{"):
             found.append((entry["dir"], text))
     return found
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.jsonl")), ids=lambda path: path.stem)
-def test_recorded_message_gets_recorded_reply(path: Path) -> None:
-    rules = RULES.get(path.stem, {"*": {KEYS["client"].did}})
-    gate = Gate(KEYS["server"].did, rules, Clock(NOW), old_clients=True)
+async def test_recorded_message_gets_recorded_reply(path: Path) -> None:
+    name = path.stem
+    rules = RULES.get(name, {"*": {KEYS["client"].did}})
     recorded = messages_of(path)
-    errors = [json.loads(text)["payload"] for side, text in recorded if side == "s2c"]
-    expected = [f"{each['code']} {each['msg']}" for each in errors if each["typ"] == "error"]
-    expected = [reply.replace(theirs, ours) for reply in expected for theirs, ours in _ours(reply)]
-    if path.stem == "raw-signed-event-denied":
-        expected = ["EK02 Access denied"]  # an event gets no reply
-    decisions = [gate.decide(text.encode()) for side, text in recorded if side == "c2s"]
-    assert [each for each in decisions if each != ACCEPTED] == expected
-    assert ACCEPTED in decisions or "probe" not in path.read_text()
+    expected = [json.loads(text)["payload"] for side, text in recorded if side == "s2c"]
+    expected = [_ours(each) for each in expected if each.get("msg") != UNANSWERED.get(name, "")]
+    async with (
+        serving(rules, Clock(NOW), key=KEYS["server"], old_clients=True) as server,
+        server.peer() as peer,
+    ):
+        for side, messages in groupby(recorded, key=lambda each: each[0]):
+            if side == "c2s":  # at once, as far as the client has not waited
+                peer.raw.send_bytes(b"".join(text.encode() + b"\n" for _, text in messages))
+                await peer.settle()
+        while len(peer.replies) < len(expected):
+            await peer.settle()
+        assert peer.replies == expected
+        assert server.reasons == _reasons(name, expected)
+        assert server.ends == ENDS.get(name, [])
+        open_calls = [call.procedure.name for call in server.server.connections[0].calls]
+        goes_on = name in UNANSWERED
+        assert open_calls == ([json.loads(recorded[0][1])["payload"]["prc"]] if goes_on else [])
+        signers = {json.loads(text)["payload"].get("iss") for side, text in recorded if side == "c2s"}
+        assert {seen.id for seen in server.seen} <= signers
 
 
-def _ours(reply: str) -> list[tuple[str, str]]:
-    return [(theirs, ours) for theirs, ours in OURS.items() if theirs in reply] or [("", "")]
+async def test_items_right_behind_recorded_opening_arrive() -> None:
+    # The recorded server lost them, since it was still checking the opening.
+    recorded = messages_of(FOLDER / "auth-channel-send-immediately.jsonl")
+    *sent, _abort = [text.encode() + b"\n" for _, text in recorded]
+    rules = {"*": {KEYS["client"].did}}
+    async with (
+        serving(rules, Clock(NOW), key=KEYS["server"], old_clients=True) as server,
+        server.peer() as peer,
+    ):
+        peer.raw.send_bytes(b"".join(sent))
+        items = [await peer.raw.read(), await peer.raw.read()]
+        assert [(each["typ"], each["val"]) for each in items] == [
+            ("receive", {"n": 1}),
+            ("receive", {"n": 2}),
+        ]
+        assert await peer.raw.read() == {"typ": "result", "rid": "c1", "val": {"received": 3}}
+
+
+def _ours(payload: dict[str, Any]) -> dict[str, Any]:
+    return {**payload, "msg": OURS.get(payload["msg"], payload["msg"])} if "msg" in payload else payload
+
+
+def _reasons(name: str, replies: list[dict[str, Any]]) -> list[str]:
+    """Return what the observers learn: also what the peer does not."""
+    if name in UNANSWERED:
+        return [UNANSWERED[name]]
+    if name == "raw-signed-event-denied":
+        return ["Access denied"]  # an event gets no reply
+    return [each["msg"] for each in replies if each.get("code") == "EK02"]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ A private key is SHA-256 of ``enkaku test key NAME``. Where this server decides 
 """
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
 from enkaku.identity.canonical import canonical
 from enkaku.identity.keys import KeyPair
 from enkaku.identity.tokens import sign, signing_input
-from identity.peers import ALICE, BOB, KEYS, PAT, SERVER, Clock, Gate
+from identity.peers import ALICE, BOB, KEYS, PAT, SERVER, Clock, Seen, Served, serving
 
 FAR = 4102444800
 IAT = 1767225600
@@ -212,21 +214,37 @@ def envelope(vector: Vector, **change: Any) -> dict[str, Any]:
     return {name: value for name, value in message.items() if value is not None}
 
 
-def gate(*, old_clients: bool = False) -> Gate:
-    """Return a server that was started before the messages were signed."""
+@asynccontextmanager
+async def started(*, old_clients: bool = False) -> AsyncGenerator[Served, None]:
+    """Start a server, and let its clock go on until after the messages were signed."""
     clock = Clock(IAT)
-    made = Gate(SERVER.did, RULES, clock, old_clients=old_clients)
-    clock.now = IAT + 120
-    return made
+    async with serving(RULES, clock, old_clients=old_clients) as server:
+        clock.now = IAT + 120
+        yield server
 
 
-def decide(message: dict[str, Any]) -> str:
-    return gate().decide(json.dumps(message).encode())
+async def decide(message: dict[str, Any]) -> str:
+    async with started() as server, server.peer() as peer:
+        return await peer.decide(json.dumps(message).encode())
+
+
+def meaning(message: dict[str, Any]) -> Seen:
+    """Return what a handler must receive of a message."""
+    payload = message["payload"]
+    value = payload.get("prm", payload.get("data"))
+    return Seen(payload["prc"], value, payload["iss"], payload.get("sub", payload["iss"]))
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_vector_has_known_outcome(name: str) -> None:
-    assert decide(envelope(VECTORS[name])) == VECTORS[name].outcome
+async def test_vector_has_known_outcome(name: str) -> None:
+    message, outcome = envelope(VECTORS[name]), VECTORS[name].outcome
+    async with started() as server, server.peer() as peer:
+        assert await peer.decide(json.dumps(message).encode()) == outcome
+        assert server.seen == ([meaning(message)] if outcome == "accepted" else [])
+        results = [reply["val"] for reply in peer.replies if reply["typ"] == "result"]
+        rid, prm = message["payload"].get("rid"), message["payload"].get("prm")
+        expected = {"quotient": 0.5} if "math" in message["payload"]["prc"] else prm
+        assert results == ([expected] if rid and outcome == "accepted" else [])
 
 
 @pytest.mark.parametrize("name", VECTORS)
@@ -242,64 +260,73 @@ def test_sign_makes_signature_of_capability(name: str) -> None:
     assert sign(KEYS[members["iss"]], capability(name).rpartition(".")[0]) == signature
 
 
-def test_vector_as_on_the_wire_is_accepted() -> None:
+async def test_vector_as_on_the_wire_is_accepted() -> None:
     assert json.loads(WIRE) == envelope(VECTORS["valid"])
-    assert gate().decide(WIRE.encode()) == "accepted"
+    async with started() as server, server.peer() as peer:
+        assert await peer.decide(WIRE.encode()) == "accepted"
 
 
 @pytest.mark.parametrize("padding", ["", "=="])
-def test_vector_again_is_replay_however_padded(padding: str) -> None:
-    server = gate()
+async def test_vector_again_is_replay_however_padded(padding: str) -> None:
     message = envelope(VECTORS["valid"])
     padded = {**message, "signature": message["signature"] + padding}
-    assert server.decide(json.dumps(padded).encode()) == "accepted"
-    assert server.decide(json.dumps(message).encode()) == "EK09 Replay detected"
+    async with started() as server, server.peer() as peer:
+        assert await peer.decide(json.dumps(padded).encode()) == "accepted"
+        assert await peer.decide(json.dumps(message).encode()) == "EK09 Replay detected"
 
 
-def test_vector_without_times_of_old_client_stays_on_connection() -> None:
-    server = gate(old_clients=True)
+async def test_vector_of_event_again_is_not_taken() -> None:
+    raw = json.dumps(envelope(VECTORS["event"])).encode()
+    async with started() as server, server.peer() as peer:
+        assert await peer.decide(raw) == "accepted"
+        assert await peer.decide(raw) == "no reply: Replay detected"
+        assert not peer.replies
+
+
+async def test_vector_without_times_of_old_client_stays_on_connection() -> None:
     message = envelope(VECTORS["no times"])
-    for signature in (message["signature"], message["signature"] + "=="):
-        raw = json.dumps({**message, "signature": signature}).encode()
-        assert server.decide(raw, "one") == "accepted"
-        assert server.decide(raw, "other") == "EK09 Replay detected"
+    async with started(old_clients=True) as server, server.peer() as one, server.peer() as other:
+        for signature in (message["signature"], message["signature"] + "=="):
+            raw = json.dumps({**message, "signature": signature}).encode()
+            assert await one.decide(raw) == "accepted"
+            assert await other.decide(raw) == "EK09 Replay detected"
 
 
-def test_vector_without_data_is_accepted() -> None:
-    assert decide(envelope(VECTORS["valid"], data=None)) == "accepted"
+async def test_vector_without_data_is_accepted() -> None:
+    assert await decide(envelope(VECTORS["valid"], data=None)) == "accepted"
 
 
-def test_vector_tampered_is_rejected() -> None:
+async def test_vector_tampered_is_rejected() -> None:
     payload = {**envelope(VECTORS["valid"])["payload"], "prm": {"a": 2}}
-    assert decide(envelope(VECTORS["valid"], payload=payload)) == REFUSED
+    assert await decide(envelope(VECTORS["valid"], payload=payload)) == REFUSED
     without = envelope(VECTORS["valid"], payload=payload, data=None)
-    assert decide(without) == "EK02 Invalid signature"
+    assert await decide(without) == "EK02 Invalid signature"
 
 
-def test_vector_forged_is_rejected() -> None:
+async def test_vector_forged_is_rejected() -> None:
     signature = VECTORS["not allowed"].signature
-    assert decide(envelope(VECTORS["valid"], data="x.y", signature=signature)) == REFUSED
+    assert await decide(envelope(VECTORS["valid"], data="x.y", signature=signature)) == REFUSED
     data = envelope(VECTORS["valid"])["data"]
     forged = envelope(VECTORS["valid"], data=data, signature=signature)
-    assert decide(forged) == "EK02 Invalid signature"
+    assert await decide(forged) == "EK02 Invalid signature"
 
 
-def test_vector_with_high_s_is_rejected() -> None:
-    assert decide(envelope(VECTORS["ES256"], signature=HIGH_S)) == "EK02 Invalid signature"
+async def test_vector_with_high_s_is_rejected() -> None:
+    assert await decide(envelope(VECTORS["ES256"], signature=HIGH_S)) == "EK02 Invalid signature"
 
 
-def test_vector_not_canonical_is_accepted() -> None:
+async def test_vector_not_canonical_is_accepted() -> None:
     wire = json.loads(WIRE)
     parts = (json.dumps(wire[name], separators=(",", ":")) for name in ("header", "payload"))
     data = signing_input(*(part.encode() for part in parts))
     assert sign(ALICE, data) == WIRE_ORDER
-    assert decide({**wire, "data": data, "signature": WIRE_ORDER}) == "accepted"
+    assert await decide({**wire, "data": data, "signature": WIRE_ORDER}) == "accepted"
 
 
-def test_vector_unsigned_is_rejected() -> None:
+async def test_vector_unsigned_is_rejected() -> None:
     payload = {name: BASE[name] for name in ("prc", "prm", "rid", "typ")}
     message = {"header": {"typ": "JWT", "alg": "none"}, "payload": payload}
-    assert decide(message) == "EK02 Message is not signed"
+    assert await decide(message) == "EK02 Message is not signed"
 
 
 def test_vector_names_are_those_of_test_keys() -> None:
