@@ -293,7 +293,7 @@ def signed(signer: Signer, **payload: object) -> bytes:
 
 def request(signer: Signer, prc: str = "echo", rid: str = "a", **payload: object) -> bytes:
     """Return a signed request, without the end of its line."""
-    return signed(signer, typ="request", rid=rid, prc=prc, **payload).rstrip()
+    return signed(signer, **{"typ": "request", "rid": rid, "prc": prc, "prm": 1, **payload}).rstrip()
 
 
 def changed(raw: bytes, **members: object) -> bytes:

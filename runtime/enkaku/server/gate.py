@@ -388,7 +388,9 @@ class GateStep:
 def reason_of(error: Rejected) -> str:
     """Return why a call was rejected, for observers: more than the caller gets."""
     cause = error.__cause__
-    return str(cause) if isinstance(cause, AuthenticationFailed | Rejected) else error.message
+    if isinstance(cause, AuthenticationFailed):
+        return str(cause)
+    return cause.message if isinstance(cause, Rejected) else error.message
 
 
 class _Header(msgspec.Struct):

@@ -15,6 +15,7 @@ from enkaku.calls.deadlines import due_after
 from enkaku.calls.info import ConnectionInfo
 from enkaku.errors import DecodeError, Rejected
 from enkaku.identity.messages import SignedMessage
+from enkaku.identity.tokens import INVALID_SIGNATURE
 from enkaku.procedures import Request
 from enkaku.transports.base import Oversized, Transport
 from enkaku.wire.error_codes import ErrorReply
@@ -132,12 +133,20 @@ class GuardedSession(Session):
         self._deny("", error)
         if typ in _OPENINGS and rid is not None:
             self._replies.send(rid, _reply_of(error))
+        self._count_unproven()
+
+    def _count_unproven(self) -> None:
         self._unproven += 1
         if self._unproven > _UNPROVEN_MAX and not self.reason:
             self.drop("the client sent too many messages with invalid signatures")
 
     def _deny(self, procedure: str, error: Rejected) -> None:
         self._policy.observers.access_denied(self.info, procedure, reason_of(error))
+
+    def _deny_call(self, message: CallMessage | Event, error: Rejected) -> None:
+        self._deny(message.prc, error)
+        if reason_of(error) == INVALID_SIGNATURE:  # of a capability, which takes as long to check
+            self._count_unproven()
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
         if message.prc == ALIVE:  # needs no right
@@ -146,8 +155,8 @@ class GuardedSession(Session):
             try:
                 self._admission = self._begin(message.prc, message.rid, header)
             except Rejected as error:
-                self._deny(message.prc, error)
                 self._replies.send(message.rid, _reply_of(error))
+                self._deny_call(message, error)
                 return
         self._accepts = False
         super()._open(message, header, size)
@@ -156,7 +165,7 @@ class GuardedSession(Session):
         try:
             self._admission = self._begin(message.prc, None, header)
         except Rejected as error:
-            self._deny(message.prc, error)
+            self._deny_call(message, error)
         else:
             super()._event(message, header, size)
 
