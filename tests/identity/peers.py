@@ -293,10 +293,14 @@ def signed(signer: Signer, **payload: object) -> bytes:
 
 def request(signer: Signer, prc: str = "echo", rid: str = "a", **payload: object) -> bytes:
     """Return a signed request, without the end of its line."""
-    return signed(signer, **{"typ": "request", "rid": rid, "prc": prc, "prm": 1, **payload}).rstrip()
+    return signed(
+        signer, **{"typ": "request", "rid": rid, "prc": prc, "prm": 1, **payload}
+    ).rstrip()
 
 
 def changed(raw: bytes, **members: object) -> bytes:
     """Return a message with other members of its top level; without those that are None."""
     message = {**json.loads(raw), **members}
-    return json.dumps({name: value for name, value in message.items() if value is not None}).encode()
+    return json.dumps(
+        {name: value for name, value in message.items() if value is not None}
+    ).encode()

@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import pytest
+from enkaku import ReplayGuard, delegate
 from enkaku.errors import InvalidMessage, Rejected
 from enkaku.identity.canonical import canonical
 from enkaku.identity.messages import SignedMessage, Signer, verify_message
@@ -17,7 +18,6 @@ from enkaku.identity.tokens import sign, signing_input
 from enkaku.wire.messages import encode_event, encode_open
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from enkaku import ReplayGuard, delegate
 from identity.peers import ALICE, BOB, CAROL, PAT, SERVER, Clock, Seen, serving
 
 NOW = 1_800_000_000.0

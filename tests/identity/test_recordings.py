@@ -74,7 +74,9 @@ async def test_recorded_message_gets_recorded_reply(path: Path) -> None:
         open_calls = [call.procedure.name for call in server.server.connections[0].calls]
         goes_on = name in UNANSWERED
         assert open_calls == ([json.loads(recorded[0][1])["payload"]["prc"]] if goes_on else [])
-        signers = {json.loads(text)["payload"].get("iss") for side, text in recorded if side == "c2s"}
+        signers = {
+            json.loads(text)["payload"].get("iss") for side, text in recorded if side == "c2s"
+        }
         assert {seen.id for seen in server.seen} <= signers
 
 
@@ -97,7 +99,11 @@ async def test_items_right_behind_recorded_opening_arrive() -> None:
 
 
 def _ours(payload: dict[str, Any]) -> dict[str, Any]:
-    return {**payload, "msg": OURS.get(payload["msg"], payload["msg"])} if "msg" in payload else payload
+    return (
+        {**payload, "msg": OURS.get(payload["msg"], payload["msg"])}
+        if "msg" in payload
+        else payload
+    )
 
 
 def _reasons(name: str, replies: list[dict[str, Any]]) -> list[str]:

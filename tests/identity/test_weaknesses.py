@@ -91,7 +91,9 @@ async def test_message_unlike_its_data_in_a_claim_is_rejected(member: str) -> No
 
 @pytest.mark.parametrize(("signed_value", "sent"), [("1.0", "1"), ("1", "1.0"), ("100", "1e2")])
 async def test_message_equal_to_its_data_is_used_as_signed(signed_value: str, sent: str) -> None:
-    raw = written(claiming(signed_value)).replace(b'"prm":%b' % signed_value.encode(), b'"prm":%b' % sent.encode())
+    raw = written(claiming(signed_value)).replace(
+        b'"prm":%b' % signed_value.encode(), b'"prm":%b' % sent.encode()
+    )
     async with serving(OPEN, CLOCK) as server, server.peer() as peer:
         assert await peer.decide(raw) == "accepted"
         assert repr(server.seen[0].value) == signed_value
@@ -117,7 +119,11 @@ async def test_repeated_member_is_rejected(payload: str) -> None:
 @pytest.mark.parametrize("typ", ["send", "abort"])
 @pytest.mark.parametrize("bad", ["foreign", "unsigned", "forged", "expired", "replayed"])
 async def test_bad_later_message_ends_no_call(typ: str, bad: str) -> None:
-    payload = {"typ": typ, "rid": "c", **({"prc": "chat", "val": 1} if typ == "send" else {"rsn": "x"})}
+    payload = {
+        "typ": typ,
+        "rid": "c",
+        **({"prc": "chat", "val": 1} if typ == "send" else {"rsn": "x"}),
+    }
     own, reasons = signed(signer(), **payload), {
         "foreign": "issuer does not match",
         "unsigned": "must be signed",
@@ -158,7 +164,11 @@ async def require_goes_on(server: Served, peer: Peer) -> None:
 
 @pytest.mark.parametrize("typ", ["send", "abort"])
 async def test_later_message_for_other_server_is_rejected(typ: str) -> None:
-    payload = {"typ": typ, "rid": "c", **({"prc": "chat", "val": 1} if typ == "send" else {"rsn": "x"})}
+    payload = {
+        "typ": typ,
+        "rid": "c",
+        **({"prc": "chat", "val": 1} if typ == "send" else {"rsn": "x"}),
+    }
     async with serving(OPEN, CLOCK) as server, server.peer() as peer:
         peer.say(signer(), typ="channel", rid="c", prc="chat", prm=1)
         await peer.settle()
@@ -291,9 +301,16 @@ async def test_bounds_are_checked_before_a_signature(
 ) -> None:
     payload = {**json.loads(claiming("1")), **change.get("payload", {})}
     text = json.dumps(payload)
-    data = signing_input(b'{"typ":"JWT","alg":"EdDSA"}', text.encode() + b" " * change.get("padding", 0))
+    data = signing_input(
+        b'{"typ":"JWT","alg":"EdDSA"}', text.encode() + b" " * change.get("padding", 0)
+    )
     signature = change.get("signature", sign(ALICE, data))
-    message = {"header": {"typ": "JWT", "alg": "EdDSA"}, "payload": payload, "signature": signature, "data": data}
+    message = {
+        "header": {"typ": "JWT", "alg": "EdDSA"},
+        "payload": payload,
+        "signature": signature,
+        "data": data,
+    }
     checked: list[bytes] = []
     monkeypatch.setattr(Ed25519, "verifies", lambda _, signature, __: checked.append(signature))
     async with serving(OPEN, CLOCK) as server, server.peer() as peer:
@@ -308,7 +325,11 @@ async def test_forged_messages_end_the_connection(forged: str) -> None:
     token = enkaku.delegate(ALICE, to=BOB.did, act="*", res=SERVER.did, expires_in=1e9)
     data, _, _ = token.rpartition(".")
     sender = signer(BOB, subject=ALICE.did, capabilities=[f"{data}.{'A' * 86}"])
-    raw = request(sender) if forged == "capability" else changed(request(signer()), signature="A" * 86)
+    raw = (
+        request(sender)
+        if forged == "capability"
+        else changed(request(signer()), signature="A" * 86)
+    )
     async with serving(OPEN, CLOCK) as server, server.peer() as peer:
         assert await peer.decide(request(signer(), prm=1)) == "accepted"
         peer.raw.send_bytes((raw + b"\n") * 101)

@@ -258,7 +258,8 @@ def test_peek_and_route_find_call_behind_metadata(meta: dict[str, str], number: 
     encoded = text_of(meta)
     for kind in ("request", "stream", "channel"):
         message = introduce(
-            add_metadata(encode_open(kind, f"{number}", "a", b'{"meta":{', ttl=5), encoded), call=True
+            add_metadata(encode_open(kind, f"{number}", "a", b'{"meta":{', ttl=5), encoded),
+            call=True,
         )
         assert decode_client_message(message[:-11] + b"1}}").header.meta == Raw(encoded)
         assert peek(message[:8000]) == (kind, f"{number}")
