@@ -147,9 +147,10 @@ def test_mutation_of_any_member_is_harmless(original: bytes, data: st.DataObject
     mutated = data.draw(with_other_member(original))
     accepted = require_harmless(original, json.dumps(mutated).encode())
     message = json.loads(original)
-    same = mutated == message and _types(mutated) == _types(message)
-    message.pop("data", None)
-    assert accepted == (same or (mutated == message and _types(mutated) == _types(message)))
+    if (
+        "data" in mutated or "data" not in message
+    ):  # else it depends on whether the original is canonical
+        assert accepted == (mutated == message and _types(mutated) == _types(message))
 
 
 def _types(value: Any) -> Any:

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from enkaku.errors import Rejected
 from enkaku.identity.messages import Claims, SignedMessage
+from enkaku.identity.numbering import numbered_ids, read_id
 from enkaku.identity.replays import ReplayGuard
 from enkaku.wire.messages import ClientEnvelope, decode_client_message
+from hypothesis import given
+from hypothesis import strategies as st
 from identity.peers import Clock
 
 NOW = 1_800_000_000.0
@@ -247,3 +250,59 @@ async def test_admit_store_is_asked_once_for_old_client() -> None:
     await guard.admit(message(), "one")
     await guard.admit(message(), "one")
     assert [*shared.ids.values()] == [math.inf]
+
+
+def numbered(number: int, *, series: str = "s" * 16, **options: Any) -> SignedMessage:
+    return fresh(f"enkaku:{series}:{number:012}", **options)
+
+
+@given(
+    st.lists(
+        st.one_of(st.integers(0, 3000), st.sampled_from([1023, 1024, 1025, 10**12 - 1])),
+        max_size=60,
+    )
+)
+def test_admit_numbered_messages_once_and_not_late(numbers: list[int]) -> None:
+    guarded, seen = Guarded(per_issuer=1), set[int]()
+    for number in numbers:
+        is_new = number not in seen and number > max(seen, default=0) - 1024
+        assert guarded.admit(numbered(number)) == ("admitted" if is_new else SEEN)
+        seen |= {number} if is_new else set()
+    assert guarded.guard.remembered == bool(numbers)
+
+
+def test_admit_any_number_of_numbered_messages() -> None:
+    guarded, ids = Guarded(per_issuer=3), numbered_ids()
+    assert all(guarded.admit(fresh(next(ids))) == "admitted" for _ in range(20_000))
+    assert guarded.guard.remembered == 1
+
+
+def test_admit_series_is_remembered_until_its_last_message_is_stale() -> None:
+    guarded = Guarded()
+    for second in range(0, 300, 10):
+        guarded.clock.now = NOW + second
+        assert guarded.admit(numbered(second, iat=NOW + second)) == "admitted"
+    assert guarded.admit(numbered(290, iat=NOW + 290)) == SEEN
+    assert len(guarded.guard._expiries) == guarded.guard.remembered == 1
+    guarded.clock.now = NOW + 290 + 66
+    assert guarded.admit(fresh("x", iat=NOW + 356)) == "admitted"
+    assert guarded.guard.remembered == 1
+    assert guarded.admit(numbered(290, iat=NOW + 290)) == SEEN  # it is too old
+
+
+def test_admit_full_issuer_begins_no_further_series() -> None:
+    guarded = Guarded(per_issuer=2)
+    assert guarded.admit(numbered(0, series="a" * 16)) == "admitted"
+    assert guarded.admit(numbered(0, series="b" * 16)) == "admitted"
+    assert guarded.admit(numbered(0, series="c" * 16)) == FULL
+    assert guarded.admit(numbered(1, series="a" * 16)) == "admitted"
+    assert guarded.admit(numbered(0, series="c" * 16, iss="bob")) == "admitted"
+
+
+def test_ids_of_two_series_differ() -> None:
+    one, other = numbered_ids(), numbered_ids()
+    ids = [next(each) for each in (one, one, other, other)]
+    assert len(set(ids)) == 4
+    assert {len(each) for each in ids} == {36}
+    assert [read_id(each).number for each in ids if read_id(each)] == [0, 1, 0, 1]
+    assert read_id("enkaku:x:1") is None

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import enkaku
 import pytest
 from enkaku.identity.messages import Signer
 from identity.peers import ALICE, BOB, SERVER
-from support import Raw, Serving, line, raw_client, soon, until
+from support import FILL, Raw, Serving, line, raw_client, soon, until
 
 READERS = {"*": {ALICE.did}}
 
@@ -242,3 +243,33 @@ async def test_server_without_rules_says_so(
         peer.signer = Signer(SERVER)
         assert (await peer.ask("ask", "b", prm=1))["typ"] == "result"
     assert "nobody but its own key" in caplog.text
+
+
+async def test_item_that_is_not_admitted_ends_the_call_of_its_opener(socket_path: Path) -> None:
+    async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        return len([item async for item in channel])
+
+    ids = map(str, count())
+    options = {"replays": enkaku.ReplayGuard(per_issuer=2)}
+    async with serving(socket_path, options, fill=fill) as peer:
+        peer.signer = Signer(ALICE, SERVER.did, new_id=lambda: next(ids))
+        peer.say(typ="channel", rid="c", prc="fill", prm=1)
+        peer.say(typ="send", rid="c", prc="fill", val="one")
+        peer.say(typ="send", rid="c", prc="fill", val="two")
+        assert await peer.raw.read() == error("c", "EK04", "Too many signed messages")
+
+
+async def test_channel_may_send_any_number_of_signed_items(socket_path: Path) -> None:
+    async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+        return len([item async for item in channel])
+
+    options = {"replays": enkaku.ReplayGuard(per_issuer=20)}
+    async with (
+        serving(socket_path, options, fill=fill),
+        enkaku.connect_unix(socket_path, identity=ALICE, audience=SERVER.did) as connection,
+        connection.channel(FILL, 1) as channel,
+    ):
+        for _ in range(1_000):
+            await channel.send("item")
+        await channel.end()
+        assert await channel.result() == 1_000

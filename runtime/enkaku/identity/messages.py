@@ -6,8 +6,8 @@ without ``data``, the receiver computes what was signed (``canonical``).
 """
 
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Final, NamedTuple, cast
 
@@ -32,6 +32,7 @@ from .canonical import canonical
 from .capabilities import require_small
 from .encodings import base64url_size
 from .keys import KeyPair
+from .numbering import numbered_ids
 from .tokens import (
     INVALID_SIGNATURE,
     NAME_MAX,
@@ -133,7 +134,7 @@ class Signer:
         subject: In whose name the client calls; by default, its own.
         capabilities: The capabilities that prove it, as text: the one granted to the client first.
         clock: Returns the time in seconds.
-        new_id: Returns an id that no other message has; all ids have one size.
+        new_id: Returns an id that no other message has; all ids have one size. By default, the ids of a new series.
     """
 
     def __init__(
@@ -144,11 +145,11 @@ class Signer:
         subject: str | None = None,
         capabilities: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
-        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        new_id: Callable[[], str] | None = None,
     ) -> None:
         self._key: Final = key
         self._clock: Final = clock
-        self._new_id: Final = new_id
+        self._new_id: Final = new_id or partial(next, numbered_ids())
         self._alg: Final = b'"alg":%b' % dump_json(key.alg)
         claims: dict[str, object] = {"iss": key.did}
         if audience is not None:

@@ -4,6 +4,9 @@ A message has an id (``jti``, or the digest of its signature) and a time after w
 after ``iat``. Until then its id is remembered, for each issuer. If there is no room for an id, the message is rejected: an id is
 never forgotten early, and an issuer fills only its own room.
 
+Clients of this implementation number their messages: a ``jti`` is that of a *series* and a number. Of a series, the greatest number
+and those shortly before it are remembered, whose order may have changed on the way. So a client may send any number of messages.
+
 Messages of old clients of the TypeScript implementation have no times. They are rejected, unless ``old_clients`` is set. Then such
 a message may come again on the connection on which it was first seen, since two equal events of an old client are equal messages,
 and on no other. Their ids are remembered without end; the oldest of an issuer make room for its newer ones.
@@ -22,6 +25,7 @@ from enkaku.errors import Rejected
 from enkaku.wire.error_codes import ErrorCode
 
 from .messages import Claims, SignedMessage
+from .numbering import read_id
 from .tokens import NOT_YET_VALID, denied
 
 __all__ = ["ReplayGuard", "ReplayStore"]
@@ -31,6 +35,7 @@ _LEEWAY: Final = 5.0
 _SECOND: Final = 1.0
 _PER_ISSUER: Final = 10_000
 _TOTAL: Final = 100_000
+_IN_ORDER: Final = 1024  # numbers by which a message may come late
 
 
 class ReplayStore(Protocol):
@@ -47,19 +52,49 @@ class ReplayStore(Protocol):
         ...
 
 
+class _Series:
+    """The numbers of one series of an issuer.
+
+    Attributes:
+        until: The second until which it must be remembered.
+    """
+
+    __slots__ = ("_greatest", "_seen", "until")
+
+    def __init__(self, number: int, until: float) -> None:
+        self._greatest = number
+        self._seen = 1  # bit n: whether the number that is n less than the greatest was received
+        self.until = until
+
+    def add(self, number: int, until: float) -> bool:
+        """Remember a number, and return whether it is new; one that is too old to tell is not."""
+        behind = self._greatest - number
+        if behind >= _IN_ORDER or (behind >= 0 and self._seen >> behind & 1):
+            return False
+        if behind < 0:
+            self._greatest = number
+            self._seen = self._seen << -behind if -behind < _IN_ORDER else 0
+            self._seen &= (1 << _IN_ORDER) - 1
+            behind = 0
+        self._seen |= 1 << behind
+        self.until = max(self.until, until)
+        return True
+
+
 class _Issuer:
     """The ids of one issuer."""
 
-    __slots__ = ("name", "seen", "timeless")
+    __slots__ = ("name", "seen", "series", "timeless")
 
     def __init__(self, name: str) -> None:
         self.name: Final = name
         self.seen: Final[set[str]] = set()
+        self.series: Final[dict[str, _Series]] = {}
         # The connections on which messages without times came first, by their ids; the oldest first.
         self.timeless: Final[dict[str, Hashable]] = {}
 
     def __len__(self) -> int:
-        return len(self.seen) + len(self.timeless)
+        return len(self.seen) + len(self.series) + len(self.timeless)
 
 
 class ReplayGuard:
@@ -68,7 +103,7 @@ class ReplayGuard:
     Args:
         window: How old a message without ``exp`` may be, in seconds.
         leeway: How much the clocks of client and server may differ, in seconds.
-        per_issuer: How many ids of one issuer are remembered; the messages beyond that are rejected with ``EK04``.
+        per_issuer: How many ids, and series of ids, of one issuer are remembered; the messages beyond that are rejected with ``EK04``.
         total: The same of all issuers together; 100,000 ids take about 30 MiB.
         old_clients: Whether messages without times are accepted.
         store: Ids that are shared with other processes. If it fails, the message is rejected with ``EK04``.
@@ -155,6 +190,8 @@ class ReplayGuard:
             if until is not None or issuer.timeless[message_id] != connection:
                 raise _replayed()
             return None
+        if until is not None and self._add_numbered(claims, until):
+            return message_id, until
         issuer = self._make_room(claims.iss)
         self._count += 1
         if until is None:
@@ -163,6 +200,27 @@ class ReplayGuard:
         issuer.seen.add(message_id)
         heappush(self._expiries, (until, issuer.name, message_id))
         return message_id, until
+
+    def _add_numbered(self, claims: Claims, until: float) -> bool:
+        """Remember the id of a message that is one of a series, and return whether it is.
+
+        Raises:
+            Rejected: It was received before, or there is no room for its series.
+        """
+        found = None if claims.jti is UNSET else read_id(claims.jti)
+        if found is None:
+            return False
+        name, number = found
+        issuer = self._issuers.get(claims.iss)
+        series = None if issuer is None else issuer.series.get(name)
+        if series is None:
+            issuer = self._make_room(claims.iss)
+            issuer.series[name] = _Series(number, until)
+            heappush(self._expiries, (until, issuer.name, name))
+            self._count += 1
+        elif not series.add(number, until):
+            raise _replayed()
+        return True
 
     def _until(self, claims: Claims, now: float) -> float | None:
         """Return until when a message has to be remembered; None for one without times.
@@ -207,7 +265,14 @@ class ReplayGuard:
         while self._expiries and self._expiries[0][0] < now:
             _, name, message_id = heappop(self._expiries)
             issuer = self._issuers[name]
-            issuer.seen.remove(message_id)
+            series = issuer.series.get(message_id)  # which no other id can be called
+            if series is not None and series.until >= now:
+                heappush(self._expiries, (series.until, name, message_id))
+                continue
+            if series is None:
+                issuer.seen.remove(message_id)
+            else:
+                del issuer.series[message_id]
             self._count -= 1
             if not issuer:
                 del self._issuers[name]

@@ -18,7 +18,7 @@ from enkaku.identity.messages import SignedMessage
 from enkaku.identity.tokens import INVALID_SIGNATURE
 from enkaku.procedures import Request
 from enkaku.transports.base import Oversized, Transport
-from enkaku.wire.error_codes import ErrorReply
+from enkaku.wire.error_codes import ErrorCode, ErrorReply
 from enkaku.wire.messages import (
     ALIVE,
     BOM,
@@ -268,6 +268,8 @@ class GuardedSession(Session):
             self._gate.admit_later(typ, self._signed, call, self._bucket)
         except Rejected as error:
             self._deny(call.procedure.name, error)
+            if error.code == ErrorCode.TOO_MANY_HANDLERS:
+                self._fail(call, _reply_of(error))  # its opener would wait for ever
             return False
         return True
 
