@@ -147,6 +147,39 @@ async def test_allowed_caller_learns_what_is_wrong(socket_path: Path) -> None:
         assert await ask(peer, "ask", "4", prm=1) == {"typ": "result", "rid": "4", "val": 2}
 
 
+@pytest.mark.parametrize("header", [{"ttl": 0}, {"ttl": 1000}])
+async def test_rule_that_waits_hides_what_exists(socket_path: Path, header: dict[str, Any]) -> None:
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, access={"*": lambda _: False}),
+        raw_client(socket_path) as peer,
+    ):
+        replies: list[dict[str, Any]] = []
+        for typ, prc in (("request", "ask"), ("request", "gone"), ("stream", "ask")):
+            payload = {"typ": typ, "rid": "a", "prc": prc, "prm": 1}
+            peer.send_line({"typ": "JWT", "alg": "none", **header}, payload)
+            replies.append(await peer.read())
+        assert replies[0] == replies[1] == replies[2]
+
+
+async def test_rule_of_invalid_call_sees_the_call(socket_path: Path) -> None:
+    calls: list[tuple[str, dict[str, str]]] = []
+
+    def remember(call: enkaku.Call) -> bool:
+        calls.append((call.procedure.name, dict(call.metadata)))
+        return True
+
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, access={"*": remember}),
+        raw_client(socket_path) as peer,
+    ):
+        header = {"typ": "JWT", "alg": "none", "meta": {"a": "b"}}
+        for prc in ("ask", "gone"):
+            payload = {"typ": "request", "rid": "a", "prc": prc, "prm": "wrong"}
+            peer.send_line(header, payload)
+            assert await peer.read() == {**INVALID, "rid": "a"}
+    assert calls == [("ask", {"a": "b"}), ("(unknown)", {"a": "b"})]
+
+
 async def test_denied_event_does_not_reach_its_handler(socket_path: Path) -> None:
     told: list[None] = []
 

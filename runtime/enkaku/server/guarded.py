@@ -5,7 +5,7 @@ Only a stream's acceptance, which tells the client that the call exists, waits a
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from msgspec import UNSET
@@ -16,7 +16,7 @@ from enkaku.calls.info import ConnectionInfo
 from enkaku.errors import DecodeError, Rejected
 from enkaku.identity.messages import SignedMessage
 from enkaku.identity.tokens import INVALID_SIGNATURE
-from enkaku.procedures import Request
+from enkaku.procedures import Channel, Procedure, Request, Stream
 from enkaku.transports.base import Oversized, Transport
 from enkaku.wire.error_codes import ErrorCode, ErrorReply
 from enkaku.wire.messages import (
@@ -29,14 +29,17 @@ from enkaku.wire.messages import (
     End,
     Event,
     Header,
+    OpenChannel,
+    OpenRequest,
+    OpenStream,
     Send,
     read_ids,
 )
 from enkaku.wire.metadata import NO_METADATA, decode_metadata
 
-from .admission import TOO_MANY_CALLS
+from . import admission
 from .call import ServerCall, StreamCall
-from .capacity import CALL_SIZE
+from .capacity import CALL_SIZE, metadata_size
 from .gate import Admission, Gate, reason_of
 from .handler import Route
 from .posts import Posts
@@ -50,6 +53,20 @@ __all__ = ["GuardedSession"]
 _UNPROVEN_MAX: Final = 100  # messages whose signature is not valid; then the connection ends
 _OPENINGS: Final = frozenset({"request", "stream", "channel"})
 _UNKNOWN: Final = Request[None, None]("(unknown)")  # not the name that a client has made up
+
+
+async def _serve_nothing(*_: object) -> None:
+    """Stand for the method of a procedure that does not exist."""
+
+
+# So that a call of such a procedure passes the same steps of admission as those of others.
+_STAND_INS: Final[Mapping[type[CallMessage], Route]] = {
+    OpenRequest: Route.request(_UNKNOWN, _serve_nothing),
+    OpenStream: Route.stream(Stream[None, int, None]("(unknown)", receive=int), _serve_nothing),
+    OpenChannel: Route.channel(
+        Channel[None, int, int, None]("(unknown)", send=int, receive=int), _serve_nothing
+    ),
+}
 
 
 class _GuardedRunner(Runner):
@@ -78,7 +95,7 @@ class GuardedSession(Session):
         posts: Those of its address, if the connection is one POST.
     """
 
-    __slots__ = ("_accepts", "_admission", "_bucket", "_gate", "_signed", "_unproven")
+    __slots__ = ("_accepts", "_admission", "_bucket", "_gate", "_header", "_signed", "_unproven")
 
     _runner_type = _GuardedRunner
 
@@ -100,6 +117,7 @@ class GuardedSession(Session):
         self._bucket: Final = gate.next_bucket() if posts is None else f"address {posts.host}"
         self._signed: SignedMessage | None = None  # the message that is being handled
         self._admission: Admission | None = None  # of the call that it opens
+        self._header = Header("JWT", "none")  # of that message
         self._accepts = False  # whether the client waits to be told that the call is accepted
         self._unproven = 0
         assert isinstance(self._runner, _GuardedRunner)  # noqa: S101 # see _runner_type
@@ -159,6 +177,7 @@ class GuardedSession(Session):
                 self._deny_call(message, error)
                 return
         self._accepts = False
+        self._header = header
         super()._open(message, header, size)
 
     def _event(self, message: Event, header: Header, size: int) -> None:
@@ -210,7 +229,7 @@ class GuardedSession(Session):
             self._replies.report(rejection.invalid)
             return self._replies.explain(rejection.invalid)
 
-        self._refuse_later(message, reply)
+        self._refuse_later(message, _UNKNOWN, reply)
 
     def _refuse_value(self, message: CallMessage, error: DecodeError) -> None:
         if not self._waits():
@@ -221,26 +240,33 @@ class GuardedSession(Session):
             self._replies.report_value(error)
             return self._replies.explain(error.reason)
 
-        self._refuse_later(message, reply)
+        self._refuse_later(message, self._routes[message.prc].procedure, reply)
 
     def _waits(self) -> bool:
         return self._admission is not None and not self._admission.granted
 
-    def _refuse_later(self, message: CallMessage, reply: Callable[[], ErrorReply]) -> None:
+    def _refuse_later(
+        self, message: CallMessage, procedure: Procedure, reply: Callable[[], ErrorReply]
+    ) -> None:
         """Say what is wrong with a call, once its caller is known to have access to the procedure."""
+        stand_in = _STAND_INS[type(message)]
+        limited = admission.check(self._runner, message, self._header, stand_in)
+        if limited is not None:
+            super()._refuse(message, limited)
+            return
 
         async def refuse() -> None:
             found = reply()
             raise CallRefused(found.code, found.message)
 
-        if not self._capacity.claim():
-            self._replies.reject(message.rid, message.prc, TOO_MANY_CALLS)
-            return
-        self._capacity.hold(CALL_SIZE)
+        ttl = self._header.ttl
         now = time.monotonic()
-        due = due_after(now, self._limits.request_time)
-        call = ServerCall(_UNKNOWN, self._context, now, due, message.rid)
-        call.memory = CALL_SIZE
+        due = due_after(now, None if ttl is UNSET else ttl / 1000, self._limits.request_time)
+        call = ServerCall(procedure, self._context, now, due, message.rid)
+        if self._admission is not None:
+            call.metadata = self._admission.metadata
+        call.memory = CALL_SIZE + metadata_size(call.metadata)
+        self._capacity.hold(call.memory)
         self._runner.start(call, Route.request(_UNKNOWN, refuse), ())
 
     def _send(self, message: Send, size: int) -> None:
