@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from enkaku import delegate
+from identity.peers import ALICE, BOB
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (
@@ -119,10 +121,41 @@ def test_runtime_imports_with_only_its_dependencies(bare: Path) -> None:
     assert version.strip() == metadata.version("enkaku")
 
 
-def test_command_without_extra_names_package_to_install(bare: Path) -> None:
-    said = run(bare / "bin" / "enkaku", "generate", "x.json", "--out", "x", cwd=bare, expect=1)
-    assert "pip install 'enkaku[codegen]'" in said
+GENERATE = ("generate", "x.json", "--out", "x")
+VERIFY = ("token", "verify", "x.token")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [(GENERATE, "codegen"), (("key", "make", "x.key"), "identity"), (VERIFY, "identity")],
+)
+def test_command_without_extra_names_package_to_install(
+    arguments: tuple[str, ...], extra: str, bare: Path
+) -> None:
+    (bare / "x.token").write_text(delegate(ALICE, to=BOB.did, act="*", res="*", expires_in=60))
+    said = run(bare / "bin" / "enkaku", *arguments, cwd=bare, expect=1)
+    assert f"pip install 'enkaku[{extra}]'" in said
+    assert said.count("enkaku[") == 1
     assert "Traceback" not in said
+
+
+def test_identity_commands_need_their_extra_alone(
+    dist: Path, constraints: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "identity"
+    venv.create(home, with_pip=True)
+    (wheel,) = dist.glob("*.whl")
+    install(home, constraints, f"{wheel}[identity]")
+    enkaku = home / "bin" / "enkaku"
+    made = run(enkaku, "key", "make", "a.key", cwd=tmp_path)
+    assert run(enkaku, "key", "show", "a.key", cwd=tmp_path) == made
+    did = made.strip()
+    options = ("--key", "a.key", "--to", did, "--act", "*", "--res", did, "--expires-in", "1h")
+    (tmp_path / "x.token").write_text(run(enkaku, "token", "make", *options, cwd=tmp_path))
+    assert f"caller: {did}\n" in run(enkaku, *VERIFY, cwd=tmp_path)
+    assert '"act"' in run(enkaku, "token", "show", "x.token", cwd=tmp_path)
+    said = run(enkaku, *GENERATE, cwd=tmp_path, expect=1)
+    assert "pip install 'enkaku[codegen]'" in said
 
 
 def test_installed_versions_are_the_locked_ones(bare: Path, constraints: Path) -> None:
