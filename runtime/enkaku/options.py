@@ -45,6 +45,7 @@ __all__ = [
     "CallOptions",
     "Callbacks",
     "ClientOptions",
+    "LoginSource",
     "MetadataSource",
     "Predicate",
     "RateLimits",
@@ -137,6 +138,9 @@ class StreamOptions(TypedDict, total=False):
 MetadataSource: TypeAlias = Mapping[str, str] | Callable[[], Awaitable[Mapping[str, str]]]
 """The metadata of all calls of a connection, or an async function that returns it, called for each attempt of a call."""
 
+LoginSource: TypeAlias = Callable[[], Awaitable[Mapping[str, str]]]
+"""An async function that returns the metadata of a login, such as a token."""
+
 
 class Callbacks(Protocol):
     """A handler, whose methods serve the procedures of a protocol."""
@@ -155,6 +159,7 @@ class ClientOptions(TypedDict, total=False):
     interceptors: Sequence[Interceptor]
     hooks: Sequence[Hook]
     metadata: MetadataSource | None
+    login: LoginSource | None
     reconnect: Reconnect | None
     handler: Callbacks | None
     identity: "KeyPair | None"
@@ -292,6 +297,11 @@ def check_connection(options: ClientOptions, own: Collection[str] = ()) -> None:
     metadata = options.get("metadata")
     if metadata is not None and not callable(metadata):
         _copy(metadata, "metadata")
+    login: object = options.get("login")
+    if login is not None and not callable(login):
+        raise UsageError(
+            "login: it must be an async function without arguments, which returns the metadata of the login"
+        )
     require_seconds("timeout", options.get("timeout"), optional=True)
     reconnect = options.get("reconnect")
     if reconnect is not None:

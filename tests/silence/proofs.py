@@ -28,6 +28,25 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "the caller is cancelled": ("test_connect_cancelled_leaves_nothing",),
     },
+    "A login fails": {
+        "the server rejects the first login": ("test_login_failing_at_first_fails_the_connection",),
+        "the server has no authenticators, or is too old": (
+            "test_server_without_authenticators_has_no_logins",
+        ),
+        "the function raises when the client connects": (
+            "test_login_failing_at_first_fails_the_connection",
+        ),
+        "the function, or the server, takes too long": ("test_login_that_takes_too_long_fails",),
+        "the connection is lost during the first login": (
+            "test_connection_lost_during_login_fails",
+        ),
+        "the function raises after a reconnect": ("test_client_logs_in_again_after_reconnect",),
+        "the server rejects a login after a reconnect": (
+            "test_login_rejected_after_reconnect_ends_the_connection",
+        ),
+        "a login before the expiry fails": ("test_client_renews_its_login",),
+        "the login expires": ("test_expired_login_ends_its_calls_and_rejects_new_ones",),
+    },
     "A process that the client started fails": {
         "the program cannot be started": (
             "test_program_that_cannot_be_started_raises",

@@ -30,18 +30,27 @@ from enkaku.options import (
     signer_of,
 )
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
-from enkaku.transports.base import Transport
+from enkaku.transports.base import SeparateCalls, Transport
 from enkaku.values.slot import Slot
 from enkaku.wire.messages import NEWLINE_SIZE, add_metadata, encode_event
 from enkaku.wire.metadata import NO_METADATA, copy_metadata, encode_metadata
 
 from .hooked import HookedChannel, HookedStream, run_wrapped
 from .lifespan import Living
+from .login import Login
 from .metadata import gather_metadata
 from .paired import ServedCalls
 from .reconnect import ConnectionState, Connector, Sessions, States
-from .session import ClientSession, Reply, RequestCall, finish, timed_out
-from .streams import ClientChannel, ClientStream, PreparedCall, decode_reply, encode_param
+from .session import (
+    ClientSession,
+    Reply,
+    RequestCall,
+    decode_reply,
+    finish,
+    send_request,
+    timed_out,
+)
+from .streams import ClientChannel, ClientStream, PreparedCall, encode_param
 
 __all__ = ["Connection", "ConnectionLifespan", "ConnectionOptions", "send_event"]
 
@@ -112,8 +121,14 @@ class Connection:
                 "handler: only the functions that connect take it, such as connect_unix"
             )
         connect_peer = None if served is None else self._connect_peer
-        lifespan = options.get("lifespan")
-        begin = None if lifespan is None else partial(self._begin_lifespan, lifespan)
+        lifespan, metadata = options.get("lifespan"), options.get("metadata")
+        source, timeout = options.get("login"), options.get("timeout", _TIMEOUT)
+        login = None if source is None else Login(source, timeout, observers.log)
+        if login is not None and isinstance(transport, SeparateCalls):
+            metadata = login.add_to(metadata)  # each POST is a connection of its own
+        begin = None
+        if login is not None or lifespan is not None:
+            begin = partial(self._begin_lifespan, login, lifespan)
         sessions = Sessions(
             connector, limits, observers, served, connect_peer, begin, signer_of(options)
         )
@@ -121,8 +136,8 @@ class Connection:
             sessions,
             options.get("interceptors", ()),
             options.get("hooks", ()),
-            options.get("timeout", _TIMEOUT),
-            options.get("metadata"),
+            timeout,
+            metadata,
         )
         self._sessions.start(transport)
 
@@ -145,7 +160,13 @@ class Connection:
         self._sessions = sessions
         self._inner: Connection | None = None  # of the newest lifespan
 
-    def _begin_lifespan(self, lifespan: "ConnectionLifespan", session: ClientSession) -> Living:
+    def _begin_lifespan(
+        self, login: Login | None, lifespan: "ConnectionLifespan | None", session: ClientSession
+    ) -> Living:
+        log_in = None if login is None else login.logged_in
+        observers, cleanup = self._sessions.observers, session.limits.cleanup
+        if lifespan is None:
+            return Living(log_in, None, session, observers, cleanup)
         sessions = self._sessions.only(session)
         inner = self._inner = _SessionConnection(
             sessions, self._interceptors, self._hooks, self._timeout, self._metadata
@@ -154,7 +175,7 @@ class Connection:
         async def enter(stack: AsyncExitStack) -> None:
             await enter_block(stack, lifespan, inner, "the lifespan")
 
-        return Living(enter, session, sessions.observers, session.limits.cleanup)
+        return Living(log_in, enter, session, observers, cleanup)
 
     def _connect_peer(self) -> "Connection":
         """Return the connection for a handler: while a lifespan is entered again, that of its session, since other calls wait."""
@@ -163,11 +184,12 @@ class Connection:
         return inner if inner is not None and is_entering else self
 
     async def entered(self) -> None:
-        """Wait until the lifespan is entered. Called by the functions that connect.
+        """Log in, and wait until the lifespan is entered. Called by the functions that connect.
 
         Raises:
+            CallError: The server has rejected the login.
             ConnectionLost: The connection was lost meanwhile.
-            Exception: What the lifespan has raised.
+            Exception: What the function of the login, or the lifespan, has raised.
         """
         await self._sessions.enter_lifespan(self._sessions.session)
 
@@ -263,7 +285,7 @@ class Connection:
         call = RequestCall(procedure, session, now, due)
         call.param = param
         try:
-            # As _request() does, without another coroutine for each request.
+            # As send_request() does, without another coroutine for each request.
             session.open_request(call, prm)
             try:
                 reply = await call.reply
@@ -425,7 +447,7 @@ class Connection:
                 session, metadata = await self._gather_metadata(outgoing)
             call = RequestCall(procedure, session, time.monotonic(), outgoing.due)
             self._begin_attempt(outgoing, call, metadata)
-            run = partial(_request, procedure, call, prm)
+            run = partial(send_request, procedure, call, prm)
             try:
                 if self._interceptors:
                     return await run_inside(self._interceptors, call, run)
@@ -525,6 +547,9 @@ class ConnectionOptions(ClientOptions, total=False):
         metadata: Strings by name that the server gets with each call and event; or an async function that returns them, for
             tokens that expire. It is called for each attempt of a call, within the timeout of the call, whose error is what it
             raises. At most 4 KiB as JSON, together with those of the call itself, which replace those of the same name.
+        login: An async function that returns the metadata of a login, such as a token, by which the server learns who makes all
+            further calls. It is called before the first call, after each reconnect, and before the login expires; within
+            ``timeout``. None by default.
         reconnect: Reconnect policy after the connection is lost; None, the default, does not reconnect. Calls that are open
             at the loss end with ``ConnectionLost``; new ones wait for the next connection.
         handler: Serves calls of the server, a generated handler; None, the default, for none. ``limits``, ``observers`` and
@@ -538,14 +563,3 @@ class ConnectionOptions(ClientOptions, total=False):
     """
 
     lifespan: ConnectionLifespan | None
-
-
-async def _request(
-    procedure: Request[_Param, _Result], call: RequestCall, prm: bytes | None
-) -> _Result:
-    call.session.open_request(call, prm)
-    try:
-        return decode_reply(procedure.result, await call.reply)
-    except asyncio.CancelledError:
-        call.cancel()
-        raise

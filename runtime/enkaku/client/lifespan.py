@@ -1,4 +1,4 @@
-"""The lifespan of a client's connection: a block of the program, around each session.
+"""The lifespan of a client's connection: a block of the program, around each session, and inside of its login.
 
 ``Sessions`` enters it when a session begins, before any other call may use that session, and leaves it when the session is lost or
 the connection is closed. The block gets a connection of its own, whose calls go to that session alone: they are not held back while the
@@ -11,7 +11,7 @@ task that has begun it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 from enkaku.calls.deadlines import scope
@@ -29,20 +29,27 @@ class Living:
     """A lifespan around one session.
 
     Args:
-        enter: Enters the block of the program, which the stack exits.
+        login: Logs in, and keeps the session logged in inside of the block that it returns; None to do without.
+        enter: Enters the block of the program, which the stack exits; None if there is none.
         session: The session.
         observers: Their ``log`` limits what is logged.
         cleanup: How long the block may take to be left, in seconds; then it is cancelled.
+
+    Attributes:
+        step: What is entered now, or was last: the login, or the lifespan.
     """
 
     def __init__(
         self,
-        enter: Callable[[AsyncExitStack], Awaitable[None]],
+        login: Callable[[ClientSession], AbstractAsyncContextManager[None]] | None,
+        enter: Callable[[AsyncExitStack], Awaitable[None]] | None,
         session: ClientSession,
         observers: Observers,
         cleanup: float,
     ) -> None:
         loop = asyncio.get_running_loop()
+        self.step = "the lifespan"
+        self._login: Final = login
         self._enter: Final = enter
         self._session: Final = session
         self._log: Final = observers.log
@@ -88,7 +95,12 @@ class Living:
     async def _run(self) -> None:
         scope.set(None)  # a deadline() around the connection's start does not bound the block
         async with AsyncExitStack() as stack:
-            await self._enter(stack)
+            if self._login is not None:
+                self.step = "the login"
+                await stack.enter_async_context(self._login(self._session))
+                self.step = "the lifespan"
+            if self._enter is not None:
+                await self._enter(stack)
             if not self._entered.done():
                 self._entered.set_result(None)
             await self._left.wait()
@@ -111,5 +123,5 @@ class Living:
         """Return the error of a block that was cancelled before it was entered: by itself, or since the session was lost."""
         session = self._session
         if session.is_open:
-            return ConnectionLost(f"the lifespan was cancelled ({session.info.peer})")
-        return session.lost_error("the lifespan")
+            return ConnectionLost(f"{self.step} was cancelled ({session.info.peer})")
+        return session.lost_error(self.step)

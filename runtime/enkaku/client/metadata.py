@@ -1,7 +1,7 @@
 """The metadata that an attempt of a call sends: the connection's, then the call's own."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from enkaku.wire.metadata import copy_metadata
 
 from .session import timed_out
 
-__all__ = ["gather_metadata", "within"]
+__all__ = ["call_source", "gather_metadata", "within"]
 
 
 async def gather_metadata(
@@ -35,13 +35,29 @@ async def gather_metadata(
     """
     if callable(source):
         async with within(procedure, due):
-            awaitable: object = source()
-            if not isawaitable(awaitable):
-                kind = type(awaitable).__name__
-                raise UsageError(f"metadata: the function must be async; it returned a {kind}")
-            source = copy_metadata(await awaitable, "metadata: what the function returned")
+            source = await call_source(source, "metadata")
     own = copy_metadata(own, f"{procedure.name}: metadata")  # a hook may have set it
     return MappingProxyType({**source, **own}) if source else own
+
+
+async def call_source(
+    source: Callable[[], Awaitable[Mapping[str, str]]], option: str
+) -> Mapping[str, str]:
+    """Return a copy of the metadata that a function of the program returns.
+
+    Args:
+        source: The function.
+        option: The name of the option that it is, for errors.
+
+    Raises:
+        Exception: What the function has raised.
+        UsageError: The function is not async, or the metadata is not valid.
+    """
+    awaitable: object = source()
+    if not isawaitable(awaitable):
+        kind = type(awaitable).__name__
+        raise UsageError(f"{option}: the function must be async; it returned a {kind}")
+    return copy_metadata(await awaitable, f"{option}: what the function returned")
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from enkaku.procedures import Procedure
 from enkaku.transports.base import Dial, Transport
 
 from .lifespan import Living
+from .login import is_rejected
 from .paired import ServedCalls, ServingSession
 from .session import ClientSession, timed_out
 
@@ -187,7 +188,7 @@ class Sessions:
         observers: Are notified of each session.
         served: Serves the calls of the server, if the client has a handler.
         connect_peer: Returns the connection, for its handlers.
-        begin_lifespan: Begins the lifespan of a session, if there is one.
+        begin_lifespan: Begins the login and the lifespan of a session, if there is one of them.
         signer: Signs the messages, if the client has an identity.
 
     Attributes:
@@ -236,18 +237,19 @@ class Sessions:
         return self._only
 
     async def enter_lifespan(self, session: ClientSession) -> None:
-        """Enter the lifespan of a session, if there is one.
+        """Log in on a session, and enter its lifespan, if there is one.
 
         Raises:
+            CallError: The server has rejected the login.
             ConnectionLost: The session was lost meanwhile.
-            Exception: What the lifespan has raised.
+            Exception: What the function of the login, or the lifespan, has raised.
         """
         if self._begin_lifespan is None:
             return
         self._living = self._begin_lifespan(session)
         await self._living.entered()
         if not session.is_open:
-            raise session.lost_error("the lifespan")
+            raise session.lost_error(self._living.step)
 
     async def ready(self, procedure: Procedure, due: float | None) -> ClientSession:
         """Return an open session; if one may follow, wait for it until ``due``.
@@ -348,7 +350,10 @@ class Sessions:
             self.history.append("open")
 
     async def _connect_next(self, lasted: float, connector: Connector) -> ClientSession:
-        """Return the next session, once its lifespan was entered; a lifespan that fails is a failed attempt."""
+        """Return the next session, once its lifespan was entered.
+
+        A login or lifespan that fails is a failed attempt. But a login that the server rejects would be rejected again.
+        """
         failure: Exception | None = None
         while True:
             if self._living is not None:
@@ -357,14 +362,14 @@ class Sessions:
             session = self._new_session(transport)
             try:
                 await self.enter_lifespan(session)
-            except Exception as error:  # noqa: BLE001 # whatever a lifespan raises
+            except Exception as error:  # whatever a lifespan raises
                 await session.close(within=0)
-                text, peer = (
-                    "%s: connected, but the lifespan of the connection failed",
-                    transport.peer,
-                )
-                kind, log = "failed lifespans", self.observers.log
-                log.log(logger, logging.WARNING, kind, text, peer, error=error)
+                if is_rejected(error):
+                    raise
+                step = "the lifespan" if self._living is None else self._living.step
+                text = "%s: connected, but %s of the connection failed"
+                log, peer = self.observers.log, transport.peer
+                log.log(logger, logging.WARNING, text % ("", step), text, peer, step, error=error)
                 failure = error
             except BaseException:
                 await session.close(within=0)

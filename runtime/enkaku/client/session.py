@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import UNSET
 
@@ -51,8 +51,9 @@ from enkaku.flow.fairness import CHUNK, TimeSlices
 from enkaku.flow.inbox import ReadControl
 from enkaku.flow.send_window import EARLY, Window
 from enkaku.limits import Limits
-from enkaku.procedures import Procedure
+from enkaku.procedures import Procedure, Request
 from enkaku.transports.base import Oversized, PausesReading, SeparateCalls, Transport
+from enkaku.values.slot import Slot
 from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.messages import (
     ALIVE,
@@ -84,10 +85,15 @@ __all__ = [
     "OpenCall",
     "Reply",
     "RequestCall",
+    "decode_reply",
     "finish",
     "require_time",
+    "send_request",
     "timed_out",
 ]
+
+_Param = TypeVar("_Param")
+_Result = TypeVar("_Result")
 
 logger: Final = logging.getLogger("enkaku.client")
 
@@ -686,6 +692,28 @@ class ClientSession:
             self.reader.pause_reading()
         else:
             self.reader.resume_reading()
+
+
+def decode_reply(slot: Slot[_Result], reply: Reply) -> _Result:
+    """Return the value of a result, or raise the error of the call."""
+    if isinstance(reply, EnkakuError):
+        # Several tasks may ask, and one repeatedly: the traceback is that of the last.
+        raise reply.with_traceback(None)
+    if not slot.declared:
+        return None  # type: ignore[return-value] # a procedure without result has the type None for it
+    return slot.decode_absent() if reply is None else slot.decode(reply)
+
+
+async def send_request(
+    procedure: Request[_Param, _Result], call: RequestCall, prm: bytes | None
+) -> _Result:
+    """Send a request, and wait for its result."""
+    call.session.open_request(call, prm)
+    try:
+        return decode_reply(procedure.result, await call.reply)
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
 
 
 def _writer(transport: Transport, signer: "Signer | None") -> Callable[[bytes], None]:

@@ -49,9 +49,9 @@ from enkaku.wire.metadata import NO_METADATA
 
 from .metadata import gather_metadata
 from .reconnect import Sessions
-from .session import ClientSession, Reply, finish, require_time, timed_out
+from .session import ClientSession, Reply, decode_reply, finish, require_time, timed_out
 
-__all__ = ["ClientChannel", "ClientStream", "PreparedCall", "decode_reply", "encode_param"]
+__all__ = ["ClientChannel", "ClientStream", "PreparedCall", "encode_param"]
 
 _Param = TypeVar("_Param")
 _Receive = TypeVar("_Receive")
@@ -594,16 +594,6 @@ class ClientChannel(ClientStream[_Receive, _Result], Generic[_Send, _Receive, _R
         self._require_opened()
         assert self._channel is not None  # noqa: S101 # it is what was opened
         return self._channel
-
-
-def decode_reply(slot: Slot[_Result], reply: Reply) -> _Result:
-    """Return the value of a result, or raise the error of the call."""
-    if isinstance(reply, EnkakuError):
-        # Several tasks may ask, and one repeatedly: the traceback is that of the last.
-        raise reply.with_traceback(None)
-    if not slot.declared:
-        return None  # type: ignore[return-value] # a procedure without result has the type None for it
-    return slot.decode_absent() if reply is None else slot.decode(reply)
 
 
 def encode_param(procedure: Procedure, slot: Slot[_Param], value: _Param) -> bytes | None:

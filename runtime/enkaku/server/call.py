@@ -164,6 +164,10 @@ class ServerCall(Call):
     """How many bytes are held for it, as ``Limits.memory`` counts them."""
     blocks: "set[UntilClosed | Absence] | None"
     absence: "Absence | None" = None
+    reserved: bool = False
+    """Whether it is one of the runtime itself, which interceptors do not wrap."""
+    needs_login: bool = False
+    """Whether it is admitted by the login of its connection, so that it ends with that."""
     admission: "Callable[[ServerCall], Awaitable[None]] | None" = None
     """Waits until it is admitted, if that takes a while."""
 

@@ -20,10 +20,12 @@ from types import MappingProxyType, TracebackType
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace as replace_claims
 
 from enkaku.calls.authenticators import Authenticator, Proof
 from enkaku.calls.callers import Identity, ids_of
 from enkaku.calls.info import Call, ConnectionInfo
+from enkaku.calls.logins import LOGIN
 from enkaku.calls.observers import Observers
 from enkaku.errors import AuthenticationFailed, Rejected, UsageError, hide_values
 from enkaku.identity.access import AccessRules
@@ -32,13 +34,14 @@ from enkaku.identity.messages import SignedMessage, verify_message
 from enkaku.identity.proofs import ACCESS_DENIED, prove, require_opener
 from enkaku.identity.rate_limits import RateLimiter
 from enkaku.identity.replays import ReplayGuard
-from enkaku.identity.tokens import denied
+from enkaku.identity.tokens import EXPIRED, denied
 from enkaku.options import Predicate, RateLimits, ServerOptions
 from enkaku.wire.error_codes import ErrorCode
 
 from .access import method_rules
 from .call import ServerCall
 from .handler import Route
+from .login import Login
 from .replies import CallRefused
 
 __all__ = ["Admission", "Gate", "GateStep", "make_gate"]
@@ -77,6 +80,7 @@ class Gate:
         observers: Are told why a call is rejected.
 
     Attributes:
+        clock: Returns the time, in seconds since the epoch.
         key: The server's key; None if messages need not be signed.
         waits: Whether a call may have to wait for a function of the program.
 
@@ -103,7 +107,7 @@ class Gate:
         self._by_connection: Final = _limiter(limits.per_connection)
         self._replays: Final = None if self.key is None else options.get("replays") or ReplayGuard()
         clock = time.time if self._replays is None else self._replays.now
-        self._clock: Final = clock
+        self.clock: Final = clock
         self._delegations: Final = Delegations(clock=clock)
         self._numbers: Final = map(str, count())
         shared = self._replays is not None and self._replays.shared
@@ -116,6 +120,11 @@ class Gate:
             logger.warning(_OPEN_TO_ALL, pattern)
         if self.key is not None and self._by_name.empty and not self._at_method:
             logger.warning(_NO_RULES)
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether it has authenticators, so that clients can log in."""
+        return bool(self._authenticators)
 
     def next_bucket(self) -> str:
         """Return a name for a new connection: what is remembered of it must not keep it in memory."""
@@ -136,7 +145,7 @@ class Gate:
             Rejected: It is not signed, its signature is not valid, or it has expired.
         """
         try:
-            return verify_message(raw, self._clock(), values=values)
+            return verify_message(raw, self.clock(), values=values)
         except Rejected:
             if self._accepts_unsigned and is_unsigned(raw):
                 return None
@@ -149,8 +158,9 @@ class Gate:
         metadata: Mapping[str, str],
         connection: ConnectionInfo,
         bucket: str,
+        login: Login | None = None,
     ) -> "Admission":
-        """Begin to admit a call, or an event, by what needs no waiting.
+        """Begin to admit a call, or an event, by what needs no waiting. A login is not admitted: ``log_in`` goes on with it.
 
         Args:
             procedure: The name of the procedure, which need not exist.
@@ -158,15 +168,18 @@ class Gate:
             metadata: Its metadata.
             connection: The connection that carries it.
             bucket: A name of the connection.
+            login: Its login; None if the server has no authenticators.
 
         Raises:
             Rejected: The caller may not call.
         """
         _take(self._by_connection, bucket)
-        admission = Admission(self, procedure, signed, metadata, connection, bucket)
+        admission = Admission(self, procedure, signed, metadata, connection, bucket, login)
         if signed is not None and self.key is not None:
+            # A login is by the key itself, in whoever's name its calls are: it needs no capability.
+            is_login = procedure == LOGIN and login is not None
             caller = prove(
-                signed.claims,
+                replace_claims(signed.claims, sub=msgspec.UNSET) if is_login else signed.claims,
                 procedure=procedure,
                 server=self.key.did,
                 delegations=self._delegations,
@@ -192,24 +205,30 @@ class Gate:
         """Apply the access rules that need no waiting; set ``asks`` if functions have to be asked.
 
         Raises:
-            Rejected: They do not allow the call.
+            Rejected: They do not allow the call, or the login of the connection has expired.
         """
+        admission.require_login()
         identities = admission.identities
         if self.key is not None and admission.signed is None and not identities:
             raise denied(_NOT_SIGNED)
         if admission.unrestricted:
             return
-        procedure, ids = admission.procedure, ids_of(identities)
-        at_method = self._at_method.get(procedure)
+        allowed = self._allows(admission.procedure, identities)
+        if False in allowed:
+            raise denied(ACCESS_DENIED)
+        admission.asks = None in allowed
+
+    def _allows(
+        self, procedure: str, identities: Sequence[Identity]
+    ) -> tuple[bool | None, bool | None]:
+        """Return whether the rules allow a call: that of its name, and those at its method; None if a function decides."""
+        ids, at_method = ids_of(identities), self._at_method.get(procedure)
         if not self._by_name.empty:
             named = self._by_name.allows(procedure, ids)
         else:
             # A rule at some method denies what has none; so does an identity of the server.
             named = at_method is not None or not (self._at_method or self.key)
-        here = True if at_method is None else at_method.allows(procedure, ids)
-        if named is False or here is False:
-            raise denied(ACCESS_DENIED)
-        admission.asks = named is None or here is None
+        return named, True if at_method is None else at_method.allows(procedure, ids)
 
     async def finish(self, admission: "Admission", call: ServerCall) -> None:
         """Admit a call by what may need waiting.
@@ -218,11 +237,7 @@ class Gate:
             Rejected: The caller may not call.
         """
         if self._authenticators:
-            proof = Proof(admission.metadata, admission.connection)
-            for name, authenticator in self._authenticators:
-                identity = await self._authenticate(name, authenticator, proof)
-                if identity is not None:
-                    admission.proven = (*admission.proven, identity)
+            admission.proven = (*admission.proven, *await self._authenticate_all(admission))
             call.proven = admission.proven
             self.require_access(admission)
         if admission.asks:
@@ -230,9 +245,38 @@ class Gate:
                 predicate = None if rules is None else rules.predicate_of(admission.procedure)
                 if predicate is not None and not await self._ask(predicate, call):
                     raise denied(ACCESS_DENIED)
+        await self._admit_last(admission)
+        call.needs_login = self._needs_login(admission)
+
+    async def log_in(self, admission: "Admission") -> Identity:
+        """Return who logs in: the first identity that an authenticator has found.
+
+        Raises:
+            Rejected: There is no valid proof, or it came too often.
+        """
+        found = await self._authenticate_all(admission)
+        if not found:
+            raise denied(ACCESS_DENIED)
+        admission.proven = (*admission.proven, *found)
+        await self._admit_last(admission)
+        return found[0]
+
+    async def _admit_last(self, admission: "Admission") -> None:
         self._count(admission)
         if admission.signed is not None and self._replays is not None:
             await self._replays.admit(admission.signed, admission.bucket)
+
+    def _needs_login(self, admission: "Admission") -> bool:
+        """Return whether an admitted call would not be admitted without the login of its connection, which may have expired meanwhile.
+
+        Raises:
+            Rejected: It has expired.
+        """
+        identity = admission.require_login()
+        if identity is None or not admission.proven:
+            return identity is not None
+        others = [each for each in admission.identities if each is not identity]
+        return not admission.unrestricted and False in self._allows(admission.procedure, others)
 
     def admit_later(
         self, typ: str, signed: SignedMessage | None, call: ServerCall, bucket: str
@@ -254,6 +298,16 @@ class Gate:
         if self._replays is not None:
             self._replays.admit_here(signed, bucket)
 
+    async def _authenticate_all(self, admission: "Admission") -> Sequence[Identity]:
+        """Return who calls, by each authenticator that recognizes a proof."""
+        proof = Proof(admission.metadata, admission.connection)
+        found: list[Identity] = []
+        for name, authenticator in self._authenticators:
+            identity = await self._authenticate(name, authenticator, proof)
+            if identity is not None:
+                found.append(identity)
+        return found
+
     async def _authenticate(
         self, name: str, authenticator: Authenticator, proof: Proof
     ) -> Identity | None:
@@ -270,8 +324,8 @@ class Gate:
             problem = f"the identity must begin with '{name}:'"
             self._log(f"authenticator {name!r}", UsageError(problem))
             raise denied(ACCESS_DENIED)
-        if identity.expires is not None and identity.expires < self._clock():
-            raise denied("Token expired")
+        if identity.expires is not None and identity.expires < self.clock():
+            raise denied(EXPIRED)
         return identity if identity.method == name else replace(identity, method=name)
 
     async def _ask(self, predicate: Predicate, call: ServerCall) -> bool:
@@ -305,6 +359,7 @@ class Admission:
         metadata: Its metadata.
         connection: The connection that carries it.
         bucket: A name of the connection, for what is remembered of it after its end.
+        login: Its login; None if the server has no authenticators.
         proven: Who calls, by what came with the message.
         unrestricted: Whether access rules do not apply.
         asks: Whether functions of the program have to be asked.
@@ -317,6 +372,7 @@ class Admission:
         "bucket",
         "connection",
         "granted",
+        "login",
         "metadata",
         "procedure",
         "proven",
@@ -332,6 +388,7 @@ class Admission:
         metadata: Mapping[str, str],
         connection: ConnectionInfo,
         bucket: str,
+        login: Login | None,
     ) -> None:
         self._gate: Final = gate
         self.procedure: Final = procedure
@@ -339,6 +396,7 @@ class Admission:
         self.metadata: Final = metadata
         self.connection: Final = connection
         self.bucket: Final = bucket
+        self.login: Final = login
         self.proven: tuple[Identity, ...] = ()
         self.unrestricted = False
         self.asks = False
@@ -348,6 +406,19 @@ class Admission:
     def identities(self) -> Sequence[Identity]:
         """Who calls, by each proof."""
         return (*self.proven, *self.connection.identities)
+
+    def require_login(self) -> Identity | None:
+        """Return who has logged in on the connection.
+
+        Raises:
+            Rejected: The login has expired, and the call has no proof of its own; or another key has signed the login.
+        """
+        login = self.login
+        if login is None:
+            return None
+        signer = None if self.signed is None else self.signed.claims.iss
+        login.require(signer, proven=bool(self.proven))
+        return login.identity
 
     async def finish(self, call: ServerCall) -> None:
         """Wait until the call is admitted.

@@ -5,7 +5,7 @@ Only a stream's acceptance, which tells the client that the call exists, waits a
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import UNSET
@@ -13,9 +13,10 @@ from msgspec import UNSET
 from enkaku._json import dump_json
 from enkaku.calls.deadlines import due_after
 from enkaku.calls.info import ConnectionInfo
+from enkaku.calls.logins import LOGIN, LOGIN_REQUEST, LoginReply, describe_login
 from enkaku.errors import DecodeError, Rejected
 from enkaku.identity.messages import SignedMessage
-from enkaku.identity.tokens import INVALID_SIGNATURE
+from enkaku.identity.tokens import EXPIRED, INVALID_SIGNATURE
 from enkaku.procedures import Channel, Procedure, Request, Stream
 from enkaku.transports.base import Oversized, Transport
 from enkaku.wire.error_codes import ErrorCode, ErrorReply
@@ -38,10 +39,11 @@ from enkaku.wire.messages import (
 from enkaku.wire.metadata import NO_METADATA, decode_metadata
 
 from . import admission
-from .call import ServerCall, StreamCall
+from .call import ServerCall, StreamCall, current_call
 from .capacity import CALL_SIZE, metadata_size
 from .gate import Admission, Gate, reason_of
 from .handler import Route
+from .login import Login
 from .posts import Posts
 from .replies import CallRefused, Rejection
 from .runner import Runner
@@ -52,6 +54,7 @@ __all__ = ["GuardedSession"]
 
 _UNPROVEN_MAX: Final = 100  # messages whose signature is not valid; then the connection ends
 _OPENINGS: Final = frozenset({"request", "stream", "channel"})
+_EXPIRED: Final = ErrorReply(ErrorCode.ACCESS_DENIED.value, EXPIRED)
 _UNKNOWN: Final = Request[None, None]("(unknown)")  # not the name that a client has made up
 
 
@@ -95,7 +98,16 @@ class GuardedSession(Session):
         posts: Those of its address, if the connection is one POST.
     """
 
-    __slots__ = ("_accepts", "_admission", "_bucket", "_gate", "_header", "_signed", "_unproven")
+    __slots__ = (
+        "_accepts",
+        "_admission",
+        "_bucket",
+        "_gate",
+        "_header",
+        "_login",
+        "_signed",
+        "_unproven",
+    )
 
     _runner_type = _GuardedRunner
 
@@ -120,6 +132,7 @@ class GuardedSession(Session):
         self._header = Header("JWT", "none")  # of that message
         self._accepts = False  # whether the client waits to be told that the call is accepted
         self._unproven = 0
+        self._login: Final = Login(self.info, gate.clock, self) if gate.authenticates else None
         assert isinstance(self._runner, _GuardedRunner)  # noqa: S101 # see _runner_type
         self._runner.prepare = self._prepare
         if gate.key is not None:
@@ -176,6 +189,9 @@ class GuardedSession(Session):
                 self._replies.send(message.rid, _reply_of(error))
                 self._deny_call(message, error)
                 return
+            if message.prc == LOGIN and self._login is not None:
+                self._log_in(message, header, self._admission, self._login)
+                return
         self._accepts = False
         self._header = header
         super()._open(message, header, size)
@@ -191,14 +207,76 @@ class GuardedSession(Session):
     def _begin(self, procedure: str, rid: str | None, header: Header) -> Admission:
         meta = header.meta
         metadata = NO_METADATA if meta is UNSET else decode_metadata(meta, rid)
-        return self._gate.begin(procedure, self._signed, metadata, self.info, self._bucket)
+        return self._gate.begin(
+            procedure, self._signed, metadata, self.info, self._bucket, self._login
+        )
+
+    def _log_in(self, message: CallMessage, header: Header, asked: Admission, login: Login) -> None:
+        """Let a client log in, in a task of its own: authenticators may take long."""
+
+        async def log_in() -> LoginReply:
+            try:
+                identity = await self._gate.log_in(asked)
+                signed = asked.signed
+                login.log_in(identity, None if signed is None else signed.claims.iss)
+            except Rejected as error:
+                self._deny(LOGIN, error)
+                raise CallRefused(error.code, error.message, error.data) from None
+            return describe_login(identity, self._gate.clock())
+
+        if self._lost:
+            return
+        route = Route.request(LOGIN_REQUEST, log_in)
+        rejection = admission.check(self._runner, message, header, route)
+        if rejection is not None:
+            self._replies.reject(message.rid, LOGIN, rejection)
+            return
+        self._admission = None  # else it would wait to be admitted
+        size = metadata_size(asked.metadata)  # which nobody else gets
+        self._start_reserved(message.rid, route, LOGIN_REQUEST, header, size)
+
+    def _start_reserved(
+        self,
+        rid: str,
+        route: Route,
+        procedure: Procedure,
+        header: Header,
+        size: int,
+    ) -> None:
+        """Start a request that the runtime itself serves, and that ``capacity`` has counted.
+
+        Args:
+            rid: Its id.
+            route: What serves it.
+            procedure: What observers and access rules see of it.
+            header: The header of its message.
+            size: How many bytes of memory its metadata takes.
+        """
+        ttl, now = header.ttl, time.monotonic()
+        due = due_after(now, self._limits.request_time, None if ttl is UNSET else ttl / 1000)
+        call = ServerCall(procedure, self._context, now, due, rid)
+        call.reserved = True
+        call.memory = CALL_SIZE + size
+        self._capacity.hold(call.memory)
+        self._runner.start(call, route, ())
+
+    def on_login_expired(self) -> None:
+        """End the calls that the login has admitted."""
+        admitted = [call for call in self._runner.running if call.needs_login and call.answered]
+        self._runner.end_all(admitted, _EXPIRED)
+
+    def on_end(self) -> None:
+        """Handle that the connection has ended, its handlers, and its lifespan."""
+        if self._login is not None:
+            self._login.close()
+        super().on_end()
 
     def _prepare(self, call: ServerCall) -> None:
         """Tell a call who calls, and let its task wait until it is admitted."""
         admission = self._admission
         if admission is None:
             return
-        call.proven = admission.proven
+        call.proven, call.metadata = admission.proven, admission.metadata
         if not admission.granted:
             call.admission = self._accepting(admission) if self._accepts else admission.finish
 
@@ -256,18 +334,15 @@ class GuardedSession(Session):
             return
 
         async def refuse() -> None:
+            call = current_call()
+            if call.admission is not None:
+                await call.admission(call)
             found = reply()
             raise CallRefused(found.code, found.message)
 
-        ttl = self._header.ttl
-        now = time.monotonic()
-        due = due_after(now, None if ttl is UNSET else ttl / 1000, self._limits.request_time)
-        call = ServerCall(procedure, self._context, now, due, message.rid)
-        if self._admission is not None:
-            call.metadata = self._admission.metadata
-        call.memory = CALL_SIZE + metadata_size(call.metadata)
-        self._capacity.hold(call.memory)
-        self._runner.start(call, Route.request(_UNKNOWN, refuse), ())
+        size = 0 if self._admission is None else metadata_size(self._admission.metadata)
+        route = Route.request(_UNKNOWN, refuse)
+        self._start_reserved(message.rid, route, procedure, self._header, size)
 
     def _send(self, message: Send, size: int) -> None:
         if self._is_of_opener("send", message.rid):

@@ -215,8 +215,20 @@ class Runner:
 
     def end_at_deadline(self, call: ServerCall) -> None:
         """End a call whose deadline has passed."""
+        self._end_early(call, DEADLINE_PASSED)
+
+    def end_all(self, calls: list[ServerCall], reply: ErrorReply) -> None:
+        """End calls early, the last first: some in each iteration of the event loop."""
+        ends = time.monotonic() + SLICE
+        while calls:
+            self._end_early(calls.pop(), reply)
+            if time.monotonic() > ends:
+                self._loop.call_soon(self.end_all, calls, reply)
+                return
+
+    def _end_early(self, call: ServerCall, reply: ErrorReply) -> None:
         # Answered here, and not when the handler ends: it may ignore its cancellation.
-        self._reply_error(call, DEADLINE_PASSED)
+        self._reply_error(call, reply)
         self._remove(call)
         self._cancel(call)
 
@@ -297,7 +309,7 @@ class Runner:
             if call.task is None:
                 call.task = asyncio.current_task()  # an eager task, which runs while it is made
             scope.set(call)
-            if self._interceptors:
+            if self._interceptors and not call.reserved:
                 run = partial(route.run, call, arguments)
                 val = await run_inside(self._interceptors, call, run)
             elif type(call) is ServerCall:  # a request or an event, as Route.run() serves it
