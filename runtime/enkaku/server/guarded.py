@@ -5,7 +5,7 @@ Only a stream's acceptance, which tells the client that the call exists, waits a
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from msgspec import UNSET
