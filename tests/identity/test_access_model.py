@@ -42,6 +42,10 @@ async def never(_: enkaku.Call) -> bool:
     return False
 
 
+def says_yes(_: enkaku.Call) -> str:
+    return "yes"  # which is not True
+
+
 def is_alice(call: enkaku.Call) -> bool:
     return any(each.subject == ALICE.did for each in call.identities)
 
@@ -51,6 +55,7 @@ FUNCTIONS: Final[Mapping[Callable[[enkaku.Call], object], Callable[[set[str]], b
     raises: lambda _: False,
     slowly: lambda _: True,
     never: lambda _: False,
+    says_yes: lambda _: False,
     is_alice: lambda ids: ALICE.did in ids,
 }
 rules = st.one_of(
