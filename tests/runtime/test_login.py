@@ -289,7 +289,8 @@ async def test_slow_login_ends_as_any_request(socket_path: Path, how: str) -> No
         ) as server,
         raw_client(socket_path) as peer,
     ):
-        send_login(peer, "slow alice", **({"ttl": 50} if how == "ttl" else {}))
+        header: dict[str, Any] = {"ttl": 50} if how == "ttl" else {}
+        send_login(peer, "slow alice", **header)
         await soon(tokens.asked)
         if how == "ttl":
             assert await peer.read() == error("login", "The call took too long", "EK05")
