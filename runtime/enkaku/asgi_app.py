@@ -1,10 +1,10 @@
 """An ASGI app that serves a handler over HTTP and WebSockets: mounted in any framework, run by any ASGI server."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, Unpack, cast
 
-from enkaku._checks import require_instances, require_loop
+from enkaku._checks import require_instances, require_list, require_loop, require_text
 from enkaku.errors import UsageError
 from enkaku.server.handler import Handler, routes_of
 from enkaku.server.server import Server
@@ -24,7 +24,10 @@ from .options import ServerOptions, check_server
 from .preparation import prepare_large
 from .web.files import SCRIPTS
 
-__all__ = ["AsgiApp", "asgi"]
+__all__ = ["PROOF_HEADERS", "AsgiApp", "asgi"]
+
+PROOF_HEADERS: Final = ("authorization",)
+"""The headers that authenticators may read by default."""
 
 _RESPONSE: Final = (
     "websocket.http.response"  # an extension of ASGI: a response in place of the handshake
@@ -39,6 +42,7 @@ class AsgiApp:
         origins: See ``asgi``.
         hosts: See ``asgi``.
         script: See ``asgi``.
+        proof_headers: See ``asgi``.
         options: See ``ServerOptions``.
     """
 
@@ -49,6 +53,7 @@ class AsgiApp:
         origins: Sequence[str] | Literal["*", "same"] | None = (),
         hosts: Sequence[str] | None = None,
         script: bool = False,
+        proof_headers: Collection[str] = PROOF_HEADERS,
         **options: Unpack[ServerOptions],
     ) -> None:
         require_instances("handler", [handler], Handler)
@@ -56,6 +61,11 @@ class AsgiApp:
         routes_of(handler)
         self._handler: Final = handler
         self._access: Final = Access(origins, hosts)
+        self._proof_headers: Final = _lower_names(proof_headers)
+        if origins == "*" and "cookie" in self._proof_headers:
+            raise UsageError(
+                "proof_headers: with origins='*', every page could call with the cookies of its visitor; name the origins"
+            )
         self._scripts: Final = {each.name: each.read_bytes() for each in SCRIPTS if script}
         self._options: Final = options
         self._server: Server | None = None
@@ -111,7 +121,7 @@ class AsgiApp:
         loop = asyncio.get_running_loop()
         if self._server is None or self._loop is not loop:
             self._server, self._loop = make_server(self._handler, self._options), loop
-            self._http = HttpApp(self._server, self._access, self._scripts)
+            self._http = HttpApp(self._server, self._access, self._scripts, self._proof_headers)
             self._prepared = loop.create_task(prepare_large(self._handler))
         if self._prepared is not None and not self._prepared.done():
             await asyncio.shield(self._prepared)
@@ -151,7 +161,7 @@ class AsgiApp:
             frames,
             peer=peer_of(scope, "ws"),
             end_code=GOING_AWAY,
-            request=HttpRequest(scope),
+            request=HttpRequest(scope, self._proof_headers),
             hosted=True,
         )
         server.connected(transport)
@@ -173,6 +183,7 @@ def asgi(
     origins: Sequence[str] | Literal["*", "same"] | None = (),
     hosts: Sequence[str] | None = None,
     script: bool = False,
+    proof_headers: Collection[str] = PROOF_HEADERS,
     **options: Unpack[ServerOptions],
 ) -> AsgiApp:
     """Return an ASGI app that serves a handler over WebSockets (``connect_ws``) and HTTP (``connect_http``), at any path.
@@ -188,9 +199,25 @@ def asgi(
             it (DNS rebinding).
         script: Whether a GET of ``/enkaku.js`` or ``/callbacks.js``, below the app's mount, returns that module of the runtime
             of clients in a browser.
+        proof_headers: The headers of a request that may prove who calls, as ``Proof.headers`` of authenticators has them; by
+            default ``"authorization"``. Name a header that a proxy sets only if the proxy removes it from what clients send.
         options: See ``ServerOptions``.
 
     Raises:
-        UsageError: The handler, ``origins``, ``hosts`` or an option is not valid.
+        UsageError: The handler, ``origins``, ``hosts``, ``proof_headers`` or an option is not valid.
     """
-    return AsgiApp(handler, origins=origins, hosts=hosts, script=script, **options)
+    return AsgiApp(
+        handler,
+        origins=origins,
+        hosts=hosts,
+        script=script,
+        proof_headers=proof_headers,
+        **options,
+    )
+
+
+def _lower_names(names: Collection[str]) -> frozenset[str]:
+    require_list("proof_headers", names)
+    for name in names:
+        require_text("proof_headers: a name", name)
+    return frozenset(name.lower() for name in names)

@@ -10,12 +10,15 @@ called names the session, so that its handler calls the client there.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from math import ceil
 from typing import Final, TypeVar
 from uuid import uuid4
 
+from enkaku.server.guarded import GuardedSession
 from enkaku.server.posts import POST_SIZE
 from enkaku.server.server import Server
 from enkaku.server.session import Session
@@ -23,7 +26,7 @@ from enkaku.transports.asgi import AsgiReceive, AsgiSend, Header, Scope, peer_of
 from enkaku.transports.http.exchange import Exchange
 from enkaku.transports.http.feed import FeedTransport
 from enkaku.transports.http.origins import Access, needs_preflight
-from enkaku.transports.http.posted import PART, PostTransport
+from enkaku.transports.http.posted import PART, Posted, PostTransport
 from enkaku.transports.request import HttpRequest
 from enkaku.wire.error_codes import FAILED, ErrorCode
 from enkaku.wire.messages import (
@@ -37,7 +40,7 @@ from enkaku.wire.messages import (
     read_head_quickly,
 )
 
-from .errors import InvalidMessage
+from .errors import InvalidMessage, Rejected
 
 __all__ = ["HttpApp"]
 
@@ -132,10 +135,18 @@ class HttpApp:
         server: Serves the handler.
         access: The web pages and host names that are allowed.
         scripts: What a GET returns, by the name of the file.
+        proof_headers: The headers that may prove who calls, in lower case.
     """
 
-    def __init__(self, server: Server, access: Access, scripts: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        access: Access,
+        scripts: Mapping[str, bytes],
+        proof_headers: Collection[str],
+    ) -> None:
         self._server: Final = server
+        self._proof_headers: Final = proof_headers
         self._access: Final = access
         self._scripts: Final = scripts
         self._feeds: Final[dict[str, _Feed]] = {}
@@ -161,6 +172,8 @@ class HttpApp:
                     return await self._handle(exchange, scope, body)
         except _Full:
             await exchange.refuse(503, "Messages that wait use too much memory", (_RETRY,))
+        except Rejected as error:
+            await _refuse_caller(exchange, error)
         except OSError:
             pass  # the client has left: there is nobody to answer
         return None
@@ -241,7 +254,7 @@ class HttpApp:
     async def _handle(self, exchange: Exchange, scope: Scope, body: bytes) -> FeedTransport | None:
         """Answer a POST whose body was read; return the feed that it has opened."""
         if exchange.headers.get(b"content-type", b"").startswith(_BATCH):
-            await self._deliver_batch(exchange, body)
+            await self._deliver_batch(exchange, scope, body)
             return None
         body = _decodable(body)
         try:
@@ -259,26 +272,44 @@ class HttpApp:
             name = exchange.headers.get(_SESSION)
             if name is None:
                 return await self._open_feed(exchange, scope, body, rid)
-            await self._open(exchange, name.decode("latin-1"), body, rid)
+            await self._open(exchange, scope, name.decode("latin-1"), body, rid)
         elif typ in (_OURS_TO_CALLS if b"enkaku-ext" in exchange.headers else _TO_CALLS):
-            await self._to_call(exchange, typ, body, rid)
+            await self._to_call(exchange, scope, typ, body, rid)
         else:
             await self._report(exchange, scope, body)
             unnamed = typ == "request" or typ in _OPENINGS
             await exchange.refuse(400, "Invalid request" if unnamed else "Invalid message type")
         return None
 
-    def _connect(self, exchange: Exchange, scope: Scope) -> tuple[PostTransport, Session | None]:
-        """Return a connection for one POST, and its session, unless the server stops. The caller finishes the transport."""
-        transport = PostTransport(HttpRequest(scope), peer_of(scope, "http"))
-        session = self._server.admit(transport, brief=True, through=self._callable(exchange))
+    def _request_of(self, scope: Scope) -> HttpRequest:
+        return HttpRequest(scope, self._proof_headers)
+
+    async def _connect(
+        self, exchange: Exchange, scope: Scope
+    ) -> tuple[PostTransport, Session | None]:
+        """Return a connection for one POST, and its session, unless the server stops. The caller finishes the transport.
+
+        Raises:
+            Rejected: The POST names the session of somebody else.
+        """
+        request = self._request_of(scope)
+        name = exchange.headers.get(_SESSION)
+        feed = None if name is None else self._feeds.get(name.decode("latin-1"))
+        named = None if feed is None else feed.session
+        await _require_owner(named, request)
+        transport = PostTransport(request, peer_of(scope, "http"))
+        # If its client can be called, handlers call it there.
+        through = named if named is not None and named.callable else None
+        session = self._server.admit(transport, brief=True, through=through)
+        if isinstance(session, GuardedSession) and isinstance(named, GuardedSession):
+            session.belong_to(named)
         if transport.paused:  # a lifespan has begun, which may take long
             transport.watch(exchange)
         return transport, session
 
     async def _report(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
         """Report a message that is none, as over other transports."""
-        transport, session = self._connect(exchange, scope)
+        transport, session = await self._connect(exchange, scope)
         if session is not None:
             try:
                 await transport.deliver((body,))
@@ -286,7 +317,7 @@ class HttpApp:
                 await transport.finish()
 
     async def _request(self, exchange: Exchange, scope: Scope, body: bytes, rid: str) -> None:
-        transport, session = self._connect(exchange, scope)
+        transport, session = await self._connect(exchange, scope)
         if session is None:
             await _refuse_stopping(exchange)
             return
@@ -315,12 +346,6 @@ class HttpApp:
                 self._answered = None
             await transport.finish()
 
-    def _callable(self, exchange: Exchange) -> Session | None:
-        """Return the session that a request or event names, if its client can be called."""
-        name = exchange.headers.get(_SESSION)
-        feed = None if name is None else self._feeds.get(name.decode("latin-1"))
-        return feed.session if feed is not None and feed.session.callable else None
-
     async def wait_answered(self) -> None:
         """Wait until no request is being answered."""
         while self._posts:
@@ -329,7 +354,7 @@ class HttpApp:
             await asyncio.shield(self._answered)
 
     async def _event(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
-        transport, session = self._connect(exchange, scope)
+        transport, session = await self._connect(exchange, scope)
         if session is None:
             await _refuse_stopping(exchange)
             return
@@ -337,18 +362,25 @@ class HttpApp:
             if not await transport.deliver((body,)):
                 await _refuse(exchange, session)
             elif await session.taken_up(within=self._server.limits.stall):
+                if isinstance(session, GuardedSession) and session.refusal is not None:
+                    raise session.refusal
                 await exchange.answer(204)
             else:
                 await exchange.refuse(503, "Too many events wait for a handler", (_RETRY,))
         finally:
             await transport.finish()
 
-    async def _open(self, exchange: Exchange, name: str, body: bytes, rid: str) -> None:
+    async def _open(
+        self, exchange: Exchange, scope: Scope, name: str, body: bytes, rid: str
+    ) -> None:
         """Open a stream or channel on the feed of a session."""
-        feed = self._feeds.get(name)
+        feed, request = self._feeds.get(name), self._request_of(scope)
+        if feed is not None:
+            with self._held(body):
+                await _require_owner(feed.session, request)
         if feed is not None and feed.session.has_call(rid):
             await exchange.refuse(409, "Duplicate request ID")
-        elif feed is None or not await self._deliver(exchange, feed, (body,)):
+        elif feed is None or not await self._deliver(exchange, request, feed, (body,)):
             await exchange.refuse(400, "Invalid session ID")
         else:
             self._calls.add(rid, name)
@@ -359,8 +391,9 @@ class HttpApp:
     ) -> FeedTransport | None:
         """Open a session by its first stream or channel; return its feed, whose headers are sent, or None if it was refused."""
         ours = b"enkaku-ext" in exchange.headers
+        request = self._request_of(scope)
         transport = FeedTransport(
-            HttpRequest(scope),
+            request,
             peer_of(scope, "http"),
             name=str(uuid4()),
             feeds=self,
@@ -379,6 +412,8 @@ class HttpApp:
             if not await transport.readable():  # a lifespan may reject the connection
                 await _refuse(exchange, session)
                 return None
+            if isinstance(session, GuardedSession):
+                await session.claim(request)
             self._feeds[name] = _Feed(transport, session)
             await transport.deliver((body,))  # before the client learns the id, and sends more
             self._calls.add(rid, name)
@@ -393,18 +428,27 @@ class HttpApp:
         """Handle that a feed has ended. Called by it."""
         self._feeds.pop(name, None)
 
-    async def _to_call(self, exchange: Exchange, typ: str, body: bytes, rid: str | None) -> None:
+    async def _to_call(
+        self, exchange: Exchange, scope: Scope, typ: str, body: bytes, rid: str | None
+    ) -> None:
         """Deliver a message to an open call, whatever it is; an unknown call is no error."""
         rid = "" if rid is None else rid
         name = exchange.headers.get(_SESSION)
         named = None if name is None else self._feeds.get(name.decode("latin-1"))
+        request = self._request_of(scope)
         if named is not None:
-            named.named = True
-        posts = self._posts.get(rid, ())
+            with self._held(body):
+                await _require_owner(named.session, request)
+            if not isinstance(named.session, GuardedSession):
+                named.named = True
+        posts = list(self._posts.get(rid, ()))
         if named is not None and named.session.has_call(rid):
-            feeds, posts = [named], ()
+            feeds, posts = [named], []
         else:
             feeds = self._calls.find(rid)
+        if len(feeds) + len(posts) > 1:  # a client may choose the id of another client's call
+            feeds = [each for each in feeds if await _is_of(each.session, request, body)]
+            posts = [each for each in posts if await _is_of(each[1], request, body)]
         if name is not None and named is None and not posts:
             await exchange.refuse(400, "Invalid session ID")
             return
@@ -414,40 +458,62 @@ class HttpApp:
             await exchange.refuse(409, "The request ID belongs to calls of several sessions")
         else:
             for feed in feeds:
-                await self._deliver(exchange, feed, (body,))
-            for transport, _ in posts if typ == "abort" else ():  # a request takes no items
-                await transport.deliver((body,))
+                if feed is not named:
+                    with self._held(body):
+                        await _require_owner(feed.session, request)
+                await self._deliver(exchange, request, feed, (body,))
+                feed.named |= feed is named
+            for transport, session in posts if typ == "abort" else ():  # a request takes no items
+                with self._held(body):
+                    await _require_owner(session, request)
+                await _take(transport, session, request, (body,))
                 _complete(transport, rid, body)
             await exchange.answer(204)
 
-    async def _deliver(self, exchange: Exchange, feed: _Feed, messages: Sequence[bytes]) -> bool:
+    async def _deliver(
+        self, exchange: Exchange, request: HttpRequest, feed: _Feed, messages: Sequence[bytes]
+    ) -> bool:
         """Deliver messages to a session; return whether it was open.
 
         While it is not read, they wait, and count: over a socket, they would wait at the client.
 
         Raises:
             _Full: Too much waits already.
+            Rejected: A message was rejected that gets no reply.
             ConnectionResetError: The client has left meanwhile.
         """
         if not feed.transport.paused:
-            return await feed.transport.deliver(messages)
+            return await _take(feed.transport, feed.session, request, messages)
+        with self._held(*messages):
+            taking = _take(feed.transport, feed.session, request, messages)
+            delivering = asyncio.create_task(taking)
+            left = asyncio.create_task(exchange.disconnected())
+            try:
+                await asyncio.wait({delivering, left}, return_when=asyncio.FIRST_COMPLETED)
+                if delivering.done():
+                    return delivering.result()
+                raise ConnectionResetError("the client has left before its message was delivered")
+            finally:
+                await _end(delivering)
+                await _end(left)
+
+    @contextmanager
+    def _held(self, *messages: bytes) -> Generator[None, None, None]:
+        """Count messages that wait.
+
+        Raises:
+            _Full: Too much waits already.
+        """
         size = POST_SIZE + sum(map(len, messages))
         if self._waiting + size > self._server.limits.memory:
             raise _Full
         self._waiting += size
-        delivering = asyncio.create_task(feed.transport.deliver(messages))
-        left = asyncio.create_task(exchange.disconnected())
         try:
-            await asyncio.wait({delivering, left}, return_when=asyncio.FIRST_COMPLETED)
-            if delivering.done():
-                return delivering.result()
-            raise ConnectionResetError("the client has left before its message was delivered")
+            yield
         finally:
             self._waiting -= size
-            await _end(delivering)
-            await _end(left)
 
-    async def _deliver_batch(self, exchange: Exchange, body: bytes) -> None:
+    async def _deliver_batch(self, exchange: Exchange, scope: Scope, body: bytes) -> None:
         """Deliver messages of one session, a line each."""
         name = exchange.headers.get(_SESSION, b"").decode("latin-1")
         feed = self._feeds.get(name)
@@ -462,11 +528,53 @@ class HttpApp:
         if not all(map(_is_batched, messages)):
             await exchange.refuse(400, "Invalid message type")
         else:
-            feed.named = True
-            if await self._deliver(exchange, feed, messages):
+            request = self._request_of(scope)
+            with self._held(body):
+                await _require_owner(feed.session, request)
+            if await self._deliver(exchange, request, feed, messages):
+                feed.named = True
                 await exchange.answer(204)
             else:
                 await exchange.refuse(400, "Invalid session ID")
+
+
+async def _take(
+    transport: Posted, session: Session, request: HttpRequest, messages: Sequence[bytes]
+) -> bool:
+    """Deliver the messages of a POST to a session; return whether it was open.
+
+    Raises:
+        Rejected: A message was rejected that gets no reply.
+    """
+    if not isinstance(session, GuardedSession):
+        return await transport.deliver(messages)
+    # The messages of two POSTs must not be mixed up: each is handled as one of its own POST.
+    while await transport.readable() and session.busy:
+        await session.handled()
+    post = session.begin_post(request)
+    delivered = await transport.deliver(messages)
+    await session.handled()
+    if post.refusal is not None:
+        raise post.refusal
+    return delivered
+
+
+async def _require_owner(session: Session | None, request: HttpRequest) -> None:
+    """Raise Rejected if the headers of a POST do not prove who has opened a session."""
+    if isinstance(session, GuardedSession):
+        await session.require_owner(request)
+
+
+async def _is_of(session: Session, request: HttpRequest, body: bytes) -> bool:
+    """Return whether a message may come from who has opened a session."""
+    if not isinstance(session, GuardedSession):
+        return True
+    try:
+        await session.require_owner(request)
+        session.require_signature(body)
+    except (InvalidMessage, Rejected):
+        return False
+    return True
 
 
 async def _answer_script(exchange: Exchange, script: bytes) -> None:
@@ -529,12 +637,26 @@ async def _reply(exchange: Exchange, transport: PostTransport, session: Session,
 
 async def _refuse(exchange: Exchange, session: Session) -> None:
     """Answer a POST whose connection has ended before the reply."""
+    if isinstance(session, GuardedSession) and session.refusal is not None:
+        raise session.refusal
     if session.rejected:
         await exchange.refuse(403, "Rejected")
     elif session.failed:
         await exchange.refuse(500, "Internal server error")
     else:
         await exchange.refuse(503, "The server has ended the connection", (_RETRY,))
+
+
+async def _refuse_caller(exchange: Exchange, error: Rejected) -> None:
+    """Answer a POST that gets no message as its reply, and whose sender may not send it."""
+    if error.code == ErrorCode.TOO_OFTEN.value:
+        wait = ceil(float(str(error.data["retry_after"])))
+        await exchange.refuse(429, error.message, ((b"retry-after", b"%d" % wait),))
+    elif error.code == ErrorCode.TOO_MANY_HANDLERS.value:
+        await exchange.refuse(503, error.message, (_RETRY,))
+    else:
+        status = 400 if error.code == ErrorCode.INVALID_MESSAGE.value else 403
+        await exchange.refuse(status, error.message)
 
 
 async def _refuse_stopping(exchange: Exchange) -> None:

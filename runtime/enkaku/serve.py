@@ -7,7 +7,7 @@ are built before, so that their first use does not block the event loop.
 import os
 import socket
 import ssl as tls
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Final, Literal, Unpack
 
 from enkaku.server.handler import Handler
@@ -28,7 +28,7 @@ from enkaku.transports.stdio.pipes import Pipes
 from enkaku.transports.stdio.transport import StdioTransport
 
 from ._checks import async_block
-from .asgi_app import AsgiApp
+from .asgi_app import PROOF_HEADERS, AsgiApp
 from .both_ways import make_server
 from .errors import MissingExtra
 from .limits import Limits
@@ -161,7 +161,7 @@ async def serve_socket(
 
 
 @async_block
-async def serve_http(
+async def serve_http(  # noqa: PLR0913 # the parameters of HTTP, by name
     handler: Handler,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -169,6 +169,7 @@ async def serve_http(
     origins: Sequence[str] | Literal["*", "same"] | None = (),
     hosts: Sequence[str] | None = None,
     script: bool = False,
+    proof_headers: Collection[str] = PROOF_HEADERS,
     ssl: tls.SSLContext | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     **options: Unpack[ServerOptions],
 ) -> AsyncGenerator[Server, None]:
@@ -184,6 +185,7 @@ async def serve_http(
         origins: The origins of web pages that may connect, as for ``asgi``; none by default.
         hosts: The host names by which clients may reach the server, as for ``asgi``; any by default.
         script: Whether a GET of ``/enkaku.js`` or ``/callbacks.js`` returns that module, as for ``asgi``.
+        proof_headers: The headers of a request that may prove who calls, as for ``asgi``; ``"authorization"`` by default.
         ssl: The certificate, for HTTPS: a context, or the files of the certificate and of its key; None for HTTP.
         options: See ``ServerOptions``.
 
@@ -197,9 +199,16 @@ async def serve_http(
         from enkaku.transports.http.uvicorn_server import UvicornServer  # noqa: PLC0415 # optional
     except ModuleNotFoundError as error:
         raise MissingExtra("serve_http needs uvicorn: pip install 'enkaku[serve]'") from error
-    check_server(options, ("hosts", "origins", "script", "ssl"))
+    check_server(options, ("hosts", "origins", "proof_headers", "script", "ssl"))
     context = None if ssl is None else server_context(ssl)
-    app = AsgiApp(handler, origins=origins, hosts=hosts, script=script, **options)
+    app = AsgiApp(
+        handler,
+        origins=origins,
+        hosts=hosts,
+        script=script,
+        proof_headers=proof_headers,
+        **options,
+    )
     server = await app.start()
     limits = options.get("limits") or Limits()
     # A client has its feed and its requests on connections of their own.

@@ -299,3 +299,63 @@ async def test_stream_in_hidden_tab_goes_on_in_bounded_memory(
         })""")
     assert outcome["read"] == 5_000
     assert outcome["most"] * 500 < 2 * WINDOW
+
+
+class Tokens:
+    """Knows the bearers of two tokens."""
+
+    async def authenticate(self, proof: enkaku.Proof) -> enkaku.Identity | None:
+        token = proof.metadata.get("authorization") or proof.headers.get("authorization")
+        if token is None:
+            return None
+        name = {"Bearer 1": "alice", "Bearer 2": "bob"}.get(token)
+        if name is None:
+            raise enkaku.AuthenticationFailed("unknown token")
+        return enkaku.Identity(f"test:{name}", "test")
+
+
+def caller() -> str:
+    """Return who calls the handler that runs."""
+    identity = enkaku.current_call().identity
+    assert identity is not None
+    return identity.id
+
+
+async def test_token_in_metadata_proves_who_calls(open_url: Open, transport: str) -> None:
+    seen: list[str] = []
+
+    async def ask(number: int) -> int:
+        seen.append(caller())
+        return number
+
+    async def talk(param: int, channel: enkaku.ServerChannel[int, int]) -> int:
+        seen.append(caller())
+        async for item in channel:
+            await channel.send(item + param)
+        return param
+
+    options: Any = {"authenticators": {"test": Tokens()}, "access": {"*": {"test:alice"}}}
+    async with site(Serving(ask=ask, talk=talk), **options) as origin:
+        tab = await open_url(f"{origin}/?transport={transport}")
+        replies = await tab.run("""async () => {
+            const replies = []
+            for (const token of ["Bearer 1", "Bearer 2", "Bearer 3", undefined]) {
+                const metadata = async () => (token ? { authorization: token } : {})
+                const connection = connect(process.env.ENKAKU_URL, { transport, metadata })
+                const channel = connection.channel(TALK, 10)
+                try {
+                    await channel.send(1)
+                    for await (const item of channel) {
+                        replies.push(item)
+                        break
+                    }
+                    replies.push(await connection.request(ASK, 5))
+                } catch (error) {
+                    replies.push(`${error.code} ${error.message}`)
+                }
+                await connection.close()
+            }
+            return replies
+        }""")
+    assert replies == [11, 5, *(["EK02 Access denied"] * 3)]
+    assert seen == ["test:alice", "test:alice"]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Protocol, runtime_checkable
 
+from enkaku.transports.request import HttpRequest
+
 from .callers import Identity
 from .info import ConnectionInfo
 
@@ -18,19 +20,26 @@ class Proof:
     Attributes:
         metadata: The metadata of the call.
         connection: The connection that carries it.
+        request: The HTTP request that carries it, or the WebSocket's handshake; None over other transports.
     """
 
-    __slots__ = ("connection", "metadata")
+    __slots__ = ("connection", "metadata", "request")
 
-    def __init__(self, metadata: Mapping[str, str], connection: ConnectionInfo) -> None:
+    def __init__(
+        self,
+        metadata: Mapping[str, str],
+        connection: ConnectionInfo,
+        request: HttpRequest | None = None,
+    ) -> None:
         self.metadata: Final = metadata
         self.connection: Final = connection
+        # A session over HTTP has been opened by another request than the one that carries this call.
+        self.request: Final = request or connection.request
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers of the HTTP request that carries the call, or of the WebSocket's handshake; else empty."""
-        request = self.connection.request
-        return _NO_HEADERS if request is None else request.headers
+        """The headers of ``request`` that the server's ``proof_headers`` name; to look up another one raises UsageError."""
+        return _NO_HEADERS if self.request is None else self.request.proofs
 
     def __repr__(self) -> str:
         return f"<proof from {self.connection.peer}>"

@@ -13,7 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from inspect import isawaitable
 from itertools import count
 from types import MappingProxyType, TracebackType
@@ -36,12 +36,15 @@ from enkaku.identity.rate_limits import RateLimiter
 from enkaku.identity.replays import ReplayGuard
 from enkaku.identity.tokens import EXPIRED, denied
 from enkaku.options import Predicate, RateLimits, ServerOptions
+from enkaku.transports.request import HttpRequest
 from enkaku.wire.error_codes import ErrorCode
+from enkaku.wire.metadata import NO_METADATA
 
 from .access import method_rules
 from .call import ServerCall
 from .handler import Route
 from .login import Login
+from .post import Post
 from .replies import CallRefused
 
 __all__ = ["Admission", "Gate", "GateStep", "make_gate"]
@@ -159,6 +162,7 @@ class Gate:
         connection: ConnectionInfo,
         bucket: str,
         login: Login | None = None,
+        post: Post | None = None,
     ) -> "Admission":
         """Begin to admit a call, or an event, by what needs no waiting. A login is not admitted: ``log_in`` goes on with it.
 
@@ -169,12 +173,13 @@ class Gate:
             connection: The connection that carries it.
             bucket: A name of the connection.
             login: Its login; None if the server has no authenticators.
+            post: The POST that carries it; None over other transports.
 
         Raises:
             Rejected: The caller may not call.
         """
         _take(self._by_connection, bucket)
-        admission = Admission(self, procedure, signed, metadata, connection, bucket, login)
+        admission = Admission(self, procedure, signed, metadata, connection, bucket, login, post)
         if signed is not None and self.key is not None:
             # A login is by the key itself, in whoever's name its calls are: it needs no capability.
             is_login = procedure == LOGIN and login is not None
@@ -197,7 +202,7 @@ class Gate:
         if signed is not None and self._replays is not None:
             if self._replays.shared:
                 return admission
-            self._replays.admit_here(signed, bucket)
+            self._replays.admit_here(signed, admission.origin)
         admission.granted = True
         return admission
 
@@ -237,7 +242,7 @@ class Gate:
             Rejected: The caller may not call.
         """
         if self._authenticators:
-            admission.proven = (*admission.proven, *await self._authenticate_all(admission))
+            admission.proven = (*admission.proven, *await self._authenticate_all(admission.proof))
             call.proven = admission.proven
             self.require_access(admission)
         if admission.asks:
@@ -254,7 +259,7 @@ class Gate:
         Raises:
             Rejected: There is no valid proof, or it came too often.
         """
-        found = await self._authenticate_all(admission)
+        found = await self._authenticate_all(admission.proof)
         if not found:
             raise denied(ACCESS_DENIED)
         admission.proven = (*admission.proven, *found)
@@ -264,7 +269,18 @@ class Gate:
     async def _admit_last(self, admission: "Admission") -> None:
         self._count(admission)
         if admission.signed is not None and self._replays is not None:
-            await self._replays.admit(admission.signed, admission.bucket)
+            await self._replays.admit(admission.signed, admission.origin)
+
+    async def bearer_of(self, request: HttpRequest, connection: ConnectionInfo) -> str:
+        """Return whom the headers of a POST prove, whatever it carries; ``""`` if they prove nobody.
+
+        Raises:
+            Rejected: They have a proof that is not valid.
+        """
+        if not self._authenticators or not request.proofs:
+            return ""
+        found = await self._authenticate_all(Proof(NO_METADATA, connection, request))
+        return found[0].id if found else ""
 
     def _needs_login(self, admission: "Admission") -> bool:
         """Return whether an admitted call would not be admitted without the login of its connection, which may have expired meanwhile.
@@ -279,9 +295,15 @@ class Gate:
         return not admission.unrestricted and False in self._allows(admission.procedure, others)
 
     def admit_later(
-        self, typ: str, signed: SignedMessage | None, call: ServerCall, bucket: str
+        self, typ: str, signed: SignedMessage | None, call: ServerCall, origin: str
     ) -> None:
         """Check a later message of a call: it must come from who opened the call, and for the first time.
+
+        Args:
+            typ: The type of the message.
+            signed: The message, if it is signed.
+            call: The call.
+            origin: See ``Admission``.
 
         Raises:
             Rejected: It does not. The error must not end the call.
@@ -296,11 +318,10 @@ class Gate:
         name = "" if opener is None else opener.id
         require_opener(signed.claims, typ, opener=name, server=self.key.did)
         if self._replays is not None:
-            self._replays.admit_here(signed, bucket)
+            self._replays.admit_here(signed, origin)
 
-    async def _authenticate_all(self, admission: "Admission") -> Sequence[Identity]:
+    async def _authenticate_all(self, proof: Proof) -> Sequence[Identity]:
         """Return who calls, by each authenticator that recognizes a proof."""
-        proof = Proof(admission.metadata, admission.connection)
         found: list[Identity] = []
         for name, authenticator in self._authenticators:
             identity = await self._authenticate(name, authenticator, proof)
@@ -350,62 +371,48 @@ class Gate:
         )
 
 
+@dataclass(slots=True)
 class Admission:
     """How far a call, or an event, has come through the gate.
 
     Attributes:
+        gate: Where it is.
         procedure: The name of the procedure.
         signed: Its message, if it is signed.
         metadata: Its metadata.
         connection: The connection that carries it.
         bucket: A name of the connection, for what is remembered of it after its end.
         login: Its login; None if the server has no authenticators.
+        post: The POST that carries it; None over other transports.
         proven: Who calls, by what came with the message.
         unrestricted: Whether access rules do not apply.
         asks: Whether functions of the program have to be asked.
         granted: Whether it may begin; else its task waits for ``finish``.
     """
 
-    __slots__ = (
-        "_gate",
-        "asks",
-        "bucket",
-        "connection",
-        "granted",
-        "login",
-        "metadata",
-        "procedure",
-        "proven",
-        "signed",
-        "unrestricted",
-    )
-
-    def __init__(
-        self,
-        gate: Gate,
-        procedure: str,
-        signed: SignedMessage | None,
-        metadata: Mapping[str, str],
-        connection: ConnectionInfo,
-        bucket: str,
-        login: Login | None,
-    ) -> None:
-        self._gate: Final = gate
-        self.procedure: Final = procedure
-        self.signed: Final = signed
-        self.metadata: Final = metadata
-        self.connection: Final = connection
-        self.bucket: Final = bucket
-        self.login: Final = login
-        self.proven: tuple[Identity, ...] = ()
-        self.unrestricted = False
-        self.asks = False
-        self.granted = False
+    gate: Gate
+    procedure: str
+    signed: SignedMessage | None
+    metadata: Mapping[str, str]
+    connection: ConnectionInfo
+    bucket: str
+    login: Login | None
+    post: Post | None
+    proven: tuple[Identity, ...] = ()
+    unrestricted: bool = False
+    asks: bool = False
+    granted: bool = False
 
     @property
     def identities(self) -> Sequence[Identity]:
         """Who calls, by each proof."""
         return (*self.proven, *self.connection.identities)
+
+    @property
+    def proof(self) -> Proof:
+        """What came with the message."""
+        request = None if self.post is None else self.post.request
+        return Proof(self.metadata, self.connection, request)
 
     def require_login(self) -> Identity | None:
         """Return who has logged in on the connection.
@@ -420,6 +427,11 @@ class Admission:
         login.require(signer, proven=bool(self.proven))
         return login.identity
 
+    @property
+    def origin(self) -> str:
+        """A name of what the message came on: the connection, or the POST, since nothing proves that two POSTs have one sender."""
+        return self.bucket if self.post is None else self.post.name
+
     async def finish(self, call: ServerCall) -> None:
         """Wait until the call is admitted.
 
@@ -427,9 +439,11 @@ class Admission:
             CallRefused: It is not: what the caller gets.
         """
         try:
-            await self._gate.finish(self, call)
+            await self.gate.finish(self, call)
         except Rejected as error:
-            self._gate.observers.access_denied(self.connection, self.procedure, reason_of(error))
+            self.gate.observers.access_denied(self.connection, self.procedure, reason_of(error))
+            if self.post is not None and not call.answered:
+                self.post.refusal = error
             raise CallRefused(error.code, error.message, error.data) from None
         self.granted = True
 

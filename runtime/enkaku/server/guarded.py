@@ -6,6 +6,7 @@ Only a stream's acceptance, which tells the client that the call exists, waits a
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from msgspec import UNSET
@@ -14,12 +15,14 @@ from enkaku._json import dump_json
 from enkaku.calls.deadlines import due_after
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.logins import LOGIN, LOGIN_REQUEST, LoginReply, describe_login
-from enkaku.errors import DecodeError, Rejected
+from enkaku.errors import DecodeError, InvalidMessage, Rejected
 from enkaku.identity.messages import SignedMessage
-from enkaku.identity.tokens import EXPIRED, INVALID_SIGNATURE
+from enkaku.identity.proofs import ACCESS_DENIED
+from enkaku.identity.tokens import EXPIRED, INVALID_SIGNATURE, denied
 from enkaku.procedures import Channel, Procedure, Request, Stream
 from enkaku.transports.base import Oversized, Transport
-from enkaku.wire.error_codes import ErrorCode, ErrorReply
+from enkaku.transports.request import HttpRequest
+from enkaku.wire.error_codes import INVALID, ErrorCode, ErrorReply
 from enkaku.wire.messages import (
     ALIVE,
     BOM,
@@ -44,6 +47,7 @@ from .capacity import CALL_SIZE, metadata_size
 from .gate import Admission, Gate, reason_of
 from .handler import Route
 from .login import Login
+from .post import Post
 from .posts import Posts
 from .replies import CallRefused, Rejection
 from .runner import Runner
@@ -96,17 +100,25 @@ class GuardedSession(Session):
         on_end: Called when the session has ended.
         info: The connection, as observers see it, if a client's session has it, too.
         posts: Those of its address, if the connection is one POST.
+
+    Attributes:
+        signer: Over HTTP, the name of the key that has signed the first message; only its messages are accepted.
     """
 
     __slots__ = (
         "_accepts",
         "_admission",
+        "_bearer",
+        "_brief",
         "_bucket",
         "_gate",
         "_header",
         "_login",
+        "_named",
+        "_post",
         "_signed",
         "_unproven",
+        "signer",
     )
 
     _runner_type = _GuardedRunner
@@ -133,6 +145,13 @@ class GuardedSession(Session):
         self._accepts = False  # whether the client waits to be told that the call is accepted
         self._unproven = 0
         self._login: Final = Login(self.info, gate.clock, self) if gate.authenticates else None
+        # Over HTTP, a session belongs to who has opened it: by the headers of that POST, and by the key that signed it.
+        self._brief: Final = posts is not None
+        self._bearer = ""
+        self.signer = ""
+        self._named: GuardedSession | None = None
+        request = None if posts is None else transport.request
+        self._post = None if request is None else self._make_post(request, is_first=True)
         assert isinstance(self._runner, _GuardedRunner)  # noqa: S101 # see _runner_type
         self._runner.prepare = self._prepare
         if gate.key is not None:
@@ -144,12 +163,98 @@ class GuardedSession(Session):
         self._signed = None
         if self._gate.key is None:
             return super()._decode_unusual(raw)
-        signed = self._gate.verify(raw, values=self._limits.values)
+        signed = self._verify(raw)
         message = super()._decode_unusual(raw)
         self._is_usual = False
         self._signed = signed
         # Nothing is used but what was signed.
         return message if signed is None else signed.envelope
+
+    def _verify(self, raw: bytes) -> SignedMessage | None:
+        """Check who signed a message; over HTTP also that it is who has opened the session.
+
+        Raises:
+            InvalidMessage: It is not a message.
+            Rejected: It does not prove who has sent it, or somebody else has.
+        """
+        try:
+            signed = self._gate.verify(raw, values=self._limits.values)
+        except InvalidMessage as error:
+            if self.signer and self._post is not None and not self._post.is_first:
+                # Whoever has not signed it must not use up how many invalid messages the session may get.
+                raise Rejected(INVALID.code, INVALID.message) from error
+            raise
+        if self._post is not None:
+            self._require_signer(signed)
+            if signed is not None and not self.signer:
+                self.signer = signed.claims.iss
+        return signed
+
+    def _require_signer(self, signed: SignedMessage | None) -> None:
+        """Raise Rejected unless a message is signed as this session, or the one that it calls the client through, needs it."""
+        owner = (self._named or self).signer
+        if owner and (signed is None or signed.claims.iss != owner):
+            raise denied(ACCESS_DENIED)
+
+    @property
+    def refusal(self) -> Rejected | None:
+        """Why a message of the latest POST was rejected that gets no reply; None if none was."""
+        return None if self._post is None else self._post.refusal
+
+    @property
+    def busy(self) -> bool:
+        """Whether messages wait to be handled."""
+        return self._slices.waiting
+
+    def belong_to(self, named: "GuardedSession") -> None:
+        """Accept only what comes from who has opened the session that the POST of this one names."""
+        self._named = named
+
+    async def claim(self, request: HttpRequest) -> None:
+        """Let the session belong to whom the headers of its first POST prove. A bad proof is replied to when its message is handled."""
+        self._post = self._make_post(request, is_first=True)
+        with suppress(Rejected):
+            self._bearer = await self._gate.bearer_of(request, self.info)
+
+    async def require_owner(self, request: HttpRequest) -> None:
+        """Check that a later POST comes from who has opened the session, by its headers.
+
+        Raises:
+            Rejected: It does not.
+        """
+        first = self.info.request
+        try:
+            owner = self._bearer
+            if self._brief and first is not None:
+                owner = await self._gate.bearer_of(first, self.info)
+            if owner and await self._gate.bearer_of(request, self.info) != owner:
+                raise denied(ACCESS_DENIED)
+        except Rejected as error:
+            self._deny("", error)
+            raise
+
+    def require_signature(self, raw: bytes) -> None:
+        """Check that a message was signed by who has opened the session, without handling it.
+
+        Raises:
+            InvalidMessage: It is not a message.
+            Rejected: It was not.
+        """
+        if self._gate.key is not None:
+            self._require_signer(self._gate.verify(raw, values=self._limits.values))
+
+    def begin_post(self, request: HttpRequest) -> Post:
+        """Handle the messages that are delivered next as those of a POST. Nothing may wait to be handled."""
+        post = self._post = self._make_post(request, is_first=False)
+        return post
+
+    def _make_post(self, request: HttpRequest, *, is_first: bool) -> Post:
+        return Post(request, self._gate.next_bucket(), is_first=is_first)
+
+    async def handled(self) -> None:
+        """Wait until no message waits to be handled."""
+        while self._slices.waiting and not self._lost:
+            await self._next_taken()
 
     def _handle_one(self, raw: bytes | Oversized) -> None:
         try:
@@ -162,6 +267,15 @@ class GuardedSession(Session):
         """Reply to an opening that does not prove who has sent it. An error for a later message would end the call of another."""
         typ, rid = read_ids(raw)
         self._deny("", error)
+        names_other = self._named is not None and bool(self._named.signer)
+        if self._post is not None and (
+            names_other or not self._post.is_first or typ not in _OPENINGS
+        ):
+            # Who names the session of another must not end it, or one of its calls.
+            self._post.refusal = error
+            if names_other:
+                self._transport.abort()  # of this POST, which gets no reply
+            return
         if typ in _OPENINGS and rid is not None:
             self._replies.send(rid, _reply_of(error))
         self._count_unproven()
@@ -201,6 +315,8 @@ class GuardedSession(Session):
             self._admission = self._begin(message.prc, None, header)
         except Rejected as error:
             self._deny_call(message, error)
+            if self._post is not None:
+                self._post.refusal = error
         else:
             super()._event(message, header, size)
 
@@ -208,7 +324,13 @@ class GuardedSession(Session):
         meta = header.meta
         metadata = NO_METADATA if meta is UNSET else decode_metadata(meta, rid)
         return self._gate.begin(
-            procedure, self._signed, metadata, self.info, self._bucket, self._login
+            procedure,
+            self._signed,
+            metadata,
+            self.info,
+            self._bucket,
+            self._login,
+            self._post,
         )
 
     def _log_in(self, message: CallMessage, header: Header, asked: Admission, login: Login) -> None:
@@ -278,7 +400,27 @@ class GuardedSession(Session):
             return
         call.proven, call.metadata = admission.proven, admission.metadata
         if not admission.granted:
-            call.admission = self._accepting(admission) if self._accepts else admission.finish
+            if not call.answered:
+                call.admission = self._taking(admission)
+            else:
+                call.admission = self._accepting(admission) if self._accepts else admission.finish
+
+    def _taking(self, admission: Admission) -> Callable[[ServerCall], Awaitable[None]]:
+        """Return what waits until an event is admitted, after which its POST can be answered."""
+
+        async def finish(call: ServerCall) -> None:
+            try:
+                await admission.finish(call)
+            finally:
+                call.admission = None
+                self._on_taken()
+
+        return finish
+
+    def _has_untaken(self) -> bool:
+        return super()._has_untaken() or any(
+            call.admission is not None and not call.answered for call in self._runner.running
+        )
 
     def _accepting(self, admission: Admission) -> Callable[[ServerCall], Awaitable[None]]:
         """Return what waits until a stream is admitted, and then tells the client that it is accepted."""
@@ -366,9 +508,12 @@ class GuardedSession(Session):
         if call is None:
             return False
         try:
-            self._gate.admit_later(typ, self._signed, call, self._bucket)
+            origin = self._bucket if self._post is None else self._post.name
+            self._gate.admit_later(typ, self._signed, call, origin)
         except Rejected as error:
             self._deny(call.procedure.name, error)
+            if self._post is not None:
+                self._post.refusal = error
             if error.code == ErrorCode.TOO_MANY_HANDLERS:
                 self._fail(call, _reply_of(error))  # its opener would wait for ever
             return False

@@ -338,19 +338,27 @@ class Session:
         Args:
             within: How long, in seconds; then what waits is dropped. None means no timeout.
         """
-        if not self._slices.waiting and not self._runner.has_waiting_event():
+        if not self._has_untaken():
             return True
         try:
             async with asyncio.timeout(within):
-                while not self._lost and (self._slices.waiting or self._runner.has_waiting_event()):
-                    if self._taken is None:
-                        self._taken = self._loop.create_future()
-                    await asyncio.shield(self._taken)
+                while not self._lost and self._has_untaken():
+                    await self._next_taken()
         except TimeoutError:
             self._runner.cancel_all()
             self.drop("no handler was free for its event")
             return False
         return True
+
+    def _has_untaken(self) -> bool:
+        """Return whether messages wait to be handled, or events to begin."""
+        return self._slices.waiting or self._runner.has_waiting_event()
+
+    async def _next_taken(self) -> None:
+        """Wait until fewer messages or events may wait."""
+        if self._taken is None:
+            self._taken = self._loop.create_future()
+        await asyncio.shield(self._taken)
 
     def drop(self, reason: str) -> None:
         """End the connection at once; its handlers are cancelled, as when the client ends it."""

@@ -1,7 +1,9 @@
 """The HTTP request by which a client has reached a server: over HTTP, or for a WebSocket's handshake."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import cast
+
+from enkaku.errors import UsageError
 
 __all__ = ["HttpRequest"]
 
@@ -13,13 +15,17 @@ class HttpRequest:
 
     Args:
         scope: The scope of ASGI.
+        proof_headers: The headers that may prove who calls, in lower case; None means all.
     """
 
-    __slots__ = ("_headers", "_scope")
+    __slots__ = ("_headers", "_proof_headers", "_scope")
 
-    def __init__(self, scope: Mapping[str, object]) -> None:
+    def __init__(
+        self, scope: Mapping[str, object], proof_headers: Collection[str] | None = None
+    ) -> None:
         self._scope = scope
         self._headers: Mapping[str, str] | None = None
+        self._proof_headers = proof_headers
 
     @property
     def client(self) -> tuple[str, int] | None:
@@ -39,6 +45,12 @@ class HttpRequest:
         return self._headers
 
     @property
+    def proofs(self) -> Mapping[str, str]:
+        """The headers that may prove who calls, as the app allows them. To look up another one raises UsageError."""
+        allowed = self._proof_headers
+        return self.headers if allowed is None else _Proofs(self.headers, allowed)
+
+    @property
     def path(self) -> str:
         """The path of the URL, decoded, such as ``"/rpc"``."""
         path = self._scope.get("path")
@@ -51,6 +63,33 @@ class HttpRequest:
 
     def __repr__(self) -> str:
         return f"<HTTP request for {self.path!r} from {self.client}>"
+
+
+class _Proofs(Mapping[str, str]):
+    """The allowed ones of some headers."""
+
+    __slots__ = ("_allowed", "_headers")
+
+    def __init__(self, headers: Mapping[str, str], allowed: Collection[str]) -> None:
+        self._headers = headers
+        self._allowed = allowed
+
+    def __getitem__(self, name: str) -> str:
+        if name.lower() not in self._allowed:
+            raise UsageError(
+                f"proof_headers: {name!r} is not among the headers that may prove who calls "
+                f"({', '.join(sorted(self._allowed)) or 'none'}); name it in this option of the app"
+            )
+        return self._headers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._headers if name in self._allowed)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
 
 
 class _Headers(Mapping[str, str]):
