@@ -93,7 +93,7 @@ def test_wheel_contains_three_packages_and_their_data(dist: Path) -> None:
     for package in ("enkaku", "enkaku_codegen", "enkaku_templates"):
         assert f"{package}/py.typed" in names
     assert "enkaku_codegen/protocol.schema.json" in names
-    web = ("enkaku.js", "enkaku.d.ts", "callbacks.js", "callbacks.d.ts")
+    web = ("enkaku.js", "enkaku.d.ts", "login.js", "callbacks.js", "callbacks.d.ts")
     assert {f"enkaku/web/{name}" for name in web} <= set(names)
     templates = ROOT / "templates" / "enkaku_templates"
     for template in templates.rglob("*.jinja"):

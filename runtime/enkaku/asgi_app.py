@@ -197,8 +197,8 @@ def asgi(
         hosts: The host names by which clients may reach the app, such as ``"example.com"`` for any port, or
             ``"localhost:8000"``; None is any. It protects an app of this machine against pages of other names that point to
             it (DNS rebinding).
-        script: Whether a GET of ``/enkaku.js`` or ``/callbacks.js``, below the app's mount, returns that module of the runtime
-            of clients in a browser.
+        script: Whether a GET of ``/enkaku.js``, ``/login.js`` or ``/callbacks.js``, below the app's mount, returns that module of
+            the runtime of clients in a browser.
         proof_headers: The headers of a request that may prove who calls, as ``Proof.headers`` of authenticators has them; by
             default ``"authorization"``. Name a header that a proxy sets only if the proxy removes it from what clients send.
         options: See ``ServerOptions``.

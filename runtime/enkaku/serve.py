@@ -184,7 +184,7 @@ async def serve_http(  # noqa: PLR0913 # the parameters of HTTP, by name
         port: The port; 0 chooses a free one, which ``server.port`` has.
         origins: The origins of web pages that may connect, as for ``asgi``; none by default.
         hosts: The host names by which clients may reach the server, as for ``asgi``; any by default.
-        script: Whether a GET of ``/enkaku.js`` or ``/callbacks.js`` returns that module, as for ``asgi``.
+        script: Whether a GET of ``/enkaku.js``, ``/login.js`` or ``/callbacks.js`` returns that module, as for ``asgi``.
         proof_headers: The headers of a request that may prove who calls, as for ``asgi``; ``"authorization"`` by default.
         ssl: The certificate, for HTTPS: a context, or the files of the certificate and of its key; None for HTTP.
         options: See ``ServerOptions``.

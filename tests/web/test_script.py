@@ -60,7 +60,7 @@ async def test_script_for_unknown_host_name_is_answered_403() -> None:
 @pytest.mark.parametrize("directory", ["out", "a/new/one"])
 def test_command_javascript_copies_every_file(tmp_path: Path, directory: str) -> None:
     command = (sys.executable, "-m", "enkaku_codegen", "javascript", "--out", directory)
-    for said in ("4 written", "up to date"):
+    for said in ("5 written", "up to date"):
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
         )

@@ -131,6 +131,12 @@ export interface Options {
    */
   metadata?: Metadata | (() => Promise<Metadata>)
   /**
+   * Returns the metadata of a login, such as a token, by which the server learns who makes all further calls. It is called before
+   * the first call, after each reconnect, and before the login expires, within `timeout`. If the server rejects the login, the
+   * connection ends with that error. Over HTTP, each call sends the metadata. The module is `login.js`, beside `enkaku.js`.
+   */
+  login?: () => Promise<Metadata>
+  /**
    * Serves the calls of the server. Over HTTP, the connection then is open while its feed is: a loss of the feed is a loss of the
    * connection.
    */

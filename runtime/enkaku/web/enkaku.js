@@ -1,8 +1,5 @@
 /**
  * Enkaku clients for browsers and Node, over WebSocket, or HTTP with server-sent events. enkaku.d.ts describes the interface.
- *
- * A `Connection` keeps one transport at a time. Windows bound what is received before a reader takes it, and credits of the
- * server what is sent.
  */
 
 const WINDOW = 256 * 1024 // bytes of unread items of a call
@@ -66,10 +63,10 @@ export function latch() {
 	return Object.assign(new Promise((each) => (resolve = each)), { resolve })
 }
 
-/** Join metadata; the second wins. */
-function join(first, second) {
-	if (!first && !second) return
-	const metadata = { ...first, ...second }
+/** Join metadata; the last wins. */
+export function join(...parts) {
+	if (!parts.some(Boolean)) return
+	const metadata = Object.assign({}, ...parts)
 	for (const [name, value] of Object.entries(metadata)) {
 		if (/^(enkaku|trace(parent|state)$|baggage$)/i.test(name) || typeof value !== "string")
 			throw new TypeError(`metadata: ${name} is reserved, or no string`)
@@ -85,7 +82,7 @@ export function encode(payload, key, json, header) {
 	return `{"header":${JSON.stringify({ typ: "JWT", alg: "none", ...header })},"payload":${text}}`
 }
 
-/** Open calls, by their ids. By itself, it holds those that wait for a connection. */
+/** Open calls, or by itself waiting ones, by their ids. */
 class Transport {
 	calls = new Map()
 	served // by callbacks.js: the calls of the server
@@ -193,7 +190,7 @@ class Connection {
 			let { metadata } = this.#options
 			if (typeof metadata === "function") metadata = await metadata()
 			if (this.#state !== "open" || !this.#waiting.calls.has(call.rid)) return
-			call.metadata = join(metadata, call.metadata)
+			call.metadata = join(this.#transport.login, metadata, call.metadata)
 			this.#waiting.release(call)
 			this.#transport.open(call)
 		} catch (error) {
@@ -207,7 +204,7 @@ class Connection {
 		for (const listener of this.#listeners) queueMicrotask(() => listener(state))
 	}
 
-	/** Connect, again and again, until the end. */
+	/** Connect again and again. */
 	async #run() {
 		const { reconnect } = this.#options
 		const pauses = { first: 100, factor: 2, longest: 30_000, ...reconnect } // ms
@@ -230,7 +227,7 @@ class Connection {
 			} catch (failure) {
 				this.#error = failure
 			}
-			if (ended || !reconnect || [401, 403].includes(this.#error.data?.status)) break
+			if (ended || !reconnect || [401, 403].includes(this.#error.data?.status) || this.#error.isFinal) break
 			this.#enter("connecting")
 			const pause = latch()
 			const timer = setTimeout(pause.resolve, Math.random() * bound) // full jitter
@@ -249,6 +246,12 @@ class Connection {
 	#disconnect = () => Promise.all([this.#transport?.close(), this.#http?.close()])
 
 	async #connect() {
+		const transport = await this.#open()
+		if (this.#options.login) await (await import("./login.js")).logIn(transport, this.#options, this.#closing)
+		return transport
+	}
+
+	async #open() {
 		const { transport, headers } = this.#options
 		const automatic = transport === "auto" && !headers && globalThis.WebSocket
 		if (transport === "websocket" || automatic) {
@@ -270,7 +273,7 @@ class Connection {
 	}
 }
 
-class Call {
+export class Call {
 	ended = false
 	iterated = false
 	transport
@@ -580,6 +583,7 @@ class WebSocketTransport extends Transport {
 
 /** POSTs: a request is one; streams and channels share a feed of events. */
 class HttpTransport extends Transport {
+	separate = true
 	#feed
 
 	/** Ask whether the server is there. */
@@ -695,7 +699,6 @@ class HttpTransport extends Transport {
 		feed.ready.resolve()
 	}
 
-	/** Open a feed by a call. */
 	async #openFeed(call) {
 		const feed = { calls: new Set(), outbox: [], ready: latch(), controller: new AbortController(), heard: Date.now() }
 		this.#feed = feed
@@ -734,7 +737,6 @@ class HttpTransport extends Transport {
 		}
 	}
 
-	/** End a feed and its calls. */
 	#drop(feed, error) {
 		if (!feed || feed.dropped) return
 		feed.dropped = error ?? true
@@ -748,7 +750,7 @@ class HttpTransport extends Transport {
 		if (error instanceof ConnectionLost) this.#fail(error)
 	}
 
-	/** Send what is written in its order: one POST after the other. */
+	/** Send what is written, one POST after the other. */
 	async #flush(feed) {
 		await undefined // what is written at once leaves at once
 		while (feed.outbox.length && !feed.dropped) {

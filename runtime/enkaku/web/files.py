@@ -1,4 +1,4 @@
-"""The files of clients in a browser: the modules ``enkaku.js`` and ``callbacks.js``, and their types."""
+"""The files of clients in a browser: ``enkaku.js``, its part ``login.js``, and ``callbacks.js``; with the types of what programs use."""
 
 from pathlib import Path
 from typing import Final
@@ -6,6 +6,6 @@ from typing import Final
 __all__ = ["FILES", "SCRIPTS", "TYPES"]
 
 _FOLDER: Final = Path(__file__).parent
-SCRIPTS: Final = (_FOLDER / "enkaku.js", _FOLDER / "callbacks.js")
-TYPES: Final = tuple(script.with_suffix(".d.ts") for script in SCRIPTS)
+SCRIPTS: Final = (_FOLDER / "enkaku.js", _FOLDER / "login.js", _FOLDER / "callbacks.js")
+TYPES: Final = (_FOLDER / "enkaku.d.ts", _FOLDER / "callbacks.d.ts")
 FILES: Final = (*SCRIPTS, *TYPES)
