@@ -25,6 +25,7 @@ from enkaku.calls.states import ServerState, Step
 from enkaku.flow.fairness import Fairness
 from enkaku.flow.inbox import Inbox, ReadControl
 from enkaku.flow.send_window import Window
+from enkaku.identity.messages import Signer, verify_message
 from enkaku.limits import Limits
 from enkaku.server.call import Context, ServerCall
 from enkaku.server.capacity import Capacity, ServerCapacity
@@ -41,6 +42,8 @@ from enkaku.wire.messages import (
 
 WATCH: Final = enkaku.Stream[int, Sample, None]("watch", param=int, receive=Sample)
 ROUNDS: Final = 7
+CLIENT_KEY: Final = enkaku.KeyPair.generate()
+SERVER_KEY: Final = enkaku.KeyPair.generate()
 SAMPLE: Final = Sample(
     cpu=12.5, memory=123456789, timestamp=1764000000.123, label="host-0001 production eu-west"
 )
@@ -69,6 +72,8 @@ def line_steps() -> dict[str, Callable[[], object]]:
     opening = encode_open("request", "1", "echo", text, ttl=60_000)
     item = encode_item(head, text)
     lines = Lines(10 * 1024 * 1024)
+    signer = Signer(CLIENT_KEY, SERVER_KEY.did)
+    signed, now = signer.sign(opening), time.time()
     block = (item + lines.terminator) * 64
     return {
         "encode the value: slot.encode": lambda: ECHO.param.encode(SAMPLE),
@@ -81,6 +86,8 @@ def line_steps() -> dict[str, Callable[[], object]]:
         "split 64 lines (for all)": lambda: lines.split(block),
         "decode the envelope of a request": lambda: decode_client_message(opening),
         "decode the envelope of an item": lambda: decode_server_message(item),
+        "sign the message of a request": lambda: signer.sign(opening),
+        "verify and decode a signed request": lambda: verify_message(signed, now, values=1000),
     }
 
 
@@ -242,13 +249,30 @@ def whole_calls() -> dict[str, float]:
                     pass
             return (requests - began) / count, (time.process_time_ns() - requests) / count
 
+    async def signed(count: int) -> float:
+        async with enkaku.connect_memory(
+            _Echo(),
+            identity=SERVER_KEY,
+            access={"*": {CLIENT_KEY.did}},
+            replays=enkaku.ReplayGuard(per_issuer=ROUNDS * count, total=ROUNDS * count),
+            connection_options={"identity": CLIENT_KEY, "audience": SERVER_KEY.did},
+        ) as connection:
+            began = time.process_time_ns()
+            for _ in range(count):
+                await connection.request(ECHO, SAMPLE)
+            return (time.process_time_ns() - began) / count
+
     rounds = [(enkaku.run(asynchronous(2000)), synchronous(2000)) for _ in range(ROUNDS)]
     names = ("a request in memory", "an item of a stream in memory")
-    return {
+    figures = {
         f"{name}, {kind}": min(each[side][number] for each in rounds)
         for number, name in enumerate(names)
         for side, kind in enumerate(("asynchronous", "synchronous"))
     }
+    figures["a signed request in memory, asynchronous"] = min(
+        enkaku.run(signed(2000)) for _ in range(ROUNDS)
+    )
+    return figures
 
 
 class _Counting(enkaku.Observer):

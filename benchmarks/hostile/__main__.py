@@ -19,8 +19,10 @@ from typing import Final
 
 from hostile.attacks import ATTACKS
 from hostile.measuring import Cost, measure
+from hostile.signed import SIGNED_ATTACKS
 from hostile.sizes import compare
 
+_ALL: Final = (*ATTACKS, *SIGNED_ATTACKS)
 _HEAD = (
     f"{'':52}{'ns/byte':>9}{'hold ms':>9}{'iter. ms':>9}{'gc ms':>7}{'garbage':>9}{'peak MiB':>9}{'after':>7}{'log KiB':>8}"
     f"{'p99 ms':>8}{'attacked':>9}"
@@ -63,6 +65,15 @@ _ROWS: Final[Mapping[str, str]] = {
     "10,000 open calls": "10,000 open calls",
     "10,000 open channels": "10,000 open streams",
     "an invalid message on each of 1,000 connections": "an invalid message on each of 1,000 connections",
+    "server with an identity: 100,000 messages that are refused": "signed: 100,000 messages that are refused",
+    "signed small requests": "signed: small requests",
+    "signed small requests, ES256": "signed: small requests, ES256",
+    "requests with forged signatures": "signed: forged requests",
+    "requests with chains of 4 capabilities": "signed: chains of 4 capabilities",
+    "a signed message of 10 MiB": "signed: 10 MiB",
+    "the same, of wide characters, in another spelling": "signed: 10 MiB of wide characters in another spelling",
+    "a signed object of 49,800 properties, in another spelling": "signed: one object in another spelling",
+    "signed numbers with a lone surrogate": "signed: numbers, one lone surrogate",
 }
 _PAGE: Final = Path(__file__).parents[2] / "docs/security.md"
 _TABLE: Final = """\
@@ -94,7 +105,7 @@ def with_table(page: str, rows: Iterable[str]) -> str:
 
 def _renew(seconds: float) -> None:
     """Measure the attacks of the page, and write its table."""
-    attacks, rows = {each.name: each for each in ATTACKS}, list[str]()
+    attacks, rows = {each.name: each for each in _ALL}, list[str]()
     for name, attack in _ROWS.items():
         runs = [measure(attacks[attack], "asyncio", seconds=seconds, alone=1.0) for _ in range(2)]
         rows.append(_page_row(name, min(runs, key=lambda cost: cost.hold)))
@@ -122,7 +133,7 @@ def main() -> int:
     broke = 0
     for loop in options.loop or ["asyncio", "uvloop"]:
         print(f"\n{loop}\n{_HEAD}", flush=True)
-        for attack in ATTACKS:
+        for attack in _ALL:
             if options.only and not any(each in attack.name for each in options.only):
                 continue
             for tcp in (False, True) if attack.over_tcp else (False,):

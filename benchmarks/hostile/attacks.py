@@ -10,7 +10,20 @@ from typing import Final
 
 from enkaku.wire.tally import tally
 
-__all__ = ["ATTACKS", "Aim", "Attack", "connect"]
+__all__ = [
+    "ATTACKS",
+    "LONE",
+    "SLOW",
+    "Aim",
+    "Attack",
+    "Run",
+    "array",
+    "batch",
+    "connect",
+    "flood",
+    "request",
+    "wide_object",
+]
 
 _MIB: Final = 1024 * 1024
 _WRITE: Final = 256 * 1024  # bytes
@@ -57,6 +70,7 @@ class Attack:
         make: Makes what attacks.
         over_tcp: Whether it is run over TCP, too.
         over_http: Whether it is run over HTTP and WebSocket, and not over sockets.
+        signed: Whether the server asks for signatures.
         settles: How many seconds the server may take to return memory.
         keeps: By how many bytes memory may have grown afterwards.
     """
@@ -65,6 +79,7 @@ class Attack:
     make: Callable[[], Run]
     over_tcp: bool = False
     over_http: bool = False
+    signed: bool = False
     settles: float = 8.0
     keeps: int = 32 * _MIB
 

@@ -1,6 +1,7 @@
 """The innocent client: a request every 10 ms. It prints when each began and how long it took, once its stdin ends.
 
 python -S innocent.py ADDRESS
+python -m hostile.innocent ADDRESS signed
 """
 
 import json
@@ -8,6 +9,7 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 _PAUSE = 0.01
 _REPLY = len('{"header":{"typ":"JWT","alg":"none"},"payload":{"typ":"result","rid":"","val":}}')
@@ -24,8 +26,18 @@ def connect(address: str) -> socket.socket:
     return client
 
 
+def _signing() -> Callable[[bytes], bytes]:
+    """Return what signs messages."""
+    from enkaku.identity.messages import Signer  # noqa: PLC0415 # with -S there is no enkaku
+
+    from hostile.identities import INNOCENT, SERVER  # noqa: PLC0415 # as above
+
+    return Signer(INNOCENT, SERVER.did).sign
+
+
 def main() -> None:
     """Make requests."""
+    sign = _signing() if "signed" in sys.argv else bytes
     waits: list[tuple[float, float]] = []
     with connect(sys.argv[1]) as client, client.makefile("rb") as replies:
         print("ready", flush=True)
@@ -35,7 +47,7 @@ def main() -> None:
             payload = {"typ": "request", "rid": str(number), "prc": "ping", "prm": number}
             message = {"header": {"typ": "JWT", "alg": "none"}, "payload": payload}
             began = time.monotonic()
-            data = json.dumps(message).encode()
+            data = sign(json.dumps(message, separators=(",", ":")).encode())
             if sys.argv[1].startswith("http:"):
                 head = f"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {len(data)}\r\n\r\n"
                 client.sendall(head.encode() + data)

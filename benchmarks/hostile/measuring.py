@@ -45,6 +45,7 @@ class Cost:
         peak: The most resident bytes.
         after: Resident bytes after the attack and a garbage collection.
         log: Bytes that were logged.
+        reached: How many messages of those who may not call have reached a handler.
         alone: The innocent client's 99th percentile without the attack, in seconds.
         under_attack: The same during the attack.
     """
@@ -60,6 +61,7 @@ class Cost:
     peak: int
     after: int
     log: int
+    reached: int
     alone: float
     under_attack: float
 
@@ -72,17 +74,27 @@ class Cost:
             found.append(f"memory grew by {(self.after - self.before) / 2**20:.0f} MiB")
         if self.log > LOG_MAX:
             found.append(f"{self.log} bytes were logged")
+        if self.reached:
+            found.append(f"{self.reached} messages that were to be refused have reached a handler")
         return found
 
 
 class _Server:
     """A server process."""
 
-    def __init__(self, loop: str, address: str, log: Path) -> None:
+    def __init__(self, loop: str, address: str, log: Path, *, signed: bool) -> None:
         environment = {**os.environ, "PYTHONPATH": str(_FOLDER.parent)}
         self.log = log
         self.process = subprocess.Popen(  # noqa: S603 # this project's own
-            [sys.executable, "-m", "hostile.server", loop, address, str(log)],
+            [
+                sys.executable,
+                "-m",
+                "hostile.server",
+                loop,
+                address,
+                str(log),
+                *(["signed"] if signed else []),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -157,7 +169,7 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="enk-") as directory:
         address = str(_free_port()) if tcp or attack.over_http else f"{directory}/s"
         address = f"http:{address}" if attack.over_http else address
-        server = _Server(loop, address, Path(directory, "log"))
+        server = _Server(loop, address, Path(directory, "log"), signed=attack.signed)
         with _ended(server.process):
             return _attack(attack, server, address, seconds, alone)
 
@@ -169,7 +181,15 @@ def _attack(attack: Attack, server: _Server, address: str, seconds: float, alone
         None
         if not alone
         else subprocess.Popen(  # noqa: S603 # this project's own
-            [sys.executable, "-S", str(_FOLDER / "innocent.py"), address],
+            [
+                sys.executable,
+                *(
+                    ["-m", "hostile.innocent", address, "signed"]
+                    if attack.signed
+                    else ["-S", str(_FOLDER / "innocent.py"), address]
+                ),
+            ],
+            env={**os.environ, "PYTHONPATH": str(_FOLDER.parent)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -202,6 +222,7 @@ def _attack(attack: Attack, server: _Server, address: str, seconds: float, alone
         peak=server.memory("VmHWM"),
         after=after,
         log=server.log.stat().st_size if server.log.exists() else 0,
+        reached=int(costs["reached"]),
         alone=_percentile([took for at, took in waits if at < began]),
         under_attack=_percentile([took for at, took in waits if began <= at < ended]),
     )

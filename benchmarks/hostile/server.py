@@ -1,8 +1,8 @@
 """The server of the benchmark: its handlers do nothing, and it measures what each callback of its event loop costs.
 
-    python -m hostile.server LOOP ADDRESS LOG
+    python -m hostile.server LOOP ADDRESS LOG [signed]
 
-ADDRESS is a path, a port of 127.0.0.1, or ``http:`` and a port. A line on stdin asks for the costs since the line before, which are a line of JSON on stdout.
+ADDRESS is a path, a port of 127.0.0.1, or ``http:`` and a port. ``signed`` means a server with an identity and access rules. A line on stdin asks for the costs since the line before, which are a line of JSON on stdout.
 """
 
 # ruff: noqa: ARG002, D102 # handlers that do nothing, as the protocol says
@@ -184,6 +184,38 @@ def reference() -> float:
     return took
 
 
+class Guarded(Target):
+    """Counts what reaches handlers that only messages call which are to be refused.
+
+    Attributes:
+        reached: How many did.
+    """
+
+    reached = 0
+
+    async def any(self, param: object) -> int:
+        if param == 1:  # see signed.refused
+            self.reached += 1
+        return 1
+
+    async def sink(self, channel: enkaku.ServerChannel[object, int]) -> None:
+        async for _ in channel:
+            self.reached += 1
+
+
+def _serving_signed(handler: Guarded, address: str) -> AbstractAsyncContextManager[enkaku.Server]:
+    from hostile.identities import (  # noqa: PLC0415 # a server without an identity does not load it
+        CALLER,
+        CALLER_P256,
+        INNOCENT,
+        SERVER,
+        key_named,
+    )
+
+    callers = {CALLER.did, CALLER_P256.did, INNOCENT.did, key_named("link 0").did}
+    return enkaku.serve_unix(handler, address, identity=SERVER, access={"*": callers})
+
+
 def _serving(address: str) -> AbstractAsyncContextManager[enkaku.Server]:
     if address.startswith("http:"):
         return enkaku.serve_http(Target(), port=int(address.removeprefix("http:")))
@@ -192,7 +224,7 @@ def _serving(address: str) -> AbstractAsyncContextManager[enkaku.Server]:
     return enkaku.serve_unix(Target(), address)
 
 
-async def serve(loop: str, address: str, log: str) -> None:
+async def serve(loop: str, address: str, log: str, *options: str) -> None:
     """Serve, and report the costs when asked."""
     logging.basicConfig(filename=log, level=logging.INFO)
     longest = Longest()
@@ -202,6 +234,7 @@ async def serve(loop: str, address: str, log: str) -> None:
     else:
         longest.watch_uvloop()
     began = time.process_time()
+    guarded = Guarded()
 
     def report() -> None:
         nonlocal began
@@ -213,12 +246,14 @@ async def serve(loop: str, address: str, log: str) -> None:
             name: value for name, value in vars(longest).items() if not name.startswith("_")
         }
         costs |= {"cpu": now - began - longest.own, "garbage": gc.collect()}
+        costs["reached"] = guarded.reached
         longest.reset()
         began = time.process_time()
         print(json.dumps(costs), flush=True)
 
     asyncio.get_running_loop().add_reader(sys.stdin, report)
-    async with _serving(address) as server:
+    serving = _serving_signed(guarded, address) if "signed" in options else _serving(address)
+    async with serving as server:
         print("ready", flush=True)
         await server.serve_forever()
 

@@ -10,6 +10,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from hostile.attacks import ATTACKS, Attack
 from hostile.measuring import measure
+from hostile.signed import SIGNED_ATTACKS
 from hostile.sizes import EXCEPTIONS, RATIOS, ratios
 
 _RUNS = 5  # what disturbs one of them, such as another process, is not the attack's
@@ -22,7 +23,7 @@ needs_proc = pytest.mark.skipif(
 @needs_proc
 @pytest.mark.hostile
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.name)
+@pytest.mark.parametrize("attack", [*ATTACKS, *SIGNED_ATTACKS], ids=lambda each: each.name)
 def test_attack_stays_within_bounds(attack: Attack) -> None:
     broken: list[list[str]] = []
     for _ in range(_RUNS):

@@ -25,7 +25,7 @@ def message(
     jti: str | None = "j", *, iss: str = "alice", digest: bytes = b"d", **times: float
 ) -> SignedMessage:
     ids = {} if jti is None else {"jti": jti}
-    return SignedMessage(EVENT, Claims(iss=iss, **ids, **times), digest)
+    return SignedMessage(Claims(iss=iss, **ids, **times), digest, EVENT)
 
 
 def fresh(jti: str | None = "j", **options: Any) -> SignedMessage:
@@ -39,9 +39,9 @@ class Guarded:
         self.clock = Clock(NOW)
         self.guard = ReplayGuard(clock=self.clock, **options)
 
-    def admit(self, message: SignedMessage, connection: str = "one") -> str:
+    def admit(self, message: SignedMessage, connection: str = "one", *, known: bool = True) -> str:
         try:
-            self.guard.admit_here(message, connection)
+            self.guard.admit_here(message, connection, known=known)
         except Rejected as error:
             return f"{error.code} {error.message}"
         return "admitted"
@@ -151,6 +151,45 @@ def test_admit_full_guard_is_rejected() -> None:
     assert guarded.admit(fresh("j", iss="issuer 0")) == SEEN
     assert guarded.guard.remembered == 3
     assert len(guarded.guard._issuers) == 3
+
+
+def test_admit_strangers_leave_room_to_others() -> None:
+    guarded = Guarded(total=10)
+    strangers = [fresh("j", iss=f"stranger {number}") for number in range(10)]
+    outcomes = [guarded.admit(each, known=False) for each in strangers]
+    assert outcomes == ["admitted"] * 9 + [FULL]
+    assert guarded.admit(fresh("j", iss="alice")) == "admitted"
+    assert guarded.admit(fresh("k", iss="alice")) == FULL
+    guarded.clock.now = NOW + 66
+    assert guarded.admit(fresh("k", iss="stranger", iat=NOW + 66), known=False) == "admitted"
+
+
+@pytest.mark.parametrize("times", [{"exp": math.inf}, {"iat": NOW, "exp": NOW + 71}, {}])
+def test_admit_strangers_cannot_fill_the_room_for_ever(times: dict[str, float]) -> None:
+    guarded = Guarded(total=10, old_clients=True)
+    outcomes = [
+        guarded.admit(message("j", iss=f"stranger {number}", **times), known=False)
+        for number in range(6)
+    ]
+    assert outcomes == ["admitted"] * 5 + [FULL]
+    usual = [{"iat": NOW + 5}, {"exp": NOW + 60}, {"iat": NOW}]
+    for number, other in enumerate(usual):
+        assert (
+            guarded.admit(message("j", iss=f"other {number}", **other), known=False) == "admitted"
+        )
+
+
+def test_admit_stranger_cannot_prolong_a_series_without_room() -> None:
+    guarded = Guarded(total=4)
+    numbers = [f"enkaku:{'s' * 15}{series}:{number:012}" for series in "ab" for number in (0, 1)]
+    assert guarded.admit(fresh(numbers[0]), known=False) == "admitted"
+    assert guarded.admit(fresh(numbers[2]), known=False) == "admitted"
+    assert guarded.admit(message("far", iss="bob", exp=math.inf), known=False) == "admitted"
+    assert guarded.admit(message(numbers[1], exp=math.inf), known=False) == "admitted"
+    assert guarded.admit(message(numbers[3], exp=math.inf), known=False) == FULL
+    guarded.clock.now = NOW + 66
+    assert guarded.admit(fresh("new", iat=NOW + 66)) == "admitted"
+    assert guarded.guard.remembered == 3  # the second series is forgotten
 
 
 def test_admit_distant_expiry_takes_room_of_its_issuer() -> None:

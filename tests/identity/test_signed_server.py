@@ -235,6 +235,19 @@ async def test_processes_may_share_what_was_received(socket_path: Path, tmp_path
         assert (await other.ask("ask", "b", prm=1))["code"] == "EK04"
 
 
+async def test_strangers_leave_room_to_callers_that_a_rule_names(socket_path: Path) -> None:
+    rules = {"tell": {ALICE.did}, "*": "identified"}
+    options = {"access": rules, "replays": enkaku.ReplayGuard(total=10)}
+    async with serving(socket_path, options, ask=double) as peer:
+        alice, replies = peer.signer, list[dict[str, Any]]()
+        for _ in range(10):
+            peer.signer = Signer(BOB, SERVER.did)  # each with a series of its own
+            replies.append(await peer.ask("ask", prm=1))
+        assert [reply["typ"] for reply in replies] == ["result"] * 9 + ["error"]
+        peer.signer = alice
+        assert (await peer.ask("ask", prm=1))["typ"] == "result"
+
+
 async def test_server_without_rules_says_so(
     socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

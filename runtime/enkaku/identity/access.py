@@ -76,6 +76,14 @@ class AccessRules(Generic[Predicate]):
         return not self._rules
 
     @property
+    def named(self) -> frozenset[str]:
+        """The identities that rules name."""
+        rules = (
+            rule for _, rule in self._rules if not callable(rule) and not isinstance(rule, str)
+        )
+        return frozenset(identity for rule in rules for identity in rule)
+
+    @property
     def asks(self) -> bool:
         """Whether a rule is a function."""
         return any(callable(rule) for _, rule in self._rules)

@@ -6,10 +6,10 @@ without ``data``, the receiver computes what was signed (``canonical``).
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
-from typing import Annotated, Final, NamedTuple, cast
+from typing import Annotated, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -47,7 +47,12 @@ from .tokens import (
     strict_object,
 )
 
-__all__ = ["Claims", "SignedMessage", "Signer", "verify_message"]
+__all__ = ["Claims", "SignedClaims", "SignedMessage", "Signer", "Verification", "verify_message"]
+
+T = TypeVar("T")
+
+Steps: TypeAlias = Generator[None, None, T]
+"""A function that stops after each step that takes long for a large message."""
 
 _JTI_MAX: Final = 128
 _CANONICAL_MAX: Final = 5000  # values of a message without "data", which Python writes again
@@ -96,18 +101,30 @@ class Claims(Struct, frozen=True, gc=False):
         return (self.cap,) if isinstance(self.cap, str) else tuple(self.cap)
 
 
-class SignedMessage(Struct, frozen=True):
+class SignedClaims(Struct, frozen=True):
+    """What is known of who sent a message whose signature was checked: without the message, which may be large.
+
+    Attributes:
+        claims: The claims in the bytes that were signed.
+        digest: SHA-256 of the signature's bytes: an id of the message where it has no ``jti``.
+    """
+
+    claims: Claims
+    digest: bytes
+
+
+class SignedMessage(SignedClaims, frozen=True):
     """A message whose signature was checked.
 
     Attributes:
         envelope: The message, decoded from the bytes that were signed.
-        claims: The claims in these bytes.
-        digest: SHA-256 of the signature's bytes: an id of the message where it has no ``jti``.
     """
 
     envelope: ClientEnvelope
-    claims: Claims
-    digest: bytes
+
+    def without_message(self) -> SignedClaims:
+        """Return what may be kept for as long as a call lasts."""
+        return SignedClaims(self.claims, self.digest)
 
 
 class _Envelope(Struct, forbid_unknown_fields=True, gc=False):
@@ -207,23 +224,76 @@ def verify_message(raw: bytes, now: float, *, values: int) -> SignedMessage:
         InvalidMessage: It is not a message. ``rid`` is set if the sender expects a reply.
         Rejected: It is not signed, its signature is not valid, or it has expired.
     """
+    return Verification(raw, now, values=values).finish()
+
+
+class Verification:
+    """What ``verify_message`` does, in steps, since a message of several MiB takes long.
+
+    Args:
+        raw: The encoded message.
+        now: The time, in seconds.
+        values: How many JSON values it may have.
+    """
+
+    __slots__ = ("_error", "_found", "_steps")
+
+    def __init__(self, raw: bytes, now: float, *, values: int) -> None:
+        self._steps: Final = _verify(raw, now, values)
+        self._found: SignedMessage | None = None
+        self._error: Rejected | InvalidMessage | None = None
+
+    def advance(self) -> bool:
+        """Do a step, and return whether it was the last one."""
+        try:
+            next(self._steps)
+        except StopIteration as end:
+            self._found = end.value
+        except (Rejected, InvalidMessage) as error:
+            self._error = error
+        else:
+            return False
+        return True
+
+    def finish(self) -> SignedMessage:
+        """Do the steps that are left, and return the message; to be called once.
+
+        Raises:
+            InvalidMessage: As ``verify_message``.
+            Rejected: As ``verify_message``.
+        """
+        while self._found is None and self._error is None:
+            self.advance()
+        if self._found is None:
+            raise self._take_error()
+        return self._found
+
+    def _take_error(self) -> Exception:
+        # Its traceback has this object, which must not have the error, too: only a garbage collection would free the message.
+        error, self._error = self._error, None
+        return error or RuntimeError("finish() was called before")
+
+
+def _verify(raw: bytes, now: float, values: int) -> Steps[SignedMessage]:
     received = decode_client_message(raw)
     if received.header.alg == "none":
         raise denied(_not_signed(received.payload))
     try:
-        return _verify(raw, received, now, values)
+        return (yield from _verify_signed(raw, received, now, values))
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         typ, rid = read_ids(raw)
         raise InvalidMessage(str(error), typ=typ, rid=rid if typ in ANSWERED else None) from None
 
 
-def _verify(raw: bytes, received: ClientEnvelope, now: float, values: int) -> SignedMessage:
+def _verify_signed(
+    raw: bytes, received: ClientEnvelope, now: float, values: int
+) -> Steps[SignedMessage]:
     envelope = _read_envelope(raw)
-    signed = (
-        _compute_data(raw, values)
-        if envelope.data is UNSET
-        else _read_data(raw, envelope, envelope.data, values)
-    )
+    yield
+    if envelope.data is UNSET:
+        signed = _compute_data(raw, values)
+    else:
+        signed = yield from _read_data(raw, envelope, envelope.data, values)
     if "iss" not in signed.payload:
         raise denied(_not_signed(received.payload))
     claims = msgspec.convert(signed.payload, Claims)
@@ -231,9 +301,11 @@ def _verify(raw: bytes, received: ClientEnvelope, now: float, values: int) -> Si
     require_small(claims.capabilities)
     raw_signature = require_signature(claims.iss, header.alg, signed.data, _signature(envelope))
     require_times(_time(claims.exp), _time(claims.nbf), now)
+    yield
     if signed.parts != (bytes(envelope.header), bytes(envelope.payload)):
         received = decode_client_message(_WRITTEN % (*signed.parts, b"", b""))
-    return SignedMessage(received, claims, sha256(raw_signature).digest())
+        yield
+    return SignedMessage(claims, sha256(raw_signature).digest(), received)
 
 
 def _not_signed(message: ClientMessage) -> str:
@@ -266,23 +338,35 @@ class _Signed(NamedTuple):
     payload: Mapping[str, object]
 
 
-def _read_data(raw: bytes, envelope: _Envelope, data: str, values: int) -> _Signed:
+def _read_data(raw: bytes, envelope: _Envelope, data: str, values: int) -> Steps[_Signed]:
     """Return what was signed, which must be equal to header and payload of the message."""
     if len(data) > _LARGEST * (len(envelope.header) + len(envelope.payload)):
         raise denied(_UNEQUAL)
     try:
         parts = read_parts(data)
+        yield
         _require_few_values(parts.header + parts.payload, values)
+        yield
         header, payload = strict_object(parts.header), strict_object(parts.payload)
     except ValueError:
         raise denied(_UNEQUAL) from None
+    yield
     if raw != _WRITTEN % (*parts, _signature(envelope).encode(), data.encode()):
         # Written in another way than by this implementation, which writes the same bytes twice.
-        message = strict_object(raw)
-        received, signed = [message["header"], message["payload"]], [header, payload]
+        yield
+        received = [strict_object(bytes(part)) for part in (envelope.header, envelope.payload)]
+        yield
+        signed = [header, payload]
         # The first comparison is fast, but to it, true and 1 are equal.
         if received != signed or not _same_booleans(received, signed):
             raise denied(_UNEQUAL)
+        yield
+        # Its other members are read only once, so that a repeated one would not be noticed.
+        names = _count_names(raw)
+        yield
+        if names != len(envelope.__struct_fields__) + sum(map(_count_names, parts)):
+            raise ValueError("a name is repeated in an object")
+        yield
     return _Signed(data, parts, header, payload)
 
 
@@ -296,6 +380,13 @@ def _compute_data(raw: bytes, values: int) -> _Signed:
     except (ValueError, RecursionError):
         raise denied(INVALID_SIGNATURE) from None
     return _Signed(signing_input(*parts), parts, header, payload)
+
+
+def _count_names(text: bytes) -> int:
+    """Return how many names the objects of a JSON text have: a colon is behind each, and strings may have further ones."""
+    if b"\\" in text:
+        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    return b"".join(text.split(b'"')[::2]).count(b":")
 
 
 def _signature(envelope: _Envelope) -> str:

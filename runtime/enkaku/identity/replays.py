@@ -7,6 +7,9 @@ never forgotten early, and an issuer fills only its own room.
 Clients of this implementation number their messages: a ``jti`` is that of a *series* and a number. Of a series, the greatest number
 and those shortly before it are remembered, whose order may have changed on the way. So a client may send any number of messages.
 
+Anybody can make keys. So *strangers*, issuers that no access rule names, leave a tenth of all room to others. Of that room, ids that
+must be remembered for longer than the window take half at most, so that strangers cannot fill it for ever.
+
 Messages of old clients of the TypeScript implementation have no times. They are rejected, unless ``old_clients`` is set. Then such
 a message may come again on the connection on which it was first seen, since two equal events of an old client are equal messages,
 and on no other. Their ids are remembered without end; the oldest of an issuer make room for its newer ones.
@@ -14,6 +17,7 @@ and on no other. Their ids are remembered without end; the oldest of an issuer m
 
 import time
 from collections.abc import Callable, Hashable
+from enum import IntEnum, auto
 from hashlib import sha256
 from heapq import heappop, heappush
 from typing import Final, Protocol
@@ -24,7 +28,7 @@ from enkaku._json import dump_json
 from enkaku.errors import Rejected
 from enkaku.wire.error_codes import ErrorCode
 
-from .messages import Claims, SignedMessage
+from .messages import Claims, SignedClaims
 from .numbering import read_id
 from .tokens import NOT_YET_VALID, denied
 
@@ -52,16 +56,26 @@ class ReplayStore(Protocol):
         ...
 
 
+class _Kind(IntEnum):
+    """Of an id, or of a series."""
+
+    KNOWN = auto()
+    STRANGE = auto()
+    LONG = auto()  # of a stranger, and to be remembered for longer than the window
+
+
 class _Series:
     """The numbers of one series of an issuer.
 
     Attributes:
+        kind: Its kind.
         until: The second until which it must be remembered.
     """
 
-    __slots__ = ("_greatest", "_seen", "until")
+    __slots__ = ("_greatest", "_seen", "kind", "until")
 
-    def __init__(self, number: int, until: float) -> None:
+    def __init__(self, number: int, until: float, kind: _Kind) -> None:
+        self.kind = kind
         self._greatest = number
         self._seen = 1  # bit n: whether the number that is n less than the greatest was received
         self.until = until
@@ -88,10 +102,10 @@ class _Issuer:
 
     def __init__(self, name: str) -> None:
         self.name: Final = name
-        self.seen: Final[set[str]] = set()
+        self.seen: Final[dict[str, _Kind]] = {}
         self.series: Final[dict[str, _Series]] = {}
-        # The connections on which messages without times came first, by their ids; the oldest first.
-        self.timeless: Final[dict[str, Hashable]] = {}
+        # The connections on which messages without times came first, and their kinds, by their ids; the oldest first.
+        self.timeless: Final[dict[str, tuple[Hashable, _Kind]]] = {}
 
     def __len__(self) -> int:
         return len(self.seen) + len(self.series) + len(self.timeless)
@@ -104,7 +118,7 @@ class ReplayGuard:
         window: How old a message without ``exp`` may be, in seconds.
         leeway: How much the clocks of client and server may differ, in seconds.
         per_issuer: How many ids, and series of ids, of one issuer are remembered; the messages beyond that are rejected with ``EK04``.
-        total: The same of all issuers together; 100,000 ids take about 30 MiB.
+        total: The same of all issuers together; 100,000 ids take about 30 MiB. A tenth is kept for issuers that access rules name.
         old_clients: Whether messages without times are accepted.
         store: Ids that are shared with other processes. If it fails, the message is rejected with ``EK04``.
         clock: Returns the time in seconds.
@@ -132,7 +146,7 @@ class ReplayGuard:
         self._now = self._started
         self._issuers: Final[dict[str, _Issuer]] = {}
         self._expiries: Final[list[tuple[float, str, str]]] = []  # a heap
-        self._count = 0
+        self._counts: Final = dict.fromkeys(_Kind, 0)
 
     def now(self) -> float:
         """Return the time in seconds, by its clock."""
@@ -146,19 +160,22 @@ class ReplayGuard:
     @property
     def remembered(self) -> int:
         """How many ids are remembered."""
-        return self._count
+        return sum(self._counts.values())
 
-    async def admit(self, message: SignedMessage, connection: Hashable) -> None:
+    async def admit(
+        self, message: SignedClaims, connection: Hashable, *, known: bool = True
+    ) -> None:
         """Remember a message; to be called last, so that a message that is rejected uses nothing up.
 
         Args:
             message: The message.
             connection: Tells connections apart, for messages of old clients.
+            known: Whether its issuer is no stranger.
 
         Raises:
             Rejected: It was received before, is too old or from the future, or there is no room for its id.
         """
-        added = self.admit_here(message, connection)
+        added = self.admit_here(message, connection, known=known)
         if self._store is None or added is None:
             return
         try:
@@ -168,7 +185,9 @@ class ReplayGuard:
         if not is_new:
             raise _replayed()
 
-    def admit_here(self, message: SignedMessage, connection: Hashable) -> tuple[str, float] | None:
+    def admit_here(
+        self, message: SignedClaims, connection: Hashable, *, known: bool = True
+    ) -> tuple[str, float] | None:
         """Remember a message in this process alone.
 
         Returns:
@@ -187,21 +206,22 @@ class ReplayGuard:
         if issuer is not None and message_id in issuer.seen:
             raise _replayed()
         if issuer is not None and message_id in issuer.timeless:
-            if until is not None or issuer.timeless[message_id] != connection:
+            if until is not None or issuer.timeless[message_id][0] != connection:
                 raise _replayed()
             return None
-        if until is not None and self._add_numbered(claims, until):
+        kind = _Kind.KNOWN if known else self._kind(until, now)
+        if until is not None and self._add_numbered(claims, until, kind):
             return message_id, until
-        issuer = self._make_room(claims.iss)
-        self._count += 1
+        issuer = self._make_room(claims.iss, kind)
+        self._counts[kind] += 1
         if until is None:
-            issuer.timeless[message_id] = connection
+            issuer.timeless[message_id] = connection, kind
             return message_id, float("inf")
-        issuer.seen.add(message_id)
+        issuer.seen[message_id] = kind
         heappush(self._expiries, (until, issuer.name, message_id))
         return message_id, until
 
-    def _add_numbered(self, claims: Claims, until: float) -> bool:
+    def _add_numbered(self, claims: Claims, until: float, kind: _Kind) -> bool:
         """Remember the id of a message that is one of a series, and return whether it is.
 
         Raises:
@@ -214,13 +234,30 @@ class ReplayGuard:
         issuer = self._issuers.get(claims.iss)
         series = None if issuer is None else issuer.series.get(name)
         if series is None:
-            issuer = self._make_room(claims.iss)
-            issuer.series[name] = _Series(number, until)
+            issuer = self._make_room(claims.iss, kind)
+            issuer.series[name] = _Series(number, until, kind)
             heappush(self._expiries, (until, issuer.name, name))
-            self._count += 1
-        elif not series.add(number, until):
+            self._counts[kind] += 1
+            return True
+        if kind is _Kind.LONG and series.kind is _Kind.STRANGE:
+            if self._is_full(kind):
+                raise _full()
+            self._counts[series.kind] -= 1
+            self._counts[kind] += 1
+            series.kind = kind
+        if not series.add(number, until):
             raise _replayed()
         return True
+
+    def _kind(self, until: float | None, now: float) -> _Kind:
+        """Return the kind of a stranger's id."""
+        longest = now + self._window + 2 * self._leeway  # of a message that has ``iat`` alone
+        return _Kind.LONG if until is None or until > longest else _Kind.STRANGE
+
+    def _is_full(self, kind: _Kind) -> bool:
+        most = self._total if kind is _Kind.KNOWN else self._total - self._total // 10
+        is_long = kind is _Kind.LONG and self._counts[kind] >= self._total // 2
+        return is_long or self.remembered >= most
 
     def _until(self, claims: Claims, now: float) -> float | None:
         """Return until when a message has to be remembered; None for one without times.
@@ -245,18 +282,18 @@ class ReplayGuard:
             raise _replayed()
         return until
 
-    def _make_room(self, name: str) -> _Issuer:
+    def _make_room(self, name: str, kind: _Kind) -> _Issuer:
         """Return the ids of an issuer, with room for one more.
 
         Raises:
             Rejected: There is none.
         """
         issuer = self._issuers.get(name)
-        if self._count >= self._total or (issuer is not None and len(issuer) >= self._per_issuer):
+        if self._is_full(kind) or (issuer is not None and len(issuer) >= self._per_issuer):
             if issuer is None or not issuer.timeless:
                 raise _full()
-            del issuer.timeless[next(iter(issuer.timeless))]
-            self._count -= 1
+            _, oldest = issuer.timeless.pop(next(iter(issuer.timeless)))
+            self._counts[oldest] -= 1
         if issuer is None:
             issuer = self._issuers[name] = _Issuer(name)
         return issuer
@@ -270,15 +307,15 @@ class ReplayGuard:
                 heappush(self._expiries, (series.until, name, message_id))
                 continue
             if series is None:
-                issuer.seen.remove(message_id)
+                kind = issuer.seen.pop(message_id)
             else:
-                del issuer.series[message_id]
-            self._count -= 1
+                kind = issuer.series.pop(message_id).kind
+            self._counts[kind] -= 1
             if not issuer:
                 del self._issuers[name]
 
 
-def _id(message: SignedMessage) -> str:
+def _id(message: SignedClaims) -> str:
     """Return an id of the message, as unique as its ``jti``, and short."""
     jti = message.claims.jti
     name = b"signature:" + message.digest if jti is UNSET else b"jti:" + dump_json(jti)

@@ -30,7 +30,7 @@ from enkaku.calls.observers import Observers
 from enkaku.errors import AuthenticationFailed, Rejected, UsageError, hide_values
 from enkaku.identity.access import AccessRules
 from enkaku.identity.capabilities import Delegations
-from enkaku.identity.messages import SignedMessage, verify_message
+from enkaku.identity.messages import SignedClaims, SignedMessage, Verification
 from enkaku.identity.proofs import ACCESS_DENIED, prove, require_opener
 from enkaku.identity.rate_limits import RateLimiter
 from enkaku.identity.replays import ReplayGuard
@@ -112,6 +112,10 @@ class Gate:
         clock = time.time if self._replays is None else self._replays.now
         self.clock: Final = clock
         self._delegations: Final = Delegations(clock=clock)
+        self._named: Final = self._by_name.named.union(
+            *(rules.named for rules in methods.values()),
+            () if self.key is None else (self.key.did,),
+        )
         self._numbers: Final = map(str, count())
         shared = self._replays is not None and self._replays.shared
         asks = self._by_name.asks or any(rules.asks for rules in methods.values())
@@ -133,12 +137,21 @@ class Gate:
         """Return a name for a new connection: what is remembered of it must not keep it in memory."""
         return next(self._numbers)
 
-    def verify(self, raw: bytes, *, values: int) -> SignedMessage | None:
-        """Check who signed a message, and decode what was signed.
+    def begin_verification(self, raw: bytes, *, values: int) -> Verification:
+        """Begin to check who signed a message.
 
         Args:
             raw: The encoded message.
             values: How many JSON values it may have.
+        """
+        return Verification(raw, self.clock(), values=values)
+
+    def verify(self, raw: bytes, verification: Verification) -> SignedMessage | None:
+        """Finish to check who signed a message, and decode what was signed.
+
+        Args:
+            raw: The encoded message.
+            verification: Its verification.
 
         Returns:
             None for a message without a signature, if another proof may stand for one.
@@ -148,7 +161,7 @@ class Gate:
             Rejected: It is not signed, its signature is not valid, or it has expired.
         """
         try:
-            return verify_message(raw, self.clock(), values=values)
+            return verification.finish()
         except Rejected:
             if self._accepts_unsigned and is_unsigned(raw):
                 return None
@@ -157,7 +170,7 @@ class Gate:
     def begin(
         self,
         procedure: str,
-        signed: SignedMessage | None,
+        signed: SignedClaims | None,
         metadata: Mapping[str, str],
         connection: ConnectionInfo,
         bucket: str,
@@ -202,7 +215,9 @@ class Gate:
         if signed is not None and self._replays is not None:
             if self._replays.shared:
                 return admission
-            self._replays.admit_here(signed, admission.origin)
+            self._replays.admit_here(
+                signed, admission.origin, known=self._knows(admission.proven[0])
+            )
         admission.granted = True
         return admission
 
@@ -269,7 +284,8 @@ class Gate:
     async def _admit_last(self, admission: "Admission") -> None:
         self._count(admission)
         if admission.signed is not None and self._replays is not None:
-            await self._replays.admit(admission.signed, admission.origin)
+            known = self._knows(admission.proven[0])
+            await self._replays.admit(admission.signed, admission.origin, known=known)
 
     async def bearer_of(self, request: HttpRequest, connection: ConnectionInfo) -> str:
         """Return whom the headers of a POST prove, whatever it carries; ``""`` if they prove nobody.
@@ -295,7 +311,7 @@ class Gate:
         return not admission.unrestricted and False in self._allows(admission.procedure, others)
 
     def admit_later(
-        self, typ: str, signed: SignedMessage | None, call: ServerCall, origin: str
+        self, typ: str, signed: SignedClaims | None, call: ServerCall, origin: str
     ) -> None:
         """Check a later message of a call: it must come from who opened the call, and for the first time.
 
@@ -316,9 +332,14 @@ class Gate:
                 raise denied(_NOT_SIGNED)
             return
         name = "" if opener is None else opener.id
+        known = opener is not None and self._knows(opener)
         require_opener(signed.claims, typ, opener=name, server=self.key.did)
         if self._replays is not None:
-            self._replays.admit_here(signed, origin)
+            self._replays.admit_here(signed, origin, known=known)
+
+    def _knows(self, identity: Identity) -> bool:
+        """Return whether an access rule names who signed, so that nobody else takes its room for replays."""
+        return not self._named.isdisjoint((identity.id, identity.subject))
 
     async def _authenticate_all(self, proof: Proof) -> Sequence[Identity]:
         """Return who calls, by each authenticator that recognizes a proof."""
@@ -392,7 +413,7 @@ class Admission:
 
     gate: Gate
     procedure: str
-    signed: SignedMessage | None
+    signed: SignedClaims | None
     metadata: Mapping[str, str]
     connection: ConnectionInfo
     bucket: str

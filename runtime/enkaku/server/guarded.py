@@ -16,7 +16,7 @@ from enkaku.calls.deadlines import due_after
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.logins import LOGIN, LOGIN_REQUEST, LoginReply, describe_login
 from enkaku.errors import DecodeError, InvalidMessage, Rejected
-from enkaku.identity.messages import SignedMessage
+from enkaku.identity.messages import SignedClaims, SignedMessage, Verification
 from enkaku.identity.proofs import ACCESS_DENIED
 from enkaku.identity.tokens import EXPIRED, INVALID_SIGNATURE, denied
 from enkaku.procedures import Channel, Procedure, Request, Stream
@@ -57,6 +57,7 @@ from .shared import Policy
 __all__ = ["GuardedSession"]
 
 _UNPROVEN_MAX: Final = 100  # messages whose signature is not valid; then the connection ends
+_SIGNED_SIZE: Final = 2048  # bytes of the claims of a call that is signed, and of its identity
 _OPENINGS: Final = frozenset({"request", "stream", "channel"})
 _EXPIRED: Final = ErrorReply(ErrorCode.ACCESS_DENIED.value, EXPIRED)
 _UNKNOWN: Final = Request[None, None]("(unknown)")  # not the name that a client has made up
@@ -118,6 +119,7 @@ class GuardedSession(Session):
         "_post",
         "_signed",
         "_unproven",
+        "_verification",
         "signer",
     )
 
@@ -139,7 +141,8 @@ class GuardedSession(Session):
         )
         self._gate: Final = gate
         self._bucket: Final = gate.next_bucket() if posts is None else f"address {posts.host}"
-        self._signed: SignedMessage | None = None  # the message that is being handled
+        self._signed: SignedClaims | None = None  # the message that is being handled
+        self._verification: Verification | None = None  # of a large message that is handled next
         self._admission: Admission | None = None  # of the call that it opens
         self._header = Header("JWT", "none")  # of that message
         self._accepts = False  # whether the client waits to be told that the call is accepted
@@ -158,19 +161,31 @@ class GuardedSession(Session):
             self._small = 0  # each message is measured, since its signature takes long to check
 
     def _decode_unusual(self, raw: bytes) -> ClientEnvelope:
-        if not self._received:
-            raw = raw.removeprefix(BOM)
-        self._signed = None
-        if self._gate.key is None:
-            return super()._decode_unusual(raw)
-        signed = self._verify(raw)
         message = super()._decode_unusual(raw)
-        self._is_usual = False
-        self._signed = signed
-        # Nothing is used but what was signed.
-        return message if signed is None else signed.envelope
+        self._is_usual = self._is_usual and self._gate.key is None
+        return message
 
-    def _verify(self, raw: bytes) -> SignedMessage | None:
+    def _decode(self, raw: bytes) -> ClientEnvelope:
+        if self._gate.key is None:
+            return super()._decode(raw)
+        begun, self._verification = self._verification, None
+        verification = begun or self._gate.begin_verification(raw, values=self._limits.values)
+        signed = self._verify(raw, verification)
+        if signed is None:
+            return super()._decode(raw)
+        self._signed = signed.without_message()
+        return signed.envelope  # nothing is used but what was signed
+
+    def _prepare_large(self, raw: bytes | Oversized) -> bool:
+        if type(raw) is not bytes or self._gate.key is None:
+            return True
+        if self._verification is None:
+            message = raw if self._received else raw.removeprefix(BOM)
+            values = self._limits.values
+            self._verification = self._gate.begin_verification(message, values=values)
+        return self._verification.advance()
+
+    def _verify(self, raw: bytes, verification: Verification) -> SignedMessage | None:
         """Check who signed a message; over HTTP also that it is who has opened the session.
 
         Raises:
@@ -178,7 +193,7 @@ class GuardedSession(Session):
             Rejected: It does not prove who has sent it, or somebody else has.
         """
         try:
-            signed = self._gate.verify(raw, values=self._limits.values)
+            signed = self._gate.verify(raw, verification)
         except InvalidMessage as error:
             if self.signer and self._post is not None and not self._post.is_first:
                 # Whoever has not signed it must not use up how many invalid messages the session may get.
@@ -241,7 +256,8 @@ class GuardedSession(Session):
             Rejected: It was not.
         """
         if self._gate.key is not None:
-            self._require_signer(self._gate.verify(raw, values=self._limits.values))
+            verification = self._gate.begin_verification(raw, values=self._limits.values)
+            self._require_signer(self._gate.verify(raw, verification))
 
     def begin_post(self, request: HttpRequest) -> Post:
         """Handle the messages that are delivered next as those of a POST. Nothing may wait to be handled."""
@@ -262,6 +278,8 @@ class GuardedSession(Session):
         except Rejected as error:  # of _decode_unusual()
             if type(raw) is bytes:
                 self._refuse_unproven(raw, error)
+        finally:
+            self._signed = self._admission = None
 
     def _refuse_unproven(self, raw: bytes, error: Rejected) -> None:
         """Reply to an opening that does not prove who has sent it. An error for a later message would end the call of another."""
@@ -399,6 +417,10 @@ class GuardedSession(Session):
         if admission is None:
             return
         call.proven, call.metadata = admission.proven, admission.metadata
+        if admission.signed is not None:
+            size = _SIGNED_SIZE + sum(map(len, admission.signed.claims.capabilities))
+            call.memory += size
+            self._capacity.hold(size)
         if not admission.granted:
             if not call.answered:
                 call.admission = self._taking(admission)
@@ -455,10 +477,12 @@ class GuardedSession(Session):
         if not self._waits():
             super()._refuse_value(message, error)
             return
+        # The traceback would keep the message.
+        found = DecodeError(error.slot, error.problems, more=error.more)
 
         def reply() -> ErrorReply:
-            self._replies.report_value(error)
-            return self._replies.explain(error.reason)
+            self._replies.report_value(found)
+            return self._replies.explain(found.reason)
 
         self._refuse_later(message, self._routes[message.prc].procedure, reply)
 

@@ -522,7 +522,7 @@ class Session:
 
         Returns:
             False if it is to be handled again in the next iteration: a huge message is received in one, prepared and counted
-            in others, and decoded in the last.
+            in others, and decoded in the last. What ``_prepare_large`` does is in iterations between.
         """
         costly.reads += 1
         if type(raw) is bytes and self._counted is None:
@@ -543,14 +543,21 @@ class Session:
                 return True
             if is_huge:
                 return False
-        collects = gc.isenabled()
+        collects, ready = gc.isenabled(), True
         gc.disable()  # it would visit the new objects again and again, and with them all others of the program
         try:
-            self._handle_one(raw)
+            ready = self._prepare_large(raw)
+            if ready:
+                self._handle_one(raw)
         finally:
-            self._counted = None
+            if ready:
+                self._counted = None
             if collects:
                 gc.enable()
+        return ready
+
+    def _prepare_large(self, raw: bytes | Oversized) -> bool:  # noqa: ARG002 # for subclasses
+        """Do a part of what a large message needs before it is handled, and return whether that was the last."""
         return True
 
     def _handle_one(self, raw: bytes | Oversized) -> None:
@@ -586,7 +593,7 @@ class Session:
             self._received = True
             raw = raw.removeprefix(BOM)
         require_depth(raw, self._limits.depth)
-        message = decode_client_message(raw)
+        message = self._decode(raw)
         if not self._introduced:
             self._introduced = True
             self._on_first(message.header)
@@ -594,6 +601,9 @@ class Session:
         if self._called:
             self._require_direction(message.payload)
         return message
+
+    def _decode(self, raw: bytes) -> ClientEnvelope:
+        return decode_client_message(raw)
 
     def _require_direction(self, message: ClientMessage) -> None:
         """Raise InvalidMessage if the id of a new call is one of the other direction."""
