@@ -109,14 +109,18 @@ def prefixed(prefix: str, part: Handler | _Connection) -> Handler | _Connection:
     if not prefix:
         return part
     if isinstance(part, Handler):
-        routes = [
-            _MAKERS[route.procedure.kind](with_prefix(route.procedure, prefix), route.method)
-            for route in routes_of(part).values()
-        ]
+        routes = [_prefix(prefix, route) for route in routes_of(part).values()]
         return _Routes(f"prefixed({prefix!r}, {_describe(part)})", routes)
     if not all(callable(getattr(part, kind, None)) for kind in _MAKERS) or isinstance(part, type):
         raise UsageError(f"prefixed: expected a handler or a connection; got {part!r}")
     return cast(_Connection, _PrefixedConnection(prefix, cast(Connection, part)))
+
+
+def _prefix(prefix: str, route: Route) -> Route:
+    make, procedure = _MAKERS[route.procedure.kind], with_prefix(route.procedure, prefix)
+    prefixed_route = make(procedure, route.method)
+    prefixed_route.owner = route.owner
+    return prefixed_route
 
 
 def _describe(handler: Handler) -> str:

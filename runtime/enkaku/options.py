@@ -347,6 +347,11 @@ def check_server(options: ServerOptions, own: Collection[str] = ()) -> None:
 
 
 def _require_identity(options: ServerOptions) -> None:
+    access = options.get("access")
+    if access is not None and not access:
+        raise UsageError(
+            "access: there is no rule in it; pass None if everybody may call everything"
+        )
     key = options.get("identity")
     if key is not None:
         from enkaku.identity.keys import require_key_pair  # noqa: PLC0415 # only where it is used

@@ -44,6 +44,15 @@ def test_take_identities_have_buckets_of_their_own() -> None:
     assert [limited.take("alice"), limited.take("bob"), limited.take("alice")] == [0, 0, 1]
 
 
+@pytest.mark.parametrize("most", [1, 10])
+def test_give_back_returns_a_token(most: int) -> None:
+    limited = Limited(rate=1, burst=2, most=most)
+    limited.take("other")
+    assert [limited.take(), limited.take()] == [0, 0]
+    limited.limiter.give_back("alice")
+    assert [limited.take(), limited.take()] == [0, 1]
+
+
 def test_take_full_buckets_are_forgotten() -> None:
     limited = Limited(rate=1, burst=2)
     for number in range(100):

@@ -248,6 +248,46 @@ async def test_strangers_leave_room_to_callers_that_a_rule_names(socket_path: Pa
         assert (await peer.ask("ask", prm=1))["typ"] == "result"
 
 
+@pytest.mark.parametrize("slow", [False, True])
+async def test_replays_do_not_use_up_the_rate_of_the_signer(socket_path: Path, slow: bool) -> None:
+    async def alice(call: enkaku.Call) -> bool:
+        return call.identity is not None and call.identity.id == ALICE.did
+
+    limits = enkaku.RateLimits(per_identity=(0.001, 3))
+    options = {"rate_limits": limits, "access": {"*": alice if slow else {ALICE.did}}}
+    async with serving(socket_path, options, ask=double) as peer:
+        captured = signed(peer.signer, typ="request", rid="a", prc="ask", prm=1)
+        assert (await peer.send(captured))["typ"] == "result"
+        for _ in range(5):
+            assert (await peer.send(captured))["code"] == "EK09"
+        assert (await peer.ask("ask", "b", prm=1))["typ"] == "result"
+        assert (await peer.ask("ask", "c", prm=1))["typ"] == "result"
+        assert (await peer.ask("ask", "d", prm=1))["code"] == "EKP03"
+
+
+async def test_call_counts_once_where_processes_share_ids(socket_path: Path) -> None:
+    options = {
+        "rate_limits": enkaku.RateLimits(per_identity=(0.001, 2)),
+        "replays": enkaku.ReplayGuard(store=Store()),
+    }
+    async with serving(socket_path, options, ask=double) as peer:
+        assert (await peer.ask("ask", "a", prm=1))["typ"] == "result"
+        assert (await peer.ask("ask", "b", prm=1))["typ"] == "result"
+        assert (await peer.ask("ask", "c", prm=1))["code"] == "EKP03"
+
+
+async def test_servers_of_a_process_share_what_was_received(
+    socket_path: Path, tmp_path: Path
+) -> None:
+    async with (
+        serving(socket_path, ask=double) as peer,
+        serving(tmp_path / "s", ask=double) as other,
+    ):
+        message = signed(peer.signer, typ="request", rid="a", prc="ask", prm=1)
+        assert (await peer.send(message))["typ"] == "result"
+        assert await other.send(message) == error("a", "EK09", "Replay detected")
+
+
 async def test_server_without_rules_says_so(
     socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

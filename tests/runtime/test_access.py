@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import asynccontextmanager, suppress
+from functools import partial, partialmethod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import enkaku
+import pydantic
 import pytest
 from support import (
     ASK,
@@ -20,6 +21,7 @@ from support import (
     WITHIN,
     Raw,
     Serving,
+    line,
     raw_client,
     soon,
     until,
@@ -215,6 +217,120 @@ async def test_denied_event_logs_no_traceback(
     assert all(record.levelno < logging.WARNING for record in caplog.records)
 
 
+def fails_to_read(_: object) -> int:
+    raise RuntimeError("a defect of the program's own type")
+
+
+ODD = enkaku.Request[Any, int](
+    "odd", param=Annotated[int, pydantic.BeforeValidator(fails_to_read)], result=int
+)
+
+
+class Odd(enkaku.Handler):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (enkaku.Route.request(ODD, double),)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_denied_caller_does_not_learn_what_cannot_be_read(
+    socket_path: Path, allowed: bool
+) -> None:
+    async with (
+        enkaku.serve_unix(Odd(), socket_path, access={"*": lambda _: allowed}),
+        raw_client(socket_path) as peer,
+    ):
+        assert (await ask(peer, "odd", prm=1))["code"] == ("EK01" if allowed else "EK02")
+
+
+async def fill(_: int, channel: enkaku.ServerChannel[str, str]) -> int:
+    return len([item async for item in channel])
+
+
+@pytest.mark.parametrize("prc", ["fill", "no/such"])
+async def test_denied_caller_does_not_learn_which_items_fit(socket_path: Path, prc: str) -> None:
+    rules: dict[str, Any] = {"*": lambda _: False, "void": "everybody"}
+    async with (
+        enkaku.serve_unix(Serving(fill=fill), socket_path, access=rules),
+        raw_client(socket_path) as peer,
+    ):
+        opening = line(typ="channel", rid="c", prc=prc, prm=1)
+        peer.send_bytes(opening + line(typ="send", rid="c", prc=prc, val=5))
+        assert await peer.settle() == [denied("c")]
+
+
+@pytest.mark.parametrize("prc", ["fill", "no/such"])
+async def test_denied_caller_does_not_learn_how_many_items_fit(socket_path: Path, prc: str) -> None:
+    async def slowly(_: enkaku.Call) -> bool:
+        await decide.wait()
+        return False
+
+    decide = asyncio.Event()
+    rules: dict[str, Any] = {"*": slowly, "void": "everybody"}
+    limits = enkaku.Limits(inbox_limit=2048, window=1024)
+    async with (
+        enkaku.serve_unix(Serving(fill=fill), socket_path, access=rules, limits=limits),
+        raw_client(socket_path) as peer,
+    ):
+        item = line(typ="send", rid="c", prc=prc, val="x" * 900)
+        peer.send_bytes(line(typ="channel", rid="c", prc=prc, prm=1) + 5 * item)
+        assert await peer.settle() == []
+        decide.set()
+        assert await peer.read() == denied("c")
+
+
+async def test_allowed_caller_learns_which_items_do_not_fit(socket_path: Path) -> None:
+    async with (
+        enkaku.serve_unix(Serving(fill=fill), socket_path, access={"*": lambda _: True}),
+        raw_client(socket_path) as peer,
+    ):
+        opening = line(typ="channel", rid="c", prc="fill", prm=1)
+        peer.send_bytes(opening + line(typ="send", rid="c", prc="fill", val=5))
+        assert await peer.read() == {**INVALID, "rid": "c"}
+
+
+async def test_busy_server_does_not_show_which_streams_exist(socket_path: Path) -> None:
+    async def wait(number: int) -> int:
+        begun.set()
+        return await asyncio.Event().wait() and number
+
+    begun = asyncio.Event()
+    rules: dict[str, Any] = {"ask": "everybody", "*": lambda _: False}
+    limits = enkaku.Limits(handlers=1)
+    async with (
+        enkaku.serve_unix(Serving(ask=wait, watch=count), socket_path, access=rules, limits=limits),
+        raw_client(socket_path) as peer,
+    ):
+        peer.send(typ="request", rid="a", prc="ask", prm=1)
+        await soon(begun)
+        for prc in ("watch", "no/such"):
+            peer.send(typ="stream", rid=prc, prc=prc, prm=1)
+            assert await peer.read() == denied(prc)
+
+
+async def test_rule_that_ignores_its_cancellation_admits_nothing(socket_path: Path) -> None:
+    asked, handled = asyncio.Event(), list[int]()
+
+    async def stubborn(_: enkaku.Call) -> bool:
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return True
+
+    async def method(number: int) -> int:
+        handled.append(number)
+        return number
+
+    async with (
+        enkaku.serve_unix(Serving(ask=method), socket_path, access={"ask": stubborn}) as server,
+        raw_client(socket_path) as peer,
+    ):
+        peer.send(typ="request", rid="a", prc="ask", prm=1)
+        await soon(asked)
+        peer.send(typ="abort", rid="a", rsn="no more")
+        await until(lambda: not server.connections[0].calls)
+    assert not handled
+
+
 async def test_slow_rule_holds_up_its_own_call_alone(socket_path: Path) -> None:
     decide = asyncio.Event()
 
@@ -289,11 +405,14 @@ async def test_slow_rule_is_bound_by_the_deadline(socket_path: Path) -> None:
             await connection.request(ASK, 1, timeout=0.05)
 
 
+@pytest.mark.parametrize(
+    "error", [ValueError("secret db error"), asyncio.CancelledError(), enkaku.CallClosed("x")]
+)
 async def test_failing_rule_denies_and_is_logged(
-    socket_path: Path, caplog: pytest.LogCaptureFixture
+    socket_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     def fails(_: enkaku.Call) -> bool:
-        raise ValueError("secret db error")
+        raise error
 
     async with (
         enkaku.serve_unix(Serving(ask=double), socket_path, access={"*": fails}),
@@ -375,6 +494,113 @@ async def test_rules_of_methods_and_names_both_decide(
     assert found == allowed
 
 
+async def of_method(_: object, number: int) -> int:
+    return number
+
+
+def fresh() -> Any:
+    """Return a function that nothing else has, since a rule marks it."""
+
+    async def method(number: int) -> int:
+        return number
+
+    return method
+
+
+def plainly(method: Any) -> Any:
+    """Decorate without functools.wraps, so that nothing of the method is left."""
+
+    async def wrapper(*arguments: Any) -> Any:
+        return await method(*arguments)
+
+    return wrapper
+
+
+class Nobody(Guarded):
+    """Its rule is empty, and that of the method which it overrides is not."""
+
+    @enkaku.allow(frozenset[str]())
+    async def ask(self, number: int) -> int:
+        return number
+
+
+class Inheriting(Nobody):
+    async def ask(self, number: int) -> int:
+        return number
+
+
+class Partial(Nobody):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (enkaku.Route.request(ASK, partial(self.ask)),)
+
+
+class OfInstance(Nobody):
+    def __init__(self) -> None:
+        vars(self)["ask"] = double
+
+
+def overriding(base: type[enkaku.Handler], **methods: object) -> type[enkaku.Handler]:
+    return type("Overriding", (base,), methods)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        pytest.param(Nobody, id="itself"),
+        pytest.param(Inheriting, id="overridden"),
+        pytest.param(Partial, id="partial"),
+        pytest.param(OfInstance, id="of the instance"),
+        pytest.param(overriding(Nobody, ask=of_method), id="renamed"),
+        pytest.param(overriding(Nobody, ask=plainly(of_method)), id="decorated"),
+        pytest.param(overriding(Nobody, ask=staticmethod(double)), id="static"),
+        pytest.param(overriding(Nobody, ask=classmethod(of_method)), id="of the class"),
+        pytest.param(overriding(Nobody, ask=partialmethod(of_method)), id="partial method"),
+        pytest.param(
+            overriding(Guarded, ask=enkaku.allow(frozenset[str]())(staticmethod(fresh()))),
+            id="static with a rule",
+        ),
+    ],
+)
+async def test_rule_of_method_holds_however_it_is_overridden(
+    socket_path: Path, handler: type[enkaku.Handler]
+) -> None:
+    served = enkaku.prefixed("a/", enkaku.compose(handler()))
+    async with (
+        enkaku.serve_unix(served, socket_path, access={"*": "everybody"}),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "a/ask", prm=1) == denied("a")
+
+
+class Bypassing(Guarded):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        async def method(text: str) -> str:
+            return await self.echo(text)
+
+        return (enkaku.Route.request(ECHO, method),)
+
+
+@pytest.mark.parametrize(
+    ("handler", "problem"),
+    [
+        (overriding(Guarded, ask=of_method, echo=of_method), "different rules"),
+        (Bypassing, "serves no procedure"),
+    ],
+)
+async def test_rule_of_method_that_would_be_lost_is_refused(
+    socket_path: Path, handler: type[enkaku.Handler], problem: str
+) -> None:
+    with pytest.raises(enkaku.UsageError, match=problem):
+        async with enkaku.serve_unix(handler(), socket_path):
+            pass
+
+
+@pytest.mark.parametrize("target", [Guarded, Guarded().void])
+def test_allow_rejects_what_is_no_method_of_a_class(target: Any) -> None:
+    with pytest.raises(enkaku.UsageError, match="at a method in the class"):
+        enkaku.allow("everybody")(target)
+
+
 class Tokens:
     """Knows one token."""
 
@@ -431,6 +657,45 @@ async def test_authenticator_gives_ids_of_its_own_form(
     assert "must begin with 'key:'" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "found", [5, True, "key:alice", enkaku.Identity("key:alice", "key", expires=float("nan"))]
+)
+async def test_authenticator_that_returns_no_valid_identity_denies(
+    socket_path: Path, found: Any
+) -> None:
+    class Wrong:
+        async def authenticate(self, proof: enkaku.Proof) -> enkaku.Identity | None:
+            return found  # type: ignore[no-any-return] # that is what is tried
+
+    authenticators: Any = {"key": Wrong()}
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, authenticators=authenticators),
+        raw_client(socket_path) as peer,
+    ):
+        assert (await ask(peer, "ask", prm=1))["code"] == "EK02"
+
+
+@pytest.mark.parametrize("subject", ["unix:0", "did:key:z6Mk", "alice", "keyalice"])
+async def test_authenticator_gives_subjects_of_its_own_form(
+    socket_path: Path, subject: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Forging:
+        async def authenticate(self, proof: enkaku.Proof) -> enkaku.Identity | None:
+            return enkaku.Identity("key:alice", "key", subject=subject)
+
+    async with (
+        enkaku.serve_unix(
+            Serving(ask=double),
+            socket_path,
+            authenticators={"key": Forging()},
+            access={"ask": {subject}},
+        ),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "ask", prm=1) == denied("a")
+    assert "must begin with 'key:'" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["unix", "tls", "did", "", "Key", "a:b", "a b"])
 async def test_authenticator_with_reserved_name_is_refused(socket_path: Path, name: str) -> None:
     with pytest.raises(enkaku.UsageError, match="authenticators"):
@@ -467,6 +732,7 @@ async def test_rate_limit_rejects_with_time_to_wait(socket_path: Path, kind: str
         ({"access": {"a*": "everybody"}}, "whole last part"),
         ({"access": {"a": "someone"}}, "must be 'everybody'"),
         ({"access": {"a": 5}}, "must be 'everybody'"),
+        ({"access": {}}, "no rule"),
         ({"identity": "did:key:z6Mk"}, "identity"),
         ({"unsigned": "if identified"}, "identity"),
         ({"rate_limits": (1, 2)}, "rate_limits"),

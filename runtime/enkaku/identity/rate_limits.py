@@ -76,6 +76,13 @@ class RateLimiter:
             self._shared_full_at = full_at
         return 0.0
 
+    def give_back(self, identity: str) -> None:
+        """Return the token that ``take`` has just taken, since what was to be counted does not come from this identity."""
+        if identity in self._full_at:
+            self._full_at[identity] -= self._interval
+        else:
+            self._shared_full_at -= self._interval
+
     def _forget_full(self, now: float) -> None:
         """Remove buckets that are full, beginning with the least recently used: two at a time, so that it never takes long."""
         for _ in range(2):

@@ -1,8 +1,13 @@
 """``@allow``: an access rule at the method that serves a procedure."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, ParamSpec, TypeVar, cast
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial, partialmethod
+from inspect import getattr_static
+from types import MethodType
+from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
+from enkaku.errors import UsageError
 from enkaku.identity.access import AccessRules
 from enkaku.options import AccessRule, Predicate
 
@@ -13,6 +18,18 @@ __all__ = ["allow", "method_rules"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _RULE: Final = "__enkaku_allow__"
+
+
+class _Bound(Protocol):
+    """A method of an object or a class, or a static one."""
+
+    __func__: object
+
+
+class _Partial(Protocol):
+    """A function of which some arguments are given."""
+
+    func: object
 
 
 def allow(
@@ -32,15 +49,22 @@ def allow(
     AccessRules[Predicate]({"*": who})  # which checks it
 
     def mark(method: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
-        setattr(method, _RULE, who)
+        if isinstance(method, type | MethodType):
+            raise UsageError(f"allow: put it at a method in the class of a handler; got {method!r}")
+        setattr(_layers(method)[-1], _RULE, who)  # of a static method, it is what a route gets
         return method
 
     return mark
 
 
 def method_rules(routes: Mapping[str, Route]) -> dict[str, AccessRules[Predicate]]:
-    """Return the rules at the methods of a handler, by the names of their procedures."""
-    found = {name: _rule_at(route.method) for name, route in routes.items()}
+    """Return the rules at the methods of a handler, by the names of their procedures.
+
+    Raises:
+        UsageError: A rule would protect nothing, or a method would have two.
+    """
+    found = {name: _rule_of(route) for name, route in routes.items()}
+    _require_used(list(routes.values()))
     return {
         name: AccessRules[Predicate]({"*": rule})
         for name, rule in found.items()
@@ -48,11 +72,72 @@ def method_rules(routes: Mapping[str, Route]) -> dict[str, AccessRules[Predicate
     }
 
 
-def _rule_at(method: object) -> AccessRule | None:
-    """Return the rule of a method, or else of the nearest one that it overrides."""
-    rule: object = getattr(method, _RULE, None)
-    if rule is None:
-        name = getattr(method, "__name__", "")
-        for each in type(getattr(method, "__self__", None)).__mro__:
-            rule = rule or getattr(vars(each).get(name), _RULE, None)
-    return cast("AccessRule | None", rule)
+def _rule_of(route: Route) -> AccessRule | None:
+    """Return the rule of the method of a route, or else of the nearest one that it overrides."""
+    rule = _marked(route.method)
+    if rule is not None:
+        return rule
+    places = _places(getattr(route.method, "__self__", route.owner))
+    names = _names_of(route.method, places)
+    rules: list[AccessRule] = []
+    for name in names:
+        overridden = (_marked(each[name]) for each in places if name in each)
+        rules += [each for each in overridden if each is not None][:1]
+    if any(each != rules[0] for each in rules):
+        raise UsageError(
+            f"allow: {route.procedure.name} is served by a method with several names ({', '.join(sorted(names))}), "
+            "which overrides methods with different rules; give it a rule of its own"
+        )
+    return rules[0] if rules else None
+
+
+def _require_used(routes: Collection[Route]) -> None:
+    """Raise UsageError if a function that is no method serves a procedure, while a method with a rule serves none."""
+    used = {id(layer) for route in routes for layer in _layers(route.method)}
+    for route in routes:
+        places = _places(route.owner)
+        if _names_of(route.method, places) or hasattr(route.method, "__self__"):
+            continue
+        for name, value in ChainMap(*map(dict, places)).items():
+            if _marked(value) is not None and id(_layers(value)[-1]) not in used:
+                raise UsageError(
+                    f"allow: {type(route.owner).__name__}.{name} has a rule, but serves no procedure, and {route.procedure.name} is "
+                    "served by a function without one; pass the method itself to its route"
+                )
+
+
+def _places(holder: object) -> list[Mapping[str, object]]:
+    """Return where the attributes of an object are, the nearest first."""
+    if isinstance(holder, type):
+        return [*map(vars, holder.__mro__)]
+    return [getattr(holder, "__dict__", {}), *map(vars, type(holder).__mro__)]
+
+
+def _names_of(method: object, places: Iterable[Mapping[str, object]]) -> set[str]:
+    """Return under which names a method is found."""
+    function = _layers(method)[-1]
+    return {
+        name for each in places for name, value in each.items() if _layers(value)[-1] is function
+    }
+
+
+def _layers(method: object) -> list[object]:
+    """Return a method, and the functions inside it if it is bound, static, of a class, or partial; the innermost is the last."""
+    layers = [method]
+    while True:
+        outer = layers[-1]
+        if isinstance(outer, MethodType | staticmethod | classmethod):
+            layers.append(cast(_Bound, outer).__func__)
+        elif isinstance(outer, partial | partialmethod):
+            layers.append(cast(_Partial, outer).func)
+        else:
+            return layers
+
+
+def _marked(method: object) -> AccessRule | None:
+    """Return the rule that a method itself has."""
+    for layer in _layers(method):
+        rule: object = getattr_static(layer, _RULE, None)
+        if rule is not None:
+            return cast(AccessRule, rule)
+    return None

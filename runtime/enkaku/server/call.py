@@ -169,7 +169,9 @@ class ServerCall(Call):
     needs_login: bool = False
     """Whether it is admitted by the login of its connection, so that it ends with that."""
     admission: "Callable[[ServerCall], Awaitable[None]] | None" = None
-    """Waits until it is admitted, if that takes a while."""
+    """Waits until it is admitted, if that takes a while; None once it is."""
+    on_admitted: Callable[[], None] | None = None
+    """Tells the client an error of the call once it is admitted: before, that would show that there is such a procedure."""
 
     def __init__(
         self,

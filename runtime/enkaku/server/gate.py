@@ -9,6 +9,7 @@ a shared store of replay protection may wait. Then the call is opened first, and
 only this call waits, and its items, its end, its deadline and its limits are those of any call.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -17,7 +18,8 @@ from dataclasses import dataclass, replace
 from inspect import isawaitable
 from itertools import count
 from types import MappingProxyType, TracebackType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec.structs import replace as replace_claims
@@ -47,10 +49,14 @@ from .login import Login
 from .post import Post
 from .replies import CallRefused
 
+if TYPE_CHECKING:
+    from enkaku.identity.keys import KeyPair
+
 __all__ = ["Admission", "Gate", "GateStep", "make_gate"]
 
 logger: Final = logging.getLogger("enkaku.server")
 
+_guards: Final = WeakValueDictionary[tuple[int, str], ReplayGuard]()
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 _OURS: Final = frozenset({"did", "tls", "unix"})  # with which the ids of other proofs begin
 _SIGNED: Final = "did:key"
@@ -108,7 +114,9 @@ class Gate:
         limits = options.get("rate_limits") or RateLimits()
         self._by_identity: Final = _limiter(limits.per_identity)
         self._by_connection: Final = _limiter(limits.per_connection)
-        self._replays: Final = None if self.key is None else options.get("replays") or ReplayGuard()
+        self._replays: Final = (
+            None if self.key is None else options.get("replays") or _guard_of(self.key)
+        )
         clock = time.time if self._replays is None else self._replays.now
         self.clock: Final = clock
         self._delegations: Final = Delegations(clock=clock)
@@ -209,15 +217,17 @@ class Gate:
         if self._authenticators:
             return admission
         self.require_access(admission)
-        if admission.asks:
+        replays = None if signed is None else self._replays
+        if admission.asks or (replays is not None and replays.shared):
             return admission
         self._count(admission)
-        if signed is not None and self._replays is not None:
-            if self._replays.shared:
-                return admission
-            self._replays.admit_here(
-                signed, admission.origin, known=self._knows(admission.proven[0])
-            )
+        if signed is not None and replays is not None:
+            try:
+                known = self._knows(admission.proven[0])
+                replays.admit_here(signed, admission.origin, known=known)
+            except Rejected:
+                self._uncount(admission)
+                raise
         admission.granted = True
         return admission
 
@@ -284,8 +294,12 @@ class Gate:
     async def _admit_last(self, admission: "Admission") -> None:
         self._count(admission)
         if admission.signed is not None and self._replays is not None:
-            known = self._knows(admission.proven[0])
-            await self._replays.admit(admission.signed, admission.origin, known=known)
+            try:
+                known = self._knows(admission.proven[0])
+                await self._replays.admit(admission.signed, admission.origin, known=known)
+            except Rejected:
+                self._uncount(admission)
+                raise
 
     async def bearer_of(self, request: HttpRequest, connection: ConnectionInfo) -> str:
         """Return whom the headers of a POST prove, whatever it carries; ``""`` if they prove nobody.
@@ -355,18 +369,16 @@ class Gate:
     ) -> Identity | None:
         try:
             identity = await authenticator.authenticate(proof)
+            _require_own(name, identity)
         except AuthenticationFailed as error:
             raise Rejected(ErrorCode.ACCESS_DENIED.value, error.public) from error
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            _raise_if_cancelled(error)
             self._log(f"authenticator {name!r}", error)
             raise denied(ACCESS_DENIED) from error
         if identity is None:
             return None
-        if not identity.id.startswith(f"{name}:"):
-            problem = f"the identity must begin with '{name}:'"
-            self._log(f"authenticator {name!r}", UsageError(problem))
-            raise denied(ACCESS_DENIED)
-        if identity.expires is not None and identity.expires < self.clock():
+        if identity.expires is not None and not identity.expires >= self.clock():
             raise denied(EXPIRED)
         return identity if identity.method == name else replace(identity, method=name)
 
@@ -375,7 +387,8 @@ class Gate:
             answer: object = predicate(call)
             if isawaitable(answer):
                 answer = await answer
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            _raise_if_cancelled(error)
             self._log(f"access: the rule of {call.procedure.name!r}", error)
             raise denied(ACCESS_DENIED) from error
         return answer is True
@@ -385,7 +398,13 @@ class Gate:
         if identity is not None:
             _take(self._by_identity, identity.id)
 
-    def _log(self, what: str, error: Exception) -> None:
+    def _uncount(self, admission: "Admission") -> None:
+        """Do not count a replay against the rate limit of who has signed it: it may come from anybody."""
+        identity = next(iter(admission.identities), None)
+        if identity is not None and self._by_identity is not None:
+            self._by_identity.give_back(identity.id)
+
+    def _log(self, what: str, error: BaseException) -> None:
         hide_values(error)
         self.observers.log.log(
             logger, logging.ERROR, f"{what} failed", "%s failed", what, error=error
@@ -479,8 +498,14 @@ class GateStep:
 
     async def __aenter__(self) -> None:
         call = self._call
-        if isinstance(call, ServerCall) and call.admission is not None:
-            await call.admission(call)
+        if not isinstance(call, ServerCall) or call.admission is None:
+            return
+        await call.admission(call)
+        call.admission = None
+        if call.on_admitted is not None:
+            call.on_admitted()
+        if call.cancelled:  # just now, or a function of the program has suppressed it
+            raise asyncio.CancelledError
 
     async def __aexit__(
         self,
@@ -518,6 +543,23 @@ def is_unsigned(raw: bytes) -> bool:
         return False
 
 
+def _raise_if_cancelled(error: BaseException) -> None:
+    """Raise a cancellation of the call itself, and not one that a function of the program has met."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+        raise error
+
+
+def _require_own(name: str, identity: object) -> None:
+    """Raise UsageError unless what an authenticator has returned is an identity that it may return, or None."""
+    if identity is None:
+        return
+    if not isinstance(identity, Identity):
+        raise UsageError(f"it must return an Identity or None; got a {type(identity).__name__}")
+    if not all(each.startswith(f"{name}:") for each in (identity.id, identity.subject)):
+        raise UsageError(f"the identity, and its subject, must begin with '{name}:'")
+
+
 def _require_authenticator(name: str, authenticator: object) -> None:
     if _NAME.fullmatch(name) is None or name in _OURS:
         raise UsageError(
@@ -528,6 +570,15 @@ def _require_authenticator(name: str, authenticator: object) -> None:
         raise UsageError(
             f"authenticators: {name!r} must have a method authenticate(proof); got {authenticator!r}"
         )
+
+
+def _guard_of(key: "KeyPair") -> ReplayGuard:
+    """Return what the servers of a key share that are in one event loop, so that a message is accepted by one of them."""
+    name = (id(asyncio.get_running_loop()), key.did)
+    guard = _guards.get(name)
+    if guard is None:
+        guard = _guards[name] = ReplayGuard()
+    return guard
 
 
 def _limiter(limit: tuple[float, int] | None) -> RateLimiter | None:

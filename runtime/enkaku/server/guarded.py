@@ -7,6 +7,7 @@ Only a stream's acceptance, which tells the client that the call exists, waits a
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from msgspec import UNSET
@@ -16,13 +17,14 @@ from enkaku.calls.deadlines import due_after
 from enkaku.calls.info import ConnectionInfo
 from enkaku.calls.logins import LOGIN, LOGIN_REQUEST, LoginReply, describe_login
 from enkaku.errors import DecodeError, InvalidMessage, Rejected
+from enkaku.flow.send_window import Window
 from enkaku.identity.messages import SignedClaims, SignedMessage, Verification
 from enkaku.identity.proofs import ACCESS_DENIED
 from enkaku.identity.tokens import EXPIRED, INVALID_SIGNATURE, denied
 from enkaku.procedures import Channel, Procedure, Request, Stream
 from enkaku.transports.base import Oversized, Transport
 from enkaku.transports.request import HttpRequest
-from enkaku.wire.error_codes import INVALID, ErrorCode, ErrorReply
+from enkaku.wire.error_codes import FAILED, INVALID, ErrorCode, ErrorReply
 from enkaku.wire.messages import (
     ALIVE,
     BOM,
@@ -140,7 +142,7 @@ class GuardedSession(Session):
             transport, policy, on_call_end=on_call_end, on_end=on_end, info=info, posts=posts
         )
         self._gate: Final = gate
-        self._bucket: Final = gate.next_bucket() if posts is None else f"address {posts.host}"
+        self._bucket: Final = _address_of(transport) or gate.next_bucket()
         self._signed: SignedClaims | None = None  # the message that is being handled
         self._verification: Verification | None = None  # of a large message that is handled next
         self._admission: Admission | None = None  # of the call that it opens
@@ -373,28 +375,34 @@ class GuardedSession(Session):
             return
         self._admission = None  # else it would wait to be admitted
         size = metadata_size(asked.metadata)  # which nobody else gets
-        self._start_reserved(message.rid, route, LOGIN_REQUEST, header, size)
+        self._start_reserved(message, route, LOGIN_REQUEST, header, size)
 
     def _start_reserved(
         self,
-        rid: str,
+        message: CallMessage,
         route: Route,
         procedure: Procedure,
         header: Header,
         size: int,
     ) -> None:
-        """Start a request that the runtime itself serves, and that ``capacity`` has counted.
+        """Start a call that the runtime itself serves, and that ``capacity`` has counted.
 
         Args:
-            rid: Its id.
+            message: The message that opens it.
             route: What serves it.
             procedure: What observers and access rules see of it.
             header: The header of its message.
             size: How many bytes of memory its metadata takes.
         """
         ttl, now = header.ttl, time.monotonic()
-        due = due_after(now, self._limits.request_time, None if ttl is UNSET else ttl / 1000)
-        call = ServerCall(procedure, self._context, now, due, rid)
+        is_request = type(message) is OpenRequest
+        longest = self._limits.request_time if is_request else None
+        due = due_after(now, longest, None if ttl is UNSET else ttl / 1000)
+        call = (
+            ServerCall(procedure, self._context, now, due, message.rid)
+            if is_request  # others need no free handler
+            else StreamCall(procedure, self._context, now, due, message.rid, Window(None))
+        )
         call.reserved = True
         call.memory = CALL_SIZE + size
         self._capacity.hold(call.memory)
@@ -486,6 +494,18 @@ class GuardedSession(Session):
 
         self._refuse_later(message, self._routes[message.prc].procedure, reply)
 
+    def _refuse_failed(self, message: CallMessage) -> None:
+        if self._waits():
+            self._refuse_later(message, self._routes[message.prc].procedure, lambda: FAILED)
+        else:
+            super()._refuse_failed(message)
+
+    def _refuse_item(self, call: StreamCall, error: DecodeError) -> None:
+        _say(call, partial(super()._refuse_item, call, error))
+
+    def _fail(self, call: ServerCall, reply: ErrorReply) -> None:
+        _say(call, partial(super()._fail, call, reply))
+
     def _waits(self) -> bool:
         return self._admission is not None and not self._admission.granted
 
@@ -508,7 +528,7 @@ class GuardedSession(Session):
 
         size = 0 if self._admission is None else metadata_size(self._admission.metadata)
         route = Route.request(_UNKNOWN, refuse)
-        self._start_reserved(message.rid, route, procedure, self._header, size)
+        self._start_reserved(message, route, procedure, self._header, size)
 
     def _send(self, message: Send, size: int) -> None:
         if self._is_of_opener("send", message.rid):
@@ -542,6 +562,23 @@ class GuardedSession(Session):
                 self._fail(call, _reply_of(error))  # its opener would wait for ever
             return False
         return True
+
+
+def _address_of(transport: Transport) -> str:
+    """Return a name of the address of a client over HTTP, whose sessions are no connections; else ``""``."""
+    request = transport.request
+    if request is None or request.scope.get("type") != "http":
+        return ""  # also of a WebSocket
+    client = request.client
+    return "address" if client is None else f"address {client[0]}"
+
+
+def _say(call: ServerCall, error: Callable[[], None]) -> None:
+    """Tell the client of a call what is wrong with it, once it is admitted; the first error is its last."""
+    if call.admission is None:
+        error()
+    elif call.on_admitted is None:
+        call.on_admitted = error
 
 
 def _reply_of(error: Rejected) -> ErrorReply:

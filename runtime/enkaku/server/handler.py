@@ -136,6 +136,9 @@ class Route:
     served by a method without that parameter.
     """
 
+    owner: "Handler | None" = None
+    """The handler that has the route. Set by ``routes_of``."""
+
     def __init__(
         self,
         procedure: Procedure,
@@ -303,6 +306,7 @@ def routes_of(handler: Handler) -> dict[str, Route]:
     routes: dict[str, Route] = {}
     for route in handler.__routes__():
         name = route.procedure.name
+        route.owner = route.owner or handler  # which may be a part of this one
         first = routes.setdefault(name, route)
         if first is not route:
             methods = " and ".join(_method_name(each.method) for each in (first, route))

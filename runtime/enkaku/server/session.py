@@ -637,7 +637,7 @@ class Session:
         except Exception as error:  # noqa: BLE001 # of the program's own types
             self._capacity.release()
             self._replies.failure(message.prc, "reading its param", error)
-            self._replies.send(message.rid, FAILED)
+            self._refuse_failed(message)
             return
         now = self._lifecycle.last_active = time.monotonic()
         due = None if header.ttl is UNSET else now + header.ttl / 1000
@@ -668,6 +668,12 @@ class Session:
 
     def _refuse_value(self, message: CallMessage, error: DecodeError) -> None:
         self._replies.value(message.rid, error)
+
+    def _refuse_failed(self, message: CallMessage) -> None:
+        self._replies.send(message.rid, FAILED)
+
+    def _refuse_item(self, call: StreamCall, error: DecodeError) -> None:
+        self._replies.value(call.rid, error)
 
     def _make_stream(
         self, rid: str, route: Route, header: Header, now: float, due: float | None
@@ -777,7 +783,7 @@ class Session:
             self._capacity.hold(memory)
             call.inbox.put((((item, memory), size),), size)
         except DecodeError as error:
-            self._replies.value(message.rid, error)
+            self._refuse_item(call, error)
         except InboxOverflow as error:
             self._replies.overload(call.procedure.name, str(error))
             self._fail(call, _OVERFLOW)
