@@ -226,6 +226,12 @@ def require_strings(name: str, values: object) -> None:
             raise UsageError(f"{name}: names and values must be strings; got {kinds}")
 
 
+def require_mapping(name: str, value: object, what: str) -> None:
+    """Raise UsageError unless a value is a mapping; ``what`` says of what."""
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} must map {what}; got a {type(value).__name__}")
+
+
 def require_bytes(name: str, value: object) -> None:
     """Raise UsageError unless a value is ``bytes``, or a ``bytearray``."""
     if not isinstance(value, bytes | bytearray):

@@ -193,7 +193,10 @@ class RateLimits(KeywordOptions):
                 continue
             if not isinstance(limit, tuple) or len(cast(tuple[object, ...], limit)) != 2:
                 raise UsageError(f"RateLimits: {name} must be (rate, burst); got {limit!r}")
-            RateLimiter(*cast(tuple[float, int], limit))  # which checks the numbers
+            try:
+                RateLimiter(*cast(tuple[float, int], limit))  # which checks the numbers
+            except UsageError as error:
+                raise UsageError(f"RateLimits: {name}: {error}") from None
 
 
 Predicate: TypeAlias = Callable[[Call], bool | Awaitable[bool]]

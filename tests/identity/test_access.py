@@ -112,7 +112,9 @@ def test_rules_other_pattern_raises_usage_error(pattern: str) -> None:
         ),
         ({"*": True}, "got True"),
         ({"*": None}, "got None"),
-        ({"*": {1}}, "access: an identity of '\\*' must be a string; got 1"),
+        ({"*": {1}}, "access: the rule of '\\*': an identity must be a string; got 1"),
+        ({"*": "unix:0"}, "got 'unix:0': write {'unix:0'}"),
+        ([("*", "everybody")], "access must map patterns of procedures to rules; got a list"),
     ],
 )
 def test_rules_other_rule_raises_usage_error(rules: Any, problem: str) -> None:

@@ -46,7 +46,7 @@ def test_key_make_writes_key_and_prints_name(alg: str, tmp_path: Path) -> None:
         (["key", "make", "alice.pem"], "alice.pem: File exists\n"),
         (["key", "make", "missing/key.pem"], "missing/key.pem: No such file or directory\n"),
         (["key", "show", "missing.pem"], "missing.pem: No such file or directory\n"),
-        (["key", "show", "bob.token"], "bob.token: other users may access the private key, its mode is 0644: run chmod 600 bob.token\n"),
+        (["key", "show", "bob.token"], "bob.token: not a private key in PEM\n"),
         (["token", "show", "missing.token"], "missing.token: No such file or directory\n"),
         (["token", "show", "empty"], "empty: there is no token in it\n"),
         (["token", "show", "alice.pem"], "alice.pem: not a token\n"),

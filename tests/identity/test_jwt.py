@@ -415,6 +415,18 @@ def test_key_not_public_pem_is_usage_error(keys: str | bytes) -> None:
         authenticator(keys)
 
 
+def test_keys_url_is_usage_error() -> None:
+    with pytest.raises(
+        enkaku.UsageError, match="an async function that fetches a JWK Set; got a URL"
+    ):
+        authenticator("https://login.example/jwks.json")
+
+
+def test_audience_none_is_usage_error() -> None:
+    with pytest.raises(enkaku.UsageError, match="must be a string, or a list of strings; got None"):
+        authenticator(audience=None)
+
+
 @pytest.mark.parametrize("keys", [{}, {"keys": {}}, {"keys": []}, {"keys": "abc"}, 5, []])
 def test_key_set_malformed_is_usage_error(keys: Any) -> None:
     with pytest.raises(enkaku.UsageError, match="JwtAuthenticator: keys"):

@@ -100,12 +100,13 @@ def _pem(key: object, password: bytes | None = None) -> bytes:
     ("pem", "problem"),
     [
         (b"", "not a private key in PEM"),
+        (ALICE.did.encode(), "not a private key in PEM"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a private key"),
         (_pem(Ed25519PrivateKey.generate(), b"word"), "the private key is encrypted"),
         (_pem(rsa.generate_private_key(65537, 2048)), "must be of Ed25519 or P-256"),
         (_pem(ec.generate_private_key(ec.SECP384R1())), "must be of Ed25519 or P-256"),
     ],
-    ids=["empty", "cut", "encrypted", "RSA", "P-384"],
+    ids=["empty", "name", "cut", "encrypted", "RSA", "P-384"],
 )
 def test_load_other_file_raises_usage_error(pem: bytes, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "key.pem"

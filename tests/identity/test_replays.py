@@ -316,7 +316,7 @@ def test_admit_any_number_of_numbered_messages() -> None:
     assert guarded.guard.remembered == 1
 
 
-def test_admit_series_is_remembered_until_its_last_message_is_stale() -> None:
+def test_admit_series_is_remembered_while_its_last_is_valid() -> None:
     guarded = Guarded()
     for second in range(0, 300, 10):
         guarded.clock.now = NOW + second

@@ -220,7 +220,9 @@ async def test_replay_memory_that_is_full_admits_nothing() -> None:
         assert len(server.seen) == 3
 
 
-@pytest.mark.parametrize("rules", [None, {"*": "everybody"}, {"a": {"x"}, "math/*": "everybody"}])
+@pytest.mark.parametrize(
+    "rules", [None, {"*": "everybody"}, {"chat": {"unix:1"}, "math/*": "everybody"}]
+)
 async def test_server_open_to_all_says_so(rules: Any, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(rules, CLOCK):
         logged = [record.message for record in caplog.records if record.name == "enkaku.server"]

@@ -188,7 +188,14 @@ async def test_denied_event_does_not_reach_its_handler(socket_path: Path) -> Non
     async def ping() -> None:
         told.append(None)
 
-    for rules in ({"void": "everybody"}, {"void": "everybody", "ping": lambda _: False}):
+    rules: dict[str, Any]
+    for rules, reason in (
+        ({"void": "everybody"}, f"no access rule allows {ME}"),
+        (
+            {"void": "everybody", "ping": lambda _: False},
+            f"the rule of 'ping' does not allow {ME}",
+        ),
+    ):
         denials = Denials()
         async with (
             enkaku.serve_unix(Serving(ping=ping), socket_path, access=rules, observers=[denials]),
@@ -197,7 +204,7 @@ async def test_denied_event_does_not_reach_its_handler(socket_path: Path) -> Non
             await connection.event(PING, None)
             await connection.request(VOID, None)
             await until(partial(any, denials.seen))
-        assert denials.seen == [("ping", "Access denied")]
+        assert denials.seen == [("ping", reason)]
     assert not told
 
 
@@ -636,7 +643,10 @@ async def test_authenticator_identifies_by_metadata(socket_path: Path) -> None:
             await connection.request(ASK, 2, metadata={"token": "guess"})
         with pytest.raises(enkaku.CallError, match="Access denied"):
             await connection.request(ASK, 2)
-    assert denials.seen == [("ask", "a token of 5 characters is wrong"), ("ask", "Access denied")]
+    assert denials.seen == [
+        ("ask", "a token of 5 characters is wrong"),
+        ("ask", f"the rule of 'ask' does not allow {ME}"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -688,12 +698,28 @@ async def test_authenticator_gives_subjects_of_its_own_form(
             Serving(ask=double),
             socket_path,
             authenticators={"key": Forging()},
-            access={"ask": {subject}},
+            access={"ask": "identified"},
         ),
         raw_client(socket_path) as peer,
     ):
         assert await ask(peer, "ask", prm=1) == denied("a")
     assert "must begin with 'key:'" in caplog.text
+
+
+async def test_authenticator_returning_other_value_denies(
+    socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Careless:
+        async def authenticate(self, proof: enkaku.Proof) -> Any:
+            return "key:alice"
+
+    async with (
+        enkaku.serve_unix(Serving(ask=double), socket_path, authenticators={"key": Careless()}),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "ask", prm=1) == denied("a")
+    assert "must return an Identity or None; got a str" in caplog.text
+    assert "alice" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["unix", "tls", "did", "", "Key", "a:b", "a b"])
@@ -737,6 +763,16 @@ async def test_rate_limit_rejects_with_time_to_wait(socket_path: Path, kind: str
         ({"unsigned": "if identified"}, "identity"),
         ({"rate_limits": (1, 2)}, "rate_limits"),
         ({"authenticators": {"key": object()}}, "authenticate"),
+        (
+            {"authenticators": [object()]},
+            "authenticators must map names to authenticators; got a list",
+        ),
+        ({"access": ["a"]}, "access must map patterns of procedures to rules; got a list"),
+        ({"access": {"a": {"root"}}}, "must begin with its proof.*; got 'root'"),
+        ({"access": {"a": {"unix:root"}}}, "must be the number of a user.*; got 'unix:root'"),
+        ({"access": {"a": {"tls:sha256:AB:CD"}}}, "in lower case and without colons; got"),
+        ({"access": {"a": {"tls:" + "a" * 64}}}, "must be 'tls:sha256:' and 64"),
+        ({"access": {"a": {"did:web:a.example"}}}, "must be the name of a key"),
     ],
 )
 async def test_server_rejects_invalid_options(
@@ -749,7 +785,7 @@ async def test_server_rejects_invalid_options(
 
 @pytest.mark.parametrize("limit", [(0, 1), (1, 0), (float("inf"), 1), (1,), 5])
 def test_rate_limits_reject_other_values(limit: Any) -> None:
-    with pytest.raises(enkaku.UsageError):
+    with pytest.raises(enkaku.UsageError, match=r"^RateLimits: per_identity"):
         enkaku.RateLimits(per_identity=limit)
 
 
@@ -761,6 +797,79 @@ async def test_server_says_that_everybody_may_call(
 ) -> None:
     async with enkaku.serve_unix(Serving(), socket_path, access=access):
         assert ("everybody may call *" in caplog.text) is warned
+
+
+@pytest.mark.parametrize(
+    ("pattern", "warning"),
+    [
+        ("asc", "the handler serves no procedure 'asc': did you mean 'ask'?"),
+        ("zzz/*", "the handler serves no procedure 'zzz/*'"),
+        ("ask", None),
+        ("ask/*", None),
+        ("*", None),
+        ("enkaku:*", None),
+    ],
+)
+async def test_server_warns_of_pattern_without_procedure(
+    socket_path: Path, pattern: str, warning: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with enkaku.serve_unix(Serving(ask=double), socket_path, access={pattern: {ME}}):
+        messages = [record.getMessage() for record in caplog.records]
+    assert messages == ([] if warning is None else [f"access: {warning}"])
+
+
+@pytest.mark.parametrize(
+    ("identity", "option"),
+    [
+        ("did:key:z6Mk", "identity"),
+        ("jwt:https://login.example#alice", "authenticators={'jwt': ...}"),
+        ("key:alice", None),
+        (ME, None),
+    ],
+)
+async def test_server_warns_of_identity_without_proof(
+    socket_path: Path, identity: str, option: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with enkaku.serve_unix(
+        Serving(ask=double),
+        socket_path,
+        access={"ask": {identity}},
+        authenticators={"key": Tokens()},
+    ):
+        messages = [record.getMessage() for record in caplog.records]
+    warning = f"access: no caller can be {identity} without the option {option}"
+    assert messages == ([] if option is None else [warning])
+
+
+async def test_pattern_of_method_that_denies_is_reported(socket_path: Path) -> None:
+    denials = Denials()
+    async with (
+        enkaku.serve_unix(Guarded(), socket_path, observers=[denials]),
+        raw_client(socket_path) as peer,
+    ):
+        assert await ask(peer, "echo", prm="x") == denied("a")
+    assert denials.seen == [("echo", f"the rule at its method does not allow {ME}")]
+
+
+def test_allow_without_rule_raises_usage_error() -> None:
+    async def ask(self: object, number: int) -> int:
+        return number
+
+    allow: Any = enkaku.allow
+    with pytest.raises(enkaku.UsageError, match=r"@allow needs a rule, .* got the method ask"):
+        allow(ask)
+    with pytest.raises(enkaku.UsageError, match=r"@allow: the rule must be .*; got 'admins'"):
+        allow("admins")
+
+
+async def test_rule_of_method_with_wrong_identity_is_refused(socket_path: Path) -> None:
+    class Wrong(Guarded):
+        @enkaku.allow({"unix:root"})
+        async def void(self) -> None: ...
+
+    with pytest.raises(enkaku.UsageError, match="the number of a user"):
+        async with enkaku.serve_unix(Wrong(), socket_path):
+            pass
 
 
 async def test_ping_needs_no_right(socket_path: Path) -> None:

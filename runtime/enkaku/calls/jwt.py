@@ -178,7 +178,10 @@ def _require_issuer(issuer: object) -> None:
 
 def _audiences(audience: str | Collection[str]) -> frozenset[str]:
     audiences = (audience,) if isinstance(audience, str) else audience
-    require_list("JwtAuthenticator: audience", audiences)
+    if not isinstance(cast(object, audiences), Collection):
+        raise UsageError(
+            f"JwtAuthenticator: audience must be a string, or a list of strings; got {audience!r}"
+        )
     for each in audiences:
         require_text("JwtAuthenticator: an audience", each)
     if not audiences or "" in audiences:
@@ -190,6 +193,11 @@ def _keys(keys: object, timeout: float) -> Keys:
     if callable(keys):
         require_library()
         return FetchedKeys(cast(FetchKeys, keys), timeout)
+    if isinstance(keys, str) and "://" in keys:
+        raise UsageError(
+            "JwtAuthenticator: keys must be a JWK Set, a public key in PEM, or an async function that fetches a JWK Set; "
+            "got a URL"
+        )
     try:
         if isinstance(keys, str | bytes):
             return FixedKeys(KeySet.from_pem(keys))

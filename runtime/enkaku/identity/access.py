@@ -7,12 +7,12 @@ not be called. The ping is no procedure and has no rule: the server answers it b
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
-from enkaku._checks import require_text
+from enkaku._checks import require_mapping, require_text
 from enkaku.errors import UsageError
 
 from .patterns import covers, require_pattern, specificity
 
-__all__ = ["AccessRule", "AccessRules"]
+__all__ = ["AccessRule", "AccessRules", "require_rule"]
 
 Predicate = TypeVar("Predicate", bound=Callable[..., object])
 
@@ -34,15 +34,17 @@ class AccessRules(Generic[Predicate]):
     """
 
     def __init__(self, rules: Mapping[str, AccessRule[Predicate]]) -> None:
+        require_mapping("access", rules, "patterns of procedures to rules")
         checked = [(pattern, _checked(pattern, rule)) for pattern, rule in rules.items()]
         self._rules: Final = sorted(checked, key=lambda each: specificity(each[0]), reverse=True)
 
     def rule_of(self, procedure: str) -> AccessRule[Predicate] | None:
         """Return the rule of a procedure: that of the most specific pattern; None if no pattern matches it."""
-        for pattern, rule in self._rules:
-            if covers(pattern, procedure):
-                return rule
-        return None
+        return next((rule for pattern, rule in self._rules if covers(pattern, procedure)), None)
+
+    def pattern_of(self, procedure: str) -> str | None:
+        """Return the most specific pattern that matches a procedure; None if none does."""
+        return next((pattern for pattern, _ in self._rules if covers(pattern, procedure)), None)
 
     def predicate_of(self, procedure: str) -> Predicate | None:
         """Return the function that decides about a procedure; None if its rule is no function."""
@@ -89,27 +91,51 @@ class AccessRules(Generic[Predicate]):
         return any(callable(rule) for _, rule in self._rules)
 
     @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of the rules."""
+        return tuple(pattern for pattern, _ in self._rules)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The identities that the rules name."""
+        return tuple(
+            each
+            for _, rule in self._rules
+            if not callable(rule) and not isinstance(rule, str)
+            for each in rule
+        )
+
+    @property
     def open_patterns(self) -> tuple[str, ...]:
         """The patterns whose procedures everybody may call, for a warning when the server starts."""
         return tuple(pattern for pattern, rule in self._rules if rule == "everybody")
 
 
 def _checked(pattern: str, rule: AccessRule[Predicate]) -> AccessRule[Predicate]:
-    """Return a rule, if it and its pattern are valid; a set is copied, so that it can't change."""
+    """Return a rule, if it and its pattern are valid."""
     require_text("access: a pattern", pattern)
     try:
         require_pattern(pattern, strict=False)
     except ValueError as error:
         raise UsageError(f"access: {error}") from None
-    if callable(rule) or rule in _KEYWORDS:
+    return require_rule(f"access: the rule of {pattern!r}", rule)
+
+
+def require_rule(name: str, rule: AccessRule[Predicate]) -> AccessRule[Predicate]:
+    """Return a rule, if it is valid; a set is copied, so that it can't change.
+
+    Raises:
+        UsageError: It is not valid; ``name`` says which it is.
+    """
+    if callable(rule) or (isinstance(rule, str) and rule in _KEYWORDS):
         return rule
     if isinstance(rule, str) or not _is_collection(rule):
+        hint = f": write {{{rule!r}}}" if isinstance(rule, str) and ":" in rule else ""
         raise UsageError(
-            f"access: the rule of {pattern!r} must be 'everybody', 'identified', a set of identities or a function; "
-            f"got {rule!r}"
+            f"{name} must be 'everybody', 'identified', a set of identities or a function; got {rule!r}{hint}"
         )
     for each in rule:
-        require_text(f"access: an identity of {pattern!r}", each)
+        require_text(f"{name}: an identity", each)
     return frozenset(rule)
 
 

@@ -106,7 +106,7 @@ class KeySet:
             cast(Mapping[str, object], value).get("keys") if isinstance(value, Mapping) else None
         )
         if not isinstance(listed, list | tuple):
-            raise ValueError("not an object with a list of keys")  # noqa: TRY004 # of an issuer
+            raise ValueError("not a JWK Set: it has no list of keys")  # noqa: TRY004 # of an issuer
         jose = _jose()
         keys: list[VerifyingKey] = []
         problem = "there is none of a known kind"

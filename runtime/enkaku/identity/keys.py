@@ -24,6 +24,7 @@ __all__ = ["KeyPair", "public_key", "require_key_pair", "require_name"]
 
 _PREFIX: Final = "did:key:z"
 _CODECS: Final = {"EdDSA": b"\xed\x01", "ES256": b"\x80\x24"}
+_MARK: Final = b"PRIVATE KEY-----"
 _OTHERS_MAY: Final = S_IRWXG | S_IRWXO
 _SECRET: Final = 0o600
 
@@ -93,13 +94,13 @@ class KeyPair:
             MissingExtra: cryptography is not installed; ``pip install 'enkaku[identity]'`` installs it.
         """
         with Path(path).open("rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_uid == os.getuid() and status.st_mode & _OTHERS_MAY:
+            pem, status = file.read(), os.fstat(file.fileno())
+            if _MARK in pem and status.st_uid == os.getuid() and status.st_mode & _OTHERS_MAY:
                 raise UsageError(
                     f"{path}: other users may access the private key, its mode is {status.st_mode & 0o777:04o}: "
                     f"run chmod 600 {path}"
                 )
-            return cls._read(file.read(), str(path))
+            return cls._read(pem, str(path))
 
     @classmethod
     def _read(cls, pem: bytes, whose: str) -> "KeyPair":

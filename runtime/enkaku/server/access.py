@@ -1,23 +1,33 @@
 """``@allow``: an access rule at the method that serves a procedure."""
 
+import re
 from collections import ChainMap
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from functools import partial, partialmethod
 from inspect import getattr_static
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
 from enkaku.errors import UsageError
-from enkaku.identity.access import AccessRules
+from enkaku.identity.access import AccessRules, require_rule
 from enkaku.options import AccessRule, Predicate
 
 from .handler import Route
 
-__all__ = ["allow", "method_rules"]
+__all__ = ["allow", "method_rules", "require_ids", "unused_patterns"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _RULE: Final = "__enkaku_allow__"
+_FORMS: Final = {
+    "unix:": (re.compile(r"unix:[0-9]+"), "the number of a user, such as 'unix:1000'"),
+    "tls:": (
+        re.compile(r"tls:sha256:[0-9a-f]{64}"),
+        "'tls:sha256:' and 64 hexadecimal digits, in lower case and without colons",
+    ),
+    "did:": (re.compile(r"did:key:z\w+"), "the name of a key, such as 'did:key:z6Mk...'"),
+}
 
 
 class _Bound(Protocol):
@@ -46,7 +56,11 @@ def allow(
     Raises:
         UsageError: It is not a rule.
     """
-    AccessRules[Predicate]({"*": who})  # which checks it
+    if isinstance(who, FunctionType) and who.__code__.co_varnames[:1] == ("self",):
+        raise UsageError(
+            f"@allow needs a rule, such as @allow('identified'); got the method {who.__name__}"
+        )
+    require_rule("@allow: the rule", who)
 
     def mark(method: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
         if isinstance(method, type | MethodType):
@@ -141,3 +155,34 @@ def _marked(method: object) -> AccessRule | None:
         if rule is not None:
             return cast(AccessRule, rule)
     return None
+
+
+def require_ids(rules: AccessRules[Predicate]) -> None:
+    """Raise UsageError if rules name an identity that no caller can prove."""
+    for each in rules.identities:
+        kind = each.partition(":")[0] + ":"
+        form, says = _FORMS.get(kind, (None, ""))
+        if form is not None and form.fullmatch(each) is None:
+            raise UsageError(f"access: an identity with '{kind}' must be {says}; got {each!r}")
+        if ":" not in each:
+            raise UsageError(
+                "access: an identity must begin with its proof, such as 'unix:1000' or 'jwt:<issuer>#<sub>'; "
+                f"got {each!r}"
+            )
+
+
+def unused_patterns(rules: AccessRules[Predicate], procedures: Iterable[str]) -> dict[str, str]:
+    """Return the patterns that match no procedure, with the most similar procedure, or ``""``.
+
+    Patterns of Enkaku's own procedures are left out.
+    """
+    names = tuple(procedures)
+    matched = {"*", *names}
+    for name in names:
+        parts = name.split("/")
+        matched.update("/".join([*parts[:end], "*"]) for end in range(1, len(parts) + 1))
+    return {
+        pattern: next(iter(get_close_matches(pattern, names, 1)), "")
+        for pattern in rules.patterns
+        if pattern not in matched and not pattern.startswith("enkaku:")
+    }

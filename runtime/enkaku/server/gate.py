@@ -13,7 +13,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import isawaitable
 from itertools import count
@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec.structs import replace as replace_claims
 
+from enkaku._checks import require_mapping
 from enkaku.calls.authenticators import Authenticator, Proof
 from enkaku.calls.callers import Identity, ids_of
 from enkaku.calls.info import Call, ConnectionInfo
@@ -42,7 +43,7 @@ from enkaku.transports.request import HttpRequest
 from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.metadata import NO_METADATA
 
-from .access import method_rules
+from .access import method_rules, require_ids, unused_patterns
 from .call import ServerCall
 from .handler import Route
 from .login import Login
@@ -63,6 +64,9 @@ _SIGNED: Final = "did:key"
 _NOT_SIGNED: Final = "Message is not signed"
 _TOO_OFTEN: Final = "Too many calls"
 _OPEN_TO_ALL: Final = "access: everybody may call %s"
+_CALLERS_SHOWN: Final = 300  # characters of their ids, which may be as long as a token
+_UNUSED: Final = "access: the handler serves no procedure %r%s"
+_UNPROVABLE: Final = "access: no caller can be %s without the option %s"
 _NO_RULES: Final = (
     "the server has an identity and no access rules: nobody but its own key, and those to whom it delegates, may call; "
     "allow others with the option access"
@@ -77,7 +81,7 @@ def make_gate(
     asked = ("access", "authenticators", "identity", "rate_limits")
     if not methods and not any(options.get(name) for name in asked):
         return None
-    return Gate(options, methods, observers)
+    return Gate(options, methods, observers, routes)
 
 
 class Gate:
@@ -87,6 +91,7 @@ class Gate:
         options: Those of the server.
         methods: The rules at the methods of the handler.
         observers: Are told why a call is rejected.
+        procedures: The names of the procedures that the handler serves.
 
     Attributes:
         clock: Returns the time, in seconds since the epoch.
@@ -102,13 +107,19 @@ class Gate:
         options: ServerOptions,
         methods: Mapping[str, AccessRules[Predicate]],
         observers: Observers,
+        procedures: Collection[str],
     ) -> None:
         self.key: Final = options.get("identity")
         self.observers: Final = observers
         self._accepts_unsigned: Final = options.get("unsigned", "refused") == "if identified"
         self._by_name: Final = AccessRules[Predicate](options.get("access") or {})
         self._at_method: Final = methods
-        self._authenticators: Final = tuple((options.get("authenticators") or {}).items())
+        self._procedures: Final = procedures
+        for rules in (self._by_name, *methods.values()):
+            require_ids(rules)
+        authenticators = options.get("authenticators") or {}
+        require_mapping("authenticators", authenticators, "names to authenticators")
+        self._authenticators: Final = tuple(authenticators.items())
         for name, authenticator in self._authenticators:
             _require_authenticator(name, authenticator)
         limits = options.get("rate_limits") or RateLimits()
@@ -133,8 +144,23 @@ class Gate:
         """Log what is probably not meant."""
         for pattern in self._by_name.open_patterns:
             logger.warning(_OPEN_TO_ALL, pattern)
+        for pattern, near in unused_patterns(self._by_name, self._procedures).items():
+            logger.warning(_UNUSED, pattern, f": did you mean {near!r}?" if near else "")
+        for identity, option in self._unprovable():
+            logger.warning(_UNPROVABLE, identity, option)
         if self.key is not None and self._by_name.empty and not self._at_method:
             logger.warning(_NO_RULES)
+
+    def _unprovable(self) -> Iterator[tuple[str, str]]:
+        """Yield an identity of each kind that the rules name and nothing can prove here, and the option that is missing."""
+        rules = (self._by_name, *self._at_method.values())
+        found = {id_.partition(":")[0]: id_ for each in rules for id_ in each.identities}
+        proven = {"tls", "unix", *(name for name, _ in self._authenticators)}
+        for kind in sorted(found.keys() - proven):
+            if kind != "did":
+                yield found[kind], f"authenticators={{{kind!r}: ...}}"
+            elif self.key is None:
+                yield found[kind], "identity"
 
     @property
     def authenticates(self) -> bool:
@@ -245,7 +271,7 @@ class Gate:
             return
         allowed = self._allows(admission.procedure, identities)
         if False in allowed:
-            raise denied(ACCESS_DENIED)
+            raise self._refusal(admission, by_name=allowed[0] is False)
         admission.asks = None in allowed
 
     def _allows(
@@ -274,7 +300,7 @@ class Gate:
             for rules in (self._by_name, self._at_method.get(admission.procedure)):
                 predicate = None if rules is None else rules.predicate_of(admission.procedure)
                 if predicate is not None and not await self._ask(predicate, call):
-                    raise denied(ACCESS_DENIED)
+                    raise self._refusal(admission, by_name=rules is self._by_name)
         await self._admit_last(admission)
         call.needs_login = self._needs_login(admission)
 
@@ -381,6 +407,20 @@ class Gate:
         if identity.expires is not None and not identity.expires >= self.clock():
             raise denied(EXPIRED)
         return identity if identity.method == name else replace(identity, method=name)
+
+    def _refusal(self, admission: "Admission", *, by_name: bool) -> Rejected:
+        """Return the error of a call that a rule does not allow. Its cause is the reason, which the caller does not learn."""
+        pattern = self._by_name.pattern_of(admission.procedure) if by_name else None
+        if not by_name:
+            rule = "the rule at its method does not allow"
+        elif pattern is None:
+            rule = "no access rule allows"
+        else:
+            rule = f"the rule of {pattern!r} does not allow"
+        callers = ", ".join(each.id for each in admission.identities)[:_CALLERS_SHOWN]
+        error = denied(ACCESS_DENIED)
+        error.__cause__ = denied(f"{rule} {callers or 'a caller without an identity'}")
+        return error
 
     async def _ask(self, predicate: Predicate, call: ServerCall) -> bool:
         try:
@@ -555,9 +595,13 @@ def _require_own(name: str, identity: object) -> None:
     if identity is None:
         return
     if not isinstance(identity, Identity):
-        raise UsageError(f"it must return an Identity or None; got a {type(identity).__name__}")
+        raise UsageError(
+            f"authenticate() must return an Identity or None; got a {type(identity).__name__}"
+        )
     if not all(each.startswith(f"{name}:") for each in (identity.id, identity.subject)):
-        raise UsageError(f"the identity, and its subject, must begin with '{name}:'")
+        raise UsageError(
+            f"the identity, and its subject, must begin with '{name}:', the name under which the authenticator is registered"
+        )
 
 
 def _require_authenticator(name: str, authenticator: object) -> None:
