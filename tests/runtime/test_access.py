@@ -541,6 +541,11 @@ class Partial(Nobody):
         return (enkaku.Route.request(ASK, partial(self.ask)),)
 
 
+class Delegating(enkaku.Handler):
+    def __routes__(self) -> tuple[enkaku.Route, ...]:
+        return (enkaku.Route.request(ASK, partial(Inheriting().ask)),)
+
+
 class OfInstance(Nobody):
     def __init__(self) -> None:
         vars(self)["ask"] = double
@@ -556,6 +561,7 @@ def overriding(base: type[enkaku.Handler], **methods: object) -> type[enkaku.Han
         pytest.param(Nobody, id="itself"),
         pytest.param(Inheriting, id="overridden"),
         pytest.param(Partial, id="partial"),
+        pytest.param(Delegating, id="of another object"),
         pytest.param(OfInstance, id="of the instance"),
         pytest.param(overriding(Nobody, ask=of_method), id="renamed"),
         pytest.param(overriding(Nobody, ask=plainly(of_method)), id="decorated"),

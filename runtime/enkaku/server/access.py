@@ -1,11 +1,9 @@
 """``@allow``: an access rule at the method that serves a procedure."""
 
 import re
-from collections import ChainMap
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial, partialmethod
-from inspect import getattr_static
 from types import FunctionType, MethodType
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
@@ -77,47 +75,89 @@ def method_rules(routes: Mapping[str, Route]) -> dict[str, AccessRules[Predicate
     Raises:
         UsageError: A rule would protect nothing, or a method would have two.
     """
-    found = {name: _rule_of(route) for name, route in routes.items()}
-    _require_used(list(routes.values()))
-    return {
-        name: AccessRules[Predicate]({"*": rule})
-        for name, rule in found.items()
-        if rule is not None
-    }
+    members: dict[int, _Members] = {}
+    rules: dict[str, AccessRules[Predicate]] = {}
+    for name, route in routes.items():
+        holder = _holder_of(route)
+        found = members.get(id(holder))
+        if found is None:
+            found = members[id(holder)] = _Members(holder)
+        rule = found.rule_of(route)
+        if rule is not None:
+            rules[name] = AccessRules[Predicate]({"*": rule})
+    _require_used(routes.values(), members)
+    return rules
 
 
-def _rule_of(route: Route) -> AccessRule | None:
-    """Return the rule of the method of a route, or else of the nearest one that it overrides."""
-    rule = _marked(route.method)
-    if rule is not None:
-        return rule
-    places = _places(getattr(route.method, "__self__", route.owner))
-    names = _names_of(route.method, places)
-    rules: list[AccessRule] = []
-    for name in names:
-        overridden = (_marked(each[name]) for each in places if name in each)
-        rules += [each for each in overridden if each is not None][:1]
-    if any(each != rules[0] for each in rules):
-        raise UsageError(
-            f"allow: {route.procedure.name} is served by a method with several names ({', '.join(sorted(names))}), "
-            "which overrides methods with different rules; give it a rule of its own"
-        )
-    return rules[0] if rules else None
+class _Members:
+    """The attributes of an object, its classes', and their rules.
+
+    Args:
+        holder: The object, or a class.
+
+    Attributes:
+        names: Under which names a function is found, by its ``id``.
+        rules: The rule of each name: of the nearest attribute that has one.
+        nearest: The nearest attribute of each name.
+    """
+
+    def __init__(self, holder: object) -> None:
+        self.names: Final[dict[int, set[str]]] = {}
+        self.rules: Final[dict[str, AccessRule]] = {}
+        self.nearest: Final[dict[str, object]] = {}
+        for place in _places(holder):
+            for name, value in place.items():
+                self.nearest.setdefault(name, value)
+                layers = _layers(value)
+                self.names.setdefault(id(layers[-1]), set()).add(name)
+                rule = _marked(layers)
+                if rule is not None:
+                    self.rules.setdefault(name, rule)
+
+    def names_of(self, method: object) -> Collection[str]:
+        """Return under which names a method is found."""
+        return self.names.get(id(_layers(method)[-1]), ())
+
+    def rule_of(self, route: Route) -> AccessRule | None:
+        """Return the rule of the method of a route, or else of the nearest one that it overrides.
+
+        Raises:
+            UsageError: It overrides several, with different rules.
+        """
+        rule = _marked(_layers(route.method))
+        if rule is not None or not self.rules:
+            return rule
+        names = self.names_of(route.method)
+        rules = [self.rules[name] for name in names if name in self.rules]
+        if any(each != rules[0] for each in rules):
+            raise UsageError(
+                f"allow: {route.procedure.name} is served by a method with several names ({', '.join(sorted(names))}), "
+                "which overrides methods with different rules; give it a rule of its own"
+            )
+        return rules[0] if rules else None
 
 
-def _require_used(routes: Collection[Route]) -> None:
+def _require_used(routes: Collection[Route], members: Mapping[int, _Members]) -> None:
     """Raise UsageError if a function that is no method serves a procedure, while a method with a rule serves none."""
-    used = {id(layer) for route in routes for layer in _layers(route.method)}
+    used = {id(_layers(route.method)[-1]) for route in routes}
     for route in routes:
-        places = _places(route.owner)
-        if _names_of(route.method, places) or hasattr(route.method, "__self__"):
+        holder = _holder_of(route)
+        found = members[id(holder)]
+        if found.names_of(route.method) or holder is not route.owner:
             continue
-        for name, value in ChainMap(*map(dict, places)).items():
-            if _marked(value) is not None and id(_layers(value)[-1]) not in used:
+        for name in found.rules:
+            layers = _layers(found.nearest[name])
+            if _marked(layers) is not None and id(layers[-1]) not in used:
                 raise UsageError(
-                    f"allow: {type(route.owner).__name__}.{name} has a rule, but serves no procedure, and {route.procedure.name} is "
+                    f"allow: {type(holder).__name__}.{name} has a rule, but serves no procedure, and {route.procedure.name} is "
                     "served by a function without one; pass the method itself to its route"
                 )
+
+
+def _holder_of(route: Route) -> object:
+    """Return whose method serves a route: mostly, that of its handler."""
+    bound = (each for each in _layers(route.method) if isinstance(each, MethodType))
+    return next((each.__self__ for each in bound), route.owner)
 
 
 def _places(holder: object) -> list[Mapping[str, object]]:
@@ -125,14 +165,6 @@ def _places(holder: object) -> list[Mapping[str, object]]:
     if isinstance(holder, type):
         return [*map(vars, holder.__mro__)]
     return [getattr(holder, "__dict__", {}), *map(vars, type(holder).__mro__)]
-
-
-def _names_of(method: object, places: Iterable[Mapping[str, object]]) -> set[str]:
-    """Return under which names a method is found."""
-    function = _layers(method)[-1]
-    return {
-        name for each in places for name, value in each.items() if _layers(value)[-1] is function
-    }
 
 
 def _layers(method: object) -> list[object]:
@@ -148,10 +180,11 @@ def _layers(method: object) -> list[object]:
             return layers
 
 
-def _marked(method: object) -> AccessRule | None:
+def _marked(layers: list[object]) -> AccessRule | None:
     """Return the rule that a method itself has."""
-    for layer in _layers(method):
-        rule: object = getattr_static(layer, _RULE, None)
+    for layer in layers:
+        # Not getattr(), which asks some objects that have every attribute.
+        rule: object = getattr(layer, "__dict__", {}).get(_RULE)
         if rule is not None:
             return cast(AccessRule, rule)
     return None
