@@ -13,7 +13,7 @@ import pytest
 from enkaku import ReplayGuard, delegate
 from enkaku.errors import InvalidMessage, Rejected
 from enkaku.identity.canonical import canonical
-from enkaku.identity.messages import SignedMessage, Signer, verify_message
+from enkaku.identity.messages import SignedClaims, SignedMessage, Signer, verify_message
 from enkaku.identity.tokens import sign, signing_input
 from enkaku.wire.messages import encode_event, encode_open
 from hypothesis import given, settings
@@ -254,7 +254,9 @@ SERVED = _served()
 class Forgetful(ReplayGuard):
     """Takes each message again and again, so that a handler sees all that is accepted."""
 
-    def admit_here(self, message: SignedMessage, connection: Hashable) -> None:
+    def admit_here(
+        self, message: SignedClaims, connection: Hashable, *, known: bool = True
+    ) -> None:
         return None
 
 
