@@ -96,7 +96,11 @@ def test_client_and_server_import_only_transport_interface() -> None:
         for path in (RUNTIME / folder).rglob("*.py"):
             for module in imports(path):
                 if module[:2] == ("enkaku", "transports"):
-                    assert module[2] in {"base", "lines", "request"}, f"{path} imports {'.'.join(module)}"
+                    assert module[2] in {
+                        "base",
+                        "lines",
+                        "request",
+                    }, f"{path} imports {'.'.join(module)}"
 
 
 @pytest.mark.parametrize(
