@@ -13,10 +13,10 @@ from enkaku.transports.memory import memory_pair
 from identity.peers import ALICE, BOB, CAROL, SERVER
 from support import VOID, Serving
 
-BOBS = delegate(ALICE, to=BOB.did, act="math/*", res=SERVER.did, expires_in=60)
-CAROLS = delegate(BOB, to=CAROL.did, act="math/*", res=SERVER.did, expires_in=50, parent=BOBS)
-ANYWHERE = delegate(ALICE, to=BOB.did, act="*", res="*", expires_in=60)
-ELSEWHERE = delegate(ALICE, to=BOB.did, act="*", res=CAROL.did, expires_in=60)
+BOBS = delegate(ALICE, to=BOB.did, act="math/*", res=SERVER.did, expires_in=7200)
+CAROLS = delegate(BOB, to=CAROL.did, act="math/*", res=SERVER.did, expires_in=3600, parent=BOBS)
+ANYWHERE = delegate(ALICE, to=BOB.did, act="*", res="*", expires_in=7200)
+ELSEWHERE = delegate(ALICE, to=BOB.did, act="*", res=CAROL.did, expires_in=7200)
 
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "audience alone": ({"audience": SERVER.did}, "audience: pass identity, too"),

@@ -297,14 +297,14 @@ def numbered(number: int, *, series: str = "s" * 16, **options: Any) -> SignedMe
 
 @given(
     st.lists(
-        st.one_of(st.integers(0, 3000), st.sampled_from([1023, 1024, 1025, 10**12 - 1])),
+        st.one_of(st.integers(0, 9000), st.sampled_from([4095, 4096, 4097, 10**12 - 1])),
         max_size=60,
     )
 )
 def test_admit_numbered_messages_once_and_not_late(numbers: list[int]) -> None:
     guarded, seen = Guarded(per_issuer=1), set[int]()
     for number in numbers:
-        is_new = number not in seen and number > max(seen, default=0) - 1024
+        is_new = number not in seen and number > max(seen, default=0) - 4096
         assert guarded.admit(numbered(number)) == ("admitted" if is_new else SEEN)
         seen |= {number} if is_new else set()
     assert guarded.guard.remembered == bool(numbers)

@@ -110,6 +110,16 @@ PROOFS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "the server's lifespan rejects it (HTTP)": (
             "test_lifespan_sees_request_and_may_reject_it",
         ),
+        "an event is rejected by who calls or by a rule (HTTP)": (
+            "test_refused_event_is_answered_403",
+            "test_event_that_rule_denies_is_answered_403",
+            "test_event_beyond_rate_limit_is_answered_429",
+        ),
+        "a POST names the session of another identity (HTTP)": (
+            "test_foreign_message_to_call_is_answered_403",
+            "test_foreign_opening_on_feed_is_answered_403",
+            "test_foreign_messages_never_end_the_feed",
+        ),
         "a message is larger than the other side allows (WebSocket)": (
             "test_websocket_reply_beyond_client_limit_has_meaning",
             "test_serve_http_large_frame_closes_with_1009",

@@ -103,6 +103,7 @@ class End:
     """One end of the connection; implements ``Transport``."""
 
     credentials: PeerCredentials | None = None
+    certificate: None = None
     request: None = None
 
     def __init__(

@@ -74,6 +74,7 @@ test("the next server can call the handler, too", async () => {
         await first.stop("SIGKILL")
         await assert.rejects(lost, ConnectionLost)
         await until(() => connection.state === "connecting")
+        await until(() => signals[1].aborted)
         assert.equal(signals[1].reason.name, "ConnectionLost")
         second = await start(first.port)
         assert.equal(await connection.request(CALL, '["ask",2]'), "3")

@@ -39,7 +39,7 @@ _LEEWAY: Final = 5.0
 _SECOND: Final = 1.0
 _PER_ISSUER: Final = 10_000
 _TOTAL: Final = 100_000
-_IN_ORDER: Final = 1024  # numbers by which a message may come late
+_IN_ORDER: Final = 4096  # numbers by which a message may come late
 
 
 class ReplayStore(Protocol):
