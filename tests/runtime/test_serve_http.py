@@ -20,6 +20,7 @@ import trustme
 from enkaku.transports.http import uvicorn_server
 from rawhttp import message, site
 from support import ASK, ECHO, TALK, TELL, WATCH, Lifetime, Serving, soon, turns, until
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -121,7 +122,9 @@ async def test_serve_http_connection_keeps_little(scheme: str) -> None:
     assert protocols
     for each in protocols:
         assert len(vars(each)) <= 30  # more make a dictionary that shares no names with others
-        if isinstance(each, uvicorn_server._WebSocket):
+        # An older uvicorn has no such point after the handshake, and keeps what belongs to it.
+        drops = hasattr(WebSocketsSansIOProtocol, "start_keepalive")
+        if isinstance(each, uvicorn_server._WebSocket) and drops:
             assert not hasattr(each, "request")
             assert not hasattr(each, "response")
 
