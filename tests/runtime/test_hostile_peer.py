@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import random
+import socket
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -447,6 +448,44 @@ async def test_unfinished_message_is_freed_with_its_connection(socket_path: Path
         finally:
             tracemalloc.stop()
             gc.enable()
+
+
+async def test_error_of_failed_write_keeps_no_traceback(socket_path: Path) -> None:
+    """Its frames lead back to the transport that keeps the error, and only a garbage collection would free them."""
+    began, closed, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def watch(_: int, stream: enkaku.ServerStream[int]) -> str:
+        began.set()
+        await closed.wait()
+        try:
+            while True:
+                await stream.send(1)
+        finally:
+            ended.set()
+
+    class Losses(enkaku.Observer):
+        def connection_lost(self, connection: enkaku.ConnectionInfo, reason: str) -> None:
+            reasons.append(reason)
+
+    reasons: list[str] = []
+    kept: list[OSError] = []
+    serving, observers = Serving(watch=watch), [Losses()]
+    async with enkaku.serve_unix(serving, socket_path, observers=observers) as server:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(socket_path))
+            peer.send(line(typ="stream", rid="a", prc="watch", prm=1))
+            await soon(began)
+            gc.collect()
+            gc.disable()
+        closed.set()  # the handler writes before the loop learns that the peer has gone
+        try:
+            await soon(ended)
+            await until(lambda: not server.connections)
+            kept += [each for each in gc.get_objects() if isinstance(each, BrokenPipeError)]
+        finally:
+            gc.enable()
+    assert "Broken pipe" in reasons[0]
+    assert all(each.__traceback__ is None for each in kept)
 
 
 @pytest.mark.parametrize("rubbish", [b"1" * 40 + b"\n", b'{"payload":{"typ":"request","rid":1}}\n'])

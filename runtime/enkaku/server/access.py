@@ -1,4 +1,4 @@
-"""``@allow``: an access rule at the method that serves a procedure."""
+"""Access rules as a program writes them: ``@allow`` at a handler's method, and mistakes in rules that show when a server starts."""
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping

@@ -1,7 +1,9 @@
 """The session of a server that asks who calls: each message passes the gate before anything of it is used.
 
 What comes right behind an opening, such as its items, waits for nothing: the call is open while its task waits to be admitted.
-Only a stream's acceptance, which tells the client that the call exists, waits as well.
+Only a stream's acceptance, which tells the client that the call exists, waits as well, and so does every error.
+
+Over HTTP, a session belongs to who has opened it: what a POST of somebody else brings is refused, and has no effect on its calls.
 """
 
 import time
