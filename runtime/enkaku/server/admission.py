@@ -17,7 +17,7 @@ from .handler import Route
 from .replies import Rejection
 from .runner import Runner
 
-__all__ = ["TOO_MANY_CALLS", "check"]
+__all__ = ["check"]
 
 _KINDS: Final[Mapping[type[CallMessage], str]] = {
     OpenRequest: "request",
@@ -30,10 +30,9 @@ _A: Final = {
     "stream": "a stream",
     "channel": "a channel",
 }
-TOO_MANY_CALLS: Final = Rejection(
+_TOO_MANY_CALLS: Final = Rejection(
     ErrorReply(ErrorCode.TOO_MANY_CALLS.value, "Too many open calls"), overloaded=True
 )
-"""The rejection of a call beyond the limits of open calls."""
 _TOO_MANY_WAITING: Final = ErrorReply(
     ErrorCode.TOO_MANY_HANDLERS.value, "Too many requests wait for a handler"
 )
@@ -66,7 +65,7 @@ def check(
     if kind == "request" and requests.size > requests.capacity:
         return Rejection(_TOO_MANY_WAITING, overloaded=True)
     # The last step: a call that is counted has to be released when it ends, or is not opened all the same.
-    return None if runner.capacity.claim() else TOO_MANY_CALLS
+    return None if runner.capacity.claim() else _TOO_MANY_CALLS
 
 
 def _unknown(message: CallMessage, kind: str, route: Route | None) -> Rejection:

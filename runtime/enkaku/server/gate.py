@@ -197,7 +197,7 @@ class Gate:
         try:
             return verification.finish()
         except Rejected:
-            if self._accepts_unsigned and is_unsigned(raw):
+            if self._accepts_unsigned and _is_unsigned(raw):
                 return None
             raise
 
@@ -575,7 +575,7 @@ class _Unsigned(msgspec.Struct):
 _unsigned: Final = msgspec.json.Decoder(_Unsigned)
 
 
-def is_unsigned(raw: bytes) -> bool:
+def _is_unsigned(raw: bytes) -> bool:
     """Return whether a message says that it has no signature."""
     try:
         return _unsigned.decode(raw).header.alg == "none"

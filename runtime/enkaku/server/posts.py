@@ -20,7 +20,6 @@ class Posts:
     """The POSTs of one address.
 
     Args:
-        host: The address, without its port; ``""`` if it is unknown.
         policy: The options and limits of the server.
 
     Attributes:
@@ -30,10 +29,9 @@ class Posts:
         events: The events that wait for a free handler.
     """
 
-    __slots__ = ("connections", "events", "host", "open", "requests")
+    __slots__ = ("connections", "events", "open", "requests")
 
-    def __init__(self, host: str, policy: Policy) -> None:
-        self.host: Final = host
+    def __init__(self, policy: Policy) -> None:
         most, waiting = policy.limits.server_handlers, policy.limits.buffered
         self.connections = 0
         self.open = 0

@@ -338,7 +338,7 @@ class Server:
     def _posts_of(self, transport: Transport) -> Posts:
         host = _host_of(transport)
         if host not in self._posts:
-            self._posts[host] = Posts(host, self._policy)
+            self._posts[host] = Posts(self._policy)
         return self._posts[host]
 
     def _posted(self, host: str, posts: Posts, _: asyncio.Future[None]) -> None:
