@@ -20,10 +20,11 @@ __all__ = [
     "ProtocolError",
     "TemplateError",
     "in_order",
+    "visible",
 ]
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Return the text on one line, with characters escaped that a terminal does not print."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
@@ -50,7 +51,7 @@ class Issue:
         location = self.file or ""
         if location and self.line is not None:
             location = f"{location}:{self.line}"
-        return _visible(": ".join(part for part in (location, self.pointer, self.message) if part))
+        return visible(": ".join(part for part in (location, self.pointer, self.message) if part))
 
 
 def _order(issue: Issue) -> tuple[str, int, str, str]:

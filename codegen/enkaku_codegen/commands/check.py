@@ -2,22 +2,33 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Final
 
-from enkaku_codegen.fingerprint import is_fresh
+from enkaku_codegen.fingerprint import Request, is_fresh
 
 from . import package
-from .command import Command
+from .command import Command, ExitCode
 
 __all__ = ["COMMAND"]
 
 
 def _run(options: argparse.Namespace) -> int:
-    if is_fresh(package.request(options), options.out):
-        return 0
-    changes = package.prepared(options).changes
+    # All of them, although one is enough for the exit code: a build shows everything that is out of date.
+    return (
+        ExitCode.FOUND
+        if sum(not _is_fresh(*each) for each in package.packages(options))
+        else ExitCode.SUCCESS
+    )
+
+
+def _is_fresh(request: Request, out: Path) -> bool:
+    """Return whether a package is up to date; print the difference if it is not."""
+    if is_fresh(request, out):
+        return True
+    changes = package.prepared(request, out).changes
     if not changes:
-        return 0
+        return True
     sys.stdout.writelines(changes.diff())
     sys.stdout.flush()
     state = "out of date" if changes.directory.is_dir() else "no such directory"
@@ -25,14 +36,13 @@ def _run(options: argparse.Namespace) -> int:
         f"{changes.directory}: {state}; run 'enkaku generate' with the same options",
         file=sys.stderr,
     )
-    return 1
+    return False
 
 
 COMMAND: Final = Command(
-    name="check",
-    summary="report whether the package is up to date",
-    description="Write nothing; print the difference and exit with 1 if the package is out of date.",
+    description="Write nothing; print the difference and exit with 1 if a package is out of date.",
     examples=(
+        "enkaku check                                           (all packages that pyproject.toml lists)",
         "enkaku check protocol.yaml --out src/app/protocol      (in a build: exits 1 when out of date)",
     ),
     add_arguments=package.add_arguments,

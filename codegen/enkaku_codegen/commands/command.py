@@ -1,28 +1,68 @@
-"""Interface of a command of the command line."""
+"""Interface of a command of the command line: its entry in the list, and what its module defines."""
 
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 
-__all__ = ["Command"]
+__all__ = ["Command", "Entry", "ExitCode"]
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the commands; ``main`` has those of signals.
+
+    Commands that read files have the first three, commands that dial a server have all.
+    """
+
+    SUCCESS = 0
+    FOUND = 1
+    """The command found something, or the protocol is wrong."""
+    HANDLER_ERROR = 1
+    """The handler's own error."""
+    USAGE = 2
+    """The arguments are wrong, as argparse has it; or a value that was given breaks its schema."""
+    UNREACHABLE = 3
+    """No connection."""
+    DEADLINE = 4
+    """The deadline has passed."""
+    PROTOCOL_ERROR = 5
+    """The server rejected the call, or broke the protocol; or the connection was lost."""
+    INVALID_ANSWER = 6
+    """An answer breaks its schema."""
+    NOT_SERVING = 7
+    """The server says that it is not ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the list of commands. The module of a command is imported only when it is run.
+
+    Attributes:
+        name: What the user types after ``enkaku``; the module has the same name.
+        group: The heading under which the help lists it.
+        summary: One line for the list of commands, without a capital or a full stop.
+        extra: The extra that installs what the command imports.
+    """
+
+    name: str
+    group: str
+    summary: str
+    extra: str
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of ``enkaku``.
+    """A command of ``enkaku``, which its module defines as ``COMMAND``.
 
     Attributes:
-        name: What the user types after ``enkaku``.
-        summary: One line for the list of commands, without a capital or a full stop.
         description: The first paragraph of the command's own help.
         examples: Command lines for the end of the help, one a line.
         add_arguments: Declares the arguments of the command.
         run: Runs the command and returns the exit code. A ``CodegenError`` that it raises is printed, and the
-            exit code is 1. It imports the dependencies of the command.
+            exit code is 1. An ``argparse.ArgumentError`` is printed with the usage, and the exit code is 2.
+            It imports the dependencies of the command.
     """
 
-    name: str
-    summary: str
     description: str
     examples: tuple[str, ...]
     add_arguments: Callable[[argparse.ArgumentParser], None]

@@ -3,14 +3,15 @@
 import argparse
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from enkaku_codegen.errors import OutputError
-from enkaku_codegen.fingerprint import is_fresh
+from enkaku_codegen.fingerprint import Request, is_fresh
 from enkaku_codegen.output import Changes, write
 
 from . import package
-from .command import Command
+from .command import Command, ExitCode
 
 if TYPE_CHECKING:
     from enkaku_codegen.proving.checks import Checks
@@ -30,13 +31,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if not options.verbose and is_fresh(package.request(options), options.out):
-        print(f"{options.out}: up to date")
-        return 0
-    prepared = package.prepared(options)
+    for request, out in package.packages(options):
+        _generate(request, out, verbose=options.verbose)
+    return ExitCode.SUCCESS
+
+
+def _generate(request: Request, out: Path, *, verbose: bool) -> None:
+    if not verbose and is_fresh(request, out):
+        print(f"{out}: up to date")
+        return
+    prepared = package.prepared(request, out)
     _write(prepared.changes)
-    _report(prepared.checks, verbose=options.verbose)
-    return 0
+    _report(prepared.checks, verbose=verbose)
 
 
 def _write(changes: Changes) -> None:
@@ -99,10 +105,9 @@ def _first(pointers: Collection[str]) -> str:
 
 
 COMMAND: Final = Command(
-    name="generate",
-    summary="write the package",
-    description="Write the package for a protocol: all of it, or nothing.",
+    description="Write the package for a protocol, or for each of a project: all of it, or nothing.",
     examples=(
+        "enkaku generate                                        (all packages that pyproject.toml lists)",
         "enkaku generate protocol.yaml --out src/app/protocol",
         "enkaku generate protocol.json --out bindings --name Dashboard",
         "enkaku generate protocol.yaml --out web --language typescript",

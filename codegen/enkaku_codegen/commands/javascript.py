@@ -40,8 +40,6 @@ def _copy(file: Path, target: Path) -> bool:
 
 
 COMMAND: Final = Command(
-    name="javascript",
-    summary="copy the runtime of clients in a browser",
     description="Write enkaku.js with login.js, and callbacks.js, which clients in a browser or Node import, and their types.",
     examples=("enkaku javascript --out web/src/rpc",),
     add_arguments=_add_arguments,

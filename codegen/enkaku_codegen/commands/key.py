@@ -73,8 +73,6 @@ def _run(options: argparse.Namespace) -> int:
 
 
 COMMAND: Final = Command(
-    name="key",
-    summary="make keys of clients and servers, and show their names",
     description="Make and show private keys, with which clients and servers sign. Needs enkaku[identity].",
     examples=("enkaku key make server.pem", "enkaku key show server.pem"),
     add_arguments=_add_arguments,

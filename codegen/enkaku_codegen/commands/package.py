@@ -1,6 +1,10 @@
-"""Shared arguments of the commands that work on a generated package, and the package that they ask for."""
+"""Shared arguments of the commands that work on generated packages, and the packages that they ask for.
+
+Without arguments, these are all packages of the project (``enkaku_codegen.project``).
+"""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -8,22 +12,26 @@ from typing import TYPE_CHECKING, Final
 from enkaku_codegen.errors import OutputError
 from enkaku_codegen.fingerprint import LANGUAGES, LINE_LENGTH, Import, Request
 from enkaku_codegen.output import require_importable
+from enkaku_codegen.project import LONGEST_LINE, SHORTEST_LINE, Target, find_project
 
 if TYPE_CHECKING:
     from enkaku_codegen.prepare import Prepared
 
-__all__ = ["add_arguments", "prepared", "request"]
+__all__ = ["add_arguments", "packages", "prepared", "targets"]
 
-_SHORTEST: Final = 60
-_LONGEST: Final = 500
+_ALONE: Final = ("out", "name", "language", "imports", "sync", "templates", "line_length")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that say what package is generated, and where."""
-    parser.add_argument("protocol", metavar="PROTOCOL", type=_path, help="a JSON or YAML file")
     parser.add_argument(
-        "--out", metavar="DIR", type=_path, required=True, help="the package's directory"
+        "protocol",
+        metavar="PROTOCOL",
+        nargs="?",
+        type=_path,
+        help="a JSON or YAML file; by default, all of [tool.enkaku] in pyproject.toml",
     )
+    parser.add_argument("--out", metavar="DIR", type=_path, help="the package's directory")
     parser.add_argument(
         "--name",
         type=_name,
@@ -32,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--language",
         choices=LANGUAGES,
-        default=LANGUAGES[0],
         help=f"the language of the code; by default {LANGUAGES[0]}",
     )
     parser.add_argument(
@@ -40,13 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE=MODULE",
         dest="imports",
         action="append",
-        default=[],
         type=_import,
         help="import the types of another protocol file from its package, such as common.yaml=app.common",
     )
     parser.add_argument(
         "--sync",
-        action="store_true",
+        action="store_const",
+        const=True,
         help="write a synchronous client, too, for code without asyncio",
     )
     parser.add_argument(
@@ -59,7 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--line-length",
         metavar="N",
         type=_length,
-        default=LINE_LENGTH,
         help=f"the greatest length of a line of code; by default {LINE_LENGTH}",
     )
 
@@ -85,33 +91,74 @@ def _import(text: str) -> Import:
 
 
 def _length(text: str) -> int:
-    if not text.isdecimal() or not _SHORTEST <= int(text) <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"expected {_SHORTEST} to {_LONGEST} characters")
+    if not text.isdecimal() or not SHORTEST_LINE <= int(text) <= LONGEST_LINE:
+        raise argparse.ArgumentTypeError(f"expected {SHORTEST_LINE} to {LONGEST_LINE} characters")
     return int(text)
 
 
-def request(options: argparse.Namespace) -> Request:
-    """Return what the arguments ask to generate.
+def targets(protocol: Path | None) -> list[Target]:
+    """Return what the project lists: all, or what it has for one protocol file.
 
     Raises:
-        OutputError: Python could not import the package from its directory, or the language has no synchronous client.
+        ProtocolError: The file of the project has errors.
+        argparse.ArgumentError: There is no project, or it does not list the file.
     """
-    if options.language == "python":
-        require_importable(options.out)
-    elif options.sync:
-        raise OutputError(f"--sync is for Python; got --language {options.language}")
+    project = find_project(Path())
+    if project is None:
+        expected = "expected PROTOCOL --out DIR" if protocol is None else "expected --out DIR"
+        message = f"{expected}, or [[tool.enkaku.protocol]] with file and out in a pyproject.toml"
+        raise argparse.ArgumentError(None, message)
+    if protocol is None:
+        return [*project.targets]
+    wanted = os.path.realpath(protocol)
+    found = [each for each in project.targets if os.path.realpath(each.request.protocol) == wanted]
+    if not found:
+        message = f"expected --out DIR: {project.file} does not list {protocol}"
+        raise argparse.ArgumentError(None, message)
+    return found
+
+
+def packages(options: argparse.Namespace) -> list[tuple[Request, Path]]:
+    """Return what to generate, and in which directories.
+
+    Raises:
+        OutputError: Python could not import a package from its directory, or its language has no synchronous client.
+        ProtocolError: The file of the project has errors.
+        argparse.ArgumentError: The arguments name no package, and there is no project.
+    """
+    if options.out is None or options.protocol is None:
+        for name in _ALONE:
+            if getattr(options, name) is not None:
+                option = "import" if name == "imports" else name.replace("_", "-")
+                missing = "PROTOCOL" if options.protocol is None else "--out DIR"
+                message = f"--{option} needs {missing}; without, the project's file says it"
+                raise argparse.ArgumentError(None, message)
+        found = [
+            (each.request, each.out) for each in targets(options.protocol) if each.out is not None
+        ]
+    else:
+        found = [(_request(options), options.out)]
+    for request, out in found:
+        if request.language == "python":
+            require_importable(out)
+        elif request.sync:
+            raise OutputError(f"--sync is for Python; got --language {request.language}")
+    return found
+
+
+def _request(options: argparse.Namespace) -> Request:
     return Request(
         options.protocol,
         options.name,
         options.templates,
-        options.line_length,
-        options.language,
-        options.sync,
-        tuple(options.imports),
+        options.line_length or LINE_LENGTH,
+        options.language or LANGUAGES[0],
+        bool(options.sync),
+        tuple(options.imports or ()),
     )
 
 
-def prepared(options: argparse.Namespace) -> "Prepared":
+def prepared(request: Request, out: Path) -> "Prepared":
     """Generate the package, compare it with its directory, and print the warnings.
 
     Raises:
@@ -120,7 +167,7 @@ def prepared(options: argparse.Namespace) -> "Prepared":
     # Imported here: at the top, the generator would be imported even for a package that is up to date.
     from enkaku_codegen.prepare import prepare  # noqa: PLC0415 # see above
 
-    made = prepare(request(options), options.out)
+    made = prepare(request, out)
     for each in made.warnings:
         print(f"warning: {each}", file=sys.stderr)
     return made

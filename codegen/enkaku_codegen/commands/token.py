@@ -144,8 +144,6 @@ def _read(path: Path) -> list[str]:
 
 
 COMMAND: Final = Command(
-    name="token",
-    summary="make, show and verify tokens by which keys call in another's name",
     description="Make, show and verify capabilities: tokens by which one key lets another call in its name. Needs enkaku[identity].",
     examples=(
         "enkaku token make --key alice.pem --to did:key:z6Mk... --act 'math/*' --res did:key:z6Mk... --expires-in 30d",
