@@ -1,17 +1,18 @@
 """Schema bundles for validators: without annotations, and with the definitions that they need."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from enkaku_codegen.json_values import Schema, Tokens
+from enkaku_codegen.json_values import Json, Schema, Tokens
 
 from .dialects import DRAFT_2020_12
+from .options import STRING_KEYWORDS, StringTypes
 from .regexes import with_validator_patterns
 from .schemas import applied, rebuilt
 from .simple_schema import reference_name
 
-__all__ = ["needed_definitions", "without_annotations"]
+__all__ = ["bare", "needed_definitions", "without_annotations"]
 
 _ANNOTATIONS: Final = frozenset(
     {
@@ -39,14 +40,43 @@ def without_annotations(schema: Schema) -> Schema:
     def below(_: Tokens, each: Schema) -> Schema:
         return without_annotations(each)
 
-    kept = {
+    kept = _without_annotations(schema, below)
+    if isinstance(reference := kept.get("$ref"), str):
+        kept["$ref"] = quote(reference, safe=_IN_FRAGMENTS)
+    return with_validator_patterns(kept)
+
+
+def bare(schema: Schema, string_types: StringTypes) -> Schema:
+    """Return a schema of draft 2020-12 that accepts the same values, without annotations.
+
+    Args:
+        schema: Any schema.
+        string_types: The formats and encodings that stay, since strings without them are rejected.
+    """
+    if isinstance(schema, bool):
+        return schema
+
+    def below(_: Tokens, each: Schema) -> Schema:
+        return bare(each, string_types)
+
+    kept = _without_annotations(schema, below)
+    if not schema.keys() & {"const", "enum"}:
+        kept |= {
+            key: value
+            for key in STRING_KEYWORDS
+            if isinstance(value := schema.get(key), str) and (key, value) in string_types
+        }
+    return kept
+
+
+def _without_annotations(
+    schema: dict[str, Json], below: Callable[[Tokens, Schema], Schema]
+) -> dict[str, Json]:
+    return {
         key: value
         for key, value in rebuilt(schema, DRAFT_2020_12, below).items()
         if key not in _ANNOTATIONS and not key.startswith("x-")
     }
-    if isinstance(reference := kept.get("$ref"), str):
-        kept["$ref"] = quote(reference, safe=_IN_FRAGMENTS)
-    return with_validator_patterns(kept)
 
 
 def needed_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
