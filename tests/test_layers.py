@@ -39,8 +39,8 @@ DRAWN = {
         generate output
         writing containment
         proving
-        planning
-        reading
+        planning formatting
+        reading project
         errors fingerprint json_values
     """,
 }

@@ -9,8 +9,8 @@ import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, read_protocol
-from enkaku_codegen.reading.metaschema import META_SCHEMA, read_meta_schema
 from enkaku_codegen.reading.options import ENCODINGS, FORMATS
+from enkaku_codegen.reading.protocol_schema import META_SCHEMA, read_meta_schema
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator

@@ -23,6 +23,8 @@ COMMANDS: Final = (
     Entry("generate", "Packages", "write the packages of protocols", "codegen"),
     Entry("check", "Packages", "report whether packages are up to date", "codegen"),
     Entry("javascript", "Packages", "copy the runtime of clients in a browser", "codegen"),
+    Entry("format", "Protocol files", "lay out protocol files, and keep their comments", "codegen"),
+    Entry("schema", "Protocol files", "print the JSON Schema of protocol files", "codegen"),
     Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
     ),

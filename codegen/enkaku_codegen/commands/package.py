@@ -17,7 +17,7 @@ from enkaku_codegen.project import LONGEST_LINE, SHORTEST_LINE, Target, find_pro
 if TYPE_CHECKING:
     from enkaku_codegen.prepare import Prepared
 
-__all__ = ["add_arguments", "packages", "prepared", "targets"]
+__all__ = ["add_arguments", "length", "packages", "path", "prepared", "targets"]
 
 _ALONE: Final = ("out", "name", "language", "imports", "sync", "templates", "line_length")
 
@@ -28,10 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "protocol",
         metavar="PROTOCOL",
         nargs="?",
-        type=_path,
+        type=path,
         help="a JSON or YAML file; by default, all of [tool.enkaku] in pyproject.toml",
     )
-    parser.add_argument("--out", metavar="DIR", type=_path, help="the package's directory")
+    parser.add_argument("--out", metavar="DIR", type=path, help="the package's directory")
     parser.add_argument(
         "--name",
         type=_name,
@@ -59,18 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--templates",
         metavar="DIR",
-        type=_path,
+        type=path,
         help="templates that go before the built-in ones",
     )
     parser.add_argument(
         "--line-length",
         metavar="N",
-        type=_length,
+        type=length,
         help=f"the greatest length of a line of code; by default {LINE_LENGTH}",
     )
 
 
-def _path(text: str) -> Path:
+def path(text: str) -> Path:
+    """Return the path that an argument names."""
     # Path("") would be the current directory, where a variable of the shell is not set by mistake.
     if not text:
         raise argparse.ArgumentTypeError("a path has at least one character")
@@ -90,7 +91,8 @@ def _import(text: str) -> Import:
     return Import(Path(file), module)
 
 
-def _length(text: str) -> int:
+def length(text: str) -> int:
+    """Return the length of a line that an argument names."""
     if not text.isdecimal() or not SHORTEST_LINE <= int(text) <= LONGEST_LINE:
         raise argparse.ArgumentTypeError(f"expected {SHORTEST_LINE} to {LONGEST_LINE} characters")
     return int(text)

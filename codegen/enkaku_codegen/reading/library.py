@@ -20,6 +20,8 @@ from .lenient import convert, has_old_ids, is_ignorable, read_as
 from .lint import NAME_IN_PYTHON, holds_schemas, lint
 from .load import Document, load
 from .locations import Location, Resource
+from .metaschema import is_document
+from .protocol_schema import PROTOCOL_URI, names_protocol_schema
 from .schemas import check, subschemas
 from .validation_text import describe, nearest
 
@@ -168,6 +170,9 @@ class Library:
     def _dialect(self, location: Location, schema: dict[str, Json], around: Dialect) -> Dialect:
         if "$schema" not in schema:
             return around
+        if not location.path and is_document(schema) and names_protocol_schema(schema["$schema"]):
+            self._check_version(location, schema["$schema"])
+            return around
         dialect = dialect_of(schema["$schema"])
         if dialect is None and location.document in self._foreign:
             dialect = read_as(schema["$schema"])
@@ -180,10 +185,17 @@ class Library:
         value = file.root.value
         uri = value.get("$schema") if isinstance(value, dict) else None
         dialect = dialect_of(uri)
+        if names_protocol_schema(uri):
+            self._check_version(file.root, uri)
         # Any other URI is for editors, which take it for the schema of protocol files.
         if dialect is None and isinstance(uri, str) and "json-schema.org/draft" in uri:
             self._add_dialect_issue(file.root, uri)
         return dialect or DRAFT_2020_12
+
+    def _check_version(self, location: Location, uri: Json) -> None:
+        if uri != PROTOCOL_URI:
+            message = f"expected {PROTOCOL_URI}, got {describe(uri)}: this version of enkaku does not know it"
+            self.add_issue(location.below(("$schema",)), message)
 
     def _add_dialect_issue(self, location: Location, uri: Json) -> None:
         known = "draft 2020-12 or draft-07 of JSON Schema"

@@ -3,11 +3,8 @@
 The schemas in the file are removed first: ``schemas.check`` checks each by itself.
 """
 
-import json
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from typing import Final, cast
+from typing import Final
 
 from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
@@ -15,19 +12,12 @@ from jsonschema.protocols import Validator
 from enkaku_codegen.json_values import Json, Tokens
 
 from .options import OPTIONS, encoding_faults, format_faults
+from .protocol_schema import read_meta_schema
 from .validation_text import explain
 
-__all__ = ["META_SCHEMA", "error_faults", "faults", "is_document", "read_meta_schema"]
-
-META_SCHEMA: Final[Traversable] = files("enkaku_codegen") / "protocol.schema.json"
-"""The JSON Schema of protocol files, for editors, too."""
+__all__ = ["error_faults", "faults", "is_document"]
 
 _SLOTS: Final = ("data", "param", "send", "receive", "result")
-
-
-def read_meta_schema() -> dict[str, Json]:
-    """Return the JSON Schema of protocol files, of draft 2020-12."""
-    return cast("dict[str, Json]", json.loads(META_SCHEMA.read_text(encoding="utf-8")))
 
 
 @cache

@@ -109,6 +109,9 @@ def explain(error: ValidationError) -> Iterator[tuple[Tokens, str]]:
             if not near and "const" in asked:
                 hint = f": expected {describe(asked['const'])}"
             yield path, f'"{missing}" is missing{hint}'
+        case "not" if "propertyNames" in error.absolute_schema_path:
+            message = 'the prefix "enkaku:" is reserved for the procedures of Enkaku itself'
+            yield (*path, str(found)), message
         case _ if "propertyNames" in error.absolute_schema_path:
             yield (*path, str(found)), f"{_expectation(error)} as name"
         case "anyOf" | "oneOf" if error.context:

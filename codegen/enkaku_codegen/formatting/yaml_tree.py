@@ -1,0 +1,333 @@
+"""Syntax tree of YAML with its comments.
+
+libyaml says where each value begins and ends. What stands between values, but for indicators, is comments: a comment
+before a value on lines of its own, one at the end of its line, and those after the last value of a collection that are
+indented like it.
+"""
+
+import re
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import yaml
+
+__all__ = ["Collection", "Comment", "Document", "Entry", "Scalar", "UnsupportedYaml", "parse"]
+
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_COMMENT: Final = re.compile(r"""(?:(?<=[\s,\[\]{}"'])|(?<![\s\S]))#[^\n]*""")
+_SKIPPED: Final = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
+_PROPERTY: Final = re.compile(r"&[^\s,\[\]{}]+|!<[^>]*>|![^\s,\[\]{}]*")
+_HEADER: Final = re.compile(r"[|>][-+0-9]*")
+_UNTIL_COMMENT: Final = re.compile(r"[ \t,]*")
+_BEFORE_ENTRY: Final = re.compile(r"[ ?-]*")
+
+
+class UnsupportedYaml(Exception):
+    """YAML that has no layout; the argument says what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment.
+
+    Attributes:
+        start: Its offset.
+        column: Its offset in its line.
+        text: From its ``#`` on, without spaces at its end.
+        own_line: Whether nothing else is on its line.
+        gap: The spaces between it and what precedes it on its line.
+        blank_before: Whether the line before is blank.
+    """
+
+    start: int
+    column: int
+    text: str
+    own_line: bool
+    gap: str
+    blank_before: bool
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A scalar or an alias.
+
+    Attributes:
+        properties: Anchor and tag.
+        text: The scalar as it is written; of a block scalar, the whole lines.
+        value: What it means; of an alias, an empty string.
+        header: Of a block scalar the style and chomping, such as ``|-``; else an empty string.
+        header_comment: The comment after the header.
+    """
+
+    properties: str
+    text: str
+    value: str
+    header: str = ""
+    header_comment: Comment | None = None
+
+
+@dataclass(slots=True)
+class Collection:
+    """A mapping or sequence.
+
+    Attributes:
+        properties: Anchor and tag.
+        brackets: The brackets that it has in flow style, whether it is written so or not.
+        flow: Whether it is written in flow style.
+        entries: Its entries.
+        trailing: The comments after the last one.
+    """
+
+    properties: str
+    brackets: str
+    flow: bool
+    entries: list["Entry"] = field(default_factory=list["Entry"])
+    trailing: list[Comment] = field(default_factory=list[Comment])
+
+
+Node: TypeAlias = Scalar | Collection
+
+
+@dataclass(slots=True)
+class Entry:
+    """An entry of a mapping or sequence.
+
+    Attributes:
+        leading: The comments before it.
+        blank_before: Whether the line before it is blank.
+        key: Its key; None in a sequence.
+        has_colon: Whether there is a colon after the key, which flow style does not require.
+        between: The comments between the key, or the dash, and the value.
+        value: Its value.
+        comment: The comment at the end of its line.
+    """
+
+    leading: list[Comment]
+    blank_before: bool
+    key: Scalar | None
+    has_colon: bool
+    between: list[Comment]
+    value: Node
+    comment: Comment | None
+
+
+@dataclass(slots=True)
+class Document:
+    """A whole file.
+
+    Attributes:
+        leading: The comments before the head.
+        head: The lines of directives, and ``---``; empty if there is no ``---``.
+        root: The outermost mapping or sequence.
+    """
+
+    leading: list[Comment]
+    head: list[str]
+    root: Collection
+
+
+def parse(text: str) -> tuple[Document, tuple[str, ...]]:
+    """Return the syntax tree of a valid YAML text whose lines end with a line feed, and the texts of its comments.
+
+    Raises:
+        UnsupportedYaml: It has something that has no layout.
+    """
+    parser = _Parser(text)
+    return parser.document(), tuple(each.text for each in parser.comments)
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._line_starts = [0, *(end.end() for end in re.finditer("\n", text))]
+        self._events: deque[yaml.Event] = deque(yaml.parse(text, Loader=_LOADER))
+        self.comments = self._found_comments()
+        self._pending = deque(self.comments)
+        self._cursor = 0
+        # The text with spaces for comments: what is left between two values are indicators.
+        self._code = _blanked(text, ((each.start, len(each.text)) for each in self.comments))
+
+    def _found_comments(self) -> list[Comment]:
+        values: list[tuple[int, int]] = []
+        for event in self._events:
+            if isinstance(event, yaml.ScalarEvent):
+                end = event.end_mark.index
+                _, begin = self._properties(event)
+                if event.style in {"|", ">"}:
+                    begin = self._text.find("\n", begin, end) if "\n" in self._text[begin:end] else end
+                values.append((begin, end - begin))
+        between = _blanked(self._text, values)
+        found = [self._comment(each.start(), each.group()) for each in _COMMENT.finditer(between)]
+        others = _blanked(between, ((each.start, len(each.text)) for each in found))
+        if any("#" in each for each in re.split(r"[&!]\S*", others)):
+            raise UnsupportedYaml("a # that is neither in a value nor at the start of a comment")
+        return found
+
+    def _comment(self, start: int, text: str) -> Comment:
+        line = self._line(start)
+        before = self._text[self._line_starts[line] : start]
+        gap = before[len(before.rstrip(" \t")) :]
+        return Comment(
+            start,
+            column=len(before),
+            text=text.rstrip(),
+            own_line=not before.strip(" \t"),
+            gap=gap if gap and "\t" not in gap else "  ",
+            blank_before=self._is_blank(line - 1),
+        )
+
+    def _line(self, index: int) -> int:
+        return bisect_right(self._line_starts, index) - 1
+
+    def _is_blank(self, line: int) -> bool:
+        if line < 0:
+            return False
+        start = self._line_starts[line]
+        return not self._text[start : self._line_starts[line + 1]].strip()
+
+    def _properties(self, event: yaml.NodeEvent) -> tuple[str, int]:
+        """Return the anchor and tag of a value, and where the value itself begins."""
+        at, end = event.start_mark.index, event.end_mark.index
+        found: list[str] = []
+        anchor = not isinstance(event, yaml.AliasEvent) and event.anchor is not None
+        for _ in range(anchor + (getattr(event, "tag", None) is not None)):
+            at = _end(_SKIPPED, self._text, at)
+            after = _end(_PROPERTY, self._text, at)
+            found.append(self._text[at:after])
+            at = after
+        if found and isinstance(event, yaml.ScalarEvent):
+            at = min(_end(_SKIPPED, self._text, at), end)
+        return " ".join(found), at
+
+    def _take(self, end: int) -> list[Comment]:
+        """Remove and return the next comments, up to an offset."""
+        taken: list[Comment] = []
+        while self._pending and self._pending[0].start < end:
+            taken.append(self._pending.popleft())
+        return taken
+
+    def _take_at_end_of_line(self) -> Comment | None:
+        """Remove and return the comment on the line of the value that was read last."""
+        if self._pending:
+            start = self._pending[0].start
+            if _end(_UNTIL_COMMENT, self._text, self._cursor) == start and not self._pending[0].own_line:
+                return self._pending.popleft()
+        return None
+
+    def document(self) -> Document:
+        self._events.popleft()
+        event = self._events.popleft()
+        start, end = event.start_mark.index, event.end_mark.index
+        head: list[str] = []
+        leading: list[Comment] = []
+        if getattr(event, "explicit", False):
+            head = [line.rstrip() for line in self._code[start:end].split("\n") if line.strip()]
+            leading = self._take(end)
+            self._cursor = end
+        root = self._node(-1)
+        if isinstance(root, Scalar):
+            raise UnsupportedYaml("a file that is neither an object nor an array")
+        root.trailing += self._pending
+        return Document(leading, head, root)
+
+    def _node(self, around: int) -> Node:
+        """Read a value.
+
+        Args:
+            around: The column of the mapping or sequence around it.
+        """
+        event = self._events.popleft()
+        if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+            return self._scalar(event)
+        properties, start = self._properties(event)
+        mapping, flow = isinstance(event, yaml.MappingStartEvent), event.flow_style
+        made = Collection(properties, "{}" if mapping else "[]", flow)
+        self._cursor = event.end_mark.index if flow else start
+        column = self._column(self._next())
+        while not isinstance(self._events[0], yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            made.entries.append(self._entry(made, around if flow else column))
+        end = self._events.popleft()
+        if flow:
+            made.trailing = self._take(end.start_mark.index)
+            self._cursor = max(self._cursor, end.end_mark.index)
+        else:
+            # The dashes of a sequence may stand in the column of the keys around it, as may the comments of these.
+            column += column == around
+            limit = self._next()
+            while self._pending and self._is_trailing(self._pending[0], column, limit):
+                made.trailing.append(self._pending.popleft())
+        return made
+
+    def _is_trailing(self, comment: Comment, column: int, limit: int) -> bool:
+        return comment.own_line and comment.column >= column and comment.start < limit
+
+    def _next(self) -> int:
+        """Return the offset of what follows, without comments."""
+        found = re.compile(r"\S").search(self._code, self._cursor)
+        return found.start() if found else len(self._code)
+
+    def _column(self, index: int) -> int:
+        return index - self._line_starts[self._line(index)]
+
+    def _entry(self, parent: Collection, column: int) -> Entry:
+        start = self._events[0].start_mark.index
+        if not parent.flow:  # the offset of the dash, or the question mark that may stand before a key
+            start = min(start, self._next())
+        leading = self._take(start)
+        line = self._line(start)
+        first = _BEFORE_ENTRY.fullmatch(self._code, self._line_starts[line], start) is not None
+        key, has_colon = None, True
+        if parent.brackets == "{}":
+            event = self._events.popleft()
+            key = self._scalar(event)
+            following = max(self._cursor, self._events[0].start_mark.index)
+            has_colon = ":" in self._code[self._cursor : following]
+            if key.header or "\n" in key.text:
+                raise UnsupportedYaml(f"a key of more than one line, on line {line + 1}")
+        else:
+            self._cursor = max(self._cursor, start + (not parent.flow))
+        between = self._take(self._events[0].start_mark.index)
+        value = self._node(column)
+        if isinstance(value, Collection) and value.entries and not between:
+            inner = value.entries[0].leading
+            between += [inner.pop(0)] if inner and not inner[0].own_line else []
+        comment = self._take_at_end_of_line()
+        return Entry(
+            leading, first and self._is_blank(line - 1), key, has_colon, between, value, comment
+        )
+
+    def _scalar(self, event: yaml.Event) -> Scalar:
+        if not isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+            raise UnsupportedYaml("a key that is no string")
+        properties, start = self._properties(event)
+        end = event.end_mark.index
+        text = self._text[start:end]
+        self._cursor = end
+        if isinstance(event, yaml.AliasEvent):
+            return Scalar("", text, "")
+        if event.style not in {"|", ">"}:
+            return Scalar(properties, text, event.value)
+        header = text[: _end(_HEADER, text, 0)]
+        inside = self._take(end)
+        if len(inside) > 1:
+            raise UnsupportedYaml("comments before a block scalar")
+        return Scalar(properties, text, event.value, header, inside[0] if inside else None)
+
+
+def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Return a text with spaces for the characters of some spans, offsets and lengths in their order."""
+    parts: list[str] = []
+    at = 0
+    for start, length in spans:
+        parts += [text[at:start], re.sub(r"[^\n]", " ", text[start : start + length])]
+        at = start + length
+    return "".join([*parts, text[at:]])
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Return the offset after a match at an offset, or that offset if there is none."""
+    found = pattern.match(text, at)
+    return found.end() if found else at
