@@ -40,8 +40,9 @@ DRAWN = {
         writing
         proving
         planning
-        reading
+        reading project
         errors fingerprint json_values
+        inputs
     """,
 }
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}

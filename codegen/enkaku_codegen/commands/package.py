@@ -6,18 +6,46 @@ Without arguments, these are all packages of the project (``enkaku_codegen.proje
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from enkaku_codegen.errors import OutputError
+from enkaku_codegen.errors import CodegenError, OutputError
 from enkaku_codegen.fingerprint import LANGUAGES, LINE_LENGTH, Import, Request
+from enkaku_codegen.inputs import add_input
+from enkaku_codegen.json_values import Json
 from enkaku_codegen.output import require_importable
-from enkaku_codegen.project import LONGEST_LINE, SHORTEST_LINE, Target, find_project
+from enkaku_codegen.project import (
+    LONGEST_LINE,
+    SHORTEST_LINE,
+    Project,
+    Target,
+    find_project,
+    read_project,
+)
+
+from .command import ExitCode
+from .report import Finding, add_format, print_error, print_findings
 
 if TYPE_CHECKING:
+    from enkaku_codegen.output import Changes
     from enkaku_codegen.prepare import Prepared
 
-__all__ = ["add_arguments", "packages", "prepared", "targets"]
+__all__ = [
+    "FORMATS",
+    "Selection",
+    "add_arguments",
+    "details",
+    "path",
+    "prepared",
+    "run_each",
+    "select",
+    "targets",
+]
+
+FORMATS: Final = ("text", "json", "github")
+"""The formats of these commands."""
 
 _ALONE: Final = ("out", "name", "language", "imports", "sync", "templates", "line_length")
 
@@ -28,10 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "protocol",
         metavar="PROTOCOL",
         nargs="?",
-        type=_path,
+        type=path,
         help="a JSON or YAML file; by default, all of [tool.enkaku] in pyproject.toml",
     )
-    parser.add_argument("--out", metavar="DIR", type=_path, help="the package's directory")
+    parser.add_argument("--out", metavar="DIR", type=path, help="the package's directory")
     parser.add_argument(
         "--name",
         type=_name,
@@ -59,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--templates",
         metavar="DIR",
-        type=_path,
+        type=path,
         help="templates that go before the built-in ones",
     )
     parser.add_argument(
@@ -68,9 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_length,
         help=f"the greatest length of a line of code; by default {LINE_LENGTH}",
     )
+    add_format(parser, FORMATS)
 
 
-def _path(text: str) -> Path:
+def path(text: str) -> Path:
+    """Return the path that an argument names."""
     # Path("") would be the current directory, where a variable of the shell is not set by mistake.
     if not text:
         raise argparse.ArgumentTypeError("a path has at least one character")
@@ -103,7 +133,10 @@ def targets(protocol: Path | None) -> list[Target]:
         ProtocolError: The file of the project has errors.
         argparse.ArgumentError: There is no project, or it does not list the file.
     """
-    project = find_project(Path())
+    return _targets(find_project(Path()), protocol)
+
+
+def _targets(project: Project | None, protocol: Path | None) -> list[Target]:
     if project is None:
         expected = "expected PROTOCOL --out DIR" if protocol is None else "expected --out DIR"
         message = f"{expected}, or [[tool.enkaku.protocol]] with file and out in a pyproject.toml"
@@ -118,32 +151,57 @@ def targets(protocol: Path | None) -> list[Target]:
     return found
 
 
-def packages(options: argparse.Namespace) -> list[tuple[Request, Path]]:
-    """Return what to generate, and in which directories.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The packages that the arguments ask for.
+
+    Attributes:
+        packages: What to generate, and in which directories.
+        project: The file that lists them; None if the arguments say all.
+    """
+
+    packages: tuple[tuple[Request, Path], ...]
+    project: Path | None
+
+
+def select(options: argparse.Namespace, project: Path | None = None) -> Selection:
+    """Return the packages that the arguments ask for.
+
+    Args:
+        options: The arguments.
+        project: The file of the project if an earlier selection has found it; None searches for it.
+
+    Raises:
+        ProtocolError: The file of the project has errors.
+        argparse.ArgumentError: The arguments name no package, and no project has one.
+    """
+    if options.out is not None and options.protocol is not None:
+        return Selection(((_request(options), options.out),), None)
+    for name in _ALONE:
+        if getattr(options, name) is not None:
+            option = "import" if name == "imports" else name.replace("_", "-")
+            missing = "PROTOCOL" if options.protocol is None else "--out DIR"
+            message = f"--{option} needs {missing}; without, the project's file says it"
+            raise argparse.ArgumentError(None, message)
+    found = find_project(Path()) if project is None else read_project(project)
+    listed = _targets(found, options.protocol)
+    made = tuple((each.request, each.out) for each in listed if each.out is not None)
+    if found is None or not made:
+        where = "no package" if found is None else f"{found.file}: no package"
+        raise argparse.ArgumentError(None, f'{where}: expected "out", the directory of one')
+    return Selection(made, found.file)
+
+
+def _require_possible(request: Request, out: Path) -> None:
+    """Raise an error for a package that can't be, whatever its protocol says.
 
     Raises:
         OutputError: Python could not import a package from its directory, or its language has no synchronous client.
-        ProtocolError: The file of the project has errors.
-        argparse.ArgumentError: The arguments name no package, and there is no project.
     """
-    if options.out is None or options.protocol is None:
-        for name in _ALONE:
-            if getattr(options, name) is not None:
-                option = "import" if name == "imports" else name.replace("_", "-")
-                missing = "PROTOCOL" if options.protocol is None else "--out DIR"
-                message = f"--{option} needs {missing}; without, the project's file says it"
-                raise argparse.ArgumentError(None, message)
-        found = [
-            (each.request, each.out) for each in targets(options.protocol) if each.out is not None
-        ]
-    else:
-        found = [(_request(options), options.out)]
-    for request, out in found:
-        if request.language == "python":
-            require_importable(out)
-        elif request.sync:
-            raise OutputError(f"--sync is for Python; got --language {request.language}")
-    return found
+    if request.language == "python":
+        require_importable(out)
+    elif request.sync:
+        raise OutputError(f"--sync is for Python; got --language {request.language}")
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -158,7 +216,42 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def prepared(request: Request, out: Path) -> "Prepared":
+def run_each(
+    selection: Selection, format_: str, run: Callable[[Request, Path], bool]
+) -> ExitCode:
+    """Do something with each package, and return the exit code. An error of one is printed, and the others follow.
+
+    Args:
+        selection: The packages.
+        format_: How errors are printed.
+        run: Is given a package and its directory; returns whether all is well.
+    """
+    code = ExitCode.SUCCESS
+    for request, out in selection.packages:
+        add_input(request.protocol)
+        try:
+            _require_possible(request, out)
+            done = run(request, out)
+        except CodegenError as error:
+            print_error(error, format_)
+            done = False
+            if isinstance(error, OutputError):
+                add_input(out)
+        if not done:
+            code = ExitCode.FOUND
+    return code
+
+
+def details(changes: "Changes") -> dict[str, Json]:
+    """Return what changes in a package, for ``--format json``."""
+    return {
+        "package": str(changes.directory),
+        "written": [*sorted(changes.written)],
+        "removed": [*changes.removed],
+    }
+
+
+def prepared(request: Request, out: Path, format_: str) -> "Prepared":
     """Generate the package, compare it with its directory, and print the warnings.
 
     Raises:
@@ -168,6 +261,10 @@ def prepared(request: Request, out: Path) -> "Prepared":
     from enkaku_codegen.prepare import prepare  # noqa: PLC0415 # see above
 
     made = prepare(request, out)
-    for each in made.warnings:
-        print(f"warning: {each}", file=sys.stderr)
+    if format_ == "text":
+        for each in made.warnings:
+            print(f"warning: {each}", file=sys.stderr)
+    else:
+        found = [Finding.of(each, "protocol-warning", "warning") for each in made.warnings]
+        print_findings(found, format_)
     return made

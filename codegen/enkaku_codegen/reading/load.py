@@ -9,6 +9,7 @@ from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.fingerprint import digest
+from enkaku_codegen.inputs import add_input
 from enkaku_codegen.json_values import Json, SourceMap, Tokens, pointer, tokens
 
 from .json_source import read_json
@@ -97,6 +98,7 @@ def load(path: Path) -> Document:
 
 
 def _content(path: Path) -> bytes:
+    add_input(path)
     try:
         # Checked before opening: open() of a named pipe would block until a process writes to it.
         mode = path.stat().st_mode
