@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from enkaku_codegen.errors import CodegenError, OutputError
+from enkaku_codegen.errors import CodegenError, OutputError, visible
 from enkaku_codegen.fingerprint import Request, fresh_files
 from enkaku_codegen.inputs import recorded
 from enkaku_codegen.json_values import Json
@@ -210,7 +210,7 @@ class _Build:
     ) -> None:
         """Print what was done; not as an annotation of a pull request, where it would be noise."""
         if self._options.format == "text":
-            print(f"{message}{hint}")
+            print(visible(f"{message}{hint}"))
         elif self._options.format == "json":
             finding = Finding(rule, "note", str(request.protocol), None, "", message, details)
             print_findings([finding], "json")

@@ -153,7 +153,7 @@ def _parse_and_run(entry: Entry, arguments: Sequence[str]) -> int:
         parser.error(str(error))
     except CodegenError as error:
         if getattr(options, "format", "text") == "text":
-            print(error, file=sys.stderr)
+            print("\n".join(map(visible, str(error).split("\n"))), file=sys.stderr)
         else:
             from .report import print_error  # noqa: PLC0415 # commands without --format do not need it
 

@@ -133,14 +133,18 @@ def targets(protocol: Path | None) -> list[Target]:
         ProtocolError: The file of the project has errors.
         argparse.ArgumentError: There is no project, or it does not list the file.
     """
-    return _targets(find_project(Path()), protocol)
+    return _listed(_found(find_project(Path()), protocol), protocol)
 
 
-def _targets(project: Project | None, protocol: Path | None) -> list[Target]:
+def _found(project: Project | None, protocol: Path | None) -> Project:
     if project is None:
         expected = "expected PROTOCOL --out DIR" if protocol is None else "expected --out DIR"
         message = f"{expected}, or [[tool.enkaku.protocol]] with file and out in a pyproject.toml"
         raise argparse.ArgumentError(None, message)
+    return project
+
+
+def _listed(project: Project, protocol: Path | None) -> list[Target]:
     if protocol is None:
         return [*project.targets]
     wanted = os.path.realpath(protocol)
@@ -183,13 +187,14 @@ def select(options: argparse.Namespace, project: Path | None = None) -> Selectio
             missing = "PROTOCOL" if options.protocol is None else "--out DIR"
             message = f"--{option} needs {missing}; without, the project's file says it"
             raise argparse.ArgumentError(None, message)
-    found = find_project(Path()) if project is None else read_project(project)
-    listed = _targets(found, options.protocol)
-    made = tuple((each.request, each.out) for each in listed if each.out is not None)
-    if found is None or not made:
-        where = "no package" if found is None else f"{found.file}: no package"
-        raise argparse.ArgumentError(None, f'{where}: expected "out", the directory of one')
-    return Selection(made, found.file)
+    read = find_project(Path()) if project is None else read_project(project)
+    found = _found(read, options.protocol)
+    listed = _listed(found, options.protocol)
+    packages = tuple((each.request, each.out) for each in listed if each.out is not None)
+    if not packages:
+        message = f'{found.file}: no package: expected "out", the directory of one'
+        raise argparse.ArgumentError(None, message)
+    return Selection(packages, found.file)
 
 
 def _require_possible(request: Request, out: Path) -> None:

@@ -89,7 +89,7 @@ def add_format(parser: argparse.ArgumentParser, formats: Sequence[str] = FORMATS
 def print_error(error: CodegenError, format_: str) -> None:
     """Print an error that ended the command: text on the standard error, other formats on the standard output."""
     if format_ == "text":
-        print(error, file=sys.stderr)
+        print("\n".join(map(visible, str(error).split("\n"))), file=sys.stderr)
         return
     issues = (
         error.issues if isinstance(error, ProtocolError) else (Issue(None, None, "", str(error)),)
