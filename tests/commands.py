@@ -14,8 +14,5 @@ def enkaku(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the command in a directory, and return what a process would have left."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = run([*map(str, arguments)])
-        except SystemExit as ended:  # how argparse ends: with a number
-            code = int(ended.code or 0)
+        code = run([*map(str, arguments)])
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())

@@ -42,6 +42,7 @@ DRAWN = {
         planning formatting
         reading project
         errors fingerprint json_values
+        inputs
     """,
 }
 NETWORK = {"socket", "ssl", "socketserver", "selectors", "http", "urllib"}

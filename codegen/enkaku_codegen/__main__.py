@@ -3,8 +3,6 @@
 import gc
 import sys
 
-from .commands.main import run
-
 __all__ = ["main"]
 
 
@@ -13,7 +11,14 @@ def main() -> int:
     # With the default thresholds, garbage collection takes half the time of a large package. The heap stays below
     # a few hundred megabytes without it.
     gc.set_threshold(50_000, 20, 50)
-    return run()
+    try:
+        from .commands.main import (
+            run,
+        )  # SIGINT during the import prints no traceback
+
+        return run()
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

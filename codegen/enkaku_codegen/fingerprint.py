@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
+from .inputs import add_directory, add_input
+
 __all__ = [
     "ABOUT",
     "FINGERPRINT_FILE",
@@ -28,6 +30,7 @@ __all__ = [
     "Request",
     "digest",
     "fingerprint",
+    "fresh_files",
     "generated_files",
     "is_fresh",
 ]
@@ -141,20 +144,29 @@ def fingerprint(
 
 def is_fresh(request: Request, directory: Path) -> bool:
     """Return whether the fingerprint in a directory proves that the package is up to date; False in doubt."""
+    return fresh_files(request, directory) is not None
+
+
+def fresh_files(request: Request, directory: Path) -> list[str] | None:
+    """Return the names of the files of a package that is up to date; None if it is not, or in doubt."""
     try:
         text = _read(directory / FINGERPRINT_FILE).decode()
         sources, files = _listed(text)
         if request.protocol.name not in sources or _has_others(request, directory, files):
-            return False
+            return None
         base = request.protocol.parent
+        for path in sources:
+            add_input(base / path)
+        if request.templates is not None:
+            add_directory(request.templates)
         now = _text(
             request,
             {path: digest(_read(base / path)) for path in sources},
             {name: digest(_read(directory / name, link=False)) for name in files},
         )
     except (_Unknown, OSError, ValueError, RecursionError):
-        return False
-    return now == text
+        return None
+    return [*files, FINGERPRINT_FILE] if now == text else None
 
 
 def _text(request: Request, sources: Mapping[str, str], files: Mapping[str, str]) -> str:

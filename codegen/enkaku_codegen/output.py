@@ -5,13 +5,14 @@ renamed away and new ones into place. If a step fails, all renames are undone.
 """
 
 import difflib
+import fcntl
 import os
 import secrets
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Final
 from .errors import OutputError
 from .fingerprint import ABOUT, FINGERPRINT_FILE, MARKERS, Language, generated_files
 
-__all__ = ["Changes", "changes", "require_importable", "require_language", "write"]
+__all__ = ["Changes", "changes", "locked", "require_importable", "require_language", "write"]
 
 _LARGEST: Final = 256 * 1024 * 1024
 _OWN: Final = frozenset({"enkaku", "enkaku_codegen", "enkaku_templates"})
@@ -207,6 +208,53 @@ def _read(path: Path) -> str | None:
         return None
 
 
+@contextmanager
+def locked(directory: Path, on_wait: Callable[[], object]) -> Iterator[None]:
+    """Keep other runs from changing a directory, until the block ends.
+
+    The lock is on the directory itself, or on the nearest one above it that exists; the kernel releases it when the process
+    ends. Where the file system has no locks, there is none.
+
+    Args:
+        directory: The package's directory; it may be missing.
+        on_wait: Called once if another run has the lock; this one waits for it.
+    """
+    descriptor = _lock(directory, on_wait)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(directory: Path, on_wait: Callable[[], object]) -> int | None:
+    """Return the descriptor that has the lock; None if there is none: the run itself reports a directory that can't be read."""
+    while True:
+        try:
+            nearest = _nearest(directory)
+            descriptor = os.open(nearest, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            with suppress(OSError):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    on_wait()
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # The other run may have made the directory, which a third run has locked since.
+            if _nearest(directory) == nearest:
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _nearest(directory: Path) -> Path:
+    return next(path for path in (directory, *directory.absolute().parents) if path.is_dir())
+
+
 def write(todo: Changes) -> None:
     """Apply the changes; if one fails, undo the others.
 
@@ -225,7 +273,9 @@ def write(todo: Changes) -> None:
     except BaseException as error:
         transaction.undo()
         if isinstance(error, OSError):
-            where = error.filename or todo.directory
+            # Nobody knows the names of the temporary files.
+            is_own = error.filename is None or Path(error.filename).parent == todo.directory
+            where = todo.directory if is_own else error.filename
             raise OutputError(f"{where}: {error.strerror}: nothing is written") from error
         raise
     transaction.finish()

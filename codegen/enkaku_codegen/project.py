@@ -11,15 +11,19 @@ file: ``[[protocol]]``.
 """
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, cast
 
 from .errors import Issue, ProtocolError
 from .fingerprint import LANGUAGES, LINE_LENGTH, Import, Request
+from .inputs import add_input
 from .json_values import Json, pointer
 
 __all__ = [
@@ -52,6 +56,7 @@ _KEYS: Final = (
 )
 _SETTINGS: Final = ("lint", "breaking")
 _LARGEST: Final = 4 * 1024 * 1024
+_REPOSITORIES: Final = (".git", ".hg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +92,36 @@ class Project:
 def find_project(directory: Path) -> Project | None:
     """Return the project of a directory: of the nearest file in it, or above it, that describes one; None if there is none.
 
+    The search ends with the directory that holds a repository of Git or Mercurial. A file above the directory counts only if it
+    belongs to the user, to root, or to the owner of the directory: in ``/tmp``, anybody can put one above it, and
+    templates can run any code.
+
     Raises:
-        ProtocolError: The file has errors.
+        ProtocolError: The file has errors, or the directory does not exist any more.
     """
-    for folder in (directory, *directory.absolute().parents):
+    try:
+        folders = (directory, *directory.absolute().parents)
+        owners = {0, os.getuid(), directory.stat().st_uid}
+    except OSError as error:
+        message = f"the current directory can't be read: {error.strerror}"
+        raise ProtocolError([Issue(None, None, "", message)]) from error
+    for folder in folders:
         for name in PROJECT_FILES:
             file = Path(os.path.relpath(folder / name))
-            if file.is_file() and (project := read_project(file)) is not None:
+            found = _stat(file)
+            if found is None or not stat.S_ISREG(found.st_mode):
+                continue
+            is_ours = folder is directory or found.st_uid in owners
+            if is_ours and (project := read_project(file)) is not None:
                 return project
+        if any(_stat(folder / name) for name in _REPOSITORIES):
+            return None
+    return None
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    with suppress(OSError):
+        return path.stat()
     return None
 
 
@@ -104,6 +131,7 @@ def read_project(file: Path) -> Project | None:
     Raises:
         ProtocolError: The file has errors.
     """
+    add_input(file)
     try:
         with file.open("rb") as opened:
             content = opened.read(_LARGEST + 1)
@@ -111,7 +139,7 @@ def read_project(file: Path) -> Project | None:
             raise _error(file, (), f"larger than {_LARGEST} bytes")
         table = cast("Json", tomllib.loads(content.decode()))
     except OSError as error:
-        raise _error(file, (), f"cannot be read: {error.strerror}") from error
+        raise _error(file, (), f"can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise _error(file, (), f"not TOML: {error}") from error
     path: tuple[str, ...] = ()
@@ -147,6 +175,7 @@ class _Reader:
         targets = tuple(self._target(each, (*path, str(i))) for i, each in enumerate(listed))
         self._require_distinct(targets, path)
         settings = {name: value for name, value in content.items() if name != "protocol"}
+        self._require_json(settings, path[:-1])
         return Project(self._file, targets, settings)
 
     def _target(self, value: Json, path: tuple[str, ...]) -> Target:
@@ -187,6 +216,8 @@ class _Reader:
         imports = self._table(table["imports"], path)
         found: list[Import] = []
         for file in imports:
+            if not file.strip() or "\0" in file:
+                raise _error(self._file, (*path, file), "expected the path of a protocol file")
             module = self._text(imports, file, path)
             found.append(Import(self._directory / file, cast("str", module)))
         return tuple(found)
@@ -206,6 +237,8 @@ class _Reader:
         value = table.get(key)
         if key in table and not (isinstance(value, str) and value.strip()):
             raise _error(self._file, (*path, key), "expected a string with at least one character")
+        if isinstance(value, str) and "\0" in value:
+            raise _error(self._file, (*path, key), "a null character is in no name and in no path")
         return cast("str | None", value)
 
     def _table(self, value: Json, path: tuple[str, ...]) -> dict[str, Json]:
@@ -220,6 +253,20 @@ class _Reader:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(known)}"
             raise _error(self._file, (*path, name), f"unknown key; {hint}")
+
+    def _require_json(self, value: object, path: tuple[str, ...]) -> None:
+        """Raise an error for a date or a time, which TOML has and JSON has not."""
+        match value:
+            case dict():
+                for key, each in cast("dict[str, object]", value).items():
+                    self._require_json(each, (*path, key))
+            case list():
+                for index, each in enumerate(cast("list[object]", value)):
+                    self._require_json(each, (*path, str(index)))
+            case date() | time():
+                raise _error(self._file, path, "expected no date or time")
+            case _:
+                pass
 
     def _require_distinct(self, targets: tuple[Target, ...], path: tuple[str, ...]) -> None:
         """Raise an error if two packages would be written to one directory."""

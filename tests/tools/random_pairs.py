@@ -108,7 +108,9 @@ def change(pick: Random, maker: SchemaMaker, box: list[Any], definitions: dict[s
     holder, key = pick.choice([*_places(box)])
     schema = holder[key]
     if not isinstance(schema, dict) or not schema or pick.random() < 0.1:
-        holder[key] = pick.choice([True, False, {}, maker.leaf(0), {"anyOf": [schema, maker.leaf(0)]}])
+        holder[key] = pick.choice(
+            [True, False, {}, maker.leaf(0), {"anyOf": [schema, maker.leaf(0)]}]
+        )
         return
     if pick.random() < 0.25:
         _add(pick, maker, schema)

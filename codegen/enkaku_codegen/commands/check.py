@@ -2,40 +2,42 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from enkaku_codegen.fingerprint import Request, is_fresh
 
 from . import package
-from .command import Command, ExitCode
+from .command import Command
+from .report import Finding, print_findings
 
 __all__ = ["COMMAND"]
 
 
 def _run(options: argparse.Namespace) -> int:
     # All of them, although one is enough for the exit code: a build shows everything that is out of date.
-    return (
-        ExitCode.FOUND
-        if sum(not _is_fresh(*each) for each in package.packages(options))
-        else ExitCode.SUCCESS
-    )
+    selection = package.select(options)
+    return package.run_each(selection, options.format, partial(_is_fresh, options.format))
 
 
-def _is_fresh(request: Request, out: Path) -> bool:
+def _is_fresh(format_: str, request: Request, out: Path) -> bool:
     """Return whether a package is up to date; print the difference if it is not."""
     if is_fresh(request, out):
         return True
-    changes = package.prepared(request, out).changes
+    changes = package.prepared(request, out, format_).changes
     if not changes:
         return True
-    sys.stdout.writelines(changes.diff())
-    sys.stdout.flush()
     state = "out of date" if changes.directory.is_dir() else "no such directory"
-    print(
-        f"{changes.directory}: {state}; run 'enkaku generate' with the same options",
-        file=sys.stderr,
-    )
+    message = f"{changes.directory}: {state}; run 'enkaku generate' with the same options"
+    if format_ == "text":
+        sys.stdout.writelines(changes.diff())
+        sys.stdout.flush()
+        print(message, file=sys.stderr)
+    else:
+        details = package.details(changes)
+        found = Finding("out-of-date", "error", str(request.protocol), None, "", message, details)
+        print_findings([found], format_)
     return False
 
 

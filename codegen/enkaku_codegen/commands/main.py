@@ -10,10 +10,11 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Final
 
-from enkaku_codegen.errors import CodegenError
+from enkaku_codegen.errors import CodegenError, visible
 
 from .command import Command, Entry, ExitCode
 
@@ -49,28 +50,88 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit code. Each command documents its own; all have 0 for success, 2 for wrong arguments, 130 after
         SIGINT, and 141 if the reader of the standard output has closed it.
     """
-    # Without this, a name that a terminal or a pipe can't encode would end the command with a traceback.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    given = [*(sys.argv[1:] if arguments is None else arguments)]
-    parser = _parser()
-    if not given:
-        parser.print_help(sys.stderr)
-        return ExitCode.USAGE
-    entry = next((each for each in COMMANDS if each.name == given[0]), None)
-    if entry is None:
-        parser.parse_args(given)
-        return 0  # not reached: argparse has exited
+    _prepare_streams()
     try:
-        code = _run(entry, given[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has closed the pipe. The interpreter flushes once more at its end: this makes that succeed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+        code = _run([*(sys.argv[1:] if arguments is None else arguments)])
     except KeyboardInterrupt:
+        _flush()
         return _INTERRUPTED
+    except OSError as error:
+        failure = _flush()
+        if failure is None and not isinstance(error, BrokenPipeError):
+            raise  # not of the standard streams
+        failure = failure or error
+    else:
+        failure = _flush()
+    if failure is None:
+        return code
+    if isinstance(failure, BrokenPipeError):
+        return _BROKEN_PIPE
+    with suppress(OSError):
+        print(f"enkaku: the output can't be written: {failure.strerror}", file=sys.stderr)
+        sys.stderr.flush()
+    return ExitCode.FOUND
+
+
+def _prepare_streams() -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # The caller has closed it. The next file that is opened gets its descriptor: it must be none that matters.
+            setattr(
+                sys, name, open(os.devnull, mode)
+            )  # open for as long as the process
+        elif isinstance(stream, io.TextIOWrapper) and mode == "w":
+            # Without this, a name that a terminal or a pipe can't encode would end the command with a traceback.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> OSError | None:
+    """Write what is buffered. If that fails, return the error and discard the rest."""
+    failure: OSError | None = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (
+            OSError,
+            KeyboardInterrupt,
+        ) as error:  # KeyboardInterrupt: a full pipe that nothing reads
+            if isinstance(error, OSError):
+                failure = failure or error
+            # The interpreter flushes once more at its end: this makes that succeed.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+    return failure
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        if not arguments:
+            _parser().print_help(sys.stderr)
+            return ExitCode.USAGE
+        entry = next((each for each in COMMANDS if each.name == arguments[0]), None)
+        if entry is not None:
+            return _run_command(entry, arguments[1:])
+        parser = _parser()
+        if arguments[0].startswith("-"):
+            parser.parse_args(arguments)
+        parser.error(_unknown(arguments[0]))
+    except SystemExit as ended:  # how argparse ends: with a number
+        return ended.code if isinstance(ended.code, int) else ExitCode.FOUND
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 # only this needs it
+
+    near = get_close_matches(name, [each.name for each in COMMANDS], n=1)
+    hint = f"did you mean {near[0]}?" if near else "enkaku --help lists them"
+    return f"unknown command {visible(name)}; {hint}"
+
+
+def _run_command(entry: Entry, arguments: Sequence[str]) -> int:
+    try:
+        return _parse_and_run(entry, arguments)
     except ModuleNotFoundError as error:
         missing = "" if error.name is None else error.name.partition(".")[0]
         if missing in {"", "enkaku", "enkaku_codegen"}:
@@ -80,10 +141,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return ExitCode.FOUND
-    return code
 
 
-def _run(entry: Entry, arguments: Sequence[str]) -> int:
+def _parse_and_run(entry: Entry, arguments: Sequence[str]) -> int:
     module = importlib.import_module(f".{entry.name}", __package__)
     command: Command = module.COMMAND
     parser = argparse.ArgumentParser(
@@ -93,12 +153,20 @@ def _run(entry: Entry, arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
+    options = parser.parse_args(arguments)
     try:
-        return command.run(parser.parse_args(arguments))
+        return command.run(options)
     except argparse.ArgumentError as error:
         parser.error(str(error))
     except CodegenError as error:
-        print(error, file=sys.stderr)
+        if getattr(options, "format", "text") == "text":
+            print("\n".join(map(visible, str(error).split("\n"))), file=sys.stderr)
+        else:
+            from .report import (
+                print_error,
+            )  # commands without --format do not need it
+
+            print_error(error, options.format)
         return ExitCode.FOUND
 
 
@@ -106,7 +174,11 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         import importlib.metadata  # noqa: PLC0415 # it takes longer than the rest of the help
 
-        print(f"enkaku {importlib.metadata.version('enkaku')}")
+        try:
+            version = importlib.metadata.version("enkaku")
+        except importlib.metadata.PackageNotFoundError:  # the source, without an installation
+            version = "(not installed: no version)"
+        print(f"enkaku {version}")
         parser.exit()
 
 
@@ -123,12 +195,6 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog=f"{_EXAMPLES}\n\nenkaku COMMAND --help describes a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "command",
-        metavar="COMMAND",
-        choices=[each.name for each in COMMANDS],
-        help=argparse.SUPPRESS,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
     return parser

@@ -6,18 +6,47 @@ Without arguments, these are all packages of the project (``enkaku_codegen.proje
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from enkaku_codegen.errors import OutputError
+from enkaku_codegen.errors import CodegenError, OutputError
 from enkaku_codegen.fingerprint import LANGUAGES, LINE_LENGTH, Import, Request
+from enkaku_codegen.inputs import add_input
+from enkaku_codegen.json_values import Json
 from enkaku_codegen.output import require_importable
-from enkaku_codegen.project import LONGEST_LINE, SHORTEST_LINE, Target, find_project
+from enkaku_codegen.project import (
+    LONGEST_LINE,
+    SHORTEST_LINE,
+    Project,
+    Target,
+    find_project,
+    read_project,
+)
+
+from .command import ExitCode
+from .report import Finding, add_format, print_error, print_findings
 
 if TYPE_CHECKING:
+    from enkaku_codegen.output import Changes
     from enkaku_codegen.prepare import Prepared
 
-__all__ = ["add_arguments", "length", "packages", "path", "prepared", "targets"]
+__all__ = [
+    "FORMATS",
+    "Selection",
+    "add_arguments",
+    "details",
+    "length",
+    "path",
+    "prepared",
+    "run_each",
+    "select",
+    "targets",
+]
+
+FORMATS: Final = ("text", "json", "github")
+"""The formats of these commands."""
 
 _ALONE: Final = ("out", "name", "language", "imports", "sync", "templates", "line_length")
 
@@ -68,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=length,
         help=f"the greatest length of a line of code; by default {LINE_LENGTH}",
     )
+    add_format(parser, FORMATS)
 
 
 def path(text: str) -> Path:
@@ -105,11 +135,18 @@ def targets(protocol: Path | None) -> list[Target]:
         ProtocolError: The file of the project has errors.
         argparse.ArgumentError: There is no project, or it does not list the file.
     """
-    project = find_project(Path())
+    return _listed(_found(find_project(Path()), protocol), protocol)
+
+
+def _found(project: Project | None, protocol: Path | None) -> Project:
     if project is None:
         expected = "expected PROTOCOL --out DIR" if protocol is None else "expected --out DIR"
         message = f"{expected}, or [[tool.enkaku.protocol]] with file and out in a pyproject.toml"
         raise argparse.ArgumentError(None, message)
+    return project
+
+
+def _listed(project: Project, protocol: Path | None) -> list[Target]:
     if protocol is None:
         return [*project.targets]
     wanted = os.path.realpath(protocol)
@@ -120,32 +157,58 @@ def targets(protocol: Path | None) -> list[Target]:
     return found
 
 
-def packages(options: argparse.Namespace) -> list[tuple[Request, Path]]:
-    """Return what to generate, and in which directories.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The packages that the arguments ask for.
+
+    Attributes:
+        packages: What to generate, and in which directories.
+        project: The file that lists them; None if the arguments say all.
+    """
+
+    packages: tuple[tuple[Request, Path], ...]
+    project: Path | None
+
+
+def select(options: argparse.Namespace, project: Path | None = None) -> Selection:
+    """Return the packages that the arguments ask for.
+
+    Args:
+        options: The arguments.
+        project: The file of the project if an earlier selection has found it; None searches for it.
+
+    Raises:
+        ProtocolError: The file of the project has errors.
+        argparse.ArgumentError: The arguments name no package, and no project has one.
+    """
+    if options.out is not None and options.protocol is not None:
+        return Selection(((_request(options), options.out),), None)
+    for name in _ALONE:
+        if getattr(options, name) is not None:
+            option = "import" if name == "imports" else name.replace("_", "-")
+            missing = "PROTOCOL" if options.protocol is None else "--out DIR"
+            message = f"--{option} needs {missing}; without, the project's file says it"
+            raise argparse.ArgumentError(None, message)
+    read = find_project(Path()) if project is None else read_project(project)
+    found = _found(read, options.protocol)
+    listed = _listed(found, options.protocol)
+    packages = tuple((each.request, each.out) for each in listed if each.out is not None)
+    if not packages:
+        message = f'{found.file}: no package: expected "out", the directory of one'
+        raise argparse.ArgumentError(None, message)
+    return Selection(packages, found.file)
+
+
+def _require_possible(request: Request, out: Path) -> None:
+    """Raise an error for a package that can't be, whatever its protocol says.
 
     Raises:
         OutputError: Python could not import a package from its directory, or its language has no synchronous client.
-        ProtocolError: The file of the project has errors.
-        argparse.ArgumentError: The arguments name no package, and there is no project.
     """
-    if options.out is None or options.protocol is None:
-        for name in _ALONE:
-            if getattr(options, name) is not None:
-                option = "import" if name == "imports" else name.replace("_", "-")
-                missing = "PROTOCOL" if options.protocol is None else "--out DIR"
-                message = f"--{option} needs {missing}; without, the project's file says it"
-                raise argparse.ArgumentError(None, message)
-        found = [
-            (each.request, each.out) for each in targets(options.protocol) if each.out is not None
-        ]
-    else:
-        found = [(_request(options), options.out)]
-    for request, out in found:
-        if request.language == "python":
-            require_importable(out)
-        elif request.sync:
-            raise OutputError(f"--sync is for Python; got --language {request.language}")
-    return found
+    if request.language == "python":
+        require_importable(out)
+    elif request.sync:
+        raise OutputError(f"--sync is for Python; got --language {request.language}")
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -160,7 +223,40 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def prepared(request: Request, out: Path) -> "Prepared":
+def run_each(selection: Selection, format_: str, run: Callable[[Request, Path], bool]) -> ExitCode:
+    """Do something with each package, and return the exit code. An error of one is printed, and the others follow.
+
+    Args:
+        selection: The packages.
+        format_: How errors are printed.
+        run: Is given a package and its directory; returns whether all is well.
+    """
+    code = ExitCode.SUCCESS
+    for request, out in selection.packages:
+        add_input(request.protocol)
+        try:
+            _require_possible(request, out)
+            done = run(request, out)
+        except CodegenError as error:
+            print_error(error, format_)
+            done = False
+            if isinstance(error, OutputError):
+                add_input(out)
+        if not done:
+            code = ExitCode.FOUND
+    return code
+
+
+def details(changes: "Changes") -> dict[str, Json]:
+    """Return what changes in a package, for ``--format json``."""
+    return {
+        "package": str(changes.directory),
+        "written": [*sorted(changes.written)],
+        "removed": [*changes.removed],
+    }
+
+
+def prepared(request: Request, out: Path, format_: str) -> "Prepared":
     """Generate the package, compare it with its directory, and print the warnings.
 
     Raises:
@@ -170,6 +266,10 @@ def prepared(request: Request, out: Path) -> "Prepared":
     from enkaku_codegen.prepare import prepare  # noqa: PLC0415 # see above
 
     made = prepare(request, out)
-    for each in made.warnings:
-        print(f"warning: {each}", file=sys.stderr)
+    if format_ == "text":
+        for each in made.warnings:
+            print(f"warning: {each}", file=sys.stderr)
+    else:
+        found = [Finding.of(each, "protocol-warning", "warning") for each in made.warnings]
+        print_findings(found, format_)
     return made

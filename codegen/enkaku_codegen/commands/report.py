@@ -6,13 +6,22 @@ read by CI servers, ``markdown`` is for a comment. Results go to the standard ou
 
 import argparse
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from xml.sax.saxutils import quoteattr
 
-from enkaku_codegen.errors import CodegenError, Issue, ProtocolError, visible
+from enkaku_codegen.errors import (
+    CodegenError,
+    Issue,
+    OutputError,
+    ProtocolError,
+    TemplateError,
+    visible,
+)
 from enkaku_codegen.json_values import Json
 
 __all__ = ["FORMATS", "Finding", "Severity", "add_format", "print_error", "print_findings"]
@@ -23,7 +32,15 @@ FORMATS: Final = ("text", "json", "github", "junit", "markdown")
 """All formats, the default first."""
 
 _COLOURS: Final[Mapping[Severity, str]] = {"error": "31", "warning": "33", "note": "36"}
+_RULES: Final[Mapping[type[CodegenError], str]] = {
+    ProtocolError: "invalid-protocol",
+    TemplateError: "template",
+    OutputError: "output",
+}
 _GITHUB: Final[Mapping[Severity, str]] = {"error": "error", "warning": "warning", "note": "notice"}
+
+
+_MARKDOWN: Final = re.compile(r"[\\`*_\[\]<>|!]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +89,13 @@ def add_format(parser: argparse.ArgumentParser, formats: Sequence[str] = FORMATS
 def print_error(error: CodegenError, format_: str) -> None:
     """Print an error that ended the command: text on the standard error, other formats on the standard output."""
     if format_ == "text":
-        print(error, file=sys.stderr)
+        print("\n".join(map(visible, str(error).split("\n"))), file=sys.stderr)
         return
     issues = (
         error.issues if isinstance(error, ProtocolError) else (Issue(None, None, "", str(error)),)
     )
-    print_findings([Finding.of(each, "invalid-protocol") for each in issues], format_)
+    rule = next((rule for kind, rule in _RULES.items() if isinstance(error, kind)), "error")
+    print_findings([Finding.of(each, rule) for each in issues], format_)
 
 
 def print_findings(findings: Sequence[Finding], format_: str, *, title: str = "enkaku") -> None:
@@ -100,7 +118,7 @@ def print_findings(findings: Sequence[Finding], format_: str, *, title: str = "e
         case "markdown":
             print(_markdown(findings, title))
         case _:
-            coloured = sys.stdout.isatty()
+            coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             for each in findings:
                 print(_text(each, coloured=coloured))
 
@@ -126,39 +144,54 @@ def _object(finding: Finding) -> dict[str, Json]:
 
 def _annotation(finding: Finding) -> str:
     """Return a workflow command of GitHub Actions, which shows a message at a line."""
-    location = {"file": finding.file, "line": finding.line, "title": finding.rule}
+    location = {
+        "file": None if finding.file is None else _in_workspace(finding.file),
+        "line": finding.line,
+        "title": finding.rule,
+    }
     given = ",".join(f"{key}={_escaped(str(each), ':,')}" for key, each in location.items() if each)
     text = f"{finding.pointer}: {finding.message}" if finding.pointer else finding.message
     return f"::{_GITHUB[finding.severity]} {given}::{_escaped(text)}"
 
 
+def _in_workspace(file: str) -> str:
+    """Return the path from the root of the repository, if a job runs somewhere else in it: annotations need that."""
+    root = os.environ.get("GITHUB_WORKSPACE")
+    if not root or "\0" in file:
+        return file
+    path = os.path.relpath(os.path.realpath(file), os.path.realpath(root))
+    return file if path.startswith("..") else path
+
+
 def _escaped(text: str, others: str = "") -> str:
-    for each in f"%\r\n{others}":
+    """Escape a text so that it ends neither the command nor its line: nor may it hold codes for a terminal."""
+    text = "\n".join(map(visible, text.split("\n")))
+    for each in f"%\n{others}":
         text = text.replace(each, f"%{ord(each):02X}")
     return text
 
 
 def _junit(findings: Sequence[Finding], title: str) -> str:
     failed = sum(each.severity == "error" for each in findings)
-    head = (
-        f'<testsuite name={quoteattr(title)} tests="{max(len(findings), 1)}" failures="{failed}">'
-    )
-    cases = [_case(each) for each in findings] or [
-        f'  <testcase name={quoteattr(title)} classname="enkaku"/>'
-    ]
+    name = _attribute(title)
+    head = f'<testsuite name={name} tests="{max(len(findings), 1)}" failures="{failed}">'
+    cases = [_case(each) for each in findings] or [f'  <testcase name={name} classname="enkaku"/>']
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', head, *cases, "</testsuite>"])
 
 
 def _case(finding: Finding) -> str:
-    name, text = quoteattr(visible(f"{finding.rule} {finding.pointer}")), quoteattr(
-        str(finding.issue)
-    )
+    name, text = _attribute(f"{finding.rule} {finding.pointer}"), _attribute(str(finding.issue))
     inner = (
         f"<failure message={text}/>"
         if finding.severity == "error"
         else f"<system-out>{text[1:-1]}</system-out>"
     )
     return f'  <testcase name={name} classname="enkaku">{inner}</testcase>'
+
+
+def _attribute(text: str) -> str:
+    """Return an attribute of XML that is valid whatever the text is, and the encoding of the output."""
+    return quoteattr(visible(text)).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _markdown(findings: Sequence[Finding], title: str) -> str:
@@ -168,8 +201,11 @@ def _markdown(findings: Sequence[Finding], title: str) -> str:
     lines += ["| | rule | where | what |", "|---|---|---|---|"]
     for each in findings:
         where = ":".join(str(part) for part in (each.file, each.line) if part is not None)
-        cells = (each.severity, f"`{each.rule}`", f"{where} {each.pointer}".strip(), each.message)
-        lines.append(
-            f"| {' | '.join(visible(cell).replace('|', chr(92) + '|') for cell in cells)} |"
-        )
+        cells = (_cell(f"{where} {each.pointer}".strip()), _cell(each.message))
+        lines.append(f"| {each.severity} | `{each.rule}` | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Escape a text for a table of Markdown: it makes no other cells, links, images or HTML."""
+    return _MARKDOWN.sub(r"\\\g<0>", visible(text))

@@ -83,9 +83,7 @@ class Pair:
         )
 
 
-def make_side(
-    schema: Schema, definitions: Mapping[str, Schema], string_types: StringTypes
-) -> Side:
+def make_side(schema: Schema, definitions: Mapping[str, Schema], string_types: StringTypes) -> Side:
     """Return the side of a schema of draft 2020-12.
 
     Args:

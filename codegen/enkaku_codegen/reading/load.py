@@ -9,6 +9,7 @@ from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.fingerprint import digest
+from enkaku_codegen.inputs import add_input
 from enkaku_codegen.json_values import Json, SourceMap, Tokens, pointer, tokens
 
 from .json_source import read_json
@@ -111,10 +112,13 @@ def load_text(text: str, name: str) -> Document:
         raise ProtocolError([Issue(name, None, "", f"larger than {MAX_BYTES} bytes")])
     value, source_map = read_json(name, text)
     # No file has this path, so that no reference leads to the document by it.
-    return Document(Path(name), os.path.abspath("/\n"), value, source_map, digest(content))  # noqa: PTH100
+    return Document(
+        Path(name), os.path.abspath("/\n"), value, source_map, digest(content)
+    )
 
 
 def _content(path: Path) -> bytes:
+    add_input(path)
     try:
         # Checked before opening: open() of a named pipe would block until a process writes to it.
         mode = path.stat().st_mode

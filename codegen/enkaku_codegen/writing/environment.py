@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 
 from enkaku_codegen.errors import TemplateError
+from enkaku_codegen.inputs import add_directory
 
 from .escaping import comment, docstring, jsdoc, pyrepr, pytext, tskey, tsrepr
 
@@ -34,6 +35,7 @@ def environment(
     """
     loaders: list[jinja2.BaseLoader] = [jinja2.FunctionLoader(_built_in)]
     if templates is not None:
+        add_directory(templates)
         if not templates.is_dir():
             raise TemplateError(f"{templates}: no such directory of templates")
         if not any((templates / name).exists() for name in names):

@@ -13,6 +13,7 @@ from enkaku_codegen.reading.definition import Protocol
 
 from .environment import environment, rendered
 from .escaping import Text
+from .files import PYTHON_FILES, python_files
 from .imports import exports, imports
 from .models import make_types
 from .template_context import description_view, error_view, procedure_view, schema_views
@@ -20,22 +21,6 @@ from .template_context import description_view, error_view, procedure_view, sche
 __all__ = ["render"]
 
 _OLDEST_RUNTIME: Final = "0.1"
-_SCHEMAS: Final = "schemas.py"
-_CALLBACKS: Final = "callbacks.py"
-_SYNC_CLIENT: Final = "sync_client.py"
-_FILES: Final = (
-    "__init__.py",
-    _CALLBACKS,
-    "client.py",
-    "description.py",
-    "models.py",
-    "procedures.py",
-    "py.typed",
-    _SCHEMAS,
-    "server.py",
-    _SYNC_CLIENT,
-)
-_FILES_OF_TYPES: Final = ("__init__.py", "models.py", "py.typed")
 
 
 def render(
@@ -91,11 +76,8 @@ def render(
         "description": description_view(protocol, line_length) if plan.procedures else None,
         "exports": exports(plan, sync=sync),
     }
-    known = ("header.jinja", *(f"{name}.jinja" for name in _FILES))
+    known = ("header.jinja", *(f"{name}.jinja" for name in PYTHON_FILES))
     found = environment(templates, line_length, known)
-    left_out = {_SCHEMAS} if not checks.slots else set[str]()
-    left_out |= {_CALLBACKS} if not plan.callbacks else set()
-    left_out |= {_SYNC_CLIENT} if not sync else set()
     return {
         name: rendered(
             found,
@@ -103,6 +85,5 @@ def render(
             shared | {"imports": statements.get(name, [])},
             MARKER if name.endswith(".py") else "",
         )
-        for name in (_FILES if plan.procedures else _FILES_OF_TYPES)
-        if name not in left_out
+        for name in python_files(plan, checks, sync=sync)
     }

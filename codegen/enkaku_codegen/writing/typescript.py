@@ -16,6 +16,7 @@ from enkaku_codegen.reading.definition import Kind, Protocol
 
 from .environment import environment, rendered
 from .escaping import Tag, Text, tskey
+from .files import TYPESCRIPT_FILES, typescript_files
 from .typescript_protocol import ProtocolWriter
 from .typescript_types import expression, types
 from .typescript_values import Constant, Value, literal
@@ -23,8 +24,6 @@ from .typescript_values import Constant, Value, literal
 __all__ = ["render_typescript"]
 
 _FOLDER: Final = "typescript"
-_TYPES: Final = "client.d.ts"
-_FILES: Final = ("client.js", _TYPES, "protocol.ts")
 _IDEMPOTENT: Final = "Idempotent: it may be sent again if its reply was lost with the connection."
 _NOTHING: Final = "void"
 
@@ -157,12 +156,9 @@ def render_typescript(
         "callbacks_handler": plan.callbacks_handler,
         "serve": serve_name(plan),
     }
-    paths = {name: f"{_FOLDER}/{name}.jinja" for name in _FILES}
+    paths = {name: f"{_FOLDER}/{name}.jinja" for name in TYPESCRIPT_FILES}
     found = environment(templates, line_length, (f"{_FOLDER}/header.jinja", *paths.values()))
-    files = {
-        name: rendered(found, paths[name], context, marker)
-        for name in (_FILES if plan.both_ways else [_TYPES])
-    }
+    files = {name: rendered(found, paths[name], context, marker) for name in typescript_files(plan)}
     return files, writer.warnings
 
 
