@@ -23,6 +23,7 @@ COMMANDS: Final = (
     Entry("generate", "Packages", "write the packages of protocols", "codegen"),
     Entry("check", "Packages", "report whether packages are up to date", "codegen"),
     Entry("javascript", "Packages", "copy the runtime of clients in a browser", "codegen"),
+    Entry("lint", "Protocols", "report likely mistakes, and what values may cost", "codegen"),
     Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
     ),
