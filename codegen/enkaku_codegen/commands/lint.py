@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
     print_findings(findings, options.format, title="enkaku lint")
     counts = Counter(each.severity for each in findings)
     if options.format == "text":
+        sys.stdout.flush()  # before what a terminal shows below it
         print(_summary(counts, len({each.protocol for each in requests})), file=sys.stderr)
     failed = counts["error"] or (options.strict and counts["warning"])
     return ExitCode.FOUND if failed else ExitCode.SUCCESS
