@@ -90,7 +90,12 @@ CASES: list[tuple[str, Protocol, str, Protocol]] = [
         result({"allOf": [{"$ref": "#/$defs/A"}, {"maxLength": 3}]}, A=TEXT),
     ),
     ("contradiction", result({"type": "string", "enum": [1, 2]}), RESULT, result({"enum": [1, 2]})),
-    ("contradiction", result({"allOf": [{"const": 1}, {"const": 2}]}), RESULT, result({"const": 1})),
+    (
+        "contradiction",
+        result({"allOf": [{"const": 1}, {"const": 2}]}),
+        RESULT,
+        result({"const": 1}),
+    ),
     (
         "contradiction",
         result(closed(a=TEXT) | {"required": ["b"]}),
@@ -130,7 +135,10 @@ CASES: list[tuple[str, Protocol, str, Protocol]] = [
     ),
     (
         "dead-alternative",
-        result({"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}, A={"allOf": [TEXT, {"type": "null"}]}),
+        result(
+            {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]},
+            A={"allOf": [TEXT, {"type": "null"}]},
+        ),
         f"{RESULT}/anyOf/0",
         result({"anyOf": [{"type": "string", "format": "date-time"}, TEXT | {"maxLength": 9}]}),
     ),
@@ -217,9 +225,14 @@ CASES: list[tuple[str, Protocol, str, Protocol]] = [
     ),
     (
         "ambiguous-union",
-        result({"oneOf": [{"$ref": "#/$defs/A"}, closed(b=TEXT, c=TEXT)]}, A=closed(a=TEXT, b=TEXT)),
+        result(
+            {"oneOf": [{"$ref": "#/$defs/A"}, closed(b=TEXT, c=TEXT)]}, A=closed(a=TEXT, b=TEXT)
+        ),
         f"{RESULT}/oneOf",
-        result({"oneOf": [{"$ref": "#/$defs/A"}, closed(b=TEXT)]}, A=closed(a=TEXT) | {"required": ["a"]}),
+        result(
+            {"oneOf": [{"$ref": "#/$defs/A"}, closed(b=TEXT)]},
+            A=closed(a=TEXT) | {"required": ["a"]},
+        ),
     ),
     (
         "unknown-format",
@@ -260,7 +273,12 @@ CASES: list[tuple[str, Protocol, str, Protocol]] = [
     ),
     (
         "unbounded-string",
-        param({"maxLength": 9, "anyOf": [{"enum": ["a"]}, {"type": ["null", "string"]}, {"type": "array"}]})
+        param(
+            {
+                "maxLength": 9,
+                "anyOf": [{"enum": ["a"]}, {"type": ["null", "string"]}, {"type": "array"}],
+            }
+        )
         | {"callbacks": {"b": {"type": "event"}, "c": {"type": "stream", "receive": TEXT}}},
         "/callbacks/c/receive",
         param({"maxLength": 9, "anyOf": [{"enum": ["a"]}, {"type": ["null", "string"]}]}),
@@ -300,21 +318,36 @@ CASES: list[tuple[str, Protocol, str, Protocol]] = [
         result({"anyOf": [tagged(f"v{i}") for i in range(20)]}),
     ),
     ("undescribed-procedure", named("a/b", description=" "), "/procedures/a~1b", named("a/b")),
-    ("undescribed-definition", result(TEXT, A=TEXT), "/$defs/A", result(TEXT, A={"description": "It."})),
+    (
+        "undescribed-definition",
+        result(TEXT, A=TEXT),
+        "/$defs/A",
+        result(TEXT, A={"description": "It."}),
+    ),
     (
         "undescribed-property",
         result(closed(a=TEXT)),
         f"{RESULT}/properties/a",
         result(closed(a={"description": "It."})),
     ),
-    ("procedure-name", named("area/verb", "Area/Verb", "b"), "/procedures/Area~1Verb", named("area/verb")),
+    (
+        "procedure-name",
+        named("area/verb", "Area/Verb", "b"),
+        "/procedures/Area~1Verb",
+        named("area/verb"),
+    ),
     (
         "procedure-name",
         named("area/oneVerb", "area/otherVerb", "area/third_verb"),
         "/procedures/area~1third_verb",
         named("area/oneVerb", "area/otherVerb", "area/verb"),
     ),
-    ("definition-name", result(TEXT, log_level=TEXT), "/$defs/log_level", result(TEXT, LogLevel=TEXT)),
+    (
+        "definition-name",
+        result(TEXT, log_level=TEXT),
+        "/$defs/log_level",
+        result(TEXT, LogLevel=TEXT),
+    ),
     (
         "property-name",
         result(closed(oneName=TEXT, otherName=TEXT, third_name=TEXT, plain=TEXT, _meta=TEXT)),
@@ -336,7 +369,9 @@ def problems(path: Path, *rules: str) -> list[Problem]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "wrong", "pointer", "right"), CASES, ids=[f"{n}-{each[0]}" for n, each in enumerate(CASES)]
+    ("rule", "wrong", "pointer", "right"),
+    CASES,
+    ids=[f"{n}-{each[0]}" for n, each in enumerate(CASES)],
 )
 def test_rule_reports_breach_with_line_and_nothing_else(
     rule: str, wrong: Protocol, pointer: str, right: Protocol, tmp_path: Path
@@ -354,9 +389,18 @@ def test_every_rule_about_protocols_has_a_case() -> None:
 
 
 def test_docs_list_all_rules_with_category_and_severity() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \| (\w+) \| (.+?) \| (.+?) \|$", (ROOT / "docs/tools.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| (\w+) \| (.+?) \| (.+?) \|$",
+        (ROOT / "docs/tools.md").read_text(),
+        re.MULTILINE,
+    )
     listed = [
-        (each.id, each.category, each.severity if each.by_default else f"{each.severity}, off", each.summary)
+        (
+            each.id,
+            each.category,
+            each.severity if each.by_default else f"{each.severity}, off",
+            each.summary,
+        )
         for each in RULES.values()
     ]
     assert [row for row in rows if row[0] in RULES] == listed
@@ -375,15 +419,21 @@ def test_docs_list_all_rules_with_category_and_severity() -> None:
         ("a+", False),
     ],
 )
-def test_is_exponential_finds_nested_repetitions(pattern: str, expected: bool) -> None:  # noqa: FBT001 # a test case
+def test_is_exponential_finds_nested_repetitions(pattern: str, expected: bool) -> None:
     assert is_exponential(pattern) is expected
 
 
 @pytest.mark.parametrize(
     ("pattern", "expected"),
-    [("^a{1,3}$", True), ("^a*$", False), ("a{1,3}", False), ("^a|b$", False), ("^(ab?){2}$", True)],
+    [
+        ("^a{1,3}$", True),
+        ("^a*$", False),
+        ("a{1,3}", False),
+        ("^a|b$", False),
+        ("^(ab?){2}$", True),
+    ],
 )
-def test_is_bounding_needs_both_ends(pattern: str, expected: bool) -> None:  # noqa: FBT001 # a test case
+def test_is_bounding_needs_both_ends(pattern: str, expected: bool) -> None:
     assert is_bounding(pattern) is expected
 
 
@@ -447,7 +497,9 @@ def test_lint_missing_file_exits_with_1(tmp_path: Path) -> None:
         (["--ignore", "procedure-name"], 0),
     ],
 )
-def test_lint_select_and_ignore_choose_rules(arguments: list[str], count: int, project: Path) -> None:
+def test_lint_select_and_ignore_choose_rules(
+    arguments: list[str], count: int, project: Path
+) -> None:
     assert len(enkaku("lint", *arguments, cwd=project).stdout.splitlines()) == count
 
 
@@ -461,7 +513,12 @@ def test_lint_settings_select_rules_and_severities(project: Path) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["", 'file = "p.json"\n', 'pointer = "/procedures/Area*"\n', 'file = "*.json"\npointer = "*"\n'],
+    [
+        "",
+        'file = "p.json"\n',
+        'pointer = "/procedures/Area*"\n',
+        'file = "*.json"\npointer = "*"\n',
+    ],
 )
 def test_lint_ignore_with_reason_suppresses(where: str, project: Path) -> None:
     configure(project, f'{IGNORE}reason = "clients know it"\n{where}')
@@ -485,7 +542,10 @@ def test_lint_unused_ignore_is_reported_with_line(project: Path) -> None:
     ("text", "message"),
     [
         (IGNORE, '/tool/enkaku/lint/ignore/0: expected "reason"'),
-        (f'{IGNORE}reason = " "', "/ignore/0/reason: expected a string with at least one character"),
+        (
+            f'{IGNORE}reason = " "',
+            "/ignore/0/reason: expected a string with at least one character",
+        ),
         (f'{IGNORE}reason = "r"\nlines = "3"', "/ignore/0/lines: unknown key; expected rule, file"),
         ('[[tool.enkaku.lint.ignore]]\nrule = "x"\nreason = "r"', '/rule: no rule "x"'),
         (
@@ -581,18 +641,28 @@ def test_lint_imports_neither_black_nor_model_generator(project: Path) -> None:
         "print([each for each in ('black', 'datamodel_code_generator', 'jinja2') if each in sys.modules])"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*/protocol.*")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples").glob("*/protocol.*")), ids=lambda path: path.parent.name
+)
 def test_protocols_of_examples_are_clean(example: Path) -> None:
     assert problems(example, *BY_DEFAULT) == []
 
 
 def endless(count: int) -> Protocol:
-    return {f"D{i}": {"anyOf": [{"$ref": f"#/$defs/D{(i + 1) % count}"}, {"type": "null"}]} for i in range(count)}
+    return {
+        f"D{i}": {"anyOf": [{"$ref": f"#/$defs/D{(i + 1) % count}"}, {"type": "null"}]}
+        for i in range(count)
+    }
 
 
 def deep(depth: int) -> Any:
@@ -604,14 +674,39 @@ def deep(depth: int) -> Any:
 
 HOSTILE: dict[str, Protocol] = {
     "many definitions": result(TEXT, **{f"D{i}": {"type": "object"} for i in range(100_000)}),
-    "long chain": result(TEXT, **{f"D{i}": {"allOf": [{"$ref": f"#/$defs/D{i + 1}"}]} for i in range(3000)}, D3000=TEXT),
-    "cycles": result({"$ref": "#/$defs/D0"}, **{f"D{i}": {"items": {"$ref": f"#/$defs/D{(i + 1) % 3000}"}} for i in range(3000)}),
-    "wide unions": result({"anyOf": [closed(a={"anyOf": [{"const": i}, TEXT]}) for i in range(1500)]}),
-    "recursive unions": result({"$ref": "#/$defs/D0"}, **{f"D{i}": {"oneOf": [closed(a={"$ref": f"#/$defs/D{(i * 7 + j) % 40}"}) for j in range(40)]} for i in range(40)}),
-    "large enum": result({"type": "string", "pattern": "^a", "enum": [f"a{i}" for i in range(100_000)]}),
-    "shared allOf": result({"$ref": "#/$defs/D0"}, **{f"D{i}": {"allOf": [{"$ref": f"#/$defs/D{i + 1}"}] * 2} for i in range(60)}, D60=TEXT),
+    "long chain": result(
+        TEXT,
+        **{f"D{i}": {"allOf": [{"$ref": f"#/$defs/D{i + 1}"}]} for i in range(3000)},
+        D3000=TEXT,
+    ),
+    "cycles": result(
+        {"$ref": "#/$defs/D0"},
+        **{f"D{i}": {"items": {"$ref": f"#/$defs/D{(i + 1) % 3000}"}} for i in range(3000)},
+    ),
+    "wide unions": result(
+        {"anyOf": [closed(a={"anyOf": [{"const": i}, TEXT]}) for i in range(1500)]}
+    ),
+    "recursive unions": result(
+        {"$ref": "#/$defs/D0"},
+        **{
+            f"D{i}": {
+                "oneOf": [closed(a={"$ref": f"#/$defs/D{(i * 7 + j) % 40}"}) for j in range(40)]
+            }
+            for i in range(40)
+        },
+    ),
+    "large enum": result(
+        {"type": "string", "pattern": "^a", "enum": [f"a{i}" for i in range(100_000)]}
+    ),
+    "shared allOf": result(
+        {"$ref": "#/$defs/D0"},
+        **{f"D{i}": {"allOf": [{"$ref": f"#/$defs/D{i + 1}"}] * 2} for i in range(60)},
+        D60=TEXT,
+    ),
     "deep": result(deep(90)),
-    "examples": result({"$ref": "#/$defs/D0", "examples": [1] * 20_000}, D0={"anyOf": [TEXT] * 500}),
+    "examples": result(
+        {"$ref": "#/$defs/D0", "examples": [1] * 20_000}, D0={"anyOf": [TEXT] * 500}
+    ),
 }
 
 

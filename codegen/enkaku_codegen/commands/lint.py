@@ -18,7 +18,7 @@ from .command import Command, ExitCode
 from .report import Finding, Severity, add_format, print_error, print_findings
 
 if TYPE_CHECKING:
-    from enkaku_codegen.linting.ignores import Ignore, Settings
+    from enkaku_codegen.linting.ignores import Settings
     from enkaku_codegen.linting.linter import Problem, Report
 
 __all__ = ["COMMAND"]
@@ -71,7 +71,9 @@ def _run(options: argparse.Namespace) -> int:
     problems = [*dict.fromkeys(each for report in reports for each in report.problems)]
     if not options.protocols:
         problems += _unused(reports, settings)
-    findings = [Finding.of(each.issue, each.rule, settings.severity(each.rule)) for each in problems]
+    findings = [
+        Finding.of(each.issue, each.rule, settings.severity(each.rule)) for each in problems
+    ]
     print_findings(findings, options.format, title="enkaku lint")
     counts = Counter(each.severity for each in findings)
     if options.format == "text":
@@ -101,14 +103,14 @@ def _requests(project: Project | None, protocols: Sequence[Path]) -> list[Reques
     for protocol in protocols:
         wanted = os.path.realpath(protocol)
         known = [
-            each.request
-            for each in listed
-            if os.path.realpath(each.request.protocol) == wanted
+            each.request for each in listed if os.path.realpath(each.request.protocol) == wanted
         ]
         found += [replace(each, protocol=protocol) for each in known] or [
             Request(protocol, None, None)
         ]
-    unique = {(os.path.realpath(each.protocol), each.language, each.imports): each for each in found}
+    unique = {
+        (os.path.realpath(each.protocol), each.language, each.imports): each for each in found
+    }
     return [*unique.values()]
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
 
-from enkaku_codegen.json_values import Json, exact_numbers, identity, pointer
+from enkaku_codegen.json_values import Json, Tokens, exact_numbers, identity, pointer
 from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.proving.constants import fits
 from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
@@ -15,6 +15,7 @@ from enkaku_codegen.reading.options import ENCODINGS, FORMATS
 from enkaku_codegen.reading.simple_schema import as_dict, as_list
 from enkaku_codegen.reading.validation_text import describe, nearest
 
+from .coverage import Coverage
 from .proofs import LEAVES, Part, Proofs, excluded, is_closed, kinds_of, parts_of
 from .rules import Hit
 from .subject import Subject, Visited
@@ -40,7 +41,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 def correctness(subject: Subject) -> Iterator[Hit]:
     """Yield what is wrong with each schema by itself, and with its unions."""
-    proofs = Proofs(subject)
+    proofs, coverage = Proofs(subject), Coverage(subject)
     formats = _Formats(subject)
     for each in subject.visited:
         subject.limit.step()
@@ -48,7 +49,7 @@ def correctness(subject: Subject) -> Iterator[Hit]:
             yield from _contradiction(each, subject, proofs)
             for keyword in ("anyOf", "oneOf"):
                 if keyword in each.schema:
-                    yield from _union(each, keyword, subject, proofs)
+                    yield from _union(each, keyword, subject, (proofs, coverage))
             yield from _dead_properties(each, subject)
             yield from _required(each, subject)
         yield from _enum(each)
@@ -71,7 +72,10 @@ def _contradiction(visited: Visited, subject: Subject, proofs: Proofs) -> Iterat
         yield Hit("contradiction", visited.path, f"no value matches this schema: {reason}")
 
 
-def _union(visited: Visited, keyword: str, subject: Subject, proofs: Proofs) -> Iterator[Hit]:
+def _union(
+    visited: Visited, keyword: str, subject: Subject, provers: tuple[Proofs, Coverage]
+) -> Iterator[Hit]:
+    proofs, coverage = provers
     alternatives = as_list(visited.schema[keyword])
     here = (*visited.path, keyword)
     rest = {key: value for key, value in visited.schema.items() if key != keyword}
@@ -95,29 +99,29 @@ def _union(visited: Visited, keyword: str, subject: Subject, proofs: Proofs) -> 
         yield Hit("incomplete", here, message)
         return
     covered: set[int] = set()
-    for hit, index in _covered(here, keyword, alternatives, dead, proofs):
+    for hit, index in _covered(here, alternatives, dead, coverage):
         covered.add(index)
         yield hit
     yield from _ambiguous(here, [each for each in living if each[0] not in covered], proofs)
 
 
 def _covered(
-    here: tuple[str, ...], keyword: str, alternatives: list[Json], dead: set[int], proofs: Proofs
+    here: Tokens, alternatives: list[Json], dead: set[int], coverage: Coverage
 ) -> Iterator[tuple[Hit, int]]:
     """Yield the alternatives that accept only what another one accepts, each with its index."""
     covered: set[int] = set()
     for narrow, wide in permutations(range(len(alternatives)), 2):
         if dead & {narrow, wide} or covered & {narrow, wide}:
             continue
-        if keyword == "anyOf" and _names_values(alternatives[narrow], alternatives[wide]):
+        if here[-1] == "anyOf" and _names_values(alternatives[narrow], alternatives[wide]):
             continue
-        if not proofs.covers(alternatives[wide], alternatives[narrow]):
+        if not coverage.covers(alternatives[wide], alternatives[narrow]):
             continue
         covered.add(narrow)
         other = pointer((*here, str(wide)))
         message = (
             f"every value of it matches {other}, too, so that oneOf rejects all of them"
-            if keyword == "oneOf"
+            if here[-1] == "oneOf"
             else f"every value of it matches {other}, too: leave one of them out"
         )
         yield Hit("dead-alternative", (*here, str(narrow)), message), narrow
@@ -125,12 +129,14 @@ def _covered(
 
 def _names_values(narrow: Json, wide: Json) -> bool:
     """Return whether an alternative documents some values that another allows as well: the idiom of an open enum."""
-    listed = [isinstance(each, dict) and bool(each.keys() & {"const", "enum"}) for each in (narrow, wide)]
+    listed = [
+        isinstance(each, dict) and bool(each.keys() & {"const", "enum"}) for each in (narrow, wide)
+    ]
     return listed == [True, False]
 
 
 def _ambiguous(
-    here: tuple[str, ...], living: list[tuple[int, Sequence[Part]]], proofs: Proofs
+    here: Tokens, living: list[tuple[int, Sequence[Part]]], proofs: Proofs
 ) -> Iterator[Hit]:
     objects = [
         (index, parts)
@@ -268,7 +274,9 @@ def _keywords(visited: Visited) -> Iterator[Hit]:
     for keyword in schema:
         kind = LEAVES.get(keyword) or _SUBSCHEMAS.get(keyword)
         if kind is not None and kinds and kind not in kinds:
-            message = f"{keyword} has no effect: it is for type {kind}, the type is {', '.join(names)}"
+            message = (
+                f"{keyword} has no effect: it is for type {kind}, the type is {', '.join(names)}"
+            )
             yield Hit("dead-keyword", (*visited.path, keyword), message)
         needed = _NEEDS.get(keyword)
         if needed and not any(each in schema for each in needed):

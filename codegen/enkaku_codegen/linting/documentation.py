@@ -67,7 +67,9 @@ def _grouped(hits: list[Hit], count: int) -> Iterator[Hit]:
     if len(hits) * 2 <= count or len(hits) == 1:
         yield from hits
     else:
-        yield replace(hits[0], message=f"{hits[0].message}; {len(hits)} of {count} names are like that")
+        yield replace(
+            hits[0], message=f"{hits[0].message}; {len(hits)} of {count} names are like that"
+        )
 
 
 def _properties(subject: Subject) -> Iterator[Hit]:
@@ -75,9 +77,9 @@ def _properties(subject: Subject) -> Iterator[Hit]:
     origins = subject.protocol.origins
     for each in subject.visited:
         subject.limit.step()
-        if each.path[0] == "$defs" and each.path[1] in origins:
-            if origins[each.path[1]].document.key != subject.document.key:
-                continue
+        origin = origins.get(each.path[1]) if each.path[0] == "$defs" else None
+        if origin is not None and origin.document.key != subject.document.key:
+            continue
         for name, schema in as_dict(each.schema.get("properties")).items():
             path = (*each.path, "properties", name)
             names.append((name, path))

@@ -100,7 +100,9 @@ class _Reader:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._start: Tokens = ("tool", "enkaku", "lint") if file.name == "pyproject.toml" else ("lint",)
+        self._start: Tokens = (
+            ("tool", "enkaku", "lint") if file.name == "pyproject.toml" else ("lint",)
+        )
 
     def settings(self, value: Json) -> Settings:
         table = self._table(value, (), _KEYS)
@@ -108,7 +110,9 @@ class _Reader:
         if "select" in table:
             rules = self._selected(table["select"])
         severities: dict[str, Severity] = {}
-        for rule, name in self._table(table.get("severity", {}), ("severity",), tuple(RULES)).items():
+        for rule, name in self._table(
+            table.get("severity", {}), ("severity",), tuple(RULES)
+        ).items():
             found = next((each for each in SEVERITIES if each == name), None)
             if found is None:
                 raise self._error(("severity", rule), f"expected one of {', '.join(SEVERITIES)}")
@@ -147,9 +151,13 @@ class _Reader:
         if texts["rule"] in _ALWAYS:
             raise self._error((*path, "rule"), f"{texts['rule']} cannot be ignored")
         where = " ".join(f"{key} {texts[key]}" for key in ("file", "pointer") if key in texts)
-        message = f"ignores {texts['rule']}{where and ' at '}{where}, and nothing breaks that rule there"
+        message = (
+            f"ignores {texts['rule']}{where and ' at '}{where}, and nothing breaks that rule there"
+        )
         issue = Issue(str(self._file), line, pointer((*self._start, *path)), message)
-        return Ignore(texts["rule"], texts["reason"], texts.get("file"), texts.get("pointer"), issue)
+        return Ignore(
+            texts["rule"], texts["reason"], texts.get("file"), texts.get("pointer"), issue
+        )
 
     def _lines(self) -> list[int]:
         """Return the lines of the headers of ignores; TOML itself does not give them."""
@@ -170,7 +178,9 @@ class _Reader:
         return value
 
     def _error(self, path: Tokens, message: str) -> ProtocolError:
-        return ProtocolError([Issue(str(self._file), None, pointer((*self._start, *path)), message)])
+        return ProtocolError(
+            [Issue(str(self._file), None, pointer((*self._start, *path)), message)]
+        )
 
 
 def inline_ignores(document: Document) -> Iterator[Ignore | Issue]:
@@ -201,6 +211,8 @@ def _inline(document: Document, path: Tokens, value: Json) -> Iterable[Ignore | 
         elif not isinstance(reason, str) or not reason.strip():
             found.append(document.issue((*here, rule), "expected the reason, as a string"))
         else:
-            issue = document.issue((*here, rule), f"ignores {rule}, and nothing here breaks that rule")
+            issue = document.issue(
+                (*here, rule), f"ignores {rule}, and nothing here breaks that rule"
+            )
             found.append(Ignore(rule, reason, str(document.path), None, issue, path))
     return found

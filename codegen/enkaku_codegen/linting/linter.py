@@ -86,7 +86,9 @@ def _without_ignored(found: Sequence[Problem], document: Document, settings: Set
     used: set[Ignore] = set()
     for problem in found:
         matching = [
-            each for each in ignores.get(problem.rule, ()) if each.covers(problem.rule, problem.issue)
+            each
+            for each in ignores.get(problem.rule, ())
+            if each.covers(problem.rule, problem.issue)
         ]
         used.update(matching)
         if not matching:
@@ -149,7 +151,9 @@ class _Linter:
             except TooSlow:
                 skipped.append(what)
         if skipped:
-            message = f"the time limit has passed; not checked, or not all of them: {', '.join(skipped)}"
+            message = (
+                f"the time limit has passed; not checked, or not all of them: {', '.join(skipped)}"
+            )
             self._add(Hit("incomplete", (), message))
         return self._problems
 

@@ -86,7 +86,8 @@ def _is_ambiguous(node: Node) -> bool:
         case Concatenation(parts):
             # As in (a+b?)+: what stands around the inner repetition may be empty.
             return any(
-                _is_ambiguous(each) and all(_may_be_empty(other) for other in parts if other is not each)
+                _is_ambiguous(each)
+                and all(_may_be_empty(other) for other in parts if other is not each)
                 for each in parts
             )
         case Choice(parts):

@@ -1,4 +1,4 @@
-"""Proofs about schemas: that one accepts no value, that one covers another, that properties tell two apart.
+"""Proofs about schemas: that one accepts no value, and that properties tell two apart.
 
 They are conservative: what they do not prove may be true nevertheless. A schema is taken apart into *parts*: the objects that
 all apply to a value, which are the schema itself, its ``allOf`` and the targets of its references.
@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from enkaku_codegen.json_values import Json, Schema, Tokens, identity, kind_of, same
+from enkaku_codegen.json_values import Json, Tokens, identity, kind_of
 from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.proving.constants import fits
 from enkaku_codegen.proving.value_sets import ANY_KIND, highest, lowest
-from enkaku_codegen.reading.dialects import DRAFT_2020_12
-from enkaku_codegen.reading.schemas import rebuilt
 from enkaku_codegen.reading.simple_schema import as_dict, as_list
 
 from .subject import Subject
 
-__all__ = ["LEAVES", "Part", "Proofs", "excluded", "is_closed", "kinds_of", "parts_of"]
+__all__ = ["LEAVES", "Part", "Proofs", "excluded", "is_closed", "kinds_of", "listed", "parts_of"]
 
 LEAVES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("minLength", "maxLength", "pattern"), "string"),
@@ -36,7 +34,6 @@ _SIZES: Final = {
     "array": ("minItems", "maxItems", "items"),
     "object": ("minProperties", "maxProperties", "properties"),
 }
-_ASKED: Final = (*LEAVES, "type", "enum", "const")
 _MOST_PARTS: Final = 200
 _DEEPEST: Final = 12
 _EVERY: Final = frozenset(ANY_KIND)
@@ -80,8 +77,8 @@ def kinds_of(parts: Sequence[Part]) -> frozenset[str]:
         if "type" in schema:
             names = type_names(schema["type"])
             kinds &= {"number" if name == "integer" else name for name in names}
-        for listed in _listed(schema):
-            kinds &= {_kind(each) for each in listed}
+        for values in listed(schema):
+            kinds &= {_kind(each) for each in values}
     return kinds
 
 
@@ -90,7 +87,8 @@ def _kind(value: Json) -> str:
     return "number" if kind == "integer" else kind
 
 
-def _listed(schema: Mapping[str, Json]) -> Iterator[list[Json]]:
+def listed(schema: Mapping[str, Json]) -> Iterator[list[Json]]:
+    """Yield the values of ``const`` and those of ``enum``, if a schema has them."""
     if "const" in schema:
         yield [schema["const"]]
     if "enum" in schema:
@@ -107,7 +105,6 @@ class Proofs:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._empty: dict[int, str] = {}
-        self._bare: dict[int, dict[str, Json]] = {}
         self._kept: list[Json] = []  # so that no identity is used again
 
     def why_empty(self, path: Tokens, schema: Json, depth: int = 0) -> str:
@@ -119,7 +116,9 @@ class Proofs:
         key = id(schema)
         if key not in self._empty:
             self._kept.append(schema)
-            self._empty[key] = ""  # assumed within the proof: a recursive schema proves nothing by itself
+            self._empty[key] = (
+                ""  # assumed within the proof: a recursive schema proves nothing by itself
+            )
             self._empty[key] = self._why_empty(path, schema, depth)
         return self._empty[key]
 
@@ -153,7 +152,7 @@ class Proofs:
         kinds = kinds_of(parts)
         if not kinds:
             return "its types exclude each other"
-        if lists := [each for part in parts for each in _listed(part.schema)]:
+        if lists := [each for part in parts for each in listed(part.schema)]:
             others = [{*map(identity, each)} for each in lists[1:]]
             if all(
                 any(identity(each) not in other for other in others) or excluded(each, parts)
@@ -195,80 +194,6 @@ class Proofs:
                 return f'"{name}" is required, and its schema is false'
         return ""
 
-    def covers(self, wide: Json, narrow: Json, depth: int = 0) -> bool:
-        """Return whether one schema certainly accepts every value that another accepts."""
-        self._subject.limit.step()
-        if wide is True or narrow is False:
-            return True
-        if not isinstance(wide, dict) or not isinstance(narrow, dict) or depth > _DEEPEST:
-            return False
-        bare_wide, bare_narrow = self.bare(wide), self.bare(narrow)
-        if same(bare_wide, bare_narrow):
-            return True
-        target = self._subject.target(narrow)
-        if target is not None and set(bare_narrow) == {"$ref"}:
-            return self.covers(wide, target[1], depth + 1)
-        return all(
-            self._implied(keyword, value, bare_narrow, bare_wide, depth)
-            for keyword, value in bare_wide.items()
-        )
-
-    def bare(self, schema: dict[str, Json]) -> dict[str, Json]:
-        """Return a schema without annotations; formats stay, since types may depend on them."""
-        if id(schema) not in self._bare:
-            self._kept.append(schema)
-            self._bare[id(schema)] = _without_texts(schema)
-        return self._bare[id(schema)]
-
-    def _implied(
-        self,
-        keyword: str,
-        value: Json,
-        narrow: dict[str, Json],
-        wide: dict[str, Json],
-        depth: int,
-    ) -> bool:
-        """Return whether every value of a schema matches a keyword of another one."""
-        if keyword in _ASKED:
-            for listed in _listed(narrow):
-                return all(fits(each, keyword, value) for each in listed)
-        if keyword in narrow and same(value, narrow[keyword]) and keyword not in _DEPENDENT:
-            return True
-        names = type_names(narrow.get("type"))
-        if keyword in LEAVES and names and LEAVES[keyword] not in {*map(_wide_kind, names)}:
-            return True
-        match keyword:
-            case "type":
-                wider = {*type_names(value)}
-                return bool(names) and all(
-                    each in wider or (each == "integer" and "number" in wider) for each in names
-                )
-            case "minimum" | "exclusiveMinimum":
-                return lowest({keyword: value}, integer=False) <= lowest(narrow, integer=False)
-            case "maximum" | "exclusiveMaximum":
-                return highest({keyword: value}, integer=False) >= highest(narrow, integer=False)
-            case "minLength" | "minItems" | "minProperties":
-                return _number(value) <= _number(narrow.get(keyword, 0))
-            case "maxLength" | "maxItems" | "maxProperties":
-                return keyword in narrow and _number(value) >= _number(narrow[keyword])
-            case "required":
-                return {*map(str, as_list(value))} <= {*map(str, as_list(narrow.get("required")))}
-            case "items" if "prefixItems" not in wide and "prefixItems" not in narrow:
-                return self.covers(value, narrow.get("items", True), depth + 1)
-            case "properties" if "patternProperties" not in narrow:
-                own, rest = as_dict(narrow.get("properties")), narrow.get("additionalProperties")
-                return all(
-                    self.covers(below, own.get(name, True if rest is None else rest), depth + 1)
-                    for name, below in as_dict(value).items()
-                )
-            case "additionalProperties" if "patternProperties" not in {**wide, **narrow}:
-                known, own = as_dict(wide.get("properties")), as_dict(narrow.get("properties"))
-                rest = narrow.get("additionalProperties", True)
-                others = [below for name, below in own.items() if name not in known]
-                return all(self.covers(value, each, depth + 1) for each in [*others, rest])
-            case _:
-                return False
-
     def tells_apart(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
         """Return whether the first level of an object shows that it is not of both schemas."""
         return self._excludes(one, other) or self._excludes(other, one)
@@ -304,29 +229,6 @@ class Proofs:
             if not self.tells_apart(one, other):
                 return first, second
         return None
-
-
-def _without_texts(schema: dict[str, Json]) -> dict[str, Json]:
-    def below(_: Tokens, each: Schema) -> Schema:
-        return _without_texts(each) if isinstance(each, dict) else each
-
-    return {
-        key: value
-        for key, value in rebuilt(schema, DRAFT_2020_12, below).items()
-        if key not in _TEXTS and not key.startswith("x-")
-    }
-
-
-_TEXTS: Final = frozenset({"$comment", "default", "deprecated", "description", "examples", "title"})
-_DEPENDENT: Final = frozenset(
-    {"$dynamicRef", "additionalProperties", "contains", "else", "if", "items", "maxContains"}
-    | {"minContains", "then", "unevaluatedItems", "unevaluatedProperties"}
-)
-"""Keywords whose meaning depends on those next to them, so that equal values need not mean the same."""
-
-
-def _wide_kind(name: str) -> str:
-    return "number" if name == "integer" else name
 
 
 def is_closed(schema: Mapping[str, Json]) -> bool:

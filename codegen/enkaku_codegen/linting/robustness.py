@@ -39,9 +39,7 @@ def robustness(subject: Subject) -> Iterator[Hit]:
                     yield Hit("any-value", (*each.path, "properties", name), _ANY)
 
 
-def _unbounded(
-    path: Tokens, schema: dict[str, Json], around: Mapping[str, Json]
-) -> Iterator[Hit]:
+def _unbounded(path: Tokens, schema: dict[str, Json], around: Mapping[str, Json]) -> Iterator[Hit]:
     """Yield what is unbounded of the values of a schema, without their parts.
 
     Args:

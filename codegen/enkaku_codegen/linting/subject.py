@@ -169,8 +169,7 @@ class Subject:
         if path[0] == "$defs":
             return path[1] in self.from_client
         return any(
-            sent and path[: len(start)] == start
-            for start, sent in self._starts.get(path[:2], ())
+            sent and path[: len(start)] == start for start, sent in self._starts.get(path[:2], ())
         )
 
     @cached_property
