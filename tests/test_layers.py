@@ -37,7 +37,7 @@ DRAWN = {
         commands
         prepare
         generate output
-        writing containment
+         writing containment linting
         proving
         planning formatting
         reading project

@@ -26,6 +26,7 @@ COMMANDS: Final = (
     Entry("javascript", "Packages", "copy the runtime of clients in a browser", "codegen"),
     Entry("format", "Protocol files", "lay out protocol files, and keep their comments", "codegen"),
     Entry("schema", "Protocol files", "print the JSON Schema of protocol files", "codegen"),
+    Entry("lint", "Protocol files", "report likely mistakes, and what values may cost", "codegen"),
     Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
     ),

@@ -16,15 +16,16 @@ from .schemas import applied
 from .simple_schema import as_dict, as_list
 from .validation_text import describe, nearest
 
-__all__ = ["doubts", "format_doubt"]
+__all__ = ["STANDARD_FORMATS", "doubts", "format_doubt"]
 
 _LISTED: Final = frozenset({"allOf", "anyOf", "oneOf"})
 _SHORTEST: Final = 3
 _ALIKE: Final = 0.8
-_FORMATS: Final = FORMATS.keys() | set("""
+STANDARD_FORMATS: Final = FORMATS.keys() | set("""
     email hostname idn-email idn-hostname iri iri-reference json-pointer regex relative-json-pointer uri
     uri-reference uri-template
     """.split())  # noqa: SIM905 # twelve lines say no more
+"""The formats of JSON Schema."""
 
 
 def doubts(document: Json, path: Tokens, dialect: Dialect) -> Iterator[tuple[Tokens, str]]:
@@ -49,9 +50,9 @@ def doubts(document: Json, path: Tokens, dialect: Dialect) -> Iterator[tuple[Tok
 def format_doubt(schema: dict[str, Json]) -> str:
     """Return the warning about a ``format`` that JSON Schema does not have, but nearly; empty if there is none."""
     name = schema.get("format")
-    if not isinstance(name, str) or name in _FORMATS:
+    if not isinstance(name, str) or name in STANDARD_FORMATS:
         return ""
-    hint = nearest(name.lower(), sorted(_FORMATS), cutoff=_ALIKE)
+    hint = nearest(name.lower(), sorted(STANDARD_FORMATS), cutoff=_ALIKE)
     return f"unknown format {describe(name)}{hint}: the string stays a string" if hint else ""
 
 
