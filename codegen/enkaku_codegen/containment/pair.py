@@ -11,7 +11,7 @@ from enkaku_codegen.reading.dialects import DRAFT_2020_12
 from enkaku_codegen.reading.options import STRING_KEYWORDS, StringTypes
 from enkaku_codegen.reading.schemas import applied
 
-__all__ = ["Pair", "Side", "make_side"]
+__all__ = ["Pair", "Side", "has_key", "make_side"]
 
 _EXACT_DIGITS: Final = 15
 _EXACT_INTEGER: Final = 2**53
@@ -83,9 +83,7 @@ class Pair:
         )
 
 
-def make_side(
-    schema: Schema, definitions: Mapping[str, Schema], string_types: StringTypes
-) -> Side:
+def make_side(schema: Schema, definitions: Mapping[str, Schema], string_types: StringTypes) -> Side:
     """Return the side of a schema of draft 2020-12.
 
     Args:
@@ -98,6 +96,20 @@ def make_side(
         bare(schema, string_types),
         {name: bare(each, string_types) for name, each in sorted(needed.items())},
     )
+
+
+def has_key(value: Json, key: str) -> bool:
+    """Return whether an object within a value has a key."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            if key in each:
+                return True
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return False
 
 
 def _numbers(values: list[Json]) -> Iterator[int | float]:

@@ -14,6 +14,8 @@ from .pair import Side
 
 __all__ = ["Validator", "Validators"]
 
+_MOST_CHARS: Final = 300
+
 
 class Validator:
     """A schema that values are tried on; formats are not asserted."""
@@ -25,7 +27,8 @@ class Validator:
                 exact_numbers(schema), validate_formats=False, offline=True, keywords=given
             )
         except (ValidationError, ValueError) as error:
-            raise ValueError(f"jsonschema-rs rejects the schema: {error}") from None
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"jsonschema-rs rejects the schema: {reason}") from None
 
     def accepts(self, value: Json) -> bool:
         """Return whether the schema accepts a value."""
@@ -37,7 +40,9 @@ class Validator:
             self._validator.validate(exact_numbers(value))
         except ValidationError as error:
             where = "".join(f"/{each}" for each in error.instance_path)
-            return f"at {where}: {error.message}" if where else error.message
+            text = error.message
+            text = text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}..."
+            return f"at {where}: {text}" if where else text
         return ""
 
 
@@ -66,7 +71,8 @@ class Validators:
                 "allOf": [without_annotations(each) for each in schemas or (True,)]
             }
             document["$defs"] = {
-                name: self._definition(name) for name in needed_definitions(whole, self._definitions)
+                name: self._definition(name)
+                for name in needed_definitions(whole, self._definitions)
             }
             # With the schemas, whose identities are the key and must not be those of others.
             self._made[key] = Validator(document, self._keywords), schemas
