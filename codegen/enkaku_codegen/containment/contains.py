@@ -13,9 +13,8 @@ from enkaku_codegen.json_values import Json, Schema, as_text, identity
 from enkaku_codegen.reading.options import StringTypes
 from enkaku_codegen.reading.simple_schema import as_dict, as_list
 
-from . import process
 from .pair import Pair, has_key, make_side
-from .process import Decider, WorkerEnded
+from .process import Decider, WorkerEnded, ask, written
 
 __all__ = ["Verdict", "contains"]
 
@@ -90,7 +89,7 @@ class _Question:
     """One pair, which the deciders are asked about."""
 
     def __init__(self, pair: Pair, time_limit: float) -> None:
-        self._pair = process.written(pair)
+        self._pair = written(pair)
         self._time_limit = time_limit
         self._reasons: list[str] = []
 
@@ -120,7 +119,7 @@ class _Question:
     def _ask(self, decider: Decider) -> Json:
         """Return the answer of a decider; None if it has none."""
         try:
-            return process.ask(decider, self._pair, self._time_limit * _SHARES[decider])
+            return ask(decider, self._pair, self._time_limit * _SHARES[decider])
         except WorkerEnded as ended:
             self._reasons.append(f"{decider}: {ended}")
             return None

@@ -27,6 +27,11 @@ class Side:
     schema: Schema
     definitions: Mapping[str, Schema]
 
+    @property
+    def json(self) -> list[Json]:
+        """The schema and its definitions as one value."""
+        return [self.schema, {**self.definitions}]
+
     @cached_property
     def document(self) -> dict[str, Json]:
         """The schema with its definitions in ``$defs``, and with patterns for the validator."""
@@ -74,13 +79,7 @@ class Pair:
     @property
     def is_equal(self) -> bool:
         """Whether both schemas say the same in the same words."""
-        return all(
-            identity(one) == identity(other)
-            for one, other in (
-                (self.writer.schema, self.reader.schema),
-                ({**self.writer.definitions}, {**self.reader.definitions}),
-            )
-        )
+        return identity(self.writer.json) == identity(self.reader.json)
 
 
 def make_side(schema: Schema, definitions: Mapping[str, Schema], string_types: StringTypes) -> Side:

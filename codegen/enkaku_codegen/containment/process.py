@@ -52,13 +52,7 @@ def stop() -> None:
 
 def written(pair: Pair) -> str:
     """Return a pair as the process reads it."""
-    return as_json(
-        [
-            part
-            for side in (pair.writer, pair.reader)
-            for part in (side.schema, {**side.definitions})
-        ]
-    )
+    return as_json([*pair.writer.json, *pair.reader.json])
 
 
 def ask(decider: Decider, pair: str, seconds: float) -> Json:
@@ -82,7 +76,7 @@ class _Process:
 
     def __init__(self) -> None:
         # In a session of its own: Ctrl-C interrupts the command, which ends this process.
-        self._popen = subprocess.Popen(
+        self._popen = subprocess.Popen(  # noqa: S603 # this interpreter, and nothing of others
             _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -159,6 +159,7 @@ class _Search:
     def _made(self, place: Place, depth: int) -> _Values:
         facets = self._places.facets(place)
         branches = self._places.branches(place, facets)
+        tried: Iterator[Json]
         if branches:
             tried = (each for branch in branches for each in self._values(branch, depth + 1).all)
         else:

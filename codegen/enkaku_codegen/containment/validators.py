@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from jsonschema_rs import ValidationError, validator_for
 
@@ -86,18 +86,24 @@ class Validators:
 
 def _keyword(compare: Callable[[Decimal, Decimal], bool]) -> type:
     class Compared:
-        def __init__(self, parent: Mapping[str, object], value: float, path: list[object]) -> None:
+        def __init__(self, parent: object, value: _Number, path: object) -> None:
             del parent, path
-            self._asked = value if isinstance(value, Decimal) else exact_number(value)
+            self._asked = _exact(value)
 
         def validate(self, instance: object) -> None:
-            is_number = isinstance(instance, int | float | Decimal)
-            if is_number and not isinstance(instance, bool):
-                number = instance if isinstance(instance, Decimal) else exact_number(instance)
-                if not compare(number, self._asked):
-                    raise ValueError(f"{instance} does not match")
+            if not isinstance(instance, int | float | Decimal) or isinstance(instance, bool):
+                return
+            if not compare(_exact(instance), self._asked):
+                raise ValueError(f"{instance} does not match")
 
     return Compared
+
+
+_Number: TypeAlias = int | float | Decimal
+
+
+def _exact(number: _Number) -> Decimal:
+    return number if isinstance(number, Decimal) else exact_number(number)
 
 
 _NO_KEYWORDS: Final[Mapping[str, type]] = {}
