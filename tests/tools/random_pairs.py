@@ -177,9 +177,8 @@ def _places(box: list[Any]) -> Iterator[tuple[Any, Any]]:
         holder, key = waiting.pop()
         yield holder, key
         schema: Mapping[str, Any] = holder[key] if isinstance(holder[key], dict) else {}
-        for name in ("items", "additionalProperties", "not", "if", "then", "else", "contains"):
-            if isinstance(schema.get(name), dict):
-                waiting.append((schema, name))
+        one = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
+        waiting += [(schema, name) for name in one if isinstance(schema.get(name), dict)]
         for name in ("properties", "patternProperties", "dependentSchemas"):
             if isinstance(schema.get(name), dict):
                 waiting += [(schema[name], each) for each in schema[name]]

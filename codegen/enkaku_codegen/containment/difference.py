@@ -149,7 +149,7 @@ class _Difference:
             items = self.of(rest, items)
         if items is not True:
             left["items"] = items
-        if items is not True or any(each is not True for each in reduced):
+        if reduced and (items is not True or any(each is not True for each in reduced)):
             left["prefixItems"] = [*reduced]
 
 

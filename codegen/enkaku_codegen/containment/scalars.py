@@ -14,8 +14,9 @@ from .patterns import marks, samples
 __all__ = ["lengths", "numbers", "strings"]
 
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_NUMBERS: Final = (0, 1, -1, Decimal("0.5"), Decimal("-1.5"), 2, 1000, -1000)
+_NUMBERS: Final = tuple(map(Decimal, ("0", "1", "-1", "0.5", "-1.5", "2", "1000", "-1000")))
 _TEXTS: Final = ("", "a", "A", "0", " ", "aa", "é", "😀", "a b", "a-b", "\n")
+_CHARS: Final = ("a", "b", "0", "-", "A")
 _LONGEST: Final = 20_000
 _MOST_DIGITS: Final = 400
 
@@ -28,7 +29,7 @@ def numbers(schemas: Sequence[SimpleSchema]) -> Iterator[Json]:
     steps = sorted(
         {abs(each) for schema in schemas for each in _number(schema, "multipleOf")} - {0}
     )
-    points = [*map(Decimal, _NUMBERS)]
+    points = [*_NUMBERS]
     for bound in bounds:
         points += [bound, bound + 1, bound - 1, bound + Decimal("0.5"), bound - Decimal("0.5")]
     points += [(low + high) / 2 for low, high in pairwise(bounds)]
@@ -74,7 +75,8 @@ def strings(schemas: Sequence[SimpleSchema]) -> Iterator[str]:
     yield from _TEXTS
     sizes = lengths(schemas, "minLength", "maxLength")
     for size in sizes:
-        yield "a" * size
+        for char in _CHARS:
+            yield char * size
     found = dict.fromkeys(each["pattern"] for each in schemas if "pattern" in each)
     patterns = [each for each in found if isinstance(each, str)][:12]
     chars = [code for pattern in patterns for code in marks(pattern)]

@@ -6,26 +6,27 @@ kept: some that both sides accept there, and some that only the writer accepts. 
 """
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations, count, islice
 from typing import Final
 
-from enkaku_codegen.json_values import Json, Schema, as_json, distinct, identity, kind_of
+from enkaku_codegen.json_values import Json, as_json, distinct, identity, kind_of
 from enkaku_codegen.reading.simple_schema import SimpleSchema, as_dict, as_list
 
+from .difference import without_promised
 from .pair import Pair
 from .patterns import samples
 from .places import Facet, Place, Places, SideName, kinds
 from .scalars import lengths, numbers, strings
 from .shrink import shrunk, size
-from .validators import Validator, validator
+from .validators import Validators
 
 __all__ = ["Counterexample", "find"]
 
 _ROUNDS: Final = 3
-_DEEPEST: Final = 24
+_DEEPEST: Final = 60
 # Of the values of one place: those that are tried, and those that are kept.
 _MOST_CONSTANTS: Final = 2_000
 _MOST_TRIED: Final = 600
@@ -86,9 +87,10 @@ def find(pair: Pair, seconds: float) -> Counterexample | None:
     Raises:
         ValueError: A schema is none that the validator accepts.
     """
-    start = time.monotonic()
-    writer, reader = (Validator(side) for side in (pair.writer, pair.reader))
-    search = _Search(pair, start + seconds * (1 - _FOR_SHRINKING))
+    start = time.process_time()
+    writer, reader = (Validators(side).whole for side in (pair.writer, pair.reader))
+    # Where nothing is left of the reader's schema, no value can show a difference.
+    search = _Search(without_promised(pair), start + seconds * (1 - _FOR_SHRINKING))
     with suppress(_TimeOver, RecursionError):
         search.run()
 
@@ -113,10 +115,12 @@ class _Search:
     """
 
     def __init__(self, pair: Pair, until: float) -> None:
-        self._pair = pair
         self._until = until
         self._places = Places(pair)
-        self._validators: dict[object, tuple[Validator, object]] = {}
+        self._validators: Mapping[SideName, Validators] = {
+            "writer": Validators(pair.writer),
+            "reader": Validators(pair.reader),
+        }
         # By the key of the place, which keeps the schemas alive whose identities are the key.
         self._known: dict[object, tuple[Place, _Values]] = {}
         self._before: dict[object, tuple[Place, _Values]] = {}
@@ -133,7 +137,7 @@ class _Search:
             self._before, self._known = self._known, {}
 
     def _check_time(self) -> None:
-        if time.monotonic() > self._until:
+        if time.process_time() > self._until:
             raise _TimeOver
 
     def _values(self, place: Place, depth: int) -> _Values:
@@ -155,18 +159,23 @@ class _Search:
     def _made(self, place: Place, depth: int) -> _Values:
         facets = self._places.facets(place)
         branches = self._places.branches(place, facets)
+        tried: Iterator[Json]
         if branches:
             tried = (each for branch in branches for each in self._values(branch, depth + 1).all)
         else:
             tried = self._tried(facets, depth)
-        return self._sorted(place, tried)
+        if any(each is not True for each in place.reader) or "reader" in dict(place.hints):
+            return self._sorted(place, tried)
+        # The reader accepts anything here: a few values are enough.
+        writer = self._validators["writer"].of(*place.writer)
+        return _Values(fitting=[*islice(filter(writer.accepts, tried), _MOST_ALIKE)])
 
     def _sorted(self, place: Place, tried: Iterator[Json]) -> _Values:
         """Keep a few values, the smallest of each sort."""
         is_whole = place.reader is self._places.root.reader
-        writer = self._validator("writer", place.writer)
-        reader = self._validator("reader", place.reader)
-        hints = [self._validator(side, (each,)) for side, each in place.hints[:_MOST_HINTS]]
+        writer = self._validators["writer"].of(*place.writer)
+        reader = self._validators["reader"].of(*place.reader)
+        hints = [self._validators[side].of(each) for side, each in place.hints[:_MOST_HINTS]]
         breaking: list[Json] = []
         fitting: dict[tuple[object, ...], list[Json]] = {}
         seen: set[Hashable] = set()
@@ -186,13 +195,6 @@ class _Search:
         return _Values(
             sorted(breaking, key=size)[:_MOST_BREAKING], sorted(few, key=size)[:_MOST_FITTING]
         )
-
-    def _validator(self, side: SideName, schemas: tuple[Schema, ...]) -> Validator:
-        key = side, tuple(map(id, schemas))
-        if key not in self._validators:
-            made = validator(getattr(self._pair, side), *(schemas or (True,)))
-            self._validators[key] = made, schemas
-        return self._validators[key][0]
 
     def _tried(self, facets: Sequence[Facet], depth: int) -> Iterator[Json]:
         """Yield values to try at a place."""
@@ -219,9 +221,10 @@ class _Search:
         self, facets: Sequence[Facet], schemas: Sequence[SimpleSchema], depth: int
     ) -> Iterator[Json]:
         yield []
-        sizes = lengths(schemas, "minItems", "maxItems", "minContains", "maxContains")
         prefix = max((len(as_list(each.get("prefixItems"))) for each in schemas), default=0)
         prefix = min(prefix, _MOST_PREFIX)
+        sizes = lengths(schemas, "minItems", "maxItems", "minContains", "maxContains")
+        sizes = sorted({*sizes, prefix, prefix + 1})
         places = [self._places.item(facets, index) for index in range(prefix + 1)]
         items = [self._values(each, depth + 1).few for each in places]
         rest = items[prefix]
@@ -249,7 +252,7 @@ class _Search:
         self, place: Place, before: list[Json], values: list[Json], length: int
     ) -> Iterator[Json]:
         """Yield an array of a size whose items all differ, if there are so many."""
-        accepts = self._validator("writer", place.writer).accepts
+        accepts = self._validators["writer"].of(*place.writer).accepts
         others: Iterator[Json] = (
             each for number in range(length) for each in (number, str(number))
         )
@@ -261,8 +264,6 @@ class _Search:
         self, facets: Sequence[Facet], schemas: Sequence[SimpleSchema], depth: int
     ) -> Iterator[Json]:
         yield {}
-        known = self._names(facets, schemas, depth)
-        values = {name: self._values(place, depth + 1).few for name, place in known.items()}
         required = [
             name
             for facet in facets
@@ -270,15 +271,26 @@ class _Search:
             for name in as_list(facet.schema.get("required"))
             if isinstance(name, str)
         ]
-        if not all(values[name] for name in required):
-            return
+        values: dict[str, list[Json]] = {}
 
         def made(*names: Json) -> dict[str, Json]:
-            wanted = [*required, *(each for each in names if isinstance(each, str))]
-            return {name: values[name][0] for name in wanted if values.get(name)}
+            for name in (*required, *names):
+                if isinstance(name, str) and name not in values:
+                    place = self._places.property(facets, name)
+                    values[name] = self._values(place, depth + 1).few
+            return {
+                name: values[name][0]
+                for name in (*required, *names)
+                if isinstance(name, str) and values[name]
+            }
 
-        least, most = made(), made(*known)
-        yield from (least, most)
+        least = made()
+        if len(least) < len({*required}):
+            return
+        yield least
+        known = self._names(facets, schemas, depth)
+        most = made(*known)
+        yield most
         for schema in schemas:
             yield made(*as_list(schema.get("required")))
             for key, names in as_dict(schema.get("dependentRequired")).items():
