@@ -1,6 +1,5 @@
 """Definition of a protocol: what the file says, checked and free of references to other files."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from .dialects import Dialect
 from .dynamic_refs import DynamicSchemas
 from .library import Library
 from .lint import NAME_IN_PYTHON
-from .load import Document, load, sources
+from .load import DISK, Document, Files, load, sources
 from .locations import Location, Resource
 from .metaschema import faults, is_document
 from .options import LATEST_NAMES, NameRules, StringTypes, encodings_of, formats_of, names_of
@@ -33,6 +32,7 @@ __all__ = [
     "Protocol",
     "Schema",
     "SlotName",
+    "read_loaded",
     "read_protocol",
 ]
 
@@ -191,9 +191,33 @@ def read_protocol(path: Path, name: str | None = None, imports: Sequence[Import]
     Raises:
         ProtocolError: The file, or one that it refers to, has errors. They have file, line and JSON pointer.
     """
-    known = _Imports(imports)
-    protocol, library = known.read(load(path), name)
-    known.require_used(path, library)
+    return read_loaded(load(path), name, imports)
+
+
+def read_loaded(
+    document: Document,
+    name: str | None = None,
+    imports: Sequence[Import] = (),
+    files: Files = DISK,
+    *,
+    unused: bool = False,
+) -> Protocol:
+    """Check a protocol file that was read, and read all files that it refers to.
+
+    Args:
+        document: The protocol file.
+        name: The name of the protocol; None takes that of the file.
+        imports: The files whose types are imported from their packages.
+        files: Where files are read from.
+        unused: Whether the protocol may refer to none of the files that are imported.
+
+    Raises:
+        ProtocolError: The file, or one that it refers to, has errors. They have file, line and JSON pointer.
+    """
+    known = _Imports(imports, files)
+    protocol, library = known.read(document, name)
+    if not unused:
+        known.require_used(document, library)
     return protocol
 
 
@@ -202,13 +226,15 @@ class _Imports:
 
     Attributes:
         documents: The files that were read for them, by every path that leads to one.
+        files: Where they are read from.
     """
 
-    def __init__(self, imports: Sequence[Import]) -> None:
+    def __init__(self, imports: Sequence[Import], files: Files) -> None:
+        self.files = files
         self.documents: dict[Path, Document] = {}
         self._imports: dict[str, Import] = {}
         for each in imports:
-            first = self._imports.setdefault(os.path.realpath(each.file), each)
+            first = self._imports.setdefault(files.key(each.file), each)
             if first is not each:
                 message = f"imported twice: from {first.module} and from {each.module}"
                 raise ProtocolError([Issue(str(each.file), None, "", message)])
@@ -236,10 +262,10 @@ class _Imports:
             return None
         if any(each.key == document.key for each in self._reading):
             message = (
-                f"refers to {document.path}, which refers to it: two packages cannot import each other; "
+                f"refers to {document.name}, which refers to it: two packages cannot import each other; "
                 "put what both need into a third file"
             )
-            raise ProtocolError([Issue(str(self._reading[-1].path), None, "", message)])
+            raise ProtocolError([Issue(self._reading[-1].name, None, "", message)])
         wanted = self._imports.get(document.key)
         if wanted is not None and document.key not in self._protocols:
             protocol, library = self.read(document)
@@ -247,18 +273,18 @@ class _Imports:
             self._protocols[document.key] = ImportedProtocol(wanted.module, document, protocol)
         return self._protocols.get(document.key)
 
-    def require_used(self, main: Path, library: Library) -> None:
+    def require_used(self, main: Document, library: Library) -> None:
         """Raise an error for a file that is imported, and that the protocol does not refer to."""
         used = {each.key for each in library.documents.values()}
         issues = [
             Issue(
-                str(main),
+                main.name,
                 None,
                 "",
                 f"imports {each.file} from {each.module}, and does not refer to it",
             )
             for key, each in self._imports.items()
-            if key not in used or key == os.path.realpath(main)
+            if key not in used or key == main.key
         ]
         if issues:
             raise ProtocolError(issues)
@@ -273,6 +299,7 @@ class _Reader:
         self.library = Library(
             lenient=options.get("foreign") == "lenient",
             formats=bool(formats_of(options.get("formats"))),
+            files=imports.files,
         )
         self._document = document
         self._file = self.library.add_file(document)

@@ -1,0 +1,335 @@
+"""Comparison of the messages of two versions: who calls, who writes a slot, and who reads it.
+
+A call has two ends, and each is of one version. Where the server is upgraded first, old clients call the new server, and the
+new server calls old clients (callbacks). So one walk over the procedures serves both directions and both orders.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from enkaku_codegen.json_values import Json, Schema, as_json, pointer
+from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, SlotName
+
+from .rules import RULES, First, Severity
+from .schemas import Schemas, Whole
+from .slots import Decisions, Side
+
+__all__ = ["Change", "compare_messages", "shortened"]
+
+_OF_CALLER: Final[tuple[SlotName, ...]] = ("data", "param", "send")
+_OF_CALLEE: Final[tuple[SlotName, ...]] = ("receive", "result")
+_LONGEST: Final = 160
+_NOTHING: Final[dict[str, Json]] = {"const": {}}  # the data of an error that declares none
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A difference between two versions of a protocol.
+
+    Attributes:
+        rule: The id of the rule.
+        severity: Whether it breaks something.
+        old: The location in the old version, as a JSON pointer; None if it has none.
+        new: The location in the new version.
+        message: What it means.
+        value: A value that one end writes and the other rejects, in a tuple of one; empty if there is none.
+        details: More for machines.
+    """
+
+    rule: str
+    severity: Severity
+    old: str | None
+    new: str | None
+    message: str
+    value: tuple[Json, ...] = ()
+    details: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+    @property
+    def pointer(self) -> str:
+        """The location in the new version, else in the old one."""
+        return (self.new if self.new is not None else self.old) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """One end of the calls, of one version.
+
+    Attributes:
+        name: The end in words.
+        procedures: What it calls, or serves, by name.
+        schemas: The schemas of its version.
+    """
+
+    name: str
+    is_server: bool
+    is_new: bool
+    procedures: Mapping[str, Procedure]
+    schemas: Schemas
+
+    def does(self, verb: str) -> str:
+        """Return the end as the subject of a verb."""
+        return f"{self.name} {verb}{'s' if self.is_server else ''}"
+
+
+def compare_messages(old: Protocol, new: Protocol, first: First = "server") -> list[Change]:
+    """Return the differences in what peers of two versions send each other.
+
+    Args:
+        old: The old version.
+        new: The new version.
+        first: The side that is upgraded first. By default, old clients meet the new server.
+    """
+    versions = {False: (old, Schemas(old)), True: (new, Schemas(new))}
+    decisions = Decisions()
+    found: list[Change] = []
+
+    def end(*, is_server: bool, is_new: bool, callbacks: bool) -> _End:
+        protocol, schemas = versions[is_new]
+        listed = protocol.callbacks if callbacks else protocol.procedures
+        age = "new" if is_new else "old"
+        name = f"the {age} server" if is_server else f"{age} clients"
+        return _End(name, is_server, is_new, {each.name: each for each in listed}, schemas)
+
+    for is_new in (True, False):  # the server
+        if first not in ("server" if is_new else "client", "either"):
+            continue
+        for callbacks in (False, True):
+            server = end(is_server=True, is_new=is_new, callbacks=callbacks)
+            clients = end(is_server=False, is_new=not is_new, callbacks=callbacks)
+            ends = (server, clients) if callbacks else (clients, server)
+            found += _Calls(*ends, decisions).changes()
+    return _without_repetitions(found)
+
+
+def _without_repetitions(changes: list[Change]) -> list[Change]:
+    """Return the changes without those that the other order of upgrades has as well, or has as something worse."""
+    grave = {(each.rule, each.pointer) for each in changes if each.severity != "note"}
+    kept: dict[tuple[str, str, str], Change] = {}
+    for each in changes:
+        if each.severity != "note" or (each.rule, each.pointer) not in grave:
+            kept.setdefault((each.rule, each.pointer, each.message), each)
+    return list(kept.values())
+
+
+class _Calls:
+    """The calls of one end, which the other end serves."""
+
+    def __init__(self, caller: _End, callee: _End, decisions: Decisions) -> None:
+        self._caller = caller
+        self._callee = callee
+        self._decisions = decisions
+
+    def changes(self) -> Iterator[Change]:
+        """Yield the differences, procedure by procedure."""
+        caller, callee = self._caller.procedures, self._callee.procedures
+        for name in sorted(caller.keys() | callee.keys()):
+            called, served = caller.get(name), callee.get(name)
+            if called is not None and served is not None:
+                yield from self._procedure(called, served)
+            elif called is not None:
+                message = f"{self._caller.does('call')} it; {self._callee.does('reject')} the call with EK08"
+                yield self._only(self._caller, "procedure", called.pointer, message)
+            elif served is not None:
+                message = f"{self._caller.name} do not call it".replace("server do", "server does")
+                yield self._only(self._callee, "procedure", served.pointer, message)
+
+    def _procedure(self, called: Procedure, served: Procedure) -> Iterator[Change]:
+        if called.kind != served.kind:
+            message = (
+                f"{self._caller.does('call')} a {called.kind}; for {self._callee.name} it is a {served.kind}, "
+                "and the call is rejected with EK08"
+            )
+            yield self._both("kind-changed", called.pointer, served.pointer, message)
+            return
+        yield from self._idempotence(called, served)
+        for slot in _OF_CALLER:
+            yield from self._slot(slot, (self._caller, called), (self._callee, served))
+        for slot in _OF_CALLEE:
+            yield from self._slot(slot, (self._callee, served), (self._caller, called))
+        yield from self._errors(called, served)
+
+    def _idempotence(self, called: Procedure, served: Procedure) -> Iterator[Change]:
+        if called.idempotent == served.idempotent:
+            return
+        new = served if self._callee.is_new else called
+        rule = "idempotent-added" if new.idempotent else "idempotent-removed"
+        if not called.idempotent or self._caller.is_server:  # a server repeats nothing
+            yield self._both(rule, called.pointer, served.pointer, "no client repeats it", "note")
+            return
+        message = (
+            f"{self._caller.does('repeat')} the request after a lost connection, "
+            f"and {self._callee.does('declare')} no more that this is safe"
+        )
+        if self._caller.is_new:
+            message = message.replace(" no more", " nowhere")
+        yield self._both(rule, called.pointer, served.pointer, message)
+
+    def _slot(
+        self, slot: SlotName, written: tuple[_End, Procedure], read: tuple[_End, Procedure]
+    ) -> Iterator[Change]:
+        writer, reader = (_Slot.of(end, procedure, slot) for end, procedure in (written, read))
+        if writer.side is None and reader.side is None:
+            return
+        where = self._where(writer, reader)
+        if writer.side is not None and reader.side is not None:
+            yield from self._values(slot, writer, reader)
+            if slot in ("data", "param") and self._callee.is_new and not self._caller.is_server:
+                yield from self._absence(writer.side.whole, reader.side.whole, where)
+            return
+        rule = "slot-added" if (reader if reader.side else writer).end.is_new else "slot-removed"
+        if reader.side is not None:
+            falsy = reader.side.whole.falsy
+            sends = f"{writer.end.does('send')} no {slot}"
+            if len(falsy) == 1:
+                message = f"{sends}, which {reader.end.does('read')} as {as_json(falsy[0])}"
+                yield self._change(rule, where, message, "note")
+            else:
+                yield self._change(rule, where, f"{sends}, and {reader.end.does('need')} one")
+        elif slot == "result":
+            message = f"{writer.end.does('send')} a result, which {reader.end.does('ignore')}"
+            yield self._change(rule, where, message, "note")
+        elif writer.side is not None:
+            nothing = Side(reader.end.schemas, reader.end.schemas.whole(schema=False))
+            verdict = self._decisions.decide(writer.side, nothing)
+            value = () if verdict.contained is not False else (verdict.value,)
+            shown = "" if not value else f" such as {shortened(value[0])}"
+            message = f"{writer.end.does('send')} a {slot}{shown}, and {reader.end.does('accept')} none"
+            yield self._change(rule, where, message, value=value)
+
+    def _absence(self, writer: Whole, reader: Whole, where: tuple[str, str]) -> Iterator[Change]:
+        if writer.text != reader.text and len(writer.falsy) == 1 and len(reader.falsy) > 1:
+            several = ", ".join(map(as_json, reader.falsy))
+            message = (
+                f"TypeScript clients leave out {as_json(writer.falsy[0])}; {self._callee.does('reject')} "
+                f"a call without a value, since that may mean {several}"
+            )
+            yield self._change("absent-ambiguous", where, message)
+
+    def _values(self, slot: str, writer: "_Slot", reader: "_Slot") -> Iterator[Change]:
+        """Compare the schemas of a slot that both versions have."""
+        assert writer.side is not None and reader.side is not None  # noqa: S101, PT018 # the caller has checked it
+        verdict = self._decisions.decide(writer.side, reader.side)
+        where = self._where(writer, reader)
+        details: dict[str, Json] = {"slot": slot, "decided_by": verdict.decided_by}
+        if verdict.decided_by == "equal" and writer.side.whole.text == reader.side.whole.text:
+            return
+        if verdict.contained is None:
+            message = (
+                f"undecided whether {reader.end.does('accept')} all that {writer.end.does('send')}, "
+                f"so it counts as breaking: {verdict.reason}"
+            )
+            yield self._change("undecided", where, message, details=details)
+        elif verdict.contained:
+            message = f"{reader.end.does('accept')} all that {writer.end.does('send')}"
+            yield self._change("slot-changed", where, message, details=details)
+        else:
+            rule = f"{slot.replace(' ', '-')}-{'narrowed' if reader.end.is_new else 'widened'}"
+            why = f": {verdict.reason}" if verdict.reason else ""
+            message = (
+                f"{writer.end.does('send')} {shortened(verdict.value)}, "
+                f"which {reader.end.does('reject')}{why}"
+            )
+            yield self._change(rule, where, message, value=(verdict.value,), details=details)
+
+    def _errors(self, called: Procedure, served: Procedure) -> Iterator[Change]:
+        known = {each.code: each for each in called.errors}
+        sent = {each.code: each for each in served.errors}
+        for code, error in sent.items():
+            reader = known.get(code) or known.get(None)
+            if reader is None:
+                what = "an error of any code" if code is None else f"the error {code}"
+                message = f"{self._callee.does('send')} {what}, for which {self._caller.does('raise')} CallError"
+                yield self._only(self._callee, "error", error.pointer, message, called.pointer)
+            else:
+                yield from self._error_data(error, reader)
+        for code in known.keys() - sent.keys():
+            message = f"{self._callee.does('send')} it no more" if self._callee.is_new else (
+                f"{self._callee.does('send')} it never"
+            )
+            yield self._only(self._caller, "error", known[code].pointer, message, served.pointer, "note")
+
+    def _error_data(self, written: ErrorDefinition, read: ErrorDefinition) -> Iterator[Change]:
+        if read.data is None:
+            return  # whatever is sent is ignored
+        data: Schema = _NOTHING if written.data is None else written.data
+        yield from self._values(
+            "error data",
+            _Slot(self._callee, written.pointer, Side(self._callee.schemas, self._callee.schemas.whole(data))),
+            _Slot(self._caller, read.pointer, Side(self._caller.schemas, self._caller.schemas.whole(read.data))),
+        )
+
+    def _where(self, writer: "_Slot", reader: "_Slot") -> tuple[str, str]:
+        """Return the locations in the old and in the new version."""
+        return (writer.pointer, reader.pointer) if reader.end.is_new else (reader.pointer, writer.pointer)
+
+    def _only(
+        self,
+        end: _End,
+        what: str,
+        pointer: str,
+        message: str,
+        other: str | None = None,
+        severity: Severity | None = None,
+    ) -> Change:
+        """Return the change for something that one version alone has.
+
+        Args:
+            end: The end of that version.
+            what: What it is: the rule without ``-added`` or ``-removed``.
+            pointer: Its location there.
+            message: What it means.
+            other: What is around it in the other version.
+            severity: By default, that of the rule.
+        """
+        if end.is_new:
+            return self._change(f"{what}-added", (other, pointer), message, severity)
+        return self._change(f"{what}-removed", (pointer, other), message, severity)
+
+    def _both(
+        self,
+        rule: str,
+        called: str,
+        served: str,
+        message: str,
+        severity: Severity | None = None,
+    ) -> Change:
+        where = (called, served) if self._callee.is_new else (served, called)
+        return self._change(rule, where, message, severity)
+
+    def _change(
+        self,
+        rule: str,
+        where: tuple[str | None, str | None],
+        message: str,
+        severity: Severity | None = None,
+        *,
+        value: tuple[Json, ...] = (),
+        details: Mapping[str, Json] | None = None,
+    ) -> Change:
+        known = RULES[rule]
+        by_rule = known.new_callee if self._callee.is_new else known.new_caller
+        return Change(rule, severity or by_rule or "error", *where, message, value, details or {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A slot at one end; without a side where the version does not declare it."""
+
+    end: _End
+    pointer: str
+    side: Side | None
+
+    @classmethod
+    def of(cls, end: _End, procedure: Procedure, slot: SlotName) -> "_Slot":
+        """Return the slot of a procedure."""
+        if slot not in procedure.slots:
+            return cls(end, procedure.pointer, None)
+        whole = end.schemas.whole(procedure.slots[slot], procedure.dynamic_schemas.get(slot))
+        return cls(end, procedure.pointer + pointer((slot,)), Side(end.schemas, whole))
+
+
+def shortened(value: Json) -> str:
+    """Return a value as JSON, on one line of bounded length."""
+    text = as_json(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
