@@ -1,17 +1,17 @@
 """Schema bundles for validators: without annotations, and with the definitions that they need."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from enkaku_codegen.json_values import Schema, Tokens
+from enkaku_codegen.json_values import Json, Schema, Tokens
 
 from .dialects import DRAFT_2020_12
 from .regexes import with_validator_patterns
 from .schemas import applied, rebuilt
 from .simple_schema import reference_name
 
-__all__ = ["needed_definitions", "without_annotations"]
+__all__ = ["bare", "needed_definitions", "without_annotations"]
 
 _ANNOTATIONS: Final = frozenset(
     {
@@ -39,14 +39,29 @@ def without_annotations(schema: Schema) -> Schema:
     def below(_: Tokens, each: Schema) -> Schema:
         return without_annotations(each)
 
-    kept = {
+    kept = _without_annotations(schema, below)
+    if isinstance(reference := kept.get("$ref"), str):
+        kept["$ref"] = quote(reference, safe=_IN_FRAGMENTS)
+    return with_validator_patterns(kept)
+
+
+def bare(schema: Schema) -> Schema:
+    """Return a schema of draft 2020-12 that accepts the same values, without annotations."""
+
+    def below(_: Tokens, each: Schema) -> Schema:
+        return bare(each)
+
+    return schema if isinstance(schema, bool) else _without_annotations(schema, below)
+
+
+def _without_annotations(
+    schema: dict[str, Json], below: Callable[[Tokens, Schema], Schema]
+) -> dict[str, Json]:
+    return {
         key: value
         for key, value in rebuilt(schema, DRAFT_2020_12, below).items()
         if key not in _ANNOTATIONS and not key.startswith("x-")
     }
-    if isinstance(reference := kept.get("$ref"), str):
-        kept["$ref"] = quote(reference, safe=_IN_FRAGMENTS)
-    return with_validator_patterns(kept)
 
 
 def needed_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:

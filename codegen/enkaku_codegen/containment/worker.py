@@ -1,0 +1,70 @@
+"""Program of the process that runs the deciders: ``python -m enkaku_codegen.containment.worker``.
+
+It reads questions from standard input, one a line, and writes the answers to standard output. A question names the
+seconds that its answer may take: after them, SIGALRM ends the process, even within a call into Rust. Memory is
+limited, too: what exceeds it ends the process.
+"""
+
+import json
+import resource
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import BinaryIO, Final, cast
+
+from enkaku_codegen.json_values import Json, Schema, as_json, read_number
+
+from . import canonical, proof
+from .difference import without_promised
+from .pair import Pair, Side
+from .process import Decider
+
+__all__ = ["main"]
+
+_MOST_MEMORY: Final = 2**30
+_READY: Final = b"true\n"
+
+
+def main(questions: BinaryIO, answers: BinaryIO) -> None:
+    """Answer questions until there are no more."""
+    answers.write(_READY)
+    answers.flush()
+    for line in questions:
+        text = line.decode("utf-8", "surrogatepass")
+        question = json.loads(text, parse_float=read_number)
+        decider, seconds, writer, written, reader, read = cast(
+            tuple[Decider, float, Schema, dict[str, Schema], Schema, dict[str, Schema]], question
+        )
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        answer = _DECIDERS[decider](Pair(Side(writer, written), Side(reader, read)), seconds)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        answers.write(as_json(answer).encode("utf-8", "surrogatepass") + b"\n")
+        answers.flush()
+
+
+def _canonical(pair: Pair, _: float) -> Json:
+    return canonical.relation(without_promised(pair))
+
+
+def _prover(pair: Pair, _: float) -> Json:
+    return [str(each) for each in proof.reasons(without_promised(pair))]
+
+
+_DECIDERS: Final[Mapping[Decider, Callable[[Pair, float], Json]]] = {
+    "canonical": _canonical,
+    "prover": _prover,
+}
+
+
+def _limit() -> None:
+    """Limit the memory of this process, which leaves no core dump."""
+    for limit, most in ((resource.RLIMIT_AS, _MOST_MEMORY), (resource.RLIMIT_CORE, 0)):
+        # A system may not support one of them, or have a lower limit already.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(limit, (most, resource.getrlimit(limit)[1]))
+
+
+if __name__ == "__main__":
+    _limit()
+    main(sys.stdin.buffer, sys.stdout.buffer)
