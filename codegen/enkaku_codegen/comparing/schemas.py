@@ -17,7 +17,7 @@ from enkaku_codegen.reading.simple_schema import reference_name
 
 from .strings import has_literal, with_patterns
 
-__all__ = ["Schemas", "Whole"]
+__all__ = ["Schemas", "Unchanged", "Whole"]
 
 _FALSY: Final[tuple[Json, ...]] = (None, False, 0, "")
 
@@ -117,6 +117,46 @@ class Schemas:
             for each in _parts(schema)
             for keyword in STRING_KEYWORDS
         )
+
+
+class Unchanged:
+    """Finds schemas that are the same in both versions, with all that they refer to: most are, and need no comparison.
+
+    Args:
+        old: The old version.
+        new: The new version.
+    """
+
+    def __init__(self, old: Protocol, new: Protocol) -> None:
+        changed = {
+            name
+            for name in old.definitions.keys() | new.definitions.keys()
+            if not _is_same(old.definitions.get(name), new.definitions.get(name))
+        }
+        users: dict[str, list[str]] = {}
+        for name, schema in old.definitions.items() if changed else ():
+            for each in _references(schema):
+                users.setdefault(each, []).append(name)
+        waiting = [*changed]
+        while waiting:
+            more = [each for each in users.get(waiting.pop(), ()) if each not in changed]
+            changed.update(more)
+            waiting += more
+        self._changed: Final = changed
+        self._is_possible: Final = old.string_types == new.string_types
+
+    def holds(self, old: Schema, new: Schema) -> bool:
+        """Return whether a schema is surely the same in both versions."""
+        return (
+            self._is_possible and _is_same(old, new) and self._changed.isdisjoint(_references(old))
+        )
+
+
+def _is_same(one: Schema | None, other: Schema | None) -> bool:
+    if one is None or other is None:
+        return False
+    # Python has 1 == true, so that a difference proves something, and the opposite does not.
+    return one == other and as_json(one) == as_json(other)
 
 
 def _references(schema: Schema) -> list[str]:

@@ -12,7 +12,7 @@ from enkaku_codegen.json_values import Json, Schema, as_json, pointer
 from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protocol, SlotName
 
 from .rules import RULES, First, Severity
-from .schemas import Schemas, Whole
+from .schemas import Schemas, Unchanged, Whole
 from .slots import Decisions, Side
 
 __all__ = ["Change", "compare_messages", "shortened"]
@@ -71,6 +71,10 @@ class _End:
         """Return the end as the subject of a verb."""
         return f"{self.name} {verb}{'s' if self.is_server else ''}"
 
+    def does_not(self, verb: str) -> str:
+        """Return the end as the subject of a verb that is negated."""
+        return f"{self.name} {'does' if self.is_server else 'do'} not {verb}"
+
 
 def compare_messages(old: Protocol, new: Protocol, first: First = "server") -> list[Change]:
     """Return the differences in what peers of two versions send each other.
@@ -81,7 +85,7 @@ def compare_messages(old: Protocol, new: Protocol, first: First = "server") -> l
         first: The side that is upgraded first. By default, old clients meet the new server.
     """
     versions = {False: (old, Schemas(old)), True: (new, Schemas(new))}
-    decisions = Decisions()
+    decisions, unchanged = Decisions(), Unchanged(old, new)
     found: list[Change] = []
 
     def end(*, is_server: bool, is_new: bool, callbacks: bool) -> _End:
@@ -98,7 +102,7 @@ def compare_messages(old: Protocol, new: Protocol, first: First = "server") -> l
             server = end(is_server=True, is_new=is_new, callbacks=callbacks)
             clients = end(is_server=False, is_new=not is_new, callbacks=callbacks)
             ends = (server, clients) if callbacks else (clients, server)
-            found += _Calls(*ends, decisions).changes()
+            found += _Calls(*ends, decisions, unchanged).changes()
     return _without_repetitions(found)
 
 
@@ -115,10 +119,13 @@ def _without_repetitions(changes: list[Change]) -> list[Change]:
 class _Calls:
     """The calls of one end, which the other end serves."""
 
-    def __init__(self, caller: _End, callee: _End, decisions: Decisions) -> None:
+    def __init__(
+        self, caller: _End, callee: _End, decisions: Decisions, unchanged: Unchanged
+    ) -> None:
         self._caller = caller
         self._callee = callee
         self._decisions = decisions
+        self._unchanged = unchanged
 
     def changes(self) -> Iterator[Change]:
         """Yield the differences, procedure by procedure."""
@@ -128,10 +135,12 @@ class _Calls:
             if called is not None and served is not None:
                 yield from self._procedure(called, served)
             elif called is not None:
-                message = f"{self._caller.does('call')} it; {self._callee.does('reject')} the call with EK08"
+                message = (
+                    f"{self._caller.does('call')} {name}, which {self._callee.does('reject')} with EK08"
+                )
                 yield self._only(self._caller, "procedure", called.pointer, message)
             elif served is not None:
-                message = f"{self._caller.name} do not call it".replace("server do", "server does")
+                message = f"{self._caller.does_not('call')} {name}"
                 yield self._only(self._callee, "procedure", served.pointer, message)
 
     def _procedure(self, called: Procedure, served: Procedure) -> Iterator[Change]:
@@ -158,19 +167,22 @@ class _Calls:
             yield self._both(rule, called.pointer, served.pointer, "no client repeats it", "note")
             return
         message = (
-            f"{self._caller.does('repeat')} the request after a lost connection, "
-            f"and {self._callee.does('declare')} no more that this is safe"
+            f"{self._caller.does('repeat')} the request if its reply was lost with the connection; "
+            f"{self._callee.does_not('declare')} that this is safe"
         )
-        if self._caller.is_new:
-            message = message.replace(" no more", " nowhere")
         yield self._both(rule, called.pointer, served.pointer, message)
 
     def _slot(
         self, slot: SlotName, written: tuple[_End, Procedure], read: tuple[_End, Procedure]
     ) -> Iterator[Change]:
-        writer, reader = (_Slot.of(end, procedure, slot) for end, procedure in (written, read))
-        if writer.side is None and reader.side is None:
+        one, other = (procedure.slots.get(slot) for _, procedure in (written, read))
+        dynamic = any(slot in procedure.dynamic_schemas for _, procedure in (written, read))
+        if one is None and other is None:
             return
+        if not dynamic and one is not None and other is not None:
+            if self._unchanged.holds(one, other):
+                return
+        writer, reader = (_Slot.of(end, procedure, slot) for end, procedure in (written, read))
         where = self._where(writer, reader)
         if writer.side is not None and reader.side is not None:
             yield from self._values(slot, writer, reader)
@@ -211,9 +223,9 @@ class _Calls:
         assert writer.side is not None and reader.side is not None  # noqa: S101, PT018 # the caller has checked it
         verdict = self._decisions.decide(writer.side, reader.side)
         where = self._where(writer, reader)
-        details: dict[str, Json] = {"slot": slot, "decided_by": verdict.decided_by}
-        if verdict.decided_by == "equal" and writer.side.whole.text == reader.side.whole.text:
+        if verdict.decided_by == "equal":
             return
+        details: dict[str, Json] = {"slot": slot, "decided_by": verdict.decided_by}
         if verdict.contained is None:
             message = (
                 f"undecided whether {reader.end.does('accept')} all that {writer.end.does('send')}, "
@@ -243,16 +255,17 @@ class _Calls:
                 yield self._only(self._callee, "error", error.pointer, message, called.pointer)
             else:
                 yield from self._error_data(error, reader)
-        for code in known.keys() - sent.keys():
-            message = f"{self._callee.does('send')} it no more" if self._callee.is_new else (
-                f"{self._callee.does('send')} it never"
-            )
+        for code in sorted(known.keys() - sent.keys(), key=str):
+            what = "errors of any code" if code is None else f"the error {code}"
+            message = f"{self._callee.does_not('send')} {what}"
             yield self._only(self._caller, "error", known[code].pointer, message, served.pointer, "note")
 
     def _error_data(self, written: ErrorDefinition, read: ErrorDefinition) -> Iterator[Change]:
         if read.data is None:
             return  # whatever is sent is ignored
         data: Schema = _NOTHING if written.data is None else written.data
+        if self._unchanged.holds(data, read.data):
+            return
         yield from self._values(
             "error data",
             _Slot(self._callee, written.pointer, Side(self._callee.schemas, self._callee.schemas.whole(data))),
