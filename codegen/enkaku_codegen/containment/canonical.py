@@ -33,7 +33,7 @@ _KNOWN: Final[tuple[tuple[dict[str, Json], dict[str, Json], Answer], ...]] = (
     ({"type": "string"}, {"type": ["string", "null"]}, "yes"),
     ({"type": "string"}, {"type": "string", "minLength": 1}, "no"),
     (_POINT, {**_POINT, "properties": {"x": _NUMBER, "y": _TEXT}}, "yes"),
-    ({"type": "object", "properties": {"x": _NUMBER}}, {**_POINT, "required": []}, "no"),
+    (_POINT, {**_POINT, "properties": {"x": {"type": "integer"}}}, "no"),
     ({"type": "array", "items": {"type": "integer"}}, {"type": "array", "items": _NUMBER}, "yes"),
     ({"type": "array", "items": _TEXT}, {"type": "array", "items": _TEXT, "maxItems": 3}, "no"),
 )

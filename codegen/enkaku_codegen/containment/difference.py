@@ -14,6 +14,7 @@ from enkaku_codegen.reading.bundle import needed_definitions
 from enkaku_codegen.reading.simple_schema import as_dict, as_list
 
 from .pair import Pair, Side
+from .patterns import includes
 
 __all__ = ["without_promised"]
 
@@ -89,6 +90,8 @@ class _Difference:
                 promised -= {*group}
         promised -= {*_OBJECTS, *_ARRAYS}
         left = {key: value for key, value in reader.items() if key not in promised}
+        if _includes_pattern(left.get("pattern"), writer.get("pattern")):
+            del left["pattern"]
         if "required" in left:
             names = as_list(writer.get("required"))
             left["required"] = [name for name in as_list(left["required"]) if name not in names]
@@ -150,6 +153,10 @@ class _Difference:
             left["items"] = items
         if items is not True or any(each is not True for each in reduced):
             left["prefixItems"] = [*reduced]
+
+
+def _includes_pattern(wider: Json, narrower: Json) -> bool:
+    return isinstance(wider, str) and isinstance(narrower, str) and includes(wider, narrower)
 
 
 def _alike(one: Mapping[str, Schema], other: Mapping[str, Schema]) -> frozenset[str]:

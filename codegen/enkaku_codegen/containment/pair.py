@@ -37,6 +37,12 @@ class Side:
         """Whether it has a number that a float may round."""
         return any(map(_is_long, _numbers([self.schema, *self.definitions.values()])))
 
+    @cached_property
+    def has_fractions(self) -> bool:
+        """Whether it has a number with a fraction."""
+        numbers = _numbers([self.schema, *self.definitions.values()])
+        return any(isinstance(each, float) and not each.is_integer() for each in numbers)
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, cast
 
 from enkaku_codegen.json_values import Json, Schema, as_json, read_number
 
-from . import canonical, proof
+from . import canonical, proof, search
 from .difference import without_promised
 from .pair import Pair, Side
 from .process import Decider
@@ -23,6 +23,9 @@ from .process import Decider
 __all__ = ["main"]
 
 _MOST_MEMORY: Final = 2**30
+_IN_TIME: Final = 0.8
+"""The part of its time that the search takes by itself; it finds out late if a single step takes long."""
+
 _READY: Final = b"true\n"
 
 
@@ -51,9 +54,18 @@ def _prover(pair: Pair, _: float) -> Json:
     return [str(each) for each in proof.reasons(without_promised(pair))]
 
 
+def _search(pair: Pair, seconds: float) -> Json:
+    try:
+        found = search.find(pair, seconds * _IN_TIME)
+    except ValueError as error:
+        return {"reason": str(error)}
+    return {} if found is None else {"value": found.value, "reason": found.reason}
+
+
 _DECIDERS: Final[Mapping[Decider, Callable[[Pair, float], Json]]] = {
     "canonical": _canonical,
     "prover": _prover,
+    "search": _search,
 }
 
 

@@ -20,14 +20,14 @@ from enkaku_codegen.json_values import (
 )
 from enkaku_codegen.reading.regexes import with_validator_patterns
 
-__all__ = ["fits"]
+__all__ = ["COMPARISONS", "fits"]
 
 
 def fits(value: Json, keyword: str, asked: Json) -> bool:
     """Return whether a value matches a schema of one keyword, without subschemas."""
-    if keyword in _COMPARISONS and is_number(asked):
+    if keyword in COMPARISONS and is_number(asked):
         # jsonschema-rs rounds some large numbers.
-        compare = _COMPARISONS[keyword]
+        compare = COMPARISONS[keyword]
         return not is_number(value) or compare(exact_number(value), exact_number(asked))
     return _fits(as_json(value), keyword, as_json(asked))
 
@@ -42,10 +42,11 @@ def _parsed(text: str) -> Any:  # noqa: ANN401 # a JSON value that may contain D
     return exact_numbers(json.loads(text, parse_float=read_number))
 
 
-_COMPARISONS: Final[Mapping[str, Callable[[Decimal, Decimal], bool]]] = {
+COMPARISONS: Final[Mapping[str, Callable[[Decimal, Decimal], bool]]] = {
     "exclusiveMaximum": lt,
     "exclusiveMinimum": gt,
     "maximum": le,
     "minimum": ge,
     "multipleOf": lambda number, step: Fraction(number) % Fraction(step) == 0,
 }
+"""The keywords that compare numbers, and how they do it: to the last digit."""
