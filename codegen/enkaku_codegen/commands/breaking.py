@@ -57,7 +57,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "new", metavar="NEW", nargs="?", help="the same; by default, the file of the working tree"
     )
     parser.add_argument(
-        "--against", metavar="REF", help="compare with the same file in a revision, such as origin/main"
+        "--against",
+        metavar="REF",
+        help="compare with the same file in a revision, such as origin/main",
     )
     parser.add_argument(
         "--level",
@@ -90,7 +92,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _compared(options: argparse.Namespace) -> int:
-    from enkaku_codegen.comparing.ignores import Settings, read_settings  # noqa: PLC0415 # it imports the validator
+    from enkaku_codegen.comparing.ignores import (
+        Settings,
+        read_settings,
+    )  # noqa: PLC0415 # it imports the validator
 
     project = find_project(Path())
     settings = Settings()
@@ -172,7 +177,9 @@ def _of_project(against: str | None, project: Project | None) -> list[_Pair]:
     from . import versions  # noqa: PLC0415 # it imports the readers of files
 
     if project is None:
-        message = "expected OLD, or [[tool.enkaku.protocol]] with file and against in a pyproject.toml"
+        message = (
+            "expected OLD, or [[tool.enkaku.protocol]] with file and against in a pyproject.toml"
+        )
         raise argparse.ArgumentError(None, message)
     pairs: dict[tuple[Path, str], _Pair] = {}
     for each in project.targets:
@@ -180,7 +187,9 @@ def _of_project(against: str | None, project: Project | None) -> list[_Pair]:
         if ref is not None and (request.protocol, ref) not in pairs:
             if not request.protocol.exists():
                 raise argparse.ArgumentError(None, f"{request.protocol}: no such file")
-            old, new = versions.in_revision(request.protocol, ref), versions.Source(request.protocol)
+            old, new = versions.in_revision(request.protocol, ref), versions.Source(
+                request.protocol
+            )
             pairs[request.protocol, ref] = _Pair(
                 old, new, request.protocol, request.name, request.imports
             )
@@ -280,7 +289,9 @@ def _about_ignores(
             found.append(_about(file, each, "expired-ignore", message))
         elif each in used:
             continue
-        elif each.path is None or (listed <= compared if each.file is None else each.file in compared):
+        elif each.path is None or (
+            listed <= compared if each.file is None else each.file in compared
+        ):
             message = f"{each}: applies to no finding; remove it"
             found.append(_about(file, each, "unused-ignore", message))
     return found

@@ -23,7 +23,9 @@ COMMANDS: Final = (
     Entry("generate", "Packages", "write the packages of protocols", "codegen"),
     Entry("check", "Packages", "report whether packages are up to date", "codegen"),
     Entry("javascript", "Packages", "copy the runtime of clients in a browser", "codegen"),
-    Entry("breaking", "Protocols", "report changes that break the peers of an old version", "codegen"),
+    Entry(
+        "breaking", "Protocols", "report changes that break the peers of an old version", "codegen"
+    ),
     Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
     ),

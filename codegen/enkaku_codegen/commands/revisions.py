@@ -38,7 +38,9 @@ class Repository:
 
     def __init__(self, directory: Path) -> None:
         self._directory = os.path.abspath(directory)
-        inside, prefix = self.run("rev-parse", "--is-inside-work-tree", "--show-prefix").split("\n")[:2]
+        inside, prefix = self.run("rev-parse", "--is-inside-work-tree", "--show-prefix").split(
+            "\n"
+        )[:2]
         self.prefix: Final = prefix
         self.top: Final = (
             Path(self._directory, self.run("rev-parse", "--show-cdup").removesuffix("\n"))
@@ -149,7 +151,9 @@ class Revision:
         if found is None:
             submodule = self._submodule(name)
             if submodule:
-                raise unreadable(shown, f"{submodule} is a submodule: compare in its own repository")
+                raise unreadable(
+                    shown, f"{submodule} is a submodule: compare in its own repository"
+                )
             return None
         kind, content = found[1], found[2]
         if kind == "blob":
@@ -176,7 +180,9 @@ class Revision:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         process = self._process
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 # both are pipes
+        assert (
+            process.stdin is not None and process.stdout is not None
+        )  # noqa: S101, PT018 # both are pipes
         process.stdin.write(name.encode(errors="surrogateescape") + b"\n")
         process.stdin.flush()
         head = process.stdout.readline().decode(errors="replace").removesuffix("\n")
@@ -199,7 +205,11 @@ class Revision:
             return f"no revision {ref} in this repository; did you mean origin/{ref}?"
         remote, slash, branch = ref.partition("/")
         fetch = f"git fetch {remote} {branch}" if slash else f"git fetch origin {ref}"
-        shallow = "; the clone is shallow, and lacks older commits" if self._repository.is_shallow() else ""
+        shallow = (
+            "; the clone is shallow, and lacks older commits"
+            if self._repository.is_shallow()
+            else ""
+        )
         return f"no revision {ref} in this repository: run {fetch}{shallow}"
 
     def _submodule(self, name: str) -> str:

@@ -88,7 +88,9 @@ def parse_source(text: str) -> Source:
             return Source(path)
         return _module(text)
     if not ref or not inner:
-        raise argparse.ArgumentError(None, f"expected REF:PATH, such as main:protocol.yaml; got {text}")
+        raise argparse.ArgumentError(
+            None, f"expected REF:PATH, such as main:protocol.yaml; got {text}"
+        )
     if inner.startswith(("./", "../")):  # from this directory, as Git has it
         inner = os.path.normpath(_repository(Path()).prefix + inner)
     return Source(Path(inner), ref)
@@ -123,7 +125,9 @@ def working_file(source: Source) -> Source:
     return Source(path)
 
 
-def read_version(source: Source, name: str | None = None, imports: Sequence[Import] = ()) -> Version:
+def read_version(
+    source: Source, name: str | None = None, imports: Sequence[Import] = ()
+) -> Version:
     """Read a version of a protocol, with all files that it refers to.
 
     Args:
@@ -148,18 +152,14 @@ def read_version(source: Source, name: str | None = None, imports: Sequence[Impo
             content = files.find(source.path)
             if content is None:
                 raise Missing(source.name)
-            document = parsed(
-                source.path, content, key=files.key(source.path), prefix=files.prefix
-            )
+            document = parsed(source.path, content, key=files.key(source.path), prefix=files.prefix)
             inner = [replace(each, file=repository.path(each.file)) for each in imports]
             return _read(document, name, inner, files)
     except RevisionError as error:
         raise argparse.ArgumentError(None, str(error)) from None
 
 
-def _read(
-    document: Document, name: str | None, imports: Sequence[Import], files: Files
-) -> Version:
+def _read(document: Document, name: str | None, imports: Sequence[Import], files: Files) -> Version:
     try:
         return Version(document, read_loaded(document, name, imports, files, unused=True))
     except RecursionError:

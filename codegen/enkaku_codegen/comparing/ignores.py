@@ -44,7 +44,9 @@ class Ignore:
         """Return whether the exception is for a change."""
         wanted = tokens(self.pointer)
         given = (each for each in (change.old, change.new) if each is not None)
-        return self.rule == change.rule and any(tokens(each)[: len(wanted)] == wanted for each in given)
+        return self.rule == change.rule and any(
+            tokens(each)[: len(wanted)] == wanted for each in given
+        )
 
     def __str__(self) -> str:
         return f"{self.rule}:{self.pointer}" if self.pointer else self.rule
@@ -72,7 +74,9 @@ def apply(changes: Iterable[Change], ignores: Iterable[Ignore]) -> tuple[list[Ch
             used.add(ignore)
             details = {**each.details, "allowed": ignore.reason}
             message = f"{each.message}; allowed: {ignore.reason}"
-            each = replace(each, severity="note", message=message, details=details)  # noqa: PLW2901 # the same change
+            each = replace(
+                each, severity="note", message=message, details=details
+            )  # noqa: PLW2901 # the same change
         found.append(each)
     return found, used
 

@@ -179,7 +179,8 @@ def _numbered(schema: Schema, names: dict[str, int]) -> Schema:
     if isinstance(schema, bool):
         return schema
     below = {
-        path: _numbered(each, names) for path, each in sorted(applied(schema, DRAFT_2020_12), key=_path)
+        path: _numbered(each, names)
+        for path, each in sorted(applied(schema, DRAFT_2020_12), key=_path)
     }
     new = rebuilt(schema, DRAFT_2020_12, lambda path, _: below[path])
     name = reference_name(schema)

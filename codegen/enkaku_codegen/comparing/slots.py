@@ -52,7 +52,9 @@ def _decided(writer: Side, reader: Side) -> Verdict:
     )
     if verdict.contained and other.formats and reader.schemas.lists_strings(one):
         # The pattern of a format matches strings that are none, such as 2020-02-30.
-        return _undecided("the writer lists strings, which the reader may not accept as strings of a format")
+        return _undecided(
+            "the writer lists strings, which the reader may not accept as strings of a format"
+        )
     return verdict
 
 

@@ -297,7 +297,7 @@ def _public(plan: Plan) -> dict[str, str]:
 
 def _is_needed(each: FieldPlan) -> bool:
     """Return whether the constructor needs the argument: a constant fills itself in."""
-    return each.required and not (len(as_list(each.schema.get("enum"))) == 1)
+    return each.required and len(as_list(each.schema.get("enum"))) != 1
 
 
 def _may_be_absent(each: FieldPlan) -> bool:

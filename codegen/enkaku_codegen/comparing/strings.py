@@ -66,7 +66,9 @@ def has_literal(schema: Schema, types: StringTypes) -> bool:
         values: list[Json] = [each["const"]] if "const" in each else []
         listed = each.get("enum")
         values += listed if isinstance(listed, list) else []
-        if any(isinstance(value, str) and any(p.match(value) for p in patterns) for value in values):
+        if any(
+            isinstance(value, str) and any(p.match(value) for p in patterns) for value in values
+        ):
             return True
         waiting += [below for _, below in applied(each, DRAFT_2020_12)]
     return False

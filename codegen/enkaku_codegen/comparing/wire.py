@@ -135,9 +135,7 @@ class _Calls:
             if called is not None and served is not None:
                 yield from self._procedure(called, served)
             elif called is not None:
-                message = (
-                    f"{self._caller.does('call')} {name}, which {self._callee.does('reject')} with EK08"
-                )
+                message = f"{self._caller.does('call')} {name}, which {self._callee.does('reject')} with EK08"
                 yield self._only(self._caller, "procedure", called.pointer, message)
             elif served is not None:
                 message = f"{self._caller.does_not('call')} {name}"
@@ -206,7 +204,9 @@ class _Calls:
             verdict = self._decisions.decide(writer.side, nothing)
             value = () if verdict.contained is not False else (verdict.value,)
             shown = "" if not value else f" such as {shortened(value[0])}"
-            message = f"{writer.end.does('send')} a {slot}{shown}, and {reader.end.does('accept')} none"
+            message = (
+                f"{writer.end.does('send')} a {slot}{shown}, and {reader.end.does('accept')} none"
+            )
             yield self._change(rule, where, message, value=value)
 
     def _absence(self, writer: Whole, reader: Whole, where: tuple[str, str]) -> Iterator[Change]:
@@ -220,7 +220,9 @@ class _Calls:
 
     def _values(self, slot: str, writer: "_Slot", reader: "_Slot") -> Iterator[Change]:
         """Compare the schemas of a slot that both versions have."""
-        assert writer.side is not None and reader.side is not None  # noqa: S101, PT018 # the caller has checked it
+        assert (
+            writer.side is not None and reader.side is not None
+        )  # noqa: S101, PT018 # the caller has checked it
         verdict = self._decisions.decide(writer.side, reader.side)
         where = self._where(writer, reader)
         if verdict.decided_by == "equal":
@@ -237,7 +239,7 @@ class _Calls:
             yield self._change("slot-changed", where, message, details=details)
         else:
             rule = f"{slot.replace(' ', '-')}-{'narrowed' if reader.end.is_new else 'widened'}"
-            why = f": {verdict.reason}" if verdict.reason else ""
+            why = f": {_cut(verdict.reason)}" if verdict.reason else ""
             message = (
                 f"{writer.end.does('send')} {shortened(verdict.value)}, "
                 f"which {reader.end.does('reject')}{why}"
@@ -258,7 +260,9 @@ class _Calls:
         for code in sorted(known.keys() - sent.keys(), key=str):
             what = "errors of any code" if code is None else f"the error {code}"
             message = f"{self._callee.does_not('send')} {what}"
-            yield self._only(self._caller, "error", known[code].pointer, message, served.pointer, "note")
+            yield self._only(
+                self._caller, "error", known[code].pointer, message, served.pointer, "note"
+            )
 
     def _error_data(self, written: ErrorDefinition, read: ErrorDefinition) -> Iterator[Change]:
         if read.data is None:
@@ -268,13 +272,25 @@ class _Calls:
             return
         yield from self._values(
             "error data",
-            _Slot(self._callee, written.pointer, Side(self._callee.schemas, self._callee.schemas.whole(data))),
-            _Slot(self._caller, read.pointer, Side(self._caller.schemas, self._caller.schemas.whole(read.data))),
+            _Slot(
+                self._callee,
+                written.pointer,
+                Side(self._callee.schemas, self._callee.schemas.whole(data)),
+            ),
+            _Slot(
+                self._caller,
+                read.pointer,
+                Side(self._caller.schemas, self._caller.schemas.whole(read.data)),
+            ),
         )
 
     def _where(self, writer: "_Slot", reader: "_Slot") -> tuple[str, str]:
         """Return the locations in the old and in the new version."""
-        return (writer.pointer, reader.pointer) if reader.end.is_new else (reader.pointer, writer.pointer)
+        return (
+            (writer.pointer, reader.pointer)
+            if reader.end.is_new
+            else (reader.pointer, writer.pointer)
+        )
 
     def _only(
         self,
@@ -344,5 +360,8 @@ class _Slot:
 
 def shortened(value: Json) -> str:
     """Return a value as JSON, on one line of bounded length."""
-    text = as_json(value)
+    return _cut(as_json(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"

@@ -65,7 +65,9 @@ def _covers(writer: dict[str, Json], reader: dict[str, Json]) -> Answer | Litera
             for each in (writer, reader)
         ]
         answer = forms[1].covers(forms[0]).value
-    except BaseException as error:  # noqa: BLE001 # an experimental API; a panic of Rust is no Exception
+    except (
+        BaseException
+    ) as error:  # noqa: BLE001 # an experimental API; a panic of Rust is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         return "failed"

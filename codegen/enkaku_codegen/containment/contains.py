@@ -107,9 +107,7 @@ class _Question:
                 reason=as_text(found["reason"]),
             )
         self._reasons += [f"search: {as_text(found['reason'])}"] if "reason" in found else []
-        return Verdict(
-            contained=None, value=None, decided_by=None, reason="; ".join(self._reasons)
-        )
+        return Verdict(contained=None, value=None, decided_by=None, reason="; ".join(self._reasons))
 
     def _ask(self, decider: Decider, seconds: float) -> Json:
         """Return the answer of a decider; None if it has none."""

@@ -59,9 +59,7 @@ def ask(decider: Decider, pair: Pair, seconds: float) -> Json:
         WorkerEnded: There is none: it took too long or too much memory.
     """
     sides: list[Json] = [
-        part
-        for side in (pair.writer, pair.reader)
-        for part in (side.schema, {**side.definitions})
+        part for side in (pair.writer, pair.reader) for part in (side.schema, {**side.definitions})
     ]
     start()
     with _lock:

@@ -22,8 +22,12 @@ _MOST_DIGITS: Final = 400
 
 def numbers(schemas: Sequence[SimpleSchema]) -> Iterator[Json]:
     """Yield numbers at the borders of schemas, and some others."""
-    bounds = sorted({each for schema in schemas for key in _BOUNDS for each in _number(schema, key)})
-    steps = sorted({abs(each) for schema in schemas for each in _number(schema, "multipleOf")} - {0})
+    bounds = sorted(
+        {each for schema in schemas for key in _BOUNDS for each in _number(schema, key)}
+    )
+    steps = sorted(
+        {abs(each) for schema in schemas for each in _number(schema, "multipleOf")} - {0}
+    )
     points = [*map(Decimal, _NUMBERS)]
     for bound in bounds:
         points += [bound, bound + 1, bound - 1, bound + Decimal("0.5"), bound - Decimal("0.5")]

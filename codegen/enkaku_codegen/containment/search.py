@@ -250,7 +250,9 @@ class _Search:
     ) -> Iterator[Json]:
         """Yield an array of a size whose items all differ, if there are so many."""
         accepts = self._validator("writer", place.writer).accepts
-        others: Iterator[Json] = (each for number in range(length) for each in (number, str(number)))
+        others: Iterator[Json] = (
+            each for number in range(length) for each in (number, str(number))
+        )
         found = distinct([*before, *values, *filter(accepts, others)])
         if len(found) >= length:
             yield found[:length]
@@ -285,7 +287,9 @@ class _Search:
             for value in values[name]:
                 yield {**least, name: value}
             yield {key: value for key, value in most.items() if key != name or key in required}
-        for pair in combinations([name for name in known if name not in required][:_MOST_PAIRED], 2):
+        for pair in combinations(
+            [name for name in known if name not in required][:_MOST_PAIRED], 2
+        ):
             yield made(*pair)
         for name in known if len(known) <= _MOST_CHANGED else ():
             for value in values[name]:
@@ -319,9 +323,13 @@ class _Search:
         names: dict[Json, None] = {}
         for schema in schemas:
             names |= dict.fromkeys(as_dict(schema.get("properties")))
-            names |= dict.fromkeys(each for each in as_list(schema.get("required")) if isinstance(each, str))
+            names |= dict.fromkeys(
+                each for each in as_list(schema.get("required")) if isinstance(each, str)
+            )
             for key, others in as_dict(schema.get("dependentRequired")).items():
-                names |= dict.fromkeys([key, *(each for each in as_list(others) if isinstance(each, str))])
+                names |= dict.fromkeys(
+                    [key, *(each for each in as_list(others) if isinstance(each, str))]
+                )
             names |= dict.fromkeys(as_dict(schema.get("dependentSchemas")))
             for pattern in as_dict(schema.get("patternProperties")):
                 names |= dict.fromkeys(samples(pattern, (), ())[:_MOST_ALIKE])
@@ -329,7 +337,9 @@ class _Search:
             texts = self._values(self._places.name(facets), depth + 1).few
             names |= dict.fromkeys(each for each in texts if isinstance(each, str))
         names |= {next(each for each in map("x{}".format, count()) if each not in names): None}
-        places = {name: self._places.property(facets, name) for name in names if isinstance(name, str)}
+        places = {
+            name: self._places.property(facets, name) for name in names if isinstance(name, str)
+        }
         return dict(sorted(places.items(), key=lambda item: _is_same(item[1])))
 
 

@@ -14,7 +14,17 @@ from enkaku_codegen.json_values import Json, SourceMap, Tokens, pointer, tokens
 from .json_source import read_json
 from .yaml_source import read_yaml
 
-__all__ = ["DISK", "MAX_BYTES", "Disk", "Document", "Files", "load", "parsed", "sources", "unreadable"]
+__all__ = [
+    "DISK",
+    "MAX_BYTES",
+    "Disk",
+    "Document",
+    "Files",
+    "load",
+    "parsed",
+    "sources",
+    "unreadable",
+]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Maximum size of a file in bytes."""

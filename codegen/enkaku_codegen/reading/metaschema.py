@@ -42,7 +42,10 @@ def _validator(part: str) -> Validator:
 def _quick_validator(part: str) -> jsonschema_rs.Draft202012Validator:
     """Return a validator that is a hundred times as fast, and whose errors have other texts."""
     # The schemas in the file are removed, so that no metaschema is needed.
-    definitions = {**as_dict(read_meta_schema()["$defs"]), "schema": {"type": ["object", "boolean"]}}
+    definitions = {
+        **as_dict(read_meta_schema()["$defs"]),
+        "schema": {"type": ["object", "boolean"]},
+    }
     return jsonschema_rs.Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": definitions})
 
 
