@@ -37,7 +37,7 @@ DRAWN = {
         commands
         prepare
         generate output
-        writing
+        writing containment
         proving
         planning
         reading

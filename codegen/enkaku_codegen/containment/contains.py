@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from enkaku_codegen.json_values import Json, Schema, as_text, identity
+from enkaku_codegen.json_values import Json, Schema, as_json, as_text, identity
+from enkaku_codegen.reading.options import StringTypes
 from enkaku_codegen.reading.simple_schema import as_dict, as_list
 
 from . import process
-from .pair import Pair, has_key, make_pair
+from .pair import Pair, make_side
 from .process import Decider, WorkerEnded
 
 __all__ = ["Verdict", "contains"]
@@ -37,6 +38,7 @@ class Verdict:
     reason: str
 
 
+_NO_TYPES: Final[StringTypes] = {}
 _UNTIL_SEARCH: Final = 0.6
 """The share of the time that canonical forms and proofs may take, each at most half of it."""
 
@@ -47,6 +49,8 @@ def contains(
     *,
     writer_definitions: Mapping[str, Schema],
     reader_definitions: Mapping[str, Schema],
+    writer_types: StringTypes = _NO_TYPES,
+    reader_types: StringTypes = _NO_TYPES,
     time_limit: float = 2.0,
 ) -> Verdict:
     """Return whether the reader accepts every value that the writer accepts.
@@ -59,14 +63,19 @@ def contains(
         reader: The schema of those who read them.
         writer_definitions: The targets of references in the writer's schema.
         reader_definitions: The targets of references in the reader's schema.
+        writer_types: ``Protocol.string_types`` of the writer: the formats and encodings that its types enforce.
+        reader_types: The same of the reader.
         time_limit: How many seconds the deciders may take together. The first question, and one after a decider
             that took too long, also wait for a process to start, half a second each.
     """
-    pair = make_pair(writer, reader, writer_definitions, reader_definitions)
-    sides = (pair.writer, pair.reader)
-    if any(has_key([each.schema, {**each.definitions}], "$dynamicRef") for each in sides):
-        # Without annotations, a schema has lost its anchors.
-        if has_key(writer, "$dynamicAnchor") and identity(writer) == identity(reader):
+    pair = Pair(
+        make_side(writer, writer_definitions, writer_types),
+        make_side(reader, reader_definitions, reader_types),
+    )
+    texts = [as_json([each.schema, {**each.definitions}]) for each in (pair.writer, pair.reader)]
+    if any('"$dynamicRef"' in text for text in (*texts, as_json(writer), as_json(reader))):
+        # Without its anchors, a schema does not say what it means.
+        if '"$dynamicAnchor"' in as_json(writer) and identity(writer) == identity(reader):
             return Verdict(contained=True, value=None, decided_by="equal", reason="")
         reason = "a $dynamicRef means what the schemas around it say, which is not compared"
         return Verdict(contained=None, value=None, decided_by=None, reason=reason)
@@ -107,7 +116,9 @@ class _Question:
                 reason=as_text(found["reason"]),
             )
         self._reasons += [f"search: {as_text(found['reason'])}"] if "reason" in found else []
-        return Verdict(contained=None, value=None, decided_by=None, reason="; ".join(self._reasons))
+        return Verdict(
+            contained=None, value=None, decided_by=None, reason="; ".join(self._reasons)
+        )
 
     def _ask(self, decider: Decider, seconds: float) -> Json:
         """Return the answer of a decider; None if it has none."""

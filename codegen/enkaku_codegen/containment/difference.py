@@ -82,7 +82,9 @@ class _Difference:
         return {"$ref": f"#/$defs/{self._names[key]}"}
 
     def _left(self, writer: dict[str, Json], reader: dict[str, Json]) -> Schema:
-        promised = {key for key in reader if key in writer and self._same(writer[key], reader[key])}
+        promised = {
+            key for key in reader if key in writer and self._same(writer[key], reader[key])
+        }
         for group in _GROUPS:
             if any(key in writer or key in reader for key in {*group} - promised):
                 promised -= {*group}
@@ -149,7 +151,7 @@ class _Difference:
             items = self.of(rest, items)
         if items is not True:
             left["items"] = items
-        if items is not True or any(each is not True for each in reduced):
+        if reduced and (items is not True or any(each is not True for each in reduced)):
             left["prefixItems"] = [*reduced]
 
 

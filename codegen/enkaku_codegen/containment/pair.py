@@ -7,8 +7,11 @@ from typing import Final
 
 from enkaku_codegen.json_values import Json, Schema, exact_number, identity, is_number
 from enkaku_codegen.reading.bundle import bare, needed_definitions, without_annotations
+from enkaku_codegen.reading.dialects import DRAFT_2020_12
+from enkaku_codegen.reading.options import STRING_KEYWORDS, StringTypes
+from enkaku_codegen.reading.schemas import applied
 
-__all__ = ["Pair", "Side", "has_key", "make_pair"]
+__all__ = ["Pair", "Side", "make_side"]
 
 _EXACT_DIGITS: Final = 15
 _EXACT_INTEGER: Final = 2**53
@@ -16,7 +19,10 @@ _EXACT_INTEGER: Final = 2**53
 
 @dataclass(frozen=True)
 class Side:
-    """A schema without annotations, with the definitions that it refers to."""
+    """A schema without annotations, with the definitions that it refers to.
+
+    It has only those formats and encodings that the types of strings enforce.
+    """
 
     schema: Schema
     definitions: Mapping[str, Schema]
@@ -38,6 +44,20 @@ class Side:
         return any(map(_is_long, _numbers([self.schema, *self.definitions.values()])))
 
     @cached_property
+    def has_string_types(self) -> bool:
+        """Whether types of strings enforce a format or an encoding."""
+        return any(key in each for each in self.parts() for key in STRING_KEYWORDS)
+
+    def parts(self) -> Iterator[dict[str, Json]]:
+        """Yield the schema, its definitions, and every schema within them."""
+        waiting: list[Schema] = [self.schema, *self.definitions.values()]
+        while waiting:
+            schema = waiting.pop()
+            if isinstance(schema, dict):
+                yield schema
+                waiting += [each for _, each in applied(schema, DRAFT_2020_12)]
+
+    @cached_property
     def has_fractions(self) -> bool:
         """Whether it has a number with a fraction."""
         numbers = _numbers([self.schema, *self.definitions.values()])
@@ -54,33 +74,30 @@ class Pair:
     @property
     def is_equal(self) -> bool:
         """Whether both schemas say the same in the same words."""
-        return identity(self.writer.document) == identity(self.reader.document)
+        return all(
+            identity(one) == identity(other)
+            for one, other in (
+                (self.writer.schema, self.reader.schema),
+                ({**self.writer.definitions}, {**self.reader.definitions}),
+            )
+        )
 
 
-def make_pair(
-    writer: Schema,
-    reader: Schema,
-    writer_definitions: Mapping[str, Schema],
-    reader_definitions: Mapping[str, Schema],
-) -> Pair:
-    """Return the pair of two schemas of draft 2020-12."""
-    return Pair(_side(writer, writer_definitions), _side(reader, reader_definitions))
+def make_side(
+    schema: Schema, definitions: Mapping[str, Schema], string_types: StringTypes
+) -> Side:
+    """Return the side of a schema of draft 2020-12.
 
-
-def _side(schema: Schema, definitions: Mapping[str, Schema]) -> Side:
+    Args:
+        schema: The schema.
+        definitions: The targets of its references, and others.
+        string_types: The types of strings of its protocol.
+    """
     needed = needed_definitions(schema, definitions)
-    return Side(bare(schema), {name: bare(each) for name, each in sorted(needed.items())})
-
-
-def has_key(value: Json, key: str) -> bool:
-    """Return whether an object within a value has a key."""
-    match value:
-        case dict():
-            return key in value or any(has_key(each, key) for each in value.values())
-        case list():
-            return any(has_key(each, key) for each in value)
-        case _:
-            return False
+    return Side(
+        bare(schema, string_types),
+        {name: bare(each, string_types) for name, each in sorted(needed.items())},
+    )
 
 
 def _numbers(values: list[Json]) -> Iterator[int | float]:

@@ -129,9 +129,7 @@ def _variants(node: Node, chars: Sequence[int]) -> Iterator[str]:
                         yield before + each + after
         case Repeat(body, least, most):
             base = _text(body, {})
-            for count in dict.fromkeys(
-                (least, least + 1, least + 2, least if most is None else most)
-            ):
+            for count in dict.fromkeys((least, least + 1, least + 2, least if most is None else most)):
                 text = _times(base, count) if most is None or count <= most else None
                 if text is not None:
                     yield text

@@ -18,9 +18,12 @@ from enkaku_codegen.json_values import Json, as_json, read_number
 
 from .pair import Pair
 
-__all__ = ["Decider", "WorkerEnded", "ask", "start", "stop"]
+__all__ = ["OUT_OF_MEMORY", "Decider", "WorkerEnded", "ask", "start", "stop"]
 
 Decider: TypeAlias = Literal["canonical", "prover", "search"]
+
+OUT_OF_MEMORY: Final = 71
+"""The exit code of the process if Python itself finds no memory."""
 
 # -P: a file of the current directory must not take the place of a module.
 _COMMAND: Final = (sys.executable, "-P", "-m", "enkaku_codegen.containment.worker")
@@ -59,7 +62,9 @@ def ask(decider: Decider, pair: Pair, seconds: float) -> Json:
         WorkerEnded: There is none: it took too long or too much memory.
     """
     sides: list[Json] = [
-        part for side in (pair.writer, pair.reader) for part in (side.schema, {**side.definitions})
+        part
+        for side in (pair.writer, pair.reader)
+        for part in (side.schema, {**side.definitions})
     ]
     start()
     with _lock:
@@ -109,7 +114,7 @@ class _Process:
 def _cause(code: int) -> str:
     if code == -signal.SIGALRM:
         return "it took too long"
-    if code in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL):
+    if code in (OUT_OF_MEMORY, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL):
         return "it took too much memory"
     return f"its process ended with {code}"
 

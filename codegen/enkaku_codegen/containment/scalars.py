@@ -16,18 +16,15 @@ __all__ = ["lengths", "numbers", "strings"]
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _NUMBERS: Final = (0, 1, -1, Decimal("0.5"), Decimal("-1.5"), 2, 1000, -1000)
 _TEXTS: Final = ("", "a", "A", "0", " ", "aa", "é", "😀", "a b", "a-b", "\n")
+_CHARS: Final = ("a", "b", "0", "-", "A")
 _LONGEST: Final = 20_000
 _MOST_DIGITS: Final = 400
 
 
 def numbers(schemas: Sequence[SimpleSchema]) -> Iterator[Json]:
     """Yield numbers at the borders of schemas, and some others."""
-    bounds = sorted(
-        {each for schema in schemas for key in _BOUNDS for each in _number(schema, key)}
-    )
-    steps = sorted(
-        {abs(each) for schema in schemas for each in _number(schema, "multipleOf")} - {0}
-    )
+    bounds = sorted({each for schema in schemas for key in _BOUNDS for each in _number(schema, key)})
+    steps = sorted({abs(each) for schema in schemas for each in _number(schema, "multipleOf")} - {0})
     points = [*map(Decimal, _NUMBERS)]
     for bound in bounds:
         points += [bound, bound + 1, bound - 1, bound + Decimal("0.5"), bound - Decimal("0.5")]
@@ -74,7 +71,8 @@ def strings(schemas: Sequence[SimpleSchema]) -> Iterator[str]:
     yield from _TEXTS
     sizes = lengths(schemas, "minLength", "maxLength")
     for size in sizes:
-        yield "a" * size
+        for char in _CHARS:
+            yield char * size
     found = dict.fromkeys(each["pattern"] for each in schemas if "pattern" in each)
     patterns = [each for each in found if isinstance(each, str)][:12]
     chars = [code for pattern in patterns for code in marks(pattern)]

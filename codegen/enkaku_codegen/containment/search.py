@@ -6,21 +6,22 @@ kept: some that both sides accept there, and some that only the writer accepts. 
 """
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations, count, islice
 from typing import Final
 
-from enkaku_codegen.json_values import Json, Schema, as_json, distinct, identity, kind_of
+from enkaku_codegen.json_values import Json, as_json, distinct, identity, kind_of
 from enkaku_codegen.reading.simple_schema import SimpleSchema, as_dict, as_list
 
+from .difference import without_promised
 from .pair import Pair
 from .patterns import samples
 from .places import Facet, Place, Places, SideName, kinds
 from .scalars import lengths, numbers, strings
 from .shrink import shrunk, size
-from .validators import Validator, validator
+from .validators import Validators
 
 __all__ = ["Counterexample", "find"]
 
@@ -87,8 +88,9 @@ def find(pair: Pair, seconds: float) -> Counterexample | None:
         ValueError: A schema is none that the validator accepts.
     """
     start = time.monotonic()
-    writer, reader = (Validator(side) for side in (pair.writer, pair.reader))
-    search = _Search(pair, start + seconds * (1 - _FOR_SHRINKING))
+    writer, reader = (Validators(side).whole for side in (pair.writer, pair.reader))
+    # Where nothing is left of the reader's schema, no value can show a difference.
+    search = _Search(without_promised(pair), start + seconds * (1 - _FOR_SHRINKING))
     with suppress(_TimeOver, RecursionError):
         search.run()
 
@@ -113,10 +115,12 @@ class _Search:
     """
 
     def __init__(self, pair: Pair, until: float) -> None:
-        self._pair = pair
         self._until = until
         self._places = Places(pair)
-        self._validators: dict[object, tuple[Validator, object]] = {}
+        self._validators: Mapping[SideName, Validators] = {
+            "writer": Validators(pair.writer),
+            "reader": Validators(pair.reader),
+        }
         # By the key of the place, which keeps the schemas alive whose identities are the key.
         self._known: dict[object, tuple[Place, _Values]] = {}
         self._before: dict[object, tuple[Place, _Values]] = {}
@@ -159,14 +163,17 @@ class _Search:
             tried = (each for branch in branches for each in self._values(branch, depth + 1).all)
         else:
             tried = self._tried(facets, depth)
-        return self._sorted(place, tried)
+        if any(facet.side == "reader" for facet in facets):
+            return self._sorted(place, tried)
+        writer = self._validators["writer"].of(*place.writer)
+        return _Values(fitting=[*islice(filter(writer.accepts, tried), _MOST_ALIKE)])
 
     def _sorted(self, place: Place, tried: Iterator[Json]) -> _Values:
         """Keep a few values, the smallest of each sort."""
         is_whole = place.reader is self._places.root.reader
-        writer = self._validator("writer", place.writer)
-        reader = self._validator("reader", place.reader)
-        hints = [self._validator(side, (each,)) for side, each in place.hints[:_MOST_HINTS]]
+        writer = self._validators["writer"].of(*place.writer)
+        reader = self._validators["reader"].of(*place.reader)
+        hints = [self._validators[side].of(each) for side, each in place.hints[:_MOST_HINTS]]
         breaking: list[Json] = []
         fitting: dict[tuple[object, ...], list[Json]] = {}
         seen: set[Hashable] = set()
@@ -186,13 +193,6 @@ class _Search:
         return _Values(
             sorted(breaking, key=size)[:_MOST_BREAKING], sorted(few, key=size)[:_MOST_FITTING]
         )
-
-    def _validator(self, side: SideName, schemas: tuple[Schema, ...]) -> Validator:
-        key = side, tuple(map(id, schemas))
-        if key not in self._validators:
-            made = validator(getattr(self._pair, side), *(schemas or (True,)))
-            self._validators[key] = made, schemas
-        return self._validators[key][0]
 
     def _tried(self, facets: Sequence[Facet], depth: int) -> Iterator[Json]:
         """Yield values to try at a place."""
@@ -219,9 +219,10 @@ class _Search:
         self, facets: Sequence[Facet], schemas: Sequence[SimpleSchema], depth: int
     ) -> Iterator[Json]:
         yield []
-        sizes = lengths(schemas, "minItems", "maxItems", "minContains", "maxContains")
         prefix = max((len(as_list(each.get("prefixItems"))) for each in schemas), default=0)
         prefix = min(prefix, _MOST_PREFIX)
+        sizes = lengths(schemas, "minItems", "maxItems", "minContains", "maxContains")
+        sizes = sorted({*sizes, prefix, prefix + 1})
         places = [self._places.item(facets, index) for index in range(prefix + 1)]
         items = [self._values(each, depth + 1).few for each in places]
         rest = items[prefix]
@@ -249,10 +250,8 @@ class _Search:
         self, place: Place, before: list[Json], values: list[Json], length: int
     ) -> Iterator[Json]:
         """Yield an array of a size whose items all differ, if there are so many."""
-        accepts = self._validator("writer", place.writer).accepts
-        others: Iterator[Json] = (
-            each for number in range(length) for each in (number, str(number))
-        )
+        accepts = self._validators["writer"].of(*place.writer).accepts
+        others: Iterator[Json] = (each for number in range(length) for each in (number, str(number)))
         found = distinct([*before, *values, *filter(accepts, others)])
         if len(found) >= length:
             yield found[:length]
@@ -261,8 +260,6 @@ class _Search:
         self, facets: Sequence[Facet], schemas: Sequence[SimpleSchema], depth: int
     ) -> Iterator[Json]:
         yield {}
-        known = self._names(facets, schemas, depth)
-        values = {name: self._values(place, depth + 1).few for name, place in known.items()}
         required = [
             name
             for facet in facets
@@ -270,15 +267,22 @@ class _Search:
             for name in as_list(facet.schema.get("required"))
             if isinstance(name, str)
         ]
-        if not all(values[name] for name in required):
-            return
+        values: dict[str, list[Json]] = {}
 
         def made(*names: Json) -> dict[str, Json]:
-            wanted = [*required, *(each for each in names if isinstance(each, str))]
-            return {name: values[name][0] for name in wanted if values.get(name)}
+            for name in (*required, *names):
+                if isinstance(name, str) and name not in values:
+                    place = self._places.property(facets, name)
+                    values[name] = self._values(place, depth + 1).few
+            return {name: values[name][0] for name in (*required, *names) if isinstance(name, str) and values[name]}
 
-        least, most = made(), made(*known)
-        yield from (least, most)
+        least = made()
+        if len(least) < len({*required}):
+            return
+        yield least
+        known = self._names(facets, schemas, depth)
+        most = made(*known)
+        yield most
         for schema in schemas:
             yield made(*as_list(schema.get("required")))
             for key, names in as_dict(schema.get("dependentRequired")).items():
@@ -287,9 +291,7 @@ class _Search:
             for value in values[name]:
                 yield {**least, name: value}
             yield {key: value for key, value in most.items() if key != name or key in required}
-        for pair in combinations(
-            [name for name in known if name not in required][:_MOST_PAIRED], 2
-        ):
+        for pair in combinations([name for name in known if name not in required][:_MOST_PAIRED], 2):
             yield made(*pair)
         for name in known if len(known) <= _MOST_CHANGED else ():
             for value in values[name]:
@@ -323,13 +325,9 @@ class _Search:
         names: dict[Json, None] = {}
         for schema in schemas:
             names |= dict.fromkeys(as_dict(schema.get("properties")))
-            names |= dict.fromkeys(
-                each for each in as_list(schema.get("required")) if isinstance(each, str)
-            )
+            names |= dict.fromkeys(each for each in as_list(schema.get("required")) if isinstance(each, str))
             for key, others in as_dict(schema.get("dependentRequired")).items():
-                names |= dict.fromkeys(
-                    [key, *(each for each in as_list(others) if isinstance(each, str))]
-                )
+                names |= dict.fromkeys([key, *(each for each in as_list(others) if isinstance(each, str))])
             names |= dict.fromkeys(as_dict(schema.get("dependentSchemas")))
             for pattern in as_dict(schema.get("patternProperties")):
                 names |= dict.fromkeys(samples(pattern, (), ())[:_MOST_ALIKE])
@@ -337,9 +335,7 @@ class _Search:
             texts = self._values(self._places.name(facets), depth + 1).few
             names |= dict.fromkeys(each for each in texts if isinstance(each, str))
         names |= {next(each for each in map("x{}".format, count()) if each not in names): None}
-        places = {
-            name: self._places.property(facets, name) for name in names if isinstance(name, str)
-        }
+        places = {name: self._places.property(facets, name) for name in names if isinstance(name, str)}
         return dict(sorted(places.items(), key=lambda item: _is_same(item[1])))
 
 

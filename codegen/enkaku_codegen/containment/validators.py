@@ -1,4 +1,4 @@
-"""Validators for the two schemas of a pair, with the options of those that run at run time."""
+"""Validators of the two sides of a pair, with the options of those that run at run time."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -8,25 +8,21 @@ from jsonschema_rs import ValidationError, validator_for
 
 from enkaku_codegen.json_values import Json, Schema, exact_number, exact_numbers
 from enkaku_codegen.proving.constants import COMPARISONS
-from enkaku_codegen.reading.bundle import needed_definitions
+from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
 
 from .pair import Side
 
-__all__ = ["Validator", "validator"]
+__all__ = ["Validator", "Validators"]
 
 
 class Validator:
     """A schema that values are tried on; formats are not asserted."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, schema: Json, keywords: Mapping[str, type]) -> None:
+        given: Any = keywords
         try:
-            # To the last digit: jsonschema-rs rounds some numbers.
-            keywords: Any = _KEYWORDS if side.has_long_numbers or side.has_fractions else {}
             self._validator = validator_for(
-                exact_numbers(side.document),
-                validate_formats=False,
-                offline=True,
-                keywords=keywords,
+                exact_numbers(schema), validate_formats=False, offline=True, keywords=given
             )
         except (ValidationError, ValueError) as error:
             raise ValueError(f"jsonschema-rs rejects the schema: {error}") from None
@@ -45,17 +41,48 @@ class Validator:
         return ""
 
 
-def validator(side: Side, *schemas: Schema) -> Validator:
-    """Return the validator of values that match all of some schemas of a side."""
-    whole: Schema = schemas[0] if len(schemas) == 1 else {"allOf": [*schemas]}
-    return Validator(Side(whole, needed_definitions(whole, side.definitions)))
+class Validators:
+    """Makes the validators of one side.
+
+    Attributes:
+        whole: The validator of the whole schema.
+    """
+
+    def __init__(self, side: Side) -> None:
+        # To the last digit: jsonschema-rs rounds some numbers.
+        exact = side.has_long_numbers or side.has_fractions
+        self._keywords: Final = _KEYWORDS if exact else _NO_KEYWORDS
+        self._definitions: Final = side.definitions
+        self._made: dict[tuple[int, ...], tuple[Validator, tuple[Schema, ...]]] = {}
+        self._known: dict[str, Schema] = {}
+        self.whole: Final = self.of(side.schema)
+
+    def of(self, *schemas: Schema) -> Validator:
+        """Return the validator of values that match all of some schemas."""
+        key = tuple(map(id, schemas))
+        if key not in self._made:
+            whole: dict[str, Json] = {"allOf": [*schemas]}
+            document: dict[str, Json] = {
+                "allOf": [without_annotations(each) for each in schemas or (True,)]
+            }
+            document["$defs"] = {
+                name: self._definition(name) for name in needed_definitions(whole, self._definitions)
+            }
+            # With the schemas, whose identities are the key and must not be those of others.
+            self._made[key] = Validator(document, self._keywords), schemas
+        return self._made[key][0]
+
+    def _definition(self, name: str) -> Schema:
+        if name not in self._known:
+            self._known[name] = without_annotations(self._definitions[name])
+        return self._known[name]
 
 
 def _keyword(compare: Callable[[Decimal, Decimal], bool]) -> type:
     class Compared:
         def __init__(self, parent: Mapping[str, object], value: float, path: list[object]) -> None:
             del parent, path
-            self._asked = exact_number(value)
+            self._asked = value if isinstance(value, Decimal) else exact_number(value)
 
         def validate(self, instance: object) -> None:
             is_number = isinstance(instance, int | float | Decimal)
@@ -67,4 +94,5 @@ def _keyword(compare: Callable[[Decimal, Decimal], bool]) -> type:
     return Compared
 
 
+_NO_KEYWORDS: Final[Mapping[str, type]] = {}
 _KEYWORDS: Final = {keyword: _keyword(compare) for keyword, compare in COMPARISONS.items()}

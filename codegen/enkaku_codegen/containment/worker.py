@@ -6,6 +6,7 @@ limited, too: what exceeds it ends the process.
 """
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -17,8 +18,9 @@ from enkaku_codegen.json_values import Json, Schema, as_json, read_number
 
 from . import canonical, proof, search
 from .difference import without_promised
+from .formats import with_patterns
 from .pair import Pair, Side
-from .process import Decider
+from .process import OUT_OF_MEMORY, Decider
 
 __all__ = ["main"]
 
@@ -39,24 +41,32 @@ def main(questions: BinaryIO, answers: BinaryIO) -> None:
         decider, seconds, writer, written, reader, read = cast(
             tuple[Decider, float, Schema, dict[str, Schema], Schema, dict[str, Schema]], question
         )
+        pair = Pair(Side(writer, written), Side(reader, read))
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        answer = _DECIDERS[decider](Pair(Side(writer, written), Side(reader, read)), seconds)
+        try:
+            answer = _DECIDERS[decider](pair, seconds)
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
         signal.setitimer(signal.ITIMER_REAL, 0)
         answers.write(as_json(answer).encode("utf-8", "surrogatepass") + b"\n")
         answers.flush()
 
 
 def _canonical(pair: Pair, _: float) -> Json:
-    return canonical.relation(without_promised(pair))
+    left = without_promised(pair)
+    return "unknown" if left.reader.has_string_types else canonical.relation(left)
 
 
 def _prover(pair: Pair, _: float) -> Json:
-    return [str(each) for each in proof.reasons(without_promised(pair))]
+    left = without_promised(pair)
+    if left.reader.has_string_types:
+        return ["the reader enforces a format or an encoding that the writer may not"]
+    return [str(each) for each in proof.reasons(left)]
 
 
 def _search(pair: Pair, seconds: float) -> Json:
     try:
-        found = search.find(pair, seconds * _IN_TIME)
+        found = search.find(with_patterns(pair), seconds * _IN_TIME)
     except ValueError as error:
         return {"reason": str(error)}
     return {} if found is None else {"value": found.value, "reason": found.reason}
@@ -70,7 +80,9 @@ _DECIDERS: Final[Mapping[Decider, Callable[[Pair, float], Json]]] = {
 
 
 def _limit() -> None:
-    """Limit the memory of this process, which leaves no core dump."""
+    """Limit the memory of this process, which leaves no core dump; let the alarm end it."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
     for limit, most in ((resource.RLIMIT_AS, _MOST_MEMORY), (resource.RLIMIT_CORE, 0)):
         # A system may not support one of them, or have a lower limit already.
         with suppress(ValueError, OSError):

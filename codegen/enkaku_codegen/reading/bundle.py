@@ -7,6 +7,7 @@ from urllib.parse import quote
 from enkaku_codegen.json_values import Json, Schema, Tokens
 
 from .dialects import DRAFT_2020_12
+from .options import STRING_KEYWORDS, StringTypes
 from .regexes import with_validator_patterns
 from .schemas import applied, rebuilt
 from .simple_schema import reference_name
@@ -45,13 +46,27 @@ def without_annotations(schema: Schema) -> Schema:
     return with_validator_patterns(kept)
 
 
-def bare(schema: Schema) -> Schema:
-    """Return a schema of draft 2020-12 that accepts the same values, without annotations."""
+def bare(schema: Schema, string_types: StringTypes) -> Schema:
+    """Return a schema of draft 2020-12 that accepts the same values, without annotations.
+
+    Args:
+        schema: Any schema.
+        string_types: The formats and encodings that stay, since strings without them are rejected.
+    """
+    if isinstance(schema, bool):
+        return schema
 
     def below(_: Tokens, each: Schema) -> Schema:
-        return bare(each)
+        return bare(each, string_types)
 
-    return schema if isinstance(schema, bool) else _without_annotations(schema, below)
+    kept = _without_annotations(schema, below)
+    if not schema.keys() & {"const", "enum"}:
+        kept |= {
+            key: value
+            for key in STRING_KEYWORDS
+            if isinstance(value := schema.get(key), str) and (key, value) in string_types
+        }
+    return kept
 
 
 def _without_annotations(
