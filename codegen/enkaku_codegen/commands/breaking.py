@@ -92,15 +92,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _compared(options: argparse.Namespace) -> int:
-    from enkaku_codegen.comparing.ignores import (
-        Settings,
-        read_settings,
-    )  # noqa: PLC0415 # it imports the validator
+    from enkaku_codegen.comparing import ignores  # noqa: PLC0415 # it imports the validator
 
     project = find_project(Path())
-    settings = Settings()
+    settings = ignores.Settings()
     if project is not None and "breaking" in project.settings:
-        settings = read_settings(project.settings["breaking"], project.file, project.file.parent)
+        settings = ignores.read_settings(
+            project.settings["breaking"], project.file, project.file.parent
+        )
     settings = replace(
         settings,
         level=options.level or settings.level,
@@ -280,7 +279,7 @@ def _about_ignores(
 ) -> list[Finding]:
     """Return warnings about exceptions that apply to nothing."""
     compared = {each.file for each in pairs}
-    listed = set() if project is None else {each.request.protocol for each in project.targets}
+    listed = {each.request.protocol for each in (() if project is None else project.targets)}
     found: list[Finding] = []
     for each in ignores:
         file = None if each.path is None or project is None else str(project.file)

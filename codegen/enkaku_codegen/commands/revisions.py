@@ -37,7 +37,7 @@ class Repository:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = os.path.abspath(directory)
+        self._directory = str(directory.absolute())
         inside, prefix = self.run("rev-parse", "--is-inside-work-tree", "--show-prefix").split(
             "\n"
         )[:2]
@@ -53,7 +53,7 @@ class Repository:
         if self.top is None:
             raise RevisionError(f"{file}: in a bare repository, there are only REF:PATH")
         folder = os.path.realpath(file.parent)
-        return Path(os.path.relpath(os.path.join(folder, file.name), os.path.realpath(self.top)))
+        return Path(os.path.relpath(Path(folder, file.name), os.path.realpath(self.top)))
 
     def is_shallow(self) -> bool:
         """Return whether the repository lacks older commits."""
@@ -99,13 +99,10 @@ class Revision:
         if not ref or ref.startswith("-") or not ref.isprintable():
             raise RevisionError(f"expected a revision of Git, such as origin/main; got {ref!r}")
         try:
-            found = self._ask(f"{ref}^{{commit}}")
-            if found is None:
-                raise RevisionError(self._missing())
+            self._commit = self._resolved()
         except BaseException:
             self.close()
             raise
-        self._commit = found[0]
 
     def __enter__(self) -> Self:
         return self
@@ -180,9 +177,8 @@ class Revision:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         process = self._process
-        assert (
-            process.stdin is not None and process.stdout is not None
-        )  # noqa: S101, PT018 # both are pipes
+        assert process.stdin is not None  # noqa: S101 # it is a pipe
+        assert process.stdout is not None  # noqa: S101 # so is this
         process.stdin.write(name.encode(errors="surrogateescape") + b"\n")
         process.stdin.flush()
         head = process.stdout.readline().decode(errors="replace").removesuffix("\n")
@@ -198,11 +194,18 @@ class Revision:
         content = process.stdout.read(int(length) + 1)
         return id_, kind, content[:-1]
 
-    def _missing(self) -> str:
-        """Return what to do about a revision that is not there."""
+    def _resolved(self) -> str:
+        """Return the commit of the revision.
+
+        Raises:
+            RevisionError: There is none; the message says what to do.
+        """
         ref = self._ref
+        found = self._ask(f"{ref}^{{commit}}")
+        if found is not None:
+            return found[0]
         if "/" not in ref and self._ask(f"origin/{ref}^{{commit}}") is not None:
-            return f"no revision {ref} in this repository; did you mean origin/{ref}?"
+            raise RevisionError(f"no revision {ref} in this repository; did you mean origin/{ref}?")
         remote, slash, branch = ref.partition("/")
         fetch = f"git fetch {remote} {branch}" if slash else f"git fetch origin {ref}"
         shallow = (
@@ -210,7 +213,7 @@ class Revision:
             if self._repository.is_shallow()
             else ""
         )
-        return f"no revision {ref} in this repository: run {fetch}{shallow}"
+        raise RevisionError(f"no revision {ref} in this repository: run {fetch}{shallow}")
 
     def _submodule(self, name: str) -> str:
         """Return the submodule that a path leads into, if there is one."""

@@ -67,17 +67,14 @@ def apply(changes: Iterable[Change], ignores: Iterable[Ignore]) -> tuple[list[Ch
     used: set[Ignore] = set()
     found: list[Change] = []
     for each in changes:
-        ignore = None
-        if each.severity != "note":
-            ignore = next((ignore for ignore in ignores if ignore.covers(each)), None)
-        if ignore is not None:
-            used.add(ignore)
-            details = {**each.details, "allowed": ignore.reason}
-            message = f"{each.message}; allowed: {ignore.reason}"
-            each = replace(
-                each, severity="note", message=message, details=details
-            )  # noqa: PLW2901 # the same change
-        found.append(each)
+        ignore = next((ignore for ignore in ignores if ignore.covers(each)), None)
+        if each.severity == "note" or ignore is None:
+            found.append(each)
+            continue
+        used.add(ignore)
+        message = f"{each.message}; allowed: {ignore.reason}"
+        details = {**each.details, "allowed": ignore.reason}
+        found.append(replace(each, severity="note", message=message, details=details))
     return found, used
 
 
@@ -111,8 +108,9 @@ class _Reader:
 
     def settings(self, value: Json, path: Tokens) -> Settings:
         table = self._table(value, path, _OF_SETTINGS)
-        level = next((each for each in LEVELS if each == table.get("level", LEVELS[0])), None)
-        first = next((each for each in FIRST if each == table.get("first", FIRST[0])), None)
+        wanted = table.get("level", LEVELS[0]), table.get("first", FIRST[0])
+        level: Level | None = next((each for each in LEVELS if each == wanted[0]), None)
+        first: First | None = next((each for each in FIRST if each == wanted[1]), None)
         if level is None:
             raise self._error((*path, "level"), f"expected {' or '.join(LEVELS)}")
         if first is None:

@@ -181,7 +181,7 @@ RULES: Final[Mapping[str, Rule]] = {each.id: each for each in _ALL}
 def table() -> str:
     """Return the rules as a table in Markdown."""
     lines = [
-        "| rule | level | new server, old clients | new clients, old server | what has changed |",
+        "| rule | level | old caller | new caller | what has changed |",
         "|---|---|---|---|---|",
     ]
     lines += [

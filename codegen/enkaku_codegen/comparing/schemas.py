@@ -1,122 +1,83 @@
-"""Schemas of one version of a protocol: their texts for comparison, and the definitions that they need."""
+"""Schemas of one version of a protocol: their texts for comparison, and which of them are surely unchanged."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Final
 
 from jsonschema_rs import Draft202012Validator
 
+from enkaku_codegen.containment.formats import with_patterns
+from enkaku_codegen.containment.pair import Pair, Side, make_side
 from enkaku_codegen.json_values import Json, Schema, Tokens, as_json, exact_numbers, pointer
-from enkaku_codegen.reading.bundle import without_annotations
 from enkaku_codegen.reading.definition import Protocol
 from enkaku_codegen.reading.dialects import DRAFT_2020_12
-from enkaku_codegen.reading.options import STRING_KEYWORDS
 from enkaku_codegen.reading.schemas import applied, rebuilt
 from enkaku_codegen.reading.simple_schema import reference_name
-
-from .strings import has_literal, with_patterns
 
 __all__ = ["Schemas", "Unchanged", "Whole"]
 
 _FALSY: Final[tuple[Json, ...]] = (None, False, 0, "")
 
 
-@dataclass(frozen=True, eq=False)
 class Whole:
-    """A schema with all definitions that it needs, as the runtime enforces it.
+    """The schema of a slot, with all that it refers to.
 
-    Attributes:
+    Args:
         schema: The schema.
-        definitions: The definitions.
-        dynamic: The schema as it was written, if it has a ``$dynamicRef``; else None.
-        formats: Whether the runtime makes values of a type of some strings.
+        protocol: The version of the protocol.
+        dynamic: The schema as it was written, if it has a ``$dynamicRef``.
     """
 
-    schema: Schema
-    definitions: Mapping[str, Schema]
-    dynamic: Schema | None
-    formats: bool
+    def __init__(self, schema: Schema, protocol: Protocol, dynamic: Schema | None = None) -> None:
+        self.protocol: Final = protocol
+        self.schema: Final = schema if dynamic is None else dynamic
+        self._is_dynamic = dynamic is not None
 
     @cached_property
     def text(self) -> str:
         """A text that two schemas share only if they accept the same values, whatever their definitions are called."""
-        if self.dynamic is not None:
-            return _text(self.dynamic)
+        if self._is_dynamic:
+            return _text(self.schema)
         names: dict[str, int] = {}
-        texts = [_text(without_annotations(_numbered(self.schema, names)))]
+        texts = [_text(_numbered(self._side.schema, names))]
         while len(texts) <= len(names):
-            definition = self.definitions[[*names][len(texts) - 1]]
-            texts.append(_text(without_annotations(_numbered(definition, names))))
+            definition = self._side.definitions[[*names][len(texts) - 1]]
+            texts.append(_text(_numbered(definition, names)))
         return "\n".join(texts)
 
     @cached_property
     def falsy(self) -> list[Json]:
         """The values that it accepts of those that TypeScript clients leave out: null, false, 0 and an empty string."""
-        if self.dynamic is not None:
+        if self._is_dynamic:
             return []
-        whole: dict[str, Json] = {
-            "allOf": [without_annotations(self.schema)],
-            "$defs": {name: without_annotations(each) for name, each in self.definitions.items()},
-        }
-        validator = Draft202012Validator(exact_numbers(whole), validate_formats=False)
+        document = with_patterns(Pair(self._side, self._side)).reader.document
+        validator = Draft202012Validator(exact_numbers(document), validate_formats=False)
         return [each for each in _FALSY if validator.is_valid(each)]
+
+    @cached_property
+    def _side(self) -> Side:
+        return make_side(self.schema, self.protocol.definitions, self.protocol.string_types)
 
 
 class Schemas:
-    """The schemas of a protocol.
+    """The schemas of one version, each made once.
 
     Args:
-        protocol: The protocol.
+        protocol: The version of the protocol.
     """
 
     def __init__(self, protocol: Protocol) -> None:
         self._protocol = protocol
-        self._types = protocol.string_types
-        self._definitions: dict[str, Schema] = {}
-        self._references: dict[str, list[str]] = {}
-        self._wholes: dict[str, Whole] = {}
+        self._definitions: dict[str, Whole] = {}
 
     def whole(self, schema: Schema, dynamic: Schema | None = None) -> Whole:
-        """Return a schema of the protocol with what it needs; the same for references to one definition."""
+        """Return a schema with all that it refers to."""
         name = reference_name(schema) if isinstance(schema, dict) and len(schema) == 1 else None
-        if name is not None and dynamic is None and name in self._wholes:
-            return self._wholes[name]
-        found: dict[str, Schema] = {}
-        waiting = _references(schema)
-        while waiting:
-            each = waiting.pop()
-            if each not in found:
-                found[each] = self._definition(each)
-                waiting += self._references[each]
-        formats = bool(self._types) and any(
-            map(self._converts, [schema, *(self._protocol.definitions[each] for each in found)])
-        )
-        whole = Whole(with_patterns(schema, self._types), found, dynamic, formats)
-        if name is not None and dynamic is None:
-            self._wholes[name] = whole
-        return whole
-
-    def lists_strings(self, whole: Whole) -> bool:
-        """Return whether a schema lists strings that look as if they had a format that this protocol selects."""
-        return any(
-            has_literal(each, self._types) for each in (whole.schema, *whole.definitions.values())
-        )
-
-    def _definition(self, name: str) -> Schema:
+        if name is None or dynamic is not None:
+            return Whole(schema, self._protocol, dynamic)
         if name not in self._definitions:
-            schema = self._protocol.definitions[name]
-            self._definitions[name] = with_patterns(schema, self._types)
-            self._references[name] = _references(schema)
+            self._definitions[name] = Whole(schema, self._protocol)
         return self._definitions[name]
-
-    def _converts(self, schema: Schema) -> bool:
-        """Return whether the runtime makes a value of another type of a string in a schema."""
-        return any(
-            (keyword, each.get(keyword)) in self._types
-            for each in _parts(schema)
-            for keyword in STRING_KEYWORDS
-        )
 
 
 class Unchanged:
@@ -159,18 +120,15 @@ def _is_same(one: Schema | None, other: Schema | None) -> bool:
     return one == other and as_json(one) == as_json(other)
 
 
-def _references(schema: Schema) -> list[str]:
-    """Return the definitions that a schema refers to itself."""
-    return [name for each in _parts(schema) if (name := reference_name(each)) is not None]
-
-
-def _parts(schema: Schema) -> Iterator[dict[str, Json]]:
-    """Yield a schema and all schemas in it."""
+def _references(schema: Schema) -> Iterator[str]:
+    """Yield the definitions that a schema refers to itself."""
     waiting = [schema]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict):
-            yield each
+            name = reference_name(each)
+            if name is not None:
+                yield name
             waiting += [below for _, below in applied(each, DRAFT_2020_12)]
 
 
@@ -178,10 +136,8 @@ def _numbered(schema: Schema, names: dict[str, int]) -> Schema:
     """Return a schema whose references are numbers, in the order in which names are met; add new ones."""
     if isinstance(schema, bool):
         return schema
-    below = {
-        path: _numbered(each, names)
-        for path, each in sorted(applied(schema, DRAFT_2020_12), key=_path)
-    }
+    parts = sorted(applied(schema, DRAFT_2020_12), key=_path)
+    below = {path: _numbered(each, names) for path, each in parts}
     new = rebuilt(schema, DRAFT_2020_12, lambda path, _: below[path])
     name = reference_name(schema)
     if name is not None:

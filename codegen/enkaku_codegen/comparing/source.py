@@ -6,9 +6,9 @@ So a class that has another name is one finding, not one for each place that use
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, get_args
 
-from enkaku_codegen.json_values import Json, as_json, pointer
+from enkaku_codegen.json_values import Json, as_json, as_text, pointer
 from enkaku_codegen.planning.plan import (
     AliasPlan,
     ErrorPlan,
@@ -20,7 +20,7 @@ from enkaku_codegen.planning.plan import (
     name_in_code,
 )
 from enkaku_codegen.planning.planner import make_plan
-from enkaku_codegen.reading.definition import Protocol
+from enkaku_codegen.reading.definition import Protocol, SlotName
 from enkaku_codegen.reading.simple_schema import SimpleSchema, as_dict, as_list
 
 from .rules import RULES
@@ -28,13 +28,12 @@ from .wire import Change
 
 __all__ = ["compare_code"]
 
+_SLOTS: Final[tuple[SlotName, ...]] = get_args(SlotName)
 _TYPES: Final[Mapping[str, str]] = {
-    "array": "list",
     "boolean": "bool",
     "integer": "int",
     "null": "None",
     "number": "float",
-    "object": "dict",
     "string": "str",
 }
 
@@ -208,7 +207,9 @@ class _Walk:
                 yield _change("method-renamed", place, message)
             elif one.constant != other.constant:
                 yield _change("name-renamed", place, f"{other.constant} was {one.constant}")
-            for slot in dict.fromkeys([*one.slots, *other.slots]):
+            for slot in _SLOTS:
+                if slot not in one.slots and slot not in other.slots:
+                    continue
                 before, after = one.slots.get(slot), other.slots.get(slot)
                 if before is not None and after is not None and self._same(before, after, place):
                     continue
@@ -312,21 +313,23 @@ def _text(schema: SimpleSchema | None) -> str:
         case {"$ref": str() as name}:
             return name_in_code(name)
         case {"anyOf": [*choices]}:
-            return " | ".join(sorted(dict.fromkeys(_text(as_dict(each)) for each in choices)))
+            return " | ".join(sorted({_text(as_dict(each)) for each in choices}))
         case {"enum": [*values]}:
             return f"Literal[{', '.join(sorted(map(_literal, values)))}]"
-        case {"type": "array", "prefixItems": [*parts]}:
-            return f"tuple[{', '.join(_text(as_dict(each)) for each in parts) or '()'}]"
-        case {"type": "array"}:
-            return f"list[{_text(as_dict(schema.get('items')))}]"
-        case {"type": "object"}:
-            return f"dict[str, {_text(as_dict(schema.get('additionalProperties')))}]"
+        case {"type": "array" | "object" as name}:
+            return _container_text(name, schema)
         case {"type": "string", "format": str() as type_}:
             return type_
-        case {"type": str() as name}:
-            return _TYPES.get(name, "object")
         case _:
-            return "object"
+            return _TYPES.get(as_text(schema.get("type")), "object")
+
+
+def _container_text(name: str, schema: SimpleSchema) -> str:
+    if name == "object":
+        return f"dict[str, {_text(as_dict(schema.get('additionalProperties')))}]"
+    if "prefixItems" not in schema:
+        return f"list[{_text(as_dict(schema.get('items')))}]"
+    return f"tuple[{', '.join(_text(as_dict(each)) for each in as_list(schema['prefixItems']))}]"
 
 
 def _literal(value: Json) -> str:

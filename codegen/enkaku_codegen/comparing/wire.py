@@ -13,14 +13,15 @@ from enkaku_codegen.reading.definition import ErrorDefinition, Procedure, Protoc
 
 from .rules import RULES, First, Severity
 from .schemas import Schemas, Unchanged, Whole
-from .slots import Decisions, Side
+from .slots import Decisions
 
 __all__ = ["Change", "compare_messages", "shortened"]
 
 _OF_CALLER: Final[tuple[SlotName, ...]] = ("data", "param", "send")
 _OF_CALLEE: Final[tuple[SlotName, ...]] = ("receive", "result")
 _LONGEST: Final = 160
-_NOTHING: Final[dict[str, Json]] = {"const": {}}  # the data of an error that declares none
+_NO_DATA: Final[dict[str, Json]] = {"const": {}}  # what an error without data carries
+_NEVER: Final[dict[str, Json]] = {"not": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,40 +175,44 @@ class _Calls:
         self, slot: SlotName, written: tuple[_End, Procedure], read: tuple[_End, Procedure]
     ) -> Iterator[Change]:
         one, other = (procedure.slots.get(slot) for _, procedure in (written, read))
-        dynamic = any(slot in procedure.dynamic_schemas for _, procedure in (written, read))
         if one is None and other is None:
             return
-        if not dynamic and one is not None and other is not None:
-            if self._unchanged.holds(one, other):
-                return
-        writer, reader = (_Slot.of(end, procedure, slot) for end, procedure in (written, read))
-        where = self._where(writer, reader)
-        if writer.side is not None and reader.side is not None:
-            yield from self._values(slot, writer, reader)
-            if slot in ("data", "param") and self._callee.is_new and not self._caller.is_server:
-                yield from self._absence(writer.side.whole, reader.side.whole, where)
+        is_dynamic = any(slot in procedure.dynamic_schemas for _, procedure in (written, read))
+        is_declared = one is not None and other is not None
+        if is_declared and not is_dynamic and self._unchanged.holds(one, other):
             return
-        rule = "slot-added" if (reader if reader.side else writer).end.is_new else "slot-removed"
-        if reader.side is not None:
-            falsy = reader.side.whole.falsy
+        writer, reader = (_Slot.of(end, procedure, slot) for end, procedure in (written, read))
+        if writer.whole is None or reader.whole is None:
+            yield from self._one_sided(slot, writer, reader)
+            return
+        yield from self._values(slot, (writer, writer.whole), (reader, reader.whole))
+        if slot in ("data", "param") and self._callee.is_new and not self._caller.is_server:
+            yield from self._absence(writer.whole, reader.whole, self._where(writer, reader))
+
+    def _one_sided(self, slot: SlotName, writer: "_Slot", reader: "_Slot") -> Iterator[Change]:
+        """Compare a slot that one version does not declare."""
+        where = self._where(writer, reader)
+        has_new = (writer if writer.end.is_new else reader).whole is not None
+        rule = "slot-added" if has_new else "slot-removed"
+        if reader.whole is not None:
             sends = f"{writer.end.does('send')} no {slot}"
-            if len(falsy) == 1:
-                message = f"{sends}, which {reader.end.does('read')} as {as_json(falsy[0])}"
+            if len(reader.whole.falsy) == 1:
+                value = as_json(reader.whole.falsy[0])
+                message = f"{sends}, which {reader.end.does('read')} as {value}"
                 yield self._change(rule, where, message, "note")
             else:
                 yield self._change(rule, where, f"{sends}, and {reader.end.does('need')} one")
         elif slot == "result":
             message = f"{writer.end.does('send')} a result, which {reader.end.does('ignore')}"
             yield self._change(rule, where, message, "note")
-        elif writer.side is not None:
-            nothing = Side(reader.end.schemas, reader.end.schemas.whole(schema=False))
-            verdict = self._decisions.decide(writer.side, nothing)
-            value = () if verdict.contained is not False else (verdict.value,)
-            shown = "" if not value else f" such as {shortened(value[0])}"
+        elif writer.whole is not None:
+            verdict = self._decisions.decide(writer.whole, reader.end.schemas.whole(_NEVER))
+            value_sent = () if verdict.contained is not False else (verdict.value,)
+            shown = "".join(f" such as {shortened(each)}" for each in value_sent)
             message = (
                 f"{writer.end.does('send')} a {slot}{shown}, and {reader.end.does('accept')} none"
             )
-            yield self._change(rule, where, message, value=value)
+            yield self._change(rule, where, message, value=value_sent)
 
     def _absence(self, writer: Whole, reader: Whole, where: tuple[str, str]) -> Iterator[Change]:
         if writer.text != reader.text and len(writer.falsy) == 1 and len(reader.falsy) > 1:
@@ -218,12 +223,12 @@ class _Calls:
             )
             yield self._change("absent-ambiguous", where, message)
 
-    def _values(self, slot: str, writer: "_Slot", reader: "_Slot") -> Iterator[Change]:
+    def _values(
+        self, slot: str, written: tuple["_Slot", Whole], read: tuple["_Slot", Whole]
+    ) -> Iterator[Change]:
         """Compare the schemas of a slot that both versions have."""
-        assert (
-            writer.side is not None and reader.side is not None
-        )  # noqa: S101, PT018 # the caller has checked it
-        verdict = self._decisions.decide(writer.side, reader.side)
+        (writer, schema), (reader, other) = written, read
+        verdict = self._decisions.decide(schema, other)
         where = self._where(writer, reader)
         if verdict.decided_by == "equal":
             return
@@ -267,21 +272,14 @@ class _Calls:
     def _error_data(self, written: ErrorDefinition, read: ErrorDefinition) -> Iterator[Change]:
         if read.data is None:
             return  # whatever is sent is ignored
-        data: Schema = _NOTHING if written.data is None else written.data
+        data: Schema = _NO_DATA if written.data is None else written.data
         if self._unchanged.holds(data, read.data):
             return
+        writer, reader = self._callee.schemas.whole(data), self._caller.schemas.whole(read.data)
         yield from self._values(
             "error data",
-            _Slot(
-                self._callee,
-                written.pointer,
-                Side(self._callee.schemas, self._callee.schemas.whole(data)),
-            ),
-            _Slot(
-                self._caller,
-                read.pointer,
-                Side(self._caller.schemas, self._caller.schemas.whole(read.data)),
-            ),
+            (_Slot(self._callee, written.pointer, writer), writer),
+            (_Slot(self._caller, read.pointer, reader), reader),
         )
 
     def _where(self, writer: "_Slot", reader: "_Slot") -> tuple[str, str]:
@@ -343,11 +341,11 @@ class _Calls:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """A slot at one end; without a side where the version does not declare it."""
+    """A slot at one end; without a schema where the version does not declare it."""
 
     end: _End
     pointer: str
-    side: Side | None
+    whole: Whole | None
 
     @classmethod
     def of(cls, end: _End, procedure: Procedure, slot: SlotName) -> "_Slot":
@@ -355,7 +353,7 @@ class _Slot:
         if slot not in procedure.slots:
             return cls(end, procedure.pointer, None)
         whole = end.schemas.whole(procedure.slots[slot], procedure.dynamic_schemas.get(slot))
-        return cls(end, procedure.pointer + pointer((slot,)), Side(end.schemas, whole))
+        return cls(end, procedure.pointer + pointer((slot,)), whole)
 
 
 def shortened(value: Json) -> str:

@@ -40,7 +40,9 @@ class Files(Protocol):
     """
 
     @property
-    def prefix(self) -> str: ...
+    def prefix(self) -> str:
+        """The prefix."""
+        ...
 
     def key(self, path: Path) -> str:
         """Return an absolute path that is the same for all paths to a file."""
