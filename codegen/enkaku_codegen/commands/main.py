@@ -28,6 +28,9 @@ COMMANDS: Final = (
     Entry("schema", "Protocol files", "print the JSON Schema of protocol files", "codegen"),
     Entry("lint", "Protocol files", "report likely mistakes, and what values may cost", "codegen"),
     Entry(
+        "breaking", "Protocols", "report changes that break the peers of an old version", "codegen"
+    ),
+    Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
     ),
     Entry("token", "Keys and tokens", "make, show and verify tokens of delegation", "identity"),
@@ -79,9 +82,7 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             # The caller has closed it. The next file that is opened gets its descriptor: it must be none that matters.
-            setattr(
-                sys, name, open(os.devnull, mode)
-            )  # open for as long as the process
+            setattr(sys, name, open(os.devnull, mode))  # open for as long as the process
         elif isinstance(stream, io.TextIOWrapper) and mode == "w":
             # Without this, a name that a terminal or a pipe can't encode would end the command with a traceback.
             stream.reconfigure(errors="backslashreplace")

@@ -1,6 +1,5 @@
 """Definition of a protocol: what the file says, checked and free of references to other files."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from .dialects import Dialect
 from .dynamic_refs import DynamicSchemas
 from .library import Library
 from .lint import NAME_IN_PYTHON
-from .load import Document, load, load_text, sources
+from .load import DISK, Document, Files, load, load_text, sources
 from .locations import Location, Resource
 from .metaschema import faults, is_document
 from .options import LATEST_NAMES, NameRules, StringTypes, encodings_of, formats_of, names_of
@@ -34,6 +33,7 @@ __all__ = [
     "Schema",
     "SlotName",
     "read_document",
+    "read_loaded",
     "read_protocol",
 ]
 
@@ -198,9 +198,33 @@ def read_protocol(path: Path, name: str | None = None, imports: Sequence[Import]
     Raises:
         ProtocolError: The file, or one that it refers to, has errors. They have file, line and JSON pointer.
     """
-    known = _Imports(imports)
-    protocol, library = known.read(load(path), name)
-    known.require_used(path, library)
+    return read_loaded(load(path), name, imports)
+
+
+def read_loaded(
+    document: Document,
+    name: str | None = None,
+    imports: Sequence[Import] = (),
+    files: Files | None = DISK,
+    *,
+    unused: bool = False,
+) -> Protocol:
+    """Check a protocol file that was read, and read all files that it refers to.
+
+    Args:
+        document: The protocol file.
+        name: The name of the protocol; None takes that of the file.
+        imports: The files whose types are imported from their packages.
+        files: Where files are read from. None: the protocol may refer to no other file, and imports none.
+        unused: Whether the protocol may refer to none of the files that are imported.
+
+    Raises:
+        ProtocolError: The file, or one that it refers to, has errors. They have file, line and JSON pointer.
+    """
+    known = _Imports(imports, files)
+    protocol, library = known.read(document, name)
+    if not unused:
+        known.require_used(document, library)
     return protocol
 
 
@@ -214,7 +238,7 @@ def read_document(text: str, name: str) -> Protocol:
     Raises:
         ProtocolError: The document has errors, or refers to another one.
     """
-    return _Imports(()).read(load_text(text, name), alone=True)[0]
+    return read_loaded(load_text(text, name), files=None)
 
 
 class _Imports:
@@ -222,13 +246,15 @@ class _Imports:
 
     Attributes:
         documents: The files that were read for them, by every path that leads to one.
+        files: Where they are read from; None if no other file may be read.
     """
 
-    def __init__(self, imports: Sequence[Import]) -> None:
+    def __init__(self, imports: Sequence[Import], files: Files | None) -> None:
+        self.files = files
         self.documents: dict[Path, Document] = {}
         self._imports: dict[str, Import] = {}
         for each in imports:
-            first = self._imports.setdefault(os.path.realpath(each.file), each)
+            first = self._imports.setdefault((files or DISK).key(each.file), each)
             if first is not each:
                 message = f"imported twice: from {first.module} and from {each.module}"
                 raise ProtocolError([Issue(str(each.file), None, "", message)])
@@ -240,12 +266,10 @@ class _Imports:
         self._protocols: dict[str, ImportedProtocol] = {}
         self._reading: list[Document] = []
 
-    def read(
-        self, document: Document, name: str | None = None, *, alone: bool = False
-    ) -> tuple[Protocol, Library]:
-        """Read a protocol, and return its files as well; with ``alone``, it must not refer to others."""
+    def read(self, document: Document, name: str | None = None) -> tuple[Protocol, Library]:
+        """Read a protocol, and return its files as well."""
         self._reading.append(document)
-        reader = _Reader(document, self, alone=alone)
+        reader = _Reader(document, self)
         for where, message in faults(document.value):
             reader.library.add_issue(Location(document, where), message)
         protocol = reader.read(name)
@@ -258,10 +282,10 @@ class _Imports:
             return None
         if any(each.key == document.key for each in self._reading):
             message = (
-                f"refers to {document.path}, which refers to it: two packages cannot import each other; "
+                f"refers to {document.name}, which refers to it: two packages cannot import each other; "
                 "put what both need into a third file"
             )
-            raise ProtocolError([Issue(str(self._reading[-1].path), None, "", message)])
+            raise ProtocolError([Issue(self._reading[-1].name, None, "", message)])
         wanted = self._imports.get(document.key)
         if wanted is not None and document.key not in self._protocols:
             protocol, library = self.read(document)
@@ -269,18 +293,18 @@ class _Imports:
             self._protocols[document.key] = ImportedProtocol(wanted.module, document, protocol)
         return self._protocols.get(document.key)
 
-    def require_used(self, main: Path, library: Library) -> None:
+    def require_used(self, main: Document, library: Library) -> None:
         """Raise an error for a file that is imported, and that the protocol does not refer to."""
         used = {each.key for each in library.documents.values()}
         issues = [
             Issue(
-                str(main),
+                main.name,
                 None,
                 "",
                 f"imports {each.file} from {each.module}, and does not refer to it",
             )
             for key, each in self._imports.items()
-            if key not in used or key == os.path.realpath(main)
+            if key not in used or key == main.key
         ]
         if issues:
             raise ProtocolError(issues)
@@ -289,13 +313,13 @@ class _Imports:
 class _Reader:
     """Builds the definition of a protocol from its file."""
 
-    def __init__(self, document: Document, imports: _Imports, *, alone: bool = False) -> None:
+    def __init__(self, document: Document, imports: _Imports) -> None:
         head = document.value
         options = head if isinstance(head, dict) and is_document(head) else {}
         self.library = Library(
             lenient=options.get("foreign") == "lenient",
             formats=bool(formats_of(options.get("formats"))),
-            alone=alone,
+            files=imports.files,
         )
         self._document = document
         self._file = self.library.add_file(document)

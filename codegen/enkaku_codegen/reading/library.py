@@ -18,7 +18,7 @@ from .dialects import DRAFT_2020_12, HOLDERS, Dialect, dialect_of
 from .doubts import doubts, format_doubt
 from .lenient import convert, has_old_ids, is_ignorable, read_as
 from .lint import NAME_IN_PYTHON, holds_schemas, lint
-from .load import Document, load
+from .load import DISK, Document, Files, load
 from .locations import Location, Resource
 from .metaschema import is_document
 from .protocol_schema import PROTOCOL_URI, names_protocol_schema
@@ -60,7 +60,7 @@ class Library:
     Args:
         lenient: Whether schemas in files that are no protocols may have keywords of other tools.
         formats: Whether the protocol selects Python types for formats, so that their names matter.
-        alone: Whether no other file may be read.
+        files: Where files are read from; by default, the disk. None: no other file may be read.
 
     Attributes:
         issues: The errors in them; each call may add some.
@@ -70,11 +70,11 @@ class Library:
     """
 
     def __init__(
-        self, *, lenient: bool = False, formats: bool = False, alone: bool = False
+        self, *, lenient: bool = False, formats: bool = False, files: Files | None = DISK
     ) -> None:
-        self._alone = alone
         self._lenient = lenient
         self._formats = formats
+        self._source = files
         self._foreign: set[Document] = set()
         self._ignored: dict[tuple[Document, str], list[Location]] = {}
         self.issues: list[Issue] = []
@@ -283,15 +283,16 @@ class Library:
             raise _DeadEnd(
                 "expected a reference within the file or a relative path: nothing is fetched from elsewhere"
             )
-        if self._alone:
+        if self._source is None:
             raise _DeadEnd("expected a reference within the document: no file is read for it")
         here = home.root.document.path.parent
         path = here / unquote(parts.path, errors="strict")
-        key = os.path.realpath(path)
+        key = self._source.key(path)
         if key not in self._files:
             self._files[key] = None  # so that the issues of a file are reported once
             shorter = Path(os.path.normpath(path))
-            self._add_schemas(load(shorter if os.path.realpath(shorter) == key else path))
+            known = shorter if self._source.key(shorter) == key else path
+            self._add_schemas(load(known, self._source))
         file = self._files[key]
         if file is not None:
             self.documents[path] = file.root.document
@@ -325,7 +326,7 @@ class Library:
                 continue
             self._known(location, value)
             return location
-        raise _DeadEnd(f"there is no {pointer(path)} in {start.root.document.path}")
+        raise _DeadEnd(f"there is no {pointer(path)} in {start.root.document.name}")
 
     def _known(self, location: Location, value: Json) -> None:
         """Register the value at a location as a schema if it can be one."""

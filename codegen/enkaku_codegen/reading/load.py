@@ -2,10 +2,10 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.fingerprint import digest
@@ -15,12 +15,48 @@ from enkaku_codegen.json_values import Json, SourceMap, Tokens, pointer, tokens
 from .json_source import read_json
 from .yaml_source import read_yaml
 
-__all__ = ["MAX_BYTES", "Document", "load", "load_text", "sources"]
+__all__ = [
+    "DISK",
+    "MAX_BYTES",
+    "Disk",
+    "Document",
+    "Files",
+    "load",
+    "load_text",
+    "parsed",
+    "sources",
+    "unreadable",
+]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Maximum size of a file in bytes."""
 
 _READERS: Final = {".json": read_json, ".yaml": read_yaml, ".yml": read_yaml}
+
+
+class Files(Protocol):
+    """Where files are read from: the disk, or a revision of a repository.
+
+    Attributes:
+        prefix: What messages write before a path, such as ``main:``; empty for the disk.
+    """
+
+    @property
+    def prefix(self) -> str:
+        """The prefix."""
+        ...
+
+    def key(self, path: Path) -> str:
+        """Return an absolute path that is the same for all paths to a file."""
+        ...
+
+    def content(self, path: Path) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            ProtocolError: It can't be read, or has more than ``MAX_BYTES`` bytes.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +68,7 @@ class Document:
         key: The real path, which is the same for all paths to the file.
         source_map: The line of each value.
         digest: The digest of its content, for fingerprints.
+        prefix: What messages write before the path.
     """
 
     path: Path
@@ -39,6 +76,12 @@ class Document:
     value: Json
     source_map: SourceMap
     digest: str
+    prefix: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the file in messages."""
+        return f"{self.prefix}{self.path}"
 
     def line(self, path: Tokens) -> int:
         """Return the line of the value at a path, or of the nearest value around it."""
@@ -52,7 +95,7 @@ class Document:
 
     def issue(self, path: Tokens, message: str) -> Issue:
         """Return an issue at a path."""
-        return Issue(str(self.path), self.line(path), pointer(path), message)
+        return Issue(self.name, self.line(path), pointer(path), message)
 
     def locate(self, error: ProtocolError) -> ProtocolError:
         """Return the error with file and line added to the issues that have only a pointer into this file."""
@@ -60,7 +103,7 @@ class Document:
             (
                 issue
                 if issue.file is not None
-                else replace(issue, file=str(self.path), line=self.line(tokens(issue.pointer)))
+                else replace(issue, file=self.name, line=self.line(tokens(issue.pointer)))
             )
             for issue in error.issues
         )
@@ -80,21 +123,40 @@ def sources(documents: Mapping[Path, Document], base: Path) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def load(path: Path) -> Document:
+def load(path: Path, files: Files | None = None) -> Document:
     """Read a JSON (``.json``) or YAML (``.yaml``, ``.yml``) file.
+
+    Args:
+        path: The file.
+        files: Where it is read from; by default, the disk.
 
     Raises:
         ProtocolError: The file can't be read, is too large, or does not have the format of its suffix.
     """
+    files = files or DISK
+    _reader(path, files.prefix)  # a file of another kind is not read at all
+    return parsed(path, files.content(path), key=files.key(path), prefix=files.prefix)
+
+
+def parsed(path: Path, content: bytes, *, key: str, prefix: str = "") -> Document:
+    """Return a file as a document, from its content.
+
+    Raises:
+        ProtocolError: The content does not have the format of the file's suffix.
+    """
+    name = f"{prefix}{path}"
+    text = _decoded(name, content)
+    if not text.strip():
+        raise unreadable(name, "the file is empty")
+    value, source_map = _reader(path, prefix)(name, text)
+    return Document(path, key, value, source_map, digest(content), prefix)
+
+
+def _reader(path: Path, prefix: str) -> Callable[[str, str], tuple[Json, SourceMap]]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise _unreadable(path, "expected a file named *.json, *.yaml or *.yml")
-    content = _content(path)
-    text = _decoded(path, content)
-    if not text.strip():
-        raise _unreadable(path, "the file is empty")
-    value, source_map = reader(str(path), text)
-    return Document(path, os.path.realpath(path), value, source_map, digest(content))
+        raise unreadable(f"{prefix}{path}", "expected a file named *.json, *.yaml or *.yml")
+    return reader
 
 
 def load_text(text: str, name: str) -> Document:
@@ -112,40 +174,60 @@ def load_text(text: str, name: str) -> Document:
         raise ProtocolError([Issue(name, None, "", f"larger than {MAX_BYTES} bytes")])
     value, source_map = read_json(name, text)
     # No file has this path, so that no reference leads to the document by it.
-    return Document(
-        Path(name), os.path.abspath("/\n"), value, source_map, digest(content)
-    )
+    return Document(Path(name), os.path.abspath("/\n"), value, source_map, digest(content))
 
 
-def _content(path: Path) -> bytes:
-    add_input(path)
-    try:
-        # Checked before opening: open() of a named pipe would block until a process writes to it.
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise _unreadable(path, "expected a file, got a directory")
-        if not stat.S_ISREG(mode):
-            raise _unreadable(path, "expected a regular file")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise _unreadable(path, "no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise _unreadable(path, f"can't be read: {reason}") from error
-    if len(content) > MAX_BYTES:
-        raise _unreadable(path, f"larger than {MAX_BYTES} bytes")
-    return content
+class Disk:
+    """The files of the disk."""
+
+    @property
+    def prefix(self) -> str:
+        """Nothing: paths stand for themselves."""
+        return ""
+
+    def key(self, path: Path) -> str:
+        """Return the real path."""
+        return os.path.realpath(path)
+
+    def content(self, path: Path) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            ProtocolError: It can't be read, or is too large.
+        """
+        add_input(path)
+        try:
+            # Checked before opening: open() of a named pipe would block until a process writes to it.
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise unreadable(str(path), "expected a file, got a directory")
+            if not stat.S_ISREG(mode):
+                raise unreadable(str(path), "expected a regular file")
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise unreadable(str(path), "no such file") from None
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise unreadable(str(path), f"can't be read: {reason}") from error
+        if len(content) > MAX_BYTES:
+            raise unreadable(str(path), f"larger than {MAX_BYTES} bytes")
+        return content
 
 
-def _decoded(path: Path, content: bytes) -> str:
+DISK: Final[Files] = Disk()
+"""The disk, which files are read from by default."""
+
+
+def _decoded(name: str, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}"
-        raise ProtocolError([Issue(str(path), line, "", message)]) from None
+        raise ProtocolError([Issue(name, line, "", message)]) from None
 
 
-def _unreadable(path: Path, message: str) -> ProtocolError:
-    return ProtocolError([Issue(str(path), None, "", message)])
+def unreadable(name: str, message: str) -> ProtocolError:
+    """Return the error for a file that can't be read."""
+    return ProtocolError([Issue(name, None, "", message)])

@@ -6,6 +6,7 @@ The schemas in the file are removed first: ``schemas.check`` checks each by itse
 from functools import cache
 from typing import Final
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
 
@@ -13,6 +14,7 @@ from enkaku_codegen.json_values import Json, Tokens
 
 from .options import OPTIONS, encoding_faults, format_faults
 from .protocol_schema import read_meta_schema
+from .simple_schema import as_dict
 from .validation_text import explain
 
 __all__ = ["error_faults", "faults", "is_document"]
@@ -24,6 +26,17 @@ _SLOTS: Final = ("data", "param", "send", "receive", "result")
 def _validator(part: str) -> Validator:
     schema = read_meta_schema()
     return Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": schema["$defs"]})
+
+
+@cache
+def _quick_validator(part: str) -> jsonschema_rs.Draft202012Validator:
+    """Return a validator that is a hundred times as fast, and whose errors have other texts."""
+    # The schemas in the file are removed, so that no metaschema is needed.
+    definitions = {
+        **as_dict(read_meta_schema()["$defs"]),
+        "schema": {"type": ["object", "boolean"]},
+    }
+    return jsonschema_rs.Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": definitions})
 
 
 def is_document(value: Json) -> bool:
@@ -102,5 +115,14 @@ def _without_schema(value: Json) -> Json:
 
 
 def _explained(part: str, value: Json) -> list[tuple[Tokens, str]]:
+    if _is_surely_valid(part, value):
+        return []
     errors = _validator(part).iter_errors(value)
     return list(dict.fromkeys(fault for error in errors for fault in explain(error)))
+
+
+def _is_surely_valid(part: str, value: Json) -> bool:
+    try:
+        return _quick_validator(part).is_valid(value)
+    except ValueError:  # a value that it cannot read
+        return False
