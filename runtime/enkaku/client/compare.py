@@ -230,7 +230,7 @@ class _Compared:
                         left, right = (sorted(each, key=dump_text) for each in (left, right))
                     pairs = zip(left, right, strict=True)
                     waiting += [(f"{pointer}/{at}", *each) for at, each in enumerate(pairs)][::-1]
-                case (left, right) if type(left) is not type(right) or left != right:
+                case (left, right) if _is_other(left, right):
                     where = pointer or "the schema"
                     yield f"{where} is {_shown(left)} here, and {_shown(right)} there"
                 case _:
@@ -263,6 +263,11 @@ class _Nothing:
 
 
 _NOTHING: Final = _Nothing()
+
+
+def _is_other(one: object, other: object) -> bool:
+    """Return whether two JSON values differ; true is not 1."""
+    return isinstance(one, bool) is not isinstance(other, bool) or one != other
 
 
 def _shown(value: Json) -> str:
