@@ -71,7 +71,9 @@ def _require_same(protocol: Protocol, directory: Path) -> dict[str, Json]:
     return document
 
 
-@pytest.mark.parametrize("path", [*PROTOCOLS, *EXAMPLES, *REAL], ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path", [*PROTOCOLS, *EXAMPLES, *REAL], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_bundle_reads_as_protocol(path: Path, tmp_path: Path) -> None:
     document = _require_same(read_protocol(path), tmp_path)
     for reference in _references(document):
@@ -99,12 +101,26 @@ def test_bundle_has_everything_of_protocol(tmp_path: Path) -> None:
                 "error": {"$ref": "#/$defs/Sold", "description": "Too late."},
             },
             "seen": {"type": "event", "data": {"type": "string", "x-secret": True}},
-            "watch": {"type": "stream", "receive": {"$ref": "far.json#/$defs/Item/properties/price"}},
+            "watch": {
+                "type": "stream",
+                "receive": {"$ref": "far.json#/$defs/Item/properties/price"},
+            },
         },
-        "callbacks": {"ask": {"type": "channel", "send": True, "receive": False, "error": {"$ref": "#/$defs/Sold"}}},
+        "callbacks": {
+            "ask": {
+                "type": "channel",
+                "send": True,
+                "receive": False,
+                "error": {"$ref": "#/$defs/Sold"},
+            }
+        },
         "$defs": {
             "Open": _error(),
-            "Sold": _error("SOLD", "SOLD_OUT", data={"type": "object", "properties": {"left": {"type": "integer"}}}),
+            "Sold": _error(
+                "SOLD",
+                "SOLD_OUT",
+                data={"type": "object", "properties": {"left": {"type": "integer"}}},
+            ),
             "a/b~c": {"$comment": "Kept.", "type": "number", "maximum": 1e23},
         },
     }
@@ -115,7 +131,10 @@ def test_bundle_has_everything_of_protocol(tmp_path: Path) -> None:
             "Gone": _error("GONE"),
             "Item": {
                 "type": "object",
-                "properties": {"price": {"type": "number"}, "tags": {"items": [{"type": "string"}], "type": "array"}},
+                "properties": {
+                    "price": {"type": "number"},
+                    "tags": {"items": [{"type": "string"}], "type": "array"},
+                },
                 "dependencies": {"price": ["tags"]},
             },
         },
@@ -152,7 +171,11 @@ def test_bundle_keeps_dynamic_references(tmp_path: Path) -> None:
         "$defs": {"any": {"$dynamicAnchor": "item"}},
     }
     number = {"$dynamicAnchor": "item", "type": "number"}
-    alone = {"$id": "https://example.com/numbers", "$ref": "list", "$defs": {"list": lists, "number": number}}
+    alone = {
+        "$id": "https://example.com/numbers",
+        "$ref": "list",
+        "$defs": {"list": lists, "number": number},
+    }
     content = {
         "$defs": {
             "List": lists,
@@ -162,7 +185,11 @@ def test_bundle_keeps_dynamic_references(tmp_path: Path) -> None:
         },
         "procedures": {
             "alone": {"type": "request", "param": alone},
-            "shared": {"type": "request", "param": {"$ref": "#/$defs/Named"}, "result": {"$ref": "#/$defs/Pattern"}},
+            "shared": {
+                "type": "request",
+                "param": {"$ref": "#/$defs/Named"},
+                "result": {"$ref": "#/$defs/Pattern"},
+            },
         },
     }
     document = _require_same(_read(tmp_path, content), tmp_path)
@@ -183,7 +210,9 @@ def test_bundle_of_imported_types_has_their_own_names(tmp_path: Path) -> None:
 
 def test_bundle_of_imported_types_with_one_name_keeps_both(tmp_path: Path) -> None:
     for name, kind in (("one", "string"), ("two", "integer")):
-        _write(tmp_path, {"$defs": {"Same": {"type": kind}, "Other": {"$ref": "#/$defs/Same"}}}, name)
+        _write(
+            tmp_path, {"$defs": {"Same": {"type": kind}, "Other": {"$ref": "#/$defs/Same"}}}, name
+        )
     content = {
         "procedures": {
             "ask": {
@@ -220,7 +249,9 @@ def test_read_document_rejects_what_is_no_protocol(text: str) -> None:
 def test_procedure_names_of_enkaku_are_rejected(tmp_path: Path) -> None:
     procedure = {"type": "request"}
     for content in ({"enkaku:ping": procedure}, {"procedures": {"enkaku:": procedure}}):
-        with pytest.raises(ProtocolError, match='expected a string that does not match "\\^enkaku:" as name'):
+        with pytest.raises(
+            ProtocolError, match='expected a string that does not match "\\^enkaku:" as name'
+        ):
             _read(tmp_path, content)
     _read(tmp_path, {"enkaku": procedure, "not/enkaku:": procedure})
 
@@ -238,7 +269,11 @@ BASE: Mapping[str, Any] = {
         "e": {"type": "event", "data": {"type": "integer"}},
     },
     "callbacks": {"c": {"type": "request", "result": {"$ref": "#/$defs/B"}}},
-    "$defs": {"A": {"properties": {"b": {"$ref": "#/$defs/B"}}}, "B": {"type": "number"}, "C": {"type": "null"}},
+    "$defs": {
+        "A": {"properties": {"b": {"$ref": "#/$defs/B"}}},
+        "B": {"type": "number"},
+        "C": {"type": "null"},
+    },
 }
 
 
@@ -295,11 +330,15 @@ def test_digests_ignore_documentation(change: tuple[str, object], tmp_path: Path
     ],
     ids=str,
 )
-def test_digests_change_with_messages(change: tuple[str, object], changed: str | None, tmp_path: Path) -> None:
+def test_digests_change_with_messages(
+    change: tuple[str, object], changed: str | None, tmp_path: Path
+) -> None:
     content = _changed(*change)
     if changed is None:
         content["procedures"]["b"]["receive"], changed = True, "b"
-    before, after = digests(bundle(_read(tmp_path, BASE))), digests(bundle(_read(tmp_path, content)))
+    before, after = digests(bundle(_read(tmp_path, BASE))), digests(
+        bundle(_read(tmp_path, content))
+    )
     both = ((before.procedures, after.procedures), (before.callbacks, after.callbacks))
     assert "".join(name for old, new in both for name in old if old[name] != new[name]) == changed
     assert (before.protocol != after.protocol) is bool(changed)
@@ -315,5 +354,7 @@ def test_digests_with_filled_defaults_have_these(tmp_path: Path) -> None:
 def test_digests_depend_on_no_order_and_no_notation(tmp_path: Path) -> None:
     first = {"ask": {"type": "request", "param": {"type": "number", "maximum": 1, "minimum": 1e-7}}}
     path = tmp_path / "other.json"
-    path.write_text('{"ask": {"param": {"minimum": 0.0000001, "maximum": 1.0, "type": "number"}, "type": "request"}}')
+    path.write_text(
+        '{"ask": {"param": {"minimum": 0.0000001, "maximum": 1.0, "type": "number"}, "type": "request"}}'
+    )
     assert digests(bundle(_read(tmp_path, first))) == digests(bundle(read_protocol(path)))

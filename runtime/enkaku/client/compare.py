@@ -74,7 +74,7 @@ async def _compare(connection: "Connection", name: str, prefix: str) -> None:
             return
         description = await ask_for_description(connection)
         found = await asyncio.to_thread(_list_differences, package, description, prefix)
-    except Exception as error:  # noqa: BLE001 # whatever is wrong: the connection works without a comparison
+    except Exception as error:  # whatever is wrong: the connection works without a comparison
         logger.debug("%s: the protocol of %s was not compared: %s", connection.peer, name, error)
         return
     if not found:
@@ -95,7 +95,8 @@ def _differs(package: Package, digests: Digests, prefix: str) -> bool:
     """Return whether a procedure of a package is missing at the server, or another there; or a callback is another."""
     callbacks = {} if digests.callbacks is ABSENT else digests.callbacks
     return any(
-        digests.procedures.get(prefix + name) != digest for name, digest in package.procedures.items()
+        digests.procedures.get(prefix + name) != digest
+        for name, digest in package.procedures.items()
     ) or any(callbacks.get(name, digest) != digest for name, digest in package.callbacks.items())
 
 
@@ -103,7 +104,9 @@ def _list_differences(package: Package, description: Description, prefix: str) -
     return [escaped(each) for each in differences(package.protocol, description.protocol, prefix)]
 
 
-def differences(own: Mapping[str, Json], server: Mapping[str, Json], prefix: str = "") -> Iterator[str]:
+def differences(
+    own: Mapping[str, Json], server: Mapping[str, Json], prefix: str = ""
+) -> Iterator[str]:
     """Yield where the protocol of a client differs from that of its server, in words.
 
     Documentation, and procedures that only the server has, are no differences.
@@ -242,7 +245,9 @@ class _Compared:
             names = (_alias(here), _alias(there))
             if names == (None, None):
                 return here, there
-            pair = tuple(name or repr(each) for name, each in zip(names, (here, there), strict=True))
+            pair = tuple(
+                name or repr(each) for name, each in zip(names, (here, there), strict=True)
+            )
             if pair in self._seen:
                 return None
             self._seen.add(pair)
