@@ -126,8 +126,7 @@ class _Definitions:
             for key, value in schema.items()
             if key not in self._left_out and not key.startswith("x-")
         }
-        for key in new:
-            value = new[key]
+        for key, value in new.items():
             if key in DRAFT_2020_12.one:
                 new[key] = self._bare(value)
             elif key in DRAFT_2020_12.listed and isinstance(value, list):
