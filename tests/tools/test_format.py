@@ -337,9 +337,12 @@ def test_json_layout(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("width", "lines"),
-    [(80, ['  "ab": { "c": [1, 2, 3] },']), (27, ['  "ab": { "c": [1, 2, 3] },'])]
-    + [(26, ['  "ab": {', '    "c": [1, 2, 3]', "  },"])]
-    + [(17, ['  "ab": {', '    "c": [', "      1,", "      2,", "      3", "    ]", "  },"])],
+    [
+        (80, ['  "ab": { "c": [1, 2, 3] },']),
+        (27, ['  "ab": { "c": [1, 2, 3] },']),
+        (26, ['  "ab": {', '    "c": [1, 2, 3]', "  },"]),
+        (17, ['  "ab": {', '    "c": [', "      1,", "      2,", "      3", "    ]", "  },"]),
+    ],
 )
 def test_json_breaks_what_exceeds_width(width: int, lines: list[str], tmp_path: Path) -> None:
     text = formatted(tmp_path, '{"ab":{"c":[1,2,3]},"d":0}', "main.json", width)
@@ -383,7 +386,9 @@ def test_layout_that_changes_anything_is_not_written(
     (tmp_path / "a.yaml").write_text("a:   1 # c\n")
     ran = enkaku("format", "a.yaml", cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr == "a.yaml: can't be formatted: its layout would change a value or a comment\n"
+    assert (
+        ran.stderr == "a.yaml: can't be formatted: its layout would change a value or a comment\n"
+    )
     assert (tmp_path / "a.yaml").read_text() == "a:   1 # c\n"
 
 
@@ -520,7 +525,9 @@ def draw_flow(draw: Draw, depth: int) -> str:
     kind = draw(st.integers(0, 5)) if depth else 0
     if kind < 3:
         return draw(st.sampled_from([*WORDS, "x" * 30, ""]))
-    breaks = draw(st.sampled_from([" ", " ", "", "\n     ", " # in\n     ", "\n\n     # own\n     "]))
+    breaks = draw(
+        st.sampled_from([" ", " ", "", "\n     ", " # in\n     ", "\n\n     # own\n     "])
+    )
     parts = [draw_flow(draw, depth - 1) for _ in range(draw(st.integers(0, 3)))]
     if kind == 3:
         return f"[{breaks}{f',{breaks}'.join(part or 'z' for part in parts)}{breaks}]"

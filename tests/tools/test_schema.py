@@ -86,9 +86,7 @@ def test_referenced_file_with_uri_of_meta_schema_is_read(others: str, tmp_path: 
 
 def test_protocol_for_other_version_is_rejected(tmp_path: Path) -> None:
     other = "urn:enkaku:protocol:2"
-    expected = (
-        f'expected {PROTOCOL_URI}, got "{other}": this version of enkaku does not know it'
-    )
+    expected = f'expected {PROTOCOL_URI}, got "{other}": this version of enkaku does not know it'
     assert issues(tmp_path, f"$schema: {other}\n{ECHO}") == [f"main.yaml:1: /$schema: {expected}"]
     (tmp_path / "common.yaml").write_text(f"$schema: {other}\n{COMMON}")
     main = "p: { type: event, data: { $ref: 'common.yaml#/$defs/Level' } }"

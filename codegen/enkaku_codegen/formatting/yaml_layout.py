@@ -119,7 +119,12 @@ class _Layout:
         inner.add_comments([after] if after else [], indent)
         first, *others = inner.lines
         head = _joined(head, value.properties)
-        if entry.key is None and not value.properties and comment is None and first[len(indent)] != "#":
+        if (
+            entry.key is None
+            and not value.properties
+            and comment is None
+            and first[len(indent)] != "#"
+        ):
             lines = [f"{head} {first[len(indent) :]}", *others]
         else:
             lines = [head + (comment.gap + comment.text if comment else ""), first, *others]
@@ -127,10 +132,7 @@ class _Layout:
 
     def _fits(self, collection: Collection, head: str) -> bool:
         flat = self._flat(collection)
-        return (
-            flat is not None
-            and len(_joined(head, collection.properties, flat)) <= self._width
-        )
+        return flat is not None and len(_joined(head, collection.properties, flat)) <= self._width
 
     def _flat(self, node: Node) -> str | None:
         """Return a value on one line, without its properties; None if it is not written in flow style, or too long."""
@@ -147,7 +149,9 @@ class _Layout:
             key = "" if entry.key is None else _key(entry.key) + (":" if entry.has_colon else "")
             part = _joined(key, entry.value.properties, flat)
             # In flow style, a colon before a comma would be part of the key.
-            parts.append(f"{part} " if part.endswith(":") and entry is not node.entries[-1] else part)
+            parts.append(
+                f"{part} " if part.endswith(":") and entry is not node.entries[-1] else part
+            )
             length += len(parts[-1])
             if length > self._width:
                 return None

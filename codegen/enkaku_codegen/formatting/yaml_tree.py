@@ -157,7 +157,9 @@ class _Parser:
                 end = event.end_mark.index
                 _, begin = self._properties(event)
                 if event.style in {"|", ">"}:
-                    begin = self._text.find("\n", begin, end) if "\n" in self._text[begin:end] else end
+                    begin = (
+                        self._text.find("\n", begin, end) if "\n" in self._text[begin:end] else end
+                    )
                 values.append((begin, end - begin))
         between = _blanked(self._text, values)
         found = [self._comment(each.start(), each.group()) for each in _COMMENT.finditer(between)]
@@ -213,7 +215,10 @@ class _Parser:
         """Remove and return the comment on the line of the value that was read last."""
         if self._pending:
             start = self._pending[0].start
-            if _end(_UNTIL_COMMENT, self._text, self._cursor) == start and not self._pending[0].own_line:
+            if (
+                _end(_UNTIL_COMMENT, self._text, self._cursor) == start
+                and not self._pending[0].own_line
+            ):
                 return self._pending.popleft()
         return None
 
@@ -274,7 +279,9 @@ class _Parser:
 
     def _entry(self, parent: Collection, column: int) -> Entry:
         start = self._events[0].start_mark.index
-        if not parent.flow:  # the offset of the dash, or the question mark that may stand before a key
+        if (
+            not parent.flow
+        ):  # the offset of the dash, or the question mark that may stand before a key
             start = min(start, self._next())
         leading = self._take(start)
         line = self._line(start)
