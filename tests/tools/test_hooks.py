@@ -199,7 +199,9 @@ def test_action_inputs_are_in_variables_alone() -> None:
 def test_action_inputs_are_documented() -> None:
     table: dict[str, Any] = dict(
         re.findall(
-            r"^\| `([\w-]+)` \| .* \| (.*) \|$", (ROOT / "docs" / "tools.md").read_text(), re.M
+            r"^\| `([\w-]+)` \| .* \| (.*) \|$",
+            (ROOT / "docs" / "tools.md").read_text(),
+            re.MULTILINE,
         )
     )
     assert {*ACTION["inputs"]} <= {*table}
