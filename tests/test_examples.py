@@ -509,6 +509,8 @@ def test_counter_example_prints_result() -> None:
         ("dashboard/protocol.yaml", "dashboard/dashboard_protocol"),
         ("dashboard/protocol.yaml", "dashboard/web --language typescript"),
         ("counter/protocol.json", "counter/counter_protocol"),
+        ("farm/protocol.yaml", "farm/src/buildfarm/protocol"),
+        ("toolserver/protocol.yaml", "toolserver/src/toolserver/protocol"),
     ],
 )
 def test_example_packages_are_up_to_date(protocol: str, package: str) -> None:

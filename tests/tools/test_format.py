@@ -337,9 +337,12 @@ def test_json_layout(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("width", "lines"),
-    [(80, ['  "ab": { "c": [1, 2, 3] },']), (27, ['  "ab": { "c": [1, 2, 3] },'])]
-    + [(26, ['  "ab": {', '    "c": [1, 2, 3]', "  },"])]
-    + [(17, ['  "ab": {', '    "c": [', "      1,", "      2,", "      3", "    ]", "  },"])],
+    [
+        (80, ['  "ab": { "c": [1, 2, 3] },']),
+        (27, ['  "ab": { "c": [1, 2, 3] },']),
+        (26, ['  "ab": {', '    "c": [1, 2, 3]', "  },"]),
+        (17, ['  "ab": {', '    "c": [', "      1,", "      2,", "      3", "    ]", "  },"]),
+    ],
 )
 def test_json_breaks_what_exceeds_width(width: int, lines: list[str], tmp_path: Path) -> None:
     text = formatted(tmp_path, '{"ab":{"c":[1,2,3]},"d":0}', "main.json", width)

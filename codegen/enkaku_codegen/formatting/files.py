@@ -55,13 +55,16 @@ def format_file(path: Path, width: int) -> Formatted:
     )
     try:
         after = lay_out(text, width)
-        if not is_same(value, text, after):
-            raise UnsupportedYaml("its layout would change a value or a comment")
     except UnsupportedYaml as error:
-        message = f"can't be formatted: {error}"
-        raise ProtocolError([Issue(str(path), None, "", message)]) from None
+        raise _impossible(path, str(error)) from None
+    if not is_same(value, text, after):
+        raise _impossible(path, "its layout would change a value or a comment")
     content = after.encode()
     return Formatted(path, content, content != before)
+
+
+def _impossible(path: Path, reason: str) -> ProtocolError:
+    return ProtocolError([Issue(str(path), None, "", f"can't be formatted: {reason}")])
 
 
 def _is_same_json(value: Json, before: str, after: str) -> bool:

@@ -51,17 +51,16 @@ def _parsed(first: str, tokens: Iterator[str], width: int) -> _Node:
     if first not in {"{", "["}:
         return first
     entries: list[tuple[str, _Node]] = []
-    for token in tokens:
-        if token in {"}", "]"}:
+    for start in tokens:
+        if start in {"}", "]"}:
             break
-        if token == ",":
+        if start == ",":
             continue
-        key = ""
-        if first == "{":
-            key = token
+        if first == "[":
+            entries.append(("", _parsed(start, tokens, width)))
+        else:
             next(tokens)  # the colon
-            token = next(tokens)  # noqa: PLW2901 # the value, as in an array
-        entries.append((key, _parsed(token, tokens, width)))
+            entries.append((start, _parsed(next(tokens), tokens, width)))
     brackets = "{}" if first == "{" else "[]"
     return _Collection(brackets, entries, _flat(brackets, entries, width))
 

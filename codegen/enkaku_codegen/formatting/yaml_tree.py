@@ -18,11 +18,17 @@ __all__ = ["Collection", "Comment", "Document", "Entry", "Scalar", "UnsupportedY
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMMENT: Final = re.compile(r"""(?:(?<=[\s,\[\]{}"'])|(?<![\s\S]))#[^\n]*""")
+_SPACE: Final = re.compile(r"\s*")
 _SKIPPED: Final = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _PROPERTY: Final = re.compile(r"&[^\s,\[\]{}]+|!<[^>]*>|![^\s,\[\]{}]*")
 _HEADER: Final = re.compile(r"[|>][-+0-9]*")
 _UNTIL_COMMENT: Final = re.compile(r"[ \t,]*")
 _BEFORE_ENTRY: Final = re.compile(r"[ ?-]*")
+
+
+_NodeEvent: TypeAlias = (
+    yaml.ScalarEvent | yaml.AliasEvent | yaml.MappingStartEvent | yaml.SequenceStartEvent
+)
 
 
 class UnsupportedYaml(Exception):
@@ -154,12 +160,11 @@ class _Parser:
         values: list[tuple[int, int]] = []
         for event in self._events:
             if isinstance(event, yaml.ScalarEvent):
-                end = event.end_mark.index
+                _, end = _offsets(event)
                 _, begin = self._properties(event)
-                if event.style in {"|", ">"}:
-                    begin = (
-                        self._text.find("\n", begin, end) if "\n" in self._text[begin:end] else end
-                    )
+                if event.style in {"|", ">"}:  # whose first line may have a comment
+                    line_end = self._text.find("\n", begin, end)
+                    begin = line_end if line_end >= 0 else end
                 values.append((begin, end - begin))
         between = _blanked(self._text, values)
         found = [self._comment(each.start(), each.group()) for each in _COMMENT.finditer(between)]
@@ -190,12 +195,13 @@ class _Parser:
         start = self._line_starts[line]
         return not self._text[start : self._line_starts[line + 1]].strip()
 
-    def _properties(self, event: yaml.NodeEvent) -> tuple[str, int]:
+    def _properties(self, event: _NodeEvent) -> tuple[str, int]:
         """Return the anchor and tag of a value, and where the value itself begins."""
-        at, end = event.start_mark.index, event.end_mark.index
+        at, end = _offsets(event)
+        if isinstance(event, yaml.AliasEvent):
+            return "", at
         found: list[str] = []
-        anchor = not isinstance(event, yaml.AliasEvent) and event.anchor is not None
-        for _ in range(anchor + (getattr(event, "tag", None) is not None)):
+        for _ in range((event.anchor is not None) + (event.tag is not None)):
             at = _end(_SKIPPED, self._text, at)
             after = _end(_PROPERTY, self._text, at)
             found.append(self._text[at:after])
@@ -225,10 +231,10 @@ class _Parser:
     def document(self) -> Document:
         self._events.popleft()
         event = self._events.popleft()
-        start, end = event.start_mark.index, event.end_mark.index
+        start, end = _offsets(event)
         head: list[str] = []
         leading: list[Comment] = []
-        if getattr(event, "explicit", False):
+        if isinstance(event, yaml.DocumentStartEvent) and event.explicit:
             head = [line.rstrip() for line in self._code[start:end].split("\n") if line.strip()]
             leading = self._take(end)
             self._cursor = end
@@ -245,19 +251,20 @@ class _Parser:
             around: The column of the mapping or sequence around it.
         """
         event = self._events.popleft()
-        if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+        if not isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             return self._scalar(event)
         properties, start = self._properties(event)
-        mapping, flow = isinstance(event, yaml.MappingStartEvent), event.flow_style
-        made = Collection(properties, "{}" if mapping else "[]", flow)
-        self._cursor = event.end_mark.index if flow else start
+        flow = bool(event.flow_style)
+        brackets = "{}" if isinstance(event, yaml.MappingStartEvent) else "[]"
+        made = Collection(properties, brackets, flow)
+        self._cursor = _offsets(event)[1] if flow else start
         column = self._column(self._next())
         while not isinstance(self._events[0], yaml.MappingEndEvent | yaml.SequenceEndEvent):
             made.entries.append(self._entry(made, around if flow else column))
-        end = self._events.popleft()
+        before_end, end = _offsets(self._events.popleft())
         if flow:
-            made.trailing = self._take(end.start_mark.index)
-            self._cursor = max(self._cursor, end.end_mark.index)
+            made.trailing = self._take(before_end)
+            self._cursor = max(self._cursor, end)
         else:
             # The dashes of a sequence may stand in the column of the keys around it, as may the comments of these.
             column += column == around
@@ -271,18 +278,15 @@ class _Parser:
 
     def _next(self) -> int:
         """Return the offset of what follows, without comments."""
-        found = re.compile(r"\S").search(self._code, self._cursor)
-        return found.start() if found else len(self._code)
+        return _end(_SPACE, self._code, self._cursor)
 
     def _column(self, index: int) -> int:
         return index - self._line_starts[self._line(index)]
 
     def _entry(self, parent: Collection, column: int) -> Entry:
-        start = self._events[0].start_mark.index
-        if (
-            not parent.flow
-        ):  # the offset of the dash, or the question mark that may stand before a key
-            start = min(start, self._next())
+        start, _ = _offsets(self._events[0])
+        if not parent.flow:
+            start = min(start, self._next())  # of the dash, or a question mark before the key
         leading = self._take(start)
         line = self._line(start)
         first = _BEFORE_ENTRY.fullmatch(self._code, self._line_starts[line], start) is not None
@@ -290,13 +294,13 @@ class _Parser:
         if parent.brackets == "{}":
             event = self._events.popleft()
             key = self._scalar(event)
-            following = max(self._cursor, self._events[0].start_mark.index)
+            following, _ = _offsets(self._events[0])
             has_colon = ":" in self._code[self._cursor : following]
             if key.header or "\n" in key.text:
                 raise UnsupportedYaml(f"a key of more than one line, on line {line + 1}")
         else:
             self._cursor = max(self._cursor, start + (not parent.flow))
-        between = self._take(self._events[0].start_mark.index)
+        between = self._take(_offsets(self._events[0])[0])
         value = self._node(column)
         if isinstance(value, Collection) and value.entries and not between:
             inner = value.entries[0].leading
@@ -310,7 +314,7 @@ class _Parser:
         if not isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
             raise UnsupportedYaml("a key that is no string")
         properties, start = self._properties(event)
-        end = event.end_mark.index
+        _, end = _offsets(event)
         text = self._text[start:end]
         self._cursor = end
         if isinstance(event, yaml.AliasEvent):
@@ -322,6 +326,12 @@ class _Parser:
         if len(inside) > 1:
             raise UnsupportedYaml("comments before a block scalar")
         return Scalar(properties, text, event.value, header, inside[0] if inside else None)
+
+
+def _offsets(event: yaml.Event) -> tuple[int, int]:
+    """Return where an event begins and ends in the text."""
+    start, end = event.start_mark, event.end_mark
+    return (start.index if start else 0), (end.index if end else 0)
 
 
 def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
