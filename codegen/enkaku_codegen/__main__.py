@@ -12,7 +12,9 @@ def main() -> int:
     # a few hundred megabytes without it.
     gc.set_threshold(50_000, 20, 50)
     try:
-        from .commands.main import run  # noqa: PLC0415 # SIGINT during the import prints no traceback
+        from .commands.main import (
+            run,
+        )  # noqa: PLC0415 # SIGINT during the import prints no traceback
 
         return run()
     except KeyboardInterrupt:

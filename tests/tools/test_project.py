@@ -110,7 +110,10 @@ def test_pyproject_without_table_is_no_project(tmp_path: Path) -> None:
             "[[protocol]]\nfile = 'p'\nout = 'o'\n[[protocol]]\nfile = 'q'\nout = './o'",
             "/protocol/1/out: the directory of /protocol/0, too; each package has its own",
         ),
-        ("[[protocol]]\nfile = 'p'\nout = \"a\\u0000b\"", "/protocol/0/out: a null character is in no"),
+        (
+            "[[protocol]]\nfile = 'p'\nout = \"a\\u0000b\"",
+            "/protocol/0/out: a null character is in no",
+        ),
         (
             "[[protocol]]\nfile = 'p'\nimports = { '' = 'm' }",
             "/protocol/0/imports/: expected the path of a protocol file",
@@ -163,7 +166,7 @@ def test_package_inside_another_is_left_alone(project: Path) -> None:
     assert enkaku("generate", cwd=project).returncode == 0
     (project / "one.json").write_text('{"pong": {"type": "event"}}')
     ran = enkaku("generate", cwd=project)
-    assert ran.stdout == "src/one: 3 written\nsrc/one/two: up to date\n"
+    assert ran.stdout == "src/one: 4 written\nsrc/one/two: up to date\n"
 
 
 def test_project_reached_through_link_to_its_directory(project: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from enkaku_codegen.fingerprint import Request, is_fresh
 
 from . import package
-from .command import Command, ExitCode
+from .command import Command
 from .report import Finding, print_findings
 
 __all__ = ["COMMAND"]

@@ -5,6 +5,7 @@ the command is run.
 """
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -33,6 +34,7 @@ COMMANDS: Final = (
 
 _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
+_OF_STREAMS: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _EXAMPLES: Final = """examples:
   enkaku generate protocol.yaml --out src/app/protocol
   enkaku check"""
@@ -56,9 +58,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except OSError as error:
         failure = _flush()
-        if failure is None and not isinstance(error, BrokenPipeError):
-            raise  # not of the standard streams
-        failure = failure or error
+        if failure is None:
+            # With PYTHONUNBUFFERED, nothing is left to flush.
+            if error.errno not in _OF_STREAMS or error.filename is not None:
+                raise
+            failure = error
     else:
         failure = _flush()
     if failure is None:
@@ -76,7 +80,9 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             # The caller has closed it. The next file that is opened gets its descriptor: it must be none that matters.
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 # open for as long as the process
+            setattr(
+                sys, name, open(os.devnull, mode)
+            )  # noqa: SIM115, PTH123 # open for as long as the process
         elif isinstance(stream, io.TextIOWrapper) and mode == "w":
             # Without this, a name that a terminal or a pipe can't encode would end the command with a traceback.
             stream.reconfigure(errors="backslashreplace")
@@ -88,7 +94,10 @@ def _flush() -> OSError | None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, KeyboardInterrupt) as error:  # KeyboardInterrupt: a full pipe that nothing reads
+        except (
+            OSError,
+            KeyboardInterrupt,
+        ) as error:  # KeyboardInterrupt: a full pipe that nothing reads
             if isinstance(error, OSError):
                 failure = failure or error
             # The interpreter flushes once more at its end: this makes that succeed.
@@ -155,7 +164,9 @@ def _parse_and_run(entry: Entry, arguments: Sequence[str]) -> int:
         if getattr(options, "format", "text") == "text":
             print("\n".join(map(visible, str(error).split("\n"))), file=sys.stderr)
         else:
-            from .report import print_error  # noqa: PLC0415 # commands without --format do not need it
+            from .report import (
+                print_error,
+            )  # noqa: PLC0415 # commands without --format do not need it
 
             print_error(error, options.format)
         return ExitCode.FOUND

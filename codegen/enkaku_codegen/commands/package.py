@@ -221,9 +221,7 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def run_each(
-    selection: Selection, format_: str, run: Callable[[Request, Path], bool]
-) -> ExitCode:
+def run_each(selection: Selection, format_: str, run: Callable[[Request, Path], bool]) -> ExitCode:
     """Do something with each package, and return the exit code. An error of one is printed, and the others follow.
 
     Args:

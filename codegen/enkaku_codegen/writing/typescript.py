@@ -158,10 +158,7 @@ def render_typescript(
     }
     paths = {name: f"{_FOLDER}/{name}.jinja" for name in TYPESCRIPT_FILES}
     found = environment(templates, line_length, (f"{_FOLDER}/header.jinja", *paths.values()))
-    files = {
-        name: rendered(found, paths[name], context, marker)
-        for name in typescript_files(plan)
-    }
+    files = {name: rendered(found, paths[name], context, marker) for name in typescript_files(plan)}
     return files, writer.warnings
 
 
