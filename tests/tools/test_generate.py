@@ -501,7 +501,7 @@ def watching(
         runs += 1
         inputs.add_input(file)
 
-    monkeypatch.setattr(watch.time, "sleep", sleep)
+    monkeypatch.setattr("enkaku_codegen.commands.watch.time.sleep", sleep)
     with pytest.raises(_Ends):
         watch.watch(run)
     return runs, slept
