@@ -12,9 +12,8 @@ def main() -> int:
     # a few hundred megabytes without it.
     gc.set_threshold(50_000, 20, 50)
     try:
-        from .commands.main import (
-            run,
-        )  # SIGINT during the import prints no traceback
+        # Imported here, so that SIGINT during the import prints no traceback.
+        from .commands.main import run  # noqa: PLC0415 # see above
 
         return run()
     except KeyboardInterrupt:

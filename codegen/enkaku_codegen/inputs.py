@@ -5,7 +5,7 @@ read, or an older one, also of a file that does not exist and of those that a ru
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -49,7 +49,7 @@ def add_directory(root: Path) -> None:
 
 
 @contextmanager
-def recorded() -> Iterator[Inputs]:
+def recorded() -> Generator[Inputs]:
     """Record the inputs of a block; an outer record has them, too."""
     outer = _inputs.get()
     inputs: Inputs = {}

@@ -11,7 +11,7 @@ import secrets
 import stat
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from keyword import iskeyword
@@ -209,7 +209,7 @@ def _read(path: Path) -> str | None:
 
 
 @contextmanager
-def locked(directory: Path, on_wait: Callable[[], object]) -> Iterator[None]:
+def locked(directory: Path, on_wait: Callable[[], object]) -> Generator[None]:
     """Keep other runs from changing a directory, until the block ends.
 
     The lock is on the directory itself, or on the nearest one above it that exists; the kernel releases it when the process

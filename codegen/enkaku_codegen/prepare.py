@@ -3,7 +3,7 @@
 The generator is imported only when a package is generated.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def _names(files: Iterable[str], text: str | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def _bounded(request: Request) -> Iterator[None]:
+def _bounded(request: Request) -> Generator[None]:
     """Make an error of a chain of references that is too long for Python's stack."""
     try:
         yield
@@ -96,7 +96,7 @@ def _bounded(request: Request) -> Iterator[None]:
 
 
 @contextmanager
-def _located(protocol: Protocol, request: Request) -> Iterator[None]:
+def _located(protocol: Protocol, request: Request) -> Generator[None]:
     """Add file and line to errors of the generator, which knows JSON pointers only."""
     try:
         yield

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -62,7 +62,7 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: object, cwd: Path) -> Iterator[Running]:
+def running(*arguments: object, cwd: Path) -> Generator[Running]:
     """Run the command during a block."""
     # A shell lets what it starts in the background ignore SIGINT, and so would this process.
     code = "import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler); "

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -102,10 +103,11 @@ def test_closed_streams_are_as_good_as_none(
     assert (ran.returncode, ran.stdout) == (1, "")
 
 
-def shell(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
+def shell(command: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", f"'{sys.executable}' -m enkaku_codegen {command}"],
         cwd=directory,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=50,
@@ -114,10 +116,18 @@ def shell(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
-@pytest.mark.parametrize("command", ["--help", "check --help", "check p.json --out made"])
-def test_full_disk_for_output_is_named(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "unbuffered"),
+    [
+        ("--help", ""),
+        ("check --help", ""),
+        ("check p.json --out made", ""),
+        ("check p.json --out made", "1"),
+    ],
+)
+def test_full_disk_for_output_is_named(command: str, unbuffered: str, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(PROTOCOL)
-    ran = shell(f"{command} > /dev/full", tmp_path)
+    ran = shell(f"{command} > /dev/full", tmp_path, PYTHONUNBUFFERED=unbuffered)
     assert ran.returncode == 1
     assert ran.stderr.endswith("enkaku: the output can't be written: No space left on device\n")
     assert "Traceback" not in ran.stderr
@@ -161,6 +171,4 @@ def test_version_without_installation_says_so(
 
 
 def _missing(name: str) -> object:
-    from importlib.metadata import PackageNotFoundError
-
     raise PackageNotFoundError(name)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from commands import enkaku
-from enkaku_codegen import project as projects
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.project import find_project, read_project
 
@@ -166,7 +165,7 @@ def test_package_inside_another_is_left_alone(project: Path) -> None:
     assert enkaku("generate", cwd=project).returncode == 0
     (project / "one.json").write_text('{"pong": {"type": "event"}}')
     ran = enkaku("generate", cwd=project)
-    assert ran.stdout == "src/one: 3 written\nsrc/one/two: up to date\n"
+    assert ran.stdout == "src/one: 4 written\nsrc/one/two: up to date\n"
 
 
 def test_project_reached_through_link_to_its_directory(project: Path, tmp_path: Path) -> None:
@@ -214,16 +213,15 @@ def test_project_of_another_user_is_used_only_in_its_directory(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "below").mkdir()
-    (project / "pyproject.toml").chmod(0o600)
-    real = projects._stat
+    real = Path.stat
 
-    def stat(path: Path) -> os.stat_result | None:
-        found = real(path)
-        if found is None or path.name != "pyproject.toml":
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = real(path, follow_symlinks=follow_symlinks)
+        if path.name != "pyproject.toml":
             return found
         return os.stat_result([*found[:4], 12345, *found[5:]])
 
-    monkeypatch.setattr(projects, "_stat", stat)
+    monkeypatch.setattr(Path, "stat", stat)
     assert find_project(project / "below") is None
     assert find_project(project) is not None
 

@@ -5,6 +5,7 @@ the command is run.
 """
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -39,6 +40,7 @@ COMMANDS: Final = (
 
 _INTERRUPTED: Final = 130
 _BROKEN_PIPE: Final = 141
+_OF_STREAMS: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _EXAMPLES: Final = """examples:
   enkaku generate protocol.yaml --out src/app/protocol
   enkaku check"""
@@ -55,6 +57,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         SIGINT, and 141 if the reader of the standard output has closed it.
     """
     _prepare_streams()
+    code: int = ExitCode.FOUND
     try:
         code = _run([*(sys.argv[1:] if arguments is None else arguments)])
     except KeyboardInterrupt:
@@ -62,9 +65,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except OSError as error:
         failure = _flush()
-        if failure is None and not isinstance(error, BrokenPipeError):
-            raise  # not of the standard streams
-        failure = failure or error
+        if failure is None:
+            # With PYTHONUNBUFFERED, nothing is left to flush.
+            if error.errno not in _OF_STREAMS or error.filename is not None:
+                raise
+            failure = error
     else:
         failure = _flush()
     if failure is None:
@@ -82,7 +87,9 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             # The caller has closed it. The next file that is opened gets its descriptor: it must be none that matters.
-            setattr(sys, name, open(os.devnull, mode))  # open for as long as the process
+            # It stays open for as long as the process. Path would have to be imported.
+            null = open(os.devnull, mode)  # noqa: SIM115, PTH123 # see above
+            setattr(sys, name, null)
         elif isinstance(stream, io.TextIOWrapper) and mode == "w":
             # Without this, a name that a terminal or a pipe can't encode would end the command with a traceback.
             stream.reconfigure(errors="backslashreplace")
@@ -94,10 +101,8 @@ def _flush() -> OSError | None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (
-            OSError,
-            KeyboardInterrupt,
-        ) as error:  # KeyboardInterrupt: a full pipe that nothing reads
+        except (OSError, KeyboardInterrupt) as error:
+            # KeyboardInterrupt comes while the stream waits for a reader.
             if isinstance(error, OSError):
                 failure = failure or error
             # The interpreter flushes once more at its end: this makes that succeed.
@@ -164,9 +169,7 @@ def _parse_and_run(entry: Entry, arguments: Sequence[str]) -> int:
         if getattr(options, "format", "text") == "text":
             print("\n".join(map(visible, str(error).split("\n"))), file=sys.stderr)
         else:
-            from .report import (
-                print_error,
-            )  # commands without --format do not need it
+            from .report import print_error  # noqa: PLC0415 # most commands do not need it
 
             print_error(error, options.format)
         return ExitCode.FOUND
