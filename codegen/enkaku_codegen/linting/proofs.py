@@ -169,9 +169,11 @@ class Proofs:
         if kind == "number":
             typed = [type_names(each["type"]) for each in schemas if "type" in each]
             integer = any("number" not in names for names in typed)
-            least = max(lowest(each, integer=integer) for each in schemas)
-            most = min(highest(each, integer=integer) for each in schemas)
-            return "" if least < most else "its bounds leave no number"
+            least = max((lowest(each, integer=integer) for each in schemas), default=None)
+            most = min((highest(each, integer=integer) for each in schemas), default=None)
+            if least is None or most is None or least < most:
+                return ""
+            return "its bounds leave no number"
         if kind not in _SIZES:
             return ""
         low, high, what = _SIZES[kind]
