@@ -72,6 +72,7 @@ if _typing.TYPE_CHECKING:
     from enkaku.identity.replays import ReplayGuard, ReplayStore
     from enkaku.server.access import allow
     from enkaku.server.broadcast import Broadcast
+    from enkaku.server.health import Health
     from enkaku.server.server import Server
     from enkaku.testing.memory import connect_memory
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
@@ -116,6 +117,7 @@ else:
             "serve": ("serve_http", "serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
             "server.access": ("allow",),
             "server.broadcast": ("Broadcast",),
+            "server.health": ("Health",),
             "server.server": ("Server",),
             "sync": ("sync",),
             "testing.memory": ("connect_memory",),
@@ -162,6 +164,7 @@ __all__ = [
     "Gap",
     "Handler",
     "HandlerError",
+    "Health",
     "Hook",
     "HttpRequest",
     "Identity",

@@ -17,16 +17,18 @@ from enkaku_codegen.errors import CodegenError
 
 from .command import Command, Entry, ExitCode
 
-__all__ = ["COMMANDS", "run"]
+__all__ = ["COMMANDS", "load_command", "run"]
 
 COMMANDS: Final = (
     Entry("generate", "Packages", "write the packages of protocols", "codegen"),
     Entry("check", "Packages", "report whether packages are up to date", "codegen"),
     Entry("javascript", "Packages", "copy the runtime of clients in a browser", "codegen"),
+    Entry("health", "Servers", "ask a server whether it serves", "codegen"),
     Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
     ),
     Entry("token", "Keys and tokens", "make, show and verify tokens of delegation", "identity"),
+    Entry("completion", "Shell", "print a script that completes command lines", "codegen"),
 )
 """Every command, in the order of the help; those of a group stand together."""
 
@@ -81,7 +83,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(entry: Entry, arguments: Sequence[str]) -> int:
+def load_command(entry: Entry) -> tuple[Command, argparse.ArgumentParser]:
+    """Import a command, and return it with its parser."""
     module = importlib.import_module(f".{entry.name}", __package__)
     command: Command = module.COMMAND
     parser = argparse.ArgumentParser(
@@ -91,6 +94,11 @@ def _run(entry: Entry, arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
+    return command, parser
+
+
+def _run(entry: Entry, arguments: Sequence[str]) -> int:
+    command, parser = load_command(entry)
     try:
         return command.run(parser.parse_args(arguments))
     except argparse.ArgumentError as error:

@@ -46,6 +46,7 @@ from enkaku.wire.metadata import NO_METADATA
 from .access import method_rules, require_ids, unused_patterns
 from .call import ServerCall
 from .handler import Route
+from .health import HEALTH
 from .login import Login
 from .post import Post
 from .replies import CallRefused
@@ -285,6 +286,11 @@ class Gate:
             # A rule at some method denies what has none; so does an identity of the server.
             named = at_method is not None or not (self._at_method or self.key)
         return named, True if at_method is None else at_method.allows(procedure, ids)
+
+    def shows_health(self, identities: Sequence[Identity]) -> bool:
+        """Return whether somebody sees more of the health than whether the server serves, by a rule that needs no waiting."""
+        allowed, _ = self._allows(HEALTH, identities)
+        return allowed is True and not (self._by_name.empty and not identities)
 
     async def finish(self, admission: "Admission", call: ServerCall) -> None:
         """Admit a call by what may need waiting.

@@ -50,6 +50,7 @@ from .call import ServerCall, StreamCall, current_call
 from .capacity import CALL_SIZE, metadata_size
 from .gate import Admission, Gate, reason_of
 from .handler import Route
+from .health import HEALTH
 from .login import Login
 from .post import Post
 from .posts import Posts
@@ -64,6 +65,7 @@ _UNPROVEN_MAX: Final = 100  # messages whose signature is not valid; then the co
 _SIGNED_SIZE: Final = 2048  # bytes of the claims of a call that is signed, and of its identity
 _OPENINGS: Final = frozenset({"request", "stream", "channel"})
 _EXPIRED: Final = ErrorReply(ErrorCode.ACCESS_DENIED.value, EXPIRED)
+_FREE: Final = frozenset({ALIVE, HEALTH})
 _UNKNOWN: Final = Request[None, None]("(unknown)")  # not the name that a client has made up
 
 
@@ -280,7 +282,7 @@ class GuardedSession(Session):
         try:
             super()._handle_one(raw)
         except Rejected as error:  # of _decode_unusual()
-            if type(raw) is bytes:
+            if type(raw) is bytes and not self._answer_probe(raw):
                 self._refuse_unproven(raw, error)
         finally:
             self._signed = self._admission = None
@@ -316,7 +318,7 @@ class GuardedSession(Session):
             self._count_unproven()
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
-        if message.prc == ALIVE:  # needs no right
+        if message.prc in _FREE:  # needs no right
             self._admission = None
         else:
             try:
@@ -507,6 +509,9 @@ class GuardedSession(Session):
 
     def _fail(self, call: ServerCall, reply: ErrorReply) -> None:
         _say(call, partial(super()._fail, call, reply))
+
+    def _sees_details(self) -> bool:
+        return self._gate.shows_health(self.info.identities)
 
     def _waits(self) -> bool:
         return self._admission is not None and not self._admission.granted
