@@ -72,7 +72,13 @@ nginx:  ## install nginx, which one test of test-all needs
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light; } >/dev/null 2>&1 || \
 	  echo "nginx cannot be installed: one test of test-all fails without it." >&2
 
-test-all: $(READY) $(INSTALLED) $(WEB) nginx  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
+.PHONY: shells
+shells:  ## install zsh and fish, which two tests of test-all need
+	@{ command -v zsh && command -v fish; } >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends zsh fish; } >/dev/null 2>&1 || \
+	  echo "zsh and fish cannot be installed: two tests of test-all fail without them." >&2
+
+test-all: $(READY) $(INSTALLED) $(WEB) nginx shells  ## run all tests, random programs, mutations and fuzzing among them; takes ten minutes
 	$(PYTEST) -m "not hostile and not browser"
 
 # CHROMIUM names another browser: make test-browser CHROMIUM=/opt/chromium/chrome

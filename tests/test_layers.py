@@ -27,7 +27,7 @@ DRAWN = {
         options
         calls
         procedures limits generated
-        values flow transports event_loop identity
+        values flow transports event_loop identity service_manager
         wire
         _json _checks _version _log_limit web
         errors _lazy
@@ -88,6 +88,7 @@ def test_only_sockets_folder_uses_network() -> None:
             in {
                 *public,
                 "faulty_proxy.py",
+                "service_manager.py",
             }
         ), f"{path} imports {used}"
 

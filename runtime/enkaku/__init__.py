@@ -73,6 +73,7 @@ if _typing.TYPE_CHECKING:
     from enkaku.identity.replays import ReplayGuard, ReplayStore
     from enkaku.server.access import allow
     from enkaku.server.broadcast import Broadcast
+    from enkaku.server.health import Health
     from enkaku.server.server import Server
     from enkaku.testing.memory import connect_memory
     from enkaku.transports.sockets.systemd import PassedSocket, systemd_sockets
@@ -118,6 +119,7 @@ else:
             "serve": ("serve_http", "serve_socket", "serve_stdio", "serve_tcp", "serve_unix"),
             "server.access": ("allow",),
             "server.broadcast": ("Broadcast",),
+            "server.health": ("Health",),
             "server.server": ("Server",),
             "sync": ("sync",),
             "testing.memory": ("connect_memory",),
@@ -165,6 +167,7 @@ __all__ = [
     "Gap",
     "Handler",
     "HandlerError",
+    "Health",
     "Hook",
     "HttpRequest",
     "Identity",

@@ -125,6 +125,8 @@ class AsgiApp:
             self._prepared = loop.create_task(prepare_large(self._handler))
         if self._prepared is not None and not self._prepared.done():
             await asyncio.shield(self._prepared)
+        if self._server.health.state == "starting":
+            self._server.health.started()
         return self._server
 
     async def _live(self, receive: AsgiReceive, send: AsgiSend) -> None:

@@ -71,6 +71,7 @@ class ClientHandler:
             observers=[self._observers] if observers else (),
             interceptors=options.get("interceptors", ()),
         )
+        self._server.health.started()
 
     def connected(self, transport: Transport, info: ConnectionInfo) -> None:
         """Serve the calls of a new connection; none any more once this has stopped."""

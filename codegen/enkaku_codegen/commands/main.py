@@ -19,7 +19,7 @@ from enkaku_codegen.errors import CodegenError, visible
 
 from .command import Command, Entry, ExitCode
 
-__all__ = ["COMMANDS", "run"]
+__all__ = ["COMMANDS", "load_command", "run"]
 
 COMMANDS: Final = (
     Entry("generate", "Packages", "write the packages of protocols", "codegen"),
@@ -29,12 +29,14 @@ COMMANDS: Final = (
     Entry("schema", "Protocol files", "print the JSON Schema of protocol files", "codegen"),
     Entry("lint", "Protocol files", "report likely mistakes, and what values may cost", "codegen"),
     Entry(
-        "breaking", "Protocols", "report changes that break the peers of an old version", "codegen"
+        "breaking", "Protocol files", "report changes that break the peers of an old version", "codegen"
     ),
+    Entry("health", "Servers", "ask a server whether it serves", "codegen"),
     Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
     ),
     Entry("token", "Keys and tokens", "make, show and verify tokens of delegation", "identity"),
+    Entry("completion", "Shell", "print a script that completes command lines", "codegen"),
 )
 """Every command, in the order of the help; those of a group stand together."""
 
@@ -150,7 +152,8 @@ def _run_command(entry: Entry, arguments: Sequence[str]) -> int:
         return ExitCode.FOUND
 
 
-def _parse_and_run(entry: Entry, arguments: Sequence[str]) -> int:
+def load_command(entry: Entry) -> tuple[Command, argparse.ArgumentParser]:
+    """Import a command, and return it with its parser."""
     module = importlib.import_module(f".{entry.name}", __package__)
     command: Command = module.COMMAND
     parser = argparse.ArgumentParser(
@@ -160,6 +163,11 @@ def _parse_and_run(entry: Entry, arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
+    return command, parser
+
+
+def _parse_and_run(entry: Entry, arguments: Sequence[str]) -> int:
+    command, parser = load_command(entry)
     options = parser.parse_args(arguments)
     try:
         return command.run(options)

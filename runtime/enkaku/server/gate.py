@@ -47,6 +47,7 @@ from enkaku.wire.metadata import NO_METADATA
 from .access import method_rules, require_ids, unused_patterns
 from .call import ServerCall
 from .handler import Route
+from .health import HEALTH
 from .login import Login
 from .post import Post
 from .replies import CallRefused
@@ -320,6 +321,11 @@ class Gate:
                 return True
         allowed = self._allows(procedure, admission.identities)
         return False not in allowed and (None not in allowed or not self._describes_open)
+
+    def shows_health(self, identities: Sequence[Identity]) -> bool:
+        """Return whether somebody sees more of the health than whether the server serves, by a rule that needs no waiting."""
+        allowed, _ = self._allows(HEALTH, identities)
+        return allowed is True and not (self._by_name.empty and not identities)
 
     async def finish(self, admission: "Admission", call: ServerCall) -> None:
         """Admit a call by what may need waiting.

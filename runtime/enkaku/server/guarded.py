@@ -51,6 +51,7 @@ from .call import ServerCall, StreamCall, current_call
 from .capacity import CALL_SIZE, metadata_size
 from .gate import ADMISSION, Admission, Gate, reason_of
 from .handler import Route
+from .health import HEALTH
 from .login import Login
 from .post import Post
 from .posts import Posts
@@ -65,6 +66,7 @@ _UNPROVEN_MAX: Final = 100  # messages whose signature is not valid; then the co
 _SIGNED_SIZE: Final = 2048  # bytes of the claims of a call that is signed, and of its identity
 _OPENINGS: Final = frozenset({"request", "stream", "channel"})
 _EXPIRED: Final = ErrorReply(ErrorCode.ACCESS_DENIED.value, EXPIRED)
+_FREE: Final = frozenset({ALIVE, HEALTH})
 _UNKNOWN: Final = Request[None, None]("(unknown)")  # not the name that a client has made up
 
 
@@ -281,7 +283,7 @@ class GuardedSession(Session):
         try:
             super()._handle_one(raw)
         except Rejected as error:  # of _decode_unusual()
-            if type(raw) is bytes:
+            if type(raw) is bytes and not self._answer_probe(raw):
                 self._refuse_unproven(raw, error)
         finally:
             self._signed = self._admission = None
@@ -317,7 +319,7 @@ class GuardedSession(Session):
             self._count_unproven()
 
     def _open(self, message: CallMessage, header: Header, size: int) -> None:
-        if message.prc == ALIVE:  # needs no right
+        if message.prc in _FREE:  # needs no right
             self._admission = None
         else:
             try:
@@ -510,6 +512,9 @@ class GuardedSession(Session):
 
     def _fail(self, call: ServerCall, reply: ErrorReply) -> None:
         _say(call, partial(super()._fail, call, reply))
+
+    def _sees_details(self) -> bool:
+        return self._gate.shows_health(self.info.identities)
 
     def _waits(self) -> bool:
         return self._admission is not None and not self._admission.granted

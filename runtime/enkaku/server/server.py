@@ -7,7 +7,7 @@ import asyncio
 import heapq
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from operator import itemgetter
 from typing import Final, Protocol, Unpack
@@ -22,6 +22,7 @@ from enkaku.errors import UsageError
 from enkaku.flow.fairness import Fairness
 from enkaku.limits import Limits
 from enkaku.options import ServerOptions, check_server, lifespans_of
+from enkaku.service_manager import Notifications, service_manager
 from enkaku.transports.base import Transport
 from enkaku.wire.messages import DESCRIBE
 
@@ -31,6 +32,7 @@ from .gate import GateStep, make_gate
 from .guarded import GuardedSession
 from .handler import Handler, routes_of
 from .handler_pool import HandlerPool
+from .health import Health
 from .posts import Posts
 from .session import Session
 from .shared import Policy
@@ -119,6 +121,7 @@ class Server:
         waiting = () if gate is None or not gate.waits else (GateStep,)
         self._make_session = Session if gate is None else partial(GuardedSession, gate=gate)
         self._gate = gate
+        self._health = Health(lambda: self.stopping)
         self._policy = Policy(
             routes=routes,
             limits=limits,
@@ -133,6 +136,7 @@ class Server:
             interceptors=(*waiting, *options.get("interceptors", ())),
             lifespans=lifespans_of(options),
             call_client=call_client,
+            health=self._health,
         )
         self._sessions: dict[Session, None] = {}
         self._brief = 0  # how many of them last for one message
@@ -147,6 +151,7 @@ class Server:
         self._aborted = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
         self._call_ended: asyncio.Event | None = None  # the next one, once the server drains
+        self._notifications: Notifications | None = None  # while a service manager waits for them
         # Each is one object for all sessions.
         self._on_call_end: Final = self._report_progress
         self._on_session_end: Final = self._disconnected
@@ -188,6 +193,11 @@ class Server:
         return self._stop_wanted.is_set() or self._call_ended is not None
 
     @property
+    def health(self) -> Health:
+        """Whether the server serves: what it answers to ``enkaku:health``, and what the program can set."""
+        return self._health
+
+    @property
     def aborted(self) -> bool:
         """Whether ``abort()``, or a second signal, has dropped every connection."""
         return self._aborted.is_set()
@@ -210,6 +220,10 @@ class Server:
 
         Signals reach the main thread only; elsewhere, call ``stop()``.
 
+        If systemd has started the process and waits for it (``Type=notify``, ``WatchdogSec=``), it is notified of the start and
+        the stop, and that the event loop is not blocked. This removes ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``
+        from the environment.
+
         Args:
             grace: How long running handlers may go on after the signal, in seconds.
 
@@ -218,7 +232,7 @@ class Server:
         """
         require_seconds("grace", grace)
         require_loop(self._loop, "the server")
-        with on_stop_signal(self._on_signal):
+        with on_stop_signal(self._on_signal), self._notifying():
             await self._stop_wanted.wait()
             await self.stop(grace=grace)
 
@@ -236,6 +250,7 @@ class Server:
         self._require_outside("drain")
         if self._call_ended is None:
             self._call_ended = asyncio.Event()
+            self._health.changed()
         self._close_listener()
         for session in self._sessions:
             session.drain()
@@ -258,7 +273,7 @@ class Server:
         """
         require_seconds("grace", grace)
         self._require_outside("stop")
-        self._stop_wanted.set()
+        self._begin_stop()
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop(grace))
         try:
@@ -274,7 +289,7 @@ class Server:
 
     def abort(self) -> None:
         """Cancel every handler and drop every connection, without waiting."""
-        self._stop_wanted.set()
+        self._begin_stop()
         self._aborted.set()
         for session in tuple(self._sessions):
             session.abort()
@@ -402,11 +417,11 @@ class Server:
 
     def input_ended(self) -> None:
         """Stop, since the only client sends nothing more; it may still read replies."""
-        self._stop_wanted.set()
+        self._begin_stop()
 
     def not_connected(self) -> None:
         """Stop, since the only connection failed before it was open."""
-        self._stop_wanted.set()
+        self._begin_stop()
 
     @asynccontextmanager
     async def running(
@@ -425,6 +440,7 @@ class Server:
                 connections of its client.
         """
         self._listener, self._addresses = listener, addresses
+        self._health.started()
         if self._gate is not None:
             self._gate.report()
         self._until_answered = until_answered
@@ -442,7 +458,7 @@ class Server:
         del self._sessions[session]
         self._policy.observers.connection_lost(session.info, session.reason)
         if self._alone:
-            self._stop_wanted.set()
+            self._begin_stop()
         self._report_progress()
 
     def _report_progress(self) -> None:
@@ -500,10 +516,39 @@ class Server:
             await asyncio.wait(ended, timeout=self._limits.cleanup)
             await asyncio.gather(*(session.abandon() for session in sessions))
 
+    def _begin_stop(self) -> None:
+        self._stop_wanted.set()
+        self._health.changed()
+        if self._notifications is not None:
+            self._notifications.stop()
+
+    @contextmanager
+    def _notifying(self) -> Generator[None, None, None]:
+        """Notify the service manager, unless this server has one client, which may have started it."""
+        manager = None if self._alone else service_manager()
+        if manager is None or self._notifications is not None:
+            yield
+            return
+        notifications = self._notifications = Notifications(manager, self._describe)
+        self._health.watch(notifications.update)
+        if self._stop_wanted.is_set():
+            notifications.stop()
+        try:
+            yield
+        finally:
+            self._health.watch(None)
+            self._notifications = None
+            notifications.close()
+
+    def _describe(self) -> tuple[bool, str]:
+        health = self._health
+        reason = f": {health.reason}" if health.state == "not serving" and health.reason else ""
+        return health.is_serving(), f"{health.state}{reason}"
+
     def _on_signal(self) -> None:
         if self._stop_wanted.is_set():
             self.abort()
-        self._stop_wanted.set()
+        self._begin_stop()
 
 
 def _host_of(transport: Transport) -> str:

@@ -13,8 +13,9 @@ from enum import IntEnum, auto
 from typing import Any, ClassVar, Final
 
 from msgspec import UNSET
+from typing_extensions import TypeIs
 
-from enkaku._json import DEPTH_MAX
+from enkaku._json import DEPTH_MAX, dump_json
 from enkaku.calls.deadlines import due_after, left
 from enkaku.calls.halves import Halves
 from enkaku.calls.info import Call, ConnectionInfo
@@ -53,6 +54,7 @@ from enkaku.wire.messages import (
     Send,
     decode_client_message,
     encode_credit,
+    encode_result,
     require_depth,
     supported,
 )
@@ -63,6 +65,7 @@ from . import admission
 from .call import Context, ServerCall, StreamCall
 from .capacity import CALL_SIZE, PER_BYTE, SMALL, Capacity, decoded_size, metadata_size
 from .handler import Route
+from .health import HEALTH, PROBE_MAX, part_of
 from .lifecycle import Lifecycle, Pause
 from .posts import POST_SIZE, PostCapacity, Posts
 from .replies import ErrorReplies, Rejection
@@ -71,6 +74,7 @@ from .shared import Policy
 
 __all__ = ["Session"]
 
+_HEALTH: Final = f'"{HEALTH}"'.encode()
 _OVERFLOW: Final = ErrorReply(ErrorCode.TOO_SLOW.value, "Too many items wait to be handled")
 
 # Bytes of a message that is handled by itself, if it cannot have too many values.
@@ -382,8 +386,11 @@ class Session:
             return
         whole = self._capacity.whole
         if whole.held > whole.most and batch:
-            whole.pause(self._capacity)
-            self._slices.defer(batch)
+            if len(batch) != 1 or not self._answer_probe(batch[0]):
+                whole.pause(self._capacity)
+                self._slices.defer(batch)
+            elif not self._transport.writable:
+                self._lifecycle.check_backlog()
             return
         if self._lifecycle.watches_idle:
             self._lifecycle.on_activity()
@@ -619,7 +626,10 @@ class Session:
         route = self._routes.get(message.prc)
         rejection = admission.check(self._runner, message, header, route)
         if rejection is not None:
-            self._refuse(message, rejection)
+            if self._asks_health(message):
+                self._answer_health(message, detailed=self._sees_details())
+            else:
+                self._refuse(message, rejection)
             return
         assert route is not None  # noqa: S101 # admission has seen to that
         try:
@@ -665,6 +675,40 @@ class Session:
 
     def _refuse(self, message: CallMessage, rejection: Rejection) -> None:
         self._replies.reject(message.rid, message.prc, rejection)
+
+    def _answer_probe(self, raw: bytes | Oversized) -> bool:
+        """Answer a request for the health from anybody, whatever else the session can do now; return whether it is one."""
+        if type(raw) is not bytes or len(raw) > PROBE_MAX or _HEALTH not in raw:
+            return False
+        try:
+            message = decode_client_message(raw)
+        except InvalidMessage:
+            return False
+        payload = message.payload
+        if not self._asks_health(payload) or message.header.alg != "none":
+            return False
+        self._answer_health(payload, detailed=False)
+        return True
+
+    def _asks_health(self, message: ClientMessage) -> TypeIs[OpenRequest]:
+        return (
+            type(message) is OpenRequest
+            and message.prc == HEALTH
+            and message.rid not in self._runner.by_rid
+        )
+
+    def _answer_health(self, message: OpenRequest, *, detailed: bool) -> None:
+        """Answer at once: it takes no handler, waits for nothing, and opens no call, so that no limit of calls applies."""
+        part = part_of(b"" if message.prm is UNSET else bytes(message.prm))
+        if part is None:
+            self._replies.invalid(message.rid, f"{HEALTH}: expected an object with a string 'part'")
+        else:
+            answer = self._policy.health.describe(part, detailed=detailed)
+            self._transport.write(encode_result(message.rid, dump_json(answer)))
+
+    def _sees_details(self) -> bool:
+        """Return whether the client sees more of the health than whether the server serves."""
+        return bool(self.info.identities)
 
     def _refuse_value(self, message: CallMessage, error: DecodeError) -> None:
         self._replies.value(message.rid, error)

@@ -12,6 +12,7 @@ from enkaku.limits import Limits
 from .capacity import ServerCapacity
 from .handler import Route
 from .handler_pool import HandlerPool
+from .health import Health
 
 __all__ = ["Policy"]
 
@@ -35,6 +36,7 @@ class Policy:
         interceptors: Each handler runs inside of them.
         lifespans: Each connection lives in them; the first is outermost.
         call_client: Returns the connection that makes the calls to the client of a session; None for no calls.
+        health: Whether the server serves.
     """
 
     routes: Mapping[str, Route]
@@ -50,3 +52,4 @@ class Policy:
     interceptors: Sequence[Interceptor]
     lifespans: Sequence[Lifespan]
     call_client: Callable[[ServerEnd], object] | None
+    health: Health
