@@ -23,6 +23,9 @@ COMMANDS: Final = (
     Entry("generate", "Packages", "write the packages of protocols", "codegen"),
     Entry("check", "Packages", "report whether packages are up to date", "codegen"),
     Entry("javascript", "Packages", "copy the runtime of clients in a browser", "codegen"),
+    Entry("call", "Servers", "call a procedure of a server", "tools"),
+    Entry("list", "Servers", "list the procedures of a server or a protocol", "tools"),
+    Entry("describe", "Servers", "describe them, with their schemas", "tools"),
     Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
     ),

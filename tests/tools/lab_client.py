@@ -1,0 +1,77 @@
+"""The commands that dial, as processes, and the server that they dial."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import trustme
+
+__all__ = ["COMMAND", "PATIENCE", "PROTOCOL", "Done", "call", "enkaku", "lab_server", "started"]
+
+PROTOCOL = Path(__file__).parent / "lab.json"
+PATIENCE = 30.0
+"""Seconds that a process may take before a test calls it hung."""
+# A shell lets what it starts in the background ignore SIGINT, and so would this process.
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from enkaku_codegen.__main__ import main; sys.exit(main())",
+]
+Done = subprocess.CompletedProcess[str]
+
+
+def enkaku(*arguments: object, cwd: Path, stdin: str = "") -> Done:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input=stdin,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def call(address: str, procedure: str, *arguments: object, stdin: str = "") -> Done:
+    """Run ``enkaku call`` with the protocol of the lab."""
+    return enkaku(
+        *("call", address, procedure, "--protocol", PROTOCOL, *arguments), cwd=Path("/"), stdin=stdin
+    )
+
+
+@contextmanager
+def started(*arguments: object, **streams: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command during a block; with pipes for the streams that are not given."""
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")} | streams
+    with subprocess.Popen([*COMMAND, *map(str, arguments)], cwd="/", **pipes) as process:  # type: ignore[call-overload] # of a test
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def lab_server(directory: Path, authority: trustme.CA) -> Iterator[Mapping[str, str]]:
+    """Serve the lab in a process of its own, and return its addresses by transport."""
+    authority.cert_pem.write_to_path(str(directory / "ca.pem"))
+    for name, host in (("server", "localhost"), ("client", "client.example")):
+        issued = authority.issue_cert(host, "127.0.0.1")
+        issued.private_key_and_cert_chain_pem.write_to_path(str(directory / f"{name}.pem"))
+    command = [sys.executable, Path(__file__).with_name("lab.py"), directory]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            addresses: dict[str, str] = json.loads((directory / "addresses.json").read_text())
+            yield {**addresses, "pid": str(process.pid)}
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
