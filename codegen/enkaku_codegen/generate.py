@@ -86,7 +86,7 @@ def generate_with_checks(
     files = render(
         plan,
         checks,
-        title=protocol.name,
+        protocol,
         source=source,
         templates=templates,
         line_length=line_length,

@@ -19,7 +19,9 @@ __all__ = [
     "Schema",
     "SourceMap",
     "Tokens",
+    "as_canonical_json",
     "as_json",
+    "as_readable_json",
     "as_text",
     "distinct",
     "exact_number",
@@ -161,6 +163,56 @@ def as_json(value: Json) -> str:
             return str(value.exact)
         case _:
             return json.dumps(value, ensure_ascii=False)
+
+
+def as_canonical_json(value: Json) -> str:
+    """Return a value as ASCII JSON without blanks and with sorted keys: the same for values that are equal in JSON."""
+    match value:
+        case dict():
+            properties = (
+                f"{json.dumps(key)}:{as_canonical_json(value[key])}" for key in sorted(value)
+            )
+            return f"{{{','.join(properties)}}}"
+        case list():
+            return f"[{','.join(map(as_canonical_json, value))}]"
+        case LongNumber():
+            return str(value.exact.normalize())
+        case float() if value.is_integer():
+            return str(int(exact_number(value)))
+        case _:
+            return json.dumps(value)
+
+
+def as_readable_json(value: Json, width: int = 100, indent: str = "") -> str:
+    """Return a value as indented JSON. What fits in a line is on one; UTF-8 can encode the text.
+
+    Args:
+        value: The value.
+        width: The greatest length of a line with more than one value, in characters.
+        indent: The indentation of the line around the value.
+    """
+    if isinstance(value, dict | list) and value:
+        line = _quoted_surrogates(as_json(value))
+        if len(indent) + len(line) < width:
+            return line
+        deeper = f"{indent}  "
+        if isinstance(value, dict):
+            parts = [
+                f"{deeper}{_quoted(key)}: {as_readable_json(each, width, deeper)}"
+                for key, each in value.items()
+            ]
+            return "{\n%s\n%s}" % (",\n".join(parts), indent)
+        parts = [f"{deeper}{as_readable_json(each, width, deeper)}" for each in value]
+        return "[\n%s\n%s]" % (",\n".join(parts), indent)
+    return _quoted_surrogates(as_json(value))
+
+
+def _quoted(text: str) -> str:
+    return _quoted_surrogates(json.dumps(text, ensure_ascii=False))
+
+
+def _quoted_surrogates(text: str) -> str:
+    return SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def pointer(path: Tokens) -> str:

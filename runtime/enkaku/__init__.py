@@ -65,6 +65,7 @@ from .procedures import Channel, DeclaredDataError, DeclaredError, Event, Proced
 
 if _typing.TYPE_CHECKING:
     from enkaku.calls.authenticators import Authenticator, Proof
+    from enkaku.calls.descriptions import Description
     from enkaku.calls.jwt import JwtAuthenticator
     from enkaku.client.reopening import Gap, Reopening, reopening
     from enkaku.identity.capabilities import delegate
@@ -99,6 +100,7 @@ else:
             "addresses": ("ConnectOptions", "connect"),
             "asgi_app": ("AsgiApp", "asgi"),
             "calls.authenticators": ("Authenticator", "Proof"),
+            "calls.descriptions": ("Description",),
             "calls.jwt": ("JwtAuthenticator",),
             "client.reopening": ("Gap", "Reopening", "reopening"),
             "connections": (
@@ -156,6 +158,7 @@ __all__ = [
     "DeclaredDataError",
     "DeclaredError",
     "DecodeError",
+    "Description",
     "EncodeError",
     "EnkakuError",
     "Event",

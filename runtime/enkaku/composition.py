@@ -92,8 +92,10 @@ def compose(*parts: Handler) -> Handler:
 @overload
 def prefixed(prefix: str, part: Handler) -> Handler: ...
 @overload
-def prefixed(prefix: str, part: _Connection) -> _Connection: ...
-def prefixed(prefix: str, part: Handler | _Connection) -> Handler | _Connection:
+def prefixed(prefix: str, part: _Connection, package: str | None = None) -> _Connection: ...
+def prefixed(
+    prefix: str, part: Handler | _Connection, package: str | None = None
+) -> Handler | _Connection:
     """Return a handler that serves its procedures under a prefix, or a connection that calls them under it.
 
     Generated clients take the prefix themselves: ``BillingClient(connection, prefix="billing/")``.
@@ -101,11 +103,16 @@ def prefixed(prefix: str, part: Handler | _Connection) -> Handler | _Connection:
     Args:
         prefix: Precedes the name of each procedure, such as ``"billing/"``; with ``""`` the part is returned as it is.
         part: A handler, or a connection, also a synchronous one.
+        package: The generated package whose client calls through the connection; given by generated clients. A connection with
+            the option ``compare`` compares its protocol with that of the server.
 
     Raises:
         UsageError: The prefix is no string, or the part is neither.
     """
     require_text("prefixed: the prefix", prefix)
+    expect: object = None if package is None else getattr(part, "expect", None)
+    if callable(expect):
+        expect(package, prefix)
     if not prefix:
         return part
     if isinstance(part, Handler):
@@ -142,6 +149,9 @@ class _PrefixedConnection:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._connection, name)
+
+    def expect(self, package: str, prefix: str = "") -> None:
+        self._connection.expect(package, self._prefix + prefix)
 
     def event(
         self, procedure: Event[_Data], data: _Data, **options: Unpack[CallOptions]

@@ -162,6 +162,7 @@ class ClientOptions(TypedDict, total=False):
     login: LoginSource | None
     reconnect: Reconnect | None
     handler: Callbacks | None
+    compare: bool
     identity: "KeyPair | None"
     audience: str | None
     subject: str | None
@@ -228,6 +229,8 @@ class ServerOptions(TypedDict, total=False):
             ``"if identified"``, where another proof may stand for it.
         replays: With ``identity``, how signed messages are kept from being used twice; by default, a ``ReplayGuard()``.
         rate_limits: How many calls each identity, and each connection, may make.
+        describe: Whether the server describes itself: which procedures the caller may call, and their schemas, for
+            ``Connection.describe``, commands, and clients with ``compare``. False by default.
     """
 
     limits: Limits | None
@@ -242,6 +245,7 @@ class ServerOptions(TypedDict, total=False):
     unsigned: Literal["refused", "if identified"]
     replays: "ReplayGuard | None"
     rate_limits: RateLimits | None
+    describe: bool
 
 
 _NAMES: Final[Mapping[str, Collection[str]]] = {
@@ -312,6 +316,7 @@ def check_connection(options: ClientOptions, own: Collection[str] = ()) -> None:
     lifespan = cast("Mapping[str, object]", options).get("lifespan")
     if lifespan is not None:
         require_block_maker("a lifespan", lifespan)
+    require_instances("compare", [options.get("compare", False)], bool)
     signer_of(options)
 
 
@@ -346,6 +351,7 @@ def check_server(options: ServerOptions, own: Collection[str] = ()) -> None:
     require_seconds("close_timeout", options.get("close_timeout", 0))
     for lifespan in lifespans_of(options):
         require_block_maker("a lifespan", lifespan)
+    require_instances("describe", [options.get("describe", False)], bool)
     _require_identity(options)
 
 

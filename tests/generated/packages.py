@@ -86,7 +86,7 @@ def unformatted(protocol: Protocol, *, source: str, sync: bool = False) -> dict[
     """Generate a package and leave out black, which takes more than half of the time."""
     plan = make_plan(protocol)
     checks = make_checks(plan, protocol)
-    return render(plan, checks, title=protocol.name, source=source, sync=sync)
+    return render(plan, checks, protocol, source=source, sync=sync)
 
 
 @contextmanager

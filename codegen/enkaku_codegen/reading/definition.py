@@ -16,7 +16,7 @@ from .dialects import Dialect
 from .dynamic_refs import DynamicSchemas
 from .library import Library
 from .lint import NAME_IN_PYTHON
-from .load import Document, load, sources
+from .load import Document, load, load_text, sources
 from .locations import Location, Resource
 from .metaschema import faults, is_document
 from .options import LATEST_NAMES, NameRules, StringTypes, encodings_of, formats_of, names_of
@@ -33,6 +33,7 @@ __all__ = [
     "Protocol",
     "Schema",
     "SlotName",
+    "read_document",
     "read_protocol",
 ]
 
@@ -71,7 +72,8 @@ class Procedure:
         slots: Only the slots that are declared, in the order data, param, send, receive, result.
         pointer: The location of the procedure, as a JSON pointer into the protocol file.
         dynamic_schemas: The original schema of each slot whose schema has a ``$dynamicRef``, whose target
-            would change if all references were by name.
+            would change if all references were by name. Its patterns are translated for the validator.
+        dynamic_originals: The same schemas as they were written, without the definitions that they share.
         idempotent: Whether a client may repeat the request if the connection is lost before the reply.
         python_name: What Python names are made of instead of the name, as the file has it; None if it has nothing.
     """
@@ -85,6 +87,9 @@ class Procedure:
     dynamic_schemas: Mapping[SlotName, Schema] = field(default_factory=dict[SlotName, Schema])
     idempotent: bool = False
     python_name: Json = None
+    dynamic_originals: Mapping[SlotName, Schema] = field(
+        default_factory=dict[SlotName, Schema], compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +137,7 @@ class Protocol:
         origins: The location of each definition.
         imported: The definitions whose types are imported.
         referred: The other definitions of other files, which have types where the protocol refers to them.
+        dynamic_originals: The definitions that slots with a ``$dynamicRef`` share, as they were written, by their keys in the file.
     """
 
     name: str
@@ -150,6 +156,7 @@ class Protocol:
     imported: Mapping[str, Imported] = field(default_factory=dict[str, Imported])
     referred: frozenset[str] = frozenset()
     callbacks: tuple[Procedure, ...] = ()
+    dynamic_originals: Mapping[str, Json] = field(default_factory=dict[str, Json], compare=False)
 
     @property
     def both_ways(self) -> tuple[Procedure, ...]:
@@ -197,6 +204,19 @@ def read_protocol(path: Path, name: str | None = None, imports: Sequence[Import]
     return protocol
 
 
+def read_document(text: str, name: str) -> Protocol:
+    """Read and check a protocol that is not in a file, such as what a server describes of itself. It can name no files.
+
+    Args:
+        text: The protocol as JSON.
+        name: What the document is called in errors, such as an address.
+
+    Raises:
+        ProtocolError: The document has errors, or refers to another one.
+    """
+    return _Imports(()).read(load_text(text, name), alone=True)[0]
+
+
 class _Imports:
     """The protocols whose packages are imported. Each is read when a reference leads to its file.
 
@@ -220,10 +240,12 @@ class _Imports:
         self._protocols: dict[str, ImportedProtocol] = {}
         self._reading: list[Document] = []
 
-    def read(self, document: Document, name: str | None = None) -> tuple[Protocol, Library]:
-        """Read a protocol, and return its files as well."""
+    def read(
+        self, document: Document, name: str | None = None, *, alone: bool = False
+    ) -> tuple[Protocol, Library]:
+        """Read a protocol, and return its files as well; with ``alone``, it must not refer to others."""
         self._reading.append(document)
-        reader = _Reader(document, self)
+        reader = _Reader(document, self, alone=alone)
         for where, message in faults(document.value):
             reader.library.add_issue(Location(document, where), message)
         protocol = reader.read(name)
@@ -267,12 +289,13 @@ class _Imports:
 class _Reader:
     """Builds the definition of a protocol from its file."""
 
-    def __init__(self, document: Document, imports: _Imports) -> None:
+    def __init__(self, document: Document, imports: _Imports, *, alone: bool = False) -> None:
         head = document.value
         options = head if isinstance(head, dict) and is_document(head) else {}
         self.library = Library(
             lenient=options.get("foreign") == "lenient",
             formats=bool(formats_of(options.get("formats"))),
+            alone=alone,
         )
         self._document = document
         self._file = self.library.add_file(document)
@@ -326,6 +349,7 @@ class _Reader:
                 if origin.document is not self._document
                 and self._imports.of(origin.document) is None
             ),
+            dynamic_originals=dynamic.originals,
         )
 
     def _package_of(self, document: Document) -> Package | None:
@@ -423,6 +447,11 @@ class _Reader:
             },
             idempotent=value.get("idempotent") is True,
             python_name=value.get(NAME_IN_PYTHON),
+            dynamic_originals={
+                slot: cast("Schema", slot_location.value)
+                for slot, slot_location in slots.items()
+                if dynamic.is_needed(slot_location)
+            },
         )
 
 

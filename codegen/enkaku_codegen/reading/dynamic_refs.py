@@ -32,11 +32,15 @@ class DynamicSchemas:
         library: Has the schemas, and takes the issues.
         references: Has followed them.
         definitions: The shared schemas of the protocol file.
+
+    Attributes:
+        originals: The shared definitions that the schemas of slots have needed, as they were written, by their keys.
     """
 
     def __init__(
         self, library: Library, references: References, definitions: list[Location]
     ) -> None:
+        self.originals: dict[str, Json] = {}
         self._library = library
         self._count = 0
         self._dynamic = references.dynamic()
@@ -72,6 +76,7 @@ class DynamicSchemas:
             whole["$defs"] = {each.path[-1]: self._for_validator(each) for each in shared}
         if len(self._library.issues) == known:
             self._compile(slot, whole)
+            self.originals |= {each.path[-1]: each.value for each in shared}
         return whole
 
     def _for_validator(self, location: Location) -> Json:

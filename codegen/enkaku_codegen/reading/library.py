@@ -58,6 +58,7 @@ class Library:
     Args:
         lenient: Whether schemas in files that are no protocols may have keywords of other tools.
         formats: Whether the protocol selects Python types for formats, so that their names matter.
+        alone: Whether no other file may be read.
 
     Attributes:
         issues: The errors in them; each call may add some.
@@ -66,7 +67,10 @@ class Library:
         documents: The files, by every path that leads to one.
     """
 
-    def __init__(self, *, lenient: bool = False, formats: bool = False) -> None:
+    def __init__(
+        self, *, lenient: bool = False, formats: bool = False, alone: bool = False
+    ) -> None:
+        self._alone = alone
         self._lenient = lenient
         self._formats = formats
         self._foreign: set[Document] = set()
@@ -267,6 +271,8 @@ class Library:
             raise _DeadEnd(
                 "expected a reference within the file or a relative path: nothing is fetched from elsewhere"
             )
+        if self._alone:
+            raise _DeadEnd("expected a reference within the document: no file is read for it")
         here = home.root.document.path.parent
         path = here / unquote(parts.path, errors="strict")
         key = os.path.realpath(path)

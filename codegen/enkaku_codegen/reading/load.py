@@ -14,7 +14,7 @@ from enkaku_codegen.json_values import Json, SourceMap, Tokens, pointer, tokens
 from .json_source import read_json
 from .yaml_source import read_yaml
 
-__all__ = ["MAX_BYTES", "Document", "load", "sources"]
+__all__ = ["MAX_BYTES", "Document", "load", "load_text", "sources"]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Maximum size of a file in bytes."""
@@ -94,6 +94,24 @@ def load(path: Path) -> Document:
         raise _unreadable(path, "the file is empty")
     value, source_map = reader(str(path), text)
     return Document(path, os.path.realpath(path), value, source_map, digest(content))
+
+
+def load_text(text: str, name: str) -> Document:
+    """Read a JSON document that is not in a file.
+
+    Args:
+        text: The document.
+        name: What it is called in errors, such as an address.
+
+    Raises:
+        ProtocolError: It is not JSON, or too large.
+    """
+    content = text.encode("utf-8", "surrogatepass")
+    if len(content) > MAX_BYTES:
+        raise ProtocolError([Issue(name, None, "", f"larger than {MAX_BYTES} bytes")])
+    value, source_map = read_json(name, text)
+    # No file has this path, so that no reference leads to the document by it.
+    return Document(Path(name), os.path.abspath("/\n"), value, source_map, digest(content))  # noqa: PTH100
 
 
 def _content(path: Path) -> bytes:

@@ -14,7 +14,7 @@ import jinja2
 
 from enkaku_codegen.errors import TemplateError
 
-from .escaping import comment, docstring, jsdoc, pyrepr, tskey, tsrepr
+from .escaping import comment, docstring, jsdoc, pyrepr, pytext, tskey, tsrepr
 
 __all__ = ["environment", "rendered"]
 
@@ -55,6 +55,7 @@ def environment(
         "docstring": partial(docstring, line_length=line_length),
         "jsdoc": partial(jsdoc, line_length=line_length),
         "pyrepr": pyrepr,
+        "pytext": pytext,
         "tskey": tskey,
         "tsrepr": tsrepr,
     }

@@ -1,6 +1,6 @@
 """Escaping of protocol text: the filters by which it may enter generated code.
 
-In Python, ``pyrepr`` writes a literal and ``docstring`` a docstring; in TypeScript, ``tsrepr`` writes a literal,
+In Python, ``pyrepr`` writes a literal, ``pytext`` one of several lines, and ``docstring`` a docstring; in TypeScript, ``tsrepr`` writes a literal,
 ``tskey`` the name of a property and ``jsdoc`` a comment that documents. ``comment`` writes the text of a comment in
 either. A template that prints a ``Text`` without a filter raises an error.
 """
@@ -15,7 +15,7 @@ from typing import Final
 from enkaku_codegen.errors import TemplateError
 from enkaku_codegen.fingerprint import LINE_LENGTH
 
-__all__ = ["Tag", "Text", "comment", "docstring", "jsdoc", "pyrepr", "tskey", "tsrepr"]
+__all__ = ["Tag", "Text", "comment", "docstring", "jsdoc", "pyrepr", "pytext", "tskey", "tsrepr"]
 
 # The indentation of a method, the quotes, and some characters that the text may grow by.
 _AROUND: Final = 14
@@ -57,6 +57,18 @@ def pyrepr(text: Text | str) -> str:
     literal = repr(text.value if isinstance(text, Text) else text)
     # With black's quotes where possible: black is faster if it has nothing to change.
     return literal if '"' in literal or "\\" in literal else f'"{literal[1:-1]}"'
+
+
+def pytext(text: Text) -> str:
+    """Return lines of text as a Python literal that has the same lines, in printable characters."""
+    lines = ("".join(map(_in_lines, line)) for line in text.value.split("\n"))
+    # Three quotes in a row would end the literal, and so would one at its end.
+    body = re.sub(r'"(?="")|"\Z', r"\"", "\n".join(lines))
+    return f'"""\\\n{body}"""'
+
+
+def _in_lines(character: str) -> str:
+    return r"\\" if character == "\\" else _visible(character)
 
 
 def comment(text: Text) -> str:

@@ -9,12 +9,13 @@ from typing import Final
 from enkaku_codegen.fingerprint import LINE_LENGTH, MARKER
 from enkaku_codegen.planning.plan import Plan
 from enkaku_codegen.proving.checks import Checks
+from enkaku_codegen.reading.definition import Protocol
 
 from .environment import environment, rendered
 from .escaping import Text
 from .imports import exports, imports
 from .models import make_types
-from .template_context import error_view, procedure_view, schema_views
+from .template_context import description_view, error_view, procedure_view, schema_views
 
 __all__ = ["render"]
 
@@ -26,6 +27,7 @@ _FILES: Final = (
     "__init__.py",
     _CALLBACKS,
     "client.py",
+    "description.py",
     "models.py",
     "procedures.py",
     "py.typed",
@@ -39,8 +41,8 @@ _FILES_OF_TYPES: Final = ("__init__.py", "models.py", "py.typed")
 def render(
     plan: Plan,
     checks: Checks,
+    protocol: Protocol,
     *,
-    title: str,
     source: str,
     templates: Path | None = None,
     line_length: int = LINE_LENGTH,
@@ -51,7 +53,7 @@ def render(
     Args:
         plan: The plan of the package.
         checks: The slots that a validator checks in addition to their type.
-        title: The protocol's name.
+        protocol: The protocol itself.
         source: The protocol file's name, for the header.
         templates: The directory of the user's own templates, which take precedence.
         line_length: The greatest length of a line of a docstring, in characters.
@@ -65,7 +67,7 @@ def render(
     errors = {each.name: error_view(each, types, checks) for each in plan.errors}
     imported = {each.name: error_view(each, types, checks) for each in plan.imported_errors}
     shared: dict[str, object] = {
-        "title": Text(title),
+        "title": Text(protocol.name),
         "text": Text(plan.description),
         "source": Text(source),
         "marker": MARKER,
@@ -86,6 +88,7 @@ def render(
         "callbacks_client_text": Text("The server's side: calls the handler of a client."),
         "callbacks_handler_text": Text("The client's side: serves the calls of the server."),
         "schemas": schema_views(checks),
+        "description": description_view(protocol, line_length) if plan.procedures else None,
         "exports": exports(plan, sync=sync),
     }
     known = ("header.jinja", *(f"{name}.jinja" for name in _FILES))

@@ -4,18 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from enkaku_codegen.json_values import as_readable_json
 from enkaku_codegen.planning.plan import ErrorPlan, ProcedurePlan
 from enkaku_codegen.proving.checks import Check, Checks
-from enkaku_codegen.reading.definition import Kind, Procedure, SlotName
+from enkaku_codegen.reading.bundle import bundle
+from enkaku_codegen.reading.definition import Kind, Procedure, Protocol, SlotName
+from enkaku_codegen.reading.digests import digests
 
 from .escaping import Text
 from .models import Types
 
 __all__ = [
+    "DescriptionView",
     "ErrorView",
     "ProcedureView",
     "SchemaView",
     "SlotView",
+    "description_view",
     "error_view",
     "procedure_view",
     "schema_views",
@@ -101,6 +106,43 @@ class SchemaView:
     constant: str
     type: str
     literal: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigestView:
+    """The digest of a procedure."""
+
+    name: Text
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptionView:
+    """The whole protocol as one document, and its digests.
+
+    Attributes:
+        text: The document, as readable JSON.
+        digest: The digest of the protocol.
+        procedures: Those of its procedures.
+        callbacks: Those of the procedures that the server calls.
+    """
+
+    text: Text
+    digest: str
+    procedures: Sequence[DigestView]
+    callbacks: Sequence[DigestView]
+
+
+def description_view(protocol: Protocol, line_length: int) -> DescriptionView:
+    """Return the view of a protocol as a whole."""
+    document = bundle(protocol)
+    found = digests(document)
+    procedures, callbacks = (
+        [DigestView(Text(name), digest) for name, digest in each.items()]
+        for each in (found.procedures, found.callbacks)
+    )
+    text = Text(f"{as_readable_json(document, line_length)}\n")
+    return DescriptionView(text, found.protocol, procedures, callbacks)
 
 
 def schema_views(checks: Checks) -> Sequence[SchemaView]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
-from typing import Final, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 
 from enkaku._checks import enter_block, require_loop, require_seconds
 from enkaku.calls.deadlines import left, scope
@@ -51,6 +51,11 @@ from .session import (
     timed_out,
 )
 from .streams import ClientChannel, ClientStream, PreparedCall, encode_param
+
+if TYPE_CHECKING:
+    from enkaku.calls.descriptions import Description
+
+    from .compare import Comparisons
 
 __all__ = ["Connection", "ConnectionLifespan", "ConnectionOptions", "send_event"]
 
@@ -107,6 +112,8 @@ class Connection:
         options: See ``ConnectionOptions``.
     """
 
+    _comparisons: "Comparisons | None" = None
+
     def __init__(
         self,
         transport: Transport,
@@ -139,6 +146,10 @@ class Connection:
             timeout,
             metadata,
         )
+        if options.get("compare"):
+            from .compare import Comparisons  # noqa: PLC0415 # few clients compare
+
+            self._comparisons = Comparisons(self._loop)
         self._sessions.start(transport)
 
     def _begin(
@@ -337,6 +348,37 @@ class Connection:
             return HookedChannel(prepared, procedure.receive, procedure.result, procedure.send)
         return ClientChannel(prepared, procedure.receive, procedure.result, procedure.send)
 
+    async def describe(self, **options: Unpack[CallOptions]) -> "Description":
+        """Ask the server what it serves: the procedures that this client may call, with their schemas.
+
+        Raises:
+            CallError: The server does not describe itself, or rejects the call.
+            ConnectionLost: The connection ended first.
+            DeadlineExceeded: It took longer than its ``timeout``, or than the ``deadline()`` around it.
+            DecodeError: The reply is no description.
+            UsageError: There is no such option, or the connection belongs to another event loop.
+        """
+        from .describe import ask_for_description  # noqa: PLC0415 # few clients ask
+
+        return await ask_for_description(self, **options)
+
+    @property
+    def compares(self) -> bool:
+        """Whether the connection has the option ``compare``."""
+        return self._comparisons is not None
+
+    def expect(self, package: str, prefix: str = "") -> None:
+        """Compare the protocol of a generated package with that of the server, if the connection has the option ``compare``.
+
+        Called by generated clients. Nothing waits for the comparison, and it is made once.
+
+        Args:
+            package: The package.
+            prefix: Precedes the names of its procedures at the server.
+        """
+        if self._comparisons is not None:
+            self._comparisons.begin(self, package, prefix)
+
     async def close(self, *, within: float = 2.0) -> None:
         """End the connection: open calls end with ``ConnectionLost``, their handlers are cancelled.
 
@@ -348,6 +390,8 @@ class Connection:
         """
         require_seconds("within", within)
         require_loop(self._loop, "the connection")
+        if self._comparisons is not None:
+            await self._comparisons.close()
         await self._sessions.close(within=within)
 
     def _due(self, procedure: Procedure, options: CallOptions, now: float) -> float | None:
@@ -554,6 +598,8 @@ class ConnectionOptions(ClientOptions, total=False):
             at the loss end with ``ConnectionLost``; new ones wait for the next connection.
         handler: Serves calls of the server, a generated handler; None, the default, for none. ``limits``, ``observers`` and
             ``interceptors`` are also for those calls.
+        compare: Whether to compare the protocol of each generated client with that of the server, which has the option
+            ``describe``: if they differ, a warning says where. False by default. Calls do not wait for it.
         identity: The key with which the client signs each of its messages; None, the default, signs nothing.
         audience: The name of the server's key, ``"did:key:..."``: no other server accepts the messages. Required with ``identity``.
         subject: In whose name the client calls; None, the default, for the one that ``capabilities`` name, or its own.

@@ -27,7 +27,7 @@ from msgspec.structs import replace as replace_claims
 from enkaku._checks import require_mapping
 from enkaku.calls.authenticators import Authenticator, Proof
 from enkaku.calls.callers import Identity, ids_of
-from enkaku.calls.info import Call, ConnectionInfo
+from enkaku.calls.info import Call, ConnectionInfo, StateKey
 from enkaku.calls.logins import LOGIN
 from enkaku.calls.observers import Observers
 from enkaku.errors import AuthenticationFailed, Rejected, UsageError, hide_values
@@ -41,6 +41,7 @@ from enkaku.identity.tokens import EXPIRED, denied
 from enkaku.options import Predicate, RateLimits, ServerOptions
 from enkaku.transports.request import HttpRequest
 from enkaku.wire.error_codes import ErrorCode
+from enkaku.wire.messages import DESCRIBE
 from enkaku.wire.metadata import NO_METADATA
 
 from .access import method_rules, require_ids, unused_patterns
@@ -53,9 +54,12 @@ from .replies import CallRefused
 if TYPE_CHECKING:
     from enkaku.identity.keys import KeyPair
 
-__all__ = ["Admission", "Gate", "GateStep", "make_gate"]
+__all__ = ["ADMISSION", "Admission", "Gate", "GateStep", "make_gate"]
 
 logger: Final = logging.getLogger("enkaku.server")
+
+ADMISSION: Final = StateKey["Admission"]("admission")
+"""The admission of a call of ``enkaku:describe``, in the state of the call."""
 
 _guards: Final = WeakValueDictionary[tuple[int, str], ReplayGuard]()
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
@@ -81,7 +85,7 @@ def make_gate(
     asked = ("access", "authenticators", "identity", "rate_limits")
     if not methods and not any(options.get(name) for name in asked):
         return None
-    return Gate(options, methods, observers, routes)
+    return Gate(options, methods, observers, tuple(routes))
 
 
 class Gate:
@@ -115,6 +119,9 @@ class Gate:
         self._by_name: Final = AccessRules[Predicate](options.get("access") or {})
         self._at_method: Final = methods
         self._procedures: Final = procedures
+        # Without a rule of its own, everybody may ask, and learns of what static rules allow.
+        has_rule = self._by_name.pattern_of(DESCRIBE) is not None
+        self._describes_open: Final = bool(options.get("describe")) and not has_rule
         for rules in (self._by_name, *methods.values()):
             require_ids(rules)
         authenticators = options.get("authenticators") or {}
@@ -278,6 +285,8 @@ class Gate:
         self, procedure: str, identities: Sequence[Identity]
     ) -> tuple[bool | None, bool | None]:
         """Return whether the rules allow a call: that of its name, and those at its method; None if a function decides."""
+        if procedure == DESCRIBE and self._describes_open:
+            return True, True
         ids, at_method = ids_of(identities), self._at_method.get(procedure)
         if not self._by_name.empty:
             named = self._by_name.allows(procedure, ids)
@@ -285,6 +294,32 @@ class Gate:
             # A rule at some method denies what has none; so does an identity of the server.
             named = at_method is not None or not (self._at_method or self.key)
         return named, True if at_method is None else at_method.allows(procedure, ids)
+
+    def may_call(self, call: ServerCall) -> frozenset[str]:
+        """Return which procedures the caller of a call may call, as far as that depends on no param.
+
+        Functions are not asked, since they may need a param. What they decide about is left out, unless ``enkaku:describe`` has a
+        rule of its own, which has allowed the call.
+        """
+        admission = call.state[ADMISSION]
+        return frozenset(each for each in self._procedures if self._may_call(each, admission))
+
+    def _may_call(self, procedure: str, admission: "Admission") -> bool:
+        signed, key = admission.signed, self.key
+        if signed is not None and key is not None:
+            try:
+                caller = prove(
+                    signed.claims,
+                    procedure=procedure,
+                    server=key.did,
+                    delegations=self._delegations,
+                )
+            except Rejected:
+                return False  # it was delegated other procedures
+            if caller.unrestricted:
+                return True
+        allowed = self._allows(procedure, admission.identities)
+        return False not in allowed and (None not in allowed or not self._describes_open)
 
     async def finish(self, admission: "Admission", call: ServerCall) -> None:
         """Admit a call by what may need waiting.

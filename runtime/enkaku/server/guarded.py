@@ -30,6 +30,7 @@ from enkaku.wire.error_codes import FAILED, INVALID, ErrorCode, ErrorReply
 from enkaku.wire.messages import (
     ALIVE,
     BOM,
+    DESCRIBE,
     Abort,
     CallMessage,
     ClientEnvelope,
@@ -48,7 +49,7 @@ from enkaku.wire.metadata import NO_METADATA, decode_metadata
 from . import admission
 from .call import ServerCall, StreamCall, current_call
 from .capacity import CALL_SIZE, metadata_size
-from .gate import Admission, Gate, reason_of
+from .gate import ADMISSION, Admission, Gate, reason_of
 from .handler import Route
 from .login import Login
 from .post import Post
@@ -427,6 +428,8 @@ class GuardedSession(Session):
         if admission is None:
             return
         call.proven, call.metadata = admission.proven, admission.metadata
+        if admission.procedure == DESCRIBE:
+            call.state[ADMISSION] = admission
         if admission.signed is not None:
             size = _SIGNED_SIZE + sum(map(len, admission.signed.claims.capabilities))
             call.memory += size

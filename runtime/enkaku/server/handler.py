@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from inspect import isasyncgenfunction
-from typing import Any, Final, Generic, TypeVar, cast, overload
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast, overload
 
 from enkaku._checks import AsyncItems, require_one_of
 from enkaku.errors import CallClosed, DecodeError, Problem, UsageError
@@ -290,6 +290,9 @@ class Handler(ABC):
     is cancelled. When the client closes a stream or channel, its ``closed`` becomes true, and the return value is still
     sent.
     """
+
+    __enkaku_package__: ClassVar[str | None] = None
+    """The generated package that has the class, whose module ``description`` describes the procedures."""
 
     @abstractmethod
     def __routes__(self) -> tuple[Route, ...]:

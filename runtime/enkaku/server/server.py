@@ -23,6 +23,7 @@ from enkaku.flow.fairness import Fairness
 from enkaku.limits import Limits
 from enkaku.options import ServerOptions, check_server, lifespans_of
 from enkaku.transports.base import Transport
+from enkaku.wire.messages import DESCRIBE
 
 from .call import ServerCall
 from .capacity import Capacity, ServerCapacity, kept
@@ -110,6 +111,10 @@ class Server:
         self._limits = limits
         routes, observers = routes_of(handler), Observers(options.get("observers", ()))
         gate = make_gate(options, routes, observers)
+        if options.get("describe"):
+            from .describe import make_route  # noqa: PLC0415 # few servers need it
+
+            routes[DESCRIBE] = make_route(routes, gate, message_size=limits.message_size)
         # An interceptor that answers a call itself must not come before the gate.
         waiting = () if gate is None or not gate.waits else (GateStep,)
         self._make_session = Session if gate is None else partial(GuardedSession, gate=gate)

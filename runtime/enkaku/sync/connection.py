@@ -4,7 +4,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Final, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Final, Self, TypeVar, Unpack, overload
 
 from enkaku._checks import require_seconds
 from enkaku.addresses import ConnectOptions
@@ -18,6 +18,9 @@ from enkaku.procedures import Channel, Event, Request, Stream
 
 from .background import BackgroundLoop, OpenBlock, background
 from .streams import ClientChannel, ClientStream
+
+if TYPE_CHECKING:
+    from enkaku.calls.descriptions import Description
 
 __all__ = ["Connection", "connect"]
 
@@ -166,6 +169,18 @@ class Connection:
     ) -> ClientChannel[_Send, _Receive, _Result]:
         """Prepare a channel, as ``enkaku.Connection.channel`` does; ``with`` opens it."""
         return ClientChannel(self._loop, self._connection.channel(procedure, param, **options))
+
+    def describe(self, **options: Unpack[CallOptions]) -> "Description":
+        """Ask the server what it serves, as ``enkaku.Connection.describe`` does."""
+        return self._loop.run(self._connection.describe(**options))
+
+    def expect(self, package: str, prefix: str = "") -> None:
+        """Compare the protocol of a generated package with that of the server, as ``enkaku.Connection.expect`` does."""
+        if self._connection.compares:
+            self._loop.start(self._expect(package, prefix))
+
+    async def _expect(self, package: str, prefix: str) -> None:
+        self._connection.expect(package, prefix)
 
     def close(self, *, within: float = 2.0) -> None:
         """End the connection: open calls of all threads end with ``ConnectionLost``, and their handlers are cancelled.

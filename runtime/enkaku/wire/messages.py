@@ -22,6 +22,7 @@ __all__ = [
     "ANSWERED",
     "BOM",
     "CLOSE",
+    "DESCRIBE",
     "HELLO",
     "LEAVING",
     "NEWLINE_SIZE",
@@ -116,6 +117,9 @@ Both sides have to count the same, and the first transports ended each message w
 
 ALIVE: Final = "enkaku:alive?"
 """The procedure of a ping. No protocol has it, so that the server answers with an error, which is the pong."""
+
+DESCRIBE: Final = "enkaku:describe"
+"""The procedure by which a server describes itself, if it has the option. No protocol has it."""
 
 RID_MAX: Final = 128
 """How many characters the id of a call may have."""

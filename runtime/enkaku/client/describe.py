@@ -1,0 +1,55 @@
+"""Asking a server what it serves: the reserved request ``enkaku:describe``."""
+
+from typing import TYPE_CHECKING, Unpack
+
+from enkaku.calls.descriptions import (
+    DESCRIBE_REQUEST,
+    WITHOUT_PROTOCOL,
+    DescribeReply,
+    Description,
+)
+from enkaku.errors import CallError, DecodeError, Problem
+from enkaku.options import CallOptions
+from enkaku.values.exact import ABSENT
+from enkaku.wire.error_codes import ErrorCode
+from enkaku.wire.messages import DESCRIBE
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__all__ = ["ask_for_description", "ask_for_digests"]
+
+_NOT_DESCRIBED = "The server does not describe itself: it has no option describe=True, or does not know it"
+
+
+async def ask_for_description(
+    connection: "Connection", **options: Unpack[CallOptions]
+) -> Description:
+    """Return what a server serves; see ``Connection.describe``."""
+    reply = await _ask(connection, whole=True, **options)
+    if reply.protocol is ABSENT:
+        raise DecodeError(DESCRIBE_REQUEST.result.label, (Problem("/protocol", "object", "nothing"),))
+    return Description(reply.protocol, reply.digest, reply.enkaku)
+
+
+async def ask_for_digests(connection: "Connection") -> DescribeReply:
+    """Return the digests of what a server serves, without the protocol.
+
+    Raises:
+        CallError: It does not describe itself, or rejects the call.
+        EnkakuError: As ``Connection.request`` does.
+    """
+    return await _ask(connection, whole=False)
+
+
+async def _ask(
+    connection: "Connection", *, whole: bool, **options: Unpack[CallOptions]
+) -> DescribeReply:
+    try:
+        return await connection.request(
+            DESCRIBE_REQUEST, None if whole else WITHOUT_PROTOCOL, **options
+        )
+    except CallError as error:
+        if error.code != ErrorCode.INVALID_MESSAGE:
+            raise
+        raise CallError(error.code, _NOT_DESCRIBED, procedure=DESCRIBE) from error
