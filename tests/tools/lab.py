@@ -7,7 +7,8 @@ import asyncio
 import json
 import ssl
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ class DivisionByZero(enkaku.DeclaredDataError[Divisor], code="DIVISION_BY_ZERO",
 
 
 class Lab(enkaku.Handler):
-    """Serves ``lab.json``."""
+    """Serves ``lab.json``, with the description of a package of it."""
+
+    __enkaku_package__ = "lab_package"
 
     def __init__(self) -> None:
-        self._ends: asyncio.Queue[str] = asyncio.Queue()
+        self._ends: list[str] = []
+        self._ended = asyncio.Event()
         self._notes: asyncio.Queue[str] = asyncio.Queue()
 
     def __routes__(self) -> tuple[enkaku.Route, ...]:
@@ -43,7 +47,7 @@ class Lab(enkaku.Handler):
             route.request(request("echo", param=object, result=object), self.echo),
             route.request(request("crash"), self.crash),
             route.request(request("wait"), self.wait),
-            route.request(request("ended", result=str), self._ends.get),
+            route.request(request("ended", param=str), self.ended),
             route.request(request("noted", result=str), self._notes.get),
             route.request(request("metadata", result=dict[str, str]), self.metadata),
             route.stream(count, self.count),
@@ -65,13 +69,27 @@ class Lab(enkaku.Handler):
         raise RuntimeError
 
     async def wait(self) -> None:
-        await self._until_cancelled("wait")
-
-    async def _until_cancelled(self, name: str) -> None:
-        try:
+        with self._noting_end("wait"):
             await asyncio.Event().wait()
-        finally:
-            self._ends.put_nowait(f"{name} cancelled")
+
+    @contextmanager
+    def _noting_end(self, name: str) -> Generator[None]:
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._end(f"{name} cancelled")
+            raise
+        self._end(f"{name} finished")
+
+    def _end(self, how: str) -> None:
+        self._ends.append(how)
+        self._ended.set()
+
+    async def ended(self, how: str) -> None:
+        while how not in self._ends:
+            self._ended.clear()
+            await self._ended.wait()
+        self._ends.remove(how)
 
     async def metadata(self) -> dict[str, str]:
         call = enkaku.current_call()
@@ -80,13 +98,13 @@ class Lab(enkaku.Handler):
 
     async def count(self, param: dict[str, Any], stream: enkaku.ServerStream[int]) -> str:
         sent = 0
-        async with stream.until_closed():
-            while sent < param.get("n", sent + 1):
-                await stream.send(sent)
-                sent += 1
-                if param.get("pause"):
-                    await self._until_cancelled("count")
-        self._ends.put_nowait("count finished")
+        with self._noting_end("count"):
+            async with stream.until_closed():
+                while sent < param.get("n", sent + 1):
+                    await stream.send(sent)
+                    sent += 1
+                    if param.get("pause"):
+                        await asyncio.Event().wait()
         return f"{sent} items"
 
     async def sum(self, channel: enkaku.ServerChannel[float, float]) -> float:
@@ -98,7 +116,8 @@ class Lab(enkaku.Handler):
 
     async def hold(self, channel: enkaku.ServerChannel[str, str]) -> None:
         await channel.send("held")
-        await self._until_cancelled("hold")
+        with self._noting_end("hold"):
+            await asyncio.Event().wait()
 
     async def brief(self, channel: enkaku.ServerChannel[str, str]) -> str:
         return "done"
@@ -119,8 +138,10 @@ def tls_context(directory: Path, *, mutual: bool = False) -> ssl.SSLContext:
 async def main(directory: Path) -> None:
     lab, key = Lab(), KeyPair.generate()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(enkaku.serve_unix(lab, directory / "s"))
-        signed = enkaku.serve_unix(lab, directory / "signed", identity=key)
+        await stack.enter_async_context(enkaku.serve_unix(lab, directory / "s", describe=True))
+        signed = enkaku.serve_unix(
+            lab, directory / "signed", identity=key, access={"*": "identified"}
+        )
         await stack.enter_async_context(signed)
         tcp = await stack.enter_async_context(enkaku.serve_tcp(lab))
         tls, mutual = [

@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import trustme
+from enkaku_codegen.json_values import as_json
+from enkaku_codegen.reading.bundle import bundle
+from enkaku_codegen.reading.definition import read_protocol
+from enkaku_codegen.reading.digests import digests
 
-__all__ = ["COMMAND", "PATIENCE", "PROTOCOL", "Done", "call", "enkaku", "lab_server", "started"]
+__all__ = ["COMMAND", "PATIENCE", "PROTOCOL", "Done", "call", "lab_server", "run", "started"]
 
 PROTOCOL = Path(__file__).parent / "lab.json"
 PATIENCE = 30.0
@@ -26,7 +30,7 @@ COMMAND = [
 Done = subprocess.CompletedProcess[str]
 
 
-def enkaku(*arguments: object, cwd: Path, stdin: str = "") -> Done:
+def run(*arguments: object, cwd: Path, stdin: str = "") -> Done:
     """Run a command to its end."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
@@ -41,8 +45,10 @@ def enkaku(*arguments: object, cwd: Path, stdin: str = "") -> Done:
 
 def call(address: str, procedure: str, *arguments: object, stdin: str = "") -> Done:
     """Run ``enkaku call`` with the protocol of the lab."""
-    return enkaku(
-        *("call", address, procedure, "--protocol", PROTOCOL, *arguments), cwd=Path("/"), stdin=stdin
+    return run(
+        *("call", address, procedure, "--protocol", PROTOCOL, *arguments),
+        cwd=Path("/"),
+        stdin=stdin,
     )
 
 
@@ -64,9 +70,14 @@ def lab_server(directory: Path, authority: trustme.CA) -> Iterator[Mapping[str, 
     for name, host in (("server", "localhost"), ("client", "client.example")):
         issued = authority.issue_cert(host, "127.0.0.1")
         issued.private_key_and_cert_chain_pem.write_to_path(str(directory / f"{name}.pem"))
+    write_package(directory)
     command = [sys.executable, Path(__file__).with_name("lab.py"), directory]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(directory)},
     ) as process:
         assert process.stdout is not None
         try:
@@ -75,3 +86,16 @@ def lab_server(directory: Path, authority: trustme.CA) -> Iterator[Mapping[str, 
             yield {**addresses, "pid": str(process.pid)}
         finally:
             os.kill(process.pid, signal.SIGKILL)
+
+
+def write_package(directory: Path) -> None:
+    """Write what a generated package of the lab says of itself; generating all of it would take seconds."""
+    document = bundle(read_protocol(PROTOCOL))
+    found = digests(document)
+    package = directory / "lab_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "description.py").write_text(
+        f"PROCEDURES, CALLBACKS = {dict(found.procedures)}, {dict(found.callbacks)}\n"
+        f"PROTOCOL = {as_json(document)!r}\n"
+    )

@@ -128,7 +128,9 @@ def _write(value: "Value | Json") -> str:
         case Number():
             return value.text
         case dict():
-            return f"{{{','.join(f'{_write(name)}:{_write(each)}' for name, each in value.items())}}}"
+            return (
+                f"{{{','.join(f'{_write(name)}:{_write(each)}' for name, each in value.items())}}}"
+            )
         case list():
             return f"[{','.join(map(_write, value))}]"
         case _:

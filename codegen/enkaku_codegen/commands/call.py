@@ -30,7 +30,9 @@ __all__ = ["COMMAND"]
 
 _KINDS: Final = ("request", "stream", "channel", "event")
 _LONGEST_LINE: Final = 10 * 1024 * 1024  # bytes: by default, no server accepts a larger message
-_CLOSE_WITHIN: Final = 5.0  # seconds in which a handler may finish after --take, or after a bad line
+_CLOSE_WITHIN: Final = (
+    5.0  # seconds in which a handler may finish after --take, or after a bad line
+)
 
 
 def _positive(text: str) -> int:
@@ -67,11 +69,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind", choices=_KINDS, help="call without a protocol: nothing is checked here"
     )
     parser.add_argument(
-        "--template", action="store_true", help="print the command with an example, and call nothing"
+        "--template",
+        action="store_true",
+        help="print the command with an example, and call nothing",
     )
     sources.add_arguments(parser)
     dial.add_arguments(parser)
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +111,23 @@ def _check(options: argparse.Namespace) -> None:
     if options.kind is not None:
         for name in ("protocol", "package", "template"):
             if getattr(options, name):
-                raise argparse.ArgumentError(None, f"--kind is for calls without a protocol, --{name} needs one")
+                raise argparse.ArgumentError(
+                    None, f"--kind is for calls without a protocol, --{name} needs one"
+                )
 
 
 def _check_kind(options: argparse.Namespace, kind: str) -> None:
     """Raise an error for arguments that are not for procedures of a kind."""
     if options.take is not None and kind not in {"stream", "channel"}:
-        raise argparse.ArgumentError(None, f"--take is for streams and channels; this is a{'n' * (kind == 'event')} {kind}")
+        raise argparse.ArgumentError(
+            None, f"--take is for streams and channels; this is a{'n' * (kind == 'event')} {kind}"
+        )
     if options.result is not None and kind == "event":
         raise argparse.ArgumentError(None, "--result: an event has no result")
     if options.param == "@-" and kind == "channel":
-        raise argparse.ArgumentError(None, "--param @-: the standard input of a channel has its items")
+        raise argparse.ArgumentError(
+            None, "--param @-: the standard input of a channel has its items"
+        )
 
 
 async def _dial(options: argparse.Namespace, call: _Call | None) -> int:
@@ -215,9 +224,13 @@ class _Result:
     def __enter__(self) -> "_Result":
         if self._path is not None:
             try:
-                self._file = self._path.open("ab")  # so that a call that fails leaves what was there
+                self._file = self._path.open(
+                    "ab"
+                )  # so that a call that fails leaves what was there
             except OSError as error:
-                raise argparse.ArgumentError(None, f"--result: {self._path}: {error.strerror}") from error
+                raise argparse.ArgumentError(
+                    None, f"--result: {self._path}: {error.strerror}"
+                ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -300,7 +313,12 @@ class _Caller:
 
     async def _finish(self, stream: "ClientStream[Raw, Raw]") -> "Raw":
         """Ask the handler to finish, and return its result; None if it has none in time, or ends in another way."""
-        from enkaku.errors import CallClosed, CallError, PeerError, TransportError  # noqa: PLC0415 # as above
+        from enkaku.errors import (
+            CallClosed,
+            CallError,
+            PeerError,
+            TransportError,
+        )  # noqa: PLC0415 # as above
 
         with suppress(CallClosed, CallError, PeerError, TransportError, TimeoutError):
             async with asyncio.timeout(_CLOSE_WITHIN):
@@ -340,7 +358,9 @@ class _Caller:
             raise dial.Failed(dial.failure_of(error).at_line(given.number)) from error
         except LineTooLong as error:
             message = f"more than {_LONGEST_LINE} bytes"
-            raise dial.Failed(dial.Failure(ExitCode.USAGE, "INVALID_VALUE", message).at_line(given.number)) from error
+            raise dial.Failed(
+                dial.Failure(ExitCode.USAGE, "INVALID_VALUE", message).at_line(given.number)
+            ) from error
         except OSError as error:
             message = f"standard input: {error.strerror}"
             raise dial.Failed(dial.Failure(ExitCode.USAGE, "USAGE", message)) from error
@@ -358,7 +378,7 @@ COMMAND: Final = Command(
     examples=(
         "enkaku call unix:/run/app.sock clock/now",
         "enkaku call tcp:localhost:8000 math/add -p a=1 -p b=2",
-        "enkaku call https://example.com/rpc market/watch --param '{\"symbol\": \"ABC\"}' --take 10",
+        'enkaku call https://example.com/rpc market/watch --param \'{"symbol": "ABC"}\' --take 10',
         "enkaku call unix:/run/app.sock math/add --template",
     ),
     add_arguments=_add_arguments,

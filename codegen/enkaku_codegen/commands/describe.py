@@ -75,11 +75,15 @@ def _document(protocol: "Protocol", name: str | None) -> Json:
     if name is None:
         return document
     procedures, definitions = document["procedures"], document.get("$defs", {})
-    assert isinstance(procedures, dict) and isinstance(definitions, dict)  # noqa: S101, PT018 # it is a protocol
+    assert isinstance(procedures, dict) and isinstance(
+        definitions, dict
+    )  # noqa: S101, PT018 # it is a protocol
     procedure = procedures[name]
     assert isinstance(procedure, dict)  # noqa: S101 # as above
     schemas = [each for each in procedure.values() if isinstance(each, dict | bool)]
-    needed = _needed(schemas, {key: each for key, each in definitions.items() if isinstance(each, dict | bool)})
+    needed = _needed(
+        schemas, {key: each for key, each in definitions.items() if isinstance(each, dict | bool)}
+    )
     return {"name": name, **procedure, **({"$defs": {**needed}} if needed else {})}
 
 

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from enkaku.addresses import ConnectOptions
     from enkaku.errors import CallError, DecodeError, EncodeError, EnkakuError
 
-__all__ = ["Failed", "Failure", "add_arguments", "connected", "deadline", "failure_of", "run", "seconds"]
+__all__ = [
+    "Failed",
+    "Failure",
+    "add_arguments",
+    "connected",
+    "deadline",
+    "failure_of",
+    "run",
+    "seconds",
+]
 
 _LONGEST_BACKOFF: Final = 2.0  # seconds
 
@@ -159,7 +168,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--ca", metavar="FILE", help="the certificates that verify the server's")
     group.add_argument("--cert", metavar="FILE", help="the certificate of this client")
-    group.add_argument("--key", metavar="FILE", help="the private key of --cert, if it has a file of its own")
+    group.add_argument(
+        "--key", metavar="FILE", help="the private key of --cert, if it has a file of its own"
+    )
     group.add_argument(
         "--server-name", metavar="NAME", help="the name in the server's certificate, for tls:"
     )
@@ -171,9 +182,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(
-    command: str, format_: str, main: Callable[[], Coroutine[Any, Any, int]]
-) -> int:
+def run(command: str, format_: str, main: Callable[[], Coroutine[Any, Any, int]]) -> int:
     """Run the event loop of a command, and print the error with which it ends.
 
     Args:
@@ -187,14 +196,10 @@ def run(
     Raises:
         argparse.ArgumentError: The arguments are wrong, and errors are printed as text.
     """
-    from enkaku.errors import EnkakuError  # noqa: PLC0415 # the runtime takes longer than all else
-
     try:
         return asyncio.run(main())
     except Failed as error:
         failure = error.failure
-    except EnkakuError as error:
-        failure = failure_of(error)
     except CodegenError as error:
         if format_ == "text":
             print(error, file=sys.stderr)  # its lines are without control characters
@@ -204,6 +209,12 @@ def run(
         if format_ == "text":
             raise
         failure = Failure(ExitCode.USAGE, "USAGE", str(error))
+    except Exception as error:
+        # Without a connection, there are no errors of the runtime, which would take longer to import than all else.
+        errors = sys.modules.get("enkaku.errors")
+        if errors is None or not isinstance(error, errors.EnkakuError):
+            raise
+        failure = failure_of(error)
     failure.print(f"enkaku {command}", format_)
     return failure.exit_code
 
@@ -248,9 +259,7 @@ def _of_call(error: "CallError") -> Failure:
     return Failure(exit_code, error.code, error.message, data, name, str(error))
 
 
-def _of_value(
-    exit_code: ExitCode, code: str, error: "EncodeError | DecodeError"
-) -> Failure:
+def _of_value(exit_code: ExitCode, code: str, error: "EncodeError | DecodeError") -> Failure:
     problems = [
         {"pointer": each.pointer, "expected": each.expected, "actual": each.found}
         for each in error.problems
@@ -292,7 +301,9 @@ def _without_logs() -> Generator[None, None, None]:
 
 def deadline(options: argparse.Namespace) -> AbstractContextManager[None]:
     """Return a block whose calls have the deadline of a command."""
-    from enkaku.calls.deadlines import deadline as block  # noqa: PLC0415 # imported when it is needed
+    from enkaku.calls.deadlines import (
+        deadline as block,
+    )  # noqa: PLC0415 # imported when it is needed
 
     return nullcontext() if options.deadline is None else block(options.deadline)
 

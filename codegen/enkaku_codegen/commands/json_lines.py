@@ -40,9 +40,7 @@ def _escape(char: str) -> str:
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
-async def _ready(
-    add: Callable[..., None], remove: Callable[[int], bool], descriptor: int
-) -> None:
+async def _ready(add: Callable[..., None], remove: Callable[[int], bool], descriptor: int) -> None:
     """Wait until a descriptor can be read, or written to."""
     ready = asyncio.get_running_loop().create_future()
 
@@ -94,7 +92,9 @@ class Output:
         watcher = _watch(self._descriptor)
 
         def on_closed() -> None:
-            assert task is not None and watcher is not None  # noqa: S101, PT018 # what has called this
+            assert (
+                task is not None and watcher is not None
+            )  # noqa: S101, PT018 # what has called this
             loop.remove_reader(watcher)
             self._closed = True
             task.cancel()
@@ -144,7 +144,9 @@ class Input:
 
     def __init__(self, longest: int) -> None:
         self._longest: Final = longest
-        self._descriptor: Final = -1 if sys.stdin is None else sys.stdin.fileno()  # pyright: ignore[reportUnnecessaryComparison] # None if it was closed
+        self._descriptor: Final = (
+            -1 if sys.stdin is None else sys.stdin.fileno()
+        )  # pyright: ignore[reportUnnecessaryComparison] # None if it was closed
         self.number = 0
 
     async def lines(self) -> AsyncIterator[bytes]:

@@ -118,7 +118,9 @@ def _values(schema: Mapping[str, Json]) -> list[Json]:
 
 
 def _schemas(value: Json) -> list[Schema]:
-    return [each for each in value if isinstance(each, dict | bool)] if isinstance(value, list) else []
+    return (
+        [each for each in value if isinstance(each, dict | bool)] if isinstance(value, list) else []
+    )
 
 
 def _unions(schema: Mapping[str, Json]) -> Iterator[list[Schema]]:

@@ -116,7 +116,9 @@ async def shown(options: argparse.Namespace) -> "Sequence[Protocol]":
     protocol = _given(options)
     if protocol is not None:
         if options.address is not None:
-            raise argparse.ArgumentError(None, "ADDRESS asks the server; it goes without --protocol and --package")
+            raise argparse.ArgumentError(
+                None, "ADDRESS asks the server; it goes without --protocol and --package"
+            )
         return [protocol]
     if options.address is not None:
         async with dial.connected(options) as connection:
@@ -197,9 +199,13 @@ async def described(connection: "Connection", name: str | None = None) -> "Proto
         message = f"the server does not describe {what}: give --protocol or --package{instead}"
         raise argparse.ArgumentError(None, message) from error
     if not description.protocol.get("procedures"):
-        raise argparse.ArgumentError(None, "the server describes no procedure that this client may call")
+        raise argparse.ArgumentError(
+            None, "the server describes no procedure that this client may call"
+        )
     try:
         return read_document(dump_text(description.protocol), connection.peer)
     except ProtocolError as error:
         message = f"the server's description of itself is not valid: {error}"
-        raise dial.Failed(dial.Failure(ExitCode.PROTOCOL_ERROR, "PROTOCOL_ERROR", message)) from error
+        raise dial.Failed(
+            dial.Failure(ExitCode.PROTOCOL_ERROR, "PROTOCOL_ERROR", message)
+        ) from error
