@@ -36,20 +36,22 @@ class Lab(enkaku.Handler):
 
     def __routes__(self) -> tuple[enkaku.Route, ...]:
         any_object = dict[str, Any]
-        route, request = enkaku.Route, enkaku.Request
-        divide = request("math/divide", param=any_object, result=float, errors=[DivisionByZero])
+        route = enkaku.Route
+        divide = enkaku.Request(
+            "math/divide", param=any_object, result=float, errors=[DivisionByZero]
+        )
         count = enkaku.Stream("count", param=any_object, receive=int, result=str)
         add = enkaku.Channel("sum", send=float, receive=float, result=float)
         hold = enkaku.Channel("hold", send=str, receive=str)
         brief = enkaku.Channel("brief", send=str, receive=str, result=str)
         return (
             route.request(divide, self.divide),
-            route.request(request("echo", param=object, result=object), self.echo),
-            route.request(request("crash"), self.crash),
-            route.request(request("wait"), self.wait),
-            route.request(request("ended", param=str), self.ended),
-            route.request(request("noted", result=str), self._notes.get),
-            route.request(request("metadata", result=dict[str, str]), self.metadata),
+            route.request(enkaku.Request("echo", param=object, result=object), self.echo),
+            route.request(enkaku.Request("crash"), self.crash),
+            route.request(enkaku.Request("wait"), self.wait),
+            route.request(enkaku.Request("ended", param=str), self.ended),
+            route.request(enkaku.Request("noted", result=str), self._notes.get),
+            route.request(enkaku.Request("metadata", result=dict[str, str]), self.metadata),
             route.stream(count, self.count),
             route.channel(add, self.sum),
             route.channel(hold, self.hold),
@@ -163,7 +165,8 @@ async def main(directory: Path) -> None:
             "key": key.did,
         }
         (directory / "addresses.json").write_text(json.dumps(addresses))
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 

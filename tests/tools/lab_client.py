@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,8 +24,12 @@ PATIENCE = 30.0
 COMMAND = [
     sys.executable,
     "-c",
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from enkaku_codegen.__main__ import main; sys.exit(main())",
+    """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from enkaku_codegen.__main__ import main
+sys.exit(main())
+""",
 ]
 Done = subprocess.CompletedProcess[str]
 
@@ -53,9 +57,9 @@ def call(address: str, procedure: str, *arguments: object, stdin: str = "") -> D
 
 
 @contextmanager
-def started(*arguments: object, **streams: int) -> Iterator[subprocess.Popen[bytes]]:
+def started(*arguments: object, **streams: int) -> Generator[subprocess.Popen[bytes]]:
     """Run a command during a block; with pipes for the streams that are not given."""
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")} | streams
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | streams
     with subprocess.Popen([*COMMAND, *map(str, arguments)], cwd="/", **pipes) as process:  # type: ignore[call-overload] # of a test
         try:
             yield process
@@ -64,7 +68,7 @@ def started(*arguments: object, **streams: int) -> Iterator[subprocess.Popen[byt
 
 
 @contextmanager
-def lab_server(directory: Path, authority: trustme.CA) -> Iterator[Mapping[str, str]]:
+def lab_server(directory: Path, authority: trustme.CA) -> Generator[Mapping[str, str]]:
     """Serve the lab in a process of its own, and return its addresses by transport."""
     authority.cert_pem.write_to_path(str(directory / "ca.pem"))
     for name, host in (("server", "localhost"), ("client", "client.example")):

@@ -9,8 +9,7 @@ import shlex
 import signal
 import subprocess
 import termios
-import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -271,16 +270,16 @@ async def opening(peer: Raw) -> dict[str, Any]:
         return await peer.read()
 
 
-@pytest.mark.parametrize(
-    ("answers", "code", "text"),
-    [
-        ([{"typ": "error", "code": "EKP01", "msg": "stopping", "data": {}}], 7, "EKP01"),
-        ([{"typ": "error", "code": "EK09", "msg": "replayed", "data": {}}], 5, "EK09"),
-        ([{"typ": "error", "code": "EK05", "msg": "late", "data": {}}], 4, "EK05"),
-        ([{"typ": "error", "code": "MINE", "msg": "\x9b1m", "data": {}}], 1, "\\u009b1m (MINE)"),
-        ([], 5, "the server ended the connection"),
-    ],
-)
+ANSWERS: list[tuple[list[dict[str, Any]], int, str]] = [
+    ([{"typ": "error", "code": "EKP01", "msg": "stopping", "data": {}}], 7, "EKP01"),
+    ([{"typ": "error", "code": "EK09", "msg": "replayed", "data": {}}], 5, "EK09"),
+    ([{"typ": "error", "code": "EK05", "msg": "late", "data": {}}], 4, "EK05"),
+    ([{"typ": "error", "code": "MINE", "msg": "\x9b1m", "data": {}}], 1, "\\u009b1m (MINE)"),
+    ([], 5, "the server ended the connection"),
+]
+
+
+@pytest.mark.parametrize(("answers", "code", "text"), ANSWERS)
 async def test_call_maps_answer_to_exit_code(
     socket_path: Path, answers: list[dict[str, Any]], code: int, text: str
 ) -> None:
@@ -467,7 +466,7 @@ async def test_second_sigint_ends_call_that_cannot_close(socket_path: Path) -> N
 
 
 @contextmanager
-def terminal() -> Iterator[tuple[int, int]]:
+def terminal() -> Generator[tuple[int, int]]:
     """Both ends of a pseudo terminal that changes nothing: first that of the person."""
     person, program = pty.openpty()
     attributes = termios.tcgetattr(program)

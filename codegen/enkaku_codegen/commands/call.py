@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from enkaku_codegen.json_values import Schema, as_json
 
@@ -176,7 +176,7 @@ def _unchecked(options: argparse.Namespace) -> _Call:
     from .untyped import unchecked  # noqa: PLC0415 # as above
 
     _check_kind(options, options.kind)
-    value = _value(options, True, Places({}))
+    value = _value(options, {}, Places({}))
     param = None if value is MISSING else arguments.write(value)
     procedure = unchecked(options.kind, options.procedure, with_param=param is not None)
     return _Call(procedure, param)
@@ -202,10 +202,10 @@ def _print_template(
         if (given := getattr(options, name)) is not None:
             words += [f"--{name}", str(given)]
     before = ""
-    for name in ("data", "param", "send"):
-        if name not in definition.slots:
+    for name, schema in definition.slots.items():
+        if name not in {"data", "param", "send"}:
             continue
-        value = example(protocol, definition.slots[name], vars(procedure)[name])
+        value = example(protocol, schema, vars(procedure)[name])
         if name == "send":
             before = f"printf '%s\\n' {shlex.quote(as_json(value))} | "
         else:
@@ -221,7 +221,7 @@ class _Result:
         self._path = path
         self._file: BinaryIO | None = None
 
-    def __enter__(self) -> "_Result":
+    def __enter__(self) -> Self:
         if self._path is not None:
             try:
                 self._file = self._path.open(
@@ -289,13 +289,17 @@ class _Caller:
                 value = await connection.request(procedure, self._param)
                 await self._result.write(value, self._output)
             case untyped.UntypedStream():
-                async with self._output.watched():
-                    async with connection.stream(procedure, self._param) as stream:
-                        await self._receive(stream)
+                async with (
+                    self._output.watched(),
+                    connection.stream(procedure, self._param) as stream,
+                ):
+                    await self._receive(stream)
             case untyped.UntypedChannel():
-                async with self._output.watched():
-                    async with connection.channel(procedure, self._param) as channel:
-                        await self._talk(channel)
+                async with (
+                    self._output.watched(),
+                    connection.channel(procedure, self._param) as channel,
+                ):
+                    await self._talk(channel)
         return ExitCode.SUCCESS
 
     async def _receive(self, stream: "ClientStream[Raw, Raw]") -> None:
@@ -313,14 +317,10 @@ class _Caller:
 
     async def _finish(self, stream: "ClientStream[Raw, Raw]") -> "Raw":
         """Ask the handler to finish, and return its result; None if it has none in time, or ends in another way."""
-        from enkaku.errors import (
-            CallClosed,
-            CallError,
-            PeerError,
-            TransportError,
-        )  # noqa: PLC0415 # as above
+        from enkaku import errors  # noqa: PLC0415 # imported by now
 
-        with suppress(CallClosed, CallError, PeerError, TransportError, TimeoutError):
+        ends = (errors.CallClosed, errors.CallError, errors.PeerError, errors.TransportError)
+        with suppress(*ends, TimeoutError):
             async with asyncio.timeout(_CLOSE_WITHIN):
                 return await stream.close()
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from enkaku_codegen.errors import visible
 from enkaku_codegen.json_values import Json, Schema, as_json, as_readable_json
+from enkaku_codegen.reading.simple_schema import as_dict
 
 from . import dial, sources
 from .command import Command, ExitCode
@@ -74,13 +75,9 @@ def _document(protocol: "Protocol", name: str | None) -> Json:
     document = bundle(protocol)
     if name is None:
         return document
-    procedures, definitions = document["procedures"], document.get("$defs", {})
-    assert isinstance(procedures, dict) and isinstance(
-        definitions, dict
-    )  # noqa: S101, PT018 # it is a protocol
-    procedure = procedures[name]
-    assert isinstance(procedure, dict)  # noqa: S101 # as above
+    procedure = as_dict(as_dict(document["procedures"])[name])
     schemas = [each for each in procedure.values() if isinstance(each, dict | bool)]
+    definitions = as_dict(document.get("$defs", {}))
     needed = _needed(
         schemas, {key: each for key, each in definitions.items() if isinstance(each, dict | bool)}
     )
@@ -112,8 +109,8 @@ def _lines(protocol: "Protocol", procedure: "Procedure") -> Iterator[str]:
             yield from _indented(error.data)
     data = [each.data for each in procedure.errors if each.data is not None]
     needed = _needed([*procedure.slots.values(), *data], {**protocol.definitions})
-    for name, schema in needed.items():
-        yield from _schema(visible(f"#/$defs/{name}"), schema)
+    for definition, schema in needed.items():
+        yield from _schema(visible(f"#/$defs/{definition}"), schema)
 
 
 def _schema(title: str, schema: Schema) -> Iterator[str]:

@@ -211,8 +211,11 @@ def run(command: str, format_: str, main: Callable[[], Coroutine[Any, Any, int]]
         failure = Failure(ExitCode.USAGE, "USAGE", str(error))
     except Exception as error:
         # Without a connection, there are no errors of the runtime, which would take longer to import than all else.
-        errors = sys.modules.get("enkaku.errors")
-        if errors is None or not isinstance(error, errors.EnkakuError):
+        if "enkaku.errors" not in sys.modules:
+            raise
+        from enkaku.errors import EnkakuError  # noqa: PLC0415 # imported by now
+
+        if not isinstance(error, EnkakuError):
             raise
         failure = failure_of(error)
     failure.print(f"enkaku {command}", format_)
@@ -301,11 +304,11 @@ def _without_logs() -> Generator[None, None, None]:
 
 def deadline(options: argparse.Namespace) -> AbstractContextManager[None]:
     """Return a block whose calls have the deadline of a command."""
-    from enkaku.calls.deadlines import (
-        deadline as block,
-    )  # noqa: PLC0415 # imported when it is needed
+    if options.deadline is None:
+        return nullcontext()
+    from enkaku.calls import deadlines  # noqa: PLC0415 # imported when it is needed
 
-    return nullcontext() if options.deadline is None else block(options.deadline)
+    return deadlines.deadline(options.deadline)
 
 
 def _connect_options(options: argparse.Namespace) -> "ConnectOptions":

@@ -63,7 +63,6 @@ class Output:
         self._is_terminal: Final = os.isatty(self._descriptor)
         self._poll: Final = select.poll()
         self._poll.register(self._descriptor, select.POLLOUT)
-        self._closed = False
 
     async def write(self, value: bytes) -> None:
         """Write a line, as soon as its reader has room for it.
@@ -88,29 +87,29 @@ class Output:
         Raises:
             BrokenPipeError: The reader has closed it.
         """
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
         watcher = _watch(self._descriptor)
+        if watcher is None:
+            yield
+            return
+        task, loop, closed = asyncio.current_task(), asyncio.get_running_loop(), False
 
         def on_closed() -> None:
-            assert (
-                task is not None and watcher is not None
-            )  # noqa: S101, PT018 # what has called this
+            nonlocal closed
+            closed = True
             loop.remove_reader(watcher)
-            self._closed = True
-            task.cancel()
+            if task is not None:
+                task.cancel()
 
-        if watcher is not None:
-            loop.add_reader(watcher, on_closed)
+        loop.add_reader(watcher, on_closed)
         try:
             yield
         except asyncio.CancelledError:
-            if self._closed and task is not None and not task.uncancel():
+            if closed and task is not None and not task.uncancel():
                 raise BrokenPipeError from None
             raise
         finally:
-            if watcher is not None:
-                loop.remove_reader(watcher)
-                os.close(watcher)
+            loop.remove_reader(watcher)
+            os.close(watcher)
 
 
 def _watch(descriptor: int) -> int | None:
@@ -144,9 +143,7 @@ class Input:
 
     def __init__(self, longest: int) -> None:
         self._longest: Final = longest
-        self._descriptor: Final = (
-            -1 if sys.stdin is None else sys.stdin.fileno()
-        )  # pyright: ignore[reportUnnecessaryComparison] # None if it was closed
+        self._descriptor: Final = sys.stdin.fileno() if sys.stdin else -1  # none if it was closed
         self.number = 0
 
     async def lines(self) -> AsyncIterator[bytes]:

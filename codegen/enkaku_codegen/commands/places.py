@@ -133,10 +133,12 @@ def _own(schema: Mapping[str, Json], token: str | int) -> Schema:
     """Return what a schema itself says of a property or an item, without its alternatives and references."""
     if isinstance(token, int):
         first = _schemas(schema.get("prefixItems"))
-        found = first[token] if token < len(first) else schema.get("items", True)
-        return found if isinstance(found, dict | bool) else True
+        items = schema.get("items", True)
+        if token < len(first):
+            return first[token]
+        return items if isinstance(items, dict | bool) else True
     properties, patterns = schema.get("properties"), schema.get("patternProperties")
-    found = []
+    found: list[Schema] = []
     if isinstance(properties, dict) and token in properties:
         found = _schemas([properties[token]])
     for pattern, each in patterns.items() if isinstance(patterns, dict) else ():

@@ -21,6 +21,7 @@ from .command import ExitCode
 if TYPE_CHECKING:
     from enkaku import Connection
 
+    from enkaku_codegen.fingerprint import Request
     from enkaku_codegen.reading.definition import Procedure, Protocol
 
 __all__ = ["add_arguments", "definition_in", "described", "having", "local", "shown"]
@@ -62,10 +63,9 @@ def _projects() -> "Sequence[tuple[Path, Protocol]]":
     from enkaku_codegen.reading.definition import read_protocol  # noqa: PLC0415 # takes longer
 
     project = find_project(Path())
-    found = {}
+    found: dict[str, Request] = {}
     for target in () if project is None else project.targets:
-        request = target.request
-        found.setdefault(os.path.realpath(request.protocol), request)
+        found.setdefault(os.path.realpath(target.request.protocol), target.request)
     return [
         (each.protocol, read_protocol(each.protocol, each.name, each.imports))
         for each in found.values()

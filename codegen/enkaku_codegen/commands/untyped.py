@@ -146,7 +146,7 @@ def param_of(procedure: Untyped) -> Slot[Raw]:
 
 def procedure_of(protocol: Protocol, definition: Definition) -> Untyped:
     """Return a procedure of a protocol, whose values its schemas validate."""
-    slots: dict[str, _RawSlot] = {}
+    slots: dict[SlotName, _RawSlot] = {}
     for name in _SLOTS[definition.kind]:
         label = f"{definition.name} {name}"
         if name not in definition.slots:
@@ -188,7 +188,9 @@ def _checked(protocol: Protocol, definition: Definition, name: SlotName) -> Chec
     )
 
 
-def _made(kind: Kind, name: str, slots: Mapping[str, _RawSlot], *, idempotent: bool) -> Untyped:
+def _made(
+    kind: Kind, name: str, slots: Mapping[SlotName, _RawSlot], *, idempotent: bool
+) -> Untyped:
     procedure: Untyped
     match kind:
         case "event":
@@ -199,7 +201,9 @@ def _made(kind: Kind, name: str, slots: Mapping[str, _RawSlot], *, idempotent: b
             procedure = UntypedStream(name, receive=_NONE)
         case "channel":
             procedure = UntypedChannel(name, send=_NONE, receive=_NONE)
-    vars(procedure).update(slots)  # the constructors make slots of types
+    attributes = vars(procedure)
+    for slot, made in slots.items():
+        attributes[slot] = made  # in place of the one that the constructor has made of a type
     return procedure
 
 
