@@ -201,9 +201,9 @@ def as_readable_json(value: Json, width: int = 100, indent: str = "") -> str:
                 f"{deeper}{_quoted(key)}: {as_readable_json(each, width, deeper)}"
                 for key, each in value.items()
             ]
-            return "{\n%s\n%s}" % (",\n".join(parts), indent)
+            return "\n".join(["{", ",\n".join(parts), f"{indent}}}"])
         parts = [f"{deeper}{as_readable_json(each, width, deeper)}" for each in value]
-        return "[\n%s\n%s]" % (",\n".join(parts), indent)
+        return "\n".join(["[", ",\n".join(parts), f"{indent}]"])
     return _quoted_surrogates(as_json(value))
 
 

@@ -13,7 +13,7 @@ class BenchClient:
     """What the comparison asks of every peer."""
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def echo(self, param: Sample, **options: Unpack[enkaku.CallOptions]) -> Sample:
         """Give a sample back."""

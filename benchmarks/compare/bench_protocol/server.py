@@ -12,6 +12,8 @@ from .procedures import ECHO, ECHOES, SAMPLES
 class BenchHandler(enkaku.Handler):
     """What the comparison asks of every peer."""
 
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def echo(self, param: Sample) -> Sample:
         """Give a sample back."""

@@ -31,7 +31,7 @@ class TargetClient:
     """
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def any(self, param: object, **options: Unpack[enkaku.CallOptions]) -> int:
         return await self._connection.request(ANY, param, **options)

@@ -30,6 +30,8 @@ class TargetHandler(enkaku.Handler):
     nothing.
     """
 
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def any(self, param: object) -> int: ...
 

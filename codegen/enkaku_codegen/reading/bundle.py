@@ -89,7 +89,9 @@ class _Bundler:
     def __init__(self, protocol: Protocol) -> None:
         self._protocol: Final = protocol
         self._names: Final = _short_names(protocol)
-        left_out = _dynamic_names(protocol)
+        left_out = _dynamic_names(protocol) | {
+            name for name in self._names.values() if name in protocol.definitions
+        }
         self._definitions: Final[dict[str, Json]] = {
             self._names.get(name, name): self._definition(name, schema)
             for name, schema in protocol.definitions.items()
@@ -212,9 +214,16 @@ class _Bundler:
 
 
 def _short_names(protocol: Protocol) -> dict[str, str]:
-    """Return the names of imported definitions without that of their package."""
+    """Return the names of imported definitions without that of their package, by those with it.
+
+    A definition of the protocol itself that only refers to one of that name is the same one.
+    """
     names = {name: each.name for name, each in protocol.imported.items()}
-    own = protocol.definitions.keys() - names.keys()
+    own = {
+        name
+        for name, schema in protocol.definitions.items()
+        if name not in names and not _is_only(schema, names, name)
+    }
     several = Counter(names.values())
     return {
         name: short
@@ -229,6 +238,12 @@ def _short_names(protocol: Protocol) -> dict[str, str]:
             )
         )
     }
+
+
+def _is_only(schema: Schema, names: Mapping[str, str], short: str) -> bool:
+    """Return whether a schema only refers to a definition whose short name is this."""
+    target = reference_name(schema) if isinstance(schema, dict) and len(schema) == 1 else None
+    return target is not None and names.get(target) == short
 
 
 def _dynamic_names(protocol: Protocol) -> set[str]:

@@ -50,14 +50,20 @@ def digests(document: Mapping[str, Json]) -> Digests:
     Args:
         document: The protocol as one document; see ``bundle``.
     """
-    left_out = _DOCUMENTATION if document.get("defaults") == "fill" else _DOCUMENTATION | {"default"}
+    left_out = (
+        _DOCUMENTATION if document.get("defaults") == "fill" else _DOCUMENTATION | {"default"}
+    )
     definitions = _Definitions(as_dict(document.get("$defs")), left_out)
     of_all = document.get("errors")
     procedures, callbacks = (
         {
             name: definitions.digest_of(
                 as_dict(procedure),
-                of_all if key == "procedures" and as_dict(procedure).get("type") != "event" else None,
+                (
+                    of_all
+                    if key == "procedures" and as_dict(procedure).get("type") != "event"
+                    else None
+                ),
             )
             for name, procedure in sorted(as_dict(document.get(key)).items())
         }
@@ -120,8 +126,7 @@ class _Definitions:
             for key, value in schema.items()
             if key not in self._left_out and not key.startswith("x-")
         }
-        for key in new:
-            value = new[key]
+        for key, value in new.items():
             if key in DRAFT_2020_12.one:
                 new[key] = self._bare(value)
             elif key in DRAFT_2020_12.listed and isinstance(value, list):
@@ -139,5 +144,3 @@ def _names_in(schema: Json) -> Iterator[str]:
             yield name
         for _, each in subschemas(schema, DRAFT_2020_12):
             yield from _names_in(each)
-
-

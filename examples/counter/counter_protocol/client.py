@@ -11,7 +11,7 @@ from .procedures import COUNTER
 
 class CounterClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     def counter(
         self, param: CounterParam, **options: Unpack[enkaku.StreamOptions]

@@ -10,6 +10,8 @@ from .procedures import COUNTER
 
 
 class CounterHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def counter(
         self, param: CounterParam, stream: enkaku.ServerStream[CounterReceive]

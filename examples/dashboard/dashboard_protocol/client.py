@@ -23,7 +23,7 @@ class DashboardClient:
     """What a machine does, what its server logs, and a lever to pull."""
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     def logs_watch(
         self, param: LogsWatchParam, **options: Unpack[enkaku.StreamOptions]

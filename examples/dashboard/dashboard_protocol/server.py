@@ -22,6 +22,8 @@ from .procedures import LOGS_WATCH, METRICS_STREAM, SYSTEM_RESTART
 class DashboardHandler(enkaku.Handler):
     """What a machine does, what its server logs, and a lever to pull."""
 
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def logs_watch(
         self, param: LogsWatchParam, channel: enkaku.ServerChannel[LogsWatchSend, LogsWatchReceive]

@@ -74,7 +74,7 @@ async def _compare(connection: "Connection", name: str, prefix: str) -> None:
             return
         description = await ask_for_description(connection)
         found = await asyncio.to_thread(_list_differences, package, description, prefix)
-    except Exception as error:  # noqa: BLE001 # whatever is wrong: the connection works without a comparison
+    except Exception as error:  # whatever is wrong: the connection works without a comparison
         logger.debug("%s: the protocol of %s was not compared: %s", connection.peer, name, error)
         return
     if not found:
@@ -95,7 +95,8 @@ def _differs(package: Package, digests: Digests, prefix: str) -> bool:
     """Return whether a procedure of a package is missing at the server, or another there; or a callback is another."""
     callbacks = {} if digests.callbacks is ABSENT else digests.callbacks
     return any(
-        digests.procedures.get(prefix + name) != digest for name, digest in package.procedures.items()
+        digests.procedures.get(prefix + name) != digest
+        for name, digest in package.procedures.items()
     ) or any(callbacks.get(name, digest) != digest for name, digest in package.callbacks.items())
 
 
@@ -103,7 +104,9 @@ def _list_differences(package: Package, description: Description, prefix: str) -
     return [escaped(each) for each in differences(package.protocol, description.protocol, prefix)]
 
 
-def differences(own: Mapping[str, Json], server: Mapping[str, Json], prefix: str = "") -> Iterator[str]:
+def differences(
+    own: Mapping[str, Json], server: Mapping[str, Json], prefix: str = ""
+) -> Iterator[str]:
     """Yield where the protocol of a client differs from that of its server, in words.
 
     Documentation, and procedures that only the server has, are no differences.
@@ -230,7 +233,7 @@ class _Compared:
                         left, right = (sorted(each, key=dump_text) for each in (left, right))
                     pairs = zip(left, right, strict=True)
                     waiting += [(f"{pointer}/{at}", *each) for at, each in enumerate(pairs)][::-1]
-                case (left, right) if type(left) is not type(right) or left != right:
+                case (left, right) if _is_other(left, right):
                     where = pointer or "the schema"
                     yield f"{where} is {_shown(left)} here, and {_shown(right)} there"
                 case _:
@@ -242,7 +245,9 @@ class _Compared:
             names = (_alias(here), _alias(there))
             if names == (None, None):
                 return here, there
-            pair = tuple(name or repr(each) for name, each in zip(names, (here, there), strict=True))
+            pair = tuple(
+                name or repr(each) for name, each in zip(names, (here, there), strict=True)
+            )
             if pair in self._seen:
                 return None
             self._seen.add(pair)
@@ -263,6 +268,11 @@ class _Nothing:
 
 
 _NOTHING: Final = _Nothing()
+
+
+def _is_other(one: object, other: object) -> bool:
+    """Return whether two JSON values differ; true is not 1."""
+    return isinstance(one, bool) is not isinstance(other, bool) or one != other
 
 
 def _shown(value: Json) -> str:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_for_description", "ask_for_digests"]
 
-_NOT_DESCRIBED = "The server does not describe itself: it has no option describe=True, or does not know it"
+_NOT_DESCRIBED = (
+    "The server does not describe itself: it has no option describe=True, or does not know it"
+)
 
 
 async def ask_for_description(
@@ -28,7 +30,9 @@ async def ask_for_description(
     """Return what a server serves; see ``Connection.describe``."""
     reply = await _ask(connection, whole=True, **options)
     if reply.protocol is ABSENT:
-        raise DecodeError(DESCRIBE_REQUEST.result.label, (Problem("/protocol", "object", "nothing"),))
+        raise DecodeError(
+            DESCRIBE_REQUEST.result.label, (Problem("/protocol", "object", "nothing"),)
+        )
     return Description(reply.protocol, reply.digest, reply.enkaku)
 
 

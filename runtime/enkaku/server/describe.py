@@ -52,7 +52,9 @@ def make_route(
     Raises:
         UsageError: A procedure has no description.
     """
-    describer = _Describer({name: _part_of(route) for name, route in routes.items()}, gate, message_size)
+    describer = _Describer(
+        {name: _part_of(route) for name, route in routes.items()}, gate, message_size
+    )
     return Route(
         DESCRIBE_REQUEST,
         describer.describe,
@@ -148,7 +150,9 @@ class _Describer:
         async with self._making:
             key = (names, whole)
             if key not in self._known:
-                self._known[key] = await asyncio.to_thread(_encoded, self._parts, names, whole=whole)
+                self._known[key] = await asyncio.to_thread(
+                    _encoded, self._parts, names, whole=whole
+                )
             self._known.move_to_end(key)
             reply = self._known[key]
             while len(self._known) > _KEPT:
@@ -201,20 +205,35 @@ def _document(served: Mapping[str, _Part], packages: list[Package]) -> Json:
         }
         others = _object(package.protocol, "callbacks")
         known = _object(package.protocol, "$defs")
-        slots = [each.get(slot) for each in (*own.values(), *map(_dict, others.values())) for slot in _SLOTS]
+        slots = [
+            each.get(slot)
+            for each in (*own.values(), *map(_dict, others.values()))
+            for slot in _SLOTS
+        ]
         wanted = {name: known[name] for name in sorted(needed([*slots, head.get("errors")], known))}
         names = _free_names(wanted, definitions)
-        definitions |= {names.get(name, name): renamed(each, names) for name, each in wanted.items()}
+        definitions |= {
+            names.get(name, name): renamed(each, names) for name, each in wanted.items()
+        }
         procedures |= {name: _with_names(each, names) for name, each in own.items()}
-        callbacks = {name: _with_names(_dict(each), names) for name, each in others.items()} | callbacks
+        callbacks = {
+            name: _with_names(_dict(each), names) for name, each in others.items()
+        } | callbacks
     sections = {"procedures": procedures, "callbacks": callbacks, "$defs": definitions}
-    return {**head, **{key: dict(sorted(each.items())) for key, each in sections.items() if each or key == "procedures"}}
+    return {
+        **head,
+        **{
+            key: dict(sorted(each.items()))
+            for key, each in sections.items()
+            if each or key == "procedures"
+        },
+    }
 
 
 def _common_head(packages: list[Package]) -> dict[str, Json]:
     """Return the options of a document that has procedures of several packages."""
     names = [str(each.protocol.get("name")) for each in packages]
-    head: dict[str, Json] = {"name": ", ".join(names) or "nothing"}
+    head: dict[str, Json] = {"name": ", ".join(names)} if names else {}
     for option in ("formats", "encodings"):
         joined: dict[str, Json] = {}
         for package in packages:
@@ -244,7 +263,9 @@ def _free_names(wanted: Mapping[str, Json], taken: Mapping[str, Json]) -> dict[s
     """Return another name for each definition whose name another package has for something else."""
     names: dict[str, str] = {}
     count = -1
-    while count != (count := len(names)):  # what refers to a definition with another name differs, too
+    while count != (
+        count := len(names)
+    ):  # what refers to a definition with another name differs, too
         for name in sorted(wanted.keys() & taken.keys() - names.keys()):
             if dump_json(renamed(wanted[name], names)) != dump_json(taken[name]):
                 number = 2
@@ -266,5 +287,3 @@ def _object(value: Mapping[str, Json], key: str) -> dict[str, Json]:
 
 def _dict(value: Json) -> dict[str, Json]:
     return cast("dict[str, Json]", value) if isinstance(value, dict) else {}
-
-

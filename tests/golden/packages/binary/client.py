@@ -11,7 +11,7 @@ from .procedures import BINARY_PUT, BINARY_SIZED, BYTES
 
 class BinaryClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def binary_put(
         self, param: BinaryPutParam, **options: Unpack[enkaku.CallOptions]

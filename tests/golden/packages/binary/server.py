@@ -10,6 +10,8 @@ from .procedures import BINARY_PUT, BINARY_SIZED, BYTES
 
 
 class BinaryHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def binary_put(self, param: BinaryPutParam) -> bytes: ...
 

@@ -14,7 +14,7 @@ class FarmCallbacksClient:
     """The server's side: calls the handler of a client."""
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def job_cancel(self, data: int, **options: Unpack[enkaku.CallOptions]) -> None:
         await self._connection.event(JOB_CANCEL, data, **options)
@@ -44,6 +44,8 @@ class FarmCallbacksClient:
 
 class FarmCallbacksHandler(enkaku.Handler):
     """The client's side: serves the calls of the server."""
+
+    __enkaku_package__ = __package__
 
     @abstractmethod
     async def job_cancel(self, data: int) -> None: ...

@@ -13,7 +13,7 @@ class FarmClient:
     """Builds what is submitted, on workers that the server calls."""
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def submit(self, param: str, **options: Unpack[enkaku.CallOptions]) -> int:
         """The request submit.

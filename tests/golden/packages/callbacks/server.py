@@ -12,6 +12,8 @@ from .procedures import SUBMIT, WORK
 class FarmHandler(enkaku.Handler):
     """Builds what is submitted, on workers that the server calls."""
 
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def submit(self, param: str) -> int:
         """The request submit.

@@ -58,7 +58,7 @@ from .procedures import (
 
 class DashboardClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def aborts_list(self, **options: Unpack[enkaku.CallOptions]) -> dict[str, object]:
         return await self._connection.request(ABORTS_LIST, None, **options)

@@ -57,6 +57,8 @@ from .procedures import (
 
 
 class DashboardHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def aborts_list(self) -> dict[str, object]: ...
 

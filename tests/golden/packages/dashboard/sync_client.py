@@ -58,7 +58,7 @@ from .procedures import (
 
 class DashboardSyncClient:
     def __init__(self, connection: enkaku.sync.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     def aborts_list(self, **options: Unpack[enkaku.CallOptions]) -> dict[str, object]:
         return self._connection.request(ABORTS_LIST, None, **options)

@@ -10,7 +10,7 @@ from .procedures import ITEM_READ, ITEM_WATCH, ITEM_WRITE
 
 class ErrorsClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def item_read(self, param: str, **options: Unpack[enkaku.CallOptions]) -> str:
         """The request item/read.

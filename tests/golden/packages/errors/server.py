@@ -9,6 +9,8 @@ from .procedures import ITEM_READ, ITEM_WATCH, ITEM_WRITE
 
 
 class ErrorsHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def item_read(self, param: str) -> str:
         """The request item/read.

@@ -12,7 +12,7 @@ from .procedures import EXACT_ECHO, EXACT_NONE, EXACT_SHAPES
 
 class ExactClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def exact_echo(
         self, param: ExactEchoParam, **options: Unpack[enkaku.CallOptions]

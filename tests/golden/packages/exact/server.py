@@ -11,6 +11,8 @@ from .procedures import EXACT_ECHO, EXACT_NONE, EXACT_SHAPES
 
 
 class ExactHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def exact_echo(self, param: ExactEchoParam) -> list[int]: ...
 

@@ -37,7 +37,7 @@ class KindsClient:
     """
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     def channel_all(
         self, param: ChannelAllParam, **options: Unpack[enkaku.StreamOptions]

@@ -36,6 +36,8 @@ class KindsHandler(enkaku.Handler):
     The second paragraph is here to be kept.
     """
 
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def channel_all(
         self, param: ChannelAllParam, channel: enkaku.ServerChannel[Entry, Entry]

@@ -26,7 +26,7 @@ class AwkwardNamesClient:
     """Ends in a backslash and a quote: \\\" """
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def x2d_render(self, **options: Unpack[enkaku.CallOptions]) -> HTTPError:
         return await self._connection.request(X2D_RENDER, None, **options)

@@ -25,6 +25,8 @@ from .procedures import (
 class AwkwardNamesHandler(enkaku.Handler):
     """Ends in a backslash and a quote: \\\" """
 
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def x2d_render(self) -> HTTPError: ...
 

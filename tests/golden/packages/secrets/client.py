@@ -11,7 +11,7 @@ from .procedures import LOGIN, NAMES
 
 class SecretsClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def login(self, param: LoginParam, **options: Unpack[enkaku.CallOptions]) -> Code:
         return await self._connection.request(LOGIN, param, **options)

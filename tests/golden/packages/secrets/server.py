@@ -10,6 +10,8 @@ from .procedures import LOGIN, NAMES
 
 
 class SecretsHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def login(self, param: LoginParam) -> Code: ...
 

@@ -42,7 +42,7 @@ from .procedures import (
 
 class ValuesClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def anything(self, param: object, **options: Unpack[enkaku.CallOptions]) -> object:
         return await self._connection.request(ANYTHING, param, **options)

@@ -41,6 +41,8 @@ from .procedures import (
 
 
 class ValuesHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def anything(self, param: object) -> object: ...
 

@@ -11,7 +11,7 @@ from .procedures import FIND, PLACE
 
 class OrdersClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def find(self, param: int, **options: Unpack[enkaku.CallOptions]) -> Order:
         """The request find.

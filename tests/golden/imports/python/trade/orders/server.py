@@ -10,6 +10,8 @@ from .procedures import FIND, PLACE
 
 
 class OrdersHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def find(self, param: int) -> Order:
         """The request find.

@@ -13,7 +13,7 @@ from .procedures import OFFER_MAKE, OFFER_PAY, OFFER_WATCH
 
 class ShopClient:
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def offer_make(self, param: Order, **options: Unpack[enkaku.CallOptions]) -> Offer:
         """The request offer/make.

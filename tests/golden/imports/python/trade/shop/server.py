@@ -12,6 +12,8 @@ from .procedures import OFFER_MAKE, OFFER_PAY, OFFER_WATCH
 
 
 class ShopHandler(enkaku.Handler):
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def offer_make(self, param: Order) -> Offer:
         """The request offer/make.
