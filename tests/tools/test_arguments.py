@@ -1,13 +1,20 @@
 """The values of command lines: ``--param`` and ``-p``."""
 
 import argparse
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from enkaku.values.json_schema import Checked
+from enkaku.values.slot import Slot
 from enkaku_codegen.commands import arguments
 from enkaku_codegen.commands.arguments import MISSING, read_assignment, read_param, write
+from enkaku_codegen.commands.examples import example
 from enkaku_codegen.commands.places import Places
+from enkaku_codegen.commands.untyped import procedure_of
+from enkaku_codegen.json_values import as_json
+from enkaku_codegen.reading.definition import Procedure, Protocol
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -30,7 +37,7 @@ SCHEMA: dict[str, Any] = {
         "1": {"type": "integer"},
         "numbers": {
             "type": "object",
-            "patternProperties": {"^n": {"type": "integer"}},
+            "patternProperties": {"^n": {"type": "integer"}, "(a+)+$": {}, "[": {}},
             "additionalProperties": {"type": "string"},
         },
     },
@@ -47,6 +54,9 @@ DEFINITIONS: dict[str, Any] = {
         ]
     },
     "Loop": {"$ref": "#/$defs/Loop"},
+    # Read one by one, these would be more than 10**12 schemas.
+    **{f"D{n}": {"anyOf": [{"$ref": f"#/$defs/D{n + 1}"}] * 2} for n in range(40)},
+    "D40": {},
 }
 
 
@@ -94,6 +104,7 @@ def made(*given: str, schema: Any = SCHEMA, param: str | None = None) -> str:
         ("tree.next.next.value=1", '{"tree":{"next":{"next":{"value":1}}}}'),
         ("numbers.n1=1", '{"numbers":{"n1":1}}'),
         ("numbers.m1=1", '{"numbers":{"m1":"1"}}'),
+        (f"numbers.{'a' * 60}m=1", f'{{"numbers":{{"{"a" * 60}m":"1"}}}}'),
         (r"a\.b\=c\\\:=1", '{"a.b=c\\\\:":"1"}'),
         (r"a\[]=1", '{"a[]":"1"}'),
         (r"\.=1", '{".":"1"}'),
@@ -121,7 +132,9 @@ def test_assignment_to_union_follows_constants() -> None:
     assert made("kind=circle", "size=5", schema=shape) == '{"kind":"circle","size":5}'
 
 
-@pytest.mark.parametrize("schema", [{"$ref": "#/$defs/Loop"}, False, {"anyOf": []}, {"not": {}}])
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#/$defs/Loop"}, False, {"anyOf": []}, {"not": {}}, {"$ref": "#/$defs/D0"}]
+)
 def test_assignment_ends_for_any_schema(schema: Any) -> None:
     assert made("a.b=1", schema=schema) == '{"a":{"b":"1"}}'
 
@@ -173,3 +186,50 @@ def test_param_is_read_from_file(tmp_path: Path) -> None:
         with pytest.raises(argparse.ArgumentError) as caught:
             read_param(given)
         assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "integer", "minimum": 3}, "3"),
+        ({"type": "number", "exclusiveMaximum": 0}, "-1"),
+        ({"type": "integer", "multipleOf": 7}, "7"),
+        ({"type": "string", "minLength": 6}, '"textxx"'),
+        ({"type": "string", "maxLength": 2}, '"te"'),
+        ({"type": "string", "format": "date"}, '"2030-01-31"'),
+        ({"type": ["null", "boolean"]}, "true"),
+        ({"enum": [{"a": 1.5}, 2]}, '{"a": 1.5}'),
+        ({"default": 5, "examples": [6]}, "6"),
+        ({"anyOf": [{"type": "null"}, {"const": "x"}]}, '"x"'),
+        ({"type": "array", "items": {"type": "integer"}, "minItems": 2}, "[1, 1]"),
+        ({"prefixItems": [{"const": "a"}], "items": False, "type": "array"}, '["a"]'),
+        (
+            {"allOf": [{"properties": {"a": {"const": 1}}}, {"properties": {"b": {"const": 2}}}]},
+            '{"a": 1, "b": 2}',
+        ),
+        ({"properties": {"a": {"const": 1}, "b": False}, "required": ["a"]}, '{"a": 1}'),
+        ({"$ref": "#/$defs/Loop"}, "null"),
+        ({"$ref": "#/$defs/D0"}, "null"),
+    ],
+)
+def test_example_fits_schema(schema: Any, expected: str) -> None:
+    protocol = Protocol("test", "", (), DEFINITIONS)
+    slot = Slot[Any]("test", Checked(object, schema, DEFINITIONS))
+
+    class Validating:
+        def encode(self, value: bytes) -> bytes:
+            slot.encode(json.loads(value))
+            return value
+
+    assert as_json(example(protocol, schema, cast("Any", Validating()))) == expected
+
+
+def test_example_that_does_not_fit_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    schema: Any = {"type": "string", "pattern": "^[0-9]$"}
+    procedure = Procedure("a", "event", "", {"data": schema}, (), "")
+    protocol = Protocol("test", "", (procedure,), {})
+    slot: Any = vars(procedure_of(protocol, procedure))["data"]
+    assert example(protocol, schema, slot) == "text"
+    assert (
+        "the example does not fit its schema: expected string that matches" in capsys.readouterr().err
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["example"]
 
 _DEEPEST: Final = 12
+_MOST: Final = 10_000  # schemas that are read for one example
 _FORMATS: Final[Mapping[str, str]] = {
     "date": "2030-01-31",
     "date-time": "2030-01-31T12:00:00Z",
@@ -59,10 +60,12 @@ class _Maker:
     def __init__(self, definitions: Mapping[str, Schema], *, whole: bool) -> None:
         self._definitions = definitions
         self._whole = whole
+        self._read = 0
 
     def value(self, schema: Schema, depth: int) -> Json:
         """Return an example of a schema."""
-        if isinstance(schema, bool) or depth > _DEEPEST:
+        self._read += 1
+        if isinstance(schema, bool) or depth > _DEEPEST or self._read > _MOST:
             return None
         known = _named(schema)
         if known:

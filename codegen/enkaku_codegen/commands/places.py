@@ -3,7 +3,6 @@
 It is for arguments of command lines, whose texts have no types. It need not be exact: the whole value is validated later.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -14,6 +13,9 @@ __all__ = ["Places"]
 
 _ALL: Final = frozenset({"array", "boolean", "null", "number", "object", "string"})
 _DEEPEST: Final = 40  # references and alternatives in each other
+_MOST: Final = (
+    100_000  # schemas that are read: a server may describe itself by references that multiply
+)
 
 
 class Places:
@@ -30,6 +32,12 @@ class Places:
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self._definitions = definitions
+        self._read = 0
+
+    def _stops(self, depth: int) -> bool:
+        """Count a schema that is read; return whether it is one too many, of which nothing is said."""
+        self._read += 1
+        return depth > _DEEPEST or self._read > _MOST
 
     def target(self, schema: Mapping[str, Json]) -> Schema | None:
         """Return the schema to which the ``$ref`` of a schema leads; None if it has none."""
@@ -38,7 +46,7 @@ class Places:
 
     def types(self, schema: Schema, depth: int = 0) -> frozenset[str]:
         """Return the JSON types that a schema allows."""
-        if isinstance(schema, bool) or depth > _DEEPEST:
+        if isinstance(schema, bool) or self._stops(depth):
             return _ALL if schema else frozenset()
         found = _own_types(schema)
         for each in self._conjuncts(schema):
@@ -49,7 +57,7 @@ class Places:
 
     def constants(self, schema: Schema, depth: int = 0) -> frozenset[str]:
         """Return the strings that a schema has as constants, in any of its alternatives."""
-        if isinstance(schema, bool) or depth > _DEEPEST:
+        if isinstance(schema, bool) or self._stops(depth):
             return frozenset()
         found = {each for each in _values(schema) if isinstance(each, str)}
         inner = [*self._conjuncts(schema), *(each for some in _unions(schema) for each in some)]
@@ -64,8 +72,10 @@ class Places:
             value: What is known of the object; alternatives with other constants are left out.
             depth: How many schemas are around it.
         """
-        if isinstance(schema, bool) or depth > _DEEPEST:
+        if isinstance(schema, bool):
             return schema
+        if self._stops(depth):
+            return True
         if ("array" if isinstance(token, int) else "object") not in _own_types(schema):
             return False
         found = [_own(schema, token)]
@@ -84,7 +94,7 @@ class Places:
 
     def _differs(self, schema: Schema, value: Json, depth: int = 0) -> bool:
         """Return whether an object has another constant than a schema demands."""
-        if isinstance(schema, bool) or not isinstance(value, dict) or depth > _DEEPEST:
+        if isinstance(schema, bool) or not isinstance(value, dict) or self._stops(depth):
             return schema is False
         properties = schema.get("properties")
         for name, inner in properties.items() if isinstance(properties, dict) else ():
@@ -151,7 +161,14 @@ def _own(schema: Mapping[str, Json], token: str | int) -> Schema:
 
 
 def _matches(pattern: str, name: str) -> bool:
+    # By the validator, whose patterns are those of ECMA 262, and are matched in limited time.
+    from jsonschema_rs import Draft202012Validator, ValidationError  # noqa: PLC0415 # rarely needed
+
+    from enkaku_codegen.reading.ecma262 import PatternError  # noqa: PLC0415 # as above
+    from enkaku_codegen.reading.regexes import validator_pattern  # noqa: PLC0415 # as above
+
     try:
-        return re.search(pattern, name) is not None
-    except re.error:  # a pattern of ECMA 262 that Python does not have
+        schema = {"pattern": validator_pattern(pattern)}
+        return Draft202012Validator(schema, validate_formats=False, offline=True).is_valid(name)
+    except (PatternError, ValidationError, ValueError):
         return False

@@ -47,9 +47,9 @@ def _given(options: argparse.Namespace) -> "Protocol | None":
         ProtocolError: The file has errors.
         argparse.ArgumentError: There is no such package, or it does not contain its protocol.
     """
-    from enkaku_codegen.reading.definition import read_protocol  # noqa: PLC0415 # takes longer
-
     if options.protocol is not None:
+        from enkaku_codegen.reading.definition import read_protocol  # noqa: PLC0415 # takes longer
+
         return read_protocol(options.protocol)
     return None if options.package is None else _of_package(options.package)
 
@@ -60,11 +60,13 @@ def _projects() -> "Sequence[tuple[Path, Protocol]]":
     Raises:
         ProtocolError: A file has errors.
     """
+    project = find_project(Path())
+    if project is None:
+        return []
     from enkaku_codegen.reading.definition import read_protocol  # noqa: PLC0415 # takes longer
 
-    project = find_project(Path())
     found: dict[str, Request] = {}
-    for target in () if project is None else project.targets:
+    for target in project.targets:
         found.setdefault(os.path.realpath(target.request.protocol), target.request)
     return [
         (each.protocol, read_protocol(each.protocol, each.name, each.imports))

@@ -6,7 +6,7 @@ Whatever digits a number is written with, it keeps them.
 import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from enkaku.errors import CallError, DecodeError, EncodeError
 from enkaku.procedures import Channel, Event, Procedure, Request, Stream
@@ -14,9 +14,10 @@ from enkaku.values.json_schema import Checked
 from enkaku.values.slot import Slot
 
 from enkaku_codegen.json_values import Schema, exact_numbers
-from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
-from enkaku_codegen.reading.definition import Kind, Protocol, SlotName
-from enkaku_codegen.reading.definition import Procedure as Definition
+
+if TYPE_CHECKING:
+    from enkaku_codegen.reading.definition import Kind, Protocol, SlotName
+    from enkaku_codegen.reading.definition import Procedure as Definition
 
 __all__ = [
     "Raw",
@@ -36,7 +37,7 @@ Raw: TypeAlias = "bytes | None"
 """A value as JSON; None in a slot that is not declared."""
 
 _SPACE: Final = re.compile(rb'("(?:[^"\\]|\\.)*+")|[ \t\r\n]+')
-_SLOTS: Final[Mapping[Kind, tuple[SlotName, ...]]] = {
+_SLOTS: Final[Mapping["Kind", tuple["SlotName", ...]]] = {
     "event": ("data",),
     "request": ("param", "result"),
     "stream": ("param", "receive", "result"),
@@ -144,7 +145,7 @@ def param_of(procedure: Untyped) -> Slot[Raw]:
     return procedure.data if isinstance(procedure, UntypedEvent) else procedure.param
 
 
-def procedure_of(protocol: Protocol, definition: Definition) -> Untyped:
+def procedure_of(protocol: "Protocol", definition: "Definition") -> Untyped:
     """Return a procedure of a protocol, whose values its schemas validate."""
     slots: dict[SlotName, _RawSlot] = {}
     for name in _SLOTS[definition.kind]:
@@ -156,7 +157,7 @@ def procedure_of(protocol: Protocol, definition: Definition) -> Untyped:
     return _made(definition.kind, definition.name, slots, idempotent=definition.idempotent)
 
 
-def unchecked(kind: Kind, name: str, *, with_param: bool) -> Untyped:
+def unchecked(kind: "Kind", name: str, *, with_param: bool) -> Untyped:
     """Return a procedure of which no protocol is known, whose values are any JSON.
 
     Args:
@@ -175,7 +176,12 @@ def unchecked(kind: Kind, name: str, *, with_param: bool) -> Untyped:
     return _made(kind, name, slots, idempotent=False)
 
 
-def _checked(protocol: Protocol, definition: Definition, name: SlotName) -> Checked[object]:
+def _checked(protocol: "Protocol", definition: "Definition", name: "SlotName") -> Checked[object]:
+    from enkaku_codegen.reading.bundle import (  # noqa: PLC0415 # not for calls without a protocol
+        needed_definitions,
+        without_annotations,
+    )
+
     dynamic: Schema | None = definition.dynamic_schemas.get(name)
     if dynamic is not None:
         return Checked(object, cast("Mapping[str, object] | bool", exact_numbers(dynamic)))
@@ -189,7 +195,7 @@ def _checked(protocol: Protocol, definition: Definition, name: SlotName) -> Chec
 
 
 def _made(
-    kind: Kind, name: str, slots: Mapping[SlotName, _RawSlot], *, idempotent: bool
+    kind: "Kind", name: str, slots: Mapping["SlotName", _RawSlot], *, idempotent: bool
 ) -> Untyped:
     procedure: Untyped
     match kind:
