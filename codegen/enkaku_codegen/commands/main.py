@@ -31,6 +31,9 @@ COMMANDS: Final = (
     Entry(
         "breaking", "Protocol files", "report changes that break the peers of an old version", "codegen"
     ),
+    Entry("call", "Servers", "call a procedure of a server", "tools"),
+    Entry("list", "Servers", "list the procedures of a server or a protocol", "tools"),
+    Entry("describe", "Servers", "describe them, with their schemas", "tools"),
     Entry("health", "Servers", "ask a server whether it serves", "codegen"),
     Entry(
         "key", "Keys and tokens", "make keys of clients and servers, show their names", "identity"
