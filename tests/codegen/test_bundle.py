@@ -10,10 +10,10 @@ import pytest
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.fingerprint import Import
 from enkaku_codegen.json_values import Json, as_readable_json, tokens
-from enkaku_codegen.reading.protocol_document import bundle
 from enkaku_codegen.reading.definition import Procedure, Protocol, read_document, read_protocol
 from enkaku_codegen.reading.digests import digests
 from enkaku_codegen.reading.metaschema import faults
+from enkaku_codegen.reading.protocol_document import bundle
 from golden.refresh import IMPORTS, PROTOCOLS
 
 ROOT = Path(__file__).parent.parent.parent

@@ -17,9 +17,9 @@ import pytest
 from enkaku.calls.descriptions import digest_of, package_of
 from enkaku.client.compare import differences
 from enkaku_codegen.json_values import Json
-from enkaku_codegen.reading.protocol_document import bundle
 from enkaku_codegen.reading.definition import read_document
 from enkaku_codegen.reading.digests import digests
+from enkaku_codegen.reading.protocol_document import bundle
 from generated.packages import importing, put, unformatted
 from identity.peers import ALICE, BOB, SERVER
 from support import WITHIN, Connect, Raw, Serving, facing, raw_client

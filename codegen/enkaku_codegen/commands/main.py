@@ -29,7 +29,10 @@ COMMANDS: Final = (
     Entry("schema", "Protocol files", "print the JSON Schema of protocol files", "codegen"),
     Entry("lint", "Protocol files", "report likely mistakes, and what values may cost", "codegen"),
     Entry(
-        "breaking", "Protocol files", "report changes that break the peers of an old version", "codegen"
+        "breaking",
+        "Protocol files",
+        "report changes that break the peers of an old version",
+        "codegen",
     ),
     Entry("call", "Servers", "call a procedure of a server", "tools"),
     Entry("list", "Servers", "list the procedures of a server or a protocol", "tools"),
