@@ -126,9 +126,8 @@ class _Build:
 
     def _generate(self, request: Request, out: Path) -> Rule:
         options = self._options
-        with locked(
-            out, lambda: print(f"{out}: waiting for another run", file=sys.stderr, flush=True)
-        ):
+        waiting = visible(f"{out}: waiting for another run")
+        with locked(out, lambda: print(waiting, file=sys.stderr, flush=True)):
             with recorded() as inputs:
                 files = None if options.verbose else fresh_files(request, out)
             if files is None:
