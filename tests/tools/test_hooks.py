@@ -116,6 +116,7 @@ def steps(inputs: dict[str, str]) -> list[tuple[str, dict[str, str]]]:
     given = {name: str(each["default"]) for name, each in ACTION["inputs"].items()} | inputs
 
     def filled(text: str) -> str:
+        text = re.sub(r"\$\{\{ steps\.[\w.-]+ \|\| '(\w+)' \}\}", r"\1", text)
         return re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda found: given[found[1]], text)
 
     return [
