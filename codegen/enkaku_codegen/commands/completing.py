@@ -171,16 +171,17 @@ def _addresses(current: str) -> Iterator[str]:
 
 
 def _procedures(values: dict[str, str]) -> set[str]:
-    """Return the names of procedures: of ``--protocol``, else of the project, else of ``--package``."""
+    """Return the names of procedures: of ``--protocol`` or ``--package``, else of the project."""
     if "protocol" in values:
         return _names_in(Path(values["protocol"]))
+    if "package" in values:
+        return _names_of_package(values["package"])
     try:
         project = find_project(Path())
     except CodegenError:
         project = None
-    if project is not None:
-        return {name for each in project.targets for name in _names_in(each.request.protocol)}
-    return _names_of_package(values["package"]) if values.get("package") else set()
+    targets = () if project is None else project.targets
+    return {name for each in targets for name in _names_in(each.request.protocol)}
 
 
 def _names_in(file: Path) -> set[str]:
