@@ -370,8 +370,7 @@ def _refused(body: bytes) -> Mapping[str, Json]:
         found = json.loads(body)
     except (ValueError, RecursionError):
         found = None
-    content: Mapping[str, Json] = found if isinstance(found, dict) else {}
-    text = content.get("error")
+    text = _object(found).get("error")
     return {"serving": False, "reason": text if isinstance(text, str) else "HTTP status 503"}
 
 
