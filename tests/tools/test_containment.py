@@ -210,6 +210,16 @@ def test_equal_names_of_different_definitions_are_not_equal() -> None:
     assert not float(str(verdict.value)).is_integer()
 
 
+def test_reference_next_to_keywords_is_followed() -> None:
+    verdict = compared(
+        {"$ref": "#/$defs/A", "minimum": 0},
+        {"$ref": "#/$defs/A", "minimum": 0},
+        writer_definitions={"A": {"type": "number"}},
+        reader_definitions={"A": {"type": "integer"}},
+    )
+    assert verdict.value == 0.5
+
+
 @pytest.mark.parametrize(
     ("writer", "reader", "value"),
     [

@@ -82,7 +82,11 @@ class _Difference:
         return {"$ref": f"#/$defs/{self._names[key]}"}
 
     def _left(self, writer: dict[str, Json], reader: dict[str, Json]) -> Schema:
-        promised = {key for key in reader if key in writer and self._same(writer[key], reader[key])}
+        promised = {
+            key
+            for key in reader
+            if key in writer and self._same({key: writer[key]}, {key: reader[key]})
+        }
         for group in _GROUPS:
             if any(key in writer or key in reader for key in {*group} - promised):
                 promised -= {*group}
