@@ -589,6 +589,15 @@ def test_process_that_ends_by_itself_is_started_again() -> None:
     assert compared({"maximum": 5}, {"maximum": 6}).contained
 
 
+def test_process_that_is_killed_is_started_again() -> None:
+    process.start()
+    process._running[0]._popen.kill()
+    long = {"type": "string", "enum": ["a" * 300_000, "b"]}
+    verdict = compared(long, {**long, "enum": ["b", "c"]})
+    assert verdict.contained is False
+    assert verdict.decided_by == "search"
+
+
 def test_verdict_is_same_in_each_process() -> None:
     arguments = [schemas_of(each) for each in PAIRS if not each["contained"]]
     first = [contains(**each) for each in arguments]
