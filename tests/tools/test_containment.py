@@ -229,6 +229,11 @@ def test_reference_next_to_keywords_is_followed() -> None:
             "n",
         ),
         ({"type": "string", "maxLength": 5000}, {"type": "string", "maxLength": 4999}, "a" * 5000),
+        (
+            {"type": "string", "pattern": r"^(?=.*[A-Z])(?=.*\d).{8,}$"},
+            {"type": "string", "maxLength": 8},
+            "A0aaaaaaa",
+        ),
         ({"enum": [*range(900)]}, {"enum": [*range(899)]}, 899),
         (INTEGERS | {"minItems": 3, "uniqueItems": True}, INTEGERS | {"maxItems": 2}, [0, 1, -1]),
         (
@@ -719,7 +724,7 @@ def changed(draw: st.DrawFn, schema: Any) -> Any:
         case _, dict() if value and key in ("properties", "patternProperties"):
             name = draw(st.sampled_from(sorted(value)))
             return {**schema, key: {**value, name: draw(changed(value[name]))}}
-        case _, dict() if key != "dependentRequired":
+        case _, dict() if key not in ("dependentRequired", "properties", "patternProperties"):
             return {**schema, key: draw(changed(value))}
         case _, [dict(), *_] if key in ("anyOf", "oneOf", "allOf", "prefixItems"):
             return {**schema, key: [draw(changed(value[0])), *value[1:]]}
