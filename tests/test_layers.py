@@ -40,7 +40,7 @@ DRAWN = {
         writing containment
         proving
         planning
-        reading
+        reading project
         errors fingerprint json_values
     """,
 }
