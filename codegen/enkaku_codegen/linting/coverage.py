@@ -40,6 +40,7 @@ class Coverage:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._bare: dict[int, tuple[Object, Object]] = {}
+        self._known: dict[tuple[int, int], tuple[bool, Object, Object]] = {}
 
     def covers(self, wide: Json, narrow: Json, depth: int = 0) -> bool:
         """Return whether one schema certainly accepts every value that another accepts."""
@@ -48,6 +49,14 @@ class Coverage:
             return True
         if not isinstance(wide, dict) or not isinstance(narrow, dict) or depth > _DEEPEST:
             return False
+        key = id(wide), id(narrow)
+        if key not in self._known:
+            # While it is compared, a recursive schema proves nothing; the schemas keep their identities.
+            self._known[key] = False, wide, narrow
+            self._known[key] = self._covers(wide, narrow, depth), wide, narrow
+        return self._known[key][0]
+
+    def _covers(self, wide: Object, narrow: Object, depth: int) -> bool:
         asked, given = self._without_annotations(wide), self._without_annotations(narrow)
         if same(asked, given):
             return True

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Json, Tokens, pointer
@@ -113,10 +113,9 @@ class _Reader:
         for rule, name in self._table(
             table.get("severity", {}), ("severity",), tuple(RULES)
         ).items():
-            found = next((each for each in SEVERITIES if each == name), None)
-            if found is None:
+            if name not in SEVERITIES:
                 raise self._error(("severity", rule), f"expected one of {', '.join(SEVERITIES)}")
-            severities[rule] = found
+            severities[rule] = cast("Severity", name)
         listed = table.get("ignore", [])
         if not isinstance(listed, list):
             raise self._error(("ignore",), "expected tables [[...lint.ignore]]")
