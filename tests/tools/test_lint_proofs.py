@@ -26,7 +26,7 @@ from slow import slow_but
 _CASES = 40
 _MOST_SCHEMAS = 25  # of one protocol
 _INSTANCES = 30
-_ROUNDS = 20
+_ROUNDS = 6
 
 
 def subjects(seed: int, directory: Path) -> Iterator[Subject]:

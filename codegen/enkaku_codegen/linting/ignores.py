@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.json_values import Json, Tokens, pointer
@@ -115,7 +115,7 @@ class _Reader:
         ).items():
             if name not in SEVERITIES:
                 raise self._error(("severity", rule), f"expected one of {', '.join(SEVERITIES)}")
-            severities[rule] = cast("Severity", name)
+            severities[rule] = name
         listed = table.get("ignore", [])
         if not isinstance(listed, list):
             raise self._error(("ignore",), "expected tables [[...lint.ignore]]")
