@@ -40,7 +40,7 @@ DRAWN = {
         writing linting
         proving
         planning
-        reading
+        reading project
         errors fingerprint json_values
     """,
 }
