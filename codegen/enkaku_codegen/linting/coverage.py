@@ -60,11 +60,12 @@ class Coverage:
         asked, given = self._without_annotations(wide), self._without_annotations(narrow)
         if same(asked, given):
             return True
-        for one, schema in ((given, narrow), (asked, wide)):
-            target = self._subject.target(schema)
-            if target is not None and one.keys() == {"$ref"}:
-                pair = (wide, target[1]) if one is given else (target[1], narrow)
-                return self.covers(*pair, depth + 1)
+        target = self._subject.target(narrow)
+        if target is not None and given.keys() == {"$ref"}:
+            return self.covers(wide, target[1], depth + 1)
+        target = self._subject.target(wide)
+        if target is not None and asked.keys() == {"$ref"}:
+            return self.covers(target[1], narrow, depth + 1)
         return all(self._implied(keyword, asked, given, depth) for keyword in asked)
 
     def _without_annotations(self, schema: Object) -> Object:

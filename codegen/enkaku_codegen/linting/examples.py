@@ -126,7 +126,8 @@ class _Costs:
     def of(self, value: Json) -> int:
         """Return an upper bound for a value."""
         nodes, depth = _size(value)
-        return nodes * min(self._most ** min(depth, _DEEPEST), _ENDLESS)
+        each: int = self._most ** min(depth, _DEEPEST)
+        return nodes * min(each, _ENDLESS)
 
     def _of_schema(self, schema: Json, depth: int) -> int:
         """Return how many schemas apply to the same value as a schema, each as often as it does."""

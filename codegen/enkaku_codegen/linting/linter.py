@@ -214,8 +214,8 @@ class _Linter:
 def _of_checks(checks: Checks) -> Iterator[Hit]:
     for each in checks.ambiguous:
         yield Hit("slow-union", tokens(each.pointer), each.message)
-    for location, reason in checks.widened.items():
-        yield Hit("untyped", tokens(location), f"{reason}: the type is object")
+    for location, limit in checks.widened.items():
+        yield Hit("untyped", tokens(location), f"{limit}: the type is object")
     for reason in checks.unenforced:
         message = f"{reason.text}; a package of models has no validator"
         yield Hit("needs-validator", reason.path, message)
