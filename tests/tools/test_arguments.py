@@ -231,5 +231,6 @@ def test_example_that_does_not_fit_is_told(capsys: pytest.CaptureFixture[str]) -
     slot: Any = vars(procedure_of(protocol, procedure))["data"]
     assert example(protocol, schema, slot) == "text"
     assert (
-        "the example does not fit its schema: expected string that matches" in capsys.readouterr().err
+        "the example does not fit its schema: expected string that matches"
+        in capsys.readouterr().err
     )
