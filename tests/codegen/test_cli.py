@@ -27,6 +27,7 @@ FILES = [
     ".enkaku.json",
     "__init__.py",
     "client.py",
+    "description.py",
     "models.py",
     "procedures.py",
     "py.typed",
@@ -58,7 +59,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cli")
     ran = process("generate", SEED, "--out", "new/package", cwd=root)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "new/package: 6 written\n", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "new/package: 7 written\n", "")
     return root / "new" / "package"
 
 
@@ -207,7 +208,7 @@ def test_generate_empty_file_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "__init__.py").touch()
     ran = enkaku("generate", SEED, "--out", "out", cwd=tmp_path)
-    assert (ran.returncode, ran.stdout) == (0, "out: 6 written\n")
+    assert (ran.returncode, ran.stdout) == (0, "out: 7 written\n")
 
 
 def test_generate_symlink_or_directory_is_not_overwritten(copy: Path) -> None:
@@ -646,7 +647,7 @@ def test_definitions_alone_give_package_of_models(tmp_path: Path) -> None:
     assert enkaku("generate", "p.json", "--out", "made", cwd=tmp_path).returncode == 0
     # A package that had procedures loses the files for them.
     ran = enkaku("generate", "shared.json", "--out", "made", cwd=tmp_path)
-    assert ran.stdout == "made: 2 written, 3 removed\n"
+    assert ran.stdout == "made: 2 written, 4 removed\n"
 
 
 @pytest.mark.parametrize("length", [60, 79, 140])

@@ -63,6 +63,7 @@ def test_generate_files_are_formatted_and_have_marker() -> None:
     assert sorted(files) == [
         "__init__.py",
         "client.py",
+        "description.py",
         "models.py",
         "procedures.py",
         "py.typed",

@@ -1,6 +1,7 @@
 """Text in a protocol never becomes code, and never breaks it."""
 
 import ast
+import importlib
 import json
 import re
 import tokenize
@@ -18,7 +19,7 @@ from enkaku_codegen.planning import schema_planner
 from enkaku_codegen.planning.planner import make_plan
 from enkaku_codegen.planning.schema_planner import MAX_SCHEMAS
 from enkaku_codegen.prepare import prepare
-from enkaku_codegen.reading.definition import read_protocol
+from enkaku_codegen.reading.definition import read_document, read_protocol
 from generated.packages import (
     accepts,
     an_error,
@@ -165,6 +166,7 @@ def test_hostile_text_stays_data_everywhere(text: str, tmp_path: Path) -> None:
         "models.py",
         "procedures.py",
         "client.py",
+        "description.py",
         "server.py",
         "callbacks.py",
     }
@@ -201,6 +203,9 @@ def check_values(package: ModuleType, text: str) -> None:
     assert package.Failed.declared_code == f"code{text}"[:128]
     procedures = {each.name for each in vars(package).values() if hasattr(each, "kind")}
     assert {f"path{text}"[:128], f"back{text}"[:128]} <= procedures
+    described = importlib.import_module(f"{package.__name__}.description")
+    read_document(described.PROTOCOL, "description")
+    assert f"path{text}"[:128] in described.PROCEDURES
 
 
 def _is_docstring_or_check(node: ast.stmt) -> bool:

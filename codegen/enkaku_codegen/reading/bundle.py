@@ -93,10 +93,13 @@ class _Bundler:
             name for name in self._names.values() if name in protocol.definitions
         }
         self._definitions: Final[dict[str, Json]] = {
-            self._names.get(name, name): self._definition(name, schema)
-            for name, schema in protocol.definitions.items()
-            if name not in left_out
-        } | dict(protocol.dynamic_originals)
+            **{
+                self._names.get(name, name): self._definition(name, schema)
+                for name, schema in protocol.definitions.items()
+                if name not in left_out
+            },
+            **protocol.dynamic_originals,
+        }
         self._errors: Final = self._error_definitions()
 
     def bundled(self) -> dict[str, Json]:

@@ -111,7 +111,7 @@ def load_text(text: str, name: str) -> Document:
         raise ProtocolError([Issue(name, None, "", f"larger than {MAX_BYTES} bytes")])
     value, source_map = read_json(name, text)
     # No file has this path, so that no reference leads to the document by it.
-    return Document(Path(name), os.path.abspath("/\n"), value, source_map, digest(content))
+    return Document(Path(name), "/\n", value, source_map, digest(content))
 
 
 def _content(path: Path) -> bytes:

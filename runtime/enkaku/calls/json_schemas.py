@@ -92,7 +92,8 @@ def renamed(schema: Json, names: Mapping[str, str]) -> Json:
 
     def change(own: dict[str, Json]) -> dict[str, Json]:
         name = target_of(own)
-        return own | ({} if name not in names else {"$ref": reference_to(names[name])})
+        known = None if name is None else names.get(name)
+        return {**own, "$ref": reference_to(known)} if known is not None else {**own}
 
     return _rebuilt(schema, change)
 

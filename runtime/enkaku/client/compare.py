@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from enkaku._json import dump_text
 from enkaku.calls.descriptions import Description, Digests, Package, package_of
@@ -17,10 +17,7 @@ from enkaku.calls.json_schemas import Json, bare, target_of
 from enkaku.errors import escaped
 from enkaku.values.exact import ABSENT
 
-from .describe import ask_for_description, ask_for_digests
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .describe import Asks, ask_for_description, ask_for_digests
 
 __all__ = ["Comparisons", "differences"]
 
@@ -44,12 +41,12 @@ class Comparisons:
         self._tasks: Final[dict[tuple[str, str], asyncio.Task[None] | None]] = {}
         self._closed = False
 
-    def begin(self, connection: "Connection", package: str, prefix: str) -> None:
+    def begin(self, connection: Asks, package: str, prefix: str) -> None:
         """Compare a package in a task, unless it was compared before. Any thread may call it."""
         with suppress(RuntimeError):  # the event loop is closed
             self._loop.call_soon_threadsafe(self._start, connection, package, prefix)
 
-    def _start(self, connection: "Connection", package: str, prefix: str) -> None:
+    def _start(self, connection: Asks, package: str, prefix: str) -> None:
         key = (package, prefix)
         if key in self._tasks or self._closed:
             return
@@ -66,7 +63,7 @@ class Comparisons:
             await asyncio.wait(tasks)
 
 
-async def _compare(connection: "Connection", name: str, prefix: str) -> None:
+async def _compare(connection: Asks, name: str, prefix: str) -> None:
     try:
         package = package_of(name)
         reply = await ask_for_digests(connection)
@@ -74,7 +71,7 @@ async def _compare(connection: "Connection", name: str, prefix: str) -> None:
             return
         description = await ask_for_description(connection)
         found = await asyncio.to_thread(_list_differences, package, description, prefix)
-    except Exception as error:  # whatever is wrong: the connection works without a comparison
+    except Exception as error:  # noqa: BLE001 # whatever it is, calls go on
         logger.debug("%s: the protocol of %s was not compared: %s", connection.peer, name, error)
         return
     if not found:
@@ -218,28 +215,23 @@ class _Compared:
             pair = self._resolved(here, there)
             if pair is None:
                 continue
-            match pair:
-                case (dict() as left, dict() as right):
-                    keys = sorted(left.keys() | right.keys(), reverse=True)
-                    if "$ref" in left and "$ref" in right:  # next to other keywords
-                        keys.remove("$ref")
-                        references = ({"$ref": each["$ref"]} for each in (left, right))
-                        waiting.append((pointer, *references))
-                    for key in keys:
-                        where = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
-                        waiting.append((where, left.get(key, _NOTHING), right.get(key, _NOTHING)))
-                case (list() as left, list() as right) if len(left) == len(right):
-                    if pointer.endswith(_UNORDERED):
-                        left, right = (sorted(each, key=dump_text) for each in (left, right))
-                    pairs = zip(left, right, strict=True)
+            one, other = pair
+            if isinstance(one, dict) and isinstance(other, dict):
+                below = _below(cast("dict[str, Json]", one), cast("dict[str, Json]", other))
+                waiting += [(f"{pointer}{path}", *each) for path, each in below][::-1]
+            elif isinstance(one, list) and isinstance(other, list):
+                items = cast("list[Json]", one), cast("list[Json]", other)
+                if pointer.endswith(_UNORDERED):
+                    items = sorted(items[0], key=dump_text), sorted(items[1], key=dump_text)
+                if len(items[0]) == len(items[1]):
+                    pairs = zip(*items, strict=True)
                     waiting += [(f"{pointer}/{at}", *each) for at, each in enumerate(pairs)][::-1]
-                case (left, right) if _is_other(left, right):
-                    where = pointer or "the schema"
-                    yield f"{where} is {_shown(left)} here, and {_shown(right)} there"
-                case _:
-                    pass
+                else:
+                    yield _differ(pointer, *items)
+            elif _is_other(one, other):
+                yield _differ(pointer, one, other)
 
-    def _resolved(self, here: Json, there: Json) -> tuple[Any, Any] | None:
+    def _resolved(self, here: Json, there: Json) -> tuple[Json, Json] | None:
         """Return what two schemas refer to, or themselves; None if the same pair was compared before."""
         while True:
             names = (_alias(here), _alias(there))
@@ -257,6 +249,23 @@ class _Compared:
                 there = bare(self._there.get(names[1], _NOTHING))
 
 
+def _below(
+    here: Mapping[str, Json], there: Mapping[str, Json]
+) -> Iterator[tuple[str, tuple[Json, Json]]]:
+    """Yield the values of each key of two objects, with the path of the key; none for a reference next to other keywords."""
+    keys = sorted(here.keys() | there.keys())
+    if "$ref" in here and "$ref" in there:
+        keys.remove("$ref")
+        yield "", ({"$ref": here["$ref"]}, {"$ref": there["$ref"]})
+    for key in keys:
+        path = f"/{key.replace('~', '~0').replace('/', '~1')}"
+        yield path, (here.get(key, _NOTHING), there.get(key, _NOTHING))
+
+
+def _differ(pointer: str, here: Json, there: Json) -> str:
+    return f"{pointer or 'the schema'} is {_shown(here)} here, and {_shown(there)} there"
+
+
 def _alias(schema: Json) -> str | None:
     """Return the definition of which a schema is only another name; None if it is not."""
     own = _object(schema)
@@ -270,7 +279,7 @@ class _Nothing:
 _NOTHING: Final = _Nothing()
 
 
-def _is_other(one: object, other: object) -> bool:
+def _is_other(one: Json, other: Json) -> bool:
     """Return whether two JSON values differ; true is not 1."""
     return isinstance(one, bool) is not isinstance(other, bool) or one != other
 

@@ -1,6 +1,7 @@
 """Asking a server what it serves: the reserved request ``enkaku:describe``."""
 
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Mapping
+from typing import Protocol, Unpack
 
 from enkaku.calls.descriptions import (
     DESCRIBE_REQUEST,
@@ -10,23 +11,37 @@ from enkaku.calls.descriptions import (
 )
 from enkaku.errors import CallError, DecodeError, Problem
 from enkaku.options import CallOptions
+from enkaku.procedures import Request
 from enkaku.values.exact import ABSENT
 from enkaku.wire.error_codes import ErrorCode
 from enkaku.wire.messages import DESCRIBE
 
-if TYPE_CHECKING:
-    from .connection import Connection
-
-__all__ = ["ask_for_description", "ask_for_digests"]
+__all__ = ["Asks", "ask_for_description", "ask_for_digests"]
 
 _NOT_DESCRIBED = (
     "The server does not describe itself: it has no option describe=True, or does not know it"
 )
 
 
-async def ask_for_description(
-    connection: "Connection", **options: Unpack[CallOptions]
-) -> Description:
+class Asks(Protocol):
+    """A connection."""
+
+    @property
+    def peer(self) -> str:
+        """The server's address."""
+        ...
+
+    async def request(
+        self,
+        procedure: Request[Mapping[str, object] | None, DescribeReply],
+        param: Mapping[str, object] | None,
+        **options: Unpack[CallOptions],
+    ) -> DescribeReply:
+        """Send a request and wait for its result."""
+        ...
+
+
+async def ask_for_description(connection: Asks, **options: Unpack[CallOptions]) -> Description:
     """Return what a server serves; see ``Connection.describe``."""
     reply = await _ask(connection, whole=True, **options)
     if reply.protocol is ABSENT:
@@ -36,7 +51,7 @@ async def ask_for_description(
     return Description(reply.protocol, reply.digest, reply.enkaku)
 
 
-async def ask_for_digests(connection: "Connection") -> DescribeReply:
+async def ask_for_digests(connection: Asks) -> DescribeReply:
     """Return the digests of what a server serves, without the protocol.
 
     Raises:
@@ -46,9 +61,7 @@ async def ask_for_digests(connection: "Connection") -> DescribeReply:
     return await _ask(connection, whole=False)
 
 
-async def _ask(
-    connection: "Connection", *, whole: bool, **options: Unpack[CallOptions]
-) -> DescribeReply:
+async def _ask(connection: Asks, *, whole: bool, **options: Unpack[CallOptions]) -> DescribeReply:
     try:
         return await connection.request(
             DESCRIBE_REQUEST, None if whole else WITHOUT_PROTOCOL, **options
