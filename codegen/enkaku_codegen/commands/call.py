@@ -224,13 +224,11 @@ class _Result:
     def __enter__(self) -> Self:
         if self._path is not None:
             try:
-                self._file = self._path.open(
-                    "ab"
-                )  # so that a call that fails leaves what was there
+                # Not "wb": a call that fails leaves what was there.
+                self._file = self._path.open("ab")
             except OSError as error:
-                raise argparse.ArgumentError(
-                    None, f"--result: {self._path}: {error.strerror}"
-                ) from error
+                message = f"--result: {self._path}: {error.strerror}"
+                raise argparse.ArgumentError(None, message) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -238,14 +236,20 @@ class _Result:
             self._file.close()
 
     async def write(self, value: "Raw", output: Output | None) -> None:
-        """Write a result, if there is one: to the file; without one, to the output; without that, to the standard error."""
+        """Write the result of a call that has succeeded, if it has one.
+
+        Args:
+            value: The result.
+            output: Where it is written if there is no file; None for the standard error.
+        """
         from .untyped import in_one_line  # noqa: PLC0415 # imported by now
 
+        if self._file is not None:
+            self._file.truncate(0)
         if not value:
             return
         line = in_one_line(value)
         if self._file is not None:
-            self._file.truncate(0)
             self._file.write(line + b"\n")
         elif output is not None:
             await output.write(line)

@@ -194,11 +194,11 @@ async def described(connection: "Connection", name: str | None = None) -> "Proto
     try:
         description = await connection.describe()
     except CallError as error:
-        if error.code != ErrorCode.INVALID_MESSAGE:
+        if error.code not in {ErrorCode.INVALID_MESSAGE, ErrorCode.ACCESS_DENIED}:
             raise
         instead = "" if name is None else ", or --kind to call it without checks"
         what = "the procedures" if name is None else _quoted(name)
-        message = f"the server does not describe {what}: give --protocol or --package{instead}"
+        message = f"the server does not describe {what} to this client: give --protocol or --package{instead}"
         raise argparse.ArgumentError(None, message) from error
     if not description.protocol.get("procedures"):
         raise argparse.ArgumentError(
