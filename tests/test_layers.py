@@ -36,11 +36,11 @@ DRAWN = {
         __main__
         commands
         prepare
-        generate output
+        generate output comparing
         writing containment
         proving
         planning
-        reading
+        reading project
         errors fingerprint json_values
     """,
 }
