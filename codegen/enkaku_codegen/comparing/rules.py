@@ -43,7 +43,8 @@ def _values(slot: str, *, of_caller: bool) -> tuple[Rule, Rule]:
     narrowed = f"the new {slot} rejects a value that the old one accepts"
     widened = f"the new {slot} accepts a value that the old one rejects"
     name = slot.replace(" ", "-")
-    on, off = ("error", None) if of_caller else (None, "error")
+    on: Severity | None = "error" if of_caller else None
+    off: Severity | None = None if of_caller else "error"
     return (
         Rule(f"{name}-narrowed", "wire", on, off, f"{narrowed}, and an old peer may send it"),
         Rule(f"{name}-widened", "wire", off, on, f"{widened}, and a new peer may send it"),
