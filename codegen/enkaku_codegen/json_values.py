@@ -160,7 +160,12 @@ def as_json(value: Json) -> str:
         case LongNumber():
             return str(value.exact)
         case _:
-            return json.dumps(value, ensure_ascii=False)
+            return _write_scalar(value)
+
+
+_write_scalar: Final = json.JSONEncoder(
+    ensure_ascii=False
+).encode  # made once: dumps would make it each time
 
 
 def pointer(path: Tokens) -> str:

@@ -108,7 +108,9 @@ def change(pick: Random, maker: SchemaMaker, box: list[Any], definitions: dict[s
     holder, key = pick.choice([*_places(box)])
     schema = holder[key]
     if not isinstance(schema, dict) or not schema or pick.random() < 0.1:
-        holder[key] = pick.choice([True, False, {}, maker.leaf(0), {"anyOf": [schema, maker.leaf(0)]}])
+        holder[key] = pick.choice(
+            [True, False, {}, maker.leaf(0), {"anyOf": [schema, maker.leaf(0)]}]
+        )
         return
     if pick.random() < 0.25:
         _add(pick, maker, schema)
@@ -175,9 +177,8 @@ def _places(box: list[Any]) -> Iterator[tuple[Any, Any]]:
         holder, key = waiting.pop()
         yield holder, key
         schema: Mapping[str, Any] = holder[key] if isinstance(holder[key], dict) else {}
-        for name in ("items", "additionalProperties", "not", "if", "then", "else", "contains"):
-            if isinstance(schema.get(name), dict):
-                waiting.append((schema, name))
+        one = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
+        waiting += [(schema, name) for name in one if isinstance(schema.get(name), dict)]
         for name in ("properties", "patternProperties", "dependentSchemas"):
             if isinstance(schema.get(name), dict):
                 waiting += [(schema[name], each) for each in schema[name]]

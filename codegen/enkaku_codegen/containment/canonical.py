@@ -13,7 +13,7 @@ from enkaku_codegen.json_values import Json, exact_numbers
 
 from .pair import Pair
 
-__all__ = ["Answer", "is_trusted", "relation"]
+__all__ = ["KNOWN", "Answer", "is_trusted", "relation"]
 
 Answer: TypeAlias = Literal["yes", "no", "unknown"]
 
@@ -25,7 +25,7 @@ _POINT: Final[dict[str, Json]] = {
     "required": ["x"],
     "additionalProperties": False,
 }
-_KNOWN: Final[tuple[tuple[dict[str, Json], dict[str, Json], Answer], ...]] = (
+KNOWN: Final[tuple[tuple[dict[str, Json], dict[str, Json], Answer], ...]] = (
     ({"type": "integer", "maximum": 5}, {"type": "integer", "maximum": 9}, "yes"),
     ({"type": "integer", "maximum": 9}, {"type": "integer", "maximum": 5}, "no"),
     ({"enum": ["a", "b"]}, {"type": "string"}, "yes"),
@@ -43,7 +43,7 @@ _KNOWN: Final[tuple[tuple[dict[str, Json], dict[str, Json], Answer], ...]] = (
 @cache
 def is_trusted() -> bool:
     """Return whether jsonschema-rs decides all known pairs as expected."""
-    return all(_covers(writer, reader) == answer for writer, reader, answer in _KNOWN)
+    return all(_covers(writer, reader) == answer for writer, reader, answer in KNOWN)
 
 
 def relation(pair: Pair) -> Answer:
@@ -65,7 +65,7 @@ def _covers(writer: dict[str, Json], reader: dict[str, Json]) -> Answer | Litera
             for each in (writer, reader)
         ]
         answer = forms[1].covers(forms[0]).value
-    except BaseException as error:  # noqa: BLE001 # an experimental API; a panic of Rust is no Exception
+    except BaseException as error:  # an experimental API; a panic of Rust is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         return "failed"

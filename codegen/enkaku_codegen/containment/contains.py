@@ -5,18 +5,16 @@ jsonschema-rs, the prover of generated types, and a search for a value that the 
 "Contained" is claimed only if it is proved, "not contained" only with such a value.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from enkaku_codegen.json_values import Json, Schema, as_json, as_text, identity
+from enkaku_codegen.json_values import Json, Schema, as_text, identity
 from enkaku_codegen.reading.options import StringTypes
 from enkaku_codegen.reading.simple_schema import as_dict, as_list
 
-from . import process
-from .pair import Pair, make_side
-from .process import Decider, WorkerEnded
+from .pair import Pair, has_key, make_side
+from .process import Decider, WorkerEnded, ask, written
 
 __all__ = ["Verdict", "contains"]
 
@@ -39,8 +37,8 @@ class Verdict:
 
 
 _NO_TYPES: Final[StringTypes] = {}
-_UNTIL_SEARCH: Final = 0.6
-"""The share of the time that canonical forms and proofs may take, each at most half of it."""
+_SHARES: Final[Mapping[Decider, float]] = {"canonical": 0.25, "prover": 0.25, "search": 0.5}
+"""The part of the time that each decider may take."""
 
 
 def contains(
@@ -65,17 +63,20 @@ def contains(
         reader_definitions: The targets of references in the reader's schema.
         writer_types: ``Protocol.string_types`` of the writer: the formats and encodings that its types enforce.
         reader_types: The same of the reader.
-        time_limit: How many seconds the deciders may take together. The first question, and one after a decider
-            that took too long, also wait for a process to start, half a second each.
+        time_limit: How many seconds of the processor the deciders may take together, without the start of their
+            process: about half a second for the first question, and for each after a decider that took too long.
     """
     pair = Pair(
         make_side(writer, writer_definitions, writer_types),
         make_side(reader, reader_definitions, reader_types),
     )
-    texts = [as_json([each.schema, {**each.definitions}]) for each in (pair.writer, pair.reader)]
-    if any('"$dynamicRef"' in text for text in (*texts, as_json(writer), as_json(reader))):
+    if any(
+        has_key(each, "$dynamicRef")
+        for side in (pair.writer, pair.reader)
+        for each in (writer, reader, *side.definitions.values())
+    ):
         # Without its anchors, a schema does not say what it means.
-        if '"$dynamicAnchor"' in as_json(writer) and identity(writer) == identity(reader):
+        if has_key(writer, "$dynamicAnchor") and identity(writer) == identity(reader):
             return Verdict(contained=True, value=None, decided_by="equal", reason="")
         reason = "a $dynamicRef means what the schemas around it say, which is not compared"
         return Verdict(contained=None, value=None, decided_by=None, reason=reason)
@@ -88,25 +89,22 @@ class _Question:
     """One pair, which the deciders are asked about."""
 
     def __init__(self, pair: Pair, time_limit: float) -> None:
-        process.start()
-        self._pair = pair
+        self._pair = written(pair)
         self._time_limit = time_limit
-        self._until = time.monotonic() + time_limit
         self._reasons: list[str] = []
 
     def verdict(self) -> Verdict:
-        share = self._time_limit * _UNTIL_SEARCH / 2
-        canonical = self._ask("canonical", share)
+        canonical = self._ask("canonical")
         if canonical == "yes":
             return Verdict(contained=True, value=None, decided_by="canonical", reason="")
         if canonical == "no":
             self._reasons.append("canonical: no, but no value was found that shows it")
         else:
-            doubts = self._ask("prover", share)
+            doubts = self._ask("prover")
             if doubts == []:
                 return Verdict(contained=True, value=None, decided_by="prover", reason="")
             self._reasons += [f"prover: {as_text(each)}" for each in as_list(doubts)[:1]]
-        found = as_dict(self._ask("search", self._until - time.monotonic()))
+        found = as_dict(self._ask("search"))
         if "value" in found:
             decider: Literal["canonical", "search"] = "canonical" if canonical == "no" else "search"
             return Verdict(
@@ -116,17 +114,12 @@ class _Question:
                 reason=as_text(found["reason"]),
             )
         self._reasons += [f"search: {as_text(found['reason'])}"] if "reason" in found else []
-        return Verdict(
-            contained=None, value=None, decided_by=None, reason="; ".join(self._reasons)
-        )
+        return Verdict(contained=None, value=None, decided_by=None, reason="; ".join(self._reasons))
 
-    def _ask(self, decider: Decider, seconds: float) -> Json:
+    def _ask(self, decider: Decider) -> Json:
         """Return the answer of a decider; None if it has none."""
         try:
-            return process.ask(decider, self._pair, max(seconds, _LEAST_TIME))
+            return ask(decider, self._pair, self._time_limit * _SHARES[decider])
         except WorkerEnded as ended:
             self._reasons.append(f"{decider}: {ended}")
             return None
-
-
-_LEAST_TIME: Final = 0.05

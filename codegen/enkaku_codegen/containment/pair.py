@@ -11,7 +11,7 @@ from enkaku_codegen.reading.dialects import DRAFT_2020_12
 from enkaku_codegen.reading.options import STRING_KEYWORDS, StringTypes
 from enkaku_codegen.reading.schemas import applied
 
-__all__ = ["Pair", "Side", "make_side"]
+__all__ = ["Pair", "Side", "has_key", "make_side"]
 
 _EXACT_DIGITS: Final = 15
 _EXACT_INTEGER: Final = 2**53
@@ -26,6 +26,11 @@ class Side:
 
     schema: Schema
     definitions: Mapping[str, Schema]
+
+    @property
+    def json(self) -> list[Json]:
+        """The schema and its definitions as one value."""
+        return [self.schema, {**self.definitions}]
 
     @cached_property
     def document(self) -> dict[str, Json]:
@@ -74,18 +79,10 @@ class Pair:
     @property
     def is_equal(self) -> bool:
         """Whether both schemas say the same in the same words."""
-        return all(
-            identity(one) == identity(other)
-            for one, other in (
-                (self.writer.schema, self.reader.schema),
-                ({**self.writer.definitions}, {**self.reader.definitions}),
-            )
-        )
+        return identity(self.writer.json) == identity(self.reader.json)
 
 
-def make_side(
-    schema: Schema, definitions: Mapping[str, Schema], string_types: StringTypes
-) -> Side:
+def make_side(schema: Schema, definitions: Mapping[str, Schema], string_types: StringTypes) -> Side:
     """Return the side of a schema of draft 2020-12.
 
     Args:
@@ -98,6 +95,20 @@ def make_side(
         bare(schema, string_types),
         {name: bare(each, string_types) for name, each in sorted(needed.items())},
     )
+
+
+def has_key(value: Json, key: str) -> bool:
+    """Return whether an object within a value has a key."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            if key in each:
+                return True
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return False
 
 
 def _numbers(values: list[Json]) -> Iterator[int | float]:

@@ -40,15 +40,15 @@ def samples(pattern: str, chars: Sequence[int], lengths: Sequence[int]) -> list[
     except PatternError:
         return []
     found = [*islice(_variants(tree, chars), _MOST)]
-    base = len(_text(tree, {}) or "")
+    base = len(_text(tree, {}))
     for repeat in _repeats(tree):
-        unit = len(_text(repeat.body, {}) or "")
+        unit = len(_text(repeat.body, {}))
         for length in lengths if unit else ():
             count = repeat.least + max(0, -(-(length - base) // unit))
             count = count if repeat.most is None else min(count, repeat.most)
             found.append(_text(tree, {id(repeat): count}))
-    texts = dict.fromkeys(each for each in found if each is not None and len(each) <= _LONGEST)
-    return [*texts, *(around for each in [*texts][:4] for around in (f"!{each}", f"{each}!"))]
+    texts = [*dict.fromkeys(found)]
+    return [*texts, *(around for each in texts[:4] for around in (f"!{each}", f"{each}!"))]
 
 
 def marks(pattern: str) -> list[int]:
@@ -87,14 +87,13 @@ def _repeats(tree: Node) -> list[Repeat]:
     return [each for each in _nodes(tree) if isinstance(each, Repeat)]
 
 
-def _text(node: Node, counts: Mapping[int, int]) -> str | None:
-    """Return the first string of a node, with other counts for some repetitions; None if it is too long."""
+def _text(node: Node, counts: Mapping[int, int]) -> str:
+    """Return the first string of a node, with other counts for some repetitions; a long one is cut."""
     match node:
         case Set():
             return next(_chars(node, ()), "")
         case Concatenation(parts):
-            texts = [each for each in (_text(part, counts) for part in parts) if each is not None]
-            return "".join(texts) if len(texts) == len(parts) else None
+            return "".join(_text(each, counts) for each in parts)[:_LONGEST]
         case Choice(parts):
             return _text(parts[0], counts)
         case Group(body):
@@ -105,8 +104,8 @@ def _text(node: Node, counts: Mapping[int, int]) -> str | None:
             return ""
 
 
-def _times(text: str | None, count: int) -> str | None:
-    return None if text is None or len(text) * count > _LONGEST else text * count
+def _times(text: str, count: int) -> str:
+    return text * min(count, _LONGEST // max(len(text), 1))
 
 
 def _variants(node: Node, chars: Sequence[int]) -> Iterator[str]:
@@ -117,29 +116,35 @@ def _variants(node: Node, chars: Sequence[int]) -> Iterator[str]:
         case Group(body):
             yield from _variants(body, chars)
         case Choice(parts):
-            for each in parts:
-                yield from _variants(each, chars)
+            for part in parts:
+                yield from _variants(part, chars)
         case Concatenation(parts):
-            texts = [each for each in (_text(part, {}) for part in parts) if each is not None]
-            if len(texts) == len(parts):
-                yield "".join(texts)
-                for index, part in enumerate(parts):
-                    before, after = "".join(texts[:index]), "".join(texts[index + 1 :])
-                    for each in islice(_variants(part, chars), _MOST_CHARS):
-                        yield before + each + after
-        case Repeat(body, least, most):
-            base = _text(body, {})
-            for count in dict.fromkeys((least, least + 1, least + 2, least if most is None else most)):
-                text = _times(base, count) if most is None or count <= most else None
-                if text is not None:
-                    yield text
-            before = _times(base, max(least - 1, 0))
-            if before is not None and most != 0:
-                for each in islice(_variants(body, chars), _MOST_CHARS):
-                    yield before + each
-                    yield each + before
+            yield from _variants_of_parts(parts, chars)
+        case Repeat():
+            yield from _repeated(node, chars)
         case _:
             yield ""
+
+
+def _variants_of_parts(parts: Sequence[Node], chars: Sequence[int]) -> Iterator[str]:
+    texts = [_text(part, {}) for part in parts]
+    yield "".join(texts)[:_LONGEST]
+    for index, part in enumerate(parts):
+        before, after = "".join(texts[:index]), "".join(texts[index + 1 :])
+        for text in islice(_variants(part, chars), _MOST_CHARS):
+            yield (before + text + after)[:_LONGEST]
+
+
+def _repeated(node: Repeat, chars: Sequence[int]) -> Iterator[str]:
+    text, least, most = _text(node.body, {}), node.least, node.most
+    for count in (least, least + 1, least + 2, least if most is None else most):
+        if most is None or count <= most:
+            yield _times(text, count)
+    if most != 0:
+        others = _times(text, least - 1)
+        for each in islice(_variants(node.body, chars), _MOST_CHARS):
+            yield others + each
+            yield each + others
 
 
 def _chars(node: Set, preferred: Sequence[int]) -> Iterator[str]:
@@ -170,35 +175,35 @@ def includes(wider: str, narrower: str) -> bool:
 
 def _includes(wider: Node, narrower: Node) -> bool:
     match wider, narrower:
-        case Group(one), _:
-            return _includes(one, narrower)
-        case _, Group(other):
-            return _includes(wider, other)
+        case Group(body), _:
+            found = _includes(body, narrower)
+        case _, Group(body):
+            found = _includes(wider, body)
         case Set(), Set():
-            outer, inner = _ranges(wider), _ranges(narrower)
-            return (
-                outer is not None
-                and inner is not None
-                and all(
-                    any(first <= low and high <= last for first, last in outer)
-                    for low, high in inner
-                )
-            )
-        case Concatenation(one), Concatenation(other):
-            return len(one) == len(other) and all(map(_includes, one, other))
-        case Choice(one), Choice(other):
-            return all(any(_includes(each, part) for each in one) for part in other)
-        case Choice(one), _:
-            return any(_includes(each, narrower) for each in one)
-        case Repeat(one, least, most), Repeat(other, above, below):
+            found = _includes_chars(wider, narrower)
+        case Concatenation(parts), Concatenation(others):
+            found = len(parts) == len(others) and all(map(_includes, parts, others))
+        case _, Choice(others):
+            found = all(_includes(wider, other) for other in others)
+        case Choice(parts), _:
+            found = any(_includes(part, narrower) for part in parts)
+        case Repeat(body, least, most), Repeat(other, above, below):
             bounds = least <= above and (most is None or (below is not None and below <= most))
-            return bounds and _includes(one, other)
-        case Repeat(one, least, most), _:
-            return least <= 1 and (most is None or most >= 1) and _includes(one, narrower)
-        case Anchor(one), Anchor(other):
-            return one == other
+            found = bounds and _includes(body, other)
+        case Repeat(body, least, most), _:
+            found = least <= 1 and (most is None or most >= 1) and _includes(body, narrower)
+        case Anchor(text), Anchor(other):
+            found = text == other
         case _:
-            return False
+            found = False
+    return found
+
+
+def _includes_chars(wider: Set, narrower: Set) -> bool:
+    outer, inner = _ranges(wider), _ranges(narrower)
+    if outer is None or inner is None:
+        return False
+    return all(any(low <= first and last <= high for low, high in outer) for first, last in inner)
 
 
 def _ranges(node: Set) -> Sequence[Range] | None:

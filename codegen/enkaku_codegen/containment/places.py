@@ -76,11 +76,10 @@ class Places:
         return [*islice(self._facets(place), _MOST_FACETS)]
 
     def _facets(self, place: Place) -> Iterator[Facet]:
-        waiting: list[tuple[SideName, Json, bool]] = [
-            *(("writer", each, True) for each in place.writer),
-            *(("reader", each, True) for each in place.reader),
-            *((side, each, False) for side, each in place.hints),
-        ]
+        waiting: list[tuple[SideName, Json, bool]] = []
+        waiting.extend(("writer", each, True) for each in place.writer)
+        waiting.extend(("reader", each, True) for each in place.reader)
+        waiting.extend((side, each, False) for side, each in place.hints)
         seen: set[tuple[SideName, int]] = set()
         while waiting:
             side, schema, certain = waiting.pop(0)
@@ -91,11 +90,11 @@ class Places:
             name = reference_name(schema)
             if name is not None:
                 waiting.append((side, self._definitions[side].get(name, True), certain))
-            waiting += [(side, each, certain) for each in as_list(schema.get("allOf"))]
+            waiting.extend((side, each, certain) for each in as_list(schema.get("allOf")))
             others = [*as_list(schema.get("anyOf")), *as_list(schema.get("oneOf"))]
             others += [schema.get(key) for key in ("if", "then", "else", "not")]
             others += as_dict(schema.get("dependentSchemas")).values()
-            waiting += [(side, each, False) for each in others]
+            waiting.extend((side, each, False) for each in others)
 
     def branches(self, place: Place, facets: Sequence[Facet]) -> list[Place]:
         """Return a place for each alternative of the writer's first union; empty if it has none."""

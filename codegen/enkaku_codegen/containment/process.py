@@ -18,7 +18,7 @@ from enkaku_codegen.json_values import Json, as_json, read_number
 
 from .pair import Pair
 
-__all__ = ["OUT_OF_MEMORY", "Decider", "WorkerEnded", "ask", "start", "stop"]
+__all__ = ["OUT_OF_MEMORY", "Decider", "WorkerEnded", "ask", "start", "stop", "written"]
 
 Decider: TypeAlias = Literal["canonical", "prover", "search"]
 
@@ -50,25 +50,25 @@ def stop() -> None:
         _running.clear()
 
 
-def ask(decider: Decider, pair: Pair, seconds: float) -> Json:
+def written(pair: Pair) -> str:
+    """Return a pair as the process reads it."""
+    return as_json([*pair.writer.json, *pair.reader.json])
+
+
+def ask(decider: Decider, pair: str, seconds: float) -> Json:
     """Return the answer of a decider.
 
     Args:
         decider: Whom to ask.
-        pair: The pair.
-        seconds: How long it may take, without the start of the process.
+        pair: The pair, as ``written`` returns it.
+        seconds: How much time of the processor the answer may take.
 
     Raises:
-        WorkerEnded: There is none: it took too long or too much memory.
+        WorkerEnded: There is none: it took too much time or memory.
     """
-    sides: list[Json] = [
-        part
-        for side in (pair.writer, pair.reader)
-        for part in (side.schema, {**side.definitions})
-    ]
     start()
     with _lock:
-        return _running[0].ask([decider, seconds, *sides])
+        return _running[0].ask(f'["{decider}", {seconds!r}, {pair}]')
 
 
 class _Process:
@@ -76,7 +76,7 @@ class _Process:
 
     def __init__(self) -> None:
         # In a session of its own: Ctrl-C interrupts the command, which ends this process.
-        self._popen = subprocess.Popen(
+        self._popen = subprocess.Popen(  # noqa: S603 # this interpreter, and nothing of others
             _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -85,8 +85,8 @@ class _Process:
         )
         self._read()
 
-    def ask(self, question: Json) -> Json:
-        line = as_json(question).encode("utf-8", "surrogatepass") + b"\n"
+    def ask(self, question: str) -> Json:
+        line = question.encode("utf-8", "surrogatepass") + b"\n"
         stdin = cast(IO[bytes], self._popen.stdin)
         with suppress(BrokenPipeError):
             stdin.write(line)
@@ -112,7 +112,7 @@ class _Process:
 
 
 def _cause(code: int) -> str:
-    if code == -signal.SIGALRM:
+    if code == -signal.SIGPROF:
         return "it took too long"
     if code in (OUT_OF_MEMORY, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL):
         return "it took too much memory"

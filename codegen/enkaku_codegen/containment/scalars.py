@@ -14,7 +14,7 @@ from .patterns import marks, samples
 __all__ = ["lengths", "numbers", "strings"]
 
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_NUMBERS: Final = (0, 1, -1, Decimal("0.5"), Decimal("-1.5"), 2, 1000, -1000)
+_NUMBERS: Final = tuple(map(Decimal, ("0", "1", "-1", "0.5", "-1.5", "2", "1000", "-1000")))
 _TEXTS: Final = ("", "a", "A", "0", " ", "aa", "é", "😀", "a b", "a-b", "\n")
 _CHARS: Final = ("a", "b", "0", "-", "A")
 _LONGEST: Final = 20_000
@@ -23,9 +23,13 @@ _MOST_DIGITS: Final = 400
 
 def numbers(schemas: Sequence[SimpleSchema]) -> Iterator[Json]:
     """Yield numbers at the borders of schemas, and some others."""
-    bounds = sorted({each for schema in schemas for key in _BOUNDS for each in _number(schema, key)})
-    steps = sorted({abs(each) for schema in schemas for each in _number(schema, "multipleOf")} - {0})
-    points = [*map(Decimal, _NUMBERS)]
+    bounds = sorted(
+        {each for schema in schemas for key in _BOUNDS for each in _number(schema, key)}
+    )
+    steps = sorted(
+        {abs(each) for schema in schemas for each in _number(schema, "multipleOf")} - {0}
+    )
+    points = [*_NUMBERS]
     for bound in bounds:
         points += [bound, bound + 1, bound - 1, bound + Decimal("0.5"), bound - Decimal("0.5")]
     points += [(low + high) / 2 for low, high in pairwise(bounds)]

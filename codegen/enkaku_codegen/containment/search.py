@@ -26,7 +26,7 @@ from .validators import Validators
 __all__ = ["Counterexample", "find"]
 
 _ROUNDS: Final = 3
-_DEEPEST: Final = 24
+_DEEPEST: Final = 60
 # Of the values of one place: those that are tried, and those that are kept.
 _MOST_CONSTANTS: Final = 2_000
 _MOST_TRIED: Final = 600
@@ -87,7 +87,7 @@ def find(pair: Pair, seconds: float) -> Counterexample | None:
     Raises:
         ValueError: A schema is none that the validator accepts.
     """
-    start = time.monotonic()
+    start = time.process_time()
     writer, reader = (Validators(side).whole for side in (pair.writer, pair.reader))
     # Where nothing is left of the reader's schema, no value can show a difference.
     search = _Search(without_promised(pair), start + seconds * (1 - _FOR_SHRINKING))
@@ -137,7 +137,7 @@ class _Search:
             self._before, self._known = self._known, {}
 
     def _check_time(self) -> None:
-        if time.monotonic() > self._until:
+        if time.process_time() > self._until:
             raise _TimeOver
 
     def _values(self, place: Place, depth: int) -> _Values:
@@ -159,12 +159,14 @@ class _Search:
     def _made(self, place: Place, depth: int) -> _Values:
         facets = self._places.facets(place)
         branches = self._places.branches(place, facets)
+        tried: Iterator[Json]
         if branches:
             tried = (each for branch in branches for each in self._values(branch, depth + 1).all)
         else:
             tried = self._tried(facets, depth)
-        if any(facet.side == "reader" for facet in facets):
+        if any(each is not True for each in place.reader) or "reader" in dict(place.hints):
             return self._sorted(place, tried)
+        # The reader accepts anything here: a few values are enough.
         writer = self._validators["writer"].of(*place.writer)
         return _Values(fitting=[*islice(filter(writer.accepts, tried), _MOST_ALIKE)])
 
@@ -251,7 +253,9 @@ class _Search:
     ) -> Iterator[Json]:
         """Yield an array of a size whose items all differ, if there are so many."""
         accepts = self._validators["writer"].of(*place.writer).accepts
-        others: Iterator[Json] = (each for number in range(length) for each in (number, str(number)))
+        others: Iterator[Json] = (
+            each for number in range(length) for each in (number, str(number))
+        )
         found = distinct([*before, *values, *filter(accepts, others)])
         if len(found) >= length:
             yield found[:length]
@@ -274,7 +278,11 @@ class _Search:
                 if isinstance(name, str) and name not in values:
                     place = self._places.property(facets, name)
                     values[name] = self._values(place, depth + 1).few
-            return {name: values[name][0] for name in (*required, *names) if isinstance(name, str) and values[name]}
+            return {
+                name: values[name][0]
+                for name in (*required, *names)
+                if isinstance(name, str) and values[name]
+            }
 
         least = made()
         if len(least) < len({*required}):
@@ -291,7 +299,9 @@ class _Search:
             for value in values[name]:
                 yield {**least, name: value}
             yield {key: value for key, value in most.items() if key != name or key in required}
-        for pair in combinations([name for name in known if name not in required][:_MOST_PAIRED], 2):
+        for pair in combinations(
+            [name for name in known if name not in required][:_MOST_PAIRED], 2
+        ):
             yield made(*pair)
         for name in known if len(known) <= _MOST_CHANGED else ():
             for value in values[name]:
@@ -325,9 +335,13 @@ class _Search:
         names: dict[Json, None] = {}
         for schema in schemas:
             names |= dict.fromkeys(as_dict(schema.get("properties")))
-            names |= dict.fromkeys(each for each in as_list(schema.get("required")) if isinstance(each, str))
+            names |= dict.fromkeys(
+                each for each in as_list(schema.get("required")) if isinstance(each, str)
+            )
             for key, others in as_dict(schema.get("dependentRequired")).items():
-                names |= dict.fromkeys([key, *(each for each in as_list(others) if isinstance(each, str))])
+                names |= dict.fromkeys(
+                    [key, *(each for each in as_list(others) if isinstance(each, str))]
+                )
             names |= dict.fromkeys(as_dict(schema.get("dependentSchemas")))
             for pattern in as_dict(schema.get("patternProperties")):
                 names |= dict.fromkeys(samples(pattern, (), ())[:_MOST_ALIKE])
@@ -335,7 +349,9 @@ class _Search:
             texts = self._values(self._places.name(facets), depth + 1).few
             names |= dict.fromkeys(each for each in texts if isinstance(each, str))
         names |= {next(each for each in map("x{}".format, count()) if each not in names): None}
-        places = {name: self._places.property(facets, name) for name in names if isinstance(name, str)}
+        places = {
+            name: self._places.property(facets, name) for name in names if isinstance(name, str)
+        }
         return dict(sorted(places.items(), key=lambda item: _is_same(item[1])))
 
 

@@ -2,21 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 from enkaku_codegen.json_values import Json, as_json
 
 __all__ = ["shrunk", "size"]
 
-Size: TypeAlias = tuple[int, str]
-
 _PLAIN: Final[tuple[Json, ...]] = (None, False, 0, 1, "", "a", [], {})
 
 
-def size(value: Json) -> Size:
-    """Return a key that sorts values by the length of their JSON."""
-    text = as_json(value)
-    return len(text), text
+def size(value: Json) -> int:
+    """Return the length of the JSON of a value."""
+    return len(as_json(value))
 
 
 def shrunk(value: Json, shows: Callable[[Json], bool], until: float) -> Json:
@@ -25,13 +22,13 @@ def shrunk(value: Json, shows: Callable[[Json], bool], until: float) -> Json:
     Args:
         value: A value of which it is true.
         shows: Whether it is true.
-        until: When to stop, by the monotonic clock.
+        until: When to stop, by the time of the processor.
     """
     is_smaller = True
     while is_smaller:
         is_smaller = False
         for each in _smaller(value):
-            if time.monotonic() > until:
+            if time.process_time() > until:
                 return value
             if size(each) < size(value) and shows(each):
                 value, is_smaller = each, True

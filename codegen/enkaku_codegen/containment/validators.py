@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from jsonschema_rs import ValidationError, validator_for
 
@@ -13,6 +13,8 @@ from enkaku_codegen.reading.bundle import needed_definitions, without_annotation
 from .pair import Side
 
 __all__ = ["Validator", "Validators"]
+
+_MOST_CHARS: Final = 300
 
 
 class Validator:
@@ -25,7 +27,8 @@ class Validator:
                 exact_numbers(schema), validate_formats=False, offline=True, keywords=given
             )
         except (ValidationError, ValueError) as error:
-            raise ValueError(f"jsonschema-rs rejects the schema: {error}") from None
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"jsonschema-rs rejects the schema: {reason}") from None
 
     def accepts(self, value: Json) -> bool:
         """Return whether the schema accepts a value."""
@@ -37,7 +40,9 @@ class Validator:
             self._validator.validate(exact_numbers(value))
         except ValidationError as error:
             where = "".join(f"/{each}" for each in error.instance_path)
-            return f"at {where}: {error.message}" if where else error.message
+            text = error.message
+            text = text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}..."
+            return f"at {where}: {text}" if where else text
         return ""
 
 
@@ -66,7 +71,8 @@ class Validators:
                 "allOf": [without_annotations(each) for each in schemas or (True,)]
             }
             document["$defs"] = {
-                name: self._definition(name) for name in needed_definitions(whole, self._definitions)
+                name: self._definition(name)
+                for name in needed_definitions(whole, self._definitions)
             }
             # With the schemas, whose identities are the key and must not be those of others.
             self._made[key] = Validator(document, self._keywords), schemas
@@ -80,18 +86,24 @@ class Validators:
 
 def _keyword(compare: Callable[[Decimal, Decimal], bool]) -> type:
     class Compared:
-        def __init__(self, parent: Mapping[str, object], value: float, path: list[object]) -> None:
+        def __init__(self, parent: object, value: _Number, path: object) -> None:
             del parent, path
-            self._asked = value if isinstance(value, Decimal) else exact_number(value)
+            self._asked = _exact(value)
 
         def validate(self, instance: object) -> None:
-            is_number = isinstance(instance, int | float | Decimal)
-            if is_number and not isinstance(instance, bool):
-                number = instance if isinstance(instance, Decimal) else exact_number(instance)
-                if not compare(number, self._asked):
-                    raise ValueError(f"{instance} does not match")
+            if not isinstance(instance, int | float | Decimal) or isinstance(instance, bool):
+                return
+            if not compare(_exact(instance), self._asked):
+                raise ValueError(f"{instance} does not match")
 
     return Compared
+
+
+_Number: TypeAlias = int | float | Decimal
+
+
+def _exact(number: _Number) -> Decimal:
+    return number if isinstance(number, Decimal) else exact_number(number)
 
 
 _NO_KEYWORDS: Final[Mapping[str, type]] = {}

@@ -1,8 +1,8 @@
 """Program of the process that runs the deciders: ``python -m enkaku_codegen.containment.worker``.
 
 It reads questions from standard input, one a line, and writes the answers to standard output. A question names the
-seconds that its answer may take: after them, SIGALRM ends the process, even within a call into Rust. Memory is
-limited, too: what exceeds it ends the process.
+seconds of the processor that its answer may take: after them, SIGPROF ends the process, even within a call into Rust.
+Others that use the machine do not make it shorter. Memory is limited, too: what exceeds it ends the process.
 """
 
 import json
@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, TypeAlias, cast
 
 from enkaku_codegen.json_values import Json, Schema, as_json, read_number
 
@@ -31,6 +31,10 @@ _IN_TIME: Final = 0.8
 _READY: Final = b"true\n"
 
 
+_Sides: TypeAlias = tuple[Schema, dict[str, Schema], Schema, dict[str, Schema]]
+_Question: TypeAlias = tuple[Decider, float, _Sides]
+
+
 def main(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer questions until there are no more."""
     answers.write(_READY)
@@ -38,16 +42,14 @@ def main(questions: BinaryIO, answers: BinaryIO) -> None:
     for line in questions:
         text = line.decode("utf-8", "surrogatepass")
         question = json.loads(text, parse_float=read_number)
-        decider, seconds, writer, written, reader, read = cast(
-            tuple[Decider, float, Schema, dict[str, Schema], Schema, dict[str, Schema]], question
-        )
+        decider, seconds, (writer, written, reader, read) = cast(_Question, question)
         pair = Pair(Side(writer, written), Side(reader, read))
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             answer = _DECIDERS[decider](pair, seconds)
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(as_json(answer).encode("utf-8", "surrogatepass") + b"\n")
         answers.flush()
 
@@ -80,9 +82,9 @@ _DECIDERS: Final[Mapping[Decider, Callable[[Pair, float], Json]]] = {
 
 
 def _limit() -> None:
-    """Limit the memory of this process, which leaves no core dump; let the alarm end it."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    """Limit the memory of this process, which leaves no core dump; let the timer end it."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
     for limit, most in ((resource.RLIMIT_AS, _MOST_MEMORY), (resource.RLIMIT_CORE, 0)):
         # A system may not support one of them, or have a lower limit already.
         with suppress(ValueError, OSError):
