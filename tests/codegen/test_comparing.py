@@ -362,3 +362,15 @@ def test_name_removed_and_added(read: Read) -> None:
     two = {"$defs": {"Order": {"type": "object", "properties": {"n": LOW}}}}
     assert rules_of(read(request(), **two), read(request())) == ["name-removed"]
     assert rules_of(read(request()), read(request(), **two)) == ["name-added"]
+
+
+def test_reference_next_to_other_keywords_is_compared(read: Read) -> None:
+    def made(schema: Any) -> Protocol:
+        param = {"$ref": "#/$defs/A", "not": {"const": 7}}
+        return read(
+            request(param=param),
+            **{"$defs": {"A": {"anyOf": [{"$ref": "#/$defs/B"}]}, "B": schema}},
+        )
+
+    (change,) = compare_messages(made(LOW), made(HIGH))
+    assert (change.rule, change.value) == ("param-narrowed", (0,))
