@@ -134,7 +134,7 @@ bench: $(READY)  ## compare with other libraries; takes fifteen minutes; BENCH="
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare $(BENCH)
 
 .PHONY: bench-web
-bench-web: $(READY)  ## compare with other libraries over HTTP and WebSocket; takes fifteen minutes; BENCH="--help" prints the options
+bench-web: $(READY)  ## compare with other libraries over HTTP and WebSocket; takes half an hour; BENCH="--help" prints the options
 	@PYTHONPATH=benchmarks $(BIN)/python -m compare --suite web $(BENCH)
 
 bench-quick: $(READY)  ## compare with the baseline, asyncio alone; takes three minutes

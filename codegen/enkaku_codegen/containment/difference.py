@@ -105,6 +105,9 @@ class _Difference:
                 for each in as_list(left["allOf"])
                 if not any(self._same(part, each) for part in parts)
             ]
+        if "$ref" in left and "$ref" in writer:
+            target = self.of({"$ref": writer["$ref"]}, {"$ref": left.pop("$ref")})
+            left |= target if isinstance(target, dict) else {}
         for key in ("allOf", "required"):
             if left.get(key) == []:
                 del left[key]
