@@ -229,7 +229,7 @@ class _Imports:
         files: Where they are read from.
     """
 
-    def __init__(self, imports: Sequence[Import], files: Files) -> None:
+    def __init__(self, imports: Sequence[Import], files: Files = DISK) -> None:
         self.files = files
         self.documents: dict[Path, Document] = {}
         self._imports: dict[str, Import] = {}
