@@ -112,7 +112,11 @@ def _compared(options: argparse.Namespace) -> int:
         findings += found
         used |= needed
     findings += _about_ignores(settings.ignores, used, project, pairs)
-    shown = [each for each in findings if options.verbose or each.severity != "note"]
+    shown = [
+        each
+        for each in findings
+        if options.verbose or each.severity != "note" or each.rule == "protocol-added"
+    ]
     print_findings(shown, options.format, title="Breaking changes")
     if options.format == "text":
         sys.stdout.flush()
@@ -308,7 +312,8 @@ def _summary(findings: Sequence[Finding], pairs: Sequence[_Pair], *, verbose: bo
     compared = ", ".join(f"{each.new.name} with {each.old.name}" for each in pairs)
     result = f"{errors} breaking change{'s'[: errors != 1]}" if errors else "compatible"
     more = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
-    hidden = f", {notes} note{'s'[: notes != 1]} (--verbose)" if notes and not verbose else ""
+    how = "" if verbose else " (--verbose)"
+    hidden = f", {notes} note{'s'[: notes != 1]}{how}" if notes else ""
     return f"{compared}: {result}{more}{hidden}"
 
 

@@ -39,12 +39,14 @@ class Source:
         ref: The revision; None for a file of the disk.
         directory: A directory of the repository.
         is_package: Whether the file is the description of a generated package.
+        may_be_new: Whether the revision may lack the file: nobody has named it for that revision.
     """
 
     path: Path
     ref: str | None = None
     directory: Path = Path()
     is_package: bool = False
+    may_be_new: bool = False
 
     @property
     def name(self) -> str:
@@ -106,7 +108,8 @@ def in_revision(file: Path, ref: str) -> Source:
     if colon:
         return Source(Path(path), ref, file.parent)
     try:
-        return Source(_repository(file.parent).path(file), ref, file.parent)
+        path_there = _repository(file.parent).path(file)
+        return Source(path_there, ref, file.parent, may_be_new=True)
     except RevisionError as error:
         raise argparse.ArgumentError(None, str(error)) from None
 
@@ -137,7 +140,7 @@ def read_version(
 
     Raises:
         ProtocolError: The protocol has errors.
-        Missing: The revision does not have the file.
+        Missing: The revision does not have the file, which may be new.
         argparse.ArgumentError: There is no such revision, or no repository.
     """
     if source.is_package:
@@ -149,9 +152,7 @@ def read_version(
         with ExitStack() as stack:
             repository = Repository(source.directory)
             files = stack.enter_context(Revision(repository, source.ref))
-            content = files.find(source.path)
-            if content is None:
-                raise Missing(source.name)
+            content = _content(source, files)
             document = parsed(source.path, content, key=files.key(source.path), prefix=files.prefix)
             inner = [replace(each, file=repository.path(each.file)) for each in imports]
             return _read(document, name, inner, files)
