@@ -160,6 +160,15 @@ def read_version(
         raise argparse.ArgumentError(None, str(error)) from None
 
 
+def _content(source: Source, files: Revision) -> bytes:
+    content = files.find(source.path)
+    if content is not None:
+        return content
+    if source.may_be_new:
+        raise Missing(source.name)
+    raise RevisionError(f"{source.name}: no such file in this revision")
+
+
 def _read(document: Document, name: str | None, imports: Sequence[Import], files: Files) -> Version:
     try:
         return Version(document, read_loaded(document, name, imports, files, unused=True))
