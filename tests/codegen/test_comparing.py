@@ -334,6 +334,12 @@ def test_method_renamed_by_python_name(read: Read) -> None:
     assert rules_of(read(request()), read(new)) == ["method-renamed"]
 
 
+def test_method_of_procedure_is_removed_or_added(read: Read) -> None:
+    one, two = read(request()), read({**request(), "q": {"type": "event"}})
+    assert rules_of(two, one) == ["method-removed"]
+    assert rules_of(one, two) == ["method-added"]
+
+
 def test_param_added_changes_the_signature(read: Read) -> None:
     assert rules_of(read(request()), read(request(param=TEXT))) == ["signature-changed"]
 

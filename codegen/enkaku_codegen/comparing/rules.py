@@ -149,6 +149,7 @@ _ALL: Final = (
     Rule("protocol-added", "wire", "note", "note", "the file did not exist: all of it is new"),
     _source("name-removed", "a class, exception, type or constant of the package is gone"),
     _source("name-renamed", "a class, exception, type or constant has another name"),
+    _source("method-removed", "the method of a procedure is gone"),
     _source("method-renamed", "the method of a procedure has another name"),
     _source("signature-changed", "the method of a procedure takes, sends or returns another type"),
     _source("type-changed", "a type with a name is another type, or a class no longer"),
@@ -158,6 +159,7 @@ _ALL: Final = (
     _source("field-required", "a constructor has a new argument that it needs"),
     _source("field-optional", "an attribute may be absent, which it was not"),
     _source("name-added", "a class, exception, type or constant is new", "note"),
+    _source("method-added", "a procedure has a new method, which each handler must have", "note"),
     _source("field-added", "a class has a new attribute, which may be absent", "note"),
     Rule(
         "unused-ignore",
