@@ -36,8 +36,8 @@ DRAWN = {
         __main__
         commands
         prepare
-        generate output
-         writing containment linting
+        generate output comparing
+        writing containment linting
         proving
         planning formatting
         reading project
