@@ -70,7 +70,8 @@ async def _main(options: argparse.Namespace) -> int:
 
 def _document(protocol: "Protocol", name: str | None) -> Json:
     """Return a protocol as one document; or a procedure, with the definitions that it refers to."""
-    from enkaku_codegen.reading.protocol_document import bundle  # noqa: PLC0415 # takes longer than the rest
+    # Imported here: it takes longer than the rest.
+    from enkaku_codegen.reading.protocol_document import bundle  # noqa: PLC0415 # see above
 
     document = bundle(protocol)
     if name is None:
