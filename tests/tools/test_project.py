@@ -165,7 +165,7 @@ def test_package_inside_another_is_left_alone(project: Path) -> None:
     assert enkaku("generate", cwd=project).returncode == 0
     (project / "one.json").write_text('{"pong": {"type": "event"}}')
     ran = enkaku("generate", cwd=project)
-    assert ran.stdout == "src/one: 4 written\nsrc/one/two: up to date\n"
+    assert ran.stdout == "src/one: 5 written\nsrc/one/two: up to date\n"
 
 
 def test_project_reached_through_link_to_its_directory(project: Path, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_project_directories_that_are_one_are_rejected(project: Path) -> None:
 def test_project_missing_protocol_file_is_named(project: Path) -> None:
     (project / "two.json").unlink()
     ran = enkaku("generate", cwd=project)
-    assert (ran.returncode, ran.stdout) == (1, "src/one: 6 written\n")
+    assert (ran.returncode, ran.stdout) == (1, "src/one: 7 written\n")
     assert ran.stderr == "two.json: no such file\n"
 
 
