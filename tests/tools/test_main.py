@@ -88,7 +88,7 @@ def test_closed_pipe_for_errors_ends_quietly(
         (">&-", 0, ""),
         (">&- 2>&-", 0, ""),
         ("<&- >&- 2>&-", 0, ""),
-        ("2>&-", 0, "made: 6 written\n"),
+        ("2>&-", 0, "made: 7 written\n"),
     ],
 )
 def test_closed_streams_are_as_good_as_none(

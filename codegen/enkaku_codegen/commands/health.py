@@ -7,12 +7,20 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from enkaku_codegen.calling.durations import duration
+from enkaku_codegen.calling.probe import (
+    PROCEDURE,
+    SECURE,
+    Address,
+    AddressError,
+    ProbeError,
+    ask,
+    parse_address,
+)
 from enkaku_codegen.errors import visible
 from enkaku_codegen.json_values import Json
 
 from .command import Command, ExitCode
-from .durations import duration
-from .probe import PROCEDURE, SECURE, Address, AddressError, ProbeError, ask, parse_address
 
 if TYPE_CHECKING:
     import ssl

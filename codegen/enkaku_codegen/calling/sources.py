@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enkaku_codegen.errors import ProtocolError, visible
+from enkaku_codegen.exit_codes import ExitCode
 from enkaku_codegen.project import find_project
 
 from . import dial
-from .command import ExitCode
 
 if TYPE_CHECKING:
     from enkaku import Connection

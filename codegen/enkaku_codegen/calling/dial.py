@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from enkaku_codegen.errors import CodegenError, visible
+from enkaku_codegen.exit_codes import ExitCode
 
-from .command import ExitCode
 from .json_lines import escape_all
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def _connect_options(options: argparse.Namespace) -> "ConnectOptions":
 
         found["reconnect"] = Reconnect(attempts=options.retry + 1, longest=_LONGEST_BACKOFF)
     if options.identity is not None:
-        from .key import load_key  # noqa: PLC0415 # few clients sign
+        from .keys import load_key  # noqa: PLC0415 # few clients sign
 
         found["identity"] = load_key(options.identity)
     if options.audience is not None:

@@ -15,9 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
+from enkaku_codegen.exit_codes import ExitCode
 from enkaku_codegen.json_values import Json
-
-from .command import ExitCode
 
 if TYPE_CHECKING:
     import ssl
