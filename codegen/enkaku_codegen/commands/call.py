@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from enkaku_codegen.calling import arguments, dial, sources
 from enkaku_codegen.calling.arguments import MISSING
-from enkaku_codegen.calling.json_lines import Input, LineTooLong, Output, shown
+from enkaku_codegen.calling.failures import Failed, Failure
+from enkaku_codegen.calling.json_lines import Input, LineTooLong, Output
+from enkaku_codegen.calling.json_texts import shown
 from enkaku_codegen.json_values import Schema, as_json
 
 from .command import Command, ExitCode
@@ -348,7 +350,7 @@ class _Caller:
         """Send each line of the standard input as an item; at its end, half-close.
 
         Raises:
-            dial.Failed: A line is no item, or the input can't be read.
+            Failed: A line is no item, or the input can't be read.
         """
         from enkaku import errors  # noqa: PLC0415 # imported by now
 
@@ -358,15 +360,15 @@ class _Caller:
                 await channel.send(line)
             await channel.end()
         except errors.EncodeError as error:
-            raise dial.Failed(dial.failure_of(error).at_line(given.number)) from error
+            raise Failed(dial.failure_of(error).at_line(given.number)) from error
         except LineTooLong as error:
             message = f"more than {_LONGEST_LINE} bytes"
-            raise dial.Failed(
-                dial.Failure(ExitCode.USAGE, "INVALID_VALUE", message).at_line(given.number)
+            raise Failed(
+                Failure(ExitCode.USAGE, "INVALID_VALUE", message).at_line(given.number)
             ) from error
         except OSError as error:
             message = f"standard input: {error.strerror}"
-            raise dial.Failed(dial.Failure(ExitCode.USAGE, "USAGE", message)) from error
+            raise Failed(Failure(ExitCode.USAGE, "USAGE", message)) from error
         except errors.NotSupported:  # a server of another implementation, which knows only this end
             await self._finish(channel)
         except (errors.CallClosed, errors.CallError, errors.TransportError):
