@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from enkaku_codegen.json_values import Json, as_canonical_json
+from enkaku_codegen.json_values import Json, as_canonical_json, tokens
 
 from .dialects import DRAFT_2020_12
-from .schemas import subschemas
-from .simple_schema import as_dict, reference_name
+from .schemas import is_dynamic, subschemas
+from .simple_schema import as_dict
 
 __all__ = ["Digests", "digests"]
 
@@ -101,7 +101,10 @@ class _Definitions:
         slots = {slot: self._bare(procedure[slot]) for slot in _SLOTS if slot in procedure}
         if of_all is not None:
             slots["errors"] = self._bare(of_all)
-        waiting = {name for schema in slots.values() for name in _names_in(schema)}
+        if any(is_dynamic(each) for each in slots.values()):
+            waiting = {*self._next}  # what a $dynamicRef leads to depends on all definitions
+        else:
+            waiting = {name for schema in slots.values() for name in _names_in(schema)}
         needed: set[str] = set()
         while waiting:
             name = waiting.pop()
@@ -139,8 +142,9 @@ class _Definitions:
 def _names_in(schema: Json) -> Iterator[str]:
     """Yield the definitions to which a schema refers, itself or in its subschemas."""
     if isinstance(schema, dict):
-        name = reference_name(schema)
-        if name is not None:
-            yield name
+        target = schema.get("$ref")
+        # A slot with a $dynamicRef is as it was written: its references may lead anywhere in it.
+        if isinstance(target, str) and target.startswith("#/$defs/"):
+            yield tokens(target.removeprefix("#"))[-1]
         for _, each in subschemas(schema, DRAFT_2020_12):
             yield from _names_in(each)

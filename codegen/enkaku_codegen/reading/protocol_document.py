@@ -11,7 +11,7 @@ from .bundle import needed_definitions
 from .definition import ErrorDefinition, Procedure, Protocol
 from .dialects import DRAFT_2020_12
 from .lint import NAME_IN_PYTHON
-from .schemas import applied, rebuilt
+from .schemas import is_dynamic, rebuilt
 from .simple_schema import reference_name
 
 __all__ = ["bundle"]
@@ -199,7 +199,7 @@ def _is_only(schema: Schema, names: Mapping[str, str], short: str) -> bool:
 
 def _dynamic_names(protocol: Protocol) -> set[str]:
     """Return the definitions that have a ``$dynamicRef``, themselves or through a reference."""
-    found = {name for name, schema in protocol.definitions.items() if _is_dynamic(schema)}
+    found = {name for name, schema in protocol.definitions.items() if is_dynamic(schema)}
     size = 0
     while found and size != (size := len(found)):
         found |= {
@@ -208,13 +208,6 @@ def _dynamic_names(protocol: Protocol) -> set[str]:
             if not found.isdisjoint(needed_definitions(schema, protocol.definitions))
         }
     return found
-
-
-def _is_dynamic(schema: Schema) -> bool:
-    return isinstance(schema, dict) and (
-        "$dynamicRef" in schema
-        or any(_is_dynamic(each) for _, each in applied(schema, DRAFT_2020_12))
-    )
 
 
 def _errors_of_all(procedures: Iterable[Procedure]) -> list[ErrorDefinition]:

@@ -10,10 +10,10 @@ from typing import Final
 
 from enkaku_codegen.json_values import Json, Schema, Tokens, as_json, read_number
 
-from .dialects import DRAFT_07, HOLDERS, Dialect
+from .dialects import DRAFT_07, DRAFT_2020_12, HOLDERS, Dialect
 from .validation_text import explain
 
-__all__ = ["applied", "check", "rebuilt", "subschemas"]
+__all__ = ["applied", "check", "is_dynamic", "rebuilt", "subschemas"]
 
 _SPENT: Final = HOLDERS | {"$schema", "$id", "$anchor", "$dynamicAnchor", "$vocabulary"}
 
@@ -34,6 +34,14 @@ def subschemas(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Toke
                 yield (key,), value
             case _:
                 pass
+
+
+def is_dynamic(schema: Json) -> bool:
+    """Return whether a schema of draft 2020-12 has a ``$dynamicRef`` in it."""
+    return isinstance(schema, dict) and (
+        "$dynamicRef" in schema
+        or any(is_dynamic(each) for _, each in subschemas(schema, DRAFT_2020_12))
+    )
 
 
 def applied(schema: dict[str, Json], dialect: Dialect) -> Iterator[tuple[Tokens, Schema]]:
