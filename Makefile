@@ -24,7 +24,7 @@ install-locked = $(PYTHON) -m venv --clear $(1) \
 
 # $(call test-resolved,STRATEGY): change what users install to other versions, print which these are, and test.
 test-resolved = @echo "Setting up .venv-$@" && $(call install-locked,.venv-$@) \
-	&& .venv-$@/bin/uv pip install --python .venv-$@ --upgrade --resolution $(1) --editable '.[codegen,exact,fast,http,identity,jwt,serve,ws]' \
+	&& .venv-$@/bin/uv pip install --python .venv-$@ --upgrade --resolution $(1) --editable '.[codegen,exact,fast,http,identity,jwt,serve,tools,ws]' \
 	&& .venv-$@/bin/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup -m "not slow" $(LEANING)
 
 .PHONY: help demo test test-all test-latest test-oldest update fuzz check format generate clean bench bench-quick bench-codec bench-check bench-renew bench-backpressure bench-broadcast bench-startup soak

@@ -91,7 +91,7 @@ def run_in_shell(commands: str, directory: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
     return done.stdout
@@ -107,6 +107,7 @@ def decoded_as(side: str, line: str) -> str:
         return type(error).__name__
 
 
+@pytest.mark.timeout(240)  # docs/tools.md starts many processes
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_document_examples_give_shown_output(document: Path, tmp_path: Path) -> None:
     authority = trustme.CA()

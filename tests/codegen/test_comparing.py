@@ -334,6 +334,12 @@ def test_method_renamed_by_python_name(read: Read) -> None:
     assert rules_of(read(request()), read(new)) == ["method-renamed"]
 
 
+def test_method_of_procedure_is_removed_or_added(read: Read) -> None:
+    one, two = read(request()), read({**request(), "q": {"type": "event"}})
+    assert rules_of(two, one) == ["method-removed"]
+    assert rules_of(one, two) == ["method-added"]
+
+
 def test_param_added_changes_the_signature(read: Read) -> None:
     assert rules_of(read(request()), read(request(param=TEXT))) == ["signature-changed"]
 
@@ -362,3 +368,15 @@ def test_name_removed_and_added(read: Read) -> None:
     two = {"$defs": {"Order": {"type": "object", "properties": {"n": LOW}}}}
     assert rules_of(read(request(), **two), read(request())) == ["name-removed"]
     assert rules_of(read(request()), read(request(), **two)) == ["name-added"]
+
+
+def test_reference_next_to_other_keywords_is_compared(read: Read) -> None:
+    def made(schema: Any) -> Protocol:
+        param = {"$ref": "#/$defs/A", "not": {"const": 7}}
+        return read(
+            request(param=param),
+            **{"$defs": {"A": {"anyOf": [{"$ref": "#/$defs/B"}]}, "B": schema}},
+        )
+
+    (change,) = compare_messages(made(LOW), made(HIGH))
+    assert (change.rule, change.value) == ("param-narrowed", (0,))

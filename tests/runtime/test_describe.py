@@ -101,7 +101,7 @@ class Packages:
         )
         put(files, self._directory / name)
         with importing(name, self._directory) as module:
-            sys.modules.pop(f"{name}.description", None)
+            assert f"{name}.description" not in sys.modules
         # It stays imported: its module "description" is imported when it is needed.
         for each, found in vars(module).items():
             if isinstance(found, ModuleType) and found.__name__.startswith(name):
@@ -175,7 +175,7 @@ async def test_describe_answers_digests_alone_when_asked(
 ) -> None:
     async with raw_peer(socket_path, served(shop.ShopHandler), describe=True) as peer:
         peer.send(
-            typ="request", rid="1", prc="enkaku:describe", prm={"protocol": False, "other": True}
+            typ="request", rid="1", prc="enkaku:describe", prm={"protocol": False, "other": [1]}
         )
         reply = await peer.read()
     package = package_of(shop.__name__)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import trustme
 from enkaku_codegen.json_values import as_json
-from enkaku_codegen.reading.protocol_document import bundle
 from enkaku_codegen.reading.definition import read_protocol
 from enkaku_codegen.reading.digests import digests
+from enkaku_codegen.reading.protocol_document import bundle
 
 __all__ = ["COMMAND", "PATIENCE", "PROTOCOL", "Done", "call", "lab_server", "run", "started"]
 

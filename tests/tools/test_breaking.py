@@ -136,7 +136,7 @@ def test_breaking_link_that_leads_nowhere_is_an_error(target: str, repository: P
 
 def test_breaking_file_that_is_new_is_compatible(repository: Path) -> None:
     (repository / "new.json").write_text(protocol())
-    ran = enkaku("breaking", "new.json", "--against", "main", "--verbose", cwd=repository)
+    ran = enkaku("breaking", "new.json", "--against", "main", cwd=repository)
     assert ran.returncode == 0
     assert "there is no main:new.json: all of it is new" in ran.stdout
     assert "enkaku breaking REF:OLD NEW" in ran.stdout
@@ -165,13 +165,32 @@ def test_breaking_shallow_clone_says_what_to_fetch(repository: Path, tmp_path: P
     git(repository, "clone", "-q", "--depth=1", f"file://{repository}", str(clone))
     ran = enkaku("breaking", "p.json", "--against", "HEAD~1", cwd=clone)
     assert ran.returncode == 2
-    assert "shallow" in ran.stderr
-    ran = enkaku("breaking", "p.json", "--against", "origin/topic", cwd=clone)
-    assert "run git fetch origin topic" in ran.stderr
+    assert "the clone is shallow, and lacks older commits: run git fetch --unshallow" in ran.stderr
+    git(repository, "branch", "topic/1")
+    ran = enkaku("breaking", "p.json", "--against", "origin/topic/1", cwd=clone)
+    command = ran.stderr.strip().rpartition("run git ")[2]
+    assert command == "fetch origin +refs/heads/topic/1:refs/remotes/origin/topic/1"
+    git(clone, *command.split(" "))
+    ran = enkaku("breaking", "p.json", "--against", "origin/topic/1", cwd=clone)
+    assert ran.returncode == 0
     git(clone, "checkout", "-q", "--detach")
     git(clone, "branch", "-D", "main")
     ran = enkaku("breaking", "p.json", "--against", "main", cwd=clone)
     assert "did you mean origin/main?" in ran.stderr
+
+
+def test_breaking_in_hook_of_worktree_finds_its_repository(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(repository, {"api/p.json": protocol(0)})
+    tree = tmp_path / "tree"
+    git(repository, "worktree", "add", "-q", str(tree), "-b", "topic")
+    (tree / "api" / "p.json").write_text(protocol(1))
+    # A hook there has this in its environment; Git takes the directory that it is asked about for the root.
+    monkeypatch.setenv("GIT_DIR", str(repository / ".git" / "worktrees" / "tree"))
+    monkeypatch.setenv("GIT_PREFIX", "")
+    ran = enkaku("breaking", "api/p.json", "--against", "main", cwd=tree)
+    assert (ran.returncode, ran.stdout.count(BROKEN)) == (1, 1)
 
 
 def test_breaking_submodule_is_compared_in_its_repository(repository: Path, tmp_path: Path) -> None:
@@ -195,6 +214,11 @@ def test_breaking_submodule_is_compared_in_its_repository(repository: Path, tmp_
         (("p.json", "--against", "a\nHEAD"), "expected a revision of Git"),
         (("none.json", "--against", "main"), "none.json: no such file"),
         (("main:none.json",), "no such file"),
+        (("main:none.json", "p.json"), "main:none.json: no such file in this revision"),
+        (
+            ("p.json", "--against", "main:none.json"),
+            "main:none.json: no such file in this revision",
+        ),
         ((":p.json",), "expected REF:PATH"),
         (("p.json",), "expected NEW or --against REF"),
         ((), "expected OLD, or [[tool.enkaku.protocol]]"),
@@ -256,7 +280,8 @@ def described(directory: Path, text: str) -> Path:
     """A package with its protocol as one string, that must not be imported."""
     directory.mkdir(parents=True)
     (directory / "__init__.py").write_text("raise RuntimeError\n")
-    source = f"from typing import Final\n\nDIGEST: Final = 'x'\nPROTOCOL: Final = {text!r}\nraise OSError\n"
+    literal = '"""\\\n' + text + '"""'
+    source = f"from typing import Final\n\nPROTOCOL: Final = {literal}\nraise OSError\n"
     (directory / "description.py").write_text(source)
     return directory
 
@@ -267,7 +292,7 @@ def test_breaking_compares_generated_packages(tmp_path: Path) -> None:
     for names in (("app/old", "app/new"), ("app.old", "app.new")):
         ran = enkaku("breaking", *names, cwd=tmp_path)
         assert (ran.returncode, BROKEN in ran.stdout) == (1, True), ran
-        assert "app/new/description.py" in ran.stdout
+        assert ran.stdout.startswith("error: app/new/description.py:8: /procedures/set/param")
 
 
 def test_breaking_package_without_description_exits_with_2(tmp_path: Path) -> None:
@@ -457,4 +482,31 @@ def test_breaking_process_exits_with_its_codes(repository: Path) -> None:
 
 
 def test_breaking_documentation_has_the_table_of_rules() -> None:
-    assert table() in (ROOT / "docs" / "tools.md").read_text()
+    assert table() in (ROOT / "docs" / "breaking.md").read_text()
+
+
+def test_breaking_project_with_imports_compares_revisions(repository: Path) -> None:
+    money = {"type": "object", "properties": {"amount": {"type": "integer"}}}
+    event = {"type": "event", "data": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+    commit(
+        repository,
+        {
+            "api/money.json": json.dumps({"$defs": {"Money": money}}),
+            "api/q.json": json.dumps({"name": "Q", "procedures": {"e": event}}),
+        },
+    )
+    # Only the new version refers to the file that is imported.
+    event["data"]["properties"] |= {"price": {"$ref": "money.json#/$defs/Money"}}
+    (repository / "api/q.json").write_text(json.dumps({"name": "Q", "procedures": {"e": event}}))
+    (repository / "pyproject.toml").write_text(
+        '[[tool.enkaku.protocol]]\nfile = "api/q.json"\nout = "q"\nagainst = "main"\n'
+        'imports = { "api/money.json" = "app.money" }\n'
+    )
+    ran = enkaku("breaking", "--level", "source", "--verbose", cwd=repository)
+    assert "EData.price is new [field-added]" in ran.stdout.replace(
+        " (before: main:api/q.json:1)", ""
+    )
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "x")
+    ran = enkaku("breaking", "--level", "source", "--verbose", cwd=repository)
+    assert (ran.returncode, ran.stdout) == (0, "")

@@ -21,6 +21,8 @@ from enkaku_codegen.containment.pair import Pair, make_side
 from enkaku_codegen.containment.patterns import includes, marks, samples
 from enkaku_codegen.reading.options import FORMATS
 from generated.packages import accepts, imported, one_param
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schema.fuzz.words import PATTERNS as FUZZ_PATTERNS
 from slow import slow_but
 from tools.random_pairs import RandomPair, random_pairs
@@ -208,6 +210,16 @@ def test_equal_names_of_different_definitions_are_not_equal() -> None:
     assert not float(str(verdict.value)).is_integer()
 
 
+def test_reference_next_to_keywords_is_followed() -> None:
+    verdict = compared(
+        {"$ref": "#/$defs/A", "minimum": 0},
+        {"$ref": "#/$defs/A", "minimum": 0},
+        writer_definitions={"A": {"type": "number"}},
+        reader_definitions={"A": {"type": "integer"}},
+    )
+    assert verdict.value == 0.5
+
+
 @pytest.mark.parametrize(
     ("writer", "reader", "value"),
     [
@@ -217,6 +229,11 @@ def test_equal_names_of_different_definitions_are_not_equal() -> None:
             "n",
         ),
         ({"type": "string", "maxLength": 5000}, {"type": "string", "maxLength": 4999}, "a" * 5000),
+        (
+            {"type": "string", "pattern": r"^(?=.*[A-Z])(?=.*\d).{8,}$"},
+            {"type": "string", "maxLength": 8},
+            "A0aaaaaaa",
+        ),
         ({"enum": [*range(900)]}, {"enum": [*range(899)]}, 899),
         (INTEGERS | {"minItems": 3, "uniqueItems": True}, INTEGERS | {"maxItems": 2}, [0, 1, -1]),
         (
@@ -577,6 +594,15 @@ def test_process_that_ends_by_itself_is_started_again() -> None:
     assert compared({"maximum": 5}, {"maximum": 6}).contained
 
 
+def test_process_that_is_killed_is_started_again() -> None:
+    process.start()
+    process._running[0]._popen.kill()
+    long = {"type": "string", "enum": ["a" * 300_000, "b"]}
+    verdict = compared(long, {**long, "enum": ["b", "c"]})
+    assert verdict.contained is False
+    assert verdict.decided_by == "search"
+
+
 def test_verdict_is_same_in_each_process() -> None:
     arguments = [schemas_of(each) for each in PAIRS if not each["contained"]]
     first = [contains(**each) for each in arguments]
@@ -593,3 +619,144 @@ def test_deciders_import_no_generator_of_models() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert found.stdout == "set()\n"
+
+
+# Schemas and values of hypothesis.
+
+NAMES_OF_PROPERTIES = ("a", "b", "c")
+SCALARS = st.one_of(
+    st.sampled_from([None, True, False, "", "a", "b", "ab", "abc", "1", 0.5, -1.5, 1e20]),
+    st.integers(-4, 6),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from([*NAMES_OF_PROPERTIES, "d"]), inner, max_size=3),
+    max_leaves=6,
+)
+SMALL = st.integers(0, 3)
+PARTS: dict[str, st.SearchStrategy[Any]] = {
+    "type": st.sampled_from(
+        [
+            "string",
+            "integer",
+            "number",
+            "array",
+            "object",
+            ["string", "null"],
+            ["integer", "object"],
+        ]
+    ),
+    "minimum": st.integers(-3, 3),
+    "exclusiveMaximum": st.integers(0, 5),
+    "multipleOf": st.sampled_from([1, 2, 3, 0.5]),
+    "minLength": SMALL,
+    "maxLength": SMALL,
+    "pattern": st.sampled_from(["^a", "^[ab]+$", "^[abc]+$", "b$", "^(a|1)"]),
+    "minItems": SMALL,
+    "maxItems": SMALL,
+    "uniqueItems": st.booleans(),
+    "minProperties": SMALL,
+    "maxProperties": SMALL,
+    "required": st.lists(st.sampled_from(NAMES_OF_PROPERTIES), unique=True, max_size=2),
+    "enum": st.lists(SCALARS, min_size=1, max_size=3, unique_by=repr),
+}
+
+
+def with_subschemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    several = st.lists(inner, min_size=1, max_size=3)
+    named = st.dictionaries(st.sampled_from(NAMES_OF_PROPERTIES), inner, max_size=3)
+    within: dict[str, st.SearchStrategy[Any]] = {
+        **PARTS,
+        "properties": named,
+        "additionalProperties": inner,
+        "propertyNames": inner,
+        "patternProperties": st.dictionaries(
+            st.sampled_from(["^a", "b", "^[ac]$"]), inner, max_size=2
+        ),
+        "dependentRequired": st.just({"a": ["b"]}),
+        "items": inner,
+        "prefixItems": several,
+        "contains": inner,
+        "anyOf": several,
+        "oneOf": several,
+        "allOf": several,
+        "not": inner,
+        "if": inner,
+        "then": inner,
+        "unevaluatedProperties": inner,
+        "$ref": st.just("#/$defs/D"),
+    }
+    return st.dictionaries(st.sampled_from(sorted(within)), st.none(), max_size=4).flatmap(
+        lambda keys: st.fixed_dictionaries({key: within[key] for key in keys})
+    )
+
+
+SCHEMAS = st.recursive(
+    st.dictionaries(st.sampled_from(sorted(PARTS)), st.none(), max_size=2).flatmap(
+        lambda keys: st.fixed_dictionaries({key: PARTS[key] for key in keys})
+    )
+    | st.booleans(),
+    with_subschemas,
+    max_leaves=6,
+)
+
+
+@st.composite
+def changed(draw: st.DrawFn, schema: Any) -> Any:
+    """Draw a schema that differs from a given one in a few places, or in none."""
+    if not isinstance(schema, dict) or not schema or draw(st.integers(0, 9)) == 0:
+        return draw(SCHEMAS)
+    key = draw(st.sampled_from(sorted(schema)))
+    rest = {name: each for name, each in schema.items() if name != key}
+    value = schema[key]
+    match draw(st.integers(0, 3)), value:
+        case 0, _:
+            return rest
+        case 1, _:
+            other = draw(st.sampled_from(sorted(PARTS)))
+            return {**schema, other: draw(PARTS[other])}
+        case _, int() if not isinstance(value, bool):
+            return {
+                **schema,
+                key: max(value + draw(st.sampled_from([-1, 1])), 1 if key == "multipleOf" else 0),
+            }
+        case _, dict() if value and key in ("properties", "patternProperties"):
+            name = draw(st.sampled_from(sorted(value)))
+            return {**schema, key: {**value, name: draw(changed(value[name]))}}
+        case _, dict() if key not in ("dependentRequired", "properties", "patternProperties"):
+            return {**schema, key: draw(changed(value))}
+        case _, [dict(), *_] if key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            return {**schema, key: [draw(changed(value[0])), *value[1:]]}
+        case _:
+            return schema
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[*HealthCheck])
+@given(st.data())
+def test_no_value_of_hypothesis_is_against_verdict(data: st.DataObject) -> None:
+    definitions = {"D": {"type": "object", "properties": {"a": {"$ref": "#/$defs/D"}}}}
+    writer = data.draw(SCHEMAS)
+    reader = data.draw(changed(writer))
+    pair = made_pair(
+        {
+            "writer": writer,
+            "reader": reader,
+            "writer_definitions": definitions,
+            "reader_definitions": definitions,
+        }
+    )
+    judges = [
+        jsonschema.Draft202012Validator({"allOf": [each], "$defs": definitions})
+        for each in (writer, reader)
+    ]
+    left = without_promised(pair)
+    canon, proved = canonical.relation(left), not proof.reasons(left)
+    found = search.find(pair, 0.3)
+    contained = pair.is_equal or canon == "yes" or proved
+    assert not (contained and (canon == "no" or found is not None))
+    if found is not None:
+        assert [each.is_valid(found.value) for each in judges] == [True, False]
+    if contained:
+        for value in data.draw(st.lists(VALUES, min_size=30, max_size=30)):
+            assert not judges[0].is_valid(value) or judges[1].is_valid(value), value

@@ -143,9 +143,11 @@ def test_wrong_arguments_are_rejected(
 
 
 def test_server_without_description_is_told(lab: Mapping[str, str], tmp_path: Path) -> None:
-    done = enkaku("list", lab["tcp"], "--errors", "json", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "does not describe the procedures" in json.loads(done.stderr)["message"]
+    for transport in ("tcp", "signed"):  # unknown to the one, and not allowed by the other
+        done = enkaku("list", lab[transport], "--errors", "json", cwd=tmp_path)
+        assert done.returncode == 2
+        message = "the server does not describe the procedures to this client: give --protocol"
+        assert json.loads(done.stderr)["message"].startswith(message)
 
 
 def test_reading_protocol_needs_no_generator() -> None:

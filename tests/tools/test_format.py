@@ -363,6 +363,7 @@ def test_example_protocols_are_formatted(path: Path) -> None:
         ("", "the file is empty"),
         ("1\n", "neither an object nor an array"),
         ("? a\n  b\n: 1\n", "a key of more than one line, on line 1"),
+        ("a: 1 # c\u0085b: 2\n", "its layout would change a value or a comment"),
     ],
 )
 def test_yaml_that_cannot_be_formatted(text: str, message: str, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_hooks_run_commands_of_their_names() -> None:
         assert hook["entry"] == f"enkaku {command}"
         assert command in known
         assert not hook["pass_filenames"]  # the project says which protocols there are
-        assert re.search(rf"`{hook['id']}`", (ROOT / "docs" / "tools.md").read_text())
+        assert re.search(rf"`{hook['id']}`", (ROOT / "docs" / "builds.md").read_text())
 
 
 def commit(directory: Path) -> str:
@@ -116,6 +116,7 @@ def steps(inputs: dict[str, str]) -> list[tuple[str, dict[str, str]]]:
     given = {name: str(each["default"]) for name, each in ACTION["inputs"].items()} | inputs
 
     def filled(text: str) -> str:
+        text = re.sub(r"\$\{\{ steps\.[\w.-]+ \|\| '(\w+)' \}\}", r"\1", text)
         return re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda found: given[found[1]], text)
 
     return [
@@ -200,7 +201,7 @@ def test_action_inputs_are_documented() -> None:
     table: dict[str, Any] = dict(
         re.findall(
             r"^\| `([\w-]+)` \| .* \| (.*) \|$",
-            (ROOT / "docs" / "tools.md").read_text(),
+            (ROOT / "docs" / "builds.md").read_text(),
             re.MULTILINE,
         )
     )

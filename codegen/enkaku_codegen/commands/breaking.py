@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from enkaku_codegen.comparing.rules import FIRST, LEVELS
 from enkaku_codegen.errors import ProtocolError
 from enkaku_codegen.fingerprint import Import
 from enkaku_codegen.json_values import Json
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from .versions import Source, Version
 
 __all__ = ["COMMAND"]
-
-_LEVELS: Final = ("wire", "source")
-_FIRST: Final = ("server", "client", "either")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +61,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--level",
-        choices=_LEVELS,
+        choices=LEVELS,
         help="wire: the messages; source: also the generated Python code; by default wire",
     )
     parser.add_argument(
         "--first",
-        choices=_FIRST,
+        choices=FIRST,
         help="the side that is upgraded first; by default server: old clients meet the new server",
     )
     parser.add_argument(
@@ -114,7 +112,11 @@ def _compared(options: argparse.Namespace) -> int:
         findings += found
         used |= needed
     findings += _about_ignores(settings.ignores, used, project, pairs)
-    shown = [each for each in findings if options.verbose or each.severity != "note"]
+    shown = [
+        each
+        for each in findings
+        if options.verbose or each.severity != "note" or each.rule == "protocol-added"
+    ]
     print_findings(shown, options.format, title="Breaking changes")
     if options.format == "text":
         sys.stdout.flush()
@@ -218,9 +220,11 @@ def _findings(pair: _Pair, settings: "Settings") -> tuple[list[Finding], set["Ig
 
     from . import versions  # noqa: PLC0415 # it imports the readers of files
 
-    new = versions.read_version(pair.new, pair.name, pair.imports)
+    # A package has all types in its own document, and names them as its file does without imports.
+    imports = () if pair.old.is_package or pair.new.is_package else pair.imports
+    new = versions.read_version(pair.new, pair.name, imports)
     try:
-        old = versions.read_version(pair.old, pair.name, pair.imports)
+        old = versions.read_version(pair.old, pair.name, imports)
     except versions.Missing as missing:
         return [_added(new, str(missing))], set()
     changes = compare_messages(old.protocol, new.protocol, settings.first)
@@ -308,7 +312,8 @@ def _summary(findings: Sequence[Finding], pairs: Sequence[_Pair], *, verbose: bo
     compared = ", ".join(f"{each.new.name} with {each.old.name}" for each in pairs)
     result = f"{errors} breaking change{'s'[: errors != 1]}" if errors else "compatible"
     more = f", {warnings} warning{'s'[: warnings != 1]}" if warnings else ""
-    hidden = f", {notes} note{'s'[: notes != 1]} (--verbose)" if notes and not verbose else ""
+    how = "" if verbose else " (--verbose)"
+    hidden = f", {notes} note{'s'[: notes != 1]}{how}" if notes else ""
     return f"{compared}: {result}{more}{hidden}"
 
 

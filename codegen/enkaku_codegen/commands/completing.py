@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from enkaku_codegen.errors import CodegenError
 from enkaku_codegen.project import find_project
@@ -26,6 +26,8 @@ __all__ = ["Candidate", "complete"]
 _SCHEMES: Final = ("unix:", "tcp:", "tls:", "http://", "https://", "ws://", "wss://")
 _PATHS: Final = re.compile("(FILE|DIR|PATH|PROTOCOL)([^A-Z].*)?")
 _ENTRIES: Final = 10_000  # of a directory
+_NOTHING: Final = argparse.ArgumentParser(add_help=False)
+_APPENDING: Final = type(_NOTHING.add_argument("--again", action="append", help=argparse.SUPPRESS))
 _SIZE: Final = 4 * 1024 * 1024  # bytes of a protocol file
 
 
@@ -110,9 +112,9 @@ class _Line:
                 if action is None:
                     continue
                 self.values[action.dest] = word
-                if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 # see _actions()
-                    none = argparse.ArgumentParser(add_help=False)
-                    self.parser, self.values = action.choices.get(word, none), {}
+                if action.nargs == argparse.PARSER:  # commands of the command
+                    parsers = cast("dict[str, argparse.ArgumentParser]", action.choices)
+                    self.parser, self.values = parsers.get(word, _NOTHING), {}
 
     def _actions(self) -> Iterable[argparse.Action]:
         shown = self.parser._actions  # noqa: SLF001 # argparse has no other way to list them
@@ -123,8 +125,7 @@ class _Line:
 
     def _options(self) -> Iterator[Candidate]:
         for action in self._actions():
-            repeatable = isinstance(action, argparse._AppendAction)  # noqa: SLF001 # see _actions()
-            if action.dest not in self.values or repeatable:
+            if action.dest not in self.values or isinstance(action, _APPENDING):
                 text = (action.help or "").replace("%%", "%")
                 yield from (Candidate(name, text) for name in action.option_strings)
 
@@ -170,16 +171,17 @@ def _addresses(current: str) -> Iterator[str]:
 
 
 def _procedures(values: dict[str, str]) -> set[str]:
-    """Return the names of procedures: of ``--protocol``, else of the project, else of ``--package``."""
+    """Return the names of procedures: of ``--protocol`` or ``--package``, else of the project."""
     if "protocol" in values:
         return _names_in(Path(values["protocol"]))
+    if "package" in values:
+        return _names_of_package(values["package"])
     try:
         project = find_project(Path())
     except CodegenError:
         project = None
-    if project is not None:
-        return set().union(*(_names_in(each.request.protocol) for each in project.targets))
-    return _names_of_package(values["package"]) if values.get("package") else set()
+    targets = () if project is None else project.targets
+    return {name for each in targets for name in _names_in(each.request.protocol)}
 
 
 def _names_in(file: Path) -> set[str]:

@@ -87,7 +87,8 @@ def _run(options: argparse.Namespace) -> int:
         print(_SCRIPTS[options.shell], end="")
         return ExitCode.SUCCESS
     if options.shell == "bash":
-        line, breaks, *_ = *options.words, ""
+        words: list[str] = options.words
+        line, breaks = words[0], "".join(words[1:2])
         lines = _of_bash(line, breaks)
     else:
         found = complete(options.words)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from enkaku_codegen.calling import dial, sources
+from enkaku_codegen.calling.json_texts import escape_all
 from enkaku_codegen.errors import visible
 from enkaku_codegen.json_values import Json, Schema, as_json, as_readable_json
 from enkaku_codegen.reading.simple_schema import as_dict
 
-from . import dial, sources
 from .command import Command, ExitCode
-from .json_lines import escape_all
 
 if TYPE_CHECKING:
     from enkaku_codegen.reading.definition import Procedure, Protocol
@@ -70,7 +70,8 @@ async def _main(options: argparse.Namespace) -> int:
 
 def _document(protocol: "Protocol", name: str | None) -> Json:
     """Return a protocol as one document; or a procedure, with the definitions that it refers to."""
-    from enkaku_codegen.reading.protocol_document import bundle  # noqa: PLC0415 # takes longer than the rest
+    # Imported here: it takes longer than the rest.
+    from enkaku_codegen.reading.protocol_document import bundle  # noqa: PLC0415 # see above
 
     document = bundle(protocol)
     if name is None:

@@ -95,10 +95,15 @@ class _Build:
         # The first project that is found stays: while an editor replaces its file, one above is not taken for it.
         selection = package.select(self._options, self._project)
         self._project = selection.project
+        if all(out is None for _, out in selection.packages):
+            message = f'{selection.project}: no package: expected "out", the directory of one'
+            raise argparse.ArgumentError(None, message)
         rules: list[Rule] = []
 
-        def run(request: Request, out: Path) -> bool:
-            if self._options.list_outputs:
+        def run(request: Request, out: Path | None) -> bool:
+            if out is None:  # enkaku check reads it
+                pass
+            elif self._options.list_outputs:
                 self._list(request, out)
             else:
                 rules.append(self._generate(request, out))
@@ -126,9 +131,8 @@ class _Build:
 
     def _generate(self, request: Request, out: Path) -> Rule:
         options = self._options
-        with locked(
-            out, lambda: print(f"{out}: waiting for another run", file=sys.stderr, flush=True)
-        ):
+        waiting = visible(f"{out}: waiting for another run")
+        with locked(out, lambda: print(waiting, file=sys.stderr, flush=True)):
             with recorded() as inputs:
                 files = None if options.verbose else fresh_files(request, out)
             if files is None:

@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         Finding.of(each.issue, each.rule, settings.severity(each.rule)) for each in problems
     ]
     print_findings(findings, options.format, title="enkaku lint")
-    counts = Counter(each.severity for each in findings)
+    counts: Counter[Severity] = Counter(each.severity for each in findings)
     if options.format == "text":
         sys.stdout.flush()  # before what a terminal shows below it
         print(_summary(counts, len({each.protocol for each in requests})), file=sys.stderr)

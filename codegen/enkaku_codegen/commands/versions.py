@@ -13,7 +13,7 @@ from typing import Final
 
 from enkaku_codegen.errors import Issue, ProtocolError
 from enkaku_codegen.fingerprint import Import
-from enkaku_codegen.json_values import tokens
+from enkaku_codegen.json_values import SourceMap, tokens
 from enkaku_codegen.reading.definition import Protocol, read_loaded
 from enkaku_codegen.reading.load import DISK, Document, Files, load, parsed, unreadable
 
@@ -39,12 +39,14 @@ class Source:
         ref: The revision; None for a file of the disk.
         directory: A directory of the repository.
         is_package: Whether the file is the description of a generated package.
+        may_be_new: Whether the revision may lack the file: nobody has named it for that revision.
     """
 
     path: Path
     ref: str | None = None
     directory: Path = Path()
     is_package: bool = False
+    may_be_new: bool = False
 
     @property
     def name(self) -> str:
@@ -106,7 +108,8 @@ def in_revision(file: Path, ref: str) -> Source:
     if colon:
         return Source(Path(path), ref, file.parent)
     try:
-        return Source(_repository(file.parent).path(file), ref, file.parent)
+        path_there = _repository(file.parent).path(file)
+        return Source(path_there, ref, file.parent, may_be_new=True)
     except RevisionError as error:
         raise argparse.ArgumentError(None, str(error)) from None
 
@@ -137,7 +140,7 @@ def read_version(
 
     Raises:
         ProtocolError: The protocol has errors.
-        Missing: The revision does not have the file.
+        Missing: The revision does not have the file, which may be new.
         argparse.ArgumentError: There is no such revision, or no repository.
     """
     if source.is_package:
@@ -149,14 +152,21 @@ def read_version(
         with ExitStack() as stack:
             repository = Repository(source.directory)
             files = stack.enter_context(Revision(repository, source.ref))
-            content = files.find(source.path)
-            if content is None:
-                raise Missing(source.name)
+            content = _content(source, files)
             document = parsed(source.path, content, key=files.key(source.path), prefix=files.prefix)
             inner = [replace(each, file=repository.path(each.file)) for each in imports]
             return _read(document, name, inner, files)
     except RevisionError as error:
         raise argparse.ArgumentError(None, str(error)) from None
+
+
+def _content(source: Source, files: Revision) -> bytes:
+    content = files.find(source.path)
+    if content is not None:
+        return content
+    if source.may_be_new:
+        raise Missing(source.name)
+    raise RevisionError(f"{source.name}: no such file in this revision")
 
 
 def _read(document: Document, name: str | None, imports: Sequence[Import], files: Files) -> Version:
@@ -200,12 +210,11 @@ def _module(name: str) -> Source:
 
 
 def _described(path: Path) -> Document:
-    """Return the protocol that a generated package has in one of its modules, which is not imported."""
+    """Return the protocol that a generated package has as a string in one of its modules, which is not imported."""
     content = DISK.content(path)
     try:
-        body = ast.parse(content, str(path)).body
-        for each in body:
-            match each:
+        for statement in ast.parse(content, str(path)).body:
+            match statement:
                 case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value):
                     pass
                 case ast.Assign(targets=[ast.Name(id=target)], value=value):
@@ -213,10 +222,22 @@ def _described(path: Path) -> Document:
                 case _:
                     continue
             if target == _CONSTANT and isinstance(text := ast.literal_eval(value), str):
-                inner = path.with_suffix(".json")
-                found = parsed(inner, text.encode("utf-8", "surrogatepass"), key=DISK.key(inner))
-                # No file has its lines.
-                return replace(found, path=path)
+                return _document(path, text, value)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise unreadable(str(path), f"can't be read: {error}") from None
     raise unreadable(str(path), f"expected the protocol as {_CONSTANT}")
+
+
+def _document(path: Path, text: str, literal: ast.expr) -> Document:
+    """Return the protocol in a string of a module, with the lines of the module."""
+    inner = path.with_suffix(".json")
+    found = parsed(inner, text.encode("utf-8", "surrogatepass"), key=DISK.key(inner))
+    before = (literal.end_lineno or literal.lineno) - literal.lineno - text.count("\n")
+    # Before the first line, there may be one with a backslash. Another literal does not have the lines of the text.
+    start = literal.lineno - 1 + before if before in (0, 1) else None
+    return replace(found, path=path, source_map=_moved(found.source_map, start, literal.lineno))
+
+
+def _moved(source_map: SourceMap, start: int | None, line: int) -> SourceMap:
+    below = {key: _moved(each, start, line) for key, each in source_map.below.items()}
+    return SourceMap(line if start is None else start + source_map.line, below)

@@ -43,7 +43,8 @@ def _values(slot: str, *, of_caller: bool) -> tuple[Rule, Rule]:
     narrowed = f"the new {slot} rejects a value that the old one accepts"
     widened = f"the new {slot} accepts a value that the old one rejects"
     name = slot.replace(" ", "-")
-    on, off = ("error", None) if of_caller else (None, "error")
+    on: Severity | None = "error" if of_caller else None
+    off: Severity | None = None if of_caller else "error"
     return (
         Rule(f"{name}-narrowed", "wire", on, off, f"{narrowed}, and an old peer may send it"),
         Rule(f"{name}-widened", "wire", off, on, f"{widened}, and a new peer may send it"),
@@ -148,6 +149,7 @@ _ALL: Final = (
     Rule("protocol-added", "wire", "note", "note", "the file did not exist: all of it is new"),
     _source("name-removed", "a class, exception, type or constant of the package is gone"),
     _source("name-renamed", "a class, exception, type or constant has another name"),
+    _source("method-removed", "the method of a procedure is gone"),
     _source("method-renamed", "the method of a procedure has another name"),
     _source("signature-changed", "the method of a procedure takes, sends or returns another type"),
     _source("type-changed", "a type with a name is another type, or a class no longer"),
@@ -157,6 +159,7 @@ _ALL: Final = (
     _source("field-required", "a constructor has a new argument that it needs"),
     _source("field-optional", "an attribute may be absent, which it was not"),
     _source("name-added", "a class, exception, type or constant is new", "note"),
+    _source("method-added", "a procedure has a new method, which each handler must have", "note"),
     _source("field-added", "a class has a new attribute, which may be absent", "note"),
     Rule(
         "unused-ignore",

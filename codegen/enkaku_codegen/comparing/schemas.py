@@ -106,10 +106,13 @@ class Unchanged:
         self._changed: Final = changed
         self._is_possible: Final = old.string_types == new.string_types
 
-    def holds(self, old: Schema, new: Schema) -> bool:
-        """Return whether a schema is surely the same in both versions."""
+    def holds(self, old: Schema | None, new: Schema | None) -> bool:
+        """Return whether a schema is in both versions, and surely the same."""
         return (
-            self._is_possible and _is_same(old, new) and self._changed.isdisjoint(_references(old))
+            old is not None
+            and self._is_possible
+            and _is_same(old, new)
+            and self._changed.isdisjoint(_references(old))
         )
 
 

@@ -50,9 +50,8 @@ def compare_code(old: Protocol, new: Protocol) -> list[Change]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A location in both versions, and what it is called in messages."""
+    """A location in both versions."""
 
-    name: str
     old: str | None
     new: str | None
 
@@ -87,9 +86,9 @@ class _Walk:
             one, other = self.old.definitions[name], self.new.definitions[name]
             if one in self.old.known and other in self.new.known:
                 where = pointer(("$defs", name))
-                self._pair(one, other, _Place(one, where, where))
+                self._pair(one, other, _Place(where, where))
         for name in self.old.known.keys() & self.new.known.keys():
-            self._pair(name, name, _Place(name, None, None))
+            self._pair(name, name, _Place(None, None))
 
     def _pair(self, one: str, other: str, place: _Place) -> bool:
         """Compare two named types later; return whether they have one name, or one replaces the other."""
@@ -198,10 +197,12 @@ class _Walk:
     ) -> Iterator[Change]:
         new = {each.procedure.name: each for each in others}
         for one in some:
-            other = new.get(one.procedure.name)
-            if other is None or one.procedure.kind != other.procedure.kind:
-                continue  # which the messages show
-            place = _Place(other.method, one.procedure.pointer, other.procedure.pointer)
+            other = new.pop(one.procedure.name, None)
+            if other is None:
+                place = _Place(one.procedure.pointer, None)
+                yield _change("method-removed", place, f"the method {one.method} is gone")
+                continue
+            place = _Place(one.procedure.pointer, other.procedure.pointer)
             if one.method != other.method:
                 message = f"the method {other.method} was {one.method}"
                 yield _change("method-renamed", place, message)
@@ -215,6 +216,9 @@ class _Walk:
                     continue
                 message = f"{slot} of {other.method} is {_text(after)}, and was {_text(before)}"
                 yield _change("signature-changed", place, message)
+        for each in new.values():
+            place = _Place(None, each.procedure.pointer)
+            yield _change("method-added", place, f"the method {each.method} is new")
 
     def _errors(self) -> list[Change]:
         """Compare the exceptions of procedures that declare the same code."""
@@ -222,7 +226,7 @@ class _Walk:
         old, new = _exceptions(self.old), _exceptions(self.new)
         for key in old.keys() & new.keys():
             one, other = old[key], new[key]
-            place = _Place(other.name, one.definition.pointer, other.definition.pointer)
+            place = _Place(one.definition.pointer, other.definition.pointer)
             if one.name != other.name and one.name not in _error_names(self.new):
                 message = f"the exception {other.name} was {one.name}"
                 found.setdefault(message, _change("name-renamed", place, message))
@@ -242,7 +246,7 @@ class _Walk:
         for before, after in zip(_own_classes(self.old), _own_classes(self.new), strict=True):
             if before != after and before and after:
                 message = f"{after} was {before}"
-                yield _change("name-renamed", _Place(after, "", ""), message)
+                yield _change("name-renamed", _Place("", ""), message)
                 self._renamed[before] = after
 
     def _renames(self) -> Iterator[Change]:
@@ -256,9 +260,9 @@ class _Walk:
         """Yield the names that are gone, and those that are new."""
         old, new = _public(self.old), _public(self.new)
         for name in sorted(old.keys() - new.keys() - self._renamed.keys()):
-            yield _change("name-removed", _Place(name, old[name], None), f"{name} is gone")
+            yield _change("name-removed", _Place(old[name], None), f"{name} is gone")
         for name in sorted(new.keys() - old.keys() - {*self._renamed.values()}):
-            yield _change("name-added", _Place(name, None, new[name]), f"{name} is new")
+            yield _change("name-added", _Place(None, new[name]), f"{name} is new")
 
 
 def _change(rule: str, place: _Place, message: str) -> Change:

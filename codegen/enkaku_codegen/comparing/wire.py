@@ -178,8 +178,7 @@ class _Calls:
         if one is None and other is None:
             return
         is_dynamic = any(slot in procedure.dynamic_schemas for _, procedure in (written, read))
-        is_declared = one is not None and other is not None
-        if is_declared and not is_dynamic and self._unchanged.holds(one, other):
+        if not is_dynamic and self._unchanged.holds(one, other):
             return
         writer, reader = (_Slot.of(end, procedure, slot) for end, procedure in (written, read))
         if writer.whole is None or reader.whole is None:

@@ -82,7 +82,12 @@ class _Difference:
         return {"$ref": f"#/$defs/{self._names[key]}"}
 
     def _left(self, writer: dict[str, Json], reader: dict[str, Json]) -> Schema:
-        promised = {key for key in reader if key in writer and self._same(writer[key], reader[key])}
+        # As parts of schemas: the text of a reference alone does not say what its definition is.
+        promised = {
+            key
+            for key in reader
+            if key in writer and self._same({key: writer[key]}, {key: reader[key]})
+        }
         for group in _GROUPS:
             if any(key in writer or key in reader for key in {*group} - promised):
                 promised -= {*group}
@@ -100,6 +105,9 @@ class _Difference:
                 for each in as_list(left["allOf"])
                 if not any(self._same(part, each) for part in parts)
             ]
+        if "$ref" in left and "$ref" in writer:
+            target = self.of({"$ref": writer["$ref"]}, {"$ref": left.pop("$ref")})
+            left |= target if isinstance(target, dict) else {}
         for key in ("allOf", "required"):
             if left.get(key) == []:
                 del left[key]

@@ -10,6 +10,7 @@ from enkaku_codegen.reading.ecma262 import (
     Choice,
     Concatenation,
     Group,
+    Look,
     Node,
     PatternError,
     Range,
@@ -28,7 +29,9 @@ _MOST: Final = 80
 
 
 def samples(pattern: str, chars: Sequence[int], lengths: Sequence[int]) -> list[str]:
-    """Return strings that probably match a pattern; look-around and backreferences are not considered.
+    """Return strings of which most match a pattern.
+
+    What a look-around asks for is written out in its place; what it forbids, and backreferences, are not considered.
 
     Args:
         pattern: A regular expression of ECMA 262.
@@ -77,7 +80,7 @@ def _nodes(node: Node) -> Iterator[Node]:
         case Concatenation(parts) | Choice(parts):
             for each in parts:
                 yield from _nodes(each)
-        case Group() | Repeat():
+        case Group() | Look() | Repeat():
             yield from _nodes(node.body)
         case _:
             pass
@@ -96,7 +99,7 @@ def _text(node: Node, counts: Mapping[int, int]) -> str:
             return "".join(_text(each, counts) for each in parts)[:_LONGEST]
         case Choice(parts):
             return _text(parts[0], counts)
-        case Group(body):
+        case Group(body) | Look(body, negated=False):
             return _text(body, counts)
         case Repeat(body, least):
             return _times(_text(body, counts), counts.get(id(node), least))
@@ -115,6 +118,9 @@ def _variants(node: Node, chars: Sequence[int]) -> Iterator[str]:
             yield from _chars(node, chars)
         case Group(body):
             yield from _variants(body, chars)
+        case Look(body, negated=False):
+            yield from _variants(body, chars)
+            yield ""
         case Choice(parts):
             for part in parts:
                 yield from _variants(part, chars)

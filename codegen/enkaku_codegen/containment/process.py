@@ -107,7 +107,8 @@ class _Process:
         return answer
 
     def end(self) -> None:
-        with self._popen:  # closes its pipes and waits for it
+        # To leave the block closes the pipes, one of which may hold the rest of a question, and waits.
+        with suppress(BrokenPipeError), self._popen:
             self._popen.kill()
 
 

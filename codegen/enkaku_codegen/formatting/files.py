@@ -84,7 +84,7 @@ def _is_same_yaml(value: Json, before: str, after: str) -> bool:
 
 
 def replace(formatted: Formatted) -> None:
-    """Replace the content of a file at once. Its mode stays; of a symbolic link, the file that it leads to is replaced.
+    """Replace the content of a file at once. Its mode and owner stay; of a symbolic link, the file that it leads to is replaced.
 
     Raises:
         OutputError: The file can't be written; it is unchanged.
@@ -92,9 +92,11 @@ def replace(formatted: Formatted) -> None:
     path = Path(os.path.realpath(formatted.path))
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        found = path.stat()
         beside.write_bytes(formatted.content)
-        beside.chmod(mode)
+        with suppress(PermissionError):
+            os.chown(beside, found.st_uid, found.st_gid)
+        beside.chmod(stat.S_IMODE(found.st_mode))
         beside.replace(path)
     except BaseException as error:
         with suppress(OSError):

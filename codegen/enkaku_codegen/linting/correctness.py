@@ -1,15 +1,12 @@
-"""Rules of correctness: schemas, values and definitions without effect, and examples that are wrong."""
+"""Rules of correctness: schemas, values and definitions without effect, and unions that nothing tells apart."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Final
 
-from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
-
-from enkaku_codegen.json_values import Json, Tokens, exact_numbers, identity, pointer
+from enkaku_codegen.json_values import Json, Tokens, identity, pointer
 from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.proving.constants import fits
-from enkaku_codegen.reading.bundle import needed_definitions, without_annotations
 from enkaku_codegen.reading.doubts import STANDARD_FORMATS
 from enkaku_codegen.reading.options import ENCODINGS, FORMATS
 from enkaku_codegen.reading.simple_schema import as_dict, as_list
@@ -20,7 +17,7 @@ from .proofs import LEAVES, Part, Proofs, excluded, is_closed, kinds_of, parts_o
 from .rules import Hit
 from .subject import Subject, Visited
 
-__all__ = ["correctness", "examples", "unused"]
+__all__ = ["correctness", "unused"]
 
 _MOST_PAIRS: Final = 20_000  # of alternatives of one union
 _SUBSCHEMAS: Final[Mapping[str, str]] = {
@@ -141,7 +138,8 @@ def _ambiguous(
     objects = [
         (index, parts)
         for index, parts in living
-        if kinds_of(parts) == {"object"} and any(part.schema.get("properties") for part in parts)
+        if kinds_of(parts) == frozenset({"object"})
+        and any(part.schema.get("properties") for part in parts)
     ]
     if alike := proofs.alike(objects):
         first, second = alike
@@ -332,54 +330,3 @@ def unused(subject: Subject) -> Iterator[Hit]:
         if own and name not in subject.used and not anchored:
             message = "no procedure refers to this definition, directly or through others"
             yield Hit("unused-definition", ("$defs", name), message)
-
-
-def examples(subject: Subject) -> Iterator[Hit]:
-    """Yield the examples and defaults that their schemas reject, by the validator of the runtime."""
-    for each in subject.visited:
-        subject.limit.step()
-        listed = as_list(each.schema.get("examples"))
-        values = {("examples", str(index)): value for index, value in enumerate(listed)}
-        if "default" in each.schema:
-            values[("default",)] = each.schema["default"]
-        if not values:
-            continue
-        subject.limit.look()
-        validator = _validator(each, subject)
-        if validator is None:
-            message = "examples and default were not checked: $dynamicRef depends on other schemas"
-            yield Hit("incomplete", each.path, message)
-            continue
-        for path, value in values.items():
-            if reason := _problem(validator, value) or _format_problem(each, subject, value):
-                what = "default" if path == ("default",) else "example"
-                message = f"the {what} {describe(value)} does not match its schema: {reason}"
-                yield Hit("invalid-example", (*each.path, *path), message)
-
-
-def _validator(visited: Visited, subject: Subject) -> Draft202012Validator | None:
-    needed = needed_definitions(visited.schema, subject.protocol.definitions)
-    bundle: dict[str, Json] = {
-        "allOf": [without_annotations(visited.schema)],
-        "$defs": {name: without_annotations(schema) for name, schema in needed.items()},
-    }
-    try:
-        return Draft202012Validator(exact_numbers(bundle), validate_formats=False)
-    except (ReferencingError, ValidationError, ValueError):
-        return None
-
-
-def _problem(validator: Draft202012Validator, value: Json) -> str:
-    for error in validator.iter_errors(exact_numbers(value)):
-        where = pointer(tuple(map(str, error.instance_path)))
-        return f"{where}: {error.message}" if where else error.message
-    return ""
-
-
-def _format_problem(visited: Visited, subject: Subject, value: Json) -> str:
-    """Return what is wrong with a string whose format the protocol selects a type for."""
-    name = visited.schema.get("format")
-    if not isinstance(name, str) or name not in subject.protocol.formats:
-        return ""
-    validator = Draft202012Validator({"format": name}, validate_formats=True)
-    return "" if validator.is_valid(value) else f"not a {name}"

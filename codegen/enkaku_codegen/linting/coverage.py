@@ -40,6 +40,7 @@ class Coverage:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._bare: dict[int, tuple[Object, Object]] = {}
+        self._known: dict[tuple[int, int], tuple[bool, Object, Object]] = {}
 
     def covers(self, wide: Json, narrow: Json, depth: int = 0) -> bool:
         """Return whether one schema certainly accepts every value that another accepts."""
@@ -48,14 +49,23 @@ class Coverage:
             return True
         if not isinstance(wide, dict) or not isinstance(narrow, dict) or depth > _DEEPEST:
             return False
+        key = id(wide), id(narrow)
+        if key not in self._known:
+            # While it is compared, a recursive schema proves nothing; the schemas keep their identities.
+            self._known[key] = False, wide, narrow
+            self._known[key] = self._covers(wide, narrow, depth), wide, narrow
+        return self._known[key][0]
+
+    def _covers(self, wide: Object, narrow: Object, depth: int) -> bool:
         asked, given = self._without_annotations(wide), self._without_annotations(narrow)
         if same(asked, given):
             return True
-        for one, schema in ((given, narrow), (asked, wide)):
-            target = self._subject.target(schema)
-            if target is not None and one.keys() == {"$ref"}:
-                pair = (wide, target[1]) if one is given else (target[1], narrow)
-                return self.covers(*pair, depth + 1)
+        target = self._subject.target(narrow)
+        if target is not None and given.keys() == {"$ref"}:
+            return self.covers(wide, target[1], depth + 1)
+        target = self._subject.target(wide)
+        if target is not None and asked.keys() == {"$ref"}:
+            return self.covers(target[1], narrow, depth + 1)
         return all(self._implied(keyword, asked, given, depth) for keyword in asked)
 
     def _without_annotations(self, schema: Object) -> Object:

@@ -113,10 +113,9 @@ class _Reader:
         for rule, name in self._table(
             table.get("severity", {}), ("severity",), tuple(RULES)
         ).items():
-            found = next((each for each in SEVERITIES if each == name), None)
-            if found is None:
+            if name not in SEVERITIES:
                 raise self._error(("severity", rule), f"expected one of {', '.join(SEVERITIES)}")
-            severities[rule] = found
+            severities[rule] = name
         listed = table.get("ignore", [])
         if not isinstance(listed, list):
             raise self._error(("ignore",), "expected tables [[...lint.ignore]]")

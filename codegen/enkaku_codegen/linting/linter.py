@@ -12,8 +12,9 @@ from enkaku_codegen.proving.checks import Checks, make_checks
 from enkaku_codegen.reading.definition import Protocol, read_protocol
 from enkaku_codegen.reading.load import Document, load
 
-from .correctness import correctness, examples, unused
+from .correctness import correctness, unused
 from .documentation import documentation
+from .examples import examples
 from .ignores import Ignore, Settings, inline_ignores
 from .robustness import robustness
 from .rules import RULES, Category, Hit
@@ -137,8 +138,8 @@ class _Linter:
             ("what clients may send", "robustness", robustness),
             ("definitions", "correctness", unused),
             ("schemas", "correctness", correctness),
-            ("examples", "correctness", examples),
             ("types", "cost", self._types),
+            ("examples", "correctness", examples),
         ]
         skipped: list[str] = []
         for what, category, stage in stages:
@@ -213,8 +214,8 @@ class _Linter:
 def _of_checks(checks: Checks) -> Iterator[Hit]:
     for each in checks.ambiguous:
         yield Hit("slow-union", tokens(each.pointer), each.message)
-    for location, reason in checks.widened.items():
-        yield Hit("untyped", tokens(location), f"{reason}: the type is object")
+    for location, limit in checks.widened.items():
+        yield Hit("untyped", tokens(location), f"{limit}: the type is object")
     for reason in checks.unenforced:
         message = f"{reason.text}; a package of models has no validator"
         yield Hit("needs-validator", reason.path, message)

@@ -14,6 +14,7 @@ from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.proving.constants import fits
 from enkaku_codegen.proving.value_sets import ANY_KIND, highest, lowest
 from enkaku_codegen.reading.simple_schema import as_dict, as_list
+from enkaku_codegen.reading.validation_text import describe
 
 from .subject import Subject
 
@@ -137,7 +138,7 @@ class Proofs:
                     for index, each in enumerate(alternatives)
                 ):
                     return f"no alternative of {keyword} accepts a value"
-        if kinds_of(parts) == {"object"}:
+        if kinds_of(parts) == frozenset({"object"}):
             for name in sorted(_required(parts)):
                 for part in parts:
                     below = as_dict(part.schema.get("properties")).get(name)
@@ -167,34 +168,18 @@ class Proofs:
         """Return why no value of a JSON type is accepted."""
         schemas = [part.schema for part in parts]
         if kind == "number":
-            typed = [type_names(each["type"]) for each in schemas if "type" in each]
-            integer = any("number" not in names for names in typed)
-            least = max((lowest(each, integer=integer) for each in schemas), default=None)
-            most = min((highest(each, integer=integer) for each in schemas), default=None)
-            if least is None or most is None or least < most:
-                return ""
-            return "its bounds leave no number"
+            return _no_number(schemas)
         if kind not in _SIZES:
             return ""
         low, high, what = _SIZES[kind]
-        least_size = max([*_numbers(schemas, low), 0])
-        most_size = min(_numbers(schemas, high), default=None)
-        if most_size is not None and most_size < least_size:
-            return f"{low} is {least_size:g}, {high} is {most_size:g}"
-        if kind != "object":
-            return ""
-        names = _required(parts)
-        if most_size is not None and len(names) > most_size:
-            return f"{len(names)} {what} are required, {high} is {most_size:g}"
-        for part in parts:
-            known = as_dict(part.schema.get("properties"))
-            if is_closed(part.schema):
-                for name in sorted(names - known.keys()):
-                    return f'"{name}" is required, and additionalProperties is false'
-        for name in sorted(names):
-            if any(as_dict(each.get("properties")).get(name) is False for each in schemas):
-                return f'"{name}" is required, and its schema is false'
-        return ""
+        least = max([*_numbers(schemas, low), 0])
+        most = min(_numbers(schemas, high), default=None)
+        if most is not None and most < least:
+            return f"{low} is {least:g}, {high} is {most:g}"
+        required = _required(parts) if kind == "object" else set[str]()
+        if most is not None and len(required) > most:
+            return f"{len(required)} {what} are required, {high} is {most:g}"
+        return _no_property(schemas, required)
 
     def tells_apart(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
         """Return whether the first level of an object shows that it is not of both schemas."""
@@ -231,6 +216,28 @@ class Proofs:
             if not self.tells_apart(one, other):
                 return first, second
         return None
+
+
+def _no_number(schemas: Sequence[dict[str, Json]]) -> str:
+    """Return why no number is within the bounds of schemas."""
+    typed = [type_names(each["type"]) for each in schemas if "type" in each]
+    integer = any("number" not in names for names in typed)
+    bounds = [(lowest(each, integer=integer), highest(each, integer=integer)) for each in schemas]
+    if bounds and max(least for least, _ in bounds) >= min(most for _, most in bounds):
+        return "its bounds leave no number"
+    return ""
+
+
+def _no_property(schemas: Sequence[dict[str, Json]], required: set[str]) -> str:
+    """Return why no object has all required properties."""
+    for name in sorted(required):
+        for schema in schemas:
+            known = as_dict(schema.get("properties"))
+            if is_closed(schema) and name not in known:
+                return f"{describe(name)} is required, and additionalProperties is false"
+            if known.get(name) is False:
+                return f"{describe(name)} is required, and its schema is false"
+    return ""
 
 
 def is_closed(schema: Mapping[str, Json]) -> bool:

@@ -111,7 +111,7 @@ def _patterns(visited: Visited) -> Iterator[Hit]:
     for path, each in found:
         if is_exponential(each):
             message = (
-                f"validators that backtrack, such as those of JavaScript, need exponential time for {describe(each)}: "
+                f"validators that backtrack, such as those of JavaScript, may need exponential time for {describe(each)}: "
                 "a repetition in it repeats what can match in several ways"
             )
             yield Hit("slow-pattern", (*visited.path, *path), message)

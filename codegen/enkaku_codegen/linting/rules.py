@@ -164,7 +164,7 @@ RULES: Final = {
             "slow-pattern",
             "robustness",
             "warning",
-            "a pattern for which some validators need exponential time",
+            "a pattern for which some validators may need exponential time",
         ),
         Rule(
             "slow-union",

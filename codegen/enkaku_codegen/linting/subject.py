@@ -48,6 +48,11 @@ class TimeLimit:
         if self._steps % _STEPS == 0:
             self.look()
 
+    @property
+    def left(self) -> float:
+        """The seconds that are left; at least 0."""
+        return max(self._end - time.monotonic(), 0)
+
     def look(self) -> None:
         """Do the same, with a look at the clock in any case: before a step that may take long."""
         if time.monotonic() > self._end:

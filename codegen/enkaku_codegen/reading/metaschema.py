@@ -66,9 +66,13 @@ def faults(value: Json) -> list[tuple[Tokens, str]]:
     stripped = dict(value)
     definitions = value.get("$defs")
     if isinstance(definitions, dict):
-        stripped["$defs"] = {
-            name: _without_schema(each) if name else each for name, each in definitions.items()
+        # Of the many that are right, one is enough.
+        wrong_ones = {
+            name: each
+            for name, each in definitions.items()
+            if not name or not isinstance(each, dict | bool)
         }
+        stripped["$defs"] = wrong_ones or dict.fromkeys([*definitions][:1], True)
     for key in ("procedures", "callbacks"):
         if isinstance(procedures := value.get(key), dict):
             stripped[key] = {name: _without_subschemas(each) for name, each in procedures.items()}

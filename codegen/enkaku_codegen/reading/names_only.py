@@ -6,7 +6,7 @@ A file that is being edited has errors. What precedes the first one is read all 
 import json
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 __all__ = ["procedure_names"]
 
@@ -36,8 +36,11 @@ def _read_json(content: str) -> _Shallow:
         value: object = json.loads(content)
     except (ValueError, RecursionError):
         return {}
-    tree = value if isinstance(value, dict) else {}
-    return {name: each if isinstance(each, dict) else {} for name, each in tree.items()}
+    return {name: _mapping(each) for name, each in _mapping(value).items()}
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _read_yaml(content: str) -> _Shallow:

@@ -4,12 +4,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-DIGEST: Final = "6323026b9f2f62514cc6d87e8765b325"
+DIGEST: Final = "38100bd896a8f3e48659600e73e95066"
 
 PROCEDURES: Final[Mapping[str, str]] = {
     "logs/watch": "7dbda99457a9af5ebabbb5ac415be875",
     "metrics/stream": "47769ee827456bdae77c4488d171abc5",
-    "system/restart": "af69d7cfefc93b986599f76c6f09f906",
+    "system/restart": "88f3fb8f2799dc0fe22fea6014dffa55",
 }
 
 CALLBACKS: Final[Mapping[str, str]] = {}
@@ -85,7 +85,7 @@ PROTOCOL: Final = """\
       "description": "Restart one of the server's services, and wait until it runs again.",
       "param": {
         "type": "object",
-        "properties": {"service": {"type": "string"}},
+        "properties": {"service": {"type": "string", "maxLength": 100}},
         "required": ["service"],
         "additionalProperties": false
       },

@@ -53,7 +53,7 @@ class MetricsStreamResult(Model, extra="forbid"):
 
 
 class SystemRestartParam(Model, extra="forbid"):
-    service: str
+    service: Annotated[str, Field(max_length=100)]
 
 
 class SystemRestartResult(Model, extra="forbid"):

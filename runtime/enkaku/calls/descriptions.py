@@ -30,7 +30,7 @@ __all__ = [
     "package_of",
 ]
 
-WITHOUT_PROTOCOL: Final[Mapping[str, bool]] = {"protocol": False}
+WITHOUT_PROTOCOL: Final[Mapping[str, object]] = {"protocol": False}
 """The param of who asks for digests alone."""
 
 _PACKAGES: Final = 256  # that are kept
@@ -59,8 +59,8 @@ class DescribeReply(Model):
     enkaku: str
 
 
-DESCRIBE_REQUEST: Final = Request[Mapping[str, bool] | None, DescribeReply](
-    DESCRIBE, param=dict[str, bool] | None, result=DescribeReply
+DESCRIBE_REQUEST: Final = Request[Mapping[str, object] | None, DescribeReply](
+    DESCRIBE, param=dict[str, object] | None, result=DescribeReply
 )
 
 

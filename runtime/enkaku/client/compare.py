@@ -228,8 +228,8 @@ class _Compared:
                     waiting += [(f"{pointer}/{at}", *each) for at, each in enumerate(pairs)][::-1]
                 else:
                     yield _differ(pointer, *items)
-            elif _is_other(one, other):
-                yield _differ(pointer, one, other)
+            elif _is_other(*pair):
+                yield _differ(pointer, *pair)
 
     def _resolved(self, here: Json, there: Json) -> tuple[Json, Json] | None:
         """Return what two schemas refer to, or themselves; None if the same pair was compared before."""

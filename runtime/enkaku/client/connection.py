@@ -362,15 +362,10 @@ class Connection:
 
         return await ask_for_description(self, **options)
 
-    @property
-    def compares(self) -> bool:
-        """Whether the connection has the option ``compare``."""
-        return self._comparisons is not None
-
     def expect(self, package: str, prefix: str = "") -> None:
         """Compare the protocol of a generated package with that of the server, if the connection has the option ``compare``.
 
-        Called by generated clients. Nothing waits for the comparison, and it is made once.
+        Called by generated clients, in any thread. Nothing waits for the comparison, and it is made once.
 
         Args:
             package: The package.

@@ -33,8 +33,8 @@ class Asks(Protocol):
 
     async def request(
         self,
-        procedure: Request[Mapping[str, bool] | None, DescribeReply],
-        param: Mapping[str, bool] | None,
+        procedure: Request[Mapping[str, object] | None, DescribeReply],
+        param: Mapping[str, object] | None,
         **options: Unpack[CallOptions],
     ) -> DescribeReply:
         """Send a request and wait for its result."""

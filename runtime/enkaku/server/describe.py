@@ -138,7 +138,7 @@ class _Describer:
         self._making: Final = asyncio.Lock()
         self._known: Final[OrderedDict[tuple[frozenset[str], bool], bytes]] = OrderedDict()
 
-    async def describe(self, param: Mapping[str, bool] | None) -> bytes:
+    async def describe(self, param: Mapping[str, object] | None) -> bytes:
         """Return the encoded reply to a call.
 
         Raises:
@@ -146,7 +146,7 @@ class _Describer:
         """
         call = current_call()
         names = self._all if self._gate is None else self._all & self._gate.may_call(call)
-        whole = (param or {}).get("protocol", True)
+        whole = (param or {}).get("protocol") is not False
         async with self._making:
             key = (names, whole)
             if key not in self._known:

@@ -176,10 +176,6 @@ class Connection:
 
     def expect(self, package: str, prefix: str = "") -> None:
         """Compare the protocol of a generated package with that of the server, as ``enkaku.Connection.expect`` does."""
-        if self._connection.compares:
-            self._loop.start(self._expect(package, prefix))
-
-    async def _expect(self, package: str, prefix: str) -> None:
         self._connection.expect(package, prefix)
 
     def close(self, *, within: float = 2.0) -> None:

@@ -3,7 +3,7 @@
 
 from .callbacks import FarmCallbacksClient, FarmCallbacksHandler
 from .client import FarmClient
-from .models import Job, Progress, State
+from .models import BuildSubmitParam, Job, Progress, State, WorkerJoinParam
 from .procedures import BUILD_CANCEL, BUILD_SUBMIT, BUILD_WATCH, JOB_RUN, WORKER_JOIN, UnknownBuild
 from .server import FarmHandler
 
@@ -13,6 +13,7 @@ __all__ = [
     "BUILD_WATCH",
     "JOB_RUN",
     "WORKER_JOIN",
+    "BuildSubmitParam",
     "FarmCallbacksClient",
     "FarmCallbacksHandler",
     "FarmClient",
@@ -21,4 +22,5 @@ __all__ = [
     "Progress",
     "State",
     "UnknownBuild",
+    "WorkerJoinParam",
 ]

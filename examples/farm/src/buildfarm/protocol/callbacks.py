@@ -14,7 +14,7 @@ class FarmCallbacksClient:
     """The server's side: calls the handler of a client."""
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     def job_run(
         self, param: Job, **options: Unpack[enkaku.StreamOptions]
@@ -25,6 +25,8 @@ class FarmCallbacksClient:
 
 class FarmCallbacksHandler(enkaku.Handler):
     """The client's side: serves the calls of the server."""
+
+    __enkaku_package__ = __package__
 
     @abstractmethod
     async def job_run(self, param: Job, stream: enkaku.ServerStream[Progress]) -> bool:

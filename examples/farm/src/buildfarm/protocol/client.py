@@ -5,7 +5,7 @@ from typing import Unpack
 
 import enkaku
 
-from .models import Progress, State
+from .models import BuildSubmitParam, Progress, State, WorkerJoinParam
 from .procedures import BUILD_CANCEL, BUILD_SUBMIT, BUILD_WATCH, WORKER_JOIN
 
 
@@ -13,7 +13,7 @@ class FarmClient:
     """A build farm, its clients and its workers."""
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def build_cancel(self, param: int, **options: Unpack[enkaku.CallOptions]) -> State:
         """Cancel a build that has not ended.
@@ -25,7 +25,9 @@ class FarmClient:
         """
         return await self._connection.request(BUILD_CANCEL, param, **options)
 
-    async def build_submit(self, param: list[str], **options: Unpack[enkaku.CallOptions]) -> int:
+    async def build_submit(
+        self, param: BuildSubmitParam, **options: Unpack[enkaku.CallOptions]
+    ) -> int:
         """Queue a build."""
         return await self._connection.request(BUILD_SUBMIT, param, **options)
 
@@ -39,6 +41,8 @@ class FarmClient:
         """
         return self._connection.stream(BUILD_WATCH, param, **options)
 
-    async def worker_join(self, param: str, **options: Unpack[enkaku.CallOptions]) -> None:
+    async def worker_join(
+        self, param: WorkerJoinParam, **options: Unpack[enkaku.CallOptions]
+    ) -> None:
         """From now on, give jobs to this client, one at a time."""
         await self._connection.request(WORKER_JOIN, param, **options)

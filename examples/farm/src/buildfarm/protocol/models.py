@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from enkaku.generated import Model
+from pydantic import Field
 
 
 class Job(Model, extra="forbid"):
@@ -19,11 +20,19 @@ class Job(Model, extra="forbid"):
 class Progress(Model, extra="forbid"):
     """A line of a build's log."""
 
-    worker: str
+    worker: Annotated[str, Field(max_length=100)]
     step: int
     """Which of the commands runs, from 1."""
-    line: str
+    line: Annotated[str, Field(max_length=65536)]
 
 
 State: TypeAlias = Literal["waiting", "running", "passed", "failed", "cancelled"]
 """What has become of a build."""
+
+BuildSubmitParam: TypeAlias = Annotated[
+    list[Annotated[str, Field(max_length=10000)]], Field(max_length=100)
+]
+"""Its commands."""
+
+WorkerJoinParam: TypeAlias = Annotated[str, Field(max_length=100)]
+"""The name of the worker."""

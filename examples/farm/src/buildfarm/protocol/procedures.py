@@ -5,7 +5,7 @@ from typing import Final
 
 import enkaku
 
-from .models import Job, Progress, State
+from .models import BuildSubmitParam, Job, Progress, State, WorkerJoinParam
 
 enkaku.require_runtime("0.1")
 
@@ -17,11 +17,13 @@ class UnknownBuild(enkaku.DeclaredError, code="UNKNOWN_BUILD"):
 BUILD_CANCEL: Final = enkaku.Request[int, State](
     "build/cancel", param=int, result=State, errors=(UnknownBuild,), idempotent=True
 )
-BUILD_SUBMIT: Final = enkaku.Request[list[str], int]("build/submit", param=list[str], result=int)
+BUILD_SUBMIT: Final = enkaku.Request[BuildSubmitParam, int](
+    "build/submit", param=BuildSubmitParam, result=int
+)
 BUILD_WATCH: Final = enkaku.Stream[int, Progress, State](
     "build/watch", param=int, receive=Progress, result=State, errors=(UnknownBuild,)
 )
-WORKER_JOIN: Final = enkaku.Request[str, None]("worker/join", param=str)
+WORKER_JOIN: Final = enkaku.Request[WorkerJoinParam, None]("worker/join", param=WorkerJoinParam)
 JOB_RUN: Final = enkaku.Stream[Job, Progress, bool](
     "job/run", param=Job, receive=Progress, result=bool
 )

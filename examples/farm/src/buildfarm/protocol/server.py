@@ -5,12 +5,14 @@ from abc import abstractmethod
 
 import enkaku
 
-from .models import Progress, State
+from .models import BuildSubmitParam, Progress, State, WorkerJoinParam
 from .procedures import BUILD_CANCEL, BUILD_SUBMIT, BUILD_WATCH, WORKER_JOIN
 
 
 class FarmHandler(enkaku.Handler):
     """A build farm, its clients and its workers."""
+
+    __enkaku_package__ = __package__
 
     @abstractmethod
     async def build_cancel(self, param: int) -> State:
@@ -23,7 +25,7 @@ class FarmHandler(enkaku.Handler):
         """
 
     @abstractmethod
-    async def build_submit(self, param: list[str]) -> int:
+    async def build_submit(self, param: BuildSubmitParam) -> int:
         """Queue a build."""
 
     @abstractmethod
@@ -35,7 +37,7 @@ class FarmHandler(enkaku.Handler):
         """
 
     @abstractmethod
-    async def worker_join(self, param: str) -> None:
+    async def worker_join(self, param: WorkerJoinParam) -> None:
         """From now on, give jobs to this client, one at a time."""
 
     def __routes__(self) -> tuple[enkaku.Route, ...]:

@@ -3,7 +3,7 @@
 
 from .callbacks import ToolsCallbacksClient, ToolsCallbacksHandler
 from .client import ToolsClient
-from .models import Progress, Tool, ToolRunParam
+from .models import FileReadResult, Progress, Tool, ToolRunParam
 from .procedures import (
     FILE_READ,
     PERMISSION_ASK,
@@ -21,6 +21,7 @@ __all__ = [
     "TOOL_LIST",
     "TOOL_RUN",
     "Denied",
+    "FileReadResult",
     "Progress",
     "Tool",
     "ToolRunParam",

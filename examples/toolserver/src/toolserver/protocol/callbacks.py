@@ -6,6 +6,7 @@ from typing import Unpack
 
 import enkaku
 
+from .models import FileReadResult
 from .procedures import FILE_READ, PERMISSION_ASK
 
 
@@ -13,9 +14,9 @@ class ToolsCallbacksClient:
     """The server's side: calls the handler of a client."""
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
-    async def file_read(self, param: str, **options: Unpack[enkaku.CallOptions]) -> str:
+    async def file_read(self, param: str, **options: Unpack[enkaku.CallOptions]) -> FileReadResult:
         """Return the text of a file as the user sees it, also what is not saved.
 
         Raises:
@@ -31,8 +32,10 @@ class ToolsCallbacksClient:
 class ToolsCallbacksHandler(enkaku.Handler):
     """The client's side: serves the calls of the server."""
 
+    __enkaku_package__ = __package__
+
     @abstractmethod
-    async def file_read(self, param: str) -> str:
+    async def file_read(self, param: str) -> FileReadResult:
         """Return the text of a file as the user sees it, also what is not saved.
 
         Raises:

@@ -13,7 +13,7 @@ class ToolsClient:
     """Tools that a program runs for its user."""
 
     def __init__(self, connection: enkaku.Connection, *, prefix: str = "") -> None:
-        self._connection = enkaku.prefixed(prefix, connection)
+        self._connection = enkaku.prefixed(prefix, connection, __package__)
 
     async def tool_list(self, **options: Unpack[enkaku.CallOptions]) -> list[Tool]:
         """Return all tools."""

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 from enkaku.generated import Model
+from pydantic import Field
 
 
 class Progress(Model, extra="forbid"):
@@ -22,6 +25,9 @@ class Tool(Model, extra="forbid"):
 
 
 class ToolRunParam(Model, extra="forbid"):
-    tool: str
+    tool: Annotated[str, Field(max_length=100)]
     """Its name."""
-    arguments: list[str]
+    arguments: Annotated[list[Annotated[str, Field(max_length=10000)]], Field(max_length=100)]
+
+
+FileReadResult: TypeAlias = Annotated[str, Field(max_length=1000000)]

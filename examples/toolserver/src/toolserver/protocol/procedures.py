@@ -5,7 +5,7 @@ from typing import Final
 
 import enkaku
 
-from .models import Progress, Tool, ToolRunParam
+from .models import FileReadResult, Progress, Tool, ToolRunParam
 
 enkaku.require_runtime("0.1")
 
@@ -30,7 +30,7 @@ TOOL_RUN: Final = enkaku.Stream[ToolRunParam, Progress, str](
     result=str,
     errors=(UnknownTool, Denied, Unreadable),
 )
-FILE_READ: Final = enkaku.Request[str, str](
-    "file/read", param=str, result=str, errors=(Unreadable,)
+FILE_READ: Final = enkaku.Request[str, FileReadResult](
+    "file/read", param=str, result=FileReadResult, errors=(Unreadable,)
 )
 PERMISSION_ASK: Final = enkaku.Request[str, bool]("permission/ask", param=str, result=bool)

@@ -12,6 +12,8 @@ from .procedures import TOOL_LIST, TOOL_RUN
 class ToolsHandler(enkaku.Handler):
     """Tools that a program runs for its user."""
 
+    __enkaku_package__ = __package__
+
     @abstractmethod
     async def tool_list(self) -> list[Tool]:
         """Return all tools."""

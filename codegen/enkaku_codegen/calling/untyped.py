@@ -165,7 +165,7 @@ def unchecked(kind: "Kind", name: str, *, with_param: bool) -> Untyped:
         name: Its name.
         with_param: Whether it has a param, or an event data.
     """
-    slots = {
+    slots: dict[SlotName, _RawSlot] = {
         slot: _RawSlot(
             f"{name} {slot}",
             declared=with_param or slot not in {"data", "param"},
