@@ -296,7 +296,8 @@ class HttpApp:
         name = exchange.headers.get(_SESSION)
         feed = None if name is None else self._feeds.get(name.decode("latin-1"))
         named = None if feed is None else feed.session
-        await _require_owner(named, request)
+        if named is not None:
+            await _require_owner(named, request)
         transport = PostTransport(request, peer_of(scope, "http"))
         # If its client can be called, handlers call it there.
         through = named if named is not None and named.callable else None
@@ -559,7 +560,7 @@ async def _take(
     return delivered
 
 
-async def _require_owner(session: Session | None, request: HttpRequest) -> None:
+async def _require_owner(session: Session, request: HttpRequest) -> None:
     """Raise Rejected if the headers of a POST do not prove who has opened a session."""
     if isinstance(session, GuardedSession):
         await session.require_owner(request)

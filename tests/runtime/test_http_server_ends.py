@@ -350,6 +350,28 @@ async def test_client_that_left_ends_app_without_error() -> None:
     await enkaku.asgi(Serving(ask=double))({"type": "http", "method": "POST"}, receive, send)
 
 
+async def test_posts_of_many_addresses_leave_few_behind() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": ASK}
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    app = enkaku.asgi(Serving(ask=double))
+    for number in [*range(200), *range(200)]:
+        client = (f"10.0.0.{number}", 50_000)
+        await app({"type": "http", "method": "POST", "client": client}, receive, send)
+    assert all(event.get("status", 200) == 200 for event in sent)
+    await until(lambda: connections(app) == 0)
+    assert app.server is not None
+    assert app.server._brief == 0
+    assert len(app.server._posts) <= 64
+    assert all(posts.connections == 0 for posts in app.server._posts.values())
+    await app.stop()
+
+
 async def test_posts_of_address_leave_handlers_for_others() -> None:
     wait, began = asyncio.Event(), list[int]()
 

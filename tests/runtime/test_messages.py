@@ -31,6 +31,7 @@ from enkaku.wire.messages import (
     encode_item,
     encode_open,
     encode_result,
+    find_ids,
     introduce,
     is_for_caller,
     peek,
@@ -270,6 +271,17 @@ def test_peek_and_route_find_call_behind_metadata(meta: dict[str, str], number: 
 def test_peek_ignores_id_inside_strings() -> None:
     data = encode_open("request", "mine", '"rid":"other', b"[1,2")
     assert peek(data) == ("request", "mine")
+
+
+@pytest.mark.parametrize("size", [0, 20_000])
+def test_find_ids_finds_type_and_id_at_any_size(size: int) -> None:
+    prm = text_of("x" * size)
+    assert find_ids(encode_open("request", "mine", "a", prm)) == ("request", "mine")
+    assert find_ids(encode_event("a", prm)) == ("event", None) if not size else (None, None)
+    late = b'{"payload":{"prm":%b,"rid":"late","typ":"request"}}' % prm
+    assert find_ids(late) == ("request", "late")
+    assert find_ids(late[:-1]) == (None, None)
+    assert find_ids(encode_open("request", "mine", "a", prm)[:-1]) == ("request", "mine")
 
 
 def test_decode_byte_order_mark_is_invalid() -> None:

@@ -126,7 +126,7 @@ class EndsCalls(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)  # not frozen: that would make each session slower
 class Context:
     """What the calls of a session share.
 

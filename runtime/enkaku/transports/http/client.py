@@ -40,6 +40,7 @@ from enkaku.wire.messages import (
     SERVER_RID,
     encode_abort,
     encode_error,
+    find_ids,
     introduce,
     peek,
     read_ids,
@@ -155,9 +156,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
         """Send a message without waiting."""
         if self._finish is not None:
             return
-        typ, rid = peek(message)
-        if rid is None:
-            typ, rid = read_ids(message)
+        typ, rid = find_ids(message)
         if rid is None:
             self._spawn(self._send_event(message))
         elif typ == "request":
@@ -245,9 +244,7 @@ class HttpTransport(PeerInfo, SeparateCalls):
     def _take(self, rid: str, status: int, body: bytes) -> EnkakuError:
         """Deliver an answer that is a message for the call; return the error of the call if it was none."""
         message = body.removeprefix(BOM)
-        typ, found = peek(message)
-        if found is None:
-            typ, found = read_ids(message)
+        typ, found = find_ids(message)
         if found == rid and (status < 300 or typ == "error"):
             self.on_messages((message,))
         elif status >= 300:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from enkaku.errors import ConnectionLost
 from enkaku.transports.base import Oversized
-from enkaku.wire.messages import peek, read_ids
+from enkaku.wire.messages import find_ids
 
 from .answers import Answer
 from .events import EventStream
@@ -185,9 +185,7 @@ class ClientFeed:
         """Return whether a message is of a known type, or none at all; add the call that it ends to a list."""
         if type(message) is Oversized or message.startswith(_RECEIVE):
             return True
-        typ, rid = peek(message)
-        if rid is None:
-            typ, rid = read_ids(message)
+        typ, rid = find_ids(message)
         if rid is not None and typ in _ENDS:
             ended.append(rid)
         return rid is None or typ in self._types

@@ -273,8 +273,10 @@ class PostTransport(Posted):
 
     async def wait(self, seconds: float) -> bool:
         """Wait for the reply or an abort, for so many seconds; return whether there is one."""
-        loop = asyncio.get_running_loop()
         if self.reply is None and not self.aborted:
+            await asyncio.sleep(0)  # a handler that waits for nothing has replied then
+        if self.reply is None and not self.aborted:
+            loop = asyncio.get_running_loop()
             self._progress = loop.create_future()
             timer = loop.call_later(seconds, self._wake)
             try:
