@@ -31,6 +31,7 @@ from enkaku.wire.messages import (
     decode_client_message,
     decode_server_message,
 )
+from enkaku_codegen.commands.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -141,6 +142,14 @@ def test_readme_links_every_document() -> None:
     readme = (ROOT / "README.md").read_text()
     for document in (ROOT / "docs").glob("*.md"):
         assert f"docs/{document.name}" in readme
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/tools.md"])
+def test_table_of_commands_is_complete(document: str) -> None:
+    text = (ROOT / document).read_text()
+    (table,) = re.findall(r"^\|.* commands? \|.*\n((?:\|.*\n)+)", text, re.MULTILINE)
+    shown = re.findall(r"`(?:enkaku )?([a-z]+)`", table)
+    assert sorted(shown) == sorted(each.name for each in COMMANDS)
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
