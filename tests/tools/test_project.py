@@ -123,8 +123,8 @@ def test_pyproject_without_table_is_no_project(tmp_path: Path) -> None:
         ),
         ("[[protocol]]\nfile = 'p'\nname = ' '", "/protocol/0/name: expected a string with"),
         (
-            "[[protocol]]\nfile = 'p'\n[lint]\nsince = [{ day = 2026-11-30 }]",
-            "/lint/since/0/day: expected no date or time",
+            "[[protocol]]\nfile = 'p'\n[lint]\nsince = [{ day = 2026-11-30T10:00:00 }]",
+            "/lint/since/0/day: expected no time",
         ),
         ("a = " + "[" * 5000, "not TOML: "),
         ("[[protocol]", "not TOML: "),
