@@ -102,7 +102,12 @@ def generate_with_checks(
 def _require_modules(plan: Plan) -> None:
     """Raise an error if a package is imported from something that is no module of Python."""
     issues = [
-        Issue(None, None, "", f'expected a module of Python, such as app.common; got "{module}"')
+        Issue(
+            None,
+            None,
+            "",
+            f'imports: expected a module of Python, such as app.common; got "{module}"',
+        )
         for module in sorted({*plan.modules.values()})
         if not all(
             part.isidentifier() and not iskeyword(part) for part in module.lstrip(".").split(".")

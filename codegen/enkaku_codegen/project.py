@@ -228,13 +228,18 @@ class _Reader:
     def _line_length(self, table: Mapping[str, Json], path: tuple[str, ...]) -> int:
         length = table.get("line-length", LINE_LENGTH)
         if type(length) is not int or not SHORTEST_LINE <= length <= LONGEST_LINE:
-            message = f"expected {SHORTEST_LINE} to {LONGEST_LINE} characters"
+            message = f"expected an integer from {SHORTEST_LINE} to {LONGEST_LINE}, in characters"
             raise _error(self._file, (*path, "line-length"), message)
         return length
 
     def _path(self, table: Mapping[str, Json], key: str, path: tuple[str, ...]) -> Path | None:
         text = self._text(table, key, path)
-        return None if text is None else self._directory / text
+        if text is None:
+            return None
+        if text.split("/")[0] == "~":
+            message = "~ is not expanded: expected a path from the directory of this file"
+            raise _error(self._file, (*path, key), message)
+        return self._directory / text
 
     def _text(self, table: Mapping[str, Json], key: str, path: tuple[str, ...]) -> str | None:
         value = table.get(key)

@@ -73,7 +73,7 @@ def test_import_order_of_options_does_not_matter(root: Path) -> None:
         (("common.json=a", "other.json=b"), "shop.json: imports other.json from b, and does not refer to it"),
         (("common.json=a", "./common.json=b"), "common.json: imported twice: from a and from b"),
         (("common.json=a", "units.json=a"), "common.json: imported from a, as another file is; each file"),
-        (("common.json=app-common",), 'expected a module of Python, such as app.common; got "app-common"'),
+        (("common.json=app-common",), 'imports: expected a module of Python, such as app.common; got "app-common"'),
         (("common.json=app.class",), 'expected a module of Python, such as app.common; got "app.class"'),
         (("common.json=os; import sys",), 'expected a module of Python, such as app.common; got "os; i'),
     ],

@@ -13,7 +13,7 @@ from commands import enkaku
 from enkaku_codegen.errors import OutputError, ProtocolError
 from enkaku_codegen.formatting import files
 from enkaku_codegen.formatting.files import format_file
-from enkaku_codegen.formatting.yaml_tree import parse
+from enkaku_codegen.formatting.yaml_tree import comments
 from enkaku_codegen.json_values import as_json
 from enkaku_codegen.reading.load import load
 from hypothesis import example, given
@@ -310,6 +310,10 @@ def test_yaml_line_ends_and_spaces_are_removed(tmp_path: Path) -> None:
     assert formatted(tmp_path, "a: 1") == "a: 1\n"
 
 
+def test_yaml_line_separator_alone_in_block_scalar_is_kept(tmp_path: Path) -> None:
+    assert formatted(tmp_path, "a: |\n \u2028 ") == "a: |-\n  \u2028\n"
+
+
 JSON = {
     "short objects": (UGLY, PRETTY),
     "procedures": (
@@ -363,7 +367,9 @@ def test_example_protocols_are_formatted(path: Path) -> None:
         ("", "the file is empty"),
         ("1\n", "neither an object nor an array"),
         ("? a\n  b\n: 1\n", "a key of more than one line, on line 1"),
-        ("a: 1 # c\u0085b: 2\n", "its layout would change a value or a comment"),
+        (f"? {'k' * 1025}\n: 1\n", "a key of more than 1024 characters, on line 1"),
+        ("a: 1 # c\u0085b: 2\n", r"U\+0085 on line 1, which ends a line in YAML"),
+        ("a:  1\nb: |\n x\u2028 y\n", r"U\+2028 on line 3, which ends a line in YAML"),
     ],
 )
 def test_yaml_that_cannot_be_formatted(text: str, message: str, tmp_path: Path) -> None:
@@ -604,11 +610,11 @@ def test_yaml_layout_is_stable_and_keeps_everything(
     path = tmp_path_factory.getbasetemp() / f"random-{os.getpid()}.yaml"
     if not is_readable(path, text.replace("\n", ends)):
         return
-    value, comments = load(path).value, parse(text)[1]
+    value, found = load(path).value, comments(text)
     made = format_file(path, width)
     path.write_bytes(made.content)
     assert as_json(load(path).value) == as_json(value)
-    assert parse(made.content.decode())[1] == comments
+    assert comments(made.content.decode()) == found
     assert not format_file(path, width).changed
 
 

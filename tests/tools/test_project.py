@@ -101,7 +101,7 @@ def test_pyproject_without_table_is_no_project(tmp_path: Path) -> None:
         ),
         (
             "[[protocol]]\nfile = 'p'\nline-length = true",
-            "/protocol/0/line-length: expected 60 to 500 characters",
+            "/protocol/0/line-length: expected an integer from 60 to 500, in characters",
         ),
         ("[[protocol]]\nfile = 'p'\nsync = 'yes'", "/protocol/0/sync: expected true or false"),
         ("[[protocol]]\nfile = 'p'\nimports = ['c']", "/protocol/0/imports: expected a table"),
@@ -112,6 +112,10 @@ def test_pyproject_without_table_is_no_project(tmp_path: Path) -> None:
         (
             "[[protocol]]\nfile = 'p'\nout = \"a\\u0000b\"",
             "/protocol/0/out: a null character is in no",
+        ),
+        (
+            "[[protocol]]\nfile = 'p'\nout = '~/o'",
+            "/protocol/0/out: ~ is not expanded: expected a path from the directory of this file",
         ),
         (
             "[[protocol]]\nfile = 'p'\nimports = { '' = 'm' }",

@@ -1,11 +1,13 @@
 """Formatting of files: the layout, the proof that nothing else has changed, and the atomic replacement of the file."""
 
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from enkaku_codegen.errors import Issue, OutputError, ProtocolError
 from enkaku_codegen.json_values import Json, as_json
@@ -15,9 +17,11 @@ from enkaku_codegen.reading.yaml_source import read_yaml
 
 from .json_layout import json_tokens, lay_out_json
 from .yaml_layout import lay_out_yaml
-from .yaml_tree import UnsupportedYaml, parse
+from .yaml_tree import UnsupportedYaml, comments
 
 __all__ = ["Formatted", "format_file", "replace"]
+
+_YAML_BREAK: Final = re.compile("[\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +61,23 @@ def format_file(path: Path, width: int) -> Formatted:
         after = lay_out(text, width)
     except UnsupportedYaml as error:
         raise _impossible(path, str(error)) from None
-    if not is_same(value, text, after):
-        raise _impossible(path, "its layout would change a value or a comment")
+    if after != text and not is_same(value, text, after):
+        raise _impossible(path, _reason(text))
     content = after.encode()
     return Formatted(path, content, content != before)
 
 
 def _impossible(path: Path, reason: str) -> ProtocolError:
     return ProtocolError([Issue(str(path), None, "", f"can't be formatted: {reason}")])
+
+
+def _reason(text: str) -> str:
+    """Return why the layout of a file would change a value or a comment: the probable cause, if there is one."""
+    found = _YAML_BREAK.search(text)
+    if found is None:
+        return "its layout would change a value or a comment"
+    line = text.count("\n", 0, found.start()) + 1
+    return f"U+{ord(found[0]):04X} on line {line}, which ends a line in YAML; in a string, write it as an escape"
 
 
 def _is_same_json(value: Json, before: str, after: str) -> bool:
@@ -79,7 +92,7 @@ def _is_same_yaml(value: Json, before: str, after: str) -> bool:
     """Return whether a layout keeps the value, with the order of its properties, and each comment."""
     with suppress(ProtocolError, UnsupportedYaml):
         found, _ = read_yaml("", after)
-        return as_json(found) == as_json(value) and parse(after)[1] == parse(before)[1]
+        return as_json(found) == as_json(value) and comments(after) == comments(before)
     return False
 
 

@@ -23,8 +23,7 @@ def lay_out_yaml(text: str, width: int) -> str:
     Raises:
         UnsupportedYaml: It has something that has no layout.
     """
-    document, _ = parse(text)
-    return _Layout(width).document(document)
+    return _Layout(width).document(parse(text))
 
 
 class _Lines:
@@ -234,7 +233,7 @@ def _indentation(lines: list[str], value: list[str]) -> int:
     """Return how far the text of a block scalar is indented, by its first line with text in the file and in the value."""
     line = next((each for each in lines if each.strip(" ")), None)
     if line is not None:
-        text = next(each for each in value if each.strip(" "))
+        text = next((each for each in value if each.strip(" ")), "")
         return _leading(line) - _leading(text)
     # Spaces alone: they are indentation, but for those of the value.
     return max(map(len, lines), default=0) - max(map(len, value))

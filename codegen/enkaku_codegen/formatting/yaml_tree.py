@@ -14,7 +14,16 @@ from typing import Final, TypeAlias
 
 import yaml
 
-__all__ = ["Collection", "Comment", "Document", "Entry", "Scalar", "UnsupportedYaml", "parse"]
+__all__ = [
+    "Collection",
+    "Comment",
+    "Document",
+    "Entry",
+    "Scalar",
+    "UnsupportedYaml",
+    "comments",
+    "parse",
+]
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMMENT: Final = re.compile(r"""(?:(?<=[\s,\[\]{}"'])|(?<![\s\S]))#[^\n]*""")
@@ -24,6 +33,7 @@ _PROPERTY: Final = re.compile(r"&[^\s,\[\]{}]+|!<[^>]*>|![^\s,\[\]{}]*")
 _HEADER: Final = re.compile(r"[|>][-+0-9]*")
 _UNTIL_COMMENT: Final = re.compile(r"[ \t,]*")
 _BEFORE_ENTRY: Final = re.compile(r"[ ?-]*")
+_LONGEST_KEY: Final = 1024  # of libyaml, where no question mark precedes the key
 
 
 _NodeEvent: TypeAlias = (
@@ -135,14 +145,22 @@ class Document:
     root: Collection
 
 
-def parse(text: str) -> tuple[Document, tuple[str, ...]]:
-    """Return the syntax tree of a valid YAML text whose lines end with a line feed, and the texts of its comments.
+def parse(text: str) -> Document:
+    """Return the syntax tree of a valid YAML text whose lines end with a line feed.
 
     Raises:
         UnsupportedYaml: It has something that has no layout.
     """
-    parser = _Parser(text)
-    return parser.document(), tuple(each.text for each in parser.comments)
+    return _Parser(text).document()
+
+
+def comments(text: str) -> list[str]:
+    """Return the comments of such a text.
+
+    Raises:
+        UnsupportedYaml: They can't be told from values.
+    """
+    return [each.text for each in _Parser(text).comments]
 
 
 class _Parser:
@@ -298,6 +316,9 @@ class _Parser:
             has_colon = ":" in self._code[self._cursor : following]
             if key.header or "\n" in key.text:
                 raise UnsupportedYaml(f"a key of more than one line, on line {line + 1}")
+            if len(key.text) > _LONGEST_KEY:
+                message = f"a key of more than {_LONGEST_KEY} characters, on line {line + 1}"
+                raise UnsupportedYaml(message)
         else:
             self._cursor = max(self._cursor, start + (not parent.flow))
         between = self._take(_offsets(self._events[0])[0])
