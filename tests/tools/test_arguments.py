@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 from enkaku.values.json_schema import Checked
 from enkaku.values.slot import Slot
-from enkaku_codegen.commands import arguments
-from enkaku_codegen.commands.arguments import MISSING, read_assignment, read_param, write
-from enkaku_codegen.commands.examples import example
-from enkaku_codegen.commands.places import Places
-from enkaku_codegen.commands.untyped import procedure_of
+from enkaku_codegen.calling import arguments
+from enkaku_codegen.calling.arguments import MISSING, read_assignment, read_param, write
+from enkaku_codegen.calling.examples import example
+from enkaku_codegen.calling.places import Places
+from enkaku_codegen.calling.untyped import procedure_of
 from enkaku_codegen.json_values import as_json
 from enkaku_codegen.reading.definition import Procedure, Protocol
 

@@ -494,7 +494,7 @@ def test_breaking_process_exits_with_its_codes(repository: Path) -> None:
 
 
 def test_breaking_documentation_has_the_table_of_rules() -> None:
-    assert table() in (ROOT / "docs" / "tools.md").read_text()
+    assert table() in (ROOT / "docs" / "breaking.md").read_text()
 
 
 def test_breaking_project_with_imports_compares_revisions(repository: Path) -> None:

@@ -178,9 +178,11 @@ def test_call_with_invalid_param_exits_2_without_dialling() -> None:
         (("echo", "--param", "{"), "--param: not JSON"),
         (("echo", "-p", "a"), "expected NAME=TEXT or NAME:=JSON"),
         (("sum", "--param", "@-"), "the standard input of a channel has its items"),
-        (("crash", "--deadline", "soon"), "expected a number of seconds"),
-        (("crash", "--ca", "/missing.pem"), "No such file"),
-        (("crash", "--key", "/missing.pem"), "--key needs --cert"),
+        (("crash", "--deadline", "soon"), "expected a time, such as 2.5 (seconds), 500ms"),
+        (("crash", "--connect-timeout", "0"), "expected a time"),
+        (("crash", "--deadline", "1e3"), "expected a time"),
+        (("crash", "--ca", "/missing.pem"), "--ca is for tls:, https: and wss:; got unix:"),
+        (("crash", "--key", "/missing.pem"), "--key is for tls:, https: and wss:; got unix:"),
         (("crash", "--identity", "/missing.key"), "No such file"),
         (("crash", "--header", "a: b"), "headers"),
     ],
@@ -205,7 +207,7 @@ def test_call_without_server_exits_3(lab: Mapping[str, str]) -> None:
 
 
 def test_call_after_deadline_exits_4_and_aborts(lab: Mapping[str, str]) -> None:
-    done = call(lab["unix"], "wait", "--deadline", "0.2", "--errors", "json")
+    done = call(lab["unix"], "wait", "--deadline", "200ms", "--errors", "json")
     assert (done.returncode, failure(done)["code"]) == (4, "EK05")
     wait_for_end(lab, "wait cancelled")
     done = call(lab["unix"], "count", "-p", "pause=true", "--deadline", "0.2s")

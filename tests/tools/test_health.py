@@ -226,6 +226,7 @@ sys.exit(run(["health", *sys.argv[1:]]))
         ["http://[::1/"],
         ["unix:/x", "--wait", "soon"],
         ["unix:/x", "--deadline", "-1"],
+        ["unix:/x", "--deadline", "0s"],
         ["unix:/x", "--ca", "ca.pem"],
         ["tls:localhost:1", "--key", "key.pem"],
         ["tls:localhost:1", "--ca", "no such file"],
@@ -244,7 +245,7 @@ def test_health_of_silent_server_ends_at_the_deadline(scheme: str) -> None:
     with peer(silent) as (where, _):
         done = process(f"{scheme}{where}", "--deadline", "300ms", "--errors", "json")
     assert (done.returncode, done.stdout) == (4, "")
-    assert json.loads(done.stderr)["code"] == "DEADLINE"
+    assert json.loads(done.stderr)["code"] == "EK05"
 
 
 def test_health_of_something_else_exits_with_5() -> None:
@@ -315,6 +316,25 @@ def test_health_error_of_the_server_has_its_code() -> None:
         "data": {"a": 1},
         "procedure": "enkaku:health",
     }
+
+
+def test_health_rejected_by_stopping_server_exits_with_7() -> None:
+    error = {"typ": "error", "rid": "1", "code": "EKP01", "data": {}, "msg": "Stopping"}
+    with peer(answered(reply(error) + b"\n")) as (where, _):
+        done = health(f"tcp:{where}", "--errors", "json")
+    assert (done.returncode, json.loads(done.stderr)["code"]) == (7, "EKP01")
+
+
+def test_health_of_lost_connection_has_the_code_of_a_call() -> None:
+    with peer(answered(b'{"header":')) as (where, _):
+        done = health(f"tcp:{where}", "--errors", "json")
+    assert (done.returncode, json.loads(done.stderr)["code"]) == (5, "CONNECTION_LOST")
+
+
+def test_health_usage_error_is_json_with_errors_json() -> None:
+    done = health("unix:/x", "--ca", "ca.pem", "--errors", "json")
+    error = json.loads(done.stderr)
+    assert (done.returncode, error["code"], error["procedure"]) == (2, "USAGE", None)
 
 
 def test_health_skips_blank_lines_and_other_replies() -> None:

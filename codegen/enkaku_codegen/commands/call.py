@@ -10,21 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
+from enkaku_codegen.calling import arguments, dial, sources
+from enkaku_codegen.calling.arguments import MISSING
+from enkaku_codegen.calling.failures import Failed, Failure
+from enkaku_codegen.calling.json_lines import Input, LineTooLong, Output
+from enkaku_codegen.calling.json_texts import shown
 from enkaku_codegen.json_values import Schema, as_json
 
-from . import arguments, dial, sources
-from .arguments import MISSING
 from .command import Command, ExitCode
-from .json_lines import Input, LineTooLong, Output, shown
 
 if TYPE_CHECKING:
     from enkaku import Connection
     from enkaku.client.streams import ClientChannel, ClientStream
 
+    from enkaku_codegen.calling.places import Places
+    from enkaku_codegen.calling.untyped import Raw, Untyped
     from enkaku_codegen.reading.definition import Procedure, Protocol
-
-    from .places import Places
-    from .untyped import Raw, Untyped
 
 __all__ = ["COMMAND"]
 
@@ -151,8 +152,8 @@ def _checked(options: argparse.Namespace, protocol: "Protocol", definition: "Pro
         EncodeError: The param is not valid.
         argparse.ArgumentError: It is missing, or the procedure has none.
     """
-    from .places import Places  # noqa: PLC0415 # not without a protocol
-    from .untyped import param_of, procedure_of  # noqa: PLC0415 # as above
+    from enkaku_codegen.calling.places import Places  # noqa: PLC0415 # not without a protocol
+    from enkaku_codegen.calling.untyped import param_of, procedure_of  # noqa: PLC0415 # as above
 
     _check_kind(options, definition.kind)
     procedure = procedure_of(protocol, definition)
@@ -172,8 +173,8 @@ def _checked(options: argparse.Namespace, protocol: "Protocol", definition: "Pro
 
 def _unchecked(options: argparse.Namespace) -> _Call:
     """Return the call of a procedure of which only the kind is known."""
-    from .places import Places  # noqa: PLC0415 # as above
-    from .untyped import unchecked  # noqa: PLC0415 # as above
+    from enkaku_codegen.calling.places import Places  # noqa: PLC0415 # as above
+    from enkaku_codegen.calling.untyped import unchecked  # noqa: PLC0415 # as above
 
     _check_kind(options, options.kind)
     value = _value(options, {}, Places({}))
@@ -193,8 +194,8 @@ def _print_template(
     options: argparse.Namespace, protocol: "Protocol", definition: "Procedure"
 ) -> int:
     """Print a command that calls the procedure with an example."""
-    from .examples import example  # noqa: PLC0415 # only for this
-    from .untyped import procedure_of  # noqa: PLC0415 # as above
+    from enkaku_codegen.calling.examples import example  # noqa: PLC0415 # only for this
+    from enkaku_codegen.calling.untyped import procedure_of  # noqa: PLC0415 # as above
 
     procedure = procedure_of(protocol, definition)
     words = ["enkaku", "call", options.address, definition.name]
@@ -242,7 +243,7 @@ class _Result:
             value: The result.
             output: Where it is written if there is no file; None for the standard error.
         """
-        from .untyped import in_one_line  # noqa: PLC0415 # imported by now
+        from enkaku_codegen.calling.untyped import in_one_line  # noqa: PLC0415 # imported by now
 
         if self._file is not None:
             self._file.truncate(0)
@@ -283,7 +284,7 @@ class _Caller:
 
     async def run(self) -> int:
         """Make the call, and return the exit code."""
-        from . import untyped  # noqa: PLC0415 # imported by now
+        from enkaku_codegen.calling import untyped  # noqa: PLC0415 # imported by now
 
         procedure, connection = self._procedure, self._connection
         match procedure:
@@ -308,7 +309,7 @@ class _Caller:
 
     async def _receive(self, stream: "ClientStream[Raw, Raw]") -> None:
         """Write the items of a call, and its result; or close it when enough items have come."""
-        from .untyped import in_one_line  # noqa: PLC0415 # imported by now
+        from enkaku_codegen.calling.untyped import in_one_line  # noqa: PLC0415 # imported by now
 
         count = 0
         async for item in stream:
@@ -349,7 +350,7 @@ class _Caller:
         """Send each line of the standard input as an item; at its end, half-close.
 
         Raises:
-            dial.Failed: A line is no item, or the input can't be read.
+            Failed: A line is no item, or the input can't be read.
         """
         from enkaku import errors  # noqa: PLC0415 # imported by now
 
@@ -359,15 +360,15 @@ class _Caller:
                 await channel.send(line)
             await channel.end()
         except errors.EncodeError as error:
-            raise dial.Failed(dial.failure_of(error).at_line(given.number)) from error
+            raise Failed(dial.failure_of(error).at_line(given.number)) from error
         except LineTooLong as error:
             message = f"more than {_LONGEST_LINE} bytes"
-            raise dial.Failed(
-                dial.Failure(ExitCode.USAGE, "INVALID_VALUE", message).at_line(given.number)
+            raise Failed(
+                Failure(ExitCode.USAGE, "INVALID_VALUE", message).at_line(given.number)
             ) from error
         except OSError as error:
             message = f"standard input: {error.strerror}"
-            raise dial.Failed(dial.Failure(ExitCode.USAGE, "USAGE", message)) from error
+            raise Failed(Failure(ExitCode.USAGE, "USAGE", message)) from error
         except errors.NotSupported:  # a server of another implementation, which knows only this end
             await self._finish(channel)
         except (errors.CallClosed, errors.CallError, errors.TransportError):

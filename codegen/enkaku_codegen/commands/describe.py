@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from enkaku_codegen.calling import dial, sources
+from enkaku_codegen.calling.json_texts import escape_all
 from enkaku_codegen.errors import visible
 from enkaku_codegen.json_values import Json, Schema, as_json, as_readable_json
 from enkaku_codegen.reading.simple_schema import as_dict
 
-from . import dial, sources
 from .command import Command, ExitCode
-from .json_lines import escape_all
 
 if TYPE_CHECKING:
     from enkaku_codegen.reading.definition import Procedure, Protocol

@@ -2,17 +2,18 @@
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from enkaku_codegen.errors import visible
+from enkaku_codegen.calling import tls
+from enkaku_codegen.calling.durations import duration
+from enkaku_codegen.calling.failures import Failed, Failure, add_errors
+from enkaku_codegen.calling.json_texts import escape_all
+from enkaku_codegen.calling.probe import PROCEDURE, Address, AddressError, ask, parse_address
 from enkaku_codegen.json_values import Json
 
 from .command import Command, ExitCode
-from .durations import duration
-from .probe import PROCEDURE, SECURE, Address, AddressError, ProbeError, ask, parse_address
 
 if TYPE_CHECKING:
     import ssl
@@ -22,7 +23,7 @@ __all__ = ["COMMAND"]
 _DEADLINE: Final = 5.0
 _PAUSE: Final = 0.1  # seconds between two tries of --wait, at first
 _LONGEST: Final = 1.0
-_MESSAGE_MAX: Final = 500  # characters
+_REASON_MAX: Final = 500  # characters
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,19 +49,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=_DEADLINE,
         help="how long one try may take; by default 5s",
     )
-    parser.add_argument(
-        "--errors",
-        choices=("text", "json"),
-        default="text",
-        help="how to print an error on the standard error; by default text",
-    )
-    tls = parser.add_argument_group("TLS, for tls:, https: and wss:")
-    tls.add_argument("--ca", metavar="FILE", help="the certificates of the authorities")
-    tls.add_argument("--cert", metavar="FILE", help="the client's certificate")
-    tls.add_argument("--key", metavar="FILE", help="the private key of the client's certificate")
-    tls.add_argument(
-        "--server-name", metavar="HOST", help="the name that the certificate must have"
-    )
+    add_errors(parser)
+    tls.add_arguments(parser)
 
 
 def _address(text: str) -> Address:
@@ -70,77 +60,53 @@ def _address(text: str) -> Address:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _tls(options: argparse.Namespace) -> "ssl.SSLContext | None":
-    """Return how the server is verified; None without TLS."""
-    if options.address.scheme not in SECURE:
-        for name in ("ca", "cert", "key", "server_name"):
-            if getattr(options, name) is not None:
-                option, scheme = name.replace("_", "-"), options.address.scheme
-                message = f"--{option} is for tls:, https: and wss:; got {scheme}:"
-                raise argparse.ArgumentError(None, message)
-        return None
-    if options.key is not None and options.cert is None:
-        raise argparse.ArgumentError(None, "--key needs --cert")
-    import ssl  # noqa: PLC0415 # it takes as long as all others
-
-    try:
-        context = ssl.create_default_context(cafile=options.ca)
-        if options.cert is not None:
-            # An empty password: else OpenSSL would ask for that of an encrypted key on the terminal.
-            context.load_cert_chain(options.cert, options.key, password="")  # see above
-    except OSError as error:  # also of ssl
-        message = f"--ca, --cert, --key: {error.strerror or error}"
-        raise argparse.ArgumentError(None, message) from error
-    return context
-
-
 def _run(options: argparse.Namespace) -> int:
-    tls = _tls(options)
+    try:
+        context = tls.context(options, options.address.scheme)
+    except argparse.ArgumentError as error:
+        if options.errors == "text":
+            raise
+        return _fail(options, Failure(ExitCode.USAGE, "USAGE", str(error)))
     ends = time.monotonic() + (options.wait or 0.0)
     pause, within = _PAUSE, options.deadline
     while True:
-        found = _try(options, tls, within)
+        found = _try(options, context, within)
         left = ends - time.monotonic() - pause
-        if left <= 0 or (not isinstance(found, ProbeError) and found["serving"]):
-            return _report(found, options.errors)
+        if left <= 0 or (not isinstance(found, Failure) and found["serving"]):
+            return _report(options, found)
         time.sleep(pause)
         pause, within = min(2 * pause, _LONGEST), min(options.deadline, left)
 
 
 def _try(
-    options: argparse.Namespace, tls: "ssl.SSLContext | None", within: float
-) -> Mapping[str, Json] | ProbeError:
+    options: argparse.Namespace, context: "ssl.SSLContext | None", within: float
+) -> Mapping[str, Json] | Failure:
     name = options.server_name
     try:
-        return ask(options.address, options.part, within=within, tls=tls, server_name=name)
-    except ProbeError as error:
-        return error
+        return ask(options.address, options.part, within=within, tls=context, server_name=name)
+    except Failed as error:
+        return error.failure
 
 
-def _report(found: Mapping[str, Json] | ProbeError, errors: str) -> ExitCode:
-    """Print the answer, and what is wrong; return the exit code."""
-    data: Mapping[str, Json]
-    if isinstance(found, ProbeError):
-        code, name, message, data = found.code, found.peer_code, found.message, found.data
-    else:
-        print(json.dumps(found))
-        if found["serving"]:
-            return ExitCode.SUCCESS
-        code, name, data = ExitCode.NOT_SERVING, None, found
-        reason = found.get("reason")
-        message = f"not serving: {reason}" if isinstance(reason, str) else "not serving"
-    message = message[:_MESSAGE_MAX]
-    if errors == "json":
-        error = {
-            "code": name or code.name,
-            "message": message,
-            "data": data,
-            "procedure": PROCEDURE,
-        }
-        print(json.dumps(error), file=sys.stderr)
-    else:
-        print(f"enkaku health: {visible(message)}", file=sys.stderr)
-    return code
+def _report(options: argparse.Namespace, found: Mapping[str, Json] | Failure) -> ExitCode:
+    """Print the answer, or what is wrong; return the exit code."""
+    if isinstance(found, Failure):
+        return _fail(options, found)
+    answer = escape_all(json.dumps(found))
+    print(answer)
+    if found["serving"]:
+        return ExitCode.SUCCESS
+    reason = found.get("reason")
+    message = f"not serving: {reason[:_REASON_MAX]}" if isinstance(reason, str) else "not serving"
+    code = ExitCode.NOT_SERVING
+    return _fail(
+        options, Failure(code, code.name, message, answer.encode(), PROCEDURE, explained=True)
+    )
+
+
+def _fail(options: argparse.Namespace, failure: Failure) -> ExitCode:
+    failure.print("enkaku health", options.errors)
+    return failure.exit_code
 
 
 COMMAND: Final = Command(

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from enkaku_codegen.calling import dial, sources
 from enkaku_codegen.errors import visible
 
-from . import dial, sources
 from .command import Command, ExitCode
 
 if TYPE_CHECKING:

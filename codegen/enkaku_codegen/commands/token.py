@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from enkaku_codegen.calling.keys import load_key, reporting
 from enkaku_codegen.errors import IdentityError
 
 from .command import Command
-from .key import load_key, reporting
 
 if TYPE_CHECKING:
     from enkaku.identity.capabilities import Capability

@@ -12,13 +12,15 @@ _LONGEST: Final = 86_400.0 * 365
 
 
 def duration(text: str) -> float:
-    """Read a duration in seconds: for ``type=`` of argparse.
+    """Read a duration in seconds, which is more than 0: for ``type=`` of argparse.
 
     Raises:
         argparse.ArgumentTypeError: It is none.
     """
     match = _DURATION.fullmatch(text)
-    seconds = _LONGEST + 1 if match is None else float(match[1]) * _SECONDS[match[2] or "s"]
-    if seconds > _LONGEST:
-        raise argparse.ArgumentTypeError("expected seconds, or such as 500ms, 30s, 5m, 1h")
+    seconds = 0.0 if match is None else float(match[1]) * _SECONDS[match[2] or "s"]
+    if not 0 < seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(
+            f"expected a time, such as 2.5 (seconds), 500ms, 30s, 5m or 1h; got {text!r}"
+        )
     return seconds

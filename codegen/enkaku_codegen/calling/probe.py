@@ -15,20 +15,18 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
+from enkaku_codegen.exit_codes import ExitCode
 from enkaku_codegen.json_values import Json
 
-from .command import ExitCode
+from .failures import Failed, Failure
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["PROCEDURE", "SECURE", "Address", "AddressError", "ProbeError", "ask", "parse_address"]
+__all__ = ["PROCEDURE", "Address", "AddressError", "ask", "parse_address"]
 
 PROCEDURE: Final = "enkaku:health"
 """The request that every server answers."""
-
-SECURE: Final = ("tls", "https", "wss")
-"""The schemes with TLS."""
 
 _RID: Final = "1"
 _MOST: Final = 64 * 1024  # bytes of an answer, with its headers
@@ -43,6 +41,8 @@ _VISIBLE: Final = re.compile("[!-~]+")
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _LAST_PORT: Final = 65535
 _NOT_SERVING: Final = 503
+_DEADLINE_PASSED, _STOPPING = "EK05", "EKP01"  # of the wire
+_MESSAGE_MAX: Final = 500  # characters
 _SUBPROTOCOL: Final = "enkaku.v1"
 _ACCEPTANCE: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455
 _CONTINUED, _TEXT, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x8, 0x9, 0xA
@@ -50,30 +50,6 @@ _CONTINUED, _TEXT, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x8, 0x9, 0xA
 
 class AddressError(ValueError):
     """The address cannot be probed; its text says what is expected."""
-
-
-class ProbeError(Exception):
-    """The server has not said whether it serves.
-
-    Args:
-        code: The exit code.
-        message: What happened. It may quote the server, so it has to be escaped.
-        peer_code: The code of the error that the server has replied.
-        data: The data of that error.
-    """
-
-    def __init__(
-        self,
-        code: ExitCode,
-        message: str,
-        peer_code: str | None = None,
-        data: Mapping[str, Json] | None = None,
-    ) -> None:
-        self.code: Final = code
-        self.message: Final = message
-        self.peer_code: Final = peer_code
-        self.data: Final = data or {}
-        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +188,7 @@ def ask(
         The answer: an object with a boolean ``serving``.
 
     Raises:
-        ProbeError: There is no answer.
+        Failed: There is no answer.
     """
     due = time.monotonic() + within
     try:
@@ -221,14 +197,14 @@ def ask(
         raise _late("connecting") from error
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ProbeError(ExitCode.UNREACHABLE, f"cannot connect: {reason}") from error
+        raise _failed(ExitCode.UNREACHABLE, "UNREACHABLE", f"cannot connect: {reason}") from error
     with closing(connected):
         try:
             return _EXCHANGES[address.scheme](_Wire(connected, due), address, _request(part))
         except TimeoutError as error:
             raise _late("the answer") from error
         except OSError as error:
-            raise _broken(f"the connection was lost: {error.strerror or error}") from error
+            raise _lost(f"the connection was lost: {error.strerror or error}") from error
 
 
 def _request(part: str | None) -> bytes:
@@ -245,22 +221,28 @@ def _left(due: float) -> float:
     return left
 
 
-def _late(what: str) -> ProbeError:
-    return ProbeError(ExitCode.DEADLINE, f"{what} took too long")
+def _failed(exit_code: ExitCode, code: str, message: str, data: bytes = b"{}") -> Failed:
+    return Failed(Failure(exit_code, code, message[:_MESSAGE_MAX], data, PROCEDURE))
 
 
-def _broken(
-    reason: str, code: str | None = None, data: Mapping[str, Json] | None = None
-) -> ProbeError:
-    return ProbeError(ExitCode.PROTOCOL_ERROR, reason, code, data)
+def _late(what: str) -> Failed:
+    return _failed(ExitCode.DEADLINE, _DEADLINE_PASSED, f"{what} took too long")
 
 
-def _ended(read: bytes) -> ProbeError:
+def _broken(reason: str) -> Failed:
+    return _failed(ExitCode.PROTOCOL_ERROR, "PROTOCOL_ERROR", reason)
+
+
+def _lost(reason: str) -> Failed:
+    return _failed(ExitCode.PROTOCOL_ERROR, "CONNECTION_LOST", reason)
+
+
+def _ended(read: bytes) -> Failed:
     got = f": got {_shown(read)}" if read else ""
-    return _broken(f"the server ended the connection without an answer{got}")
+    return _lost(f"the server ended the connection without an answer{got}")
 
 
-def _too_large() -> ProbeError:
+def _too_large() -> Failed:
     return _broken(f"the answer is larger than {_MOST} bytes: is it an Enkaku server?")
 
 
@@ -484,7 +466,7 @@ def _answer(message: bytes) -> Mapping[str, Json] | None:
     """Return the answer of a message; None if it is of another call.
 
     Raises:
-        ProbeError: It is an error, or it is no message of Enkaku.
+        Failed: It is an error, or it is no message of Enkaku.
     """
     try:
         found = json.loads(message, parse_constant=_reject)
@@ -498,9 +480,9 @@ def _answer(message: bytes) -> Mapping[str, Json] | None:
         return None
     if typ == "error":
         code, text = str(payload.get("code")), str(payload.get("msg"))
-        raise _broken(
-            f"the server rejected {PROCEDURE}: {code}: {text}", code, _object(payload.get("data"))
-        )
+        exit_code = ExitCode.NOT_SERVING if code == _STOPPING else ExitCode.PROTOCOL_ERROR
+        reason = f"the server rejected {PROCEDURE}: {code}: {text}"
+        raise _failed(exit_code, code, reason, json.dumps(_object(payload.get("data"))).encode())
     answer = _object(value)
     if typ != "result" or not isinstance(answer.get("serving"), bool):
         raise _broken(f"not an answer to {PROCEDURE}: {_shown(message)}")

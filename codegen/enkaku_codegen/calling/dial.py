@@ -7,96 +7,27 @@ import argparse
 import asyncio
 import json
 import logging
-import math
-import ssl
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from enkaku_codegen.errors import CodegenError, visible
+from enkaku_codegen.errors import CodegenError
+from enkaku_codegen.exit_codes import ExitCode
 
-from .command import ExitCode
-from .json_lines import escape_all
+from . import tls
+from .durations import duration
+from .failures import Failed, Failure, add_errors
 
 if TYPE_CHECKING:
     from enkaku import Connection
     from enkaku.addresses import ConnectOptions
     from enkaku.errors import CallError, DecodeError, EncodeError, EnkakuError
 
-__all__ = [
-    "Failed",
-    "Failure",
-    "add_arguments",
-    "connected",
-    "deadline",
-    "failure_of",
-    "run",
-    "seconds",
-]
+__all__ = ["add_arguments", "connected", "deadline", "failure_of", "run"]
 
 _LONGEST_BACKOFF: Final = 2.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a command failed, as ``--errors json`` prints it.
-
-    Attributes:
-        exit_code: The exit code.
-        code: The code of the server's error; else one of the words that docs/tools.md lists.
-        message: For people.
-        data: A JSON object.
-        procedure: The procedure that was called; None if none was.
-        text: The message with procedure and code, for ``--errors text``; by default the message.
-        explained: Whether the text says what the data does.
-    """
-
-    exit_code: ExitCode
-    code: str
-    message: str
-    data: bytes = b"{}"
-    procedure: str | None = None
-    text: str = ""
-    explained: bool = False
-
-    def at_line(self, number: int) -> "Failure":
-        """Return the failure with the number of the line of the standard input whose value is wrong."""
-        data = json.loads(self.data) | {"line": number}
-        text = f"line {number}: {self.text or self.message}"
-        return replace(self, data=json.dumps(data).encode(), text=text)
-
-    def print(self, prog: str, format_: str) -> None:
-        """Print the failure on the standard error."""
-        if format_ == "json":
-            head = json.dumps({"code": self.code, "message": self.message})[:-1]
-            tail = f'"data": {self.data.decode()}, "procedure": {json.dumps(self.procedure)}}}'
-            print(escape_all(f"{head}, {tail}"), file=sys.stderr)
-            return
-        print(visible(f"{prog}: {self.text or self.message}"), file=sys.stderr)
-        if self.data != b"{}" and not self.explained:
-            print(visible(f"data: {self.data.decode()}"), file=sys.stderr)
-
-
-class Failed(Exception):
-    """Ends a command with a failure."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure: Final = failure
-
-
-def seconds(text: str) -> float:
-    """Return a positive number of seconds, for ``type=`` of argparse."""
-    try:
-        number = float(text.removesuffix("s"))
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of seconds, such as 2.5; got {text!r}")
-    return number
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -124,15 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("connection")
     group.add_argument(
         "--connect-timeout",
-        metavar="S",
-        type=seconds,
-        help="time limit of connecting, in seconds; by default 10",
+        metavar="TIME",
+        type=duration,
+        help="time limit of connecting, such as 500ms or 30s; by default 10s",
     )
     group.add_argument(
         "--deadline",
-        metavar="S",
-        type=seconds,
-        help="time limit of what follows, in seconds; by default 60 for requests and events, none for streams and channels",
+        metavar="TIME",
+        type=duration,
+        help="time limit of what follows; by default 60s for requests and events, none for streams and channels",
     )
     group.add_argument(
         "--retry",
@@ -166,20 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--audience", metavar="DID", help="the name of the server's key: did:key:..."
     )
-    group.add_argument("--ca", metavar="FILE", help="the certificates that verify the server's")
-    group.add_argument("--cert", metavar="FILE", help="the certificate of this client")
-    group.add_argument(
-        "--key", metavar="FILE", help="the private key of --cert, if it has a file of its own"
-    )
-    group.add_argument(
-        "--server-name", metavar="NAME", help="the name in the server's certificate, for tls:"
-    )
-    group.add_argument(
-        "--errors",
-        choices=("text", "json"),
-        default="text",
-        help="how to print an error: text, the default, or one JSON object",
-    )
+    tls.add_arguments(parser)
+    add_errors(parser)
 
 
 def run(command: str, format_: str, main: Callable[[], Coroutine[Any, Any, int]]) -> int:
@@ -311,6 +230,10 @@ def deadline(options: argparse.Namespace) -> AbstractContextManager[None]:
     return deadlines.deadline(options.deadline)
 
 
+def _scheme(address: str) -> str:
+    return "unix" if address.startswith("/") else address.partition(":")[0].lower()
+
+
 def _connect_options(options: argparse.Namespace) -> "ConnectOptions":
     """Return the options of the connection.
 
@@ -319,6 +242,9 @@ def _connect_options(options: argparse.Namespace) -> "ConnectOptions":
         argparse.ArgumentError: The same for another file; or the address has no TLS.
     """
     found: ConnectOptions = {}
+    context = tls.context(options, _scheme(options.address))
+    if context is not None and (options.ca is not None or options.cert is not None):
+        found["ssl"] = context
     if options.connect_timeout is not None:
         found["connect_timeout"] = options.connect_timeout
     if options.deadline is not None:
@@ -334,27 +260,9 @@ def _connect_options(options: argparse.Namespace) -> "ConnectOptions":
 
         found["reconnect"] = Reconnect(attempts=options.retry + 1, longest=_LONGEST_BACKOFF)
     if options.identity is not None:
-        from .key import load_key  # noqa: PLC0415 # few clients sign
+        from .keys import load_key  # noqa: PLC0415 # few clients sign
 
         found["identity"] = load_key(options.identity)
     if options.audience is not None:
         found["audience"] = options.audience
-    if options.key is not None and options.cert is None:
-        raise argparse.ArgumentError(None, "--key needs --cert")
-    if options.ca is not None or options.cert is not None:
-        if options.address.startswith(("http:", "ws:")):
-            raise argparse.ArgumentError(None, "--ca and --cert are for TLS: https: or wss:")
-        found["ssl"] = _ssl_context(options.ca, options.cert, options.key)
     return found
-
-
-def _ssl_context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        if cert is not None:
-            # Without a password, a key that needs one would be asked for on the terminal.
-            context.load_cert_chain(cert, key, password="")
-    except (OSError, ValueError) as error:  # SSLError is an OSError
-        files = " ".join(each for each in (ca, cert, key) if each is not None)
-        raise argparse.ArgumentError(None, f"{files}: {error}") from error
-    return context

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enkaku_codegen.errors import ProtocolError, visible
+from enkaku_codegen.exit_codes import ExitCode
 from enkaku_codegen.project import find_project
 
 from . import dial
-from .command import ExitCode
+from .failures import Failed, Failure
 
 if TYPE_CHECKING:
     from enkaku import Connection
@@ -182,7 +183,7 @@ async def described(connection: "Connection", name: str | None = None) -> "Proto
 
     Raises:
         EnkakuError: As for any call.
-        dial.Failed: The description is no protocol.
+        Failed: The description is no protocol.
         argparse.ArgumentError: The server does not describe itself.
     """
     from enkaku._json import dump_text  # noqa: PLC0415 # imported by now
@@ -208,6 +209,4 @@ async def described(connection: "Connection", name: str | None = None) -> "Proto
         return read_document(dump_text(description.protocol), connection.peer)
     except ProtocolError as error:
         message = f"the server's description of itself is not valid: {error}"
-        raise dial.Failed(
-            dial.Failure(ExitCode.PROTOCOL_ERROR, "PROTOCOL_ERROR", message)
-        ) from error
+        raise Failed(Failure(ExitCode.PROTOCOL_ERROR, "PROTOCOL_ERROR", message)) from error

@@ -5,6 +5,7 @@ read or write so little that it does not block. The descriptors stay in blocking
 """
 
 import asyncio
+import errno
 import os
 import select
 import sys
@@ -12,7 +13,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-__all__ = ["Input", "LineTooLong", "Output", "escape_all", "shown"]
+from .json_texts import shown
+
+__all__ = ["Input", "LineTooLong", "Output"]
 
 _CHUNK: Final = 64 * 1024
 _WRITABLE: Final = 4096  # bytes for which a pipe that is ready has room (PIPE_BUF)
@@ -20,24 +23,6 @@ _WRITABLE: Final = 4096  # bytes for which a pipe that is ready has room (PIPE_B
 
 class LineTooLong(Exception):
     """A line with more bytes than allowed; the argument is its number."""
-
-
-def shown(value: bytes) -> bytes:
-    """Return JSON for a terminal: characters are escaped that would control it."""
-    text = value.decode()
-    if text.isprintable():
-        return value
-    return "".join(each if each.isprintable() else _escape(each) for each in text).encode()
-
-
-def escape_all(text: str) -> str:
-    """Return JSON of one line with all characters escaped that ASCII does not print."""
-    return "".join(each if " " <= each <= "~" else _escape(each) for each in text)
-
-
-def _escape(char: str) -> str:
-    units = char.encode("utf-16-be")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 async def _ready(add: Callable[..., None], remove: Callable[[int], bool], descriptor: int) -> None:
@@ -105,7 +90,7 @@ class Output:
             yield
         except asyncio.CancelledError:
             if closed and task is not None and not task.uncancel():
-                raise BrokenPipeError from None
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
             raise
         finally:
             loop.remove_reader(watcher)
