@@ -212,6 +212,8 @@ def test_breaking_submodule_is_compared_in_its_repository(repository: Path, tmp_
         (("p.json", "--against=--help"), "expected a revision of Git"),
         (("p.json", "--against", ""), "expected a revision of Git"),
         (("p.json", "--against", "a\nHEAD"), "expected a revision of Git"),
+        (("p.json", "--against", "@{u}"), "@{u}: no upstream configured for branch 'main'"),
+        (("p.json", "--against", "a" * 40), f"run git fetch --depth=1 origin {'a' * 40}"),
         (("none.json", "--against", "main"), "none.json: no such file"),
         (("main:none.json",), "no such file"),
         (("main:none.json", "p.json"), "main:none.json: no such file in this revision"),
@@ -243,6 +245,16 @@ def test_breaking_wrong_arguments_exit_with_2(
     ran = enkaku("breaking", *arguments, cwd=repository)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert message in ran.stderr
+
+
+def test_breaking_repository_of_others_says_what_to_run(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    ran = enkaku("breaking", "p.json", "--against", "main", cwd=repository)
+    assert (ran.returncode, "dubious ownership" in ran.stderr) == (2, True)
+    assert "if you trust it, run git config --global --add safe.directory" in ran.stderr
 
 
 def test_breaking_outside_of_repository_exits_with_2(

@@ -578,6 +578,37 @@ def test_hostile_schemas_end_in_time(case: str) -> None:
         assert at_runtime({**writer, "$defs": known[0]}, verdict.value) is True
 
 
+def kind(number: int) -> dict[str, Any]:
+    properties = {"kind": {"const": f"k{number}"}, f"p{number}": {"type": "integer"}}
+    return {"type": "object", "properties": properties, "required": ["kind"]}
+
+
+LARGE: Mapping[str, tuple[Any, Any, Any]] = {
+    "the last constant of 3,000 is gone": (
+        {"enum": [*range(3000)]},
+        {"enum": [*range(2999)]},
+        2999,
+    ),
+    "the last alternative of 60 is gone": (
+        {"oneOf": [*map(kind, range(60))]},
+        {"oneOf": [*map(kind, range(59))]},
+        {"kind": "k59"},
+    ),
+    "a string of 65,536 characters at the most": (
+        {"type": "string"},
+        {"type": "string", "maxLength": 65_536},
+        "a" * 65_537,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_contains_large_schema_has_value_that_shows_it(case: str) -> None:
+    writer, reader, value = LARGE[case]
+    verdict = compared(writer, reader)
+    assert (verdict.contained, verdict.value) == (False, value)
+
+
 HARD = made_pair(schemas_of({"writer": exponential(60), "reader": exponential(61)}))
 
 
@@ -592,6 +623,14 @@ def test_process_that_ends_by_itself_is_started_again() -> None:
     process.stop()
     process.stop()
     assert compared({"maximum": 5}, {"maximum": 6}).contained
+
+
+def test_process_that_does_not_start_leaves_it_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    process.stop()
+    monkeypatch.setattr(process, "_COMMAND", ("/nowhere/python",))
+    verdict = compared({"maximum": 5}, {"maximum": 4})
+    assert verdict.contained is None
+    assert "canonical: its process did not start: No such file or directory" in verdict.reason
 
 
 def test_process_that_is_killed_is_started_again() -> None:

@@ -20,6 +20,8 @@ _SUBMODULE: Final = "160000"
 # What hooks of Git have in their environment. With it, Git takes the directory that it is asked about for the root of the
 # working tree; the repository is the one that the file is in.
 _OF_HOOKS: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX")
+_COMMIT: Final = "^{commit}"
+_IDENTITY: Final = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _OF_HISTORY: Final = re.compile("[~^@]")  # HEAD~3, main@{1}
 
 
@@ -81,8 +83,7 @@ class Repository:
         except FileNotFoundError:
             raise RevisionError("Git is not installed, or is not in the PATH") from None
         if ran.returncode != 0:
-            first = ran.stderr.decode(errors="replace").strip().partition("\n")[0]
-            raise RevisionError(f"{self._directory}: {first.removeprefix('fatal: ')}")
+            raise RevisionError(f"{self._directory}: {_fault(ran.stderr)}")
         return ran.stdout.decode(errors="surrogateescape")
 
     def command(self, *arguments: str) -> list[str]:
@@ -93,6 +94,14 @@ class Repository:
 def environment() -> dict[str, str]:
     """Return the environment of Git, in which it finds the repository by the directory alone."""
     return {key: value for key, value in os.environ.items() if key not in _OF_HOOKS}
+
+
+def _fault(errors: bytes) -> str:
+    """Return the message of Git, and the command that it advises."""
+    lines = errors.decode(errors="replace").strip().split("\n")
+    advice = next((each.strip() for each in lines if each.startswith("\tgit ")), "")
+    message = lines[0].removeprefix("fatal: ") or "Git ended without an answer"
+    return f"{message}; if you trust it, run {advice}" if advice else message
 
 
 class Revision:
@@ -191,7 +200,7 @@ class Revision:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 env=environment(),
             )
         process = self._process
@@ -201,7 +210,8 @@ class Revision:
         process.stdin.flush()
         head = process.stdout.readline().decode(errors="replace").removesuffix("\n")
         if not head:
-            raise RevisionError(f"{name}: Git ended without an answer")
+            fault = _fault(process.stderr.read() if process.stderr else b"")
+            raise RevisionError(f"{name.removesuffix(_COMMIT)}: {fault}")
         if head.endswith((" missing", " ambiguous")):
             return None
         *first, length = head.split(" ")
@@ -219,11 +229,11 @@ class Revision:
             RevisionError: There is none; the message says what to do.
         """
         ref = self._ref
-        found = self._ask(f"{ref}^{{commit}}")
+        found = self._ask(ref + _COMMIT)
         if found is not None:
             return found[0]
         missing = f"no revision {ref} in this repository"
-        if "/" not in ref and self._ask(f"origin/{ref}^{{commit}}") is not None:
+        if "/" not in ref and self._ask(f"origin/{ref}{_COMMIT}") is not None:
             raise RevisionError(f"{missing}; did you mean origin/{ref}?")
         remote, _, branch = ref.partition("/")
         is_branch = branch and remote in self._repository.run("remote").split("\n")
@@ -231,6 +241,8 @@ class Revision:
             # A clone of one branch, as builds have it, does not keep another one under its name without being told to.
             fetch = f"git fetch {remote} +refs/heads/{branch}:refs/remotes/{ref}"
             raise RevisionError(f"{missing}: run {fetch}")
+        if _IDENTITY.fullmatch(ref):
+            raise RevisionError(f"{missing}: run git fetch --depth=1 origin {ref}")
         if self._repository.is_shallow():
             unshallow = (
                 "the clone is shallow, and lacks older commits: run git fetch --unshallow --tags"

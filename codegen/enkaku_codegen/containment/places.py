@@ -1,11 +1,11 @@
 """Places in values, and the schemas of both sides that apply there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Literal, TypeAlias
 
-from enkaku_codegen.json_values import Json, Schema
+from enkaku_codegen.json_values import Json, Schema, identity
 from enkaku_codegen.planning.all_of import type_names
 from enkaku_codegen.proving.constants import fits
 from enkaku_codegen.proving.value_sets import ANY_KIND
@@ -104,6 +104,9 @@ class Places:
             for key in ("anyOf", "oneOf"):
                 union = facet.schema.get(key)
                 if isinstance(union, list) and id(union) not in place.chosen:
+                    others = self._alternatives(facets)
+                    # Of many, those first that the reader does not have in the same words.
+                    ordered = sorted(union, key=lambda each: self._said("writer", each) in others)
                     return [
                         Place(
                             (*place.writer, each),
@@ -111,10 +114,25 @@ class Places:
                             place.hints,
                             place.chosen | {id(union)},
                         )
-                        for each in union[:_MOST_BRANCHES]
+                        for each in ordered[:_MOST_BRANCHES]
                         if isinstance(each, dict | bool)
                     ]
         return []
+
+    def _alternatives(self, facets: Sequence[Facet]) -> set[Hashable]:
+        """Return what the alternatives of the reader say."""
+        return {
+            self._said("reader", each)
+            for facet in facets
+            if facet.side == "reader"
+            for key in ("anyOf", "oneOf")
+            for each in as_list(facet.schema.get(key))
+        }
+
+    def _said(self, side: SideName, alternative: Json) -> Hashable:
+        """Return what an alternative says, as an identity: a reference, with the definition itself."""
+        name = reference_name(alternative) if isinstance(alternative, dict) else None
+        return identity([alternative, None if name is None else self._definitions[side].get(name)])
 
     def property(self, facets: Sequence[Facet], name: str) -> Place:
         """Return the place of a property."""

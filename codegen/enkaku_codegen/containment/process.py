@@ -32,7 +32,7 @@ _running: Final[list["_Process"]] = []
 
 
 class WorkerEnded(Exception):
-    """The process ended before it answered; the message says why."""
+    """The process ended before it answered, or did not start; the message says why."""
 
 
 def start() -> None:
@@ -76,13 +76,16 @@ class _Process:
 
     def __init__(self) -> None:
         # In a session of its own: Ctrl-C interrupts the command, which ends this process.
-        self._popen = subprocess.Popen(  # noqa: S603 # this interpreter, and nothing of others
-            _COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            self._popen = subprocess.Popen(  # noqa: S603 # this interpreter, and nothing of others
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerEnded(f"its process did not start: {error.strerror}") from error
         self._read()
 
     def ask(self, question: str) -> Json:

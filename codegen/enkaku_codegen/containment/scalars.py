@@ -18,6 +18,7 @@ _NUMBERS: Final = tuple(map(Decimal, ("0", "1", "-1", "0.5", "-1.5", "2", "1000"
 _TEXTS: Final = ("", "a", "A", "0", " ", "aa", "é", "😀", "a b", "a-b", "\n")
 _CHARS: Final = ("a", "b", "0", "-", "A")
 _LONGEST: Final = 20_000
+_LONGEST_TEXT: Final = 300_000
 _MOST_DIGITS: Final = 400
 
 
@@ -59,13 +60,13 @@ def _json(number: Decimal) -> Iterator[Json]:
         yield LongNumber(number)
 
 
-def lengths(schemas: Sequence[SimpleSchema], *keys: str) -> list[int]:
+def lengths(schemas: Sequence[SimpleSchema], *keys: str, most: int = _LONGEST) -> list[int]:
     """Return the sizes that schemas limit, and those next to them; in ascending order."""
     found = {0, 1, 2}
     for schema in schemas:
         for key in keys:
             value = schema.get(key)
-            if is_number(value) and 0 <= value <= _LONGEST:
+            if is_number(value) and 0 <= value <= most:
                 found |= {int(value) - 1, int(value), int(value) + 1}
     return sorted(each for each in found if each >= 0)
 
@@ -73,9 +74,9 @@ def lengths(schemas: Sequence[SimpleSchema], *keys: str) -> list[int]:
 def strings(schemas: Sequence[SimpleSchema]) -> Iterator[str]:
     """Yield strings at the borders of schemas, and some others."""
     yield from _TEXTS
-    sizes = lengths(schemas, "minLength", "maxLength")
+    sizes = lengths(schemas, "minLength", "maxLength", most=_LONGEST_TEXT)
     for size in sizes:
-        for char in _CHARS:
+        for char in _CHARS if size <= _LONGEST else _CHARS[:1]:
             yield char * size
     found = dict.fromkeys(each["pattern"] for each in schemas if "pattern" in each)
     patterns = [each for each in found if isinstance(each, str)][:12]

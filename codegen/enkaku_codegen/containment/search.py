@@ -6,6 +6,7 @@ kept: some that both sides accept there, and some that only the writer accepts. 
 """
 
 import time
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -199,9 +200,15 @@ class _Search:
     def _tried(self, facets: Sequence[Facet], depth: int) -> Iterator[Json]:
         """Yield values to try at a place."""
         schemas = [facet.schema for facet in facets]
-        for schema in schemas:
-            yield from [schema["const"]] if "const" in schema else []
-            yield from as_list(schema.get("enum"))[:_MOST_CONSTANTS]
+        constants = [
+            each
+            for schema in schemas
+            for each in ([schema["const"]] if "const" in schema else as_list(schema.get("enum")))
+        ]
+        schemas_of = Counter(map(identity, constants))
+        # Of many, those first that one schema alone has.
+        constants.sort(key=lambda each: schemas_of[identity(each)] > 1)
+        yield from constants[:_MOST_CONSTANTS]
         for kind in kinds(facets):
             match kind:
                 case "null":
