@@ -344,6 +344,18 @@ def test_take_closes_stream_and_succeeds(lab: Mapping[str, str], tmp_path: Path)
     assert json.loads(result.read_text()).endswith(" items")
 
 
+def test_result_is_written_to_pipe_or_device(lab: Mapping[str, str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    done = call(lab["unix"], "echo", "--param", "1", "--result", tmp_path / "pipe")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert os.read(reader, 100) == b"1\n"
+    os.close(reader)
+    done = call(lab["unix"], "echo", "--param", "1", "--result", "/dev/full")
+    assert (done.returncode, "No space left on device" in done.stderr) == (1, True)
+    assert "Traceback" not in done.stderr
+
+
 def test_failed_call_keeps_result_file(lab: Mapping[str, str], tmp_path: Path) -> None:
     result = tmp_path / "result.json"
     result.write_text("before")

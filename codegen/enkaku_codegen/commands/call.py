@@ -256,7 +256,8 @@ class _Result:
         from enkaku_codegen.calling.untyped import in_one_line  # noqa: PLC0415 # imported by now
 
         if self._file is not None:
-            self._file.truncate(0)
+            with suppress(OSError):  # a pipe or a device has no length
+                self._file.truncate(0)
         if not value:
             return
         line = in_one_line(value)
