@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, datetime, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, cast
@@ -174,8 +174,11 @@ class _Reader:
             raise _error(self._file, path, f"expected one or more tables [[{header}]]")
         targets = tuple(self._target(each, (*path, str(i))) for i, each in enumerate(listed))
         self._require_distinct(targets, path)
-        settings = {name: value for name, value in content.items() if name != "protocol"}
-        self._require_json(settings, path[:-1])
+        settings = {
+            name: self._json(value, (*path[:-1], name))
+            for name, value in content.items()
+            if name != "protocol"
+        }
         return Project(self._file, targets, settings)
 
     def _target(self, value: Json, path: tuple[str, ...]) -> Target:
@@ -254,19 +257,21 @@ class _Reader:
             hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(known)}"
             raise _error(self._file, (*path, name), f"unknown key; {hint}")
 
-    def _require_json(self, value: object, path: tuple[str, ...]) -> None:
-        """Raise an error for a date or a time, which TOML has and JSON has not."""
+    def _json(self, value: object, path: tuple[str, ...]) -> Json:
+        """Return a value as JSON, which has no dates: they are strings. A time is an error."""
         match value:
             case dict():
-                for key, each in cast("dict[str, object]", value).items():
-                    self._require_json(each, (*path, key))
+                table = cast("dict[str, object]", value)
+                return {key: self._json(each, (*path, key)) for key, each in table.items()}
             case list():
-                for index, each in enumerate(cast("list[object]", value)):
-                    self._require_json(each, (*path, str(index)))
-            case date() | time():
-                raise _error(self._file, path, "expected no date or time")
+                listed = enumerate(cast("list[object]", value))
+                return [self._json(each, (*path, str(index))) for index, each in listed]
+            case datetime() | time():
+                raise _error(self._file, path, "expected no time")
+            case date():
+                return value.isoformat()
             case _:
-                pass
+                return cast(Json, value)
 
     def _require_distinct(self, targets: tuple[Target, ...], path: tuple[str, ...]) -> None:
         """Raise an error if two packages would be written to one directory."""

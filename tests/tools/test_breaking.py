@@ -165,13 +165,32 @@ def test_breaking_shallow_clone_says_what_to_fetch(repository: Path, tmp_path: P
     git(repository, "clone", "-q", "--depth=1", f"file://{repository}", str(clone))
     ran = enkaku("breaking", "p.json", "--against", "HEAD~1", cwd=clone)
     assert ran.returncode == 2
-    assert "shallow" in ran.stderr
-    ran = enkaku("breaking", "p.json", "--against", "origin/topic", cwd=clone)
-    assert "run git fetch origin topic" in ran.stderr
+    assert "the clone is shallow, and lacks older commits: run git fetch --unshallow" in ran.stderr
+    git(repository, "branch", "topic/1")
+    ran = enkaku("breaking", "p.json", "--against", "origin/topic/1", cwd=clone)
+    command = ran.stderr.strip().rpartition("run git ")[2]
+    assert command == "fetch origin +refs/heads/topic/1:refs/remotes/origin/topic/1"
+    git(clone, *command.split(" "))
+    ran = enkaku("breaking", "p.json", "--against", "origin/topic/1", cwd=clone)
+    assert ran.returncode == 0
     git(clone, "checkout", "-q", "--detach")
     git(clone, "branch", "-D", "main")
     ran = enkaku("breaking", "p.json", "--against", "main", cwd=clone)
     assert "did you mean origin/main?" in ran.stderr
+
+
+def test_breaking_in_hook_of_worktree_finds_its_repository(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(repository, {"api/p.json": protocol(0)})
+    tree = tmp_path / "tree"
+    git(repository, "worktree", "add", "-q", str(tree), "-b", "topic")
+    (tree / "api" / "p.json").write_text(protocol(1))
+    # A hook there has this in its environment; Git takes the directory that it is asked about for the root.
+    monkeypatch.setenv("GIT_DIR", str(repository / ".git" / "worktrees" / "tree"))
+    monkeypatch.setenv("GIT_PREFIX", "")
+    ran = enkaku("breaking", "api/p.json", "--against", "main", cwd=tree)
+    assert (ran.returncode, ran.stdout.count(BROKEN)) == (1, 1)
 
 
 def test_breaking_submodule_is_compared_in_its_repository(repository: Path, tmp_path: Path) -> None:
@@ -463,7 +482,7 @@ def test_breaking_process_exits_with_its_codes(repository: Path) -> None:
 
 
 def test_breaking_documentation_has_the_table_of_rules() -> None:
-    assert table() in (ROOT / "docs" / "tools.md").read_text()
+    assert table() in (ROOT / "docs" / "breaking.md").read_text()
 
 
 def test_breaking_project_with_imports_compares_revisions(repository: Path) -> None:

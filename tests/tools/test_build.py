@@ -1,4 +1,4 @@
-"""The recipes of docs/tools.md for builds: each accepts a package that is up to date, and rejects a stale one."""
+"""The recipes of docs/builds.md for builds: each accepts a package that is up to date, and rejects a stale one."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     (directory / "src" / "app").mkdir(parents=True)
     (directory / "src" / "app" / "__init__.py").touch()
     (directory / "protocol.yaml").write_text(PROTOCOL)
-    for recipe, name, text in FILE.findall((ROOT / "docs" / "tools.md").read_text()):
+    for recipe, name, text in FILE.findall((ROOT / "docs" / "builds.md").read_text()):
         if recipe == request.param:
             (directory / name).write_text(text)
     if not (directory / "pyproject.toml").exists():
@@ -112,7 +112,7 @@ def test_build_recipe_installs_stale_package_editable(project: Path, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.parametrize("project", ["uv"], indirect=True)
 def test_uv_recipe_checks_before_it_builds(project: Path) -> None:
-    text = (ROOT / "docs" / "tools.md").read_text()
+    text = (ROOT / "docs" / "builds.md").read_text()
     (command,) = re.findall(r"^uv run .* && uv build$", text, re.MULTILINE)
     # The environment of the tests, which has what a synchronized one would have.
     environment = {"UV_NO_SYNC": "1", "UV_PROJECT_ENVIRONMENT": sys.prefix}

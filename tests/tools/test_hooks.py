@@ -60,7 +60,7 @@ def test_hooks_run_commands_of_their_names() -> None:
         assert hook["entry"] == f"enkaku {command}"
         assert command in known
         assert not hook["pass_filenames"]  # the project says which protocols there are
-        assert re.search(rf"`{hook['id']}`", (ROOT / "docs" / "tools.md").read_text())
+        assert re.search(rf"`{hook['id']}`", (ROOT / "docs" / "builds.md").read_text())
 
 
 def commit(directory: Path) -> str:
@@ -201,7 +201,7 @@ def test_action_inputs_are_documented() -> None:
     table: dict[str, Any] = dict(
         re.findall(
             r"^\| `([\w-]+)` \| .* \| (.*) \|$",
-            (ROOT / "docs" / "tools.md").read_text(),
+            (ROOT / "docs" / "builds.md").read_text(),
             re.MULTILINE,
         )
     )

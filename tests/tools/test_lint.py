@@ -391,7 +391,7 @@ def test_every_rule_about_protocols_has_a_case() -> None:
 def test_docs_list_all_rules_with_category_and_severity() -> None:
     rows = re.findall(
         r"^\| `([a-z-]+)` \| (\w+) \| (.+?) \| (.+?) \|$",
-        (ROOT / "docs/tools.md").read_text(),
+        (ROOT / "docs/lint.md").read_text(),
         re.MULTILINE,
     )
     listed = [

@@ -119,8 +119,8 @@ def test_pyproject_without_table_is_no_project(tmp_path: Path) -> None:
         ),
         ("[[protocol]]\nfile = 'p'\nname = ' '", "/protocol/0/name: expected a string with"),
         (
-            "[[protocol]]\nfile = 'p'\n[lint]\nsince = [{ day = 2026-11-30 }]",
-            "/lint/since/0/day: expected no date or time",
+            "[[protocol]]\nfile = 'p'\n[lint]\nsince = [{ day = 2026-11-30T10:00:00 }]",
+            "/lint/since/0/day: expected no time",
         ),
         ("a = " + "[" * 5000, "not TOML: "),
         ("[[protocol]", "not TOML: "),
@@ -165,7 +165,7 @@ def test_package_inside_another_is_left_alone(project: Path) -> None:
     assert enkaku("generate", cwd=project).returncode == 0
     (project / "one.json").write_text('{"pong": {"type": "event"}}')
     ran = enkaku("generate", cwd=project)
-    assert ran.stdout == "src/one: 4 written\nsrc/one/two: up to date\n"
+    assert ran.stdout == "src/one: 5 written\nsrc/one/two: up to date\n"
 
 
 def test_project_reached_through_link_to_its_directory(project: Path, tmp_path: Path) -> None:
@@ -185,16 +185,39 @@ def test_project_directories_that_are_one_are_rejected(project: Path) -> None:
 def test_project_missing_protocol_file_is_named(project: Path) -> None:
     (project / "two.json").unlink()
     ran = enkaku("generate", cwd=project)
-    assert (ran.returncode, ran.stdout) == (1, "src/one: 6 written\n")
+    assert (ran.returncode, ran.stdout) == (1, "src/one: 7 written\n")
     assert ran.stderr == "two.json: no such file\n"
 
 
-@pytest.mark.parametrize("arguments", [("generate",), ("check", "one.json")])
+@pytest.mark.parametrize("arguments", [("generate",), ("generate", "one.json")])
 def test_project_without_out_has_no_package(arguments: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "enkaku.toml").write_text('[[protocol]]\nfile = "one.json"\n')
     ran = enkaku(*arguments, cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert 'enkaku.toml: no package: expected "out", the directory of one' in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("protocol", "code", "error"),
+    [
+        (EVENT, 0, ""),
+        ("{}", 1, "one.json:1: no procedures: expected one or more\n"),
+        ('{"ping": {"type": "event", "data": {"$ref": "no.json"}}}', 1, "one.json:1: "),
+    ],
+)
+def test_check_reads_protocol_without_package(
+    protocol: str, code: int, error: str, tmp_path: Path
+) -> None:
+    (tmp_path / "one.json").write_text(protocol)
+    (tmp_path / "two.json").write_text(EVENT)
+    listed = '[[protocol]]\nfile = "one.json"\n'
+    (tmp_path / "enkaku.toml").write_text(listed)
+    ran = enkaku("check", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert ran.stderr.startswith(error)
+    (tmp_path / "enkaku.toml").write_text(f'{listed}[[protocol]]\nfile = "two.json"\nout = "two"\n')
+    assert enkaku("generate", cwd=tmp_path).stdout == "two: 7 written\n"
+    assert enkaku("check", cwd=tmp_path).returncode == code
 
 
 def test_project_of_another_repository_is_not_used(project: Path) -> None:

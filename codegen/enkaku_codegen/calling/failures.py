@@ -20,7 +20,7 @@ class Failure:
 
     Attributes:
         exit_code: The exit code.
-        code: The code of the server's error; else one of the words that docs/tools.md lists.
+        code: The code of the server's error; else one of the words that docs/calling.md lists.
         message: For people.
         data: A JSON object.
         procedure: The procedure that was called; None if none was.

@@ -21,8 +21,11 @@ def _run(options: argparse.Namespace) -> int:
     return package.run_each(selection, options.format, partial(_is_fresh, options.format))
 
 
-def _is_fresh(format_: str, request: Request, out: Path) -> bool:
-    """Return whether a package is up to date; print the difference if it is not."""
+def _is_fresh(format_: str, request: Request, out: Path | None) -> bool:
+    """Return whether a package is up to date; print the difference if it is not. A protocol without one is read."""
+    if out is None:
+        package.require_valid(request)
+        return True
     if is_fresh(request, out):
         return True
     changes = package.prepared(request, out, format_).changes

@@ -95,10 +95,15 @@ class _Build:
         # The first project that is found stays: while an editor replaces its file, one above is not taken for it.
         selection = package.select(self._options, self._project)
         self._project = selection.project
+        if all(out is None for _, out in selection.packages):
+            message = f'{selection.project}: no package: expected "out", the directory of one'
+            raise argparse.ArgumentError(None, message)
         rules: list[Rule] = []
 
-        def run(request: Request, out: Path) -> bool:
-            if self._options.list_outputs:
+        def run(request: Request, out: Path | None) -> bool:
+            if out is None:  # enkaku check reads it
+                pass
+            elif self._options.list_outputs:
                 self._list(request, out)
             else:
                 rules.append(self._generate(request, out))

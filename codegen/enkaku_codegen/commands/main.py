@@ -13,11 +13,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from enkaku_codegen.errors import CodegenError, visible
 
 from .command import Command, Entry, ExitCode
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 __all__ = ["COMMANDS", "load_command", "run"]
 
@@ -74,6 +77,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         failure = _flush()
         if failure is None:
+            if error.filename is None and not _has_directory():
+                print("enkaku: the current directory does not exist any more", file=sys.stderr)
+                return ExitCode.FOUND
             # With PYTHONUNBUFFERED, nothing is left to flush.
             if error.errno not in _OF_STREAMS or error.filename is not None:
                 raise
@@ -88,6 +94,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print(f"enkaku: the output can't be written: {failure.strerror}", file=sys.stderr)
         sys.stderr.flush()
     return ExitCode.FOUND
+
+
+def _has_directory() -> bool:
+    """Return whether the current directory exists. Another process may have deleted it."""
+    try:
+        os.getcwd()  # noqa: PTH109 # Path would have to be imported
+    except OSError:
+        return False
+    return True
 
 
 def _prepare_streams() -> None:
@@ -158,11 +173,17 @@ def _run_command(entry: Entry, arguments: Sequence[str]) -> int:
         return ExitCode.FOUND
 
 
+class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        # That of argparse ignores that the output can't be written.
+        (sys.stdout if file is None else file).write(self.format_help())
+
+
 def load_command(entry: Entry) -> tuple[Command, argparse.ArgumentParser]:
     """Import a command, and return it with its parser."""
     module = importlib.import_module(f".{entry.name}", __package__)
     command: Command = module.COMMAND
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"enkaku {entry.name}",
         description=command.description,
         epilog="\n  ".join(["examples:", *command.examples]) + "\n",
@@ -206,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     lines: list[str] = []
     for group, entries in groupby(COMMANDS, key=lambda each: each.group):
         lines += ["", f"{group}:", *(f"  {each.name:{width}}  {each.summary}" for each in entries)]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="enkaku",
         usage="enkaku COMMAND ...",
         description="\n".join(

@@ -40,6 +40,7 @@ __all__ = [
     "length",
     "path",
     "prepared",
+    "require_valid",
     "run_each",
     "select",
     "targets",
@@ -162,11 +163,11 @@ class Selection:
     """The packages that the arguments ask for.
 
     Attributes:
-        packages: What to generate, and in which directories.
+        packages: What to generate, and in which directories; None for a protocol without a package.
         project: The file that lists them; None if the arguments say all.
     """
 
-    packages: tuple[tuple[Request, Path], ...]
+    packages: tuple[tuple[Request, Path | None], ...]
     project: Path | None
 
 
@@ -192,11 +193,7 @@ def select(options: argparse.Namespace, project: Path | None = None) -> Selectio
     read = find_project(Path()) if project is None else read_project(project)
     found = _found(read, options.protocol)
     listed = _listed(found, options.protocol)
-    packages = tuple((each.request, each.out) for each in listed if each.out is not None)
-    if not packages:
-        message = f'{found.file}: no package: expected "out", the directory of one'
-        raise argparse.ArgumentError(None, message)
-    return Selection(packages, found.file)
+    return Selection(tuple((each.request, each.out) for each in listed), found.file)
 
 
 def _require_possible(request: Request, out: Path) -> None:
@@ -223,24 +220,27 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def run_each(selection: Selection, format_: str, run: Callable[[Request, Path], bool]) -> ExitCode:
+def run_each(
+    selection: Selection, format_: str, run: Callable[[Request, Path | None], bool]
+) -> ExitCode:
     """Do something with each package, and return the exit code. An error of one is printed, and the others follow.
 
     Args:
         selection: The packages.
         format_: How errors are printed.
-        run: Is given a package and its directory; returns whether all is well.
+        run: Is given a package and its directory, if it has one; returns whether all is well.
     """
     code = ExitCode.SUCCESS
     for request, out in selection.packages:
         add_input(request.protocol)
         try:
-            _require_possible(request, out)
+            if out is not None:
+                _require_possible(request, out)
             done = run(request, out)
         except CodegenError as error:
             print_error(error, format_)
             done = False
-            if isinstance(error, OutputError):
+            if isinstance(error, OutputError) and out is not None:
                 add_input(out)
         if not done:
             code = ExitCode.FOUND
@@ -254,6 +254,17 @@ def details(changes: "Changes") -> dict[str, Json]:
         "written": [*sorted(changes.written)],
         "removed": [*changes.removed],
     }
+
+
+def require_valid(request: Request) -> None:
+    """Raise an error if no package can be generated from a protocol.
+
+    Raises:
+        ProtocolError: The protocol has errors.
+    """
+    from enkaku_codegen.prepare import file_names  # noqa: PLC0415 # as in prepared()
+
+    file_names(request)
 
 
 def prepared(request: Request, out: Path, format_: str) -> "Prepared":

@@ -6,6 +6,7 @@ can be an option.
 
 import os
 import posixpath
+import re
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,10 @@ from enkaku_codegen.reading.load import MAX_BYTES, unreadable
 __all__ = ["Repository", "Revision", "RevisionError"]
 
 _SUBMODULE: Final = "160000"
+# What hooks of Git have in their environment. With it, Git takes the directory that it is asked about for the root of the
+# working tree; the repository is the one that the file is in.
+_OF_HOOKS: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX")
+_OF_HISTORY: Final = re.compile("[~^@]")  # HEAD~3, main@{1}
 
 
 class RevisionError(Exception):
@@ -67,7 +72,11 @@ class Repository:
         """
         try:
             ran = subprocess.run(  # noqa: S603 # the arguments are those of this module
-                self.command(*arguments), capture_output=True, check=False, stdin=subprocess.DEVNULL
+                self.command(*arguments),
+                capture_output=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                env=environment(),
             )
         except FileNotFoundError:
             raise RevisionError("Git is not installed, or is not in the PATH") from None
@@ -79,6 +88,11 @@ class Repository:
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of Git with these arguments."""
         return ["git", "-C", self._directory, "--literal-pathspecs", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of Git, in which it finds the repository by the directory alone."""
+    return {key: value for key, value in os.environ.items() if key not in _OF_HOOKS}
 
 
 class Revision:
@@ -174,7 +188,11 @@ class Revision:
         if self._process is None:
             command = self._repository.command("cat-file", "--batch", "--follow-symlinks")
             self._process = subprocess.Popen(  # noqa: S603 # as above
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment(),
             )
         process = self._process
         assert process.stdin is not None  # noqa: S101 # it is a pipe
@@ -204,16 +222,21 @@ class Revision:
         found = self._ask(f"{ref}^{{commit}}")
         if found is not None:
             return found[0]
+        missing = f"no revision {ref} in this repository"
         if "/" not in ref and self._ask(f"origin/{ref}^{{commit}}") is not None:
-            raise RevisionError(f"no revision {ref} in this repository; did you mean origin/{ref}?")
-        remote, slash, branch = ref.partition("/")
-        fetch = f"git fetch {remote} {branch}" if slash else f"git fetch origin {ref}"
-        shallow = (
-            "; the clone is shallow, and lacks older commits"
-            if self._repository.is_shallow()
-            else ""
-        )
-        raise RevisionError(f"no revision {ref} in this repository: run {fetch}{shallow}")
+            raise RevisionError(f"{missing}; did you mean origin/{ref}?")
+        remote, _, branch = ref.partition("/")
+        is_branch = branch and remote in self._repository.run("remote").split("\n")
+        if is_branch and not _OF_HISTORY.search(ref):
+            # A clone of one branch, as builds have it, does not keep another one under its name without being told to.
+            fetch = f"git fetch {remote} +refs/heads/{branch}:refs/remotes/{ref}"
+            raise RevisionError(f"{missing}: run {fetch}")
+        if self._repository.is_shallow():
+            unshallow = (
+                "the clone is shallow, and lacks older commits: run git fetch --unshallow --tags"
+            )
+            raise RevisionError(f"{missing}; {unshallow}")
+        raise RevisionError(f"{missing}: run git fetch --tags, or name a branch as origin/{ref}")
 
     def _submodule(self, name: str) -> str:
         """Return the submodule that a path leads into, if there is one."""

@@ -152,9 +152,9 @@ class _Reader:
                 raise self._error((*path, key), "expected a string with at least one character")
             yield key, value
 
-    def _date(self, value: object, path: Tokens) -> date | None:
-        if value is None or type(value) is date:  # which TOML has
-            return value
+    def _date(self, value: Json, path: Tokens) -> date | None:
+        if value is None:
+            return None
         try:
             return date.fromisoformat(value if isinstance(value, str) else "")
         except ValueError:

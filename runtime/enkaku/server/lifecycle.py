@@ -70,15 +70,19 @@ class _Event(IntEnum):
     LEFT = auto()  # the lifespan, or there is none
 
 
+# Looking up the members of an enum is slow before Python 3.12.
+_ENTERING, _OPEN, _FAILED, _LOST, _LEAVING, _ENDED = Phase
+_ON_ENTERED, _ON_LOST, _ON_UNUSED, _ON_LEFT = _Event
+
 _PHASES: Final[Mapping[tuple[Phase, _Event], Phase]] = {
-    (Phase.ENTERING, _Event.ENTERED): Phase.OPEN,
-    (Phase.ENTERING, _Event.LOST): Phase.LOST,
-    (Phase.ENTERING, _Event.LEFT): Phase.FAILED,
-    (Phase.OPEN, _Event.LOST): Phase.LOST,
-    (Phase.OPEN, _Event.LEFT): Phase.FAILED,
-    (Phase.FAILED, _Event.LOST): Phase.LOST,
-    (Phase.LOST, _Event.UNUSED): Phase.LEAVING,
-    (Phase.LEAVING, _Event.LEFT): Phase.ENDED,
+    (_ENTERING, _ON_ENTERED): _OPEN,
+    (_ENTERING, _ON_LOST): _LOST,
+    (_ENTERING, _ON_LEFT): _FAILED,
+    (_OPEN, _ON_LOST): _LOST,
+    (_OPEN, _ON_LEFT): _FAILED,
+    (_FAILED, _ON_LOST): _LOST,
+    (_LOST, _ON_UNUSED): _LEAVING,
+    (_LEAVING, _ON_LEFT): _ENDED,
 }
 
 
@@ -170,7 +174,7 @@ class Lifecycle:
         self._session: Served | None = None
         self._idle: IdleTimer | None = None  # if a limit needs it
         self._heard = False  # something of the client
-        self._phase = Phase.ENTERING
+        self._phase = _ENTERING
         self._pauses = _NO_PAUSES
         self._living: asyncio.Task[None] | None = None  # in the lifespan
         self._left: asyncio.Event | None = None  # ends that task
@@ -182,7 +186,7 @@ class Lifecycle:
         """Done when the connection is lost, the last handler has ended, and its lifespan was left."""
         if self._ended is None:
             self._ended = asyncio.get_running_loop().create_future()
-            if self._phase is Phase.ENDED:
+            if self._phase is _ENDED:
                 self._ended.set_result(None)
         return self._ended
 
@@ -196,7 +200,7 @@ class Lifecycle:
             unread_time=limits.unread_time,
         )
         if not self._lifespans:
-            self._step(_Event.ENTERED)
+            self._step(_ON_ENTERED)
         else:
             self.pause(Pause.LIFESPAN)
             self._left = asyncio.Event()
@@ -207,7 +211,7 @@ class Lifecycle:
 
     def is_entered_by(self, task: asyncio.Task[object] | None) -> bool:
         """Return whether a task enters the lifespan, before which nothing is read."""
-        return self._phase is Phase.ENTERING and self._living is task
+        return self._phase is _ENTERING and self._living is task
 
     def on_activity(self) -> None:
         """Restart the idle timeout: something was received."""
@@ -255,9 +259,9 @@ class Lifecycle:
         """Handle that the transport has ended."""
         self.reason = self.reason or str(error or "the client ended the connection")
         logger.debug("%s: disconnected: %s", self.info.peer, self.reason)
-        if self._living is not None and self._phase is Phase.ENTERING:
+        if self._living is not None and self._phase is _ENTERING:
             self._living.cancel()
-        self._step(_Event.LOST)
+        self._step(_ON_LOST)
         self._restart_idle(None)
         self.reading.close()
         if self._transport.buffered:
@@ -274,8 +278,8 @@ class Lifecycle:
 
     def check_unused(self) -> None:
         """Leave the lifespan if the connection is lost, no handler runs, and no message is being sent."""
-        if self._phase is Phase.LOST and not self._running and not self._finishing:
-            self._step(_Event.UNUSED)
+        if self._phase is _LOST and not self._running and not self._finishing:
+            self._step(_ON_UNUSED)
 
     async def stop(self) -> None:
         """Send what was written, then end the connection; bounded."""
@@ -292,17 +296,17 @@ class Lifecycle:
         phase = _PHASES.get((self._phase, event))
         if phase is None:
             return
-        self._phase, self.lost = phase, phase >= Phase.LOST
-        if phase is Phase.OPEN:
+        self._phase, self.lost = phase, phase >= _LOST
+        if phase is _OPEN:
             self._restart_idle(self._limits.first_byte)
-        elif phase is Phase.FAILED:
+        elif phase is _FAILED:
             self.drop("its lifespan failed")
-        elif phase is Phase.LEAVING:
+        elif phase is _LEAVING:
             if self._living is None or self._left is None:
-                self._step(_Event.LEFT)
+                self._step(_ON_LEFT)
             else:
                 self._left.set()
-        elif phase is Phase.ENDED:
+        elif phase is _ENDED:
             self._capacity.close()
             if self._session is not None:
                 asyncio.get_running_loop().call_soon(self._session.on_end)
@@ -335,7 +339,7 @@ class Lifecycle:
             async with AsyncExitStack() as stack:
                 for lifespan in self._lifespans:
                     await enter_block(stack, lifespan, self.info, "the lifespan")
-                self._step(_Event.ENTERED)
+                self._step(_ON_ENTERED)
                 self.resume(Pause.LIFESPAN)
                 await left.wait()
         except Exception as error:  # noqa: BLE001 # whatever a lifespan raises ends its connection
@@ -356,11 +360,11 @@ class Lifecycle:
 
     def _on_lifespan_end(self, living: asyncio.Task[None]) -> None:
         self._living = None
-        if living.cancelled() and self._phase in (Phase.ENTERING, Phase.OPEN):
+        if living.cancelled() and self._phase in (_ENTERING, _OPEN):
             self.failed = True
             kind, text = "lifespans that cancelled themselves", "%s: its lifespan cancelled itself"
             self._log.log(logger, logging.ERROR, kind, text, self.info.peer)
-        self._step(_Event.LEFT)
+        self._step(_ON_LEFT)
 
     async def _drain(self) -> None:
         """Wait until the client has read its replies, and read again."""

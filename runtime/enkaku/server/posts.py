@@ -20,19 +20,22 @@ class Posts:
     """The POSTs of one address.
 
     Args:
+        host: The address.
         policy: The options and limits of the server.
 
     Attributes:
+        host: The address.
         connections: How many POSTs are being handled.
         open: How many calls are open.
         requests: The requests that wait for a free handler.
         events: The events that wait for a free handler.
     """
 
-    __slots__ = ("connections", "events", "open", "requests")
+    __slots__ = ("connections", "events", "host", "open", "requests")
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, host: str, policy: Policy) -> None:
         most, waiting = policy.limits.server_handlers, policy.limits.buffered
+        self.host: Final = host
         self.connections = 0
         self.open = 0
         self.requests = HandlerQueue(policy.requests, most, capacity=waiting)

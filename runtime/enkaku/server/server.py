@@ -42,6 +42,7 @@ __all__ = ["Draining", "Listening", "Server"]
 
 _AT_ONCE: Final = 1.0  # seconds that handlers may still clean up after abort()
 _SILENT: Final = 64  # connections that one search finds
+_ADDRESSES: Final = 64  # of clients over HTTP that are kept without a POST: most send another one
 _SEARCHES: Final = 20  # times as long as an unsuccessful search took, until the next one
 
 
@@ -350,22 +351,22 @@ class Server:
                 self._brief += 1
                 session.call_through(through)
                 posts.connections += 1
-                session.ended.add_done_callback(partial(self._posted, _host_of(transport), posts))
             session.start()
             return session
         return None
 
     def _posts_of(self, transport: Transport) -> Posts:
         host = _host_of(transport)
-        if host not in self._posts:
-            self._posts[host] = Posts(self._policy)
-        return self._posts[host]
+        posts = self._posts.get(host)
+        if posts is None:
+            posts = self._posts[host] = Posts(host, self._policy)
+        return posts
 
-    def _posted(self, host: str, posts: Posts, _: asyncio.Future[None]) -> None:
+    def _on_posted(self, posts: Posts) -> None:
         self._brief -= 1
         posts.connections -= 1
-        if not posts.connections:
-            del self._posts[host]
+        if not posts.connections and len(self._posts) > _ADDRESSES:
+            del self._posts[posts.host]
 
     def new_capacity(self) -> Capacity:
         """Return what counts memory that belongs to no connection yet. It is ``paused`` while too much is held."""
@@ -456,6 +457,8 @@ class Server:
 
     def _disconnected(self, session: Session) -> None:
         del self._sessions[session]
+        if session.posts is not None:
+            self._on_posted(session.posts)
         self._policy.observers.connection_lost(session.info, session.reason)
         if self._alone:
             self._begin_stop()

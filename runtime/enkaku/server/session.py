@@ -117,6 +117,9 @@ class Session:
         on_end: Called when the connection was lost and its last handler has ended.
         info: The connection, as observers see it, if a client's session has it, too: this is then the client's end.
         posts: Those of its address, if the connection is one POST.
+
+    Attributes:
+        posts: Those of its address, if the connection is one POST; else None.
     """
 
     __slots__ = (
@@ -155,6 +158,7 @@ class Session:
         "_stall_timer",
         "_taken",
         "_transport",
+        "posts",
     )
 
     _runner_type: ClassVar[type[Runner]] = Runner
@@ -170,6 +174,7 @@ class Session:
         posts: Posts | None = None,
     ) -> None:
         limits = policy.limits
+        self.posts: Final = posts
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._policy = policy
@@ -215,7 +220,7 @@ class Session:
         self._small_backlog = limits.backlog < _LEAST_BACKLOG
         self._large = min(_LARGE, limits.values // VALUES_MAX)
         self._small = min(SMALL, self._large)
-        self._intake = _Intake.OPEN
+        self._intake = _ACCEPTS_EVENTS
         self._stall_timer: asyncio.TimerHandle | None = None
         self._slices = TimeSlices(self)
         self._counted: Tally | None = None  # of the large message that is handled now, or next
@@ -436,7 +441,8 @@ class Session:
             self._runner.abort_all()
             self._slices.end(lambda: self.connection_lost(error))
             return
-        self._step_intake(_IntakeEvent.FREE)
+        if self._intake is not _ACCEPTS_EVENTS:
+            self._step_intake(_IntakeEvent.FREE)
         self._runner.abort_all()
         self._lifecycle.on_connection_lost(error)
 

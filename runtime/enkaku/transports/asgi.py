@@ -1,6 +1,6 @@
 """The types of ASGI 3.0, the interface between Python web servers and apps, and what a scope says of a client."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TypeAlias, cast
 
 __all__ = ["AsgiReceive", "AsgiSend", "Event", "Header", "Scope", "peer_of"]
@@ -19,8 +19,8 @@ Header: TypeAlias = tuple[bytes, bytes]
 
 def peer_of(scope: Scope, transport: str) -> str:
     """Return the name of a client, such as ``"http:127.0.0.1:53122"``, for log lines and error messages."""
-    client = scope.get("client")
-    if isinstance(client, list | tuple) and len(cast(tuple[object, ...], client)) > 1:
-        host, port, *_ = cast(tuple[object, ...], client)
-        return f"{transport}:{host}:{port}"
-    return f"a client over {transport}"
+    match cast(Sequence[object] | None, scope.get("client")):
+        case [host, port, *_]:
+            return f"{transport}:{host}:{port}"
+        case _:
+            return f"a client over {transport}"

@@ -30,11 +30,11 @@ class HttpRequest:
     @property
     def client(self) -> tuple[str, int] | None:
         """The address and the port of the client, or of the proxy before this server; None if they are not known."""
-        client = self._scope.get("client")
-        if not isinstance(client, list | tuple) or len(cast(tuple[object, ...], client)) != 2:
-            return None
-        host, port = cast(tuple[object, object], client)
-        return (host, port) if isinstance(host, str) and isinstance(port, int) else None
+        match self._scope.get("client"):
+            case [str(host), int(port)]:
+                return host, port
+            case _:
+                return None
 
     @property
     def headers(self) -> Mapping[str, str]:
