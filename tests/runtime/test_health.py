@@ -1,6 +1,8 @@
 """The health of a server: what it answers to whom, and under which load."""
 
 import asyncio
+import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,27 @@ async def test_health_flood_is_not_read_while_answers_are_not(socket_path: Path)
                 before, left = left, peer.writer.transport.get_write_buffer_size()
                 unchanged = unchanged + 1 if left == before else 0
             assert left > 10_000_000
+            peer.writer.transport.abort()
+
+
+async def test_health_flood_does_not_hold_details(socket_path: Path) -> None:
+    async with enkaku.serve_unix(Serving(), socket_path) as server:
+        for number in range(100):
+            server.health.set(f"part {number}", serving=False, reason="x" * 500)
+        async with raw_client(socket_path, limit=2**17) as peer:
+            details = len(json.dumps(await ask_health(peer)))
+            assert details > 50_000
+            tracemalloc.start()
+            try:
+                peer.send_bytes(line(**PROBE) * 2000)
+                left, unchanged = -1, 0
+                while unchanged < 200:
+                    await asyncio.sleep(0)
+                    before, left = left, tracemalloc.get_traced_memory()[1]
+                    unchanged = unchanged + 1 if left == before else 0
+            finally:
+                tracemalloc.stop()
+            assert left < 100 * details
             peer.writer.transport.abort()
 
 

@@ -173,6 +173,9 @@ async def test_serve_http_with_tls(given: str, tmp_path: Path) -> None:
         with pytest.raises(enkaku.ConnectFailed, match="403"):
             async with enkaku.connect_ws(url, ssl=trusting, origin=page.replace("https", "http")):
                 pass
+        with pytest.raises(enkaku.ConnectFailed, match="CERTIFICATE_VERIFY_FAILED"):
+            async with enkaku.connect_ws(url):  # verifies the server, as browsers do
+                pass
         async with raw(server.port) as (reader, writer):
             writer.write(GET)  # without TLS
             assert await reader.read() == b""

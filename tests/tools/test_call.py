@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import termios
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -344,6 +344,18 @@ def test_take_closes_stream_and_succeeds(lab: Mapping[str, str], tmp_path: Path)
     assert json.loads(result.read_text()).endswith(" items")
 
 
+def test_result_is_written_to_pipe_or_device(lab: Mapping[str, str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    done = call(lab["unix"], "echo", "--param", "1", "--result", tmp_path / "pipe")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert os.read(reader, 100) == b"1\n"
+    os.close(reader)
+    done = call(lab["unix"], "echo", "--param", "1", "--result", "/dev/full")
+    assert (done.returncode, "No space left on device" in done.stderr) == (1, True)
+    assert "Traceback" not in done.stderr
+
+
 def test_failed_call_keeps_result_file(lab: Mapping[str, str], tmp_path: Path) -> None:
     result = tmp_path / "result.json"
     result.write_text("before")
@@ -543,3 +555,42 @@ def test_call_takes_description_of_server(lab: Mapping[str, str], tmp_path: Path
     done = run("call", lab["tcp"], *arguments, "--errors", "json", cwd=tmp_path)
     assert done.returncode == 2
     assert "give --protocol or --package, or --kind" in failure(done)["message"]
+
+
+def doubling(count: int, inside: Callable[[object], object]) -> dict[str, Any]:
+    """Return definitions, of which each refers twice to the next."""
+    found = {f"D{n}": {"allOf": [inside({"$ref": f"#/$defs/D{n + 1}"})] * 2} for n in range(count)}
+    return {**found, f"D{count}": {"type": "string"}}
+
+
+def description(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer of a server that describes one request, with a schema for its result."""
+    ask = {"type": "request", "result": {"$ref": f"#/$defs/{name}"}}
+    protocol = {"procedures": {"ask": ask}, "$defs": definitions}
+    return {"protocol": protocol, "digest": "", "digests": {"procedures": {}}, "enkaku": "1"}
+
+
+@pytest.mark.parametrize("place", ["value", "items"])
+async def test_description_whose_references_multiply_exits_5(socket_path: Path, place: str) -> None:
+    definitions = doubling(40, lambda each: each if place == "value" else {"items": each})
+    async with raw_server(socket_path) as server:
+        async with calling(socket_path, "ask", "--errors", "json") as process:
+            peer = await server.accept()
+            rid = (await opening(peer))["rid"]
+            peer.send(typ="result", rid=rid, val=description("D0", definitions))
+            code, out, err = await finished(process)
+    assert (code, out) == (5, "")
+    assert json.loads(err)["code"] == "PROTOCOL_ERROR"
+    assert "more than 100000 schemas" in err
+
+
+async def test_value_that_takes_too_long_ends_the_process(socket_path: Path) -> None:
+    definitions = {**doubling(14, lambda each: each), "L": {"items": {"$ref": "#/$defs/D0"}}}
+    async with raw_server(socket_path) as server:
+        async with calling(socket_path, "ask") as process:
+            peer = await server.accept()
+            rid = (await opening(peer))["rid"]
+            peer.send(typ="result", rid=rid, val=description("L", definitions))
+            peer.send(typ="result", rid=(await opening(peer))["rid"], val=["a"] * 100_000)
+            code, out, _ = await finished(process)
+    assert (code, out) == (-signal.SIGPROF, "")

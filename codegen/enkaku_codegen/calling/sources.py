@@ -183,7 +183,7 @@ async def described(connection: "Connection", name: str | None = None) -> "Proto
 
     Raises:
         EnkakuError: As for any call.
-        Failed: The description is no protocol.
+        Failed: The description is no protocol, or no value could be validated by it in time.
         argparse.ArgumentError: The server does not describe itself.
     """
     from enkaku._json import dump_text  # noqa: PLC0415 # imported by now
@@ -191,6 +191,8 @@ async def described(connection: "Connection", name: str | None = None) -> "Proto
     from enkaku.wire.error_codes import ErrorCode  # noqa: PLC0415 # as above
 
     from enkaku_codegen.reading.definition import read_document  # noqa: PLC0415 # as above
+
+    from .bounds import MOST, multiplies  # noqa: PLC0415 # as above
 
     try:
         description = await connection.describe()
@@ -206,7 +208,18 @@ async def described(connection: "Connection", name: str | None = None) -> "Proto
             None, "the server describes no procedure that this client may call"
         )
     try:
-        return read_document(dump_text(description.protocol), connection.peer)
+        protocol = read_document(dump_text(description.protocol), connection.peer)
     except ProtocolError as error:
-        message = f"the server's description of itself is not valid: {error}"
-        raise Failed(Failure(ExitCode.PROTOCOL_ERROR, "PROTOCOL_ERROR", message)) from error
+        raise _unusable(f"is not valid: {error}") from error
+    if name is not None:
+        slots = [schema for each in protocol.procedures for schema in each.slots.values()]
+        if multiplies(slots, protocol.definitions):
+            raise _unusable(
+                f"can't be used: it has more than {MOST} schemas for one value; --kind calls without checks"
+            )
+    return protocol
+
+
+def _unusable(reason: str) -> Failed:
+    message = f"the server's description of itself {reason}"
+    return Failed(Failure(ExitCode.PROTOCOL_ERROR, "PROTOCOL_ERROR", message))

@@ -15,6 +15,8 @@ from enkaku.values.slot import Slot
 
 from enkaku_codegen.json_values import Schema, exact_numbers
 
+from .bounds import limited
+
 if TYPE_CHECKING:
     from enkaku_codegen.reading.definition import Kind, Protocol, SlotName
     from enkaku_codegen.reading.definition import Procedure as Definition
@@ -68,6 +70,7 @@ class _RawSlot(Slot[Raw]):
         form: What validates values: any JSON value, or a schema.
         declared: Whether values are sent.
         optional: Whether the peer may leave the value out, which is ``b""`` then.
+        limited: Whether the schema comes from a peer, so that validation may be made to take long.
     """
 
     def __init__(
@@ -77,14 +80,27 @@ class _RawSlot(Slot[Raw]):
         *,
         declared: bool = True,
         optional: bool = False,
+        limited: bool = False,
     ) -> None:
         super().__init__(label, cast("type[Raw]", bytes), declared=declared)
         self._values = Slot[object](label, form)
+        self._limited = limited
         self._optional = optional
 
     @cached_property
+    def _validate(self) -> Callable[[bytes], object]:
+        if not self._limited:
+            return self._values.decode
+
+        def validate(data: bytes) -> None:
+            with limited():
+                self._values.decode(data)  # the first use compiles the schema
+
+        return validate
+
+    @cached_property
     def decode(self) -> Callable[[bytes], Raw]:
-        validate = self._values.decode
+        validate = self._validate
 
         def decode(data: bytes) -> bytes:
             validate(data)
@@ -94,7 +110,7 @@ class _RawSlot(Slot[Raw]):
 
     @cached_property
     def encode(self) -> Callable[[Raw], bytes]:
-        validate = self._values.decode
+        validate = self._validate
 
         def encode(value: Raw) -> bytes:
             data = value or b""
@@ -145,15 +161,23 @@ def param_of(procedure: Untyped) -> Slot[Raw]:
     return procedure.data if isinstance(procedure, UntypedEvent) else procedure.param
 
 
-def procedure_of(protocol: "Protocol", definition: "Definition") -> Untyped:
-    """Return a procedure of a protocol, whose values its schemas validate."""
+def procedure_of(
+    protocol: "Protocol", definition: "Definition", *, described: bool = False
+) -> Untyped:
+    """Return a procedure of a protocol, whose values its schemas validate.
+
+    Args:
+        protocol: The protocol.
+        definition: The procedure in it.
+        described: Whether they are what a server says of itself.
+    """
     slots: dict[SlotName, _RawSlot] = {}
     for name in _SLOTS[definition.kind]:
         label = f"{definition.name} {name}"
         if name not in definition.slots:
             slots[name] = _RawSlot(label, declared=False)
             continue
-        slots[name] = _RawSlot(label, _checked(protocol, definition, name))
+        slots[name] = _RawSlot(label, _checked(protocol, definition, name), limited=described)
     return _made(definition.kind, definition.name, slots, idempotent=definition.idempotent)
 
 

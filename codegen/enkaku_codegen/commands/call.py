@@ -140,12 +140,18 @@ async def _dial(options: argparse.Namespace, call: _Call | None) -> int:
                     protocol = await sources.described(connection, options.procedure)
                     definition = sources.definition_in(protocol, options.procedure)
                     if options.template:
-                        return _print_template(options, protocol, definition)
-                    call = _checked(options, protocol, definition)
+                        return _print_template(options, protocol, definition, described=True)
+                    call = _checked(options, protocol, definition, described=True)
                 return await _Caller(options, connection, call, result).run()
 
 
-def _checked(options: argparse.Namespace, protocol: "Protocol", definition: "Procedure") -> _Call:
+def _checked(
+    options: argparse.Namespace,
+    protocol: "Protocol",
+    definition: "Procedure",
+    *,
+    described: bool = False,
+) -> _Call:
     """Return the call of a procedure whose schemas are known, with a valid param.
 
     Raises:
@@ -156,7 +162,7 @@ def _checked(options: argparse.Namespace, protocol: "Protocol", definition: "Pro
     from enkaku_codegen.calling.untyped import param_of, procedure_of  # noqa: PLC0415 # as above
 
     _check_kind(options, definition.kind)
-    procedure = procedure_of(protocol, definition)
+    procedure = procedure_of(protocol, definition, described=described)
     slot = param_of(procedure)
     schema = definition.slots.get("data" if definition.kind == "event" else "param", True)
     value = _value(options, schema, Places(protocol.definitions))
@@ -191,13 +197,17 @@ def _value(
 
 
 def _print_template(
-    options: argparse.Namespace, protocol: "Protocol", definition: "Procedure"
+    options: argparse.Namespace,
+    protocol: "Protocol",
+    definition: "Procedure",
+    *,
+    described: bool = False,
 ) -> int:
     """Print a command that calls the procedure with an example."""
     from enkaku_codegen.calling.examples import example  # noqa: PLC0415 # only for this
     from enkaku_codegen.calling.untyped import procedure_of  # noqa: PLC0415 # as above
 
-    procedure = procedure_of(protocol, definition)
+    procedure = procedure_of(protocol, definition, described=described)
     words = ["enkaku", "call", options.address, definition.name]
     for name in ("protocol", "package"):
         if (given := getattr(options, name)) is not None:
@@ -246,7 +256,8 @@ class _Result:
         from enkaku_codegen.calling.untyped import in_one_line  # noqa: PLC0415 # imported by now
 
         if self._file is not None:
-            self._file.truncate(0)
+            with suppress(OSError):  # a pipe or a device has no length
+                self._file.truncate(0)
         if not value:
             return
         line = in_one_line(value)

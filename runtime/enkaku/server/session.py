@@ -633,7 +633,9 @@ class Session:
         rejection = admission.check(self._runner, message, header, route)
         if rejection is not None:
             if self._asks_health(message):
-                self._answer_health(message, detailed=self._sees_details())
+                # A client that asks again and again, and reads nothing, must not grow the write buffer by details.
+                detailed = self._transport.writable and self._sees_details()
+                self._answer_health(message, detailed=detailed)
             else:
                 self._refuse(message, rejection)
             return

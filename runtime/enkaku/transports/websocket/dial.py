@@ -220,6 +220,7 @@ class WebSocketDialer:
             max_size=self.message_size,
             open_timeout=None,  # this class has its own
             logger=logger,
-            ssl=self.ssl,
+            # None would be no TLS, which the library rejects for wss:.
+            ssl=True if self.ssl is None and self.where.lower().startswith("wss:") else self.ssl,
         )
         return cast(_Connection, connection)
