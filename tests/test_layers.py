@@ -41,7 +41,7 @@ DRAWN = {
         writing containment linting
         proving
         planning formatting
-        reading project
+        reading project settings
         errors exit_codes fingerprint json_values
         inputs
     """,

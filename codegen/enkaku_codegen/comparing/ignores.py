@@ -1,14 +1,14 @@
 """Exceptions to rules, each with a reason: ``--allow`` of a run, and ``ignore`` of a project."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from enkaku_codegen.errors import Issue, ProtocolError
-from enkaku_codegen.json_values import Json, Tokens, pointer, tokens
+from enkaku_codegen.json_values import Json, Tokens, tokens
+from enkaku_codegen.settings import SettingsReader
 
 from .rules import FIRST, LEVELS, RULES, First, Level
 from .wire import Change
@@ -97,77 +97,44 @@ def read_settings(value: Json, file: Path, directory: Path) -> Settings:
     Raises:
         ProtocolError: The table has errors.
     """
-    path = ("tool", "enkaku", "breaking") if file.name == "pyproject.toml" else ("breaking",)
-    return _Reader(file, directory).settings(value, path)
+    return _Reader(file, directory).settings(value)
 
 
-class _Reader:
+class _Reader(SettingsReader):
     def __init__(self, file: Path, directory: Path) -> None:
-        self._file = file
+        super().__init__(file, "breaking")
         self._directory = directory
 
-    def settings(self, value: Json, path: Tokens) -> Settings:
-        table = self._table(value, path, _OF_SETTINGS)
+    def settings(self, value: Json) -> Settings:
+        table = self.table(value, self.start, _OF_SETTINGS)
         wanted = table.get("level", LEVELS[0]), table.get("first", FIRST[0])
         level: Level | None = next((each for each in LEVELS if each == wanted[0]), None)
         first: First | None = next((each for each in FIRST if each == wanted[1]), None)
         if level is None:
-            raise self._error((*path, "level"), f"expected {' or '.join(LEVELS)}")
+            raise self.error((*self.start, "level"), f"expected {' or '.join(LEVELS)}")
         if first is None:
-            raise self._error((*path, "first"), f"expected {', '.join(FIRST)}")
-        listed = table.get("ignore", [])
-        if not isinstance(listed, list):
-            raise self._error((*path, "ignore"), "expected an array of tables")
-        ignores = (
-            self._ignore(each, (*path, "ignore", str(index))) for index, each in enumerate(listed)
-        )
-        return Settings(level, first, tuple(ignores))
+            raise self.error((*self.start, "first"), f"expected {', '.join(FIRST)}")
+        ignores = self.ignores(table.get("ignore", []), _OF_IGNORE)
+        return Settings(level, first, tuple(self._made(path, texts) for path, texts in ignores))
 
-    def _ignore(self, value: Json, path: Tokens) -> Ignore:
-        table = self._table(value, path, _OF_IGNORE)
-        for key in ("rule", "reason"):
-            if key not in table:
-                raise self._error(path, f'expected "{key}"')
-        texts = dict(self._texts(table, path))
+    def _made(self, path: Tokens, texts: Mapping[str, str]) -> Ignore:
         if message := no_such_rule(texts["rule"]):
-            raise self._error((*path, "rule"), message)
+            raise self.error((*path, "rule"), message)
         where = texts.get("pointer", "")
         if where and not where.startswith("/"):
-            raise self._error((*path, "pointer"), "expected a JSON pointer, such as /procedures/a")
+            raise self.error((*path, "pointer"), "expected a JSON pointer, such as /procedures/a")
         file = texts.get("file")
         return Ignore(
             rule=texts["rule"],
             pointer=where,
             reason=texts["reason"],
-            until=self._date(table.get("until"), (*path, "until")),
+            until=self._date(texts["until"], (*path, "until")) if "until" in texts else None,
             file=None if file is None else self._directory / file,
             path=path,
         )
 
-    def _texts(self, table: Mapping[str, Json], path: Tokens) -> Iterator[tuple[str, str]]:
-        for key, value in table.items():
-            if key == "until":
-                continue
-            if not isinstance(value, str) or not value.strip():
-                raise self._error((*path, key), "expected a string with at least one character")
-            yield key, value
-
-    def _date(self, value: Json, path: Tokens) -> date | None:
-        if value is None:
-            return None
+    def _date(self, text: str, path: Tokens) -> date:
         try:
-            return date.fromisoformat(value if isinstance(value, str) else "")
+            return date.fromisoformat(text)
         except ValueError:
-            raise self._error(path, "expected a date, such as 2030-12-31") from None
-
-    def _table(self, value: Json, path: Tokens, known: tuple[str, ...]) -> dict[str, Json]:
-        if not isinstance(value, dict):
-            raise self._error(path, "expected a table")
-        for name in sorted(value.keys() - {*known}):
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(known)}"
-            raise self._error((*path, name), f"unknown key; {hint}")
-        return value
-
-    def _error(self, path: Tokens, message: str) -> ProtocolError:
-        return ProtocolError([Issue(str(self._file), None, pointer(path), message)])
+            raise self.error(path, "expected a date, such as 2030-12-31") from None

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
-from enkaku_codegen.errors import Issue, ProtocolError
+from enkaku_codegen.errors import Issue
 from enkaku_codegen.json_values import Json, Tokens, pointer
 from enkaku_codegen.reading.load import Document
+from enkaku_codegen.settings import SettingsReader
 
 from .rules import BY_DEFAULT, RULES, SEVERITIES, Severity, selected, unknown_rule
 
@@ -95,65 +97,50 @@ def read_settings(file: Path, table: Json) -> Settings:
     return _Reader(file).settings(table)
 
 
-class _Reader:
-    """Reads the table. A first error ends it."""
-
+class _Reader(SettingsReader):
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._start: Tokens = (
-            ("tool", "enkaku", "lint") if file.name == "pyproject.toml" else ("lint",)
-        )
+        super().__init__(file, "lint")
 
     def settings(self, value: Json) -> Settings:
-        table = self._table(value, (), _KEYS)
+        table = self.table(value, self.start, _KEYS)
         rules = BY_DEFAULT
         if "select" in table:
             rules = self._selected(table["select"])
+        severities = self._severities(table.get("severity", {}), (*self.start, "severity"))
+        ignores = self.ignores(table.get("ignore", []), _OF_IGNORE)
+        lines = [*self._lines(), *repeat(1, len(ignores))]
+        made = (self._made(*each, line) for each, line in zip(ignores, lines, strict=False))
+        return Settings(rules, severities, tuple(made))
+
+    def _severities(self, value: Json, path: Tokens) -> dict[str, Severity]:
         severities: dict[str, Severity] = {}
-        for rule, name in self._table(
-            table.get("severity", {}), ("severity",), tuple(RULES)
-        ).items():
+        for rule, name in self.table(value, path, None).items():
+            if rule not in RULES:
+                raise self.error((*path, rule), unknown_rule(rule))
             if name not in SEVERITIES:
-                raise self._error(("severity", rule), f"expected one of {', '.join(SEVERITIES)}")
+                raise self.error((*path, rule), f"expected one of {', '.join(SEVERITIES)}")
             severities[rule] = name
-        listed = table.get("ignore", [])
-        if not isinstance(listed, list):
-            raise self._error(("ignore",), "expected tables [[...lint.ignore]]")
-        lines = self._lines()
-        ignores = tuple(
-            self._ignore(each, ("ignore", str(index)), lines[index] if index < len(lines) else 1)
-            for index, each in enumerate(listed)
-        )
-        return Settings(rules, severities, ignores)
+        return severities
 
     def _selected(self, value: Json) -> frozenset[str]:
         names = [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
         if not isinstance(value, list) or len(names) < len(value):
-            raise self._error(("select",), "expected an array of rules and categories")
+            raise self.error((*self.start, "select"), "expected an array of rules and categories")
         try:
             return selected(names)
         except ValueError as error:
-            raise self._error(("select",), str(error)) from None
+            raise self.error((*self.start, "select"), str(error)) from None
 
-    def _ignore(self, value: Json, path: Tokens, line: int) -> Ignore:
-        table = self._table(value, path, _OF_IGNORE)
-        texts: dict[str, str] = {}
-        for key, text in table.items():
-            if not isinstance(text, str) or not text.strip():
-                raise self._error((*path, key), "expected a string with at least one character")
-            texts[key] = text
-        for key in ("rule", "reason"):
-            if key not in texts:
-                raise self._error(path, f'expected "{key}"')
+    def _made(self, path: Tokens, texts: Mapping[str, str], line: int) -> Ignore:
         if texts["rule"] not in RULES:
-            raise self._error((*path, "rule"), unknown_rule(texts["rule"]))
+            raise self.error((*path, "rule"), unknown_rule(texts["rule"]))
         if texts["rule"] in _ALWAYS:
-            raise self._error((*path, "rule"), f"{texts['rule']} cannot be ignored")
+            raise self.error((*path, "rule"), f"{texts['rule']} cannot be ignored")
         where = " ".join(f"{key} {texts[key]}" for key in ("file", "pointer") if key in texts)
         message = (
             f"ignores {texts['rule']}{where and ' at '}{where}, and nothing breaks that rule there"
         )
-        issue = Issue(str(self._file), line, pointer((*self._start, *path)), message)
+        issue = Issue(str(self._file), line, pointer(path), message)
         return Ignore(
             texts["rule"], texts["reason"], texts.get("file"), texts.get("pointer"), issue
         )
@@ -162,24 +149,6 @@ class _Reader:
         """Return the lines of the headers of ignores; TOML itself does not give them."""
         lines = self._file.read_text(encoding="utf-8").splitlines()
         return [number for number, line in enumerate(lines, start=1) if _HEADER.match(line)]
-
-    def _table(self, value: Json, path: Tokens, known: tuple[str, ...]) -> dict[str, Json]:
-        if not isinstance(value, dict):
-            raise self._error(path, "expected a table")
-        for key in value:
-            if key not in known:
-                hint = (
-                    unknown_rule(key)
-                    if path == ("severity",)
-                    else f"unknown key; expected {', '.join(known)}"
-                )
-                raise self._error((*path, key), hint)
-        return value
-
-    def _error(self, path: Tokens, message: str) -> ProtocolError:
-        return ProtocolError(
-            [Issue(str(self._file), None, pointer((*self._start, *path)), message)]
-        )
 
 
 def inline_ignores(document: Document) -> Iterator[Ignore | Issue]:
