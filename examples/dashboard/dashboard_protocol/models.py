@@ -53,7 +53,7 @@ class MetricsStreamResult(Model, extra="forbid"):
 
 
 class SystemRestartParam(Model, extra="forbid"):
-    service: Annotated[str, Field(max_length=100)]
+    service: str
 
 
 class SystemRestartResult(Model, extra="forbid"):

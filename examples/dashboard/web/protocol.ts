@@ -75,7 +75,7 @@ export const protocol = {
     description: "Restart one of the server's services, and wait until it runs again.",
     param: {
       type: "object",
-      properties: { service: { type: "string", maxLength: 100 } },
+      properties: { service: { type: "string" } },
       required: ["service"],
       additionalProperties: false,
     },
