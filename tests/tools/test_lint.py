@@ -655,7 +655,9 @@ def test_lint_imports_neither_black_nor_model_generator(project: Path) -> None:
     "example", sorted((ROOT / "examples").glob("*/protocol.*")), ids=lambda path: path.parent.name
 )
 def test_protocols_of_examples_are_clean(example: Path) -> None:
-    assert problems(example, *BY_DEFAULT) == []
+    found = [each.rule for each in problems(example, *BY_DEFAULT)]
+    # The dashboard's is the protocol that was recorded, in which the name of a service has no limit.
+    assert found == (["unbounded-string"] if example.parent.name == "dashboard" else [])
 
 
 def endless(count: int) -> Protocol:
