@@ -20,7 +20,7 @@ logger: Final = logging.getLogger("enkaku.server")
 _VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _STATUS_MAX: Final = 500  # characters
 _DIGITS: Final = 18  # of a period in microseconds
-_LEAST: Final = 0.001  # seconds between two signs of life
+_LEAST: Final = 0.001  # seconds between two pings of the watchdog
 
 
 class ServiceManager:
@@ -28,7 +28,7 @@ class ServiceManager:
 
     Args:
         address: The path of its socket; an abstract one begins with ``@``.
-        watchdog: After how many seconds without a sign of life it ends the process; None if it does not.
+        watchdog: After how many seconds without a ping it ends the process; None if it does not.
 
     Attributes:
         pid: The process that it waits for.
@@ -121,7 +121,7 @@ class Notifications:
         self._manager.remove(self)
 
     def _feed_watchdog(self) -> None:
-        """Give a sign of life now, and twice in each period, from the event loop: not while that is blocked."""
+        """Ping the watchdog now, and twice in each period, from the event loop, so that a blocked one is noticed."""
         watchdog = self._manager.watchdog
         if watchdog is not None:
             self._manager.send("WATCHDOG=1")

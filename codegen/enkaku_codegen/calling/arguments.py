@@ -91,7 +91,9 @@ def read_value(text: str, where: str) -> "Value":
     except RecursionError:
         raise _error(f"{where}: nested too deep") from None
     except ValueError as error:
-        raise _error(f"{where}: not JSON: {error}") from None
+        # The most likely mistake: the quotes of the string, which the shell has removed.
+        hint = """; a string has its own quotes, as in '"text"'""" if text[:1].isalpha() else ""
+        raise _error(f"{where}: not JSON: {error}{hint}") from None
 
 
 def _number(text: str) -> Number:

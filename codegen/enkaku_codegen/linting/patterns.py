@@ -84,7 +84,7 @@ def _is_ambiguous(node: Node) -> bool:
         case Repeat():
             return _is_long(node) and not _may_be_empty(node.body)
         case Concatenation(parts):
-            # As in (a+b?)+: what stands around the inner repetition may be empty.
+            # As in (a+b?)+: what surrounds the inner repetition may be empty.
             return any(
                 _is_ambiguous(each)
                 and all(_may_be_empty(other) for other in parts if other is not each)
