@@ -27,7 +27,7 @@ DRAWN = {
         options
         calls
         procedures limits generated
-        values flow transports event_loop identity service_manager
+        values flow transports event_loop identity
         wire
         _json _checks _version _log_limit web
         errors _lazy

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import enkaku
 import pytest
-from enkaku.service_manager import ServiceManager
+from enkaku.server.service_manager import ServiceManager
 from support import WITHIN, Serving
 
 PROGRAM = """

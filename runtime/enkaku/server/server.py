@@ -22,7 +22,6 @@ from enkaku.errors import UsageError
 from enkaku.flow.fairness import Fairness
 from enkaku.limits import Limits
 from enkaku.options import ServerOptions, check_server, lifespans_of
-from enkaku.service_manager import Notifications, service_manager
 from enkaku.transports.base import Transport
 from enkaku.wire.messages import DESCRIBE
 
@@ -34,6 +33,7 @@ from .handler import Handler, routes_of
 from .handler_pool import HandlerPool
 from .health import Health
 from .posts import Posts
+from .service_manager import Notifications, service_manager
 from .session import Session
 from .shared import Policy
 from .signals import on_stop_signal
